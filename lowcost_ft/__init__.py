@@ -1,0 +1,69 @@
+"""Parameter-efficient fine-tuning on low-budget hardware.
+
+A recipe (`recipes/`) shows how the parts fit; these are the ones to import. They are loaded when
+first used, so that `--help` and wrong flags do not wait for PyTorch.
+"""
+
+import importlib
+import logging
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lowcost_ft.config import RunConfig
+    from lowcost_ft.data.loading import load_splits
+    from lowcost_ft.errors import UserError
+    from lowcost_ft.evaluation import evaluate, predict
+    from lowcost_ft.models.loading import build_model, load_tokenizer, load_trained, save_model
+    from lowcost_ft.predictor import Predictor, load_predictor
+    from lowcost_ft.recipe import run_recipe, start_run
+    from lowcost_ft.tasks.classification import ClassificationTask
+    from lowcost_ft.tasks.ner import NerTask
+    from lowcost_ft.training.loop import train
+
+__all__ = [
+    "ClassificationTask",
+    "NerTask",
+    "Predictor",
+    "RunConfig",
+    "UserError",
+    "__version__",
+    "build_model",
+    "evaluate",
+    "load_predictor",
+    "load_splits",
+    "load_tokenizer",
+    "load_trained",
+    "predict",
+    "run_recipe",
+    "save_model",
+    "start_run",
+    "train",
+]
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "RunConfig": "config",
+    "UserError": "errors",
+    "load_splits": "data.loading",
+    "ClassificationTask": "tasks.classification",
+    "NerTask": "tasks.ner",
+    **dict.fromkeys(("build_model", "load_tokenizer", "load_trained"), "models.loading"),
+    "save_model": "models.loading",
+    "train": "training.loop",
+    **dict.fromkeys(("evaluate", "predict"), "evaluation"),
+    **dict.fromkeys(("run_recipe", "start_run"), "recipe"),
+    **dict.fromkeys(("Predictor", "load_predictor"), "predictor"),
+}
+
+# bitsandbytes says on import that an optional kernel package is missing; nothing here needs it.
+logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+# The profiler that measures peak memory would announce its start and end on the screen.
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,7 @@
+"""`python -m lowcost_ft`: the same as `lowcost-ft`."""
+
+import sys
+
+from lowcost_ft.cli import main
+
+sys.exit(main())

@@ -1,0 +1,167 @@
+"""`lowcost-ft`: what one does with a finished run.
+
+Answers go to standard output, everything else to standard error.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import tyro
+
+from lowcost_ft.errors import UserError
+
+__all__ = ["Evaluate", "Predict", "main"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Columns:
+    text_column: str | None = None
+    """Column with the text. Guessed when not given."""
+    text_pair_column: str | None = None
+    """Column with the second text of a pair."""
+    label_column: str | None = None
+    """Column with the label."""
+    tokens_column: str | None = None
+    """Column with the list of words."""
+    tags_column: str | None = None
+    """Column with the list of tags."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Common(_Columns):
+    json: bool = False
+    """Print JSON: for predictions one object a line, for scores one object."""
+    trust_remote_code: bool = False
+    """Run model code that comes with the base model. Off unless you trust its author."""
+    num_threads: int | None = None
+    """CPU threads. Default: OMP_NUM_THREADS if you set it, else the physical cores."""
+    debug: bool = False
+    """Show a traceback with each error."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predict(_Common):
+    """Predict texts from the command line, a file, or standard input (one text a line)."""
+
+    run: tyro.conf.Positional[str]
+    """Folder of a completed run."""
+    text: str | None = None
+    """The text to predict."""
+    text_pair: str | None = None
+    """The second text of a pair, beside --text."""
+    file: str | None = None
+    """File of examples in any format that training reads; labels are not needed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(_Common):
+    """Score a completed run on a labelled file."""
+
+    run: tyro.conf.Positional[str]
+    """Folder of a completed run."""
+    test_file: str
+    """Labelled file, in any format that training reads."""
+
+
+Command = (
+    Annotated[Predict, tyro.conf.subcommand("predict")]
+    | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command and returns its exit code: 0 done, 2 the user's mistake, 1 ours."""
+    # tyro reads the union as subcommands; type checkers do not know that a union is a form.
+    command: Any = tyro.cli(
+        Command,  # type: ignore[arg-type]
+        prog="lowcost-ft",
+        args=arguments,
+        description="Use and score what a recipe has trained.",
+    )
+    # Help and wrong flags must not wait for PyTorch.
+    from lowcost_ft.recipe import exit_code
+
+    action = {Predict: _predict, Evaluate: _evaluate}[type(command)]
+    return exit_code(lambda: action(command), debug=command.debug)
+
+
+def _predictor(command: Any) -> Any:
+    from lowcost_ft.predictor import load_predictor
+
+    return load_predictor(
+        command.run,
+        trust_remote_code=command.trust_remote_code,
+        num_threads=command.num_threads,
+    )
+
+
+def _columns(command: _Columns) -> Any:
+    from lowcost_ft.data.rows import Columns
+
+    return Columns(
+        text=command.text_column,
+        text_pair=command.text_pair_column,
+        label=command.label_column,
+        tokens=command.tokens_column,
+        tags=command.tags_column,
+    )
+
+
+def _predict(command: Predict) -> None:
+    if command.text is not None and command.file is not None:
+        raise UserError("--text and --file exclude each other")
+    if command.text_pair is not None and command.text is None:
+        raise UserError("--text-pair goes with --text")
+    predictor = _predictor(command)
+    if command.file is not None:
+        answers = predictor.predict(predictor.read(command.file, columns=_columns(command)))
+    elif command.text is not None:
+        pairs = None if command.text_pair is None else [command.text_pair]
+        answers = predictor([command.text], pairs)
+    else:
+        if sys.stdin.isatty():
+            print("reading texts from standard input, one a line", file=sys.stderr)
+        texts = [line.rstrip("\r\n") for line in sys.stdin]
+        if not any(text.strip() for text in texts):
+            raise UserError("standard input holds no text: give --text, --file, or lines")
+        answers = predictor(texts)
+    for answer in answers:
+        if command.json:
+            print(json.dumps(answer, ensure_ascii=False))
+        else:
+            print(_as_text(answer))
+
+
+def _as_text(answer: dict[str, Any]) -> str:
+    if "entities" in answer:
+        lines = [answer["text"]]
+        for entity in answer["entities"]:
+            place = f"{entity['start']}-{entity['end']}"
+            lines.append(
+                f"  {place:>9}  {entity['label']:<14}{entity['score']:.2f}  {entity['text']}"
+            )
+        return "\n".join(lines if answer["entities"] else [*lines, "  (no entity)"])
+    if "label" not in answer:
+        return f"{answer['score']:.4f}  {answer['text']}"
+    labels, scores = answer["label"], answer["score"]
+    if isinstance(labels, str):
+        labels, scores = [labels], [scores]
+    chosen = ", ".join(f"{name} {score:.2f}" for name, score in zip(labels, scores, strict=True))
+    return f"{chosen or '(no label)'}  {answer['text']}"
+
+
+def _evaluate(command: Evaluate) -> None:
+    from lowcost_ft.summary import score_lines
+
+    scores = _predictor(command).evaluate(command.test_file, columns=_columns(command))
+    if command.json:
+        print(json.dumps(scores, ensure_ascii=False, indent=2))
+    else:
+        print("\n".join(score_lines("test", scores)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

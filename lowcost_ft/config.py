@@ -1,0 +1,268 @@
+"""What a run is: frozen dataclasses, one per stage, whose fields are the command line's flags.
+
+A recipe holds one `RunConfig`; a variant of it is `dataclasses.replace(CONFIG, method="full")`.
+Every field has the same name as its flag (`lora_r`, `--lora-r`) and as its key in `run.json`.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from lowcost_ft.errors import UserError
+
+__all__ = ["DEFAULT_MODEL_ID", "DataConfig", "ModelConfig", "OutputConfig", "RunConfig"]
+__all__ += ["TrainingConfig", "parse_config", "split_list"]
+
+DEFAULT_MODEL_ID = "sentence-transformers/all-MiniLM-L6-v2"
+TRACKERS = ("tensorboard", "wandb", "mlflow", "trackio")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Where the examples come from and how they are read. Nothing given: the embedded sample."""
+
+    train_file: str | None = None
+    """Training file: .jsonl, .json, .csv, .tsv, .parquet, or CoNLL columns (.conll, .txt)."""
+    validation_file: str | None = None
+    """Validation file. Without one, a part of the training rows is cut off."""
+    test_file: str | None = None
+    """Test file."""
+    dataset: str | None = None
+    """Name of a dataset on the Hub, or a folder written by `datasets.save_to_disk`."""
+    dataset_config_name: str | None = None
+    """Configuration of the Hub dataset, where it has several."""
+    text_column: str | None = None
+    """Column with the text. Guessed when not given."""
+    text_pair_column: str | None = None
+    """Column with the second text of a pair."""
+    label_column: str | None = None
+    """Column with the label, the list of labels, or the number to predict."""
+    tokens_column: str | None = None
+    """Column with the list of words."""
+    tags_column: str | None = None
+    """Column with the list of tags, one a word."""
+    problem_type: (
+        Literal["single_label_classification", "multi_label_classification", "regression"] | None
+    ) = None
+    """What to predict in text classification. Chosen from the labels when not given."""
+    validation_share: float = 0.1
+    """Share of the training rows that becomes the validation split when there is none."""
+    max_length: int = 128
+    """Longest input in tokens. NER cuts longer sentences into windows; classification cuts off
+    the end, and says how often."""
+    window_overlap: int | None = None
+    """Tokens that neighbouring NER windows share. Default: a quarter of --max-length."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The pretrained model and what of it is trained."""
+
+    model_id: str = DEFAULT_MODEL_ID
+    """Name of the pretrained model on the Hub, or its folder."""
+    revision: str | None = None
+    """Branch, tag or commit of the model on the Hub."""
+    trust_remote_code: bool = False
+    """Run model code that comes with the checkpoint. Off unless you trust its author."""
+    method: Literal["lora", "full"] = "lora"
+    """What is trained: LoRA matrices and the head, or every weight."""
+    lora_r: int = 16
+    """Rank of the LoRA update."""
+    lora_alpha: int | None = None
+    """LoRA scaling: the update is alpha / r * B A. Default 32 at every rank, so that one learning
+    rate serves them all."""
+    lora_dropout: float = 0.0
+    """Dropout on the input of the LoRA matrices."""
+    target_modules: str | None = None
+    """Comma-separated names of the layers that get LoRA, such as query,value. Default: all linear
+    layers of attention and feed-forward."""
+    trainable_layers: int | None = None
+    """Train only the top K layers and the head; the layers below stay frozen. Default: all."""
+    dropout: float | None = None
+    """Dropout of the backbone. Default: what the model's own configuration says."""
+    attn_implementation: Literal["eager", "sdpa", "flash_attention_2"] | None = None
+    """Attention kernel. Default: the fastest that transformers has for the model."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """The optimization, and how each of its steps is cut up."""
+
+    num_train_epochs: int = 5
+    """Passes over the training data."""
+    max_steps: int | None = None
+    """Stop after so many optimizer steps; the schedule is laid out for them."""
+    batch_size: int = 16
+    """Examples per optimizer step, over all micro-batches and processes."""
+    micro_batch_tokens: int = 4096
+    """Padded tokens that one micro-batch may hold: a matter of memory, not of the result."""
+    gradient_accumulation_steps: int | None = None
+    """Cut each optimizer step into exactly N micro-batches, instead of by --micro-batch-tokens."""
+    group_by_length: bool = True
+    """Put examples of similar length into the same optimizer step (seeded; less padding)."""
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    """Optimizer. Norms and biases have no weight decay."""
+    learning_rate: float | None = None
+    """Peak learning rate. Default: by method and size of the model (see the README)."""
+    head_learning_rate: float | None = None
+    """Peak learning rate of the new head. Default: the same."""
+    weight_decay: float = 0.01
+    """Weight decay."""
+    max_grad_norm: float = 1.0
+    """Gradients are clipped to this norm; 0 switches it off."""
+    lr_scheduler_type: Literal["linear", "cosine", "constant"] = "linear"
+    """Shape of the learning rate after the warm-up."""
+    warmup_ratio: float = 0.1
+    """Share of the optimizer steps in which the learning rate rises from zero."""
+    early_stopping_patience: int = 3
+    """Stop after so many evaluations without a better score; 0 never stops."""
+    class_weights: Literal["balanced"] | None = None
+    """Weigh rare classes up in the classification loss."""
+    gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory, about a third more time."""
+    mixed_precision: Literal["auto", "no", "bf16", "fp16"] = "auto"
+    """Precision of the computation. auto: bf16 or fp16 on a GPU, whichever it has; no on a CPU."""
+    seed: int = 0
+    """Seed of the new weights, the order of the data, dropout, and the validation cut."""
+    num_threads: int | None = None
+    """CPU threads of a process. Default: OMP_NUM_THREADS if you set it, else the physical cores
+    divided by the local processes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputConfig:
+    """What is written where."""
+
+    output_dir: str | None = None
+    """Run folder. Default: runs/TASK-METHOD, with -2, -3, ... when taken."""
+    overwrite: bool = False
+    """Replace a finished run in --output-dir."""
+    report_to: str | None = None
+    """Comma-separated trackers: tensorboard, wandb, mlflow, trackio."""
+    debug: bool = False
+    """Show a traceback with each error."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig(DataConfig, ModelConfig, TrainingConfig, OutputConfig):
+    """One run. Raises `UserError` listing every field that cannot be obeyed."""
+
+    task: Annotated[Literal["ner", "classification"], tyro.conf.Suppress] = "classification"
+    """What the model learns: the recipe sets it."""
+
+    def __post_init__(self) -> None:
+        if problems := [*self._range_problems(), *self._conflict_problems()]:
+            raise UserError(problems)
+
+    def _range_problems(self) -> list[str]:
+        at_least = {
+            **dict.fromkeys(("max_length", "micro_batch_tokens"), 8),
+            **dict.fromkeys(("lora_r", "num_train_epochs", "batch_size"), 1),
+            **dict.fromkeys(("gradient_accumulation_steps", "max_steps", "num_threads"), 1),
+            **dict.fromkeys(("trainable_layers", "early_stopping_patience", "seed"), 0),
+            **dict.fromkeys(("weight_decay", "max_grad_norm", "window_overlap"), 0),
+        }
+        shares = ("validation_share", "lora_dropout", "dropout", "warmup_ratio")
+        above_zero = ("learning_rate", "head_learning_rate", "lora_alpha", "validation_share")
+        problems = []
+        for field in fields(self):
+            name, value = field.name, getattr(self, field.name)
+            if not isinstance(value, int | float) or isinstance(value, bool):
+                continue
+            if not math.isfinite(value):
+                problems.append(f"{_flag(name)} {value} is not a finite number")
+            elif value < at_least.get(name, -math.inf):
+                problems.append(f"{_flag(name)} {value} is too small; at least {at_least[name]}")
+            elif name in shares and not 0 <= value < 1:
+                problems.append(f"{_flag(name)} {value} must be at least 0 and below 1")
+            elif name in above_zero and value <= 0:
+                problems.append(f"{_flag(name)} {value} must be above 0")
+        return problems
+
+    def _conflict_problems(self) -> list[str]:
+        problems = []
+        if self.dataset and (self.train_file or self.validation_file):
+            problems.append("--dataset and --train-file/--validation-file exclude each other")
+        if not self.dataset and not self.train_file and (self.validation_file or self.test_file):
+            problems.append("--validation-file and --test-file need a --train-file beside them")
+        if self.dataset_config_name and not self.dataset:
+            problems.append("--dataset-config-name goes with --dataset")
+        if self.window_overlap is not None and self.window_overlap > self.max_length // 2:
+            half = self.max_length // 2
+            problems.append(
+                f"--window-overlap {self.window_overlap} is more than half of --max-length: "
+                f"at most {half}"
+            )
+        if self.gradient_accumulation_steps and self.gradient_accumulation_steps > self.batch_size:
+            problems.append(
+                f"--gradient-accumulation-steps {self.gradient_accumulation_steps} is more than "
+                f"the {self.batch_size} examples of an optimizer step (--batch-size)"
+            )
+        if self.gradient_accumulation_steps and self.micro_batch_tokens != 4096:
+            problems.append(
+                "--gradient-accumulation-steps and --micro-batch-tokens both say how a step is "
+                "cut up: give one of them"
+            )
+        elif self.gradient_accumulation_steps is None and self.micro_batch_tokens < self.max_length:
+            problems.append(
+                f"--micro-batch-tokens {self.micro_batch_tokens} cannot hold one example of "
+                f"--max-length {self.max_length}: raise it to {self.max_length} or more"
+            )
+        if self.task == "ner":
+            for name in ("text_pair_column", "problem_type", "class_weights"):
+                if getattr(self, name) is not None:
+                    problems.append(f"{_flag(name)} is for text classification, not for NER")
+        else:
+            for name in ("tokens_column", "tags_column", "window_overlap"):
+                if getattr(self, name) is not None:
+                    problems.append(f"{_flag(name)} is for NER, not for text classification")
+        if self.method == "full":
+            changed = [
+                _flag(name)
+                for name in ("lora_r", "lora_alpha", "lora_dropout", "target_modules")
+                if getattr(self, name) != _DEFAULTS[name]
+            ]
+            if changed:
+                problems.append(f"--method full has no adapter: remove {', '.join(changed)}")
+        for tracker in split_list(self.report_to) or ():
+            if tracker not in TRACKERS:
+                known = ", ".join(TRACKERS)
+                problems.append(f"unknown tracker {tracker!r} in --report-to; known: {known}")
+        return problems
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields as plain values, as `run.json` records them."""
+        return asdict(self)
+
+
+_DEFAULTS = {field.name: field.default for field in fields(RunConfig)}
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def split_list(text: str | None) -> tuple[str, ...] | None:
+    """Splits a comma-separated flag: `"query, value"` gives `("query", "value")`."""
+    if text is None:
+        return None
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def parse_config(
+    default: RunConfig, arguments: Sequence[str] | None = None, *, description: str | None = None
+) -> RunConfig:
+    """Reads the command line of a recipe.
+
+    Args:
+        default: The recipe's own configuration: what the flags change.
+        arguments: The command line without the program's name; `sys.argv[1:]` by default.
+        description: Text above the list of flags in `--help`.
+
+    Raises:
+        SystemExit: With code 2 and one message for a wrong flag or value, 0 for `--help`.
+    """
+    return tyro.cli(RunConfig, default=default, args=arguments, description=description)

@@ -1,0 +1,116 @@
+"""Which examples make an optimizer step, and how memory cuts that step into micro-batches."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+__all__ = ["MicroBatch", "cut_step", "padded_tokens", "plan_epoch", "share_step"]
+
+GROUPED_STEPS = 50
+"""Optimizer steps whose examples are sorted by length together: enough to bring padding to a few
+per cent, few enough that each pool is a random sample of the data."""
+
+MicroBatch = np.ndarray
+"""Row indices, `(rows,)`, longest first; empty where a process only keeps the others company."""
+
+
+def plan_epoch(
+    lengths: np.ndarray, *, batch_size: int, seed: int, epoch: int, group_by_length: bool = True
+) -> list[np.ndarray]:
+    """Deals every example of an epoch into optimizer steps.
+
+    Args:
+        lengths: Tokens of each example, `(examples,)`.
+        batch_size: Examples a step; the last step of the epoch may have fewer.
+        seed: With `epoch`, decides the order; the same on every machine.
+        epoch: Number of the epoch.
+        group_by_length: Sort shuffled pools of `GROUPED_STEPS` steps by length before they are
+            dealt, then shuffle the steps. Each example still comes once an epoch.
+
+    Returns:
+        Example indices of each step.
+    """
+    random = np.random.default_rng([seed, epoch])
+    order = random.permutation(len(lengths))
+    if group_by_length:
+        pool = batch_size * GROUPED_STEPS
+        pools = [order[i : i + pool] for i in range(0, len(order), pool)]
+        order = np.concatenate([p[np.argsort(lengths[p], kind="stable")] for p in pools])
+    steps = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+    if group_by_length:
+        # The short step stays last, so that every epoch has the same number of full steps first.
+        full = len(order) // batch_size
+        steps = [steps[i] for i in random.permutation(full)] + steps[full:]
+    return steps
+
+
+def cut_step(
+    rows: np.ndarray,
+    lengths: np.ndarray,
+    *,
+    micro_batch_tokens: int | None = None,
+    num_micro_batches: int | None = None,
+) -> list[MicroBatch]:
+    """Cuts the rows of a step into micro-batches of similar length, the longest first.
+
+    Args:
+        rows: Row indices of the step, `(rows,)`.
+        lengths: Tokens of every row of the data, indexed by `rows`.
+        micro_batch_tokens: Padded tokens that a micro-batch may hold. A single row that is longer
+            makes a micro-batch of its own.
+        num_micro_batches: Instead: so many micro-batches (fewer where there are fewer rows).
+
+    Raises:
+        ValueError: Unless exactly one of the two limits is given.
+    """
+    if (micro_batch_tokens is None) == (num_micro_batches is None):
+        raise ValueError("give micro_batch_tokens or num_micro_batches, one of them")
+    ordered = rows[np.argsort(-lengths[rows], kind="stable")]
+    if num_micro_batches is not None:
+        pieces = np.array_split(ordered, num_micro_batches)
+        return [piece for piece in pieces if len(piece)]
+    assert micro_batch_tokens is not None
+    micro_batches = []
+    start = 0
+    while start < len(ordered):
+        # The first row is the longest one, so it alone decides the padded width.
+        size = max(1, micro_batch_tokens // max(1, int(lengths[ordered[start]])))
+        micro_batches.append(ordered[start : start + size])
+        start += size
+    return micro_batches
+
+
+def share_step(
+    rows: np.ndarray,
+    lengths: np.ndarray,
+    *,
+    num_processes: int = 1,
+    micro_batch_tokens: int | None = None,
+    num_micro_batches: int | None = None,
+) -> list[list[MicroBatch]]:
+    """Deals a step's rows to the processes and cuts each share.
+
+    Every process gets the same number of micro-batches, since sharded models must run forward
+    together: where one has fewer rows, empty micro-batches fill up.
+
+    Returns:
+        For each process its micro-batches.
+    """
+    ordered = rows[np.argsort(-lengths[rows], kind="stable")]
+    shares = [
+        cut_step(
+            ordered[process::num_processes],
+            lengths,
+            micro_batch_tokens=micro_batch_tokens,
+            num_micro_batches=num_micro_batches,
+        )
+        for process in range(num_processes)
+    ]
+    most = max(len(share) for share in shares)
+    empty = np.empty(0, rows.dtype)
+    return [share + [empty] * (most - len(share)) for share in shares]
+
+
+def padded_tokens(micro_batches: Sequence[MicroBatch], lengths: np.ndarray) -> int:
+    """Tokens of the micro-batches, padding included."""
+    return sum(len(rows) * int(lengths[rows].max()) for rows in micro_batches if len(rows))

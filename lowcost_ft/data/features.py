@@ -1,0 +1,139 @@
+"""Tokenized examples, flat in memory, and their collation into padded tensors."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+
+__all__ = ["IGNORED_LABEL", "Features", "collate", "cut_windows", "flatten"]
+
+IGNORED_LABEL = -100
+"""Label of positions that the loss leaves out: PyTorch's default `ignore_index`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Features:
+    """Rows of token ids, one after the other. A row is an example, or one window of a long one.
+
+    Attributes:
+        input_ids: int32, `(total_tokens,)`, special tokens included.
+        starts: int64, `(rows + 1,)`: row `i` is `input_ids[starts[i]:starts[i + 1]]`.
+        examples: int64, `(rows,)`: the example that a row belongs to, ascending.
+        num_examples: Examples in all, also those without a row.
+        weights: float64, `(rows,)`: a row's share of the step's denominator, such as its number
+            of labels.
+        token_type_ids: int32, `(total_tokens,)`, for models that take them.
+        token_labels: int32, `(total_tokens,)`, `IGNORED_LABEL` where there is none. NER.
+        words: int64, `(total_tokens,)`: the word (counted over all examples) whose prediction is
+            read at this token, -1 elsewhere. NER.
+        word_starts: int64, `(num_examples + 1,)`: the first word of each example. NER.
+        labels: int64 `(rows,)` or float32 `(rows, num_labels)`. Text classification.
+        truncated: Examples that lost tokens to the maximum length.
+    """
+
+    input_ids: np.ndarray
+    starts: np.ndarray
+    examples: np.ndarray
+    num_examples: int
+    weights: np.ndarray
+    token_type_ids: np.ndarray | None = None
+    token_labels: np.ndarray | None = None
+    words: np.ndarray | None = None
+    word_starts: np.ndarray | None = None
+    labels: np.ndarray | None = None
+    truncated: int = 0
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each row, `(rows,)`."""
+        return np.diff(self.starts)
+
+    @property
+    def example_rows(self) -> np.ndarray:
+        """`(num_examples + 1,)`: example `i` owns rows `example_rows[i]` to `[i + 1]`."""
+        return np.searchsorted(self.examples, np.arange(self.num_examples + 1))
+
+    def rows_of(self, examples: np.ndarray) -> np.ndarray:
+        """All rows of the given examples."""
+        bounds = self.example_rows
+        return np.concatenate(
+            [np.arange(bounds[i], bounds[i + 1]) for i in examples] or [np.empty(0, np.int64)]
+        )
+
+
+def flatten(rows: list[list[int]], dtype: type = np.int32) -> tuple[np.ndarray, np.ndarray]:
+    """Joins lists of numbers into one array and the positions at which each starts."""
+    starts = np.zeros(len(rows) + 1, np.int64)
+    np.cumsum([len(row) for row in rows], out=starts[1:])
+    flat = np.fromiter((value for row in rows for value in row), dtype, count=int(starts[-1]))
+    return flat, starts
+
+
+def cut_windows(num_tokens: int, size: int, overlap: int) -> list[tuple[int, int]]:
+    """Cuts a sequence into overlapping windows that cover it.
+
+    Args:
+        num_tokens: Tokens of the sequence.
+        size: Most tokens a window may hold.
+        overlap: Tokens that neighbouring windows share; less than `size`.
+
+    Returns:
+        `(start, end)` of each window; the last one is as long as the others, so that its first
+        tokens have context too.
+
+    Raises:
+        ValueError: If `overlap` is not smaller than `size`.
+    """
+    if not 0 <= overlap < size:
+        raise ValueError(f"overlap {overlap} must be at least 0 and below the window size {size}")
+    if num_tokens <= size:
+        return [(0, num_tokens)]
+    starts = [*range(0, num_tokens - size, size - overlap), num_tokens - size]
+    return [(start, start + size) for start in starts]
+
+
+def collate(
+    features: Features,
+    rows: np.ndarray,
+    *,
+    pad_token_id: int,
+    padding_side: Literal["right", "left"] = "right",
+    pin_memory: bool = False,
+) -> dict[str, torch.Tensor]:
+    """Pads the given rows to the longest of them.
+
+    Returns:
+        `input_ids`, `attention_mask` and, where the features have them, `token_type_ids`,
+        `token_labels`, `words`: `(batch, sequence)`; `labels`: `(batch, ...)`. Left padding adds
+        `position_ids`, since decoders with absolute positions count from the first column.
+    """
+    starts, lengths = features.starts[rows], features.lengths[rows]
+    longest = int(lengths.max())
+    columns = np.arange(longest)
+    if padding_side == "right":
+        real = columns < lengths[:, None]  # (B, T)
+        source = starts[:, None] + columns
+    else:
+        real = columns >= longest - lengths[:, None]
+        source = starts[:, None] + columns - (longest - lengths[:, None])
+    source = np.where(real, source, 0)
+
+    def padded(flat: np.ndarray, fill: int) -> torch.Tensor:
+        return torch.from_numpy(np.where(real, flat[source], fill).astype(np.int64))
+
+    batch = {
+        "input_ids": padded(features.input_ids, pad_token_id),
+        "attention_mask": torch.from_numpy(real.astype(np.int64)),
+    }
+    if features.token_type_ids is not None:
+        batch["token_type_ids"] = padded(features.token_type_ids, 0)
+    if features.token_labels is not None:
+        batch["token_labels"] = padded(features.token_labels, IGNORED_LABEL)
+    if features.words is not None:
+        batch["words"] = padded(features.words, -1)
+    if features.labels is not None:
+        batch["labels"] = torch.from_numpy(features.labels[rows])
+    if padding_side == "left":
+        batch["position_ids"] = (batch["attention_mask"].cumsum(1) - 1).clamp(min=0)
+    return {name: value.pin_memory() for name, value in batch.items()} if pin_memory else batch

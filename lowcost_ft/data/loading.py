@@ -1,0 +1,288 @@
+"""Files, data sets or the embedded sample -> checked splits, or every problem at once."""
+
+import hashlib
+import json
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from lowcost_ft.data import ner_examples, text_examples
+from lowcost_ft.data.readers import read_dataset, read_rows
+from lowcost_ft.data.rows import Columns, Row
+from lowcost_ft.data.sample import sample_rows
+from lowcost_ft.data.validation_cut import cut_validation
+from lowcost_ft.errors import UserError
+
+__all__ = ["Columns", "Example", "Splits", "load_splits", "read_examples_file"]
+
+Example = ner_examples.NerExample | text_examples.TextExample
+
+_READ_EXAMPLES: dict[str, Callable[..., list[Any]]] = {
+    "ner": ner_examples.read_examples,
+    "classification": text_examples.read_examples,
+}
+_CLASSES: dict[str, Callable[[Any], frozenset[str]]] = {
+    "ner": ner_examples.classes,
+    "classification": text_examples.classes,
+}
+_COLUMNS = {"ner": ("text", "tokens", "tags"), "classification": ("text", "text_pair", "label")}
+_SHOWN_OF_A_KIND = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Splits:
+    """What a run trains and is scored on.
+
+    Attributes:
+        train: Training examples.
+        validation: Examples that early stopping and choices go by.
+        test: Examples of the final score, or None.
+        labels: Names of the model's outputs, in their order.
+        problem_type: What transformers calls the problem; None for NER.
+        notices: What the user should know: cuts, conversions, guesses.
+        fingerprint: SHA-256 over the contents of all examples, whatever kind of file they were in.
+    """
+
+    train: list[Any]
+    validation: list[Any]
+    test: list[Any] | None
+    labels: list[str]
+    problem_type: str | None
+    notices: list[str]
+    fingerprint: str
+
+
+def load_splits(
+    task: str,
+    *,
+    train_file: str | None = None,
+    validation_file: str | None = None,
+    test_file: str | None = None,
+    dataset: str | None = None,
+    dataset_config_name: str | None = None,
+    columns: Columns | None = None,
+    problem_type: str | None = None,
+    validation_share: float = 0.1,
+    seed: int = 0,
+) -> Splits:
+    """Reads, converts and checks all splits.
+
+    Args:
+        task: "ner" or "classification".
+        train_file: Training file. Without it and `dataset`, the embedded sample is read.
+        validation_file: Without one, a part of the training examples is cut off.
+        test_file: Test file; beside `dataset`, it replaces the data set's own test split.
+        dataset: Folder written by `datasets.save_to_disk`, or name of a Hub data set.
+        dataset_config_name: Configuration of a Hub data set.
+        columns: Names of the columns; None: all are guessed.
+        problem_type: Classification: single-label, multi-label or regression, by the name that
+            transformers has for it; None: chosen from the labels.
+        validation_share: Share of the training examples to cut off, above 0 and below 1.
+        seed: Seed of the cut.
+
+    Raises:
+        UserError: Every problem in all of the files, each with its place and how to mend it.
+    """
+    problems: list[str] = []
+    notices: list[str] = []
+    columns = columns or Columns()
+    problems += _argument_problems(task, columns, problem_type, dataset, dataset_config_name)
+    files = {"train": train_file, "validation": validation_file, "test": test_file}
+    given = {split: path for split, path in files.items() if path is not None}
+    if dataset is not None and (train_file is not None or validation_file is not None):
+        problems.append("--dataset and --train-file/--validation-file exclude each other")
+    if given and dataset is None and train_file is None:
+        problems.append("--validation-file and --test-file need a --train-file beside them")
+    if problems:
+        raise UserError(problems)
+
+    rows: dict[str, list[Row]] = {}
+    if dataset is not None:
+        rows = read_dataset(dataset, dataset_config_name, problems, notices)
+        if test_file is not None and rows.pop("test", []):
+            notices.append(f"{test_file} is read instead of the test split of {dataset}")
+    elif not given:
+        rows = _sample(task)
+        notices.append("no data given: the embedded sample is used")
+    for split, path in given.items():
+        rows[split] = read_rows(path, problems, notices)
+
+    raw = {
+        split: _READ_EXAMPLES[task](
+            rows.get(split, []), columns, problems=problems, notices=notices
+        )
+        for split in ("train", "validation", "test")
+    }
+    # Compared with gaps in them, splits would show problems that they do not have.
+    if problems:
+        raise UserError(_capped(problems))
+    splits, labels, decided = _finish(
+        task, raw, problem_type=problem_type, labels=None, problems=problems, notices=notices
+    )
+    if "validation" not in rows and not problems:
+        train, validation = cut_validation(
+            splits["train"],
+            classes_of=_CLASSES[task],
+            share=validation_share,
+            every_class=decided == text_examples.SINGLE_LABEL,
+            seed=seed,
+            problems=problems,
+            notices=notices,
+        )
+        splits |= {"train": train, "validation": validation}
+    if problems:
+        raise UserError(_capped(problems))
+    if "test" not in rows:
+        notices.append("no test split: the run ends without test scores")
+    notices += _repeated(splits)
+    return Splits(
+        train=splits["train"],
+        validation=splits["validation"],
+        test=splits["test"] if "test" in rows else None,
+        labels=labels,
+        problem_type=decided,
+        notices=notices,
+        fingerprint=_fingerprint(splits),
+    )
+
+
+def read_examples_file(
+    task: str,
+    path: str,
+    *,
+    columns: Columns | None = None,
+    labelled: bool,
+    labels: Sequence[str] | None = None,
+    problem_type: str | None = None,
+    notices: list[str] | None = None,
+) -> list[Any]:
+    """Examples of one file, for a model that is already trained.
+
+    Args:
+        task: "ner" or "classification".
+        path: A file of any kind that `read_rows` reads.
+        columns: Names of the columns; None: all are guessed.
+        labelled: Whether to read labels; if not, the examples' tags or labels are None.
+        labels: Labels of the trained model; needed when `labelled`.
+        problem_type: Problem type of the trained model, for text classification.
+        notices: Gets a line for what the user should know; None: those are not wanted.
+
+    Raises:
+        UserError: Every problem in the file.
+    """
+    problems: list[str] = []
+    notices = [] if notices is None else notices
+    columns = columns or Columns()
+    problems += _argument_problems(task, columns, problem_type, None, None)
+    if problems:
+        raise UserError(problems)
+    rows = read_rows(path, problems, notices)
+    examples = _READ_EXAMPLES[task](
+        rows, columns, problems=problems, notices=notices, labelled=labelled
+    )
+    if labelled and examples:
+        assert labels is not None, "labelled examples are read for the labels of a model"
+        splits, _, _ = _finish(
+            task,
+            {"test": examples},
+            problem_type=problem_type,
+            labels=labels,
+            problems=problems,
+            notices=notices,
+        )
+        examples = splits["test"]
+    if problems:
+        raise UserError(_capped(problems))
+    return examples
+
+
+def _argument_problems(
+    task: str,
+    columns: Columns,
+    problem_type: str | None,
+    dataset: str | None,
+    dataset_config_name: str | None,
+) -> list[str]:
+    assert task in _COLUMNS, f"unknown task {task}"
+    problems = []
+    for field in fields(columns):
+        if getattr(columns, field.name) is not None and field.name not in _COLUMNS[task]:
+            flag = f"--{field.name.replace('_', '-')}-column"
+            usable = ", ".join(f"--{name.replace('_', '-')}-column" for name in _COLUMNS[task])
+            problems.append(f"{flag} is not for {task}; its flags are {usable}")
+    if columns.text is not None and columns.tokens is not None:
+        problems.append("--text-column and --tokens-column exclude each other")
+    if problem_type is not None and task == "ner":
+        problems.append("--problem-type is for text classification, not for ner; leave it out")
+    elif problem_type is not None and problem_type not in text_examples.PROBLEM_TYPES:
+        known = ", ".join(text_examples.PROBLEM_TYPES)
+        problems.append(f"--problem-type {problem_type} is unknown; known: {known}")
+    if dataset_config_name is not None and dataset is None:
+        problems.append("--dataset-config-name goes with --dataset")
+    return problems
+
+
+def _sample(task: str) -> dict[str, list[Row]]:
+    return {
+        split: [Row(values, f"sample/{split}:row {i}") for i, values in enumerate(rows, 1)]
+        for split, rows in sample_rows(task).items()
+    }
+
+
+def _finish(
+    task: str,
+    splits: Mapping[str, list[Any]],
+    *,
+    problem_type: str | None,
+    labels: Sequence[str] | None,
+    problems: list[str],
+    notices: list[str],
+) -> tuple[dict[str, list[Any]], list[str], str | None]:
+    if task == "ner":
+        converted, names = ner_examples.finish(splits, labels=labels, problems=problems, notices=notices)
+        return dict(converted), names, None
+    return text_examples.finish(
+        splits, problem_type=problem_type, labels=labels, problems=problems, notices=notices
+    )
+
+
+def _content(example: Any) -> tuple[Any, ...]:
+    """The input of an example, without its label."""
+    if isinstance(example, ner_examples.NerExample):
+        return example.words
+    return (example.text, example.text_pair)
+
+
+def _repeated(splits: Mapping[str, list[Any]]) -> Iterable[str]:
+    train = {_content(example) for example in splits["train"]}
+    for split in ("validation", "test"):
+        count = sum(_content(example) in train for example in splits[split])
+        if count:
+            yield (
+                f"{count} of the {len(splits[split])} {split} inputs also occur in training, "
+                f"which makes its score look better than it is"
+            )
+
+
+def _fingerprint(splits: Mapping[str, list[Any]]) -> str:
+    digest = hashlib.sha256()
+    for split in ("train", "validation", "test"):
+        for example in splits[split]:
+            labels = example.tags if isinstance(example, ner_examples.NerExample) else example.label
+            digest.update(json.dumps([split, _content(example), labels]).encode() + b"\n")
+    return digest.hexdigest()
+
+
+def _capped(problems: Sequence[str]) -> list[str]:
+    """At most a few problems of a kind; kinds differ in more than numbers and quoted text."""
+    kinds: dict[str, list[str]] = defaultdict(list)
+    for problem in problems:
+        kinds[re.sub(r'"(?:[^"\\]|\\.)*"|\d+', "#", problem)].append(problem)
+    capped = []
+    for alike in kinds.values():
+        capped += alike[:_SHOWN_OF_A_KIND]
+        if (more := len(alike) - _SHOWN_OF_A_KIND) > 0:
+            capped.append(f"and {more} more like it, the last: {alike[-1]}")
+    return capped

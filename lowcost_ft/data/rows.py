@@ -1,0 +1,125 @@
+"""A row of input, and the columns that a task takes from it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Columns", "Row", "column_names", "file_of", "find_column", "read_text", "shown"]
+__all__ += ["text_fault"]
+
+_SHOWN_CHARACTERS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row, and where it stands.
+
+    Attributes:
+        values: Column -> value.
+        source: Path as the user typed it and 1-based line, "train.jsonl:12"; where there are no
+            lines, the row, "train.parquet:row 12".
+        first_line: Line of the first word, for files with one word a line.
+    """
+
+    values: dict[str, Any]
+    source: str
+    first_line: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """Names of the columns to read; None is guessed from what the data has."""
+
+    text: str | None = None
+    text_pair: str | None = None
+    label: str | None = None
+    tokens: str | None = None
+    tags: str | None = None
+    """Tags, one a word; for rows with a text instead of tokens, the list of entities."""
+
+
+def shown(value: Any) -> str:
+    """A value of the user's, cut short, on one line and in double quotes, for a message."""
+    text = value if isinstance(value, str) else repr(value)
+    if len(text) > _SHOWN_CHARACTERS:
+        text = text[: _SHOWN_CHARACTERS - 3] + "..."
+    # A lone surrogate could not be printed.
+    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return json.dumps(text, ensure_ascii=False)
+
+
+def file_of(source: str) -> str:
+    """The file (or data set and split) of a row's source."""
+    return source.rpartition(":")[0]
+
+
+def column_names(rows: Sequence[Row]) -> list[str]:
+    """All columns that occur, in the order of their first row."""
+    return list(dict.fromkeys(name for row in rows for name in row.values))
+
+
+def find_column(
+    rows: Sequence[Row],
+    given: str | None,
+    guesses: Sequence[str],
+    what: str,
+    *,
+    problems: list[str],
+    notices: list[str],
+) -> str | None:
+    """The column to read: the one the user named, else the first guess that exists.
+
+    Args:
+        rows: All rows of one split, at least one.
+        given: Name from the command line.
+        guesses: Names to try, the usual one first; empty where nothing may be guessed.
+        what: Such as "text_pair": names the flag, `--text-pair-column`.
+        problems: Gets a line when there is no such column.
+        notices: Gets a line when another than the usual name was guessed.
+    """
+    names = column_names(rows)
+    file, flag = file_of(rows[0].source), f"--{what.replace('_', '-')}-column"
+    if given in names:
+        return given
+    listed = ", ".join(shown(name) for name in names) or "no columns at all"
+    if given is not None:
+        problems.append(f"{file}: no column {shown(given)} ({flag}); the columns are {listed}")
+        return None
+    for guess in guesses:
+        if guess in names:
+            if guess != guesses[0]:
+                notices.append(f"{file}: column {shown(guess)} read as {what} ({flag} overrides)")
+            return guess
+    problems.append(
+        f"{file}: no column for the {what.replace('_', ' ')}; name it with {flag}; "
+        f"the columns are {listed} (for CSV: is the header line there?)"
+    )
+    return None
+
+
+def text_fault(value: Any) -> str | None:
+    """What keeps a value from being a text, and how to mend it; None for a text."""
+    if value is None:
+        return "is missing; fill it in or delete the row"
+    if isinstance(value, bool | int | float):
+        return f"is the number {shown(value)} where a text is expected; write it in quotes"
+    if not isinstance(value, str):
+        return f"must be a text, not {shown(value)}"
+    if not value.strip():
+        return "is an empty text; fill it in or delete the row"
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        # Possible as an escape in JSON; no tokenizer takes it.
+        return "holds half a surrogate pair; correct the \\ud800-like escape"
+    return None
+
+
+def read_text(row: Row, column: str, problems: list[str]) -> str | None:
+    """The text in a column, or None and a problem where there is none."""
+    value = row.values.get(column)
+    if fault := text_fault(value):
+        problems.append(f"{row.source}: {shown(column)} {fault}")
+        return None
+    return str(value)

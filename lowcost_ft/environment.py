@@ -1,0 +1,83 @@
+"""What a run depends on besides its settings: versions, the machine, the source tree."""
+
+import contextlib
+import importlib.metadata
+import os
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+__all__ = ["git_state", "hardware", "versions"]
+
+PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "accelerate", "datasets", "evaluate")
+"""Their versions are recorded, besides Python's and our own."""
+
+
+def versions() -> dict[str, str | None]:
+    """Versions of Python, the libraries that decide a result, and ours; None: not installed."""
+    found: dict[str, str | None] = {"python": platform.python_version()}
+    for name in (*PACKAGES, "lowcost_ft"):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def hardware() -> dict[str, Any]:
+    """The machine.
+
+    Returns:
+        `cpu` (model), `cores` (physical), `threads` (that PyTorch uses in this process),
+        `ram_bytes`, and `gpus`, a list of `{"name", "memory_bytes"}`.
+    """
+    gpus = []
+    if torch.cuda.is_available():
+        for index in range(torch.cuda.device_count()):
+            device = torch.cuda.get_device_properties(index)
+            gpus.append({"name": device.name, "memory_bytes": device.total_memory})
+    return {
+        "cpu": _cpu_model(),
+        "cores": psutil.cpu_count(logical=False) or os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "ram_bytes": psutil.virtual_memory().total,
+        "gpus": gpus,
+    }
+
+
+def _cpu_model() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def git_state() -> dict[str, Any]:
+    """Commit of the source tree that this package is run from.
+
+    Returns:
+        `commit` and `dirty` (whether tracked files were changed); both None for an installed
+        package, also where the installation lies inside somebody else's repository.
+    """
+    unknown = {"commit": None, "dirty": None}
+    if not shutil.which("git"):
+        return unknown
+
+    def git(*arguments: str) -> str | None:
+        command = ["git", "-C", str(Path(__file__).parent), *arguments]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=10)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    if git("ls-files", "--error-unmatch", Path(__file__).name) is None:
+        return unknown
+    commit, changes = git("rev-parse", "HEAD"), git("status", "--porcelain", "-uno")
+    return {"commit": commit, "dirty": None if changes is None else bool(changes)}

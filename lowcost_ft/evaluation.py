@@ -1,0 +1,100 @@
+"""Predictions of a model on a whole split, in constant memory, and their scores."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import nn
+from tqdm.auto import tqdm
+
+from lowcost_ft.data.batching import share_step
+from lowcost_ft.data.features import Features, collate
+from lowcost_ft.tasks.base import Predictions, Task
+from lowcost_ft.training.steps import model_inputs
+
+__all__ = ["evaluate", "predict"]
+
+
+def predict(
+    accelerator: Accelerator,
+    model: nn.Module,
+    task: Task,
+    features: Features,
+    *,
+    pad_token_id: int,
+    micro_batch_tokens: int,
+) -> Predictions:
+    """Predicts every example; each micro-batch's logits are reduced before the next one runs.
+
+    The processes share the work, and each gets all predictions.
+
+    Args:
+        accelerator: Processes, device and precision.
+        model: The model, prepared or not; put into evaluation mode and left in it.
+        task: Says what a prediction is.
+        features: The tokenized split.
+        pad_token_id: Token that fills up a micro-batch.
+        micro_batch_tokens: Padded tokens that a micro-batch may hold.
+
+    Returns:
+        The task's arrays, in the order of the examples.
+    """
+    model.eval()
+    device = accelerator.device
+    predictions = task.new_predictions(features)
+    shares = share_step(
+        np.arange(len(features.lengths)),
+        features.lengths,
+        num_processes=accelerator.num_processes,
+        micro_batch_tokens=micro_batch_tokens,
+    )
+    bar = tqdm(shares[accelerator.process_index], file=sys.stderr, disable=None, leave=False)
+    bar.disable = bar.disable or not accelerator.is_main_process
+    with torch.inference_mode():
+        for rows in bar:
+            # An empty share still runs forward: sharded models need every process.
+            present = rows if len(rows) else np.zeros(1, np.int64)
+            batch = collate(features, present, pad_token_id=pad_token_id)
+            on_device = {name: value.to(device) for name, value in model_inputs(batch).items()}
+            with accelerator.autocast():
+                logits = model(**on_device).logits
+            decoded = {k: v.cpu().numpy() for k, v in task.decode(logits.float()).items()}
+            if len(rows):
+                task.store(predictions, decoded, batch, features.examples[rows])
+    if accelerator.num_processes == 1:
+        return predictions
+    # Each entry is written by one process and zero in the others.
+    return {
+        name: accelerator.reduce(torch.from_numpy(array).to(device), reduction="sum").cpu().numpy()
+        for name, array in predictions.items()
+    }
+
+
+def evaluate(
+    accelerator: Accelerator,
+    model: nn.Module,
+    task: Task,
+    examples: Sequence[Any],
+    features: Features,
+    *,
+    pad_token_id: int,
+    micro_batch_tokens: int,
+    seed: int = 0,
+) -> tuple[dict[str, Any], Predictions]:
+    """Predicts a split and scores it.
+
+    Returns:
+        The task's metrics, and the predictions they were computed from.
+    """
+    predictions = predict(
+        accelerator,
+        model,
+        task,
+        features,
+        pad_token_id=pad_token_id,
+        micro_batch_tokens=micro_batch_tokens,
+    )
+    return task.score(examples, predictions, seed=seed), predictions

@@ -1,0 +1,258 @@
+"""The frozen base model: configuration, weights, and a new head for the task.
+
+What the checkpoint lacks is what must be trained; the table of families says the same beforehand.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
+
+from lowcost_ft.errors import UserError
+from lowcost_ft.models.families import Family, find_family
+from lowcost_ft.models.hub import check_safetensors, load_config, not_loadable, quiet_libraries
+
+__all__ = ["BaseModel", "Head", "load_base_model"]
+
+Head = Literal["token", "sequence"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaseModel:
+    """A task model of transformers, before anything decides what trains."""
+
+    model: Any
+    """A `transformers.PreTrainedModel` in float32 and evaluation mode, on the CPU."""
+    family: Family | None
+    """The entry of the table of families; None for an unknown architecture."""
+    head_names: tuple[str, ...]
+    """Paths of the modules that are heads, in the model's order."""
+    new_weights: frozenset[str]
+    """Names of the weights that the checkpoint lacks; empty when none were read."""
+    notices: list[str]
+    """What the user should know about how the model was loaded."""
+
+
+def load_base_model(
+    model_id: str,
+    *,
+    head: Head,
+    labels: Sequence[str],
+    problem_type: str | None = None,
+    dropout: float | None = None,
+    attn_implementation: str | None = None,
+    pad_token_id: int | None = None,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    on_meta: bool = False,
+) -> BaseModel:
+    """Loads a checkpoint into the task model of its architecture.
+
+    The new head is drawn from the global random state, which the caller seeds.
+
+    Args:
+        model_id: Name on the Hub, or a folder.
+        head: "token" for a label per token, "sequence" for one per text.
+        labels: Label names in the order of the logits; empty for regression (one output).
+        problem_type: As in `transformers` configurations; recorded there.
+        dropout: Every dropout probability of the model, its head's included; None keeps them.
+        attn_implementation: "eager", "sdpa", ...; None for the model's default.
+        pad_token_id: The tokenizer's padding token; decoders need it to find a text's end.
+        revision: Branch, tag or commit on the Hub.
+        trust_remote_code: Whether the model's own Python code may run.
+        on_meta: Build the same modules on the meta device; only the configuration is read.
+
+    Raises:
+        UserError: Something is missing or does not fit; names the field and the fix.
+    """
+    config = load_config(model_id, revision=revision, trust_remote_code=trust_remote_code)
+    family = find_family(config)
+    auto_class = _auto_class(head, config, model_id, trust_remote_code)
+    _describe_task(config, labels, problem_type)
+    _set_padding(config, pad_token_id, causal=family.causal if family else None)
+    if dropout is not None:
+        _set_dropout(config, family, dropout)
+    options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
+    if attn_implementation is not None:
+        options["attn_implementation"] = attn_implementation
+    if on_meta:
+        model, missing = _build_without_weights(auto_class, config, options), None
+    else:
+        model, missing = _read_weights(auto_class, model_id, config, revision, options)
+    head_names, notices = _find_heads(model, family, missing, model_id)
+    return BaseModel(
+        model=model,
+        family=family,
+        head_names=head_names,
+        new_weights=frozenset(missing or ()),
+        notices=notices,
+    )
+
+
+def _auto_class(head: Head, config: Any, model_id: str, trust_remote_code: bool) -> Any:
+    auto_class: Any = {
+        "token": AutoModelForTokenClassification,
+        "sequence": AutoModelForSequenceClassification,
+    }[head]
+    remote = trust_remote_code and auto_class.__name__ in (getattr(config, "auto_map", None) or {})
+    if type(config) not in auto_class._model_mapping and not remote:
+        raise UserError(
+            f"model_id: transformers has no {head} classification head for {model_id!r} "
+            f"(model type {config.model_type!r}); choose another model"
+        )
+    return auto_class
+
+
+def _describe_task(config: Any, labels: Sequence[str], problem_type: str | None) -> None:
+    config.num_labels = len(labels) or 1
+    if labels:
+        config.id2label = dict(enumerate(labels))
+        config.label2id = {label: number for number, label in enumerate(labels)}
+    config.problem_type = problem_type
+    # A classifier never reads the keys and values that a decoder would keep for the next token.
+    if hasattr(config, "use_cache"):
+        config.use_cache = False
+
+
+def _set_padding(config: Any, pad_token_id: int | None, *, causal: bool | None) -> None:
+    """Tells a decoder which token pads.
+
+    An encoder's own number is kept: RoBERTa counts positions from it.
+    """
+    if pad_token_id is None:
+        return
+    vocab_size = config.get_text_config().vocab_size
+    if not 0 <= pad_token_id < vocab_size:
+        raise UserError(
+            f"pad_token_id: {pad_token_id} has no embedding (the model's vocabulary has "
+            f"{vocab_size} entries); set the tokenizer's pad_token to one that the model knows"
+        )
+    if causal or getattr(config, "pad_token_id", None) is None:
+        config.get_text_config().pad_token_id = pad_token_id
+
+
+def _set_dropout(config: Any, family: Family | None, dropout: float) -> None:
+    if family is not None:
+        fields = family.dropout_fields
+    else:  # Names that hold a probability in the configurations of transformers.
+        fields = tuple(
+            name
+            for name, value in config.to_dict().items()
+            if ("dropout" in name or "pdrop" in name) and isinstance(value, float | int)
+        )
+    if not fields:
+        raise UserError(
+            f"dropout: model type {config.model_type!r} has no dropout in its configuration, so "
+            f"{dropout} could not be obeyed; leave it out"
+        )
+    for name in fields:
+        setattr(config, name, float(dropout))
+
+
+def _build_without_weights(auto_class: Any, config: Any, options: dict[str, Any]) -> Any:
+    try:
+        with quiet_libraries(), torch.device("meta"):
+            return auto_class.from_config(config, dtype=torch.float32, **options).eval()
+    except (ImportError, ValueError) as error:
+        raise _unusable(config, options, error) from error
+
+
+def _read_weights(
+    auto_class: Any,
+    model_id: str,
+    config: Any,
+    revision: str | None,
+    options: dict[str, Any],
+) -> tuple[Any, set[str]]:
+    """Returns the model in float32 and the names of the weights that are new."""
+    check_safetensors(model_id)
+    try:
+        with quiet_libraries():
+            model, info = auto_class.from_pretrained(
+                model_id,
+                config=config,
+                revision=revision,
+                dtype=torch.float32,
+                use_safetensors=True,
+                output_loading_info=True,
+                # A head for other labels is replaced; anywhere else `_find_heads` refuses.
+                ignore_mismatched_sizes=True,
+                **options,
+            )
+    except (ImportError, ValueError) as error:
+        raise _unusable(config, options, error) from error
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise not_loadable("weights", model_id, error) from error
+    mismatched = {key if isinstance(key, str) else key[0] for key in info["mismatched_keys"]}
+    return model, set(info["missing_keys"]) | mismatched
+
+
+def _unusable(config: Any, options: dict[str, Any], error: Exception) -> UserError:
+    reason = str(error).splitlines()[0]
+    if "attn_implementation" in options:
+        return UserError(
+            f"attn_implementation: {options['attn_implementation']!r} cannot be used with model "
+            f"type {config.model_type!r}; leave it out for the default [{reason}]"
+        )
+    return UserError(f"model_id: the model cannot be built [{reason}]")
+
+
+def _find_heads(
+    model: Any, family: Family | None, missing: set[str] | None, model_id: str
+) -> tuple[tuple[str, ...], list[str]]:
+    """Names the heads: what stands beside the backbone, and a pooler that the checkpoint lacks.
+
+    Args:
+        model: The task model.
+        family: Its entry in the table, which must agree.
+        missing: Weights that are new; None when nothing was loaded.
+        model_id: For messages.
+
+    Returns:
+        Paths of the head modules in the model's order, and notices.
+
+    Raises:
+        UserError: The checkpoint lacks weights of the backbone.
+    """
+    backbone = model.base_model_prefix
+    beside = [
+        name
+        for name, module in model.named_children()
+        if name != backbone and any(True for _ in module.parameters())
+    ]
+    notices = []
+    if family is not None and (unforeseen := set(beside) - set(family.head_names)):
+        notices.append(
+            f"the table of families does not name {', '.join(sorted(unforeseen))} as a head of "
+            f"{family.name}; trained and saved as one all the same"
+        )
+    poolers, damaged = set(), []
+    for key in sorted(missing or ()):
+        if not key.startswith(f"{backbone}."):
+            continue
+        before, found, _ = key.partition(".pooler.")
+        if found:
+            poolers.add(f"{before}.pooler")
+        else:
+            damaged.append(key)
+    if damaged:
+        raise UserError(
+            f"model_id: the weights of {model_id!r} lack {len(damaged)} tensors of the backbone or "
+            f"hold them in other shapes, e.g. {damaged[0]}; the checkpoint is damaged or not "
+            f"of model type {model.config.model_type!r}"
+        )
+    heads = set(beside) | poolers
+    names = tuple(name for name, _ in model.named_modules() if name in heads)
+    # Only a checkpoint that was fine-tuned before lacks nothing of them (a masked language model
+    # brings ModernBERT's `head`, never its `classifier`).
+    loaded = missing is not None and not any(
+        key.startswith(f"{name}.") for key in missing for name in beside
+    )
+    if loaded:
+        notices.append(f"{model_id} already has a head ({', '.join(beside)}): training goes on")
+    if poolers:
+        notices.append(f"{', '.join(sorted(poolers))} is new and trained as part of the head")
+    return names, notices

@@ -1,0 +1,206 @@
+"""The one table of architecture facts: where each family keeps its layers, heads and linear layers.
+
+Nothing else in the package may know a module name of a particular architecture. The facts are
+those of transformers 5; `tests/test_families.py` compares every line with the installed classes.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["FAMILIES", "Family", "find_family", "known_families"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """What must be known about one architecture to adapt it."""
+
+    name: str
+    """The name that users see."""
+    model_types: tuple[str, ...]
+    """Values of `config.model_type` that belong to this family."""
+    layers: str
+    """Path of the list of transformer layers, inside the backbone (`model.base_model`)."""
+    head_names: tuple[str, ...]
+    """Modules beside the backbone that a task model may own; a model has those of its own task."""
+    lora_targets: tuple[str, ...]
+    """All linear layers of attention and feed-forward, relative to one layer; `*` is any index."""
+    dropout_fields: tuple[str, ...]
+    """Configuration fields that hold a dropout probability, the head's included."""
+    causal: bool = False
+    """Whether a token sees only what stands before it."""
+    shared_layers: bool = False
+    """Whether one set of weights serves all layers, so that no layer can be chosen by itself."""
+
+
+_BERT_TARGETS = (
+    "attention.self.query",
+    "attention.self.key",
+    "attention.self.value",
+    "attention.output.dense",
+    "intermediate.dense",
+    "output.dense",
+)
+# `classifier_dropout` is unset in published BERT configurations and then follows the hidden one.
+_BERT_DROPOUT = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
+
+_LLAMA_TARGETS = (
+    "self_attn.q_proj",
+    "self_attn.k_proj",
+    "self_attn.v_proj",
+    "self_attn.o_proj",
+    "mlp.gate_proj",
+    "mlp.up_proj",
+    "mlp.down_proj",
+)
+# The token classification head drops 0.1 of its input unless `classifier_dropout` says otherwise.
+_LLAMA_DROPOUT = ("attention_dropout", "classifier_dropout")
+
+
+def _bert_like(name: str, *model_types: str) -> Family:
+    return Family(
+        name=name,
+        model_types=model_types,
+        layers="encoder.layer",
+        head_names=("classifier",),
+        lora_targets=_BERT_TARGETS,
+        dropout_fields=_BERT_DROPOUT,
+    )
+
+
+def _llama_like(name: str, *model_types: str) -> Family:
+    return Family(
+        name=name,
+        model_types=model_types,
+        layers="layers",
+        head_names=("score",),
+        lora_targets=_LLAMA_TARGETS,
+        dropout_fields=_LLAMA_DROPOUT,
+        causal=True,
+    )
+
+
+FAMILIES: tuple[Family, ...] = (
+    _bert_like("BERT", "bert"),
+    Family(
+        name="DistilBERT",
+        model_types=("distilbert",),
+        layers="transformer.layer",
+        head_names=("pre_classifier", "classifier"),
+        lora_targets=(
+            "attention.q_lin",
+            "attention.k_lin",
+            "attention.v_lin",
+            "attention.out_lin",
+            "ffn.lin1",
+            "ffn.lin2",
+        ),
+        dropout_fields=("dropout", "attention_dropout", "seq_classif_dropout"),
+    ),
+    # RoBERTa's and ELECTRA's sequence head is one module, `classifier`, with a `dense` inside.
+    _bert_like("RoBERTa", "roberta", "xlm-roberta"),
+    _bert_like("ELECTRA", "electra"),
+    Family(
+        name="ALBERT",
+        model_types=("albert",),
+        layers="encoder.albert_layer_groups",
+        head_names=("classifier",),
+        lora_targets=(
+            "albert_layers.*.attention.query",
+            "albert_layers.*.attention.key",
+            "albert_layers.*.attention.value",
+            "albert_layers.*.attention.dense",
+            "albert_layers.*.ffn",
+            "albert_layers.*.ffn_output",
+        ),
+        dropout_fields=(
+            "hidden_dropout_prob",
+            "attention_probs_dropout_prob",
+            "classifier_dropout_prob",
+        ),
+        shared_layers=True,
+    ),
+    Family(
+        name="DeBERTa-v2/v3",
+        model_types=("deberta-v2",),
+        layers="encoder.layer",
+        # The pooler is outside the backbone, new, and of no use unless it is trained.
+        head_names=("pooler", "classifier"),
+        lora_targets=(
+            "attention.self.query_proj",
+            "attention.self.key_proj",
+            "attention.self.value_proj",
+            # Present where positions have projections of their own (`share_att_key=False`).
+            "attention.self.pos_key_proj",
+            "attention.self.pos_query_proj",
+            "attention.output.dense",
+            "intermediate.dense",
+            "output.dense",
+        ),
+        dropout_fields=(
+            "hidden_dropout_prob",
+            "attention_probs_dropout_prob",
+            "pooler_dropout",
+            "cls_dropout",
+        ),
+    ),
+    Family(
+        name="ModernBERT",
+        model_types=("modernbert",),
+        layers="layers",
+        # Masked language models carry weights for `head`; other checkpoints leave it new.
+        head_names=("head", "classifier"),
+        lora_targets=("attn.Wqkv", "attn.Wo", "mlp.Wi", "mlp.Wo"),
+        dropout_fields=(
+            "attention_dropout",
+            "embedding_dropout",
+            "mlp_dropout",
+            "classifier_dropout",
+        ),
+    ),
+    Family(
+        name="GPT-2",
+        model_types=("gpt2",),
+        layers="h",
+        # `score` classifies sequences, `classifier` tokens.
+        head_names=("score", "classifier"),
+        lora_targets=("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"),
+        dropout_fields=("embd_pdrop", "attn_pdrop", "resid_pdrop", "classifier_dropout"),
+        causal=True,
+    ),
+    _llama_like("Llama", "llama"),
+    _llama_like("Qwen2", "qwen2"),
+    _llama_like("Qwen3", "qwen3"),
+    _llama_like("Gemma", "gemma", "gemma2", "gemma3_text"),
+)
+
+
+def find_family(config: Any) -> Family | None:
+    """Finds the family of a model configuration.
+
+    Args:
+        config: Anything with a `model_type`, usually a `transformers.PreTrainedConfig`.
+
+    Returns:
+        The family, or None where the table has no entry for this `model_type`.
+    """
+    model_type = getattr(config, "model_type", None)
+    for family in FAMILIES:
+        if model_type in family.model_types:
+            return family
+    return None
+
+
+def is_causal(config: Any) -> bool:
+    """Whether a model reads from left to right, so that only a text's last token has seen it all.
+
+    Args:
+        config: Configuration of a model; of an unknown family, its `is_decoder` decides.
+    """
+    family = find_family(config)
+    return family.causal if family else bool(getattr(config, "is_decoder", False))
+
+
+def known_families(families: Iterable[Family] = FAMILIES) -> str:
+    """Lists the families for a message: `BERT, DistilBERT, ...`."""
+    return ", ".join(family.name for family in families)

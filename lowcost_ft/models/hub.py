@@ -1,0 +1,109 @@
+"""Reading from the Hub or a folder: one clear error, and no chatter from the libraries."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoConfig
+from transformers.utils import logging as transformers_logging
+
+from lowcost_ft.errors import UserError
+
+__all__ = ["check_safetensors", "load_config", "not_loadable", "quiet_libraries"]
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Silences transformers' load report and bars, and library warnings, inside the block.
+
+    What the report says (which weights are new) is read from `output_loading_info` and told to the
+    user once, in the package's own words. Errors still raise.
+    """
+    verbosity = transformers_logging.get_verbosity()
+    bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bars:
+            transformers_logging.enable_progress_bar()
+
+
+def load_config(
+    model_id: str, *, revision: str | None = None, trust_remote_code: bool = False
+) -> Any:
+    """Loads a model's configuration, the cheapest way to find out whether the model is there.
+
+    Args:
+        model_id: Name on the Hub, or a folder.
+        revision: Branch, tag or commit on the Hub.
+        trust_remote_code: Whether the model's own Python code may run.
+
+    Returns:
+        The `transformers.PreTrainedConfig`.
+
+    Raises:
+        UserError: There is no such model, or its configuration is of no known kind.
+    """
+    try:
+        with quiet_libraries():
+            return AutoConfig.from_pretrained(
+                model_id, revision=revision, trust_remote_code=trust_remote_code
+            )
+    except (OSError, ValueError, KeyError) as error:
+        raise not_loadable("configuration", model_id, error) from error
+
+
+def check_safetensors(model_id: str) -> None:
+    """Refuses a local folder without safetensors weights, before anything is read from it.
+
+    Raises:
+        UserError: The folder holds only pickled weights, which can run code when read, or none.
+    """
+    folder = Path(model_id)
+    if not folder.is_dir() or any(folder.glob("*.safetensors")):
+        return
+    pickles = sorted(path.name for path in folder.glob("*.bin"))
+    if pickles:
+        raise UserError(
+            f"model_id: the folder {model_id!r} holds only pickled weights ({pickles[0]}), which "
+            "can run code when they are read; convert them to model.safetensors first "
+            "(load them where you trust them and call save_pretrained)"
+        )
+    raise UserError(
+        f"model_id: the folder {model_id!r} holds no weights (model.safetensors); "
+        "give a folder written by save_pretrained, or a name on the Hub"
+    )
+
+
+def not_loadable(what: str, model_id: str, error: Exception) -> UserError:
+    """Says what could not be loaded, why, and what to do.
+
+    Args:
+        what: "configuration", "tokenizer" or "weights".
+        model_id: What the user asked for.
+        error: What the library raised; its first line is quoted.
+    """
+    reason = next((line.strip() for line in str(error).splitlines() if line.strip()), repr(error))
+    folder = Path(model_id)
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            fix = "it has no config.json; give a folder written by save_pretrained"
+        else:
+            fix = "the files in the folder are incomplete or damaged; write the folder anew"
+    elif folder.exists():
+        fix = "it is a file; give the folder that holds it"
+    elif model_id.startswith((".", "/", "~")):
+        fix = "there is no such folder; check the path"
+    else:
+        fix = (
+            "check the name and the connection to the Hub, or give a local folder "
+            "(`make quickstart` lays out sentence-transformers/all-MiniLM-L6-v2 for use offline)"
+        )
+    return UserError(f"model_id: cannot load the {what} of {model_id!r}: {fix} [{reason}]")

@@ -1,0 +1,139 @@
+"""A finished run, loaded to predict and to be scored on other data."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from transformers import PreTrainedTokenizerBase
+
+from lowcost_ft.data.loading import read_examples_file
+from lowcost_ft.data.rows import Columns
+from lowcost_ft.errors import UserError
+from lowcost_ft.evaluation import predict
+from lowcost_ft.models.loading import forward_module, load_tokenizer, load_trained
+from lowcost_ft.runs import load_run
+from lowcost_ft.tasks.base import Task
+from lowcost_ft.tasks.classification import ClassificationTask, TextExample
+from lowcost_ft.tasks.ner import NerTask, text_example
+from lowcost_ft.training.setup import build_accelerator, set_num_threads
+
+__all__ = ["Predictor", "load_predictor"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predictor:
+    """A trained model with all that it takes to use it.
+
+    Attributes:
+        run: The content of `run.json`.
+        task: The run's task, with its labels.
+        model: In evaluation mode, on the accelerator's device.
+        tokenizer: As it was in training.
+        accelerator: Device and precision.
+    """
+
+    run: dict[str, Any]
+    task: Task
+    model: torch.nn.Module
+    tokenizer: PreTrainedTokenizerBase
+    accelerator: Accelerator
+
+    def __call__(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[dict]:
+        """Predicts texts.
+
+        Args:
+            texts: The texts.
+            pairs: The second text of each, for a model of pairs.
+
+        Returns:
+            For each text a dictionary; see `Task.answer`.
+
+        Raises:
+            UserError: A text is empty, or the task takes no pairs.
+        """
+        if empty := [str(i + 1) for i, text in enumerate(texts) if not text.strip()]:
+            raise UserError(f"text {', '.join(empty[:5])} is empty: remove it")
+        if isinstance(self.task, NerTask):
+            if pairs is not None:
+                raise UserError("NER takes one text, not a pair")
+            return self.predict([text_example(text) for text in texts])
+        seconds = pairs if pairs is not None else [None] * len(texts)
+        return self.predict(
+            [
+                TextExample(text=text, text_pair=pair, label=None, source="text")
+                for text, pair in zip(texts, seconds, strict=True)
+            ]
+        )
+
+    def predict(self, examples: Sequence[Any]) -> list[dict[str, Any]]:
+        """Predicts examples of the task; one answer each, in their order."""
+        return self.task.answer(examples, self._predictions(examples)) if examples else []
+
+    def evaluate(self, path: str, *, columns: Columns | None = None) -> dict[str, Any]:
+        """Scores a labelled file.
+
+        Raises:
+            UserError: The file is malformed, or has labels that the model does not know.
+        """
+        examples = read_examples_file(
+            self.task.name,
+            path,
+            columns=columns,
+            labelled=True,
+            labels=self.task.labels,
+            problem_type=self.task.problem_type,
+        )
+        return self.task.score(examples, self._predictions(examples), seed=self.run["seed"])
+
+    def read(self, path: str, *, columns: Columns | None = None) -> list[Any]:
+        """Reads a file of examples, labelled or not, to predict them."""
+        return read_examples_file(self.task.name, path, columns=columns, labelled=False)
+
+    def _predictions(self, examples: Sequence[Any]) -> Any:
+        config = self.run["config"]
+        features = self.task.featurize(examples, self.tokenizer, max_length=config["max_length"])
+        return predict(
+            self.accelerator,
+            self.model,
+            self.task,
+            features,
+            pad_token_id=self.tokenizer.pad_token_id,
+            micro_batch_tokens=config["micro_batch_tokens"],
+        )
+
+
+def load_predictor(
+    folder: str | Path, *, trust_remote_code: bool = False, num_threads: int | None = None
+) -> Predictor:
+    """Loads a run folder.
+
+    Args:
+        folder: The `--output-dir` of a completed run.
+        trust_remote_code: Whether the base model's own Python code may run.
+        num_threads: CPU threads; see `set_num_threads`.
+
+    Raises:
+        UserError: The folder is not a completed run, or its model cannot be loaded.
+    """
+    run = load_run(folder)
+    set_num_threads(num_threads, local_processes=1)
+    accelerator = build_accelerator()
+    model = load_trained(folder, run, trust_remote_code=trust_remote_code)
+    config = run["config"]
+    tokenizer = load_tokenizer(str(folder), words=run["task"] == "ner")
+    task: Task
+    if run["task"] == "ner":
+        causal = run.get("pad_token_id") is not None
+        task = NerTask(run["labels"], causal=causal, window_overlap=config["window_overlap"])
+    else:
+        task = ClassificationTask(run["labels"], problem_type=run["problem_type"])
+    return Predictor(
+        run=run,
+        task=task,
+        model=forward_module(model).to(accelerator.device).eval(),
+        tokenizer=tokenizer,
+        accelerator=accelerator,
+    )

@@ -1,0 +1,393 @@
+"""What every recipe shares around its pipeline: the start, the record, the end, the exit code."""
+
+import contextlib
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list, set_seed
+from transformers import PreTrainedTokenizerBase
+
+from lowcost_ft.config import RunConfig, parse_config, split_list
+from lowcost_ft.data.features import Features
+from lowcost_ft.data.loading import Splits, load_splits
+from lowcost_ft.data.rows import Columns
+from lowcost_ft.data.tagging import WORD_SPLITTING
+from lowcost_ft.environment import git_state, hardware, versions
+from lowcost_ft.errors import UserError
+from lowcost_ft.evaluation import evaluate, predict
+from lowcost_ft.memory.measure import resident_peak_bytes
+from lowcost_ft.model_card import write_model_card
+from lowcost_ft.models.loading import (
+    BuiltModel,
+    build_model,
+    forward_module,
+    load_trained,
+    save_model,
+)
+from lowcost_ft.runs import new_output_dir, record_run, write_predictions
+from lowcost_ft.summary import summarize
+from lowcost_ft.tasks.base import Predictions, Task
+from lowcost_ft.training.loop import TrainResult, train
+from lowcost_ft.training.optimizer import default_learning_rate
+from lowcost_ft.training.setup import build_accelerator, set_num_threads
+
+__all__ = [
+    "Run",
+    "build_recipe_model",
+    "evaluate_run",
+    "featurize_splits",
+    "load_recipe_splits",
+    "run_recipe",
+    "save_run",
+    "start_run",
+    "train_run",
+]
+
+
+@dataclass(kw_only=True)
+class Run:
+    """A run while it goes on.
+
+    Attributes:
+        config: Its configuration.
+        accelerator: Its processes, device and precision.
+        folder: Where everything is written.
+        record: What becomes `run.json`.
+    """
+
+    config: RunConfig
+    accelerator: Accelerator
+    folder: Path
+    record: dict[str, Any]
+
+    def say(self, text: str) -> None:
+        """Prints once, from the main process."""
+        self.accelerator.print(text, flush=True)
+
+
+@contextlib.contextmanager
+def start_run(config: RunConfig) -> Iterator[Run]:
+    """Sets up processes, threads, seeds and the run folder; writes `run.json` at the end.
+
+    A run that a user's mistake stops before training leaves no folder behind.
+
+    Raises:
+        UserError: The folder cannot be used, or the hardware cannot do what is asked.
+    """
+    trackers = split_list(config.report_to) or ()
+    try:
+        accelerator = build_accelerator(
+            mixed_precision=config.mixed_precision,
+            report_to=trackers,
+            project_dir=config.output_dir,
+        )
+    except (ValueError, ImportError) as error:
+        raise UserError(str(error)) from error
+    set_num_threads(config.num_threads, local_processes=_local_processes())
+    set_seed(config.seed)
+    folders: list[Any] = [None]
+    if accelerator.is_main_process:
+        name = f"{config.task}-{config.method}"
+        folders = [new_output_dir(config.output_dir, name, overwrite=config.overwrite)]
+    broadcast_object_list(folders)
+    folder = Path(folders[0])
+    record: dict[str, Any] = {
+        "task": config.task,
+        "model_id": config.model_id,
+        "method": config.method,
+        "seed": config.seed,
+        "config": config.to_dict() | {"output_dir": str(folder)},
+        "versions": versions(),
+        "hardware": hardware() | {"processes": accelerator.num_processes},
+        "git": git_state(),
+    }
+    run = Run(config=config, accelerator=accelerator, folder=folder, record=record)
+    with record_run(folder, record, enabled=accelerator.is_main_process):
+        if trackers:
+            accelerator.project_configuration.set_directories(str(folder))
+            flat = {k: v for k, v in record["config"].items() if v is not None}
+            accelerator.init_trackers("lowcost_ft", config=flat)
+        yield run
+        accelerator.end_training()
+    run.say(summarize(record, folder))
+
+
+def _local_processes() -> int:
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
+def load_recipe_splits(run: Run) -> Splits:
+    """Reads and checks the data that the flags name, and says what it noticed."""
+    config = run.config
+    splits = load_splits(
+        config.task,
+        train_file=config.train_file,
+        validation_file=config.validation_file,
+        test_file=config.test_file,
+        dataset=config.dataset,
+        dataset_config_name=config.dataset_config_name,
+        columns=Columns(
+            text=config.text_column,
+            text_pair=config.text_pair_column,
+            label=config.label_column,
+            tokens=config.tokens_column,
+            tags=config.tags_column,
+        ),
+        problem_type=config.problem_type,
+        validation_share=config.validation_share,
+        seed=config.seed,
+    )
+    rows = {
+        name: len(examples)
+        for name in ("train", "validation", "test")
+        if (examples := getattr(splits, name)) is not None
+    }
+    run.record |= {
+        "labels": splits.labels,
+        "problem_type": splits.problem_type,
+        "word_splitting": WORD_SPLITTING if config.task == "ner" else None,
+        "data": {"rows": rows, "fingerprint": splits.fingerprint, "notices": splits.notices},
+    }
+    run.say(f"data: {', '.join(f'{count:,} {name}' for name, count in rows.items())} rows")
+    for notice in splits.notices:
+        run.say(f"note: {notice}")
+    return splits
+
+
+def build_recipe_model(
+    run: Run, splits: Splits, task: Task, tokenizer: PreTrainedTokenizerBase
+) -> BuiltModel:
+    """Loads the pretrained model and decides what of it trains."""
+    config = run.config
+    built = build_model(
+        config.model_id,
+        head=task.head,
+        labels=splits.labels,
+        problem_type=splits.problem_type,
+        method=config.method,
+        lora_r=config.lora_r,
+        lora_alpha=config.lora_alpha,
+        lora_dropout=config.lora_dropout,
+        dropout=config.dropout,
+        target_modules=split_list(config.target_modules),
+        trainable_layers=config.trainable_layers,
+        gradient_checkpointing=config.gradient_checkpointing,
+        attn_implementation=config.attn_implementation,
+        pad_token_id=tokenizer.pad_token_id,
+        seed=config.seed,
+        revision=config.revision,
+        trust_remote_code=config.trust_remote_code,
+    )
+    total = sum(p.numel() for p in built.model.parameters())
+    trainable = sum(p.numel() for p in built.model.parameters() if p.requires_grad)
+    run.record["parameters"] = {"total": total, "trainable": trainable}
+    causal = built.family is not None and built.family.causal
+    run.record["pad_token_id"] = tokenizer.pad_token_id if causal else None
+    run.say(
+        f"model: {config.model_id}, {config.method}: {trainable:,} of {total:,} parameters train "
+        f"({trainable / total:.2%})"
+    )
+    for notice in built.notices:
+        run.say(f"note: {notice}")
+    return built
+
+
+def featurize_splits(
+    run: Run, splits: Splits, task: Task, tokenizer: PreTrainedTokenizerBase
+) -> dict[str, Features]:
+    """Tokenizes every split once, and says how many texts were cut off."""
+    limit = run.config.max_length
+    features = {}
+    for name in ("train", "validation", "test"):
+        examples = getattr(splits, name)
+        if examples is None:
+            continue
+        features[name] = task.featurize(examples, tokenizer, max_length=limit)
+        if cut := features[name].truncated:
+            run.say(
+                f"note: {cut:,} of {len(examples):,} {name} texts are longer than --max-length "
+                f"{limit} and lose their end"
+            )
+    return features
+
+
+def train_run(
+    run: Run,
+    built: BuiltModel,
+    task: Task,
+    splits: Splits,
+    features: dict[str, Features],
+    tokenizer: PreTrainedTokenizerBase,
+) -> TrainResult:
+    """Trains, keeps the best epoch by the validation score, and records what it cost."""
+    config = run.config
+    model = built.model.to(run.accelerator.device)
+    rate = config.learning_rate or default_learning_rate(config.method, model.config.hidden_size)
+    run.record["config"]["learning_rate"] = rate
+    # After loading, so that dropout differs between processes and the weights do not.
+    set_seed(config.seed, device_specific=True)
+
+    def validate(prepared: torch.nn.Module) -> dict[str, Any]:
+        scores, _ = evaluate(
+            run.accelerator,
+            prepared,
+            task,
+            splits.validation,
+            features["validation"],
+            pad_token_id=tokenizer.pad_token_id,
+            micro_batch_tokens=config.micro_batch_tokens,
+            seed=config.seed,
+        )
+        return scores
+
+    result = train(
+        run.accelerator,
+        forward_module(model),
+        task,
+        features["train"],
+        settings=config,
+        learning_rate=rate,
+        head_names=built.head_names,
+        pad_token_id=tokenizer.pad_token_id,
+        validate=validate,
+        best_path=run.folder / "checkpoints" / "best.safetensors",
+    )
+    run.record["train"] = result.to_dict() | {
+        "effective_batch_size": config.batch_size,
+        "micro_batch_tokens": config.micro_batch_tokens,
+        "recoveries": [],
+        "cache_seconds": 0.0,
+        "cache_bytes": 0,
+        "predicted_peak_memory_bytes": None,
+    }
+    return result
+
+
+def evaluate_run(
+    run: Run,
+    built: BuiltModel,
+    task: Task,
+    splits: Splits,
+    features: dict[str, Features],
+    tokenizer: PreTrainedTokenizerBase,
+) -> dict[str, Predictions]:
+    """Scores validation and test split with the weights as they will be saved."""
+    run.record["evaluation"] = {}
+    predictions = {}
+    for name in ("validation", "test"):
+        if name in features:
+            scores, predictions[name] = evaluate(
+                run.accelerator,
+                forward_module(built.model),
+                task,
+                getattr(splits, name),
+                features[name],
+                pad_token_id=tokenizer.pad_token_id,
+                micro_batch_tokens=run.config.micro_batch_tokens,
+                seed=run.config.seed,
+            )
+            run.record["evaluation"][name] = scores
+    run.record["train"]["peak_resident_bytes"] = resident_peak_bytes()
+    return predictions
+
+
+def save_run(
+    run: Run,
+    built: BuiltModel,
+    task: Task,
+    splits: Splits,
+    features: dict[str, Features],
+    predictions: dict[str, Predictions],
+    tokenizer: PreTrainedTokenizerBase,
+) -> Path:
+    """Writes model, tokenizer, predictions and model card, then reloads the folder and compares.
+
+    Raises:
+        RuntimeError: The reloaded model predicts something else: what was saved is not what was
+            trained.
+    """
+    main = run.accelerator.is_main_process
+    if main:
+        save_model(built.model, tokenizer, run.folder)
+        if "test" in predictions:
+            write_predictions(
+                run.folder / "predictions.jsonl",
+                splits.test or [],
+                task.present(splits.test or [], predictions["test"]),
+            )
+        write_model_card(run.folder, run.record)
+    run.accelerator.wait_for_everyone()
+    device = run.accelerator.device
+    built.model.to("cpu")  # Two models need not fit on the device.
+    reloaded = load_trained(
+        run.folder, run.record, trust_remote_code=run.config.trust_remote_code
+    ).to(device)
+    split = "test" if "test" in predictions else "validation"
+    again = predict(
+        run.accelerator,
+        forward_module(reloaded),
+        task,
+        features[split],
+        pad_token_id=tokenizer.pad_token_id,
+        micro_batch_tokens=run.config.micro_batch_tokens,
+    )
+    exact = run.accelerator.mixed_precision == "no"
+    _compare(predictions[split], again, tolerance=1e-4 if exact else 2e-2)
+    return run.folder
+
+
+def _compare(trained: Predictions, reloaded: Predictions, *, tolerance: float) -> None:
+    for name, before in trained.items():
+        after = reloaded[name]
+        if np.issubdtype(before.dtype, np.floating) and not np.allclose(
+            before, after, atol=tolerance, rtol=0
+        ):
+            largest = float(np.abs(before - after).max())
+            raise RuntimeError(
+                f"the saved model predicts otherwise than the trained one: {name} differ by up to "
+                f"{largest:.2g}. Do not use it, and report this with run.json"
+            )
+
+
+def run_recipe(
+    main: Callable[[RunConfig], Any],
+    default: RunConfig,
+    *,
+    description: str | None = None,
+    arguments: Sequence[str] | None = None,
+) -> NoReturn:
+    """Runs a recipe as a program: reads its flags, prints errors without a traceback, exits.
+
+    Exit codes: 0 done, 2 the user's mistake, 1 ours, 130 interrupted.
+    """
+    config = parse_config(default, arguments, description=description)
+    sys.exit(exit_code(lambda: main(config), debug=config.debug))
+
+
+def exit_code(action: Callable[[], Any], *, debug: bool) -> int:
+    """Runs `action` and returns the exit code; errors are printed to standard error."""
+    try:
+        action()
+    except UserError as error:
+        if debug:
+            traceback.print_exc()
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        print(f"failed: {type(error).__name__}: {error}", file=sys.stderr)
+        print("This is not your mistake; --debug shows where it happened.", file=sys.stderr)
+        return 1
+    return 0

@@ -1,0 +1,339 @@
+"""The run folder and its `run.json`: what was run, on what, with which result, also on failure."""
+
+import contextlib
+import dataclasses
+import json
+import math
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from lowcost_ft.errors import UserError
+
+__all__ = [
+    "RUN_FILE",
+    "SCHEMA_VERSION",
+    "load_run",
+    "new_output_dir",
+    "record_run",
+    "redact",
+    "status_of",
+    "write_atomically",
+    "write_json",
+    "write_predictions",
+    "write_run",
+]
+
+RUN_FILE = "run.json"
+SCHEMA_VERSION = 1
+STATUSES = ("completed", "out_of_memory", "failed", "interrupted")
+
+# What a run writes at the top of its folder, apart from the tokenizer. Replacing a run removes
+# these first: a config.json left by full fine-tuning would make an adapter folder unloadable.
+_OUTPUT_PATTERNS = (
+    *(RUN_FILE, "README.md", "predictions.jsonl", "config.json"),
+    *("adapter_config.json", "adapter_model.safetensors"),
+    *("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors"),
+)
+
+_SECRET_NAME = re.compile(
+    r"(^|[_-])(token|api[_-]?key|access[_-]?key|private[_-]?key|secret|password|passphrase|credentials?"
+    r"|authorization)$",
+    re.IGNORECASE,
+)
+_SPECIAL_TOKEN = re.compile(r"^(pad|mask|eos|bos|unk|cls|sep)_token$")
+_SECRET_VALUE = re.compile(
+    r"\b(hf_[A-Za-z0-9]{30,}|gh[opsur]_[A-Za-z0-9]{30,}|github_pat_\w{30,}|sk-[\w-]{20,}"
+    r"|AKIA[A-Z0-9]{16})\b"
+    r"|(?<=://)[^/\s@]+(?=@)"  # https://user:password@host
+    r"|(?<=[?&](?:key|sig)=)[^&\s]+|(?<=[?&]token=)[^&\s]+"
+)
+_REDACTED = "<redacted>"
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Writes JSON so that the file is always either the old or the new one, whole.
+
+    NaN and infinity, which JSON does not have, become null. Dataclasses, paths, tuples, sets and
+    NumPy values become what JSON has; anything else its text.
+
+    Args:
+        path: The file; its folder exists.
+        value: What to write.
+    """
+
+    def write(file: IO[bytes]) -> None:
+        file.write(_encode(_plain(value), indent=2))
+
+    write_atomically(Path(path), write)
+
+
+def write_run(folder: str | Path, run: Mapping[str, Any]) -> Path:
+    """Writes `run.json` with its schema version, and without credentials.
+
+    Args:
+        folder: The run folder.
+        run: The record; `status` is one of completed, out_of_memory, failed, interrupted.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        ValueError: The status is missing or unknown.
+    """
+    if run.get("status") not in STATUSES:
+        raise ValueError(f"status {run.get('status')!r} is not one of {', '.join(STATUSES)}")
+    path = Path(folder) / RUN_FILE
+    write_json(path, redact(_plain({"schema_version": SCHEMA_VERSION, **run})))
+    return path
+
+
+@contextlib.contextmanager
+def record_run(
+    folder: str | Path, run: dict[str, Any], *, enabled: bool = True
+) -> Iterator[dict[str, Any]]:
+    """Writes `run.json` when the block ends, however it ends.
+
+    `status` becomes completed, or tells the kind of failure; then `error` holds the message, and
+    the exception goes on.
+
+    Args:
+        folder: The run folder.
+        run: The record, filled by the block as it goes.
+        enabled: False in every process but the main one.
+    """
+    try:
+        yield run
+    except BaseException as error:
+        if enabled:
+            text = f"{type(error).__name__}: {error}"[:2000]
+            # A full disk must not hide the error that ended the run.
+            with contextlib.suppress(OSError):
+                write_run(folder, {**run, "status": status_of(error), "error": text})
+        raise
+    if enabled:
+        run["status"] = "completed"
+        write_run(folder, run)
+
+
+def status_of(error: BaseException) -> str:
+    """The `status` of a run that ended with this exception."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    if isinstance(error, SystemExit):
+        return "interrupted" if error.code in (130, 143) else "failed"
+    # torch.OutOfMemoryError is a RuntimeError; the CPU allocator raises a bare one.
+    text = str(error).lower()
+    exhausted = isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError)
+        and ("out of memory" in text or "can't allocate memory" in text)
+    )
+    return "out_of_memory" if exhausted else "failed"
+
+
+def load_run(path: str | Path, *, completed: bool = True) -> dict[str, Any]:
+    """Reads the record of a run folder.
+
+    Args:
+        path: The run folder.
+        completed: Whether to refuse a run that did not complete.
+
+    Returns:
+        The content of `run.json`.
+
+    Raises:
+        UserError: No such folder, no `run.json` in it, a damaged one, one of another schema
+            version, or a run that did not complete.
+    """
+    folder = Path(path)
+    if not folder.exists():
+        raise UserError(f"run folder {path} does not exist: give the --output-dir of a run")
+    if not folder.is_dir():
+        raise UserError(f"{path} is a file: give the run folder that holds {RUN_FILE}")
+    file = folder / RUN_FILE
+    try:
+        run = json.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        raise UserError(
+            f"{path} is not a run folder: it has no {RUN_FILE}. Give the --output-dir of a run "
+            "that has ended"
+        ) from None
+    except OSError as error:
+        raise UserError(f"{file} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise UserError(f"{file} is damaged ({error}): train again") from None
+    if not isinstance(run, dict) or "status" not in run:
+        raise UserError(f"{file} is not the record of a run: give another folder")
+    if run.get("schema_version") != SCHEMA_VERSION:
+        raise UserError(
+            f"{file} has schema version {run.get('schema_version')}, this lowcost_ft reads "
+            f"{SCHEMA_VERSION}: use the version that wrote it "
+            f"({run.get('versions', {}).get('lowcost_ft')})"
+        )
+    if not completed:
+        return run
+    if run["status"] != "completed":
+        error_text = f" ({run['error']})" if run.get("error") else ""
+        raise UserError(
+            f"the run in {path} did not complete: its status is {run['status']}{error_text}. "
+            "Train again, or give another folder"
+        )
+    if missing := [name for name in ("task", "model_id", "method", "labels") if name not in run]:
+        raise UserError(f"{file} is damaged, it lacks {', '.join(missing)}: train again")
+    return run
+
+
+def new_output_dir(path: str | None, default_name: str, *, overwrite: bool = False) -> Path:
+    """Creates the folder of a new run.
+
+    Replacing a run removes what it wrote at the top of its folder, and nothing else.
+
+    Args:
+        path: The folder that the user named, or None for `runs/<default_name>`, or
+            `runs/<default_name>-2`, -3 and so on where that is taken.
+        default_name: Used without a path.
+        overwrite: Whether an earlier run in `path` may be replaced.
+
+    Returns:
+        The folder, which exists.
+
+    Raises:
+        UserError: The folder holds a run and `overwrite` is False; it holds files of something
+            else that the run would replace; or it cannot be created or written.
+    """
+    try:
+        if path is None:
+            return _first_free(Path("runs"), default_name)
+        folder = Path(path)
+        if folder.exists() and not folder.is_dir():
+            raise UserError(f"--output-dir {path} is a file: name a folder")
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise UserError(f"--output-dir {path} cannot be written: name another folder")
+        earlier = sorted(file for pattern in _OUTPUT_PATTERNS for file in folder.glob(pattern))
+        if (folder / RUN_FILE).exists():
+            if not overwrite:
+                raise UserError(
+                    f"--output-dir {path} already holds a run ({RUN_FILE}): name another folder, "
+                    "or replace it with --overwrite"
+                )
+            for file in earlier:
+                file.unlink()
+        elif earlier:
+            names = ", ".join(file.name for file in earlier)
+            raise UserError(
+                f"--output-dir {path} holds files that are not of a run and that this run would "
+                f"replace ({names}): name another folder"
+            )
+    except OSError as error:
+        raise UserError(
+            f"the output folder {error.filename or path} cannot be created: {error.strerror}. "
+            "Name another --output-dir"
+        ) from None
+    return folder
+
+
+def _first_free(parent: Path, name: str) -> Path:
+    parent.mkdir(parents=True, exist_ok=True)
+    number = 1
+    while True:
+        folder = parent / (name if number == 1 else f"{name}-{number}")
+        # Creating is the test: of two runs that start together, one goes on to the next number.
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir()
+            return folder
+        number += 1
+
+
+def write_predictions(
+    path: str | Path, examples: Iterable[Any], predictions: Iterable[Any]
+) -> None:
+    """Writes one JSON line an example, in the order of the examples.
+
+    Args:
+        path: The file, `predictions.jsonl`.
+        examples: NER examples (with `words`) or text examples (with `text` and `text_pair`).
+        predictions: For NER the predicted IOB2 tags of each example; for classification a mapping
+            such as `{"label": ..., "score": ...}`. A mapping is added to the example's fields.
+
+    Raises:
+        ValueError: There are more examples than predictions, or fewer.
+    """
+
+    def write(file: IO[bytes]) -> None:
+        for example, prediction in zip(examples, predictions, strict=True):
+            row = {**_inputs(example), **_answer(prediction)}
+            file.write(_encode(_plain(row)) + b"\n")
+
+    write_atomically(Path(path), write)
+
+
+def _inputs(example: Any) -> dict[str, Any]:
+    if hasattr(example, "words"):
+        return {"tokens": list(example.words)}
+    pair = getattr(example, "text_pair", None)
+    return {"text": example.text} | ({} if pair is None else {"text_pair": pair})
+
+
+def _answer(prediction: Mapping[str, Any] | Sequence[str]) -> dict[str, Any]:
+    return dict(prediction) if isinstance(prediction, Mapping) else {"tags": list(prediction)}
+
+
+def redact(value: Any) -> Any:
+    """A copy without credentials: fields named like one, and tokens or passwords within texts."""
+    if isinstance(value, Mapping):
+        return {
+            name: _REDACTED if item and _is_secret(str(name)) else redact(item)
+            for name, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [redact(item) for item in value]
+    return _SECRET_VALUE.sub(_REDACTED, value) if isinstance(value, str) else value
+
+
+def _is_secret(name: str) -> bool:
+    return bool(_SECRET_NAME.search(name)) and not _SPECIAL_TOKEN.match(name)
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has, for what Python, NumPy and PyTorch have."""
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, set | frozenset):
+        return sorted((_plain(item) for item in value), key=str)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return _plain(dataclasses.asdict(value))
+    if hasattr(value, "tolist"):  # NumPy arrays and numbers, tensors
+        return _plain(value.tolist())
+    return str(value)
+
+
+def _encode(value: Any, indent: int | None = None) -> bytes:
+    try:
+        text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+        return text.encode("utf-8")
+    except UnicodeEncodeError:  # half of a surrogate pair, which only an escape can write
+        return json.dumps(value, indent=indent, allow_nan=False).encode("ascii")
+
+
+def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Lets `write` fill a file that takes the place of `path` when it is complete."""
+    # In the same folder: a rename across file systems is not atomic.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,64 @@
+"""The last thing that a run prints: scores, cost, where the model lies, what to type next."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+__all__ = ["score_lines", "summarize"]
+
+_SHOWN_CLASSES = 20
+_MAIN = ("f1", "accuracy", "micro_f1", "mse", "spearman")
+
+
+def summarize(record: Mapping[str, Any], folder: Path) -> str:
+    """The end of a run, in lines of at most 80 columns.
+
+    Args:
+        record: The content of `run.json`.
+        folder: The run folder.
+    """
+    train = record["train"]
+    split = "test" if "test" in record["evaluation"] else "validation"
+    scores = record["evaluation"][split]
+    lines = ["", *score_lines(split, scores), ""]
+    source = {"cuda_allocator": "GPU", "cpu_allocator": "CPU"}[train["peak_memory_source"]]
+    lines += [
+        f"peak memory   {train['peak_memory_bytes'] / 1e6:,.0f} MB in a training step ({source} "
+        f"tensors); process {train['peak_resident_bytes'] / 1e6:,.0f} MB",
+        f"throughput    {train['real_tokens_per_second']:,.0f} real tokens/s, "
+        f"{train['padding_share']:.1%} padding",
+        f"training      {train['seconds']:.0f} s, {train['optimizer_steps']:,} steps of "
+        f"{train['effective_batch_size']} examples, best epoch {train['best_epoch']}",
+        f"saved in      {folder}",
+        "",
+        "next:  " + _next_command(record, folder),
+    ]
+    return "\n".join(lines)
+
+
+def score_lines(split: str, scores: Mapping[str, Any]) -> list[str]:
+    lines = []
+    for name, value in scores.items():
+        if isinstance(value, float):
+            interval = scores.get(f"{name}_ci95")
+            text = f"{split} {name:<12}{value:.4f}"
+            if interval and None not in interval:
+                text += f"   95% interval {interval[0]:.4f} to {interval[1]:.4f}"
+            lines.append(text)
+    tables = [value for name, value in scores.items() if name in ("per_entity", "per_class")]
+    for table in tables:
+        width = min(30, max(len(name) for name in table)) if table else 0
+        lines += ["", f"{'':{width}}  precision  recall      f1  support"]
+        for name, row in list(table.items())[:_SHOWN_CLASSES]:
+            lines.append(
+                f"{name[:width]:{width}}  {row['precision']:9.3f}  {row['recall']:6.3f}  "
+                f"{row['f1']:6.3f}  {row['support']:7,}"
+            )
+        if len(table) > _SHOWN_CLASSES:
+            lines.append(f"... and {len(table) - _SHOWN_CLASSES} more in run.json")
+    return lines
+
+
+def _next_command(record: Mapping[str, Any], folder: Path) -> str:
+    sample = "Send it to Jane Smith in Berlin by Friday"
+    return f'lowcost-ft predict {folder} --text "{sample}"'

@@ -1,0 +1,205 @@
+"""Text classification: one label, several, or a number, for a text or a pair of texts."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from torch.nn import functional as F  # noqa: N812
+from transformers import PreTrainedTokenizerBase
+
+from lowcost_ft.data.features import Features, flatten
+from lowcost_ft.data.text_examples import TextExample
+from lowcost_ft.metrics import MAIN_METRICS, score_classes, score_values
+from lowcost_ft.tasks.base import ENCODED_AT_ONCE, Predictions
+
+__all__ = ["ClassificationTask", "TextExample", "balanced_class_weights"]
+
+
+class ClassificationTask:
+    """Predicts a class, several classes, or a number, for a text or a pair of texts.
+
+    Args:
+        labels: Class names in the order of the logits; one name for a regression.
+        problem_type: `single_label_classification`, `multi_label_classification` or `regression`.
+        class_weights: Weight of each class in the loss, `(labels,)`; all one by default. For
+            multi-label it is the weight of a positive label.
+    """
+
+    name: ClassVar[str] = "classification"
+    head: ClassVar[Literal["token", "sequence"]] = "sequence"
+
+    def __init__(
+        self,
+        labels: list[str],
+        *,
+        problem_type: str = "single_label_classification",
+        class_weights: list[float] | None = None,
+    ) -> None:
+        self.labels = labels
+        self.problem_type: str | None = problem_type
+        self.class_weights = None if class_weights is None else torch.tensor(class_weights)
+        self.metric: str = MAIN_METRICS[problem_type]
+        self._label_ids = {label: i for i, label in enumerate(labels)}
+
+    def featurize(
+        self,
+        examples: Sequence[TextExample],
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        max_length: int,
+    ) -> Features:
+        """Tokenizes texts; what is longer than `max_length` loses its end, and is counted."""
+        rows: list[list[int]] = []
+        types: list[list[int]] = []
+        truncated = 0
+        with_types = "token_type_ids" in tokenizer.model_input_names
+        for start in range(0, len(examples), ENCODED_AT_ONCE):
+            chunk = examples[start : start + ENCODED_AT_ONCE]
+            pairs = [example.text_pair for example in chunk]
+            encoded = tokenizer(
+                [example.text for example in chunk],
+                pairs if pairs[0] is not None else None,
+                truncation=True,
+                max_length=max_length,
+                return_attention_mask=False,
+                return_token_type_ids=with_types,
+            )
+            rows += encoded["input_ids"]
+            types += encoded["token_type_ids"] if with_types else []
+            truncated += sum(bool(encoding.overflowing) for encoding in encoded.encodings)
+        input_ids, starts = flatten(rows)
+        labels = self._label_array(examples)
+        weights = np.ones(len(rows))
+        if self.class_weights is not None and labels is not None and labels.dtype == np.int64:
+            weights = self.class_weights.numpy().astype(np.float64)[labels]
+        return Features(
+            input_ids=input_ids,
+            starts=starts,
+            examples=np.arange(len(rows), dtype=np.int64),
+            num_examples=len(rows),
+            weights=weights,
+            token_type_ids=flatten(types)[0] if with_types else None,
+            labels=labels,
+            truncated=truncated,
+        )
+
+    def _label_array(self, examples: Sequence[TextExample]) -> np.ndarray | None:
+        if examples[0].label is None:
+            return None
+        if self.problem_type == "regression":
+            return np.array([example.label for example in examples], np.float32)
+        if self.problem_type == "single_label_classification":
+            return np.array([self._label_ids[str(e.label)] for e in examples], np.int64)
+        labels = np.zeros((len(examples), len(self.labels)), np.float32)
+        for row, example in enumerate(examples):
+            for label in _label_tuple(example):
+                labels[row, self._label_ids[label]] = 1.0
+        return labels
+
+    def loss(self, logits: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Sum over the micro-batch of cross-entropy, squared error, or mean binary cross-entropy.
+
+        Args:
+            logits: `(batch, labels)`.
+            batch: With `labels`, `(batch,)` or `(batch, labels)`.
+        """
+        labels = batch["labels"]
+        weights = None if self.class_weights is None else self.class_weights.to(logits.device)
+        if self.problem_type == "regression":
+            return F.mse_loss(logits.squeeze(-1), labels, reduction="sum")
+        if self.problem_type == "single_label_classification":
+            return F.cross_entropy(logits, labels, weight=weights, reduction="sum")
+        losses = F.binary_cross_entropy_with_logits(
+            logits, labels, pos_weight=weights, reduction="none"
+        )
+        return losses.mean(-1).sum()
+
+    def decode(self, logits: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Probabilities `(batch, labels)`, or the predicted numbers `(batch, 1)`."""
+        if self.problem_type == "single_label_classification":
+            logits = logits.softmax(-1)
+        elif self.problem_type == "multi_label_classification":
+            logits = logits.sigmoid()
+        return {"scores": logits}
+
+    def new_predictions(self, features: Features) -> Predictions:
+        """One row of scores an example."""
+        return {"scores": np.zeros((features.num_examples, len(self.labels)), np.float32)}
+
+    def store(
+        self,
+        predictions: Predictions,
+        decoded: dict[str, np.ndarray],
+        batch: dict[str, torch.Tensor],
+        examples: np.ndarray,
+    ) -> None:
+        """Writes the scores of a micro-batch's examples."""
+        predictions["scores"][examples] = decoded["scores"]
+
+    def present(
+        self, examples: Sequence[TextExample], predictions: Predictions
+    ) -> list[dict[str, Any]]:
+        """`{"text": ..., "label": ..., "score": ...}` of each example.
+
+        Multi-label: lists of the labels at 0.5 or above and of their scores. Regression: the
+        number is the `score`, and there is no label.
+        """
+        answers = []
+        for example, scores in zip(examples, predictions["scores"], strict=True):
+            answer: dict[str, Any] = {"text": example.text}
+            if example.text_pair is not None:
+                answer["text_pair"] = example.text_pair
+            if self.problem_type == "regression":
+                answer["score"] = float(scores[0])
+            elif self.problem_type == "single_label_classification":
+                best = int(scores.argmax())
+                answer |= {"label": self.labels[best], "score": float(scores[best])}
+            else:
+                chosen = np.flatnonzero(scores >= 0.5)
+                answer["label"] = [self.labels[i] for i in chosen]
+                answer["score"] = [float(scores[i]) for i in chosen]
+            answers.append(answer)
+        return answers
+
+    answer = present
+
+    def score(
+        self, examples: Sequence[TextExample], predictions: Predictions, *, seed: int = 0
+    ) -> dict[str, Any]:
+        """Accuracy and F1, or errors and correlations."""
+        answers = self.present(examples, predictions)
+        if self.problem_type == "regression":
+            values = [answer["score"] for answer in answers]
+            return score_values(values, [example.label for example in examples], seed=seed)
+        multi_label = self.problem_type == "multi_label_classification"
+        references = [
+            list(_label_tuple(example)) if multi_label else str(example.label)
+            for example in examples
+        ]
+        return score_classes(
+            [answer["label"] for answer in answers],
+            references,
+            self.labels,
+            multi_label=multi_label,
+            seed=seed,
+        )
+
+
+def balanced_class_weights(
+    examples: Sequence[TextExample], labels: list[str], *, problem_type: str
+) -> list[float]:
+    """Weights that give each class the same say in the loss.
+
+    Single-label: `n / (classes * n_class)` (scikit-learn's `balanced`). Multi-label: negatives
+    over positives, for PyTorch's `pos_weight`.
+    """
+    counts = Counter(label for example in examples for label in _label_tuple(example))
+    if problem_type == "multi_label_classification":
+        return [(len(examples) - counts[label]) / counts[label] for label in labels]
+    return [len(examples) / (len(labels) * counts[label]) for label in labels]
+
+
+def _label_tuple(example: TextExample) -> tuple[str, ...]:
+    return example.label if isinstance(example.label, tuple) else (str(example.label),)

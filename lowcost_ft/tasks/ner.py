@@ -1,0 +1,260 @@
+"""Named-entity recognition: sub-word alignment, windows, loss, decoding, entity scores."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from torch.nn import functional as F  # noqa: N812
+from transformers import PreTrainedTokenizerBase
+
+from lowcost_ft.data.features import IGNORED_LABEL, Features, cut_windows, flatten
+from lowcost_ft.data.ner_examples import NerExample, text_example
+from lowcost_ft.data.tagging import tags_to_spans, to_iob2
+from lowcost_ft.metrics import score_entities
+from lowcost_ft.tasks.base import ENCODED_AT_ONCE, Predictions
+
+__all__ = ["NerExample", "NerTask", "special_tokens", "text_example"]
+
+
+class NerTask:
+    """Predicts one IOB2 tag a word, read at the word's first sub-word.
+
+    Decoders read it at the last sub-word, which alone has seen the whole word.
+
+    Args:
+        labels: The tags in the order of the logits, `O` first.
+        causal: Whether the model is a decoder.
+        window_overlap: Tokens that the windows of a long sentence share; a quarter of the maximum
+            length by default.
+    """
+
+    name: ClassVar[str] = "ner"
+    head: ClassVar[Literal["token", "sequence"]] = "token"
+    problem_type: str | None = None
+    metric = "f1"
+
+    def __init__(
+        self, labels: list[str], *, causal: bool = False, window_overlap: int | None = None
+    ) -> None:
+        self.labels = labels
+        self.causal = causal
+        self.window_overlap = window_overlap
+        self._label_ids = {label: i for i, label in enumerate(labels)}
+
+    def featurize(
+        self,
+        examples: Sequence[NerExample],
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        max_length: int,
+    ) -> Features:
+        """Tokenizes words and cuts long sentences into windows.
+
+        Each word's label and prediction belong to one window: the one that shows most context
+        around it. No word is counted twice, and none is left out but those that the tokenizer
+        turns into nothing, which are `O`.
+        """
+        prefix, suffix = special_tokens(tokenizer)
+        size = max_length - len(prefix) - len(suffix)
+        overlap = max_length // 4 if self.window_overlap is None else self.window_overlap
+        overlap = min(overlap, size - 1)
+        word_starts = np.zeros(len(examples) + 1, np.int64)
+        np.cumsum([len(example.words) for example in examples], out=word_starts[1:])
+        rows: list[list[int]] = []
+        row_labels: list[list[int]] = []
+        row_words: list[list[int]] = []
+        owners: list[int] = []
+        for number, (example, ids, word_ids) in enumerate(_encode(examples, tokenizer)):
+            first_word = int(word_starts[number])
+            positions = _label_positions(word_ids, last=self.causal)
+            windows = cut_windows(len(ids), size, overlap)
+            window_of = _best_windows(positions, windows, causal=self.causal)
+            for index, (start, end) in enumerate(windows):
+                labels = [IGNORED_LABEL] * (end - start)
+                words = [-1] * (end - start)
+                for word, position in positions.items():
+                    if window_of[word] == index:
+                        words[position - start] = first_word + word
+                        if example.tags is not None:
+                            labels[position - start] = self._label_ids[example.tags[word]]
+                rows.append([*prefix, *ids[start:end], *suffix])
+                before, after = len(prefix), len(suffix)
+                row_labels.append([IGNORED_LABEL] * before + labels + [IGNORED_LABEL] * after)
+                row_words.append([-1] * before + words + [-1] * after)
+                owners.append(number)
+        input_ids, starts = flatten(rows)
+        token_labels, _ = flatten(row_labels)
+        with_types = "token_type_ids" in tokenizer.model_input_names
+        return Features(
+            input_ids=input_ids,
+            starts=starts,
+            examples=np.array(owners, np.int64),
+            num_examples=len(examples),
+            weights=np.add.reduceat(token_labels != IGNORED_LABEL, starts[:-1], dtype=np.float64),
+            token_type_ids=np.zeros_like(input_ids) if with_types else None,
+            token_labels=token_labels,
+            words=flatten(row_words, np.int64)[0],
+            word_starts=word_starts,
+        )
+
+    def loss(self, logits: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Summed cross-entropy over the labelled tokens.
+
+        Args:
+            logits: `(batch, sequence, labels)`.
+            batch: With `token_labels`, `(batch, sequence)`.
+        """
+        return F.cross_entropy(
+            logits.flatten(0, 1), batch["token_labels"].flatten(), reduction="sum"
+        )
+
+    def decode(self, logits: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Most probable tag of each token and its probability, `(batch, sequence)` each."""
+        probability, label = logits.softmax(-1).max(-1)
+        return {"label": label, "score": probability}
+
+    def new_predictions(self, features: Features) -> Predictions:
+        """One tag (0: `O`) and probability for every word of the split."""
+        assert features.word_starts is not None
+        num_words = int(features.word_starts[-1])
+        return {
+            "label": np.zeros(num_words, np.int64),
+            "score": np.zeros(num_words, np.float32),
+        }
+
+    def store(
+        self,
+        predictions: Predictions,
+        decoded: dict[str, np.ndarray],
+        batch: dict[str, torch.Tensor],
+        examples: np.ndarray,
+    ) -> None:
+        """Writes the words that a micro-batch's windows own."""
+        words = batch["words"].numpy()  # (B, T)
+        owned = words >= 0
+        for name, values in decoded.items():
+            predictions[name][words[owned]] = values[owned]
+
+    def tags(self, examples: Sequence[NerExample], predictions: Predictions) -> list[list[str]]:
+        """Predicted tags of each example, one a word, made legal IOB2."""
+        names = [self.labels[label] for label in predictions["label"]]
+        bounds = np.cumsum([0, *(len(example.words) for example in examples)])
+        return [
+            list(to_iob2(names[start:end], "IOB2")[0])
+            for start, end in zip(bounds[:-1], bounds[1:], strict=True)
+        ]
+
+    def present(
+        self, examples: Sequence[NerExample], predictions: Predictions
+    ) -> list[dict[str, Any]]:
+        """`{"tokens": [...], "tags": [...]}` of each example."""
+        tags = self.tags(examples, predictions)
+        return [
+            {"tokens": list(example.words), "tags": predicted}
+            for example, predicted in zip(examples, tags, strict=True)
+        ]
+
+    def answer(
+        self, examples: Sequence[NerExample], predictions: Predictions
+    ) -> list[dict[str, Any]]:
+        """`{"text": ..., "entities": [...]}` of each example.
+
+        An entity has `start` and `end` (characters of the text), `label`, `text`, and `score`, the
+        mean probability of its words' tags. The text of an example that came as words is those
+        words, joined by spaces.
+        """
+        answers = []
+        first_word = 0
+        for example, tags in zip(examples, self.tags(examples, predictions), strict=True):
+            text, offsets = example.text, example.offsets
+            if text is None or offsets is None:
+                text, offsets = _joined(example.words)
+            scores = predictions["score"][first_word : first_word + len(example.words)]
+            first_word += len(example.words)
+            entities = []
+            for start, end, label in tags_to_spans(tags):
+                begin, stop = offsets[start][0], offsets[end - 1][1]
+                entities.append(
+                    {
+                        "start": begin,
+                        "end": stop,
+                        "label": label,
+                        "text": text[begin:stop],
+                        "score": round(float(scores[start:end].mean()), 4),
+                    }
+                )
+            answers.append({"text": text, "entities": entities})
+        return answers
+
+    def score(
+        self, examples: Sequence[NerExample], predictions: Predictions, *, seed: int = 0
+    ) -> dict[str, Any]:
+        """Entity-level precision, recall and F1 over words (strict IOB2)."""
+        references = [list(example.tags or ()) for example in examples]
+        return score_entities(self.tags(examples, predictions), references, seed=seed)
+
+
+def _joined(words: Sequence[str]) -> tuple[str, tuple[tuple[int, int], ...]]:
+    ends = np.cumsum([len(word) + 1 for word in words]) - 1
+    offsets = tuple(
+        (int(end) - len(word), int(end)) for word, end in zip(words, ends, strict=True)
+    )
+    return " ".join(words), offsets
+
+
+def special_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
+    """The special tokens that a tokenizer puts before and after one sequence."""
+    bare = tokenizer("a", add_special_tokens=False)["input_ids"]
+    full = tokenizer("a")["input_ids"]
+    for start in range(len(full) - len(bare) + 1):
+        if full[start : start + len(bare)] == bare:
+            return full[:start], full[start + len(bare) :]
+    raise ValueError(f"the tokenizer turns 'a' into {full}, which does not contain {bare}")
+
+
+def _encode(
+    examples: Sequence[NerExample], tokenizer: PreTrainedTokenizerBase
+) -> Iterator[tuple[NerExample, list[int], list[int | None]]]:
+    for start in range(0, len(examples), ENCODED_AT_ONCE):
+        chunk = examples[start : start + ENCODED_AT_ONCE]
+        encoded = tokenizer(
+            [list(example.words) for example in chunk],
+            is_split_into_words=True,
+            add_special_tokens=False,
+            return_attention_mask=False,
+            verbose=False,
+        )
+        for index, example in enumerate(chunk):
+            yield example, encoded["input_ids"][index], encoded.word_ids(index)
+
+
+def _label_positions(word_ids: list[int | None], *, last: bool) -> dict[int, int]:
+    """Token position at which each word is labelled: its first or its last sub-word."""
+    positions: dict[int, int] = {}
+    for position, word in enumerate(word_ids):
+        if word is not None and (last or word not in positions):
+            positions[word] = position
+    return positions
+
+
+def _best_windows(
+    positions: dict[int, int], windows: list[tuple[int, int]], *, causal: bool
+) -> dict[int, int]:
+    """The window that shows most context around each word.
+
+    For an encoder that is the larger of the smaller sides, for a decoder the left side alone.
+    """
+    if len(windows) == 1:
+        return dict.fromkeys(positions, 0)
+
+    def context(position: int, window: tuple[int, int]) -> int:
+        left, right = position - window[0], window[1] - 1 - position
+        if left < 0 or right < 0:
+            return -1
+        return left if causal else min(left, right)
+
+    return {
+        word: max(range(len(windows)), key=lambda i: context(position, windows[i]))
+        for word, position in positions.items()
+    }

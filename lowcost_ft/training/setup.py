@@ -1,0 +1,66 @@
+"""The process a run lives in: accelerator, precision, threads, seeds."""
+
+import os
+
+import psutil
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs
+
+__all__ = ["build_accelerator", "choose_mixed_precision", "set_num_threads"]
+
+
+def choose_mixed_precision(requested: str) -> str:
+    """Resolves `auto`: bf16 on a GPU that has it, fp16 on an older one, none on a CPU.
+
+    Raises:
+        ValueError: If fp16 is asked for without a GPU: its gradients need a scaler there.
+    """
+    on_gpu = torch.cuda.is_available()
+    if requested == "fp16" and not on_gpu:
+        raise ValueError(
+            "--mixed-precision fp16 needs a CUDA GPU, and there is none: use bf16, or no"
+        )
+    if requested != "auto":
+        return requested
+    if not on_gpu:
+        return "no"
+    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+
+
+def build_accelerator(
+    *, mixed_precision: str = "auto", report_to: tuple[str, ...] = (), project_dir: str | None = None
+) -> Accelerator:
+    """The one `Accelerator` of a run: a single process, or its share of a launch of several.
+
+    Raises:
+        ValueError: See `choose_mixed_precision`.
+    """
+    return Accelerator(
+        cpu=not torch.accelerator.is_available(),
+        mixed_precision=choose_mixed_precision(mixed_precision),
+        log_with=list(report_to) or None,
+        project_dir=project_dir,
+        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
+    )
+
+
+def set_num_threads(requested: int | None, *, local_processes: int) -> int:
+    """Gives PyTorch the physical cores of the machine, shared between its processes.
+
+    A launcher sets `OMP_NUM_THREADS=1` on a machine without a GPU, which would leave all cores
+    but one idle; a value above 1 can only come from the user, and is obeyed.
+
+    Returns:
+        The number of threads set.
+    """
+    exported = os.environ.get("OMP_NUM_THREADS", "")
+    launched = "ACCELERATE_MIXED_PRECISION" in os.environ or "TORCHELASTIC_RUN_ID" in os.environ
+    if requested is None and exported.isdigit() and (int(exported) > 1 or not launched):
+        requested = int(exported)
+    if requested is None:
+        cores = psutil.cpu_count(logical=False) or os.cpu_count() or 1
+        if hasattr(os, "sched_getaffinity"):
+            cores = min(cores, len(os.sched_getaffinity(0)))
+        requested = max(1, cores // max(1, local_processes))
+    torch.set_num_threads(requested)
+    return requested

@@ -1,0 +1,18 @@
+"""Full fine-tuning for named-entity recognition: what LoRA is compared with.
+
+    accelerate launch recipes/full_ner.py
+
+Every line but the method is shared with lora_ner.py; so are its flags.
+"""
+
+from dataclasses import replace
+
+import lora_ner
+
+from lowcost_ft import run_recipe
+
+CONFIG = replace(lora_ner.CONFIG, method="full")
+main = lora_ner.main
+
+if __name__ == "__main__":
+    run_recipe(main, CONFIG, description=__doc__)

@@ -1,0 +1,24 @@
+"""LoRA for text classification with a GPT-type model: the last real token of a text is read.
+
+    accelerate launch recipes/lora_gpt_classification.py
+    accelerate launch recipes/lora_gpt_classification.py --model-id gpt2 --train-file train.csv
+
+Any decoder with a sequence classification head in transformers will do (GPT-2, Llama, Qwen,
+Gemma). Every line but the model is shared with lora_classification.py; so are its flags.
+"""
+
+from dataclasses import replace
+
+import lora_classification
+
+from lowcost_ft import run_recipe
+
+CONFIG = replace(
+    lora_classification.CONFIG,
+    model_id="HuggingFaceTB/SmolLM2-135M-Instruct",
+    num_train_epochs=3,
+)
+main = lora_classification.main
+
+if __name__ == "__main__":
+    run_recipe(main, CONFIG, description=__doc__)

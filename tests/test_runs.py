@@ -1,0 +1,321 @@
+"""The run folder: atomic files, every status, clear errors, no credentials."""
+
+import json
+import os
+import signal
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from lowcost_ft import environment, runs
+from lowcost_ft.errors import UserError
+from lowcost_ft.runs import (
+    load_run,
+    new_output_dir,
+    record_run,
+    redact,
+    status_of,
+    write_json,
+    write_predictions,
+    write_run,
+)
+
+RUN: dict[str, Any] = {"task": "ner", "model_id": "m", "method": "lora", "labels": ["O"]}
+
+
+@dataclass
+class Point:
+    x: float
+    where: Path
+
+
+def test_write_json_takes_what_runs_hold(tmp_path: Path) -> None:
+    path = tmp_path / "value.json"
+    write_json(
+        path,
+        {
+            "nan": float("nan"),
+            "infinite": np.float32("inf"),
+            "array": np.array([1.0, np.nan]),
+            "integer": np.int64(3),
+            "tensor": torch.tensor([1, 2]),
+            "tuple": (1, True, None),
+            "set": {"b", "a"},
+            "dataclass": Point(0.5, Path("a/b")),
+            "dtype": torch.float32,
+            "text": "质量 \ud83d",
+        },
+    )
+    assert json.loads(path.read_text("utf-8")) == {
+        "nan": None,
+        "infinite": None,
+        "array": [1.0, None],
+        "integer": 3,
+        "tensor": [1, 2],
+        "tuple": [1, True, None],
+        "set": ["a", "b"],
+        "dataclass": {"x": 0.5, "where": "a/b"},
+        "dtype": "torch.float32",
+        "text": "质量 \ud83d",
+    }
+    write_json(path, "质量")
+    assert "质量" in path.read_text("utf-8")  # readable where it can be
+
+
+def test_interrupted_write_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "value.json"
+    write_json(path, {"version": 1})
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_json(path, {"version": 2})
+    assert json.loads(path.read_text()) == {"version": 1}
+    assert os.listdir(tmp_path) == ["value.json"]
+
+
+def test_new_files_follow_the_umask(tmp_path: Path) -> None:
+    write_json(tmp_path / "value.json", 1)
+    (tmp_path / "plain").touch()
+    modes = {path.stat().st_mode for path in tmp_path.iterdir()}
+    assert len(modes) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (KeyboardInterrupt(), "interrupted"),
+        (SystemExit(143), "interrupted"),
+        (SystemExit(2), "failed"),
+        (MemoryError(), "out_of_memory"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried"), "out_of_memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "out_of_memory"),
+        (ValueError("out of memory of old times"), "failed"),
+        (UserError("wrong flag"), "failed"),
+    ],
+)
+def test_failures_are_recorded_and_go_on(tmp_path: Path, error: BaseException, status: str) -> None:
+    assert status_of(error) == status
+    with pytest.raises(type(error)), record_run(tmp_path, dict(RUN)) as run:
+        run["train"] = {"final_loss": float("nan")}
+        raise error
+    written = load_run(tmp_path, completed=False)
+    assert (written["status"], written["schema_version"]) == (status, 1)
+    assert written["error"].startswith(type(error).__name__)
+    assert written["train"] == {"final_loss": None}
+    with pytest.raises(UserError, match=f"did not complete: its status is {status}"):
+        load_run(tmp_path)
+
+
+def test_completed_run(tmp_path: Path) -> None:
+    with record_run(tmp_path, dict(RUN)) as run:
+        run["seed"] = 0
+    written = load_run(tmp_path)
+    assert written == {"schema_version": 1, **RUN, "seed": 0, "status": "completed"}
+
+
+def test_only_the_main_process_writes(tmp_path: Path) -> None:
+    with record_run(tmp_path, dict(RUN), enabled=False):
+        pass
+    with pytest.raises(KeyError), record_run(tmp_path, dict(RUN), enabled=False):
+        raise KeyError
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_full_disk_does_not_hide_the_error(tmp_path: Path) -> None:
+    with pytest.raises(KeyError, match="the cause"), record_run(tmp_path / "gone", dict(RUN)):
+        raise KeyError("the cause")
+
+
+def test_unknown_status_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="'done' is not one of completed"):
+        write_run(tmp_path, {**RUN, "status": "done"})
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "is not a run folder: it has no run.json"),
+        ("{", "run.json is damaged"),
+        ("[1]", "is not the record of a run"),
+        ('{"name": "an npm package"}', "is not the record of a run"),
+        ('{"status": "completed", "schema_version": 9}', "has schema version 9, this .* reads 1"),
+        ('{"status": "failed", "schema_version": 1}', "its status is failed"),
+        ('{"status": "completed", "schema_version": 1, "task": "ner"}', "lacks model_id, method"),
+        (b"\xff\xfe", "run.json is damaged"),
+    ],
+)
+def test_unusable_run_folders(tmp_path: Path, content: str | bytes | None, message: str) -> None:
+    if content is not None:
+        data = content if isinstance(content, bytes) else content.encode()
+        (tmp_path / "run.json").write_bytes(data)
+    with pytest.raises(UserError, match=message) as caught:
+        load_run(tmp_path)
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_paths_that_are_no_folders(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="missing does not exist"):
+        load_run(tmp_path / "missing")
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="file is a file: give the run folder"):
+        load_run(tmp_path / "file")
+    with pytest.raises(UserError, match="file is a file: name a folder"):
+        new_output_dir(str(tmp_path / "file"), "x")
+    with pytest.raises(UserError, match="cannot be created: Not a directory"):
+        new_output_dir(str(tmp_path / "file" / "inside"), "x")
+
+
+def test_default_folders_are_numbered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = [str(new_output_dir(None, "ner-lora")) for _ in range(3)]
+    assert names == ["runs/ner-lora", "runs/ner-lora-2", "runs/ner-lora-3"]
+
+
+def test_a_run_is_replaced_only_on_demand(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "run"
+    assert new_output_dir(str(folder), "x") == folder
+    assert new_output_dir(str(folder), "x") == folder  # empty: nothing to lose
+    write_run(folder, {**RUN, "status": "failed"})
+    for name in ("config.json", "model-00001-of-00002.safetensors", "notes.txt"):
+        (folder / name).touch()
+    (folder / "checkpoints").mkdir()
+    with pytest.raises(UserError, match=r"already holds a run .* --overwrite"):
+        new_output_dir(str(folder), "x")
+    assert new_output_dir(str(folder), "x", overwrite=True) == folder
+    # Weights of full fine-tuning would make an adapter in the same folder unloadable.
+    assert sorted(os.listdir(folder)) == ["checkpoints", "notes.txt"]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_files_of_others_are_never_replaced(tmp_path: Path, overwrite: bool) -> None:
+    (tmp_path / "README.md").write_text("my project")
+    with pytest.raises(UserError, match=r"not of a run .* \(README.md\)"):
+        new_output_dir(str(tmp_path), "x", overwrite=overwrite)
+    assert (tmp_path / "README.md").read_text() == "my project"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_folder_without_permission(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(UserError, match="cannot be written"):
+        new_output_dir(str(tmp_path), "x")
+    with pytest.raises(UserError, match="Permission denied"):
+        new_output_dir(str(tmp_path / "inside"), "x")
+    tmp_path.chmod(0o700)
+
+
+def test_credentials_are_redacted(tmp_path: Path) -> None:
+    token = "hf_" + "a1B2" * 9
+    config = {
+        "hub_token": "x",
+        "api-key": "x",
+        "nested": [{"password": "x"}],
+        "dataset": f"https://ann:pass@example.org/data?token={token}&rows=5",
+        "note": f"downloaded with {token}.",
+        "micro_batch_tokens": 4096,
+        "pad_token": "[PAD]",
+        "tokens_column": "tokens",
+        "token": None,
+        "lora_r": 16,
+    }
+    write_run(tmp_path, {**RUN, "config": config, "status": "completed"})
+    assert load_run(tmp_path)["config"] == {
+        "hub_token": "<redacted>",
+        "api-key": "<redacted>",
+        "nested": [{"password": "<redacted>"}],
+        "dataset": "https://<redacted>@example.org/data?token=<redacted>&rows=5",
+        "note": "downloaded with <redacted>.",
+        "micro_batch_tokens": 4096,
+        "pad_token": "[PAD]",
+        "tokens_column": "tokens",
+        "token": None,
+        "lora_r": 16,
+    }
+    assert redact({"a": (1, "b")}) == {"a": [1, "b"]}
+
+
+def test_predictions(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.jsonl"
+    examples = [SimpleNamespace(words=("Ada", "质量")), SimpleNamespace(words=())]
+    write_predictions(path, examples, [("B-per", "O"), ()])
+    lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    assert lines == [
+        {"tokens": ["Ada", "质量"], "tags": ["B-per", "O"]},
+        {"tokens": [], "tags": []},
+    ]
+    texts = [
+        SimpleNamespace(text="a\u2028b", text_pair=None),
+        SimpleNamespace(text="\ud83d", text_pair="c"),
+    ]
+    write_predictions(path, texts, [{"label": "x", "score": np.float32(0.5)}, {"label": 1.5}])
+    lines = [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]]
+    assert lines == [
+        {"text": "a\u2028b", "label": "x", "score": 0.5},
+        {"text": "\ud83d", "text_pair": "c", "label": 1.5},
+    ]
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="shorter"):
+        write_predictions(path, texts, [{"label": "y"}])
+    assert path.read_bytes() == before
+
+
+def test_environment() -> None:
+    found = environment.versions()
+    assert found["torch"] == torch.__version__
+    assert {"python", "transformers", "peft", "lowcost_ft"} <= set(found)
+    machine = environment.hardware()
+    assert machine["cpu"] and machine["cores"] >= 1 and machine["threads"] >= 1
+    assert machine["ram_bytes"] > 1e8
+    assert len(machine["gpus"]) == torch.cuda.device_count()
+    json.dumps([found, machine, environment.git_state()])
+
+
+def test_git_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "lowcost_ft"
+    package.mkdir()
+    file = package / "environment.py"
+    file.write_text("")
+
+    def git(*arguments: str) -> str:
+        identity = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
+        command = ["git", "-C", str(tmp_path), *identity, *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    monkeypatch.setattr(environment, "__file__", str(file))
+    unknown = {"commit": None, "dirty": None}
+    assert environment.git_state() == unknown  # no repository
+    git("init", "--quiet")
+    assert environment.git_state() == unknown  # installed inside somebody else's repository
+    git("add", ".")
+    git("commit", "--quiet", "--message", "first")
+    commit = git("rev-parse", "HEAD")
+    assert environment.git_state() == {"commit": commit, "dirty": False}
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "run.json").touch()
+    assert environment.git_state()["dirty"] is False  # a run's own output is no change
+    file.write_text("changed")
+    assert environment.git_state() == {"commit": commit, "dirty": True}
+    monkeypatch.setenv("PATH", "")
+    assert environment.git_state() == unknown
+
+
+def test_interruption_is_recorded(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), record_run(tmp_path, dict(RUN)):
+        signal.raise_signal(signal.SIGINT)
+    assert load_run(tmp_path, completed=False)["status"] == "interrupted"
+
+
+def test_exported_names_exist() -> None:
+    for module in (runs, environment):
+        assert all(hasattr(module, name) for name in module.__all__)

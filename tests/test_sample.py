@@ -1,0 +1,171 @@
+"""The embedded sample: sizes, determinism, no leaks between splits, and not too easy."""
+
+import hashlib
+import json
+from collections import Counter
+
+import pytest
+
+from lowcost_ft.data.sample import sample_entity_messages, sample_rows
+from lowcost_ft.data.tagging import split_words, tags_to_spans
+
+ENTITY_TYPES = {"person", "organisation", "product", "place", "order_number", "date", "money"}
+SPLITS = ("train", "validation", "test")
+
+# Changing the sample changes every score quoted for it: these say that it was on purpose.
+DIGESTS = {
+    "classification": "",
+    "ner": "",
+}
+
+
+@pytest.fixture(scope="module")
+def intents():
+    return sample_rows("classification")
+
+
+@pytest.fixture(scope="module")
+def entities():
+    return sample_rows("ner")
+
+
+def texts(rows):
+    return [row.get("text") or " ".join(row["tokens"]) for row in rows]
+
+
+def names(rows, label=None):
+    return {
+        " ".join(row["tokens"][start:end]).casefold()
+        for row in rows
+        for start, end, found in tags_to_spans(row["tags"])
+        if label in (None, found)
+    }
+
+
+@pytest.mark.parametrize("task", ["classification", "ner"])
+def test_rows_are_the_same_everywhere(task):
+    text = json.dumps(sample_rows(task), ensure_ascii=True, sort_keys=True)
+    assert hashlib.sha256(text.encode()).hexdigest() == DIGESTS[task]
+    assert json.dumps(sample_rows(task), ensure_ascii=True, sort_keys=True) == text
+
+
+@pytest.mark.parametrize("task", ["classification", "ner"])
+def test_sizes(task):
+    rows = sample_rows(task)
+    assert tuple(rows) == SPLITS
+    assert len(rows["train"]) >= 600
+    assert len(rows["validation"]) >= 150
+    assert len(rows["test"]) >= 250
+
+
+@pytest.mark.parametrize("task", ["classification", "ner"])
+def test_no_message_occurs_twice(task):
+    rows = sample_rows(task)
+    # Casing and punctuation aside, so that training does not hold a test message in another guise.
+    keys = [
+        "".join(character for character in text.casefold() if character.isalnum())
+        for split in SPLITS
+        for text in texts(rows[split])
+    ]
+    assert len(set(keys)) == len(keys)
+
+
+def test_an_unknown_task_names_the_known_ones():
+    with pytest.raises(ValueError, match="classification, ner"):
+        sample_rows("translation")
+
+
+def test_every_intent_is_in_every_split_and_none_dominates(intents):
+    counts = {split: Counter(row["label"] for row in intents[split]) for split in SPLITS}
+    assert set(counts["train"]) == set(counts["validation"]) == set(counts["test"])
+    assert 10 <= len(counts["train"]) <= 12
+    assert min(counts["train"].values()) >= 50
+    assert min(counts["test"].values()) >= 12
+    majority = counts["train"].most_common(1)[0][0]
+    assert counts["test"][majority] / len(intents["test"]) < 0.2
+
+
+def test_intents_cannot_be_told_by_a_word(intents):
+    """Naive voting by the words seen in training stays far from solving the task."""
+    seen: dict[str, Counter[str]] = {}
+    for row in intents["train"]:
+        for word in set(row["text"].lower().split()):
+            seen.setdefault(word, Counter())[row["label"]] += 1
+    right = 0
+    for row in intents["test"]:
+        votes: Counter[str] = Counter()
+        for word in set(row["text"].lower().split()):
+            total = sum(seen.get(word, Counter()).values())
+            for label, count in seen.get(word, Counter()).items():
+                votes[label] += count / total
+        right += bool(votes) and votes.most_common(1)[0][0] == row["label"]
+    assert 0.3 < right / len(intents["test"]) < 0.85
+
+
+def test_tags_are_iob2_and_tokens_follow_the_splitting_rule(entities):
+    for split in SPLITS:
+        for row in entities[split]:
+            assert len(row["tokens"]) == len(row["tags"]) > 0
+            for token in row["tokens"]:
+                assert split_words(token) == [(0, len(token))]
+            for previous, tag in zip(["O", *row["tags"]], row["tags"], strict=False):
+                assert tag == "O" or tag[2:] in ENTITY_TYPES
+                assert not tag.startswith("I-") or previous[2:] == tag[2:]
+
+
+def test_running_text_and_tags_agree(entities):
+    messages = sample_entity_messages()
+    for split in SPLITS:
+        for message, row in zip(messages[split], entities[split], strict=True):
+            text = message["text"]
+            offsets = split_words(text)
+            assert [text[start:end] for start, end in offsets] == row["tokens"]
+            spans = [
+                {"start": offsets[start][0], "end": offsets[end - 1][1], "label": label}
+                for start, end, label in tags_to_spans(row["tags"])
+            ]
+            assert spans == message["entities"]  # no span was widened
+
+
+def test_every_type_is_common_and_half_of_its_test_names_are_new(entities):
+    for label in ENTITY_TYPES:
+        train, test = names(entities["train"], label), names(entities["test"], label)
+        assert len(train) >= 20
+        assert len(test - train) / len(test) > 0.5, label
+
+
+def test_some_words_belong_to_several_types(entities):
+    for split in ("train", "test"):
+        types: dict[str, set[str]] = {}
+        for label in ENTITY_TYPES:
+            for name in names(entities[split], label):
+                types.setdefault(name, set()).add(label)
+        assert sum(len(found) > 1 for found in types.values()) >= 5
+
+
+def test_a_dictionary_of_training_names_finds_little(entities):
+    """Looking names up, without reading the sentence, is no solution."""
+    by_name: dict[str, Counter[str]] = {}
+    for row in entities["train"]:
+        for start, end, label in tags_to_spans(row["tags"]):
+            name = " ".join(row["tokens"][start:end]).casefold()
+            by_name.setdefault(name, Counter())[label] += 1
+    spans = [
+        (" ".join(row["tokens"][start:end]).casefold(), label)
+        for row in entities["test"]
+        for start, end, label in tags_to_spans(row["tags"])
+    ]
+    found = sum(
+        name in by_name and by_name[name].most_common(1)[0][0] == label for name, label in spans
+    )
+    assert found / len(spans) < 0.5
+
+
+def test_messages_vary_in_length_casing_and_content(entities, intents):
+    for rows in (entities["train"], intents["train"]):
+        lengths = [len(text.split()) for text in texts(rows)]
+        assert min(lengths) <= 6
+        assert max(lengths) >= 25
+        assert any(text.isupper() for text in texts(rows))
+        assert sum(text.islower() for text in texts(rows)) > 0.1 * len(rows)
+    assert sum(set(row["tags"]) == {"O"} for row in entities["train"]) > 0.05 * len(rows)

@@ -24,7 +24,7 @@ HF_HUB_OFFLINE ?= 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help quickstart test test-slow test-gpu coverage lint format format-check typecheck check clean
+.PHONY: help quickstart test test-slow test-gpu results coverage lint format format-check typecheck check clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -47,6 +47,9 @@ test-slow: $(VENV)/installed-slow ## run the tests that take minutes (SmolLM2)
 test-gpu: $(VENV)/installed-test ## run the tests that need a CUDA GPU
 	@$(BIN)/python -m lowcost_ft.models.offline
 	@$(BIN)/python -m pytest -m gpu $(ARGS)
+
+results: $(VENV)/installed ## write the tables of the README from benchmarks/results
+	@$(BIN)/python benchmarks/tables.py
 
 coverage: $(VENV)/installed-test ## run the tests and list the lines that none of them reached
 	@$(BIN)/python -m lowcost_ft.models.offline

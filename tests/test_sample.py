@@ -14,8 +14,8 @@ SPLITS = ("train", "validation", "test")
 
 # Changing the sample changes every score quoted for it: these say that it was on purpose.
 DIGESTS = {
-    "classification": "",
-    "ner": "",
+    "classification": "16b618ed9e62e4a577e6383de3d0ad0930eedf4b05d5e6ceee6db4b4a11b1559",
+    "ner": "04453666fc721ccbcc5186e623c17e18220aa227c19229da2a1015a953dc57fc",
 }
 
 

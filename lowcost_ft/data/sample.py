@@ -103,7 +103,7 @@ def _intent_rows() -> dict[str, list[dict[str, Any]]]:
     for split in _SPLITS:
         rows: list[dict[str, Any]] = []
         while len(rows) < _INTENT_ROWS[split]:
-            # The weights are met exactly in every hundred rows, so no class is short in a split.
+            # Every hundred rows hold the weights (ambiguous ones aside): no class is short.
             label = labels[len(rows) * 37 % len(labels)]
             text, label = _intent_message(rng, split, label)
             if _is_new(text, seen):

@@ -13,7 +13,13 @@ from transformers import AutoModelForSequenceClassification, AutoModelForTokenCl
 
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.families import Family, find_family
-from lowcost_ft.models.hub import check_safetensors, load_config, not_loadable, quiet_libraries
+from lowcost_ft.models.hub import (
+    check_safetensors,
+    is_cached,
+    load_config,
+    not_loadable,
+    quiet_libraries,
+)
 
 __all__ = ["BaseModel", "Head", "load_base_model"]
 
@@ -169,6 +175,7 @@ def _read_weights(
 ) -> tuple[Any, set[str]]:
     """Returns the model in float32 and the names of the weights that are new."""
     check_safetensors(model_id)
+    cached = is_cached(model_id, revision)
     try:
         with quiet_libraries():
             model, info = auto_class.from_pretrained(
@@ -180,6 +187,9 @@ def _read_weights(
                 output_loading_info=True,
                 # A head for other labels is replaced; anywhere else `_find_heads` refuses.
                 ignore_mismatched_sizes=True,
+                local_files_only=cached,
+                # Without it, transformers would still ask the Hub whether this is an adapter.
+                adapter_kwargs={"local_files_only": cached},
                 **options,
             )
     except (ImportError, ValueError) as error:

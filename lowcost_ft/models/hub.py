@@ -1,17 +1,19 @@
 """Reading from the Hub or a folder: one clear error, and no chatter from the libraries."""
 
+import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import try_to_load_from_cache
 from transformers import AutoConfig
 from transformers.utils import logging as transformers_logging
 
 from lowcost_ft.errors import UserError
 
-__all__ = ["check_safetensors", "load_config", "not_loadable", "quiet_libraries"]
+__all__ = ["check_safetensors", "is_cached", "load_config", "not_loadable", "quiet_libraries"]
 
 
 @contextmanager
@@ -35,6 +37,30 @@ def quiet_libraries() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
+def is_cached(model_id: str, revision: str | None = None) -> bool:
+    """Whether the Hub need not be asked, since the whole model lies in the local cache.
+
+    What is there is used as it is: the same files in every run, and no waiting for a Hub that the
+    machine cannot reach. `revision` names another state.
+    """
+    if Path(model_id).exists():
+        return False
+
+    def path(name: str) -> Path | None:
+        try:
+            found = try_to_load_from_cache(model_id, name, revision=revision)
+        except ValueError:  # not a name that the Hub could have
+            return None
+        return Path(found) if isinstance(found, str) else None
+
+    if path("config.json") is None or path("tokenizer_config.json") is None:
+        return False
+    if index := path("model.safetensors.index.json"):
+        shards = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
+        return all(path(shard) for shard in shards)
+    return path("model.safetensors") is not None
+
+
 def load_config(
     model_id: str, *, revision: str | None = None, trust_remote_code: bool = False
 ) -> Any:
@@ -54,7 +80,10 @@ def load_config(
     try:
         with quiet_libraries():
             return AutoConfig.from_pretrained(
-                model_id, revision=revision, trust_remote_code=trust_remote_code
+                model_id,
+                revision=revision,
+                trust_remote_code=trust_remote_code,
+                local_files_only=is_cached(model_id, revision),
             )
     except (OSError, ValueError, KeyError) as error:
         raise not_loadable("configuration", model_id, error) from error

@@ -7,7 +7,7 @@ from tokenizers import Tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from lowcost_ft.errors import UserError
-from lowcost_ft.models.hub import not_loadable, quiet_libraries
+from lowcost_ft.models.hub import is_cached, not_loadable, quiet_libraries
 
 __all__ = ["load_tokenizer"]
 
@@ -40,7 +40,11 @@ def load_tokenizer(
     try:
         with quiet_libraries():
             tokenizer = AutoTokenizer.from_pretrained(
-                model_id, revision=revision, trust_remote_code=trust_remote_code, **options
+                model_id,
+                revision=revision,
+                trust_remote_code=trust_remote_code,
+                local_files_only=is_cached(model_id, revision),
+                **options,
             )
     # Each tokenizer class fails in its own way on files that are missing or not its own.
     except Exception as error:

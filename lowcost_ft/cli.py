@@ -74,9 +74,8 @@ Command = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code: 0 done, 2 the user's mistake, 1 ours."""
-    # tyro reads the union as subcommands; type checkers do not know that a union is a form.
     command: Any = tyro.cli(
-        Command,  # type: ignore[arg-type]
+        Command,
         prog="lowcost-ft",
         args=arguments,
         description="Use and score what a recipe has trained.",
@@ -84,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Help and wrong flags must not wait for PyTorch.
     from lowcost_ft.recipe import exit_code
 
-    action = {Predict: _predict, Evaluate: _evaluate}[type(command)]
+    action = _predict if isinstance(command, Predict) else _evaluate
     return exit_code(lambda: action(command), debug=command.debug)
 
 

@@ -154,7 +154,12 @@ def load_recipe_splits(run: Run) -> Splits:
         "labels": splits.labels,
         "problem_type": splits.problem_type,
         "word_splitting": WORD_SPLITTING if config.task == "ner" else None,
-        "data": {"rows": rows, "fingerprint": splits.fingerprint, "notices": splits.notices},
+        "data": {
+            "rows": rows,
+            "pairs": getattr(splits.train[0], "text_pair", None) is not None,
+            "fingerprint": splits.fingerprint,
+            "notices": splits.notices,
+        },
     }
     run.say(f"data: {', '.join(f'{count:,} {name}' for name, count in rows.items())} rows")
     for notice in splits.notices:
@@ -281,7 +286,7 @@ def evaluate_run(
 ) -> dict[str, Predictions]:
     """Scores validation and test split with the weights as they will be saved."""
     run.record["evaluation"] = {}
-    predictions = {}
+    predictions: dict[str, Predictions] = {}
     for name in ("validation", "test"):
         if name in features:
             scores, predictions[name] = evaluate(

@@ -126,7 +126,7 @@ for index, word in enumerate(words):
 
 def _classification_code(run: Run) -> str:
     inputs = '"Where is my parcel?"'
-    if run_config(run).get("text_pair_column"):
+    if run.get("data", {}).get("pairs"):
         inputs += ', "Where is my order?"'
     scale = {
         "regression": "",
@@ -162,6 +162,6 @@ def _pipeline_code(run: Run) -> str:
             arguments.append("top_k=None")
         comment = "# The same as a pipeline:"
         example = '"Where is my parcel?"'
-        if run_config(run).get("text_pair_column"):
+        if run.get("data", {}).get("pairs"):
             example = '{"text": "Where is my parcel?", "text_pair": "Where is my order?"}'
     return f"{comment}\npredict = pipeline({', '.join(arguments)})\nprint(predict({example}))"

@@ -23,7 +23,7 @@ from lowcost_ft.recipe import (
 )
 from lowcost_ft.tasks.classification import ClassificationTask, balanced_class_weights
 
-CONFIG = RunConfig(task="classification", method="lora", num_train_epochs=8)
+CONFIG = RunConfig(task="classification", method="lora", num_train_epochs=6)
 
 
 def main(config: RunConfig) -> Path:

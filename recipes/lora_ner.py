@@ -24,7 +24,7 @@ from lowcost_ft.recipe import (
 )
 from lowcost_ft.tasks.ner import NerTask
 
-CONFIG = RunConfig(task="ner", method="lora", num_train_epochs=8)
+CONFIG = RunConfig(task="ner", method="lora", num_train_epochs=6)
 
 
 def main(config: RunConfig) -> Path:

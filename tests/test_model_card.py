@@ -249,7 +249,8 @@ def test_code_reloads_the_trained_model(
         labels=labels,
         problem_type=problem_type,
         pad_token_id=settings.get("pad_token_id"),
-        config={"max_length": 32} | ({"text_pair_column": "second"} if pair else {}),
+        config={"max_length": 32},
+        data={"pairs": pair},
     )
     code = code_of(write_model_card(folder, run).read_text("utf-8"))
     monkeypatch.chdir(folder)

@@ -66,7 +66,7 @@ def flatten(rows: list[list[int]], dtype: type = np.int32) -> tuple[np.ndarray, 
     """Joins lists of numbers into one array and the positions at which each starts."""
     starts = np.zeros(len(rows) + 1, np.int64)
     np.cumsum([len(row) for row in rows], out=starts[1:])
-    flat = np.fromiter((value for row in rows for value in row), dtype, count=int(starts[-1]))
+    flat: np.ndarray = np.fromiter((value for row in rows for value in row), dtype, count=int(starts[-1]))
     return flat, starts
 
 

@@ -9,7 +9,7 @@ the same in every Python version; the rows are therefore the same everywhere.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any, TypeVar
 
@@ -42,7 +42,7 @@ _LABELS = {
     "bank": "organisation",
     "firm": "organisation",
 }
-_INTENT_PHRASES = {
+_INTENT_PHRASES: dict[str, Mapping[str, tuple[str, ...]]] = {
     "train": intents.TRAIN,
     "validation": intents_heldout.VALIDATION,
     "test": intents_heldout.TEST,
@@ -118,7 +118,8 @@ def _intent_message(rng: Random, split: str, label: str) -> tuple[str, str]:
         core, labels = _pick(rng, intent_frames.AMBIGUOUS)
         label = _pick(rng, labels)
     else:
-        core = _pick(rng, _phrases(rng, split, _INTENT_PHRASES)[label])
+        phrases = _phrases(rng, split, _INTENT_PHRASES)
+        core = _pick(rng, phrases[label])
     sentences = [core]
     if rng.random() < 0.25:
         others = [intent for intent in intent_frames.REMARKS if intent != label]
@@ -189,7 +190,7 @@ def _without_preposition(date: str) -> tuple[str, str]:
     return "", date
 
 
-def _phrases(rng: Random, split: str, by_split: dict[str, T]) -> T:
+def _phrases(rng: Random, split: str, by_split: Mapping[str, T]) -> T:
     """Phrases of training; for the other splits in two draws of five their own."""
     return by_split[split if rng.random() < 0.4 else "train"]
 

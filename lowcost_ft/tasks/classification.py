@@ -34,9 +34,10 @@ class ClassificationTask:
         self,
         labels: list[str],
         *,
-        problem_type: str = "single_label_classification",
+        problem_type: str | None = "single_label_classification",
         class_weights: list[float] | None = None,
     ) -> None:
+        problem_type = problem_type or "single_label_classification"
         self.labels = labels
         self.problem_type: str | None = problem_type
         self.class_weights = None if class_weights is None else torch.tensor(class_weights)
@@ -66,8 +67,9 @@ class ClassificationTask:
                 return_attention_mask=False,
                 return_token_type_ids=with_types,
             )
-            rows += encoded["input_ids"]
-            types += encoded["token_type_ids"] if with_types else []
+            # A text of characters that are nothing to the tokenizer still needs a token.
+            rows += [ids or [tokenizer.pad_token_id] for ids in encoded["input_ids"]]
+            types += [ids or [0] for ids in encoded["token_type_ids"]] if with_types else []
             truncated += sum(bool(encoding.overflowing) for encoding in encoded.encodings)
         input_ids, starts = flatten(rows)
         labels = self._label_array(examples)
@@ -172,7 +174,8 @@ class ClassificationTask:
         answers = self.present(examples, predictions)
         if self.problem_type == "regression":
             values = [answer["score"] for answer in answers]
-            return score_values(values, [example.label for example in examples], seed=seed)
+            numbers = [example.label for example in examples if isinstance(example.label, float)]
+            return score_values(values, numbers, seed=seed)
         multi_label = self.problem_type == "multi_label_classification"
         references = [
             list(_label_tuple(example)) if multi_label else str(example.label)
@@ -188,7 +191,7 @@ class ClassificationTask:
 
 
 def balanced_class_weights(
-    examples: Sequence[TextExample], labels: list[str], *, problem_type: str
+    examples: Sequence[TextExample], labels: list[str], *, problem_type: str | None
 ) -> list[float]:
     """Weights that give each class the same say in the loss.
 

@@ -78,8 +78,13 @@ class NerTask:
                         words[position - start] = first_word + word
                         if example.tags is not None:
                             labels[position - start] = self._label_ids[example.tags[word]]
-                rows.append([*prefix, *ids[start:end], *suffix])
                 before, after = len(prefix), len(suffix)
+                if before + end - start + after == 0:
+                    # Words that are nothing to a tokenizer without special tokens.
+                    after, row = 1, [tokenizer.pad_token_id]
+                else:
+                    row = [*prefix, *ids[start:end], *suffix]
+                rows.append(row)
                 row_labels.append([IGNORED_LABEL] * before + labels + [IGNORED_LABEL] * after)
                 row_words.append([-1] * before + words + [-1] * after)
                 owners.append(number)

@@ -143,7 +143,7 @@ def train(
         result.padded_tokens += step.padded_tokens
         finished = result.optimizer_steps == total_steps
         if result.optimizer_steps % log_every == 0 or finished:
-            _log_loss(accelerator, result, losses, scheduler.get_last_lr()[0])
+            _log_loss(accelerator, result, losses, float(scheduler.get_last_lr()[0]))
             losses.clear()
             seconds = result.seconds + time.perf_counter() - started
             bar.set_postfix_str(

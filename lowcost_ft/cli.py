@@ -123,7 +123,12 @@ def _predict(command: Predict) -> None:
     else:
         if sys.stdin.isatty():
             print("reading texts from standard input, one a line", file=sys.stderr)
-        texts = [line.rstrip("\r\n") for line in sys.stdin]
+        try:
+            texts = [line.rstrip("\r\n") for line in sys.stdin]
+        except UnicodeDecodeError as error:
+            raise UserError(
+                f"standard input is not UTF-8 text (byte {error.start}): convert it"
+            ) from error
         if not any(text.strip() for text in texts):
             raise UserError("standard input holds no text: give --text, --file, or lines")
         answers = predictor(texts)

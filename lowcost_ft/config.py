@@ -74,7 +74,7 @@ class ModelConfig:
     lora_alpha: int | None = None
     """LoRA scaling: the update is alpha / r * B A. Default 32 at every rank, so that one learning
     rate serves them all."""
-    lora_dropout: float = 0.0
+    lora_dropout: float = 0.1
     """Dropout on the input of the LoRA matrices."""
     target_modules: str | None = None
     """Comma-separated names of the layers that get LoRA, such as query,value. Default: all linear
@@ -123,6 +123,13 @@ class TrainingConfig:
     """Weigh rare classes up in the classification loss."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, about a third more time."""
+    cache_frozen_layers: bool = False
+    """Run the layers below the top --trainable-layers once, and keep their output on disk: each
+    epoch starts from there. A second run on the same data reuses it."""
+    cache_dir: str | None = None
+    """Folder for that output. Default: lowcost_ft/frozen_layers in the user's cache folder."""
+    cache_dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Precision of that output on disk. auto: that of the computation (fp32 on a CPU)."""
     mixed_precision: Literal["auto", "no", "bf16", "fp16"] = "auto"
     """Precision of the computation. auto: bf16 or fp16 on a GPU, whichever it has; no on a CPU."""
     seed: int = 0
@@ -211,6 +218,15 @@ class RunConfig(DataConfig, ModelConfig, TrainingConfig, OutputConfig):
                 f"--micro-batch-tokens {self.micro_batch_tokens} cannot hold one example of "
                 f"--max-length {self.max_length}: raise it to {self.max_length} or more"
             )
+        if self.cache_frozen_layers and self.trainable_layers is None:
+            problems.append(
+                "--cache-frozen-layers needs frozen layers: say with --trainable-layers K how many "
+                "of the top layers train"
+            )
+        if not self.cache_frozen_layers:
+            for name in ("cache_dir", "cache_dtype"):
+                if getattr(self, name) != _DEFAULTS[name]:
+                    problems.append(f"{_flag(name)} goes with --cache-frozen-layers")
         if self.task == "ner":
             for name in ("text_pair_column", "problem_type", "class_weights"):
                 if getattr(self, name) is not None:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,9 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from lowcost_ft.data.batching import share_step
-from lowcost_ft.data.features import Features, collate
+from lowcost_ft.data.features import Features, collate, model_inputs
 from lowcost_ft.tasks.base import Predictions, Task
-from lowcost_ft.training.steps import model_inputs
+from lowcost_ft.training.backbone_cache import CachedStates
 
 __all__ = ["evaluate", "predict"]
 
@@ -26,6 +27,7 @@ def predict(
     *,
     pad_token_id: int,
     micro_batch_tokens: int,
+    cached: CachedStates | None = None,
 ) -> Predictions:
     """Predicts every example; each micro-batch's logits are reduced before the next one runs.
 
@@ -38,6 +40,7 @@ def predict(
         features: The tokenized split.
         pad_token_id: Token that fills up a micro-batch.
         micro_batch_tokens: Padded tokens that a micro-batch may hold.
+        cached: Output of the frozen layers for `features`, which then do not run.
 
     Returns:
         The task's arrays, in the order of the examples.
@@ -59,7 +62,8 @@ def predict(
             present = rows if len(rows) else np.zeros(1, np.int64)
             batch = collate(features, present, pad_token_id=pad_token_id)
             on_device = {name: value.to(device) for name, value in model_inputs(batch).items()}
-            with accelerator.autocast():
+            entering = cached.entering(present) if cached else nullcontext()
+            with entering, accelerator.autocast():
                 logits = model(**on_device).logits
             decoded = {k: v.cpu().numpy() for k, v in task.decode(logits.float()).items()}
             if len(rows):
@@ -83,6 +87,7 @@ def evaluate(
     pad_token_id: int,
     micro_batch_tokens: int,
     seed: int = 0,
+    cached: CachedStates | None = None,
 ) -> tuple[dict[str, Any], Predictions]:
     """Predicts a split and scores it.
 
@@ -96,5 +101,6 @@ def evaluate(
         features,
         pad_token_id=pad_token_id,
         micro_batch_tokens=micro_batch_tokens,
+        cached=cached,
     )
     return task.score(examples, predictions, seed=seed), predictions

@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from transformers import PreTrainedTokenizerBase
 
 from lowcost_ft.data.loading import read_examples_file
-from lowcost_ft.data.rows import Columns
+from lowcost_ft.data.rows import Columns, text_fault
 from lowcost_ft.errors import UserError
 from lowcost_ft.evaluation import predict
 from lowcost_ft.models.loading import forward_module, load_tokenizer, load_trained
@@ -52,10 +52,12 @@ class Predictor:
             For each text a dictionary; see `Task.answer`.
 
         Raises:
-            UserError: A text is empty, or the task takes no pairs.
+            UserError: A text is empty or broken, or it should be a pair, or should not.
         """
-        if empty := [str(i + 1) for i, text in enumerate(texts) if not text.strip()]:
-            raise UserError(f"text {', '.join(empty[:5])} is empty: remove it")
+        for what, given in (("text", texts), ("second text", pairs or ())):
+            faults = [(number, text_fault(text)) for number, text in enumerate(given, 1)]
+            if problems := [f"{what} {number} {fault}" for number, fault in faults if fault]:
+                raise UserError(problems[:5])
         if isinstance(self.task, NerTask):
             if pairs is not None:
                 raise UserError("NER takes one text, not a pair")
@@ -69,7 +71,11 @@ class Predictor:
         )
 
     def predict(self, examples: Sequence[Any]) -> list[dict[str, Any]]:
-        """Predicts examples of the task; one answer each, in their order."""
+        """Predicts examples of the task; one answer each, in their order.
+
+        Raises:
+            UserError: They should be pairs of texts, or should not.
+        """
         return self.task.answer(examples, self._predictions(examples)) if examples else []
 
     def evaluate(self, path: str, *, columns: Columns | None = None) -> dict[str, Any]:
@@ -93,6 +99,14 @@ class Predictor:
         return read_examples_file(self.task.name, path, columns=columns, labelled=False)
 
     def _predictions(self, examples: Sequence[Any]) -> Any:
+        pairs = bool(self.run.get("data", {}).get("pairs"))
+        if pairs != (getattr(examples[0], "text_pair", None) is not None):
+            fix = (
+                "pairs of texts: give the second one too (--text-pair, --text-pair-column)"
+                if pairs
+                else "single texts: leave out the second one (--text-pair, --text-pair-column)"
+            )
+            raise UserError(f"{examples[0].source}: the model was trained on {fix}")
         config = self.run["config"]
         features = self.task.featurize(examples, self.tokenizer, max_length=config["max_length"])
         return predict(
@@ -123,7 +137,9 @@ def load_predictor(
     accelerator = build_accelerator()
     model = load_trained(folder, run, trust_remote_code=trust_remote_code)
     config = run["config"]
-    tokenizer = load_tokenizer(str(folder), words=run["task"] == "ner")
+    tokenizer = load_tokenizer(
+        str(folder), words=run["task"] == "ner", trust_remote_code=trust_remote_code
+    )
     task: Task
     if run["task"] == "ner":
         causal = run.get("pad_token_id") is not None

@@ -1,7 +1,9 @@
 """What every recipe shares around its pipeline: the start, the record, the end, the exit code."""
 
 import contextlib
+import importlib.util
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -32,9 +34,10 @@ from lowcost_ft.models.loading import (
     load_trained,
     save_model,
 )
-from lowcost_ft.runs import new_output_dir, record_run, write_predictions
+from lowcost_ft.runs import RUN_FILE, new_output_dir, record_run, write_predictions
 from lowcost_ft.summary import summarize
 from lowcost_ft.tasks.base import Predictions, Task
+from lowcost_ft.training.backbone_cache import CacheReport, cached_layers
 from lowcost_ft.training.loop import TrainResult, train
 from lowcost_ft.training.optimizer import default_learning_rate
 from lowcost_ft.training.setup import build_accelerator, set_num_threads
@@ -83,11 +86,20 @@ def start_run(config: RunConfig) -> Iterator[Run]:
         UserError: The folder cannot be used, or the hardware cannot do what is asked.
     """
     trackers = split_list(config.report_to) or ()
+    # Accelerate would leave out, without a word, a tracker that is not installed.
+    if missing := [name for name in trackers if importlib.util.find_spec(name) is None]:
+        raise UserError(
+            [
+                f"--report-to {name}: it is not installed; pip install 'lowcost_ft[{name}]'"
+                for name in missing
+            ]
+        )
     try:
+        # Some trackers need a folder at once; the run's own is known, and set, a little later.
         accelerator = build_accelerator(
             mixed_precision=config.mixed_precision,
             report_to=trackers,
-            project_dir=config.output_dir,
+            project_dir=config.output_dir or ".",
         )
     except (ValueError, ImportError) as error:
         raise UserError(str(error)) from error
@@ -110,14 +122,27 @@ def start_run(config: RunConfig) -> Iterator[Run]:
         "git": git_state(),
     }
     run = Run(config=config, accelerator=accelerator, folder=folder, record=record)
-    with record_run(folder, record, enabled=accelerator.is_main_process):
-        if trackers:
-            accelerator.project_configuration.set_directories(str(folder))
-            flat = {k: v for k, v in record["config"].items() if v is not None}
-            accelerator.init_trackers("lowcost_ft", config=flat)
-        yield run
-        accelerator.end_training()
+    try:
+        with record_run(folder, record, enabled=accelerator.is_main_process):
+            if trackers:
+                accelerator.project_configuration.project_dir = str(folder)
+                accelerator.project_configuration.logging_dir = str(folder)
+                flat = {k: v for k, v in record["config"].items() if v is not None}
+                accelerator.init_trackers("lowcost_ft", config=flat)
+            yield run
+            accelerator.end_training()
+    except UserError:
+        if accelerator.is_main_process and "train" not in record:
+            _remove_empty_run(folder)
+        raise
     run.say(summarize(record, folder))
+
+
+def _remove_empty_run(folder: Path) -> None:
+    """Undoes a start, so that the mended command may name the same folder."""
+    (folder / RUN_FILE).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def _local_processes() -> int:
@@ -232,7 +257,11 @@ def train_run(
     features: dict[str, Features],
     tokenizer: PreTrainedTokenizerBase,
 ) -> TrainResult:
-    """Trains, keeps the best epoch by the validation score, and records what it cost."""
+    """Trains, keeps the best epoch by the validation score, and records what it cost.
+
+    Raises:
+        UserError: The weights became infinite or not a number.
+    """
     config = run.config
     model = built.model.to(run.accelerator.device)
     rate = config.learning_rate or default_learning_rate(config.method, model.config.hidden_size)
@@ -240,40 +269,73 @@ def train_run(
     # After loading, so that dropout differs between processes and the weights do not.
     set_seed(config.seed, device_specific=True)
 
-    def validate(prepared: torch.nn.Module) -> dict[str, Any]:
-        scores, _ = evaluate(
-            run.accelerator,
-            prepared,
-            task,
-            splits.validation,
-            features["validation"],
-            pad_token_id=tokenizer.pad_token_id,
-            micro_batch_tokens=config.micro_batch_tokens,
-            seed=config.seed,
-        )
-        return scores
+    with _cached_layers(run, built, features, tokenizer) as cache:
 
-    result = train(
-        run.accelerator,
-        forward_module(model),
-        task,
-        features["train"],
-        settings=config,
-        learning_rate=rate,
-        head_names=built.head_names,
-        pad_token_id=tokenizer.pad_token_id,
-        validate=validate,
-        best_path=run.folder / "checkpoints" / "best.safetensors",
-    )
+        def validate(prepared: torch.nn.Module) -> dict[str, Any]:
+            scores, _ = evaluate(
+                run.accelerator,
+                prepared,
+                task,
+                splits.validation,
+                features["validation"],
+                pad_token_id=tokenizer.pad_token_id,
+                micro_batch_tokens=config.micro_batch_tokens,
+                seed=config.seed,
+                cached=cache.states.get("validation"),
+            )
+            return scores
+
+        result = train(
+            run.accelerator,
+            forward_module(model),
+            task,
+            features["train"],
+            settings=config,
+            learning_rate=rate,
+            head_names=built.head_names,
+            pad_token_id=tokenizer.pad_token_id,
+            validate=validate,
+            best_path=run.folder / "checkpoints" / "best.safetensors",
+            cached=cache.states.get("train"),
+        )
     run.record["train"] = result.to_dict() | {
         "effective_batch_size": config.batch_size,
         "micro_batch_tokens": config.micro_batch_tokens,
         "recoveries": [],
-        "cache_seconds": 0.0,
-        "cache_bytes": 0,
+        "cache_seconds": round(cache.seconds, 3),
+        "cache_bytes": cache.num_bytes,
         "predicted_peak_memory_bytes": None,
     }
+    if not all(bool(p.isfinite().all()) for p in model.parameters() if p.requires_grad):
+        raise UserError(
+            f"training diverged, the weights are no numbers any more: lower --learning-rate "
+            f"(it was {rate:g}) or keep --max-grad-norm at 1"
+        )
     return result
+
+
+def _cached_layers(
+    run: Run, built: BuiltModel, features: dict[str, Features], tokenizer: PreTrainedTokenizerBase
+) -> contextlib.AbstractContextManager[CacheReport]:
+    config = run.config
+    if not config.cache_frozen_layers:
+        return contextlib.nullcontext(CacheReport(states={}))
+    assert config.trainable_layers is not None
+    return cached_layers(
+        run.accelerator,
+        forward_module(built.model),
+        built.family,
+        {name: features[name] for name in ("train", "validation")},
+        trainable_layers=config.trainable_layers,
+        head_names=built.head_names,
+        model_id=config.model_id,
+        max_length=config.max_length,
+        pad_token_id=tokenizer.pad_token_id,
+        micro_batch_tokens=config.micro_batch_tokens,
+        dtype=config.cache_dtype,
+        cache_dir=config.cache_dir,
+        say=run.say,
+    )
 
 
 def evaluate_run(
@@ -371,9 +433,11 @@ def run_recipe(
 ) -> NoReturn:
     """Runs a recipe as a program: reads its flags, prints errors without a traceback, exits.
 
-    Exit codes: 0 done, 2 the user's mistake, 1 ours, 130 interrupted.
+    Exit codes: 0 done, 2 the user's mistake, 1 ours, 130 or 143 interrupted.
     """
     config = parse_config(default, arguments, description=description)
+    # What stops a job (a scheduler, a container) is recorded like Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(exit_code(lambda: main(config), debug=config.debug))
 
 

@@ -1,5 +1,6 @@
 """The last thing that a run prints: scores, cost, where the model lies, what to type next."""
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,11 +8,10 @@ from typing import Any
 __all__ = ["score_lines", "summarize"]
 
 _SHOWN_CLASSES = 20
-_MAIN = ("f1", "accuracy", "micro_f1", "mse", "spearman")
 
 
 def summarize(record: Mapping[str, Any], folder: Path) -> str:
-    """The end of a run, in lines of at most 80 columns.
+    """The end of a run, in words.
 
     Args:
         record: The content of `run.json`.
@@ -60,5 +60,7 @@ def score_lines(split: str, scores: Mapping[str, Any]) -> list[str]:
 
 
 def _next_command(record: Mapping[str, Any], folder: Path) -> str:
-    sample = "Send it to Jane Smith in Berlin by Friday"
-    return f'lowcost-ft predict {folder} --text "{sample}"'
+    command = f"lowcost-ft predict {shlex.quote(str(folder))} --text"
+    if record["data"]["pairs"]:
+        return f'{command} "Where is my parcel?" --text-pair "It has not come."'
+    return f'{command} "Send it to Jane Smith in Berlin by Friday"'

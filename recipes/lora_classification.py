@@ -35,7 +35,9 @@ def main(config: RunConfig) -> Path:
             weights = balanced_class_weights(
                 splits.train, splits.labels, problem_type=splits.problem_type
             )
-        tokenizer = load_tokenizer(config.model_id, revision=config.revision)
+        tokenizer = load_tokenizer(
+            config.model_id, revision=config.revision, trust_remote_code=config.trust_remote_code
+        )
         task = ClassificationTask(
             splits.labels, problem_type=splits.problem_type, class_weights=weights
         )

@@ -31,10 +31,20 @@ def main(config: RunConfig) -> Path:
     """Loads the data, builds the model, trains, evaluates, saves; returns the run folder."""
     with start_run(config) as run:
         splits = load_recipe_splits(run)
-        tokenizer = load_tokenizer(config.model_id, words=True, revision=config.revision)
+        tokenizer = load_tokenizer(
+            config.model_id,
+            words=True,
+            revision=config.revision,
+            trust_remote_code=config.trust_remote_code,
+        )
+        model_config = load_config(
+            config.model_id,
+            revision=config.revision,
+            trust_remote_code=config.trust_remote_code,
+        )
         task = NerTask(
             splits.labels,
-            causal=is_causal(load_config(config.model_id, revision=config.revision)),
+            causal=is_causal(model_config),
             window_overlap=config.window_overlap,
         )
         features = featurize_splits(run, splits, task, tokenizer)

@@ -3,6 +3,9 @@
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +20,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # The Hub cache stays the user's own: the packaged MiniLM lies there. Prepared data must not.
 _DATASETS_CACHE = tempfile.mkdtemp(prefix="lowcost-ft-tests-")
 os.environ["HF_DATASETS_CACHE"] = _DATASETS_CACHE
+os.environ["LOWCOST_FT_CACHE"] = _DATASETS_CACHE
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Hide a GPU from all tests but those that are marked: they compare results bit by bit."""
+    if "gpu" not in config.option.markexpr.replace("not gpu", ""):
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -33,3 +43,59 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_unconfigure() -> None:
     shutil.rmtree(_DATASETS_CACHE, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """`tiny_model("bert")`: the folder of a tiny random checkpoint, made once."""
+    from tiny import make_tiny
+
+    folder = tmp_path_factory.mktemp("tiny")
+    return cache(lambda family: make_tiny(family, folder / family))
+
+
+@pytest.fixture(scope="session")
+def small_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
+    """Flags of train, validation and test files that a tiny model can learn."""
+    from small_runs import ner_rows, text_rows, write_jsonl
+
+    folder = tmp_path_factory.mktemp("data")
+    kinds = {
+        "ner": lambda count, seed: ner_rows(count, seed=seed),
+        "single": lambda count, seed: text_rows(count, seed=seed),
+        "multi": lambda count, seed: text_rows(count, kind="multi", seed=seed),
+        "number": lambda count, seed: text_rows(count, kind="number", seed=seed),
+    }
+    return {
+        kind: {
+            f"{split}_file": write_jsonl(folder / f"{kind}-{split}.jsonl", rows(count, seed))
+            for seed, (split, count) in enumerate(
+                {"train": 80, "validation": 21, "test": 21}.items()
+            )
+        }
+        for kind, rows in kinds.items()
+    }
+
+
+@pytest.fixture(scope="session")
+def trained_run(
+    tmp_path_factory: pytest.TempPathFactory,
+    tiny_model: Callable[[str], str],
+    small_files: dict[str, dict[str, str]],
+) -> Callable[..., Path]:
+    """`trained_run("ner", "bert", method="full")`: a run folder of a recipe, trained once."""
+    from small_runs import call_recipe, flags
+
+    @cache
+    def run(kind: str, family: str, method: str = "lora") -> Path:
+        recipe = "lora_ner" if kind == "ner" else "lora_classification"
+        folder = tmp_path_factory.mktemp("runs") / f"{kind}-{family}-{method}"
+        values: dict[str, object] = {"model_id": tiny_model(family), "output_dir": folder}
+        values |= {"num_train_epochs": 8, "batch_size": 8, "learning_rate": 3e-3}
+        values |= {"method": method, "max_length": 48, **small_files[kind]}
+        if family == "bert":
+            values["dropout"] = 0.0  # A random BERT of this size learns nothing under dropout.
+        assert call_recipe(recipe, *flags(**values)) == 0
+        return folder
+
+    return run

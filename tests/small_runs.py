@@ -11,7 +11,8 @@ from unittest import mock
 
 from accelerate.state import AcceleratorState, PartialState
 
-__all__ = ["RECIPES", "call_recipe", "flags", "ner_rows", "text_rows", "write_jsonl"]
+__all__ = ["RECIPES", "call_recipe", "flags", "forget_precision", "ner_rows", "text_rows"]
+__all__ += ["write_jsonl"]
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 
@@ -81,12 +82,16 @@ def flags(**values: Any) -> list[str]:
     return arguments
 
 
+def forget_precision() -> None:
+    """Lets a process that ran in one precision go on in another: Accelerate keeps the first."""
+    AcceleratorState._reset_state()
+    PartialState._reset_state()
+
+
 def call_recipe(name: str, *arguments: str) -> int:
     """Runs a recipe's file as `python recipes/NAME.py ARGUMENTS` does; returns its exit code."""
     path = RECIPES / f"{name}.py"
-    # A process that is to run several recipes forgets the precision of the one before.
-    AcceleratorState._reset_state()
-    PartialState._reset_state()
+    forget_precision()
     with (
         mock.patch.object(sys, "argv", [str(path), *arguments]),
         mock.patch.object(sys, "path", [str(RECIPES), *sys.path]),

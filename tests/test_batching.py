@@ -12,9 +12,7 @@ LENGTHS = np.random.default_rng(0).integers(3, 120, size=1000)
 
 @pytest.mark.parametrize("group_by_length", [True, False])
 def test_an_epoch_holds_each_example_once(group_by_length):
-    steps = plan_epoch(
-        LENGTHS, batch_size=16, seed=0, epoch=0, group_by_length=group_by_length
-    )
+    steps = plan_epoch(LENGTHS, batch_size=16, seed=0, epoch=0, group_by_length=group_by_length)
     assert sorted(np.concatenate(steps)) == list(range(1000))
     assert [len(step) for step in steps] == [16] * 62 + [8]
 
@@ -30,9 +28,7 @@ def test_the_order_depends_on_seed_and_epoch_alone():
 
 def test_grouping_by_length_leaves_little_padding():
     def share(group_by_length):
-        steps = plan_epoch(
-            LENGTHS, batch_size=16, seed=0, epoch=0, group_by_length=group_by_length
-        )
+        steps = plan_epoch(LENGTHS, batch_size=16, seed=0, epoch=0, group_by_length=group_by_length)
         padded = sum(
             padded_tokens(cut_step(step, LENGTHS, micro_batch_tokens=4096), LENGTHS)
             for step in steps

@@ -1,5 +1,7 @@
 """Flat storage, windows, padding."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -78,5 +80,5 @@ def test_windows_cover_every_token_and_overlap(num_tokens, size, overlap):
     covered = {token for start, end in windows for token in range(start, end)}
     assert covered == set(range(num_tokens))
     assert all(end - start <= size for start, end in windows)
-    for (_, end), (start, _) in zip(windows, windows[1:], strict=False):
+    for (_, end), (start, _) in pairwise(windows):
         assert end - start >= overlap

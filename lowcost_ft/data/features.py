@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-__all__ = ["IGNORED_LABEL", "Features", "collate", "cut_windows", "flatten"]
+__all__ = ["IGNORED_LABEL", "Features", "collate", "cut_windows", "flatten", "model_inputs"]
 
 IGNORED_LABEL = -100
 """Label of positions that the loss leaves out: PyTorch's default `ignore_index`."""
@@ -66,7 +66,9 @@ def flatten(rows: list[list[int]], dtype: type = np.int32) -> tuple[np.ndarray, 
     """Joins lists of numbers into one array and the positions at which each starts."""
     starts = np.zeros(len(rows) + 1, np.int64)
     np.cumsum([len(row) for row in rows], out=starts[1:])
-    flat: np.ndarray = np.fromiter((value for row in rows for value in row), dtype, count=int(starts[-1]))
+    flat: np.ndarray = np.fromiter(
+        (value for row in rows for value in row), dtype, count=int(starts[-1])
+    )
     return flat, starts
 
 
@@ -137,3 +139,9 @@ def collate(
     if padding_side == "left":
         batch["position_ids"] = (batch["attention_mask"].cumsum(1) - 1).clamp(min=0)
     return {name: value.pin_memory() for name, value in batch.items()} if pin_memory else batch
+
+
+def model_inputs(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """What the model's own forward takes of a collated batch: the loss is ours, so no labels."""
+    ours = ("labels", "token_labels", "words")
+    return {name: value for name, value in batch.items() if name not in ours}

@@ -241,7 +241,9 @@ def _finish(
     notices: list[str],
 ) -> tuple[dict[str, list[Any]], list[str], str | None]:
     if task == "ner":
-        converted, names = ner_examples.finish(splits, labels=labels, problems=problems, notices=notices)
+        converted, names = ner_examples.finish(
+            splits, labels=labels, problems=problems, notices=notices
+        )
         return dict(converted), names, None
     return text_examples.finish(
         splits, problem_type=problem_type, labels=labels, problems=problems, notices=notices

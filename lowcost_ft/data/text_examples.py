@@ -206,6 +206,7 @@ def finish(
         return converted, list(labels), problem_type
 
     train = converted["train"]
+    _check_pairs(converted, problems)
     if train and len({example.label for example in train}) == 1:
         problems.append(
             f"{file_of(train[0].source)}: one class only: every label is "
@@ -300,6 +301,17 @@ def _number(label: Label | None) -> float | None:
     except OverflowError:
         return None
     return number if math.isfinite(number) else None
+
+
+def _check_pairs(splits: Mapping[str, list[TextExample]], problems: list[str]) -> None:
+    paired = {s: examples[0].text_pair is not None for s, examples in splits.items() if examples}
+    for split, pairs in paired.items():
+        if pairs != paired.get("train", pairs):
+            what = ("single texts", "pairs of texts")
+            problems.append(
+                f"{file_of(splits[split][0].source)}: {what[pairs]}, but the training data has "
+                f"{what[not pairs]}; name the columns with --text-column and --text-pair-column"
+            )
 
 
 def _check_known(

@@ -27,6 +27,10 @@ class Family:
     """All linear layers of attention and feed-forward, relative to one layer; `*` is any index."""
     dropout_fields: tuple[str, ...]
     """Configuration fields that hold a dropout probability, the head's included."""
+    embeddings: tuple[str, ...] = ("embeddings",)
+    """Modules inside the backbone that make the first layer's input; a model may lack some."""
+    after_first_layer: tuple[str, ...] = ()
+    """Modules inside the backbone that run between the first layer and the second."""
     causal: bool = False
     """Whether a token sees only what stands before it."""
     shared_layers: bool = False
@@ -57,7 +61,9 @@ _LLAMA_TARGETS = (
 _LLAMA_DROPOUT = ("attention_dropout", "classifier_dropout")
 
 
-def _bert_like(name: str, *model_types: str) -> Family:
+def _bert_like(
+    name: str, *model_types: str, embeddings: tuple[str, ...] = ("embeddings",)
+) -> Family:
     return Family(
         name=name,
         model_types=model_types,
@@ -65,6 +71,7 @@ def _bert_like(name: str, *model_types: str) -> Family:
         head_names=("classifier",),
         lora_targets=_BERT_TARGETS,
         dropout_fields=_BERT_DROPOUT,
+        embeddings=embeddings,
     )
 
 
@@ -76,6 +83,7 @@ def _llama_like(name: str, *model_types: str) -> Family:
         head_names=("score",),
         lora_targets=_LLAMA_TARGETS,
         dropout_fields=_LLAMA_DROPOUT,
+        embeddings=("embed_tokens",),
         causal=True,
     )
 
@@ -99,7 +107,8 @@ FAMILIES: tuple[Family, ...] = (
     ),
     # RoBERTa's and ELECTRA's sequence head is one module, `classifier`, with a `dense` inside.
     _bert_like("RoBERTa", "roberta", "xlm-roberta"),
-    _bert_like("ELECTRA", "electra"),
+    # The projection is there where the embeddings are narrower than the layers.
+    _bert_like("ELECTRA", "electra", embeddings=("embeddings", "embeddings_project")),
     Family(
         name="ALBERT",
         model_types=("albert",),
@@ -143,6 +152,7 @@ FAMILIES: tuple[Family, ...] = (
             "pooler_dropout",
             "cls_dropout",
         ),
+        after_first_layer=("encoder.conv",),  # In some of the published v2 models.
     ),
     Family(
         name="ModernBERT",
@@ -166,6 +176,7 @@ FAMILIES: tuple[Family, ...] = (
         head_names=("score", "classifier"),
         lora_targets=("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"),
         dropout_fields=("embd_pdrop", "attn_pdrop", "resid_pdrop", "classifier_dropout"),
+        embeddings=("wte", "wpe", "drop"),
         causal=True,
     ),
     _llama_like("Llama", "llama"),

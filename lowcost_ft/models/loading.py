@@ -18,6 +18,7 @@ from lowcost_ft.errors import UserError
 from lowcost_ft.models.adapters import add_lora, find_lora_targets, layer_list, train_fully
 from lowcost_ft.models.base import Head, load_base_model
 from lowcost_ft.models.families import Family
+from lowcost_ft.models.frozen_layers import freeze_below
 from lowcost_ft.models.hub import load_config, quiet_libraries
 from lowcost_ft.models.tokenizers import load_tokenizer
 
@@ -139,6 +140,9 @@ def build_model(
                 )
         else:
             train_fully(model, family, head_names=head_names, trainable_layers=trainable_layers)
+        if trainable_layers is not None:
+            assert family is not None
+            freeze_below(model, family, trainable_layers)
     if gradient_checkpointing:
         # After peft, which would else do what `_enable_checkpointing` has to undo.
         _enable_checkpointing(model, family)

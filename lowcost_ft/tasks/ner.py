@@ -1,6 +1,7 @@
 """Named-entity recognition: sub-word alignment, windows, loss, decoding, entity scores."""
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -10,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from lowcost_ft.data.features import IGNORED_LABEL, Features, cut_windows, flatten
 from lowcost_ft.data.ner_examples import NerExample, text_example
-from lowcost_ft.data.tagging import tags_to_spans, to_iob2
+from lowcost_ft.data.tagging import tags_to_spans
 from lowcost_ft.metrics import score_entities
 from lowcost_ft.tasks.base import ENCODED_AT_ONCE, Predictions
 
@@ -142,13 +143,14 @@ class NerTask:
             predictions[name][words[owned]] = values[owned]
 
     def tags(self, examples: Sequence[NerExample], predictions: Predictions) -> list[list[str]]:
-        """Predicted tags of each example, one a word, made legal IOB2."""
+        """Predicted tags of each example, one a word, made legal IOB2.
+
+        An I- that continues nothing becomes O. Strict scoring ignores it anyway, and what a user
+        is shown must be what was scored.
+        """
         names = [self.labels[label] for label in predictions["label"]]
         bounds = np.cumsum([0, *(len(example.words) for example in examples)])
-        return [
-            list(to_iob2(names[start:end], "IOB2")[0])
-            for start, end in zip(bounds[:-1], bounds[1:], strict=True)
-        ]
+        return [_without_loose_ends(names[start:end]) for start, end in pairwise(bounds)]
 
     def present(
         self, examples: Sequence[NerExample], predictions: Predictions
@@ -200,11 +202,17 @@ class NerTask:
         return score_entities(self.tags(examples, predictions), references, seed=seed)
 
 
+def _without_loose_ends(tags: Sequence[str]) -> list[str]:
+    legal: list[str] = []
+    for tag in tags:
+        continues = bool(legal) and legal[-1] != "O" and legal[-1][2:] == tag[2:]
+        legal.append(tag if tag[0] != "I" or continues else "O")
+    return legal
+
+
 def _joined(words: Sequence[str]) -> tuple[str, tuple[tuple[int, int], ...]]:
     ends = np.cumsum([len(word) + 1 for word in words]) - 1
-    offsets = tuple(
-        (int(end) - len(word), int(end)) for word, end in zip(words, ends, strict=True)
-    )
+    offsets = tuple((int(end) - len(word), int(end)) for word, end in zip(words, ends, strict=True))
     return " ".join(words), offsets
 
 

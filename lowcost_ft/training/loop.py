@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 from lowcost_ft.config import TrainingConfig
 from lowcost_ft.data.features import Features
 from lowcost_ft.tasks.base import Task
+from lowcost_ft.training.backbone_cache import CachedStates
 from lowcost_ft.training.optimizer import build_optimizer, build_scheduler, parameter_groups
 from lowcost_ft.training.steps import StepRunner, planned_steps, rehearse
 
@@ -66,6 +67,7 @@ def train(
     pad_token_id: int,
     validate: Callable[[nn.Module], dict[str, Any]],
     best_path: Path,
+    cached: CachedStates | None = None,
 ) -> TrainResult:
     """Trains `model` in place and leaves the weights of its best epoch in it.
 
@@ -80,6 +82,7 @@ def train(
         pad_token_id: Token that fills up a micro-batch.
         validate: Scores the model on the validation split; called after every epoch.
         best_path: File that holds the trainable weights of the best epoch meanwhile.
+        cached: Output of the frozen layers for `features`, which then do not run.
 
     Returns:
         What it did and what it cost.
@@ -109,6 +112,7 @@ def train(
         features,
         pad_token_id=pad_token_id,
         max_grad_norm=settings.max_grad_norm,
+        cached=cached,
     )
     if device.type == "cpu":
         result.peak_memory_bytes = rehearse(
@@ -142,7 +146,7 @@ def train(
         result.real_tokens += step.real_tokens
         result.padded_tokens += step.padded_tokens
         finished = result.optimizer_steps == total_steps
-        if result.optimizer_steps % log_every == 0 or finished:
+        if result.optimizer_steps % log_every == 0 or step.last_of_epoch or finished:
             _log_loss(accelerator, result, losses, float(scheduler.get_last_lr()[0]))
             losses.clear()
             seconds = result.seconds + time.perf_counter() - started
@@ -179,7 +183,7 @@ def train(
         result.peak_memory_bytes = torch.cuda.max_memory_allocated(device)
     accelerator.wait_for_everyone()
     if without_better:
-        model.load_state_dict(load_file(best_path, device=str(device)), strict=False)
+        model.load_state_dict(load_file(best_path), strict=False)
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         best_path.unlink(missing_ok=True)

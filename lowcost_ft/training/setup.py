@@ -28,7 +28,10 @@ def choose_mixed_precision(requested: str) -> str:
 
 
 def build_accelerator(
-    *, mixed_precision: str = "auto", report_to: tuple[str, ...] = (), project_dir: str | None = None
+    *,
+    mixed_precision: str = "auto",
+    report_to: tuple[str, ...] = (),
+    project_dir: str | None = None,
 ) -> Accelerator:
     """The one `Accelerator` of a run: a single process, or its share of a launch of several.
 

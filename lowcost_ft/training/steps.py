@@ -11,17 +11,12 @@ from torch import nn
 
 from lowcost_ft.config import TrainingConfig
 from lowcost_ft.data.batching import MicroBatch, padded_tokens, plan_epoch, share_step
-from lowcost_ft.data.features import Features, collate
+from lowcost_ft.data.features import Features, collate, model_inputs
 from lowcost_ft.memory.measure import cpu_step_peak_bytes
 from lowcost_ft.tasks.base import Task
+from lowcost_ft.training.backbone_cache import CachedStates
 
 __all__ = ["PlannedStep", "StepRunner", "model_inputs", "planned_steps", "rehearse"]
-
-
-def model_inputs(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """What the model's own forward takes: the loss is ours, so no labels."""
-    ours = ("labels", "token_labels", "words")
-    return {name: value for name, value in batch.items() if name not in ours}
 
 
 class StepRunner:
@@ -40,6 +35,7 @@ class StepRunner:
         *,
         pad_token_id: int,
         max_grad_norm: float,
+        cached: CachedStates | None = None,
     ) -> None:
         self.accelerator = accelerator
         self.model = model
@@ -47,6 +43,7 @@ class StepRunner:
         self.features = features
         self.pad_token_id = pad_token_id
         self.max_grad_norm = max_grad_norm
+        self.cached = cached
         self.trainable = [p for p in model.parameters() if p.requires_grad]
 
     def backward(self, micro_batches: list[MicroBatch], total_weight: float) -> torch.Tensor:
@@ -74,8 +71,9 @@ class StepRunner:
                 pin_memory=device.type == "cuda",
             )
             batch = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
+            entering = self.cached.entering(present) if self.cached else nullcontext()
             with sync:
-                with self.accelerator.autocast():
+                with entering, self.accelerator.autocast():
                     logits = self.model(**model_inputs(batch)).logits
                 loss = self.task.loss(logits.float(), batch) / total_weight
                 loss = loss if len(rows) else loss * 0.0
@@ -196,6 +194,8 @@ def rehearse(
     runner.step(optimizer, share, step.weight)  # creates the optimizer's state
     state = [t for s in optimizer.state.values() for t in s.values() if torch.is_tensor(t)]
     alive = [*runner.model.parameters(), *runner.model.buffers(), *state]
+    if runner.cached:  # Out of the model, but not out of this machine's memory.
+        alive += runner.cached.resident()
     peak = cpu_step_peak_bytes(lambda: runner.step(optimizer, share, step.weight), alive)
     with torch.no_grad():
         for parameter, weight in zip(runner.trainable, weights, strict=True):

@@ -1,0 +1,204 @@
+"""The part of a model below its trainable layers: kept frozen, or taken out of the model.
+
+With `--trainable-layers K` the embeddings and the lower L - K layers never change. `freeze_below`
+keeps them in evaluation mode and off the backward pass. `LowerPart` goes further: it runs them
+alone, and puts stand-ins in their place that hand out what they returned once.
+"""
+
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from lowcost_ft.errors import UserError
+from lowcost_ft.models.adapters import layer_list
+from lowcost_ft.models.families import Family
+
+__all__ = ["LowerPart", "freeze_below", "frozen_names"]
+
+
+def frozen_names(model: Any, family: Family, trainable_layers: int) -> list[str]:
+    """Paths, inside the backbone, of all modules that run before the first trainable layer."""
+    first = len(layer_list(model, family)) - trainable_layers
+    names = [*family.embeddings, *(f"{family.layers}.{index}" for index in range(first))]
+    if first:
+        names += family.after_first_layer
+    present = {name for name, _ in model.base_model.named_modules()}
+    return [name for name in names if name in present]
+
+
+def freeze_below(model: Any, family: Family, trainable_layers: int) -> None:
+    """Runs the modules below the trainable layers in evaluation mode and without a graph, always.
+
+    Their class is replaced by a subclass of it, so that `model.train()`, copies and wrappers
+    (data parallelism, peft) cannot undo it.
+
+    Args:
+        model: A task model of transformers; adapters inside its layers do not matter.
+        family: Its entry in the table.
+        trainable_layers: How many of the top layers train.
+    """
+    for name in frozen_names(model, family, trainable_layers):
+        module = model.base_model.get_submodule(name)
+        module.requires_grad_(False).eval()
+        kind: Any = type(module)
+        module.__class__ = _frozen_class(kind)
+
+
+class _Frozen:
+    """Mixed into the class of a module that is not to be trained."""
+
+    @torch.no_grad()
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return super().forward(*args, **kwargs)  # type: ignore[misc]
+
+    def train(self, mode: bool = True) -> Any:
+        return super().train(False)  # type: ignore[misc]
+
+
+@functools.cache
+def _frozen_class(module_class: type) -> type:
+    if issubclass(module_class, _Frozen):
+        return module_class
+    # The name stays: libraries look layers up by it.
+    return type(module_class.__name__, (_Frozen, module_class), {})
+
+
+class LowerPart:
+    """Everything below the trainable layers of one model, which it can leave and come back to.
+
+    Attributes:
+        first_layer: Number of the lowest trainable layer, from 0: where the states enter.
+        num_trainable: How many layers there are from it on.
+        modules: Path inside the backbone and module, for each that runs before it.
+    """
+
+    def __init__(self, model: Any, family: Family | None, trainable_layers: int) -> None:
+        """
+        Args:
+            model: A task model of transformers, whole.
+            family: Its entry in the table.
+            trainable_layers: How many of the top layers train.
+
+        Raises:
+            UserError: The layers of this architecture are unknown, or one and the same.
+        """
+        if family is None or family.shared_layers:
+            reason = (
+                f"{family.name} uses one shared layer over and over"
+                if family
+                else f"the layers of model type {model.config.model_type!r} are not known"
+            )
+            raise UserError(f"cache_frozen_layers: {reason}; leave it out")
+        layers = layer_list(model, family)
+        self.first_layer = len(layers) - trainable_layers
+        self.num_trainable = trainable_layers
+        self.modules: dict[str, nn.Module] = {
+            name: model.base_model.get_submodule(name)
+            for name in frozen_names(model, family, trainable_layers)
+        }
+        self._model = model
+        self._entry = layers[self.first_layer]
+        self._states: torch.Tensor | None = None
+        self._tuple_sizes: dict[str, int | None] = {}
+
+    def run(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Runs the lower part alone.
+
+        Args:
+            inputs: What the model takes, `(batch, sequence)` each.
+
+        Returns:
+            What enters the first trainable layer, `(batch, sequence, hidden)`.
+        """
+        caught: list[torch.Tensor] = []
+
+        def stop(module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
+            caught.append(args[0] if args else kwargs["hidden_states"])
+            raise _ReachedTheTop
+
+        def note_kind(name: str, output: Any) -> None:
+            self._tuple_sizes[name] = len(output) if isinstance(output, tuple) else None
+
+        hooks = [self._entry.register_forward_pre_hook(stop, with_kwargs=True)]
+        for name, module in self.modules.items():
+            hooks.append(module.register_forward_hook(lambda _, __, out, n=name: note_kind(n, out)))
+        try:
+            with torch.no_grad():
+                self._model(**inputs)
+        except _ReachedTheTop:
+            return caught[0]
+        finally:
+            for hook in hooks:
+                hook.remove()
+        raise AssertionError("the model ran without its first trainable layer")
+
+    @contextmanager
+    def taken_out(self) -> Iterator[None]:
+        """Inside the block the model lacks the lower part, which waits on the CPU.
+
+        The model runs only inside `entering`. `run` must have run before: it finds out what each
+        module returns.
+        """
+        backbone = self._model.base_model
+        device = next(self.tensors()).device
+        for name, module in self.modules.items():
+            _put(backbone, name, _StandIn(self, module, self._tuple_sizes[name]))
+            module.to("cpu")
+        try:
+            yield
+        finally:
+            for name, module in self.modules.items():
+                _put(backbone, name, module.to(device))
+
+    @contextmanager
+    def entering(self, states: torch.Tensor) -> Iterator[None]:
+        """Inside the block the stand-ins hand out `states`, `(batch, sequence, hidden)`."""
+        self._states = states
+        try:
+            yield
+        finally:
+            self._states = None
+
+    def tensors(self) -> Iterator[torch.Tensor]:
+        """Parameters and buffers of the lower part."""
+        for module in self.modules.values():
+            yield from module.parameters()
+            yield from module.buffers()
+
+
+class _ReachedTheTop(Exception):  # noqa: N818 - not an error
+    """Ends a forward pass where the trainable layers begin."""
+
+
+class _StandIn(nn.Module):
+    """Returns the states of the current micro-batch in the way of the module it stands for.
+
+    Every module of the lower part returns them, the embeddings too: their shape, type and device
+    are what the model builds its masks and positions from.
+    """
+
+    def __init__(self, part: LowerPart, replaced: nn.Module, tuple_size: int | None) -> None:
+        super().__init__()
+        # In a tuple, so that the module that is away does not count as a part of this one.
+        self.part_and_replaced = (part, replaced)
+        self.tuple_size = tuple_size
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:  # ModernBERT asks a layer for its kind of attention.
+            return getattr(self.part_and_replaced[1], name)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        states = self.part_and_replaced[0]._states
+        assert states is not None, "a micro-batch without LowerPart.entering"
+        return states if self.tuple_size is None else (states, *[None] * (self.tuple_size - 1))
+
+
+def _put(backbone: nn.Module, path: str, module: nn.Module) -> None:
+    parent, _, name = path.rpartition(".")
+    setattr(backbone.get_submodule(parent), name, module)

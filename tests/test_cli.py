@@ -1,0 +1,216 @@
+"""`lowcost-ft predict` and `evaluate`: answers on standard output, the rest on standard error."""
+
+import io
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+from small_runs import ner_rows, text_rows, write_jsonl
+
+from lowcost_ft.cli import main
+
+
+@pytest.fixture(scope="module")
+def ner(trained_run):
+    return str(trained_run("ner", "bert"))
+
+
+@pytest.fixture(scope="module")
+def single(trained_run):
+    return str(trained_run("single", "bert"))
+
+
+@pytest.fixture
+def run(capfd):
+    """Runs a command; returns what it printed on standard output."""
+
+    def command(*arguments):
+        assert main(arguments) == 0
+        return capfd.readouterr().out
+
+    return command
+
+
+@pytest.fixture
+def refuse(capfd):
+    """Runs a command that is wrong; returns what it printed on standard error."""
+
+    def command(*arguments):
+        try:
+            code = main(arguments)
+        except SystemExit as stop:
+            code = stop.code
+        printed = capfd.readouterr()
+        assert code == 2
+        assert printed.out == ""
+        assert "Traceback" not in printed.err
+        return printed.err
+
+    return command
+
+
+def stdin(monkeypatch, content):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), encoding="utf-8"))
+
+
+def test_spans_of_a_text(run, ner):
+    text = "chen wei lives in oslo"
+    printed = run("predict", ner, "--text", text).splitlines()
+    assert printed[0] == text
+    assert [line.split()[:2] for line in printed[1:]] == [["0-8", "person"], ["18-22", "place"]]
+    assert printed[1].endswith("chen wei")
+
+
+def test_a_text_without_entities(run, ner):
+    assert run("predict", ner, "--text", "where is my order ?").splitlines()[1] == "  (no entity)"
+
+
+def test_offsets_in_json_give_back_the_text(run, ner):
+    text = "  Chen Wei\tlives in «OSLO» 😀 oslo"
+    (line,) = run("predict", ner, "--text", text, "--json").splitlines()
+    answer = json.loads(line)
+    assert answer["text"] == text
+    assert answer["entities"]
+    for entity in answer["entities"]:
+        assert text[entity["start"] : entity["end"]] == entity["text"]
+
+
+def test_labels_with_probabilities(run, single):
+    printed = run("predict", single, "--text", "please refund my card")
+    label, score, text = printed.strip().split(maxsplit=2)
+    assert (label, text) == ("refund", "please refund my card")
+    assert 1 / 3 < float(score) <= 1
+    answer = json.loads(run("predict", single, "--text", "hello", "--json"))
+    assert set(answer) == {"text", "label", "score"}
+
+
+@pytest.mark.parametrize(("kind", "family"), [("multi", "bert"), ("number", "llama")])
+def test_other_problem_types(run, trained_run, kind, family):
+    folder = str(trained_run(kind, family))
+    text = "please refund my card please"
+    assert run("predict", folder, "--text", text).rstrip().endswith(f"  {text}")
+    answer = json.loads(run("predict", folder, "--text", text, "--json"))
+    assert isinstance(answer["score"], list if kind == "multi" else float)
+    assert ("label" in answer) == (kind == "multi")
+
+
+def test_a_file(run, tmp_path, single, ner):
+    rows = text_rows(5)
+    path = write_jsonl(tmp_path / "rows.jsonl", [{"text": row["text"]} for row in rows])
+    answers = [
+        json.loads(line) for line in run("predict", single, "--file", path, "--json").splitlines()
+    ]
+    assert [answer["text"] for answer in answers] == [row["text"] for row in rows]
+    path = tmp_path / "rows.csv"
+    path.write_text('body\nhello\n"two, parts"\n')
+    printed = run("predict", single, "--file", str(path), "--text-column", "body").splitlines()
+    assert len(printed) == 2
+    words = write_jsonl(tmp_path / "words.jsonl", ner_rows(4))
+    answers = run("predict", ner, "--file", words, "--json").splitlines()
+    assert [json.loads(line)["text"] for line in answers] == [
+        " ".join(row["tokens"]) for row in ner_rows(4)
+    ]
+
+
+def test_standard_input(run, monkeypatch, single):
+    stdin(monkeypatch, "hello\r\nwhere is my parcel\n质量 ok".encode())
+    printed = run("predict", single, "--json").splitlines()
+    texts = [json.loads(line)["text"] for line in printed]
+    assert texts == ["hello", "where is my parcel", "质量 ok"]
+
+
+@pytest.mark.parametrize("kind", ["ner", "single"])
+def test_evaluate(run, trained_run, small_files, kind):
+    folder = trained_run(kind, "bert")
+    path = small_files[kind]["test_file"]
+    scores = json.loads(run("evaluate", str(folder), "--test-file", path, "--json"))
+    recorded = json.loads((folder / "run.json").read_text())["evaluation"]["test"]
+    metric = "f1" if kind == "ner" else "accuracy"
+    assert scores[metric] == recorded[metric]
+    assert scores[f"{metric}_ci95"] == recorded[f"{metric}_ci95"]
+    printed = run("evaluate", str(folder), "--test-file", path)
+    assert f"test {metric:<12}{scores[metric]:.4f}   95% interval" in printed
+    assert "support" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--text", "a", "--file", "b"], "--text and --file exclude each other"),
+        (["--text-pair", "b"], "--text-pair goes with --text"),
+        (["--text", " "], "text 1 is an empty text"),
+        (["--text", "a\udcff"], "half a surrogate pair"),  # Bytes that are not UTF-8.
+        (["--text", "a", "--text-pair", "b"], "trained on single texts"),
+        (["--file", "missing.jsonl"], "missing.jsonl"),
+        (["--txt", "a"], "--txt"),
+    ],
+)
+def test_wrong_arguments(refuse, single, arguments, message):
+    assert message in refuse("predict", single, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "standard input holds no text"),
+        (b"\n \n", "standard input holds no text"),
+        (b"hello\ncaf\xe9\n", "standard input is not UTF-8"),
+        (b"hello\n\nthere\n", "text 2 is an empty text"),
+    ],
+)
+def test_wrong_standard_input(refuse, monkeypatch, single, content, message):
+    stdin(monkeypatch, content)
+    assert message in refuse("predict", single)
+
+
+def test_folders_that_are_no_finished_run(refuse, tmp_path, single):
+    text = ["--text", "a"]
+    assert "missing does not exist" in refuse("predict", str(tmp_path / "missing"), *text)
+    assert "has no run.json" in refuse("predict", str(tmp_path), *text)
+    assert "has no run.json" in refuse("evaluate", str(tmp_path), "--test-file", "x.jsonl")
+    broken = tmp_path / "broken"
+    shutil.copytree(single, broken)
+    record = json.loads((broken / "run.json").read_text())
+    (broken / "run.json").write_text(json.dumps(record | {"status": "out_of_memory"}))
+    assert "its status is out_of_memory" in refuse("predict", str(broken), *text)
+    (broken / "run.json").write_text(json.dumps(record))
+    (broken / "adapter_model.safetensors").unlink()
+    assert str(broken) in refuse("predict", str(broken), *text)
+
+
+def test_a_test_file_with_mistakes(refuse, tmp_path, single):
+    path = write_jsonl(tmp_path / "test.jsonl", [{"text": "hello", "label": "praise"}])
+    printed = refuse("evaluate", single, "--test-file", path)
+    assert f"{path}:1" in printed
+    assert "praise" in printed
+    assert "--test-file" in refuse("evaluate", single)
+
+
+def test_help_is_quick_and_names_the_commands():
+    code = """
+import sys
+from lowcost_ft.cli import main
+try:
+    main(["--help"])
+finally:
+    print("torch" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert "predict" in done.stdout
+    assert "evaluate" in done.stdout
+    assert done.stdout.splitlines()[-1] == "False"
+
+
+def test_the_module_is_the_command(single):
+    done = subprocess.run(
+        [sys.executable, "-m", "lowcost_ft", "predict", single, "--text", "hello", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0
+    # Nothing but the answer on either stream.
+    assert json.loads(done.stdout)["text"] == "hello"
+    assert done.stderr == ""

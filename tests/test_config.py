@@ -1,0 +1,143 @@
+"""Flags: each is obeyed or refused, and all that is wrong is said at once."""
+
+import json
+from dataclasses import fields, replace
+
+import pytest
+
+from lowcost_ft.config import DEFAULT_MODEL_ID, RunConfig, parse_config, split_list
+from lowcost_ft.errors import UserError
+
+NER = RunConfig(task="ner")
+TEXT = RunConfig(task="classification")
+
+
+@pytest.mark.parametrize(
+    ("default", "changes", "message"),
+    [
+        (NER, {"max_length": 4}, "--max-length 4 is too small; at least 8"),
+        (NER, {"lora_r": 0}, "--lora-r 0 is too small; at least 1"),
+        (NER, {"batch_size": 0}, "--batch-size 0 is too small"),
+        (NER, {"max_steps": 0}, "--max-steps 0 is too small"),
+        (NER, {"num_train_epochs": 0}, "--num-train-epochs 0"),
+        (NER, {"num_threads": 0}, "--num-threads 0"),
+        (NER, {"seed": -1}, "--seed -1"),
+        (NER, {"weight_decay": -0.1}, "--weight-decay -0.1"),
+        (NER, {"max_grad_norm": -1.0}, "--max-grad-norm -1.0"),
+        (NER, {"learning_rate": 0.0}, "--learning-rate 0.0 must be above 0"),
+        (NER, {"head_learning_rate": -1e-3}, "--head-learning-rate -0.001 must be above 0"),
+        (NER, {"learning_rate": float("nan")}, "--learning-rate nan is not a finite number"),
+        (NER, {"lora_alpha": 0}, "--lora-alpha 0 must be above 0"),
+        (NER, {"lora_dropout": 1.0}, "--lora-dropout 1.0 must be at least 0 and below 1"),
+        (NER, {"dropout": -0.1}, "--dropout -0.1 must be at least 0"),
+        (NER, {"warmup_ratio": 1.5}, "--warmup-ratio 1.5"),
+        (NER, {"validation_share": 0.0}, "--validation-share 0.0 must be above 0"),
+        (NER, {"window_overlap": 65}, "more than half of --max-length: at most 64"),
+        (NER, {"dataset": "x", "train_file": "y"}, "--dataset and --train-file"),
+        (NER, {"test_file": "y"}, "need a --train-file beside them"),
+        (NER, {"dataset_config_name": "x"}, "--dataset-config-name goes with --dataset"),
+        (NER, {"gradient_accumulation_steps": 17}, "more than the 16 examples"),
+        (
+            NER,
+            {"gradient_accumulation_steps": 2, "micro_batch_tokens": 512},
+            "both say how a step is cut up",
+        ),
+        (NER, {"micro_batch_tokens": 100}, "cannot hold one example of --max-length 128"),
+        (NER, {"text_pair_column": "x"}, "--text-pair-column is for text classification"),
+        (NER, {"class_weights": "balanced"}, "--class-weights is for text classification"),
+        (NER, {"problem_type": "regression"}, "--problem-type is for text classification"),
+        (TEXT, {"tokens_column": "x"}, "--tokens-column is for NER"),
+        (TEXT, {"tags_column": "x"}, "--tags-column is for NER"),
+        (TEXT, {"window_overlap": 3}, "--window-overlap is for NER"),
+        (TEXT, {"method": "full", "lora_r": 8}, "has no adapter: remove --lora-r"),
+        (
+            TEXT,
+            {"method": "full", "target_modules": "query", "lora_dropout": 0.1, "lora_alpha": 8},
+            "remove --lora-alpha, --lora-dropout, --target-modules",
+        ),
+        (TEXT, {"report_to": "tensorboard,wanbd"}, "unknown tracker 'wanbd' in --report-to; known"),
+    ],
+)
+def test_what_cannot_be_obeyed_is_refused(default, changes, message):
+    with pytest.raises(UserError) as caught:
+        replace(default, **changes)
+    assert len(caught.value.problems) == 1
+    assert message in str(caught.value)
+
+
+def test_all_problems_are_said_at_once():
+    with pytest.raises(UserError) as caught:
+        RunConfig(task="ner", lora_r=0, batch_size=0, class_weights="balanced", report_to="x")
+    assert len(caught.value.problems) == 4
+    assert "4 problems:" in str(caught.value)
+
+
+def test_settings_that_may_look_wrong_are_obeyed():
+    replace(NER, early_stopping_patience=0, max_grad_norm=0.0, warmup_ratio=0.0, dropout=0.0)
+    replace(NER, window_overlap=0, weight_decay=0.0, gradient_accumulation_steps=16)
+    # An exact number of micro-batches does not ask how many tokens each holds.
+    replace(NER, gradient_accumulation_steps=1, max_length=8192)
+    replace(NER, dataset="conll", test_file="mine.conll")
+
+
+def test_flags_change_the_recipes_configuration():
+    config = parse_config(
+        replace(NER, num_train_epochs=8),
+        ["--lora-r", "4", "--train-file", "a.conll", "--no-group-by-length", "--overwrite"],
+    )
+    assert config == replace(
+        NER,
+        num_train_epochs=8,
+        lora_r=4,
+        train_file="a.conll",
+        group_by_length=False,
+        overwrite=True,
+    )
+    assert config.task == "ner"
+    assert parse_config(NER, []) == NER
+
+
+@pytest.mark.parametrize(
+    ("arguments", "messages"),
+    [
+        (["--learning-rat", "1"], ["--learning-rat", "--learning-rate"]),
+        (["--lora-r", "many"], ["--lora-r", "many"]),
+        (["--method", "magic"], ["--method", "lora", "full"]),
+        (["--lora-r", "0", "--batch-size", "0"], ["--lora-r 0", "--batch-size 0"]),
+        (["--task", "classification"], ["--task"]),  # The recipe's own, no flag.
+    ],
+)
+def test_wrong_flags_end_with_code_2_and_one_message(capsys, arguments, messages):
+    with pytest.raises(SystemExit) as stop:
+        parse_config(NER, arguments)
+    assert stop.value.code == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "Traceback" not in printed.err
+    assert all(message in printed.err for message in messages)
+
+
+def test_help_explains_every_flag(capsys):
+    with pytest.raises(SystemExit) as stop:
+        parse_config(NER, ["--help"], description="What this recipe does.")
+    assert stop.value.code == 0
+    text = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "What this recipe does." in text
+    for field in fields(RunConfig):
+        if field.name != "task":
+            assert f"--{field.name.replace('_', '-')}" in text
+    for sentence in ("Rank of the LoRA update.", "Folder", "Examples per optimizer step"):
+        assert sentence.lower() in text.lower()
+
+
+def test_a_configuration_is_plain_json():
+    values = RunConfig(task="ner").to_dict()
+    assert json.loads(json.dumps(values)) == values
+    assert values["model_id"] == DEFAULT_MODEL_ID
+    assert set(values) == {field.name for field in fields(RunConfig)}
+
+
+def test_lists_are_comma_separated():
+    assert split_list("query, value,") == ("query", "value")
+    assert split_list(None) is None
+    assert split_list("") == ()

@@ -1,0 +1,84 @@
+"""Two processes give what one gives: the steps are shared, not changed."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from small_runs import RECIPES, call_recipe, flags, ner_rows, text_rows, write_jsonl
+
+pytestmark = pytest.mark.skipif(
+    not torch.distributed.is_available(), reason="PyTorch was built without torch.distributed"
+)
+
+
+def launch(arguments, folder):
+    """Two CPU processes on this machine; returns what both of them printed."""
+    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *arguments]
+    done = subprocess.run(
+        [sys.executable, *command],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def weights(folder):
+    return load_file(folder / "adapter_model.safetensors")
+
+
+@pytest.mark.parametrize("name", ["lora_ner", "lora_classification"])
+def test_two_processes_train_what_one_trains(tmp_path, tiny_model, name):
+    # Steps of 4, 4 and 1 rows: in the last one the second process has none. Rows of several
+    # windows, and of several micro-batches.
+    if name == "lora_ner":
+        train, other = ner_rows(9), ner_rows(5, seed=1)
+        train[3] = {key: value * 8 for key, value in train[3].items()}
+        options = {"max_length": 24, "micro_batch_tokens": 48, "learning_rate": 1e-3}
+    else:
+        train, other = text_rows(9), text_rows(6, seed=1)
+        options = {"max_length": 24, "gradient_accumulation_steps": 2, "class_weights": "balanced"}
+        # AdamW would not notice a gradient that is twice as long.
+        options |= {"optimizer": "sgd", "learning_rate": 0.05, "max_grad_norm": 0}
+    arguments = flags(
+        model_id=tiny_model("bert"),
+        train_file=write_jsonl(tmp_path / "train.jsonl", train),
+        validation_file=write_jsonl(tmp_path / "validation.jsonl", other),
+        test_file=write_jsonl(tmp_path / "test.jsonl", other),
+        batch_size=4,
+        num_train_epochs=2,
+        dropout=0.0,
+        **options,
+    )
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert call_recipe(name, *arguments, *flags(output_dir=one)) == 0
+    code, printed, errors = launch(
+        [str(RECIPES / f"{name}.py"), *arguments, *flags(output_dir=two)], tmp_path
+    )
+    assert code == 0, errors
+    assert printed.count("epoch 1:") == 1  # Said once.
+
+    expected, found = weights(one), weights(two)
+    assert expected.keys() == found.keys()
+    # LoRA's B begins at zero: training has moved it far beyond what is allowed to differ.
+    assert min(p.abs().max() for key, p in expected.items() if "lora_B" in key) > 2e-3
+    for key, weight in expected.items():
+        torch.testing.assert_close(found[key], weight, rtol=0, atol=1e-4)
+    runs = [json.loads((folder / "run.json").read_text()) for folder in (one, two)]
+    assert [run["hardware"]["processes"] for run in runs] == [1, 2]
+    for key in ("optimizer_steps", "examples", "real_tokens", "effective_batch_size"):
+        assert runs[0]["train"][key] == runs[1]["train"][key]
+    losses = [[entry["loss"] for entry in run["train"]["loss_history"]] for run in runs]
+    assert losses[1] == pytest.approx(losses[0], abs=1e-4)
+    assert runs[0]["evaluation"] == runs[1]["evaluation"]
+    rows = [(folder / "predictions.jsonl").read_text().splitlines() for folder in (one, two)]
+    for first, second in zip(*rows, strict=True):
+        first, second = json.loads(first), json.loads(second)
+        assert first.pop("score", 0) == pytest.approx(second.pop("score", 0), abs=1e-4)
+        assert first == second

@@ -1,0 +1,100 @@
+"""Predictions of a split do not depend on how it is cut into micro-batches."""
+
+import numpy as np
+import pytest
+import torch
+from small_runs import ner_rows, text_rows
+
+from lowcost_ft.evaluation import evaluate, predict
+from lowcost_ft.models.loading import build_model, forward_module, load_tokenizer
+from lowcost_ft.tasks.classification import ClassificationTask, TextExample
+from lowcost_ft.tasks.ner import NerExample, NerTask
+from lowcost_ft.training.setup import build_accelerator
+
+TAGS = ["O", "B-person", "I-person", "B-place", "I-place"]
+
+
+@pytest.fixture(scope="module", params=["ner", "classification"])
+def setting(request, tiny_model):
+    """Task, examples, features, model and padding token."""
+    ner = request.param == "ner"
+    tokenizer = load_tokenizer(tiny_model("bert"), words=ner)
+    if ner:
+        task = NerTask(TAGS)
+        examples = [
+            NerExample(words=tuple(row["tokens"]), tags=tuple(row["tags"]), source="test")
+            for row in ner_rows(23)
+        ]
+    else:
+        task = ClassificationTask(["None", "delivery", "refund"])
+        examples = [
+            TextExample(text=row["text"], label=row["label"], source="test")
+            for row in text_rows(23)
+        ]
+    features = task.featurize(examples, tokenizer, max_length=12)
+    built = build_model(
+        tiny_model("bert"), head=task.head, labels=task.labels, pad_token_id=tokenizer.pad_token_id
+    )
+    return task, examples, features, forward_module(built.model), tokenizer.pad_token_id
+
+
+def predicted(setting, micro_batch_tokens):
+    task, _, features, model, pad_token_id = setting
+    return predict(
+        build_accelerator(),
+        model,
+        task,
+        features,
+        pad_token_id=pad_token_id,
+        micro_batch_tokens=micro_batch_tokens,
+    )
+
+
+def test_micro_batches_do_not_change_predictions(setting):
+    whole = predicted(setting, 4096)
+    for tokens in (1, 30):
+        cut = predicted(setting, tokens)
+        assert cut.keys() == whole.keys()
+        for name, values in whole.items():
+            np.testing.assert_allclose(cut[name], values, atol=1e-6)
+
+
+def test_predictions_stand_in_the_order_of_the_examples(setting):
+    task, _, features, model, _ = setting
+    predictions = predicted(setting, 64)
+    if isinstance(task, NerTask):
+        # One number a word, not logits of every token.
+        assert {len(values) for values in predictions.values()} == {features.word_starts[-1]}
+        return
+    with torch.no_grad():
+        for index, scores in enumerate(predictions["scores"]):
+            ids = features.input_ids[slice(*features.starts[index : index + 2])]
+            logits = model(input_ids=torch.tensor(ids[None]).long()).logits[0]
+            np.testing.assert_allclose(scores, logits.softmax(-1).numpy(), atol=1e-6)
+
+
+def test_dropout_is_off_and_gradients_are_not_kept(setting):
+    model = setting[3].train()
+    first, second = predicted(setting, 64), predicted(setting, 64)
+    for name in first:
+        assert (first[name] == second[name]).all()
+    assert not model.training
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_scores_are_those_of_the_predictions(setting):
+    task, examples, features, model, pad_token_id = setting
+    scores, predictions = evaluate(
+        build_accelerator(),
+        model,
+        task,
+        examples,
+        features,
+        pad_token_id=pad_token_id,
+        micro_batch_tokens=64,
+        seed=3,
+    )
+    assert scores == task.score(examples, predictions, seed=3)
+    assert task.metric in scores
+    assert f"{task.metric}_ci95" in scores
+    assert scores["examples"] == 23

@@ -1,0 +1,50 @@
+"""What only a CUDA GPU can show: run by `make test-gpu`."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from small_runs import call_recipe, flags, forget_precision
+
+from lowcost_ft.predictor import load_predictor
+
+pytestmark = pytest.mark.gpu
+
+
+@pytest.mark.parametrize("precision", ["auto", "no", "fp16"])
+@pytest.mark.parametrize(
+    ("name", "family", "kind"),
+    [("lora_ner", "bert", "ner"), ("lora_gpt_classification", "llama", "single")],
+)
+def test_a_recipe_trains_saves_and_reloads(
+    tmp_path, tiny_model, small_files, name, family, kind, precision
+):
+    values = {"model_id": tiny_model(family), "output_dir": tmp_path, "max_steps": 12}
+    values |= {"mixed_precision": precision, "batch_size": 8, **small_files[kind]}
+    assert call_recipe(name, *flags(**values)) == 0
+    run = json.loads((tmp_path / "run.json").read_text())
+    assert run["hardware"]["gpus"]
+    assert run["train"]["peak_memory_source"] == "cuda_allocator"
+    assert run["train"]["peak_memory_bytes"] > 0
+    assert run["train"]["final_loss"] > 0
+    weights = load_file(tmp_path / "adapter_model.safetensors")
+    assert all(weight.dtype == torch.float32 for weight in weights.values())
+    assert all(weight.isfinite().all() for weight in weights.values())
+    forget_precision()
+    scores = load_predictor(tmp_path).evaluate(small_files[kind]["test_file"])
+    metric = "f1" if kind == "ner" else "accuracy"
+    assert scores[metric] == pytest.approx(run["evaluation"]["test"][metric], abs=0.1)
+
+
+def test_a_step_cut_into_micro_batches_is_the_same_step(tmp_path, tiny_model, small_files):
+    adapters = []
+    for tokens in (4096, 64):
+        folder = tmp_path / str(tokens)
+        values = {"model_id": tiny_model("bert"), "output_dir": folder, "max_steps": 4}
+        values |= {"mixed_precision": "no", "dropout": 0.0, "max_length": 32, "batch_size": 8}
+        values |= {"micro_batch_tokens": tokens, "optimizer": "sgd", "learning_rate": 0.01}
+        assert call_recipe("lora_ner", *flags(**values, **small_files["ner"])) == 0
+        adapters.append(load_file(folder / "adapter_model.safetensors"))
+    for name, weight in adapters[0].items():
+        torch.testing.assert_close(adapters[1][name], weight, rtol=1e-3, atol=1e-4)

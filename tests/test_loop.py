@@ -1,0 +1,303 @@
+"""The training loop on tiny models: what moves, what stays, when it stops, what it leaves."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from small_runs import ner_rows, text_rows
+
+from lowcost_ft.config import RunConfig
+from lowcost_ft.models.loading import build_model, forward_module, load_tokenizer
+from lowcost_ft.tasks.classification import ClassificationTask, TextExample
+from lowcost_ft.tasks.ner import NerExample, NerTask
+from lowcost_ft.training.loop import train
+from lowcost_ft.training.optimizer import (
+    build_optimizer,
+    build_scheduler,
+    default_learning_rate,
+    parameter_groups,
+)
+from lowcost_ft.training.setup import build_accelerator
+
+TAGS = ["O", "B-person", "I-person", "B-place", "I-place"]
+CPU = torch.device("cpu")
+
+
+class Trainer:
+    """A tiny model and data, to be trained with any settings; `scores` scripts the validation."""
+
+    def __init__(self, tiny_model, folder, name, family, **options):
+        causal = family in ("llama", "gpt2")
+        tokenizer = load_tokenizer(tiny_model(family), words=name == "ner")
+        if name == "ner":
+            self.task = NerTask(TAGS, causal=causal)
+            examples = [
+                NerExample(words=tuple(row["tokens"]), tags=tuple(row["tags"]), source="test")
+                for row in ner_rows(20)
+            ]
+        else:
+            self.task = ClassificationTask(["None", "delivery", "refund"])
+            examples = [
+                TextExample(text=row["text"], label=row["label"], source="test")
+                for row in text_rows(20)
+            ]
+        self.features = self.task.featurize(examples, tokenizer, max_length=32)
+        self.built = build_model(
+            tiny_model(family),
+            head=self.task.head,
+            labels=self.task.labels,
+            pad_token_id=tokenizer.pad_token_id,
+            **options,
+        )
+        self.model = forward_module(self.built.model)
+        self.pad_token_id = tokenizer.pad_token_id
+        self.best_path = folder / "checkpoints" / "best.safetensors"
+        self.seen = []
+
+    def weights(self):
+        return {name: p.detach().clone() for name, p in self.model.named_parameters()}
+
+    def __call__(self, scores=None, *, learning_rate=1e-2, **settings):
+        script = iter(scores or ())
+
+        def validate(model):
+            assert model is not None
+            self.seen.append(self.weights())
+            model.eval()  # As the real one does.
+            return {self.task.metric: next(script, 0.0), "examples": 3, "per_class": {}}
+
+        return train(
+            build_accelerator(),
+            self.model,
+            self.task,
+            self.features,
+            settings=RunConfig(task=self.task.name, **{"batch_size": 8, **settings}),
+            learning_rate=learning_rate,
+            head_names=self.built.head_names,
+            pad_token_id=self.pad_token_id,
+            validate=validate,
+            best_path=self.best_path,
+        )
+
+
+@pytest.fixture
+def trainer(tiny_model, tmp_path):
+    return lambda name="ner", family="bert", **options: Trainer(
+        tiny_model, tmp_path, name, family, **options
+    )
+
+
+@pytest.mark.parametrize("family", ["bert", "llama"])
+@pytest.mark.parametrize("name", ["ner", "classification"])
+def test_after_3_steps_frozen_weights_are_untouched_and_every_adapter_and_head_moved(
+    trainer, name, family
+):
+    run = trainer(name, family)
+    before = run.weights()
+    result = run(max_steps=3)
+    assert result.optimizer_steps == 3
+    moved = {n for n, p in run.weights().items() if not torch.equal(p, before[n])}
+    trainable = {n for n, p in run.model.named_parameters() if p.requires_grad}
+    assert moved == trainable
+    assert any(".lora_A." in n for n in moved)
+    assert any(".lora_B." in n for n in moved)
+    assert all(".lora_" in n or ".modules_to_save." in n for n in moved)
+
+
+def test_full_fine_tuning_moves_everything(trainer):
+    run = trainer("classification", method="full")
+    before = run.weights()
+    run(max_steps=3)
+    still = {n for n, p in run.weights().items() if torch.equal(p, before[n])}
+    assert still == set()
+
+
+def test_the_best_epoch_is_restored_and_training_stops_when_nothing_gets_better(trainer):
+    run = trainer()
+    result = run([0.1, 0.5, 0.5, 0.4, 0.9], num_train_epochs=9, early_stopping_patience=2)
+    assert result.stopped_early
+    assert (result.best_epoch, result.epochs, len(run.seen)) == (2, 4.0, 4)
+    for name, weight in run.weights().items():
+        assert torch.equal(weight, run.seen[1][name]), name
+    assert [entry["f1"] for entry in result.validation_history] == [0.1, 0.5, 0.5, 0.4]
+    assert [entry["epoch"] for entry in result.validation_history] == [1.0, 2.0, 3.0, 4.0]
+    assert not run.best_path.exists()
+
+
+def test_without_patience_every_epoch_is_trained(trainer):
+    run = trainer()
+    result = run([0.5, 0.4, 0.3, 0.2, 0.1], num_train_epochs=5, early_stopping_patience=0)
+    assert (result.stopped_early, result.best_epoch, len(run.seen)) == (False, 1, 5)
+    for name, weight in run.weights().items():
+        assert torch.equal(weight, run.seen[0][name]), name
+
+
+def test_the_last_epoch_stays_when_it_is_the_best(trainer):
+    run = trainer()
+    result = run([0.5, 0.4, 0.6], num_train_epochs=3)
+    assert (result.best_epoch, result.stopped_early) == (3, False)
+    for name, weight in run.weights().items():
+        assert torch.equal(weight, run.seen[2][name]), name
+
+
+def test_a_score_of_zero_counts_as_a_first_one(trainer):
+    run = trainer()
+    result = run([0.0, 0.0, -0.5], num_train_epochs=3)  # A correlation may be below zero.
+    assert result.best_epoch == 1
+    for name, weight in run.weights().items():
+        assert torch.equal(weight, run.seen[0][name]), name
+
+
+@pytest.mark.parametrize(("max_steps", "evaluations"), [(2, 1), (3, 1), (7, 3)])
+def test_max_steps_ends_within_or_beyond_the_epochs(trainer, max_steps, evaluations):
+    run = trainer()  # 20 examples, 8 a step: 3 steps an epoch
+    result = run(max_steps=max_steps, num_train_epochs=1)
+    assert result.optimizer_steps == max_steps
+    assert len(run.seen) == evaluations
+    assert result.loss_history[-1]["step"] == max_steps
+
+
+def test_what_training_counts(trainer):
+    run = trainer()
+    result = run(num_train_epochs=2).to_dict()
+    lengths = run.features.lengths
+    assert result["examples"] == 40
+    assert result["optimizer_steps"] == 6
+    assert result["real_tokens"] == 2 * lengths.sum()
+    assert result["padded_tokens"] >= result["real_tokens"]
+    share = 1 - result["real_tokens"] / result["padded_tokens"]
+    assert result["padding_share"] == pytest.approx(share, abs=1e-4)
+    rate = result["real_tokens"] / result["seconds"]
+    assert result["real_tokens_per_second"] == pytest.approx(rate, rel=0.01)
+    assert result["peak_memory_bytes"] > sum(p.nbytes for p in run.model.parameters())
+    assert math.isfinite(result["final_loss"])
+    assert [entry["step"] for entry in result["loss_history"]] == list(range(1, 7))
+
+
+def test_the_loss_falls(trainer):
+    result = trainer("classification", "llama")(num_train_epochs=6, early_stopping_patience=0)
+    losses = [entry["loss"] for entry in result.loss_history]
+    assert losses[-1] < 0.5 * losses[0]
+
+
+@pytest.mark.parametrize("cut", [{"micro_batch_tokens": 32}, {"gradient_accumulation_steps": 4}])
+def test_memory_decides_the_cut_and_not_the_result(trainer, cut):
+    options = {"dropout": 0.0}
+    whole, pieces = trainer(**options), trainer(**options)
+    whole(num_train_epochs=2)
+    pieces(num_train_epochs=2, max_length=32, **cut)
+    for name, weight in whole.weights().items():
+        torch.testing.assert_close(pieces.weights()[name], weight, rtol=1e-3, atol=1e-4)
+
+
+def test_gradients_are_clipped(trainer):
+    sizes = {}
+    for limit in (1e-3, 0.0):
+        run = trainer(dropout=0.0)
+        before = run.weights()
+        run(
+            max_steps=1,
+            max_grad_norm=limit,
+            optimizer="sgd",
+            learning_rate=1.0,
+            weight_decay=0.0,
+            warmup_ratio=0.0,
+        )
+        changes = [(p - before[n]).flatten() for n, p in run.weights().items()]
+        sizes[limit] = torch.cat(changes).norm().item()
+    # The first step of Nesterov momentum 0.9 is 1.9 times the gradient.
+    assert sizes[1e-3] == pytest.approx(1.9e-3, rel=1e-3)
+    assert sizes[0.0] > 0.1
+
+
+def groups(**options):
+    class Layer(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.dense = torch.nn.Linear(2, 2)
+            self.norm = torch.nn.LayerNorm(2)
+            self.classifier = torch.nn.Linear(2, 2)
+            self.frozen = torch.nn.Linear(2, 2).requires_grad_(False)
+
+    model = Layer()
+    values = {"head_names": ("classifier",), "learning_rate": 1e-3, "head_learning_rate": 5e-3}
+    values |= {"weight_decay": 0.1} | options
+    names = {id(p): name for name, p in model.named_parameters()}
+    return {
+        names[id(p)]: (group["lr"], group["weight_decay"])
+        for group in parameter_groups(model.named_parameters(), **values)
+        for p in group["params"]
+    }
+
+
+def test_norms_and_biases_do_not_decay_and_heads_have_their_own_rate():
+    assert groups() == {
+        "dense.weight": (1e-3, 0.1),
+        "dense.bias": (1e-3, 0.0),
+        "norm.weight": (1e-3, 0.0),
+        "norm.bias": (1e-3, 0.0),
+        "classifier.weight": (5e-3, 0.1),
+        "classifier.bias": (5e-3, 0.0),
+    }
+    assert groups(head_learning_rate=None)["classifier.weight"] == (1e-3, 0.1)
+
+
+def test_heads_train_at_their_own_rate(trainer):
+    run = trainer()
+    before = run.weights()
+    run(max_steps=1, learning_rate=1e-9, head_learning_rate=0.1, warmup_ratio=0.0)
+    for name, weight in run.weights().items():
+        change = (weight - before[name]).abs().max()
+        assert (change > 1e-3) == (".modules_to_save." in name), name
+
+
+def rates(name, warmup_ratio=0.2, total_steps=10):
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    scheduler = build_scheduler(
+        optimizer, name=name, warmup_ratio=warmup_ratio, total_steps=total_steps
+    )
+    values = []
+    for _ in range(total_steps):
+        values.append(scheduler.get_last_lr()[0])
+        optimizer.step()
+        scheduler.step()
+    return values
+
+
+def test_schedules():
+    # Warm-up over 2 of 10 steps.
+    np.testing.assert_allclose(rates("linear"), [0, 0.5, *[i / 8 for i in range(8, 0, -1)]])
+    cosine = [(1 + math.cos(math.pi * i / 8)) / 2 for i in range(8)]
+    np.testing.assert_allclose(rates("cosine"), [0, 0.5, *cosine])
+    np.testing.assert_allclose(rates("constant"), [0, 0.5, *[1] * 8])
+    assert rates("linear", warmup_ratio=0.0)[0] == 1.0
+
+
+def test_the_schedule_is_laid_out_for_the_run(trainer):
+    result = trainer()(max_steps=6, lr_scheduler_type="cosine", warmup_ratio=0.34)
+    logged = {round(entry["learning_rate"], 9) for entry in result.loss_history}
+    cosine = [1e-2 * (1 + math.cos(math.pi * i / 4)) / 2 for i in range(4)]
+    assert logged == {round(rate, 9) for rate in (0.0, 0.5e-2, *cosine)}
+
+
+def test_optimizers():
+    group = [{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": 1.0, "weight_decay": 0.0}]
+    sgd = build_optimizer(group, name="sgd", device=CPU)
+    assert isinstance(sgd, torch.optim.SGD)
+    assert sgd.defaults["momentum"] == 0.9
+    assert sgd.defaults["nesterov"]
+    assert isinstance(build_optimizer(group, name="adamw", device=CPU), torch.optim.AdamW)
+
+
+def test_default_rates_fall_with_the_width():
+    assert default_learning_rate("lora", 384) == 1e-3
+    assert default_learning_rate("lora", 1536) == pytest.approx(5e-4)
+    assert default_learning_rate("full", 384) < default_learning_rate("lora", 384)
+
+
+def test_a_run_of_very_many_short_epochs(trainer):
+    """Its loss is logged less often than an epoch ends."""
+    result = trainer()(batch_size=20, num_train_epochs=500, early_stopping_patience=2)
+    assert result.epochs == 3.0
+    assert math.isfinite(result.final_loss)

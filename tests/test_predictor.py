@@ -1,0 +1,145 @@
+"""A finished run, used from Python."""
+
+import json
+
+import pytest
+from small_runs import call_recipe, flags, text_rows, write_jsonl
+
+from lowcost_ft import load_predictor
+from lowcost_ft.data.rows import Columns
+from lowcost_ft.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def ner(trained_run):
+    return load_predictor(trained_run("ner", "bert"))
+
+
+@pytest.fixture(scope="module")
+def single(trained_run):
+    return load_predictor(trained_run("single", "bert"))
+
+
+def recorded(run, split="test"):
+    return run["evaluation"][split]
+
+
+@pytest.mark.parametrize("family", ["bert", "llama"])
+def test_spans_point_into_the_text(trained_run, family):
+    predictor = load_predictor(trained_run("ner", family))
+    texts = ["Maria wants a refund", "  send the lamp to\tchen wei, in oslo  ", "?", "东京 oslo"]
+    answers = predictor(texts)
+    assert [answer["text"] for answer in answers] == texts
+    entities = [(answer["text"], entity) for answer in answers for entity in answer["entities"]]
+    assert entities
+    for text, entity in entities:
+        assert entity["text"] == text[entity["start"] : entity["end"]]
+        assert entity["text"].strip() == entity["text"] != ""
+        assert entity["label"] in ("person", "place")
+        assert 0 < entity["score"] <= 1
+
+
+def test_what_was_learned_is_predicted(ner, single):
+    (answer,) = ner(["chen wei lives in oslo"])
+    found = [(entity["text"], entity["label"]) for entity in answer["entities"]]
+    assert found == [("chen wei", "person"), ("oslo", "place")]
+    (answer,) = single(["please refund my card"])
+    assert answer["label"] == "refund"
+    assert set(answer) == {"text", "label", "score"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "family"),
+    [("ner", "bert"), ("ner", "llama"), ("single", "bert"), ("multi", "bert"), ("number", "llama")],
+)
+def test_the_test_file_scores_as_in_the_run(trained_run, small_files, kind, family):
+    predictor = load_predictor(trained_run(kind, family))
+    scores = predictor.evaluate(small_files[kind]["test_file"])
+    for name, value in recorded(predictor.run).items():
+        expected = value if isinstance(value, dict) else pytest.approx(value, abs=1e-5)
+        assert scores[name] == expected, name
+
+
+def test_predictions_are_those_of_the_run(trained_run, small_files, single):
+    rows = single.read(small_files["single"]["test_file"])
+    written = trained_run("single", "bert") / "predictions.jsonl"
+    expected = [json.loads(line) for line in written.read_text().splitlines()]
+    for answer, row in zip(single.predict(rows), expected, strict=True):
+        assert answer == row | {"score": pytest.approx(row["score"], abs=1e-5)}
+
+
+def test_unlabelled_and_other_columns(tmp_path, single, ner):
+    path = write_jsonl(tmp_path / "rows.jsonl", [{"body": "hello", "id": 1}])
+    (answer,) = single.predict(single.read(path, columns=Columns(text="body")))
+    assert answer["text"] == "hello"
+    path = write_jsonl(tmp_path / "words.jsonl", [{"tokens": ["maria", "wants", "a", "refund"]}])
+    (answer,) = ner.predict(ner.read(path))
+    assert answer["text"] == "maria wants a refund"
+
+
+def test_texts_longer_than_the_model_was_trained_for(ner, single):
+    text = "hello " * 500 + "maria wants a refund"
+    (answer,) = ner([text])  # Cut into windows.
+    assert answer["entities"][-1]["end"] > 2900
+    (answer,) = single([text])  # Cut off.
+    assert answer["text"] == text
+
+
+def test_nothing_to_predict(ner, single):
+    assert ner([]) == []
+    assert single.predict([]) == []
+
+
+def test_an_answer_does_not_depend_on_its_neighbours(single):
+    texts = ["hello", "where is my parcel please please please", "i want a refund"]
+    together = single(texts)
+    for text, answer in zip(texts, together, strict=True):
+        (alone,) = single([text])
+        assert alone == answer | {"score": pytest.approx(answer["score"], abs=1e-5)}
+
+
+@pytest.mark.parametrize(
+    ("texts", "pairs", "message"),
+    [
+        (["a", " "], None, "text 2 is an empty text"),
+        (["a", ""], None, "text 2 is an empty text"),
+        (["\ud800"], None, "half a surrogate pair"),
+        (["a"], ["b"], "trained on single texts"),
+        (["a"], [""], "second text 1 is an empty text"),
+    ],
+)
+def test_texts_that_cannot_be_predicted(single, texts, pairs, message):
+    with pytest.raises(UserError, match=message):
+        single(texts, pairs)
+
+
+def test_ner_takes_no_pairs(ner):
+    with pytest.raises(UserError, match="NER takes one text"):
+        ner(["a"], ["b"])
+
+
+def test_a_model_of_pairs_wants_pairs(tmp_path, tiny_model):
+    rows = [row | {"text_pair": "hello"} for row in text_rows(40)]
+    path = write_jsonl(tmp_path / "pairs.jsonl", rows)
+    folder = tmp_path / "run"
+    columns = {"text_column": "text", "text_pair_column": "text_pair"}
+    arguments = flags(
+        model_id=tiny_model("bert"), train_file=path, output_dir=folder, max_steps=1, **columns
+    )
+    assert call_recipe("lora_classification", *arguments) == 0
+    predictor = load_predictor(folder)
+    (answer,) = predictor(["where is my order"], ["hello"])
+    assert answer["text_pair"] == "hello"
+    with pytest.raises(UserError, match="text: the model was trained on pairs of texts"):
+        predictor(["where is my order"])
+    single = write_jsonl(tmp_path / "single.jsonl", text_rows(3))
+    with pytest.raises(UserError, match=r"single.jsonl:1: the model was trained on pairs"):
+        predictor.evaluate(single)
+    pairs = Columns(text="text", text_pair="text_pair")
+    assert predictor.evaluate(path, columns=pairs)["examples"] == 40
+
+
+def test_labels_that_the_model_does_not_know(tmp_path, single):
+    path = write_jsonl(tmp_path / "new.jsonl", [{"text": "hello", "label": "praise"}])
+    with pytest.raises(UserError, match="praise"):
+        single.evaluate(path)

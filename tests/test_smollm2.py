@@ -1,0 +1,55 @@
+"""Both recipes on a real GPT-type model: SmolLM2-135M, laid out by `make test-slow`."""
+
+import importlib.util
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lowcost_ft.models.hub import is_cached
+
+MODEL_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
+RECIPES = Path(__file__).resolve().parent.parent / "recipes"
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not is_cached(MODEL_ID), reason=f"{MODEL_ID} is not in the Hub cache: make test-slow"
+    ),
+]
+
+
+def load_recipe(name):
+    sys.path.insert(0, str(RECIPES))
+    try:
+        spec = importlib.util.spec_from_file_location(name, RECIPES / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(RECIPES))
+    return module
+
+
+def run(name, folder, **changes):
+    recipe = load_recipe(name)
+    config = replace(
+        recipe.CONFIG, model_id=MODEL_ID, output_dir=str(folder), max_length=64, **changes
+    )
+    recipe.main(config)
+    return json.loads((folder / "run.json").read_text("utf-8"))
+
+
+def test_text_classification(tmp_path):
+    record = run("lora_gpt_classification", tmp_path / "run", max_steps=60)
+    assert record["status"] == "completed"
+    assert record["pad_token_id"] is not None
+    # The majority class has 0.12 of the test texts.
+    assert record["evaluation"]["test"]["accuracy"] > 0.35
+
+
+def test_ner(tmp_path):
+    record = run("lora_ner", tmp_path / "run", max_steps=60)
+    assert record["status"] == "completed"
+    assert record["evaluation"]["test"]["f1"] > 0.35

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from lowcost_ft.evaluation import evaluate, predict
     from lowcost_ft.models.loading import build_model, load_tokenizer, load_trained, save_model
     from lowcost_ft.predictor import Predictor, load_predictor
-    from lowcost_ft.recipe import run_recipe, start_run
+    from lowcost_ft.program import run_recipe
+    from lowcost_ft.start import start_run
     from lowcost_ft.tasks.classification import ClassificationTask
     from lowcost_ft.tasks.ner import NerTask
     from lowcost_ft.training.loop import train
@@ -53,7 +54,8 @@ _HOMES = {
     "save_model": "models.loading",
     "train": "training.loop",
     **dict.fromkeys(("evaluate", "predict"), "evaluation"),
-    **dict.fromkeys(("run_recipe", "start_run"), "recipe"),
+    "run_recipe": "program",
+    "start_run": "start",
     **dict.fromkeys(("Predictor", "load_predictor"), "predictor"),
 }
 

@@ -1,6 +1,7 @@
 """`lowcost-ft`: what one does with a finished run.
 
-Answers go to standard output, everything else to standard error.
+Answers go to standard output, everything else to standard error. What needs PyTorch is imported
+where it is used: help and wrong flags do not wait for it.
 """
 
 import json
@@ -12,6 +13,7 @@ from typing import Annotated, Any
 import tyro
 
 from lowcost_ft.errors import UserError
+from lowcost_ft.program import exit_code
 
 __all__ = ["Evaluate", "Predict", "main"]
 
@@ -80,9 +82,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         args=arguments,
         description="Use and score what a recipe has trained.",
     )
-    # Help and wrong flags must not wait for PyTorch.
-    from lowcost_ft.recipe import exit_code
-
     action = _predict if isinstance(command, Predict) else _evaluate
     return exit_code(lambda: action(command), debug=command.debug)
 

@@ -74,7 +74,7 @@ class ModelConfig:
     lora_alpha: int | None = None
     """LoRA scaling: the update is alpha / r * B A. Default 32 at every rank, so that one learning
     rate serves them all."""
-    lora_dropout: float = 0.1
+    lora_dropout: float = 0.0
     """Dropout on the input of the LoRA matrices."""
     target_modules: str | None = None
     """Comma-separated names of the layers that get LoRA, such as query,value. Default: all linear

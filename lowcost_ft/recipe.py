@@ -1,28 +1,19 @@
-"""What every recipe shares around its pipeline: the start, the record, the end, the exit code."""
+"""The steps of a recipe's pipeline, each a call: what they did goes into the run's record."""
 
 import contextlib
-import importlib.util
-import os
-import signal
-import sys
-import traceback
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list, set_seed
+from accelerate.utils import set_seed
 from transformers import PreTrainedTokenizerBase
 
-from lowcost_ft.config import RunConfig, parse_config, split_list
+from lowcost_ft.config import split_list
 from lowcost_ft.data.features import Features
 from lowcost_ft.data.loading import Splits, load_splits
 from lowcost_ft.data.rows import Columns
 from lowcost_ft.data.tagging import WORD_SPLITTING
-from lowcost_ft.environment import git_state, hardware, versions
 from lowcost_ft.errors import UserError
 from lowcost_ft.evaluation import evaluate, predict
 from lowcost_ft.memory.measure import resident_peak_bytes
@@ -34,119 +25,21 @@ from lowcost_ft.models.loading import (
     load_trained,
     save_model,
 )
-from lowcost_ft.runs import RUN_FILE, new_output_dir, record_run, write_predictions
-from lowcost_ft.summary import summarize
+from lowcost_ft.runs import clear_output_dir, write_predictions
+from lowcost_ft.start import Run
 from lowcost_ft.tasks.base import Predictions, Task
 from lowcost_ft.training.backbone_cache import CacheReport, cached_layers
 from lowcost_ft.training.loop import TrainResult, train
 from lowcost_ft.training.optimizer import default_learning_rate
-from lowcost_ft.training.setup import build_accelerator, set_num_threads
 
 __all__ = [
-    "Run",
     "build_recipe_model",
     "evaluate_run",
     "featurize_splits",
     "load_recipe_splits",
-    "run_recipe",
     "save_run",
-    "start_run",
     "train_run",
 ]
-
-
-@dataclass(kw_only=True)
-class Run:
-    """A run while it goes on.
-
-    Attributes:
-        config: Its configuration.
-        accelerator: Its processes, device and precision.
-        folder: Where everything is written.
-        record: What becomes `run.json`.
-    """
-
-    config: RunConfig
-    accelerator: Accelerator
-    folder: Path
-    record: dict[str, Any]
-
-    def say(self, text: str) -> None:
-        """Prints once, from the main process."""
-        self.accelerator.print(text, flush=True)
-
-
-@contextlib.contextmanager
-def start_run(config: RunConfig) -> Iterator[Run]:
-    """Sets up processes, threads, seeds and the run folder; writes `run.json` at the end.
-
-    A run that a user's mistake stops before training leaves no folder behind.
-
-    Raises:
-        UserError: The folder cannot be used, or the hardware cannot do what is asked.
-    """
-    trackers = split_list(config.report_to) or ()
-    # Accelerate would leave out, without a word, a tracker that is not installed.
-    if missing := [name for name in trackers if importlib.util.find_spec(name) is None]:
-        raise UserError(
-            [
-                f"--report-to {name}: it is not installed; pip install 'lowcost_ft[{name}]'"
-                for name in missing
-            ]
-        )
-    try:
-        # Some trackers need a folder at once; the run's own is known, and set, a little later.
-        accelerator = build_accelerator(
-            mixed_precision=config.mixed_precision,
-            report_to=trackers,
-            project_dir=config.output_dir or ".",
-        )
-    except (ValueError, ImportError) as error:
-        raise UserError(str(error)) from error
-    set_num_threads(config.num_threads, local_processes=_local_processes())
-    set_seed(config.seed)
-    folders: list[Any] = [None]
-    if accelerator.is_main_process:
-        name = f"{config.task}-{config.method}"
-        folders = [new_output_dir(config.output_dir, name, overwrite=config.overwrite)]
-    broadcast_object_list(folders)
-    folder = Path(folders[0])
-    record: dict[str, Any] = {
-        "task": config.task,
-        "model_id": config.model_id,
-        "method": config.method,
-        "seed": config.seed,
-        "config": config.to_dict() | {"output_dir": str(folder)},
-        "versions": versions(),
-        "hardware": hardware() | {"processes": accelerator.num_processes},
-        "git": git_state(),
-    }
-    run = Run(config=config, accelerator=accelerator, folder=folder, record=record)
-    try:
-        with record_run(folder, record, enabled=accelerator.is_main_process):
-            if trackers:
-                accelerator.project_configuration.project_dir = str(folder)
-                accelerator.project_configuration.logging_dir = str(folder)
-                flat = {k: v for k, v in record["config"].items() if v is not None}
-                accelerator.init_trackers("lowcost_ft", config=flat)
-            yield run
-            accelerator.end_training()
-    except UserError:
-        if accelerator.is_main_process and "train" not in record:
-            _remove_empty_run(folder)
-        raise
-    run.say(summarize(record, folder))
-
-
-def _remove_empty_run(folder: Path) -> None:
-    """Undoes a start, so that the mended command may name the same folder."""
-    (folder / RUN_FILE).unlink(missing_ok=True)
-    with contextlib.suppress(OSError):
-        folder.rmdir()
-
-
-def _local_processes() -> int:
-    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
 def load_recipe_splits(run: Run) -> Splits:
@@ -266,6 +159,9 @@ def train_run(
     model = built.model.to(run.accelerator.device)
     rate = config.learning_rate or default_learning_rate(config.method, model.config.hidden_size)
     run.record["config"]["learning_rate"] = rate
+    # From here on nothing but the training itself can go wrong: an earlier run may go.
+    if run.accelerator.is_main_process:
+        clear_output_dir(run.folder)
     # After loading, so that dropout differs between processes and the weights do not.
     set_seed(config.seed, device_specific=True)
 
@@ -422,41 +318,3 @@ def _compare(trained: Predictions, reloaded: Predictions, *, tolerance: float) -
                 f"the saved model predicts otherwise than the trained one: {name} differ by up to "
                 f"{largest:.2g}. Do not use it, and report this with run.json"
             )
-
-
-def run_recipe(
-    main: Callable[[RunConfig], Any],
-    default: RunConfig,
-    *,
-    description: str | None = None,
-    arguments: Sequence[str] | None = None,
-) -> NoReturn:
-    """Runs a recipe as a program: reads its flags, prints errors without a traceback, exits.
-
-    Exit codes: 0 done, 2 the user's mistake, 1 ours, 130 or 143 interrupted.
-    """
-    config = parse_config(default, arguments, description=description)
-    # What stops a job (a scheduler, a container) is recorded like Ctrl-C.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    sys.exit(exit_code(lambda: main(config), debug=config.debug))
-
-
-def exit_code(action: Callable[[], Any], *, debug: bool) -> int:
-    """Runs `action` and returns the exit code; errors are printed to standard error."""
-    try:
-        action()
-    except UserError as error:
-        if debug:
-            traceback.print_exc()
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    except Exception as error:
-        if debug:
-            traceback.print_exc()
-        print(f"failed: {type(error).__name__}: {error}", file=sys.stderr)
-        print("This is not your mistake; --debug shows where it happened.", file=sys.stderr)
-        return 1
-    return 0

@@ -15,6 +15,7 @@ from lowcost_ft.errors import UserError
 __all__ = [
     "RUN_FILE",
     "SCHEMA_VERSION",
+    "clear_output_dir",
     "load_run",
     "new_output_dir",
     "record_run",
@@ -97,7 +98,8 @@ def record_run(
     """Writes `run.json` when the block ends, however it ends.
 
     `status` becomes completed, or tells the kind of failure; then `error` holds the message, and
-    the exception goes on.
+    the exception goes on. Two failures leave no record: a user's mistake before training, whose
+    mended command may name the same folder; and any while `run.json` is still an earlier run's.
 
     Args:
         folder: The run folder.
@@ -107,7 +109,8 @@ def record_run(
     try:
         yield run
     except BaseException as error:
-        if enabled:
+        mistake = isinstance(error, UserError) and "train" not in run
+        if enabled and not mistake and not (Path(folder) / RUN_FILE).exists():
             text = f"{type(error).__name__}: {error}"[:2000]
             # A full disk must not hide the error that ended the run.
             with contextlib.suppress(OSError):
@@ -188,7 +191,7 @@ def load_run(path: str | Path, *, completed: bool = True) -> dict[str, Any]:
 def new_output_dir(path: str | None, default_name: str, *, overwrite: bool = False) -> Path:
     """Creates the folder of a new run.
 
-    Replacing a run removes what it wrote at the top of its folder, and nothing else.
+    An earlier run that may be replaced stays whole until `clear_output_dir`.
 
     Args:
         path: The folder that the user named, or None for `runs/<default_name>`, or
@@ -219,8 +222,6 @@ def new_output_dir(path: str | None, default_name: str, *, overwrite: bool = Fal
                     f"--output-dir {path} already holds a run ({RUN_FILE}): name another folder, "
                     "or replace it with --overwrite"
                 )
-            for file in earlier:
-                file.unlink()
         elif earlier:
             names = ", ".join(file.name for file in earlier)
             raise UserError(
@@ -233,6 +234,16 @@ def new_output_dir(path: str | None, default_name: str, *, overwrite: bool = Fal
             "Name another --output-dir"
         ) from None
     return folder
+
+
+def clear_output_dir(folder: Path) -> None:
+    """Removes what an earlier run wrote at the top of its folder, and nothing else.
+
+    To be called when nothing but the training itself can go wrong any more.
+    """
+    for pattern in _OUTPUT_PATTERNS:
+        for file in folder.glob(pattern):
+            file.unlink()
 
 
 def _first_free(parent: Path, name: str) -> Path:

@@ -9,16 +9,14 @@ field of CONFIG; a variant of this recipe is `dataclasses.replace(CONFIG, ...)`.
 
 from pathlib import Path
 
-from lowcost_ft import RunConfig
+from lowcost_ft import RunConfig, run_recipe, start_run
 from lowcost_ft.models.loading import load_tokenizer
 from lowcost_ft.recipe import (
     build_recipe_model,
     evaluate_run,
     featurize_splits,
     load_recipe_splits,
-    run_recipe,
     save_run,
-    start_run,
     train_run,
 )
 from lowcost_ft.tasks.classification import ClassificationTask, balanced_class_weights

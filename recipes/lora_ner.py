@@ -9,7 +9,7 @@ field of CONFIG; a variant of this recipe is `dataclasses.replace(CONFIG, ...)`.
 
 from pathlib import Path
 
-from lowcost_ft import RunConfig
+from lowcost_ft import RunConfig, run_recipe, start_run
 from lowcost_ft.models.families import is_causal
 from lowcost_ft.models.loading import load_config, load_tokenizer
 from lowcost_ft.recipe import (
@@ -17,9 +17,7 @@ from lowcost_ft.recipe import (
     evaluate_run,
     featurize_splits,
     load_recipe_splits,
-    run_recipe,
     save_run,
-    start_run,
     train_run,
 )
 from lowcost_ft.tasks.ner import NerTask

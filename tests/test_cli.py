@@ -27,6 +27,7 @@ def run(capfd):
     """Runs a command; returns what it printed on standard output."""
 
     def command(*arguments):
+        capfd.readouterr()  # What the fixtures printed.
         assert main(arguments) == 0
         return capfd.readouterr().out
 
@@ -38,6 +39,7 @@ def refuse(capfd):
     """Runs a command that is wrong; returns what it printed on standard error."""
 
     def command(*arguments):
+        capfd.readouterr()
         try:
             code = main(arguments)
         except SystemExit as stop:

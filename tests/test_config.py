@@ -52,7 +52,7 @@ TEXT = RunConfig(task="classification")
         (TEXT, {"method": "full", "lora_r": 8}, "has no adapter: remove --lora-r"),
         (
             TEXT,
-            {"method": "full", "target_modules": "query", "lora_dropout": 0.1, "lora_alpha": 8},
+            {"method": "full", "target_modules": "query", "lora_dropout": 0.2, "lora_alpha": 8},
             "remove --lora-alpha, --lora-dropout, --target-modules",
         ),
         (TEXT, {"report_to": "tensorboard,wanbd"}, "unknown tracker 'wanbd' in --report-to; known"),

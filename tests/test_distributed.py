@@ -54,6 +54,7 @@ def test_two_processes_train_what_one_trains(tmp_path, tiny_model, name):
         batch_size=4,
         num_train_epochs=2,
         dropout=0.0,
+        lora_dropout=0.0,
         **options,
     )
     one, two = tmp_path / "one", tmp_path / "two"

@@ -42,8 +42,9 @@ def test_a_step_cut_into_micro_batches_is_the_same_step(tmp_path, tiny_model, sm
     for tokens in (4096, 64):
         folder = tmp_path / str(tokens)
         values = {"model_id": tiny_model("bert"), "output_dir": folder, "max_steps": 4}
-        values |= {"mixed_precision": "no", "dropout": 0.0, "max_length": 32, "batch_size": 8}
+        values |= {"mixed_precision": "no", "dropout": 0.0, "lora_dropout": 0.0, "max_length": 32}
         values |= {"micro_batch_tokens": tokens, "optimizer": "sgd", "learning_rate": 0.01}
+        values |= {"batch_size": 8}
         assert call_recipe("lora_ner", *flags(**values, **small_files["ner"])) == 0
         adapters.append(load_file(folder / "adapter_model.safetensors"))
     for name, weight in adapters[0].items():

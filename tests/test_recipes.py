@@ -14,9 +14,10 @@ from safetensors.torch import load_file
 from small_runs import RECIPES, call_recipe, flags, forget_precision, text_rows, write_jsonl
 
 import lowcost_ft.recipe
+import lowcost_ft.start
 from lowcost_ft.config import RunConfig
 from lowcost_ft.errors import UserError
-from lowcost_ft.recipe import exit_code
+from lowcost_ft.program import exit_code
 from lowcost_ft.training.setup import build_accelerator
 
 NAMES = sorted(path.stem for path in RECIPES.glob("*.py"))
@@ -329,6 +330,20 @@ def test_a_finished_run_is_not_replaced_unless_told(tmp_path, mistake, short):
     assert json.loads((folder / "run.json").read_text())["train"]["optimizer_steps"] == 1
 
 
+def test_a_mistake_leaves_the_run_that_was_to_be_replaced(tmp_path, mistake, short):
+    folder = tmp_path / "run"
+    assert call_recipe("lora_ner", *short("lora_ner", output_dir=folder)) == 0
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    mistake("lora_ner", output_dir=folder, overwrite=True, tags_column="x")
+    mistake("lora_ner", output_dir=folder, overwrite=True, model_id="nobody/no-such-model")
+    after = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    assert after == before
+    # Another method leaves nothing of it: a config.json would hide an adapter.
+    again = short("full_ner", output_dir=folder, overwrite=True)
+    assert call_recipe("full_ner", *again) == 0
+    assert not files_of(folder) & ADAPTER
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -341,7 +356,7 @@ def test_a_finished_run_is_not_replaced_unless_told(tmp_path, mistake, short):
 )
 def test_a_flag_that_cannot_be_obeyed(tmp_path, mistake, monkeypatch, changes, message):
     if "report_to" in changes:  # Whether it is installed here or not.
-        monkeypatch.setattr(lowcost_ft.recipe.importlib.util, "find_spec", lambda name: None)
+        monkeypatch.setattr(lowcost_ft.start.importlib.util, "find_spec", lambda name: None)
     printed = " ".join(mistake("lora_ner", **changes).replace("│", " ").split())
     assert message in printed
     assert not (tmp_path / "out").exists()

@@ -16,6 +16,7 @@ import torch
 from lowcost_ft import environment, runs
 from lowcost_ft.errors import UserError
 from lowcost_ft.runs import (
+    clear_output_dir,
     load_run,
     new_output_dir,
     record_run,
@@ -117,6 +118,18 @@ def test_failures_are_recorded_and_go_on(tmp_path: Path, error: BaseException, s
         load_run(tmp_path)
 
 
+def test_a_mistake_before_training_and_an_earlier_run_leave_no_record(tmp_path: Path) -> None:
+    with pytest.raises(UserError), record_run(tmp_path, dict(RUN)):
+        raise UserError("wrong file")
+    assert os.listdir(tmp_path) == []
+    with record_run(tmp_path, dict(RUN)):
+        pass
+    before = (tmp_path / "run.json").read_bytes()
+    with pytest.raises(KeyError), record_run(tmp_path, dict(RUN)):
+        raise KeyError("while the earlier run is still whole")
+    assert (tmp_path / "run.json").read_bytes() == before
+
+
 def test_completed_run(tmp_path: Path) -> None:
     with record_run(tmp_path, dict(RUN)) as run:
         run["seed"] = 0
@@ -193,6 +206,8 @@ def test_a_run_is_replaced_only_on_demand(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"already holds a run .* --overwrite"):
         new_output_dir(str(folder), "x")
     assert new_output_dir(str(folder), "x", overwrite=True) == folder
+    assert (folder / "run.json").exists()  # until the new run begins to train
+    clear_output_dir(folder)
     # Weights of full fine-tuning would make an adapter in the same folder unloadable.
     assert sorted(os.listdir(folder)) == ["checkpoints", "notes.txt"]
 

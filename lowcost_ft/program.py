@@ -1,0 +1,50 @@
+"""A recipe or a command as a program: flags in, errors without a traceback, an exit code out."""
+
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from lowcost_ft.config import RunConfig, parse_config
+from lowcost_ft.errors import UserError
+
+__all__ = ["exit_code", "run_recipe"]
+
+
+def run_recipe(
+    main: Callable[[RunConfig], Any],
+    default: RunConfig,
+    *,
+    description: str | None = None,
+    arguments: Sequence[str] | None = None,
+) -> NoReturn:
+    """Runs a recipe as a program: reads its flags, prints errors without a traceback, exits.
+
+    Exit codes: 0 done, 2 the user's mistake, 1 ours, 130 or 143 interrupted.
+    """
+    config = parse_config(default, arguments, description=description)
+    # What stops a job (a scheduler, a container) is recorded like Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    sys.exit(exit_code(lambda: main(config), debug=config.debug))
+
+
+def exit_code(action: Callable[[], Any], *, debug: bool) -> int:
+    """Runs `action` and returns the exit code; errors are printed to standard error."""
+    try:
+        action()
+    except UserError as error:
+        if debug:
+            traceback.print_exc()
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        print(f"failed: {type(error).__name__}: {error}", file=sys.stderr)
+        print("This is not your mistake; --debug shows where it happened.", file=sys.stderr)
+        return 1
+    return 0

@@ -1,0 +1,109 @@
+"""The start of a run: processes, precision, threads, seeds, trackers, folder, and its record."""
+
+import contextlib
+import importlib.util
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list, set_seed
+
+from lowcost_ft.config import RunConfig, split_list
+from lowcost_ft.environment import git_state, hardware, versions
+from lowcost_ft.errors import UserError
+from lowcost_ft.runs import new_output_dir, record_run
+from lowcost_ft.summary import summarize
+from lowcost_ft.training.setup import build_accelerator, set_num_threads
+
+__all__ = ["Run", "start_run"]
+
+
+@dataclass(kw_only=True)
+class Run:
+    """A run while it goes on.
+
+    Attributes:
+        config: Its configuration.
+        accelerator: Its processes, device and precision.
+        folder: Where everything is written.
+        record: What becomes `run.json`.
+    """
+
+    config: RunConfig
+    accelerator: Accelerator
+    folder: Path
+    record: dict[str, Any]
+
+    def say(self, text: str) -> None:
+        """Prints once, from the main process."""
+        self.accelerator.print(text, flush=True)
+
+
+@contextlib.contextmanager
+def start_run(config: RunConfig) -> Iterator[Run]:
+    """Sets up processes, threads, seeds and the run folder; writes `run.json` at the end.
+
+    A run that a user's mistake stops before training leaves no folder behind.
+
+    Raises:
+        UserError: The folder cannot be used, or the hardware cannot do what is asked.
+    """
+    trackers = split_list(config.report_to) or ()
+    # Accelerate would leave out, without a word, a tracker that is not installed.
+    if missing := [name for name in trackers if importlib.util.find_spec(name) is None]:
+        raise UserError(
+            [
+                f"--report-to {name}: it is not installed; pip install 'lowcost_ft[{name}]'"
+                for name in missing
+            ]
+        )
+    try:
+        # Some trackers need a folder at once; the run's own is known, and set, a little later.
+        accelerator = build_accelerator(
+            mixed_precision=config.mixed_precision,
+            report_to=trackers,
+            project_dir=config.output_dir or ".",
+        )
+    except (ValueError, ImportError) as error:
+        raise UserError(str(error)) from error
+    set_num_threads(config.num_threads, local_processes=_local_processes())
+    set_seed(config.seed)
+    folders: list[Any] = [None]
+    if accelerator.is_main_process:
+        name = f"{config.task}-{config.method}"
+        folders = [new_output_dir(config.output_dir, name, overwrite=config.overwrite)]
+    broadcast_object_list(folders)
+    folder = Path(folders[0])
+    record: dict[str, Any] = {
+        "task": config.task,
+        "model_id": config.model_id,
+        "method": config.method,
+        "seed": config.seed,
+        "config": config.to_dict() | {"output_dir": str(folder)},
+        "versions": versions(),
+        "hardware": hardware() | {"processes": accelerator.num_processes},
+        "git": git_state(),
+    }
+    run = Run(config=config, accelerator=accelerator, folder=folder, record=record)
+    try:
+        with record_run(folder, record, enabled=accelerator.is_main_process):
+            if trackers:
+                accelerator.project_configuration.project_dir = str(folder)
+                accelerator.project_configuration.logging_dir = str(folder)
+                flat = {k: v for k, v in record["config"].items() if v is not None}
+                accelerator.init_trackers("lowcost_ft", config=flat)
+            yield run
+            accelerator.end_training()
+    except UserError:
+        # An empty folder would only take the name that the mended command wants.
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+        raise
+    run.say(summarize(record, folder))
+
+
+def _local_processes() -> int:
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))

@@ -4,8 +4,8 @@
     python benchmarks/compare_methods.py --data-dir DATA --only wnut17-lora --seeds 0
 
 DATA holds wnut17/{train,dev,test}.conll and banking77/{train,test}.csv. Each run is a process of
-its own, started as a user would start the recipe. A run whose result is there already is skipped, so
-a suite can be stopped and taken up again; one that failed is kept with its status, and run again.
+its own, started as a user would start the recipe. A run whose result is there already is skipped,
+so a suite can be stopped and taken up again; a failed one keeps its status, and is run again.
 """
 
 import json

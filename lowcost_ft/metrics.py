@@ -10,7 +10,6 @@ Scores that are undefined (a precision without predictions, a correlation of con
 of an empty split) are 0.0: the model has shown nothing. None of them prints a warning.
 """
 
-import warnings
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -18,13 +17,21 @@ from typing import Any
 import datasets
 import evaluate
 import numpy as np
-from numpy.typing import NDArray
-from scipy import stats
 from seqeval.metrics.v1 import precision_recall_fscore_support as entity_prf
 from seqeval.metrics.v1 import unique_labels
-from seqeval.scheme import IOB2, Entities
+from seqeval.scheme import IOB2
 
 from lowcost_ft.bootstrap import interval
+from lowcost_ft.score_sums import (
+    accuracy_of,
+    entity_counts,
+    f1_of,
+    indicators,
+    label_counts,
+    moments,
+    pearson_of,
+    spearman_of,
+)
 
 __all__ = [
     "MAIN_METRICS",
@@ -44,8 +51,6 @@ MAIN_METRICS = {
     "regression": "pearson",
 }
 """The metric that early stopping watches and that has an interval. Higher is better in all."""
-
-Floats = NDArray[np.float64]
 
 
 class _OfflineMetric(evaluate.Metric):
@@ -115,18 +120,18 @@ class ClassificationScores(_OfflineMetric):
     def _compute(
         self, predictions: list[Any], references: list[Any], labels: Sequence[str]
     ) -> dict[str, Any]:
-        predicted, actual = _indicators(predictions, references, labels, self.config_name)
+        predicted, actual = indicators(predictions, references, labels, self.config_name)
         counts = np.stack(  # (3, labels): right, predicted, true
             [(predicted & actual).sum(axis=0), predicted.sum(axis=0), actual.sum(axis=0)]
         ).astype(float)
         right, found, true = counts
         precision, recall = right / np.maximum(found, 1), right / np.maximum(true, 1)
-        f1 = _f1(counts.T)
+        f1 = f1_of(counts.T)
         occurs = (found + true) > 0
         return {
             "accuracy": float((predicted == actual).all(axis=1).mean()) if len(actual) else 0.0,
             "macro_f1": float(f1[occurs].mean()) if occurs.any() else 0.0,
-            "micro_f1": float(_f1(counts.sum(axis=1))),
+            "micro_f1": float(f1_of(counts.sum(axis=1))),
             "per_class": _table(labels, precision, recall, f1, true),
         }
 
@@ -152,8 +157,8 @@ class RegressionScores(_OfflineMetric):
             error = float(np.mean((predicted - actual) ** 2)) if len(actual) else 0.0
         return {
             "mse": error if np.isfinite(error) else float("nan"),
-            "pearson": float(_pearson(_moments(predicted, actual).sum(axis=0))),
-            "spearman": _spearman(predicted, actual),
+            "pearson": float(pearson_of(moments(predicted, actual).sum(axis=0))),
+            "spearman": spearman_of(predicted, actual),
         }
 
 
@@ -180,7 +185,7 @@ def score_entities(
         if len(left) != len(right):
             raise ValueError(f"sentence {index}: {len(left)} predicted, {len(right)} true tags")
     scores = EntityScores().compute(predictions=predicted, references=actual)
-    scores["f1_ci95"] = interval(_f1, _entity_counts(predicted, actual), seed)
+    scores["f1_ci95"] = interval(f1_of, entity_counts(predicted, actual), seed)
     return {**scores, "examples": len(actual)}
 
 
@@ -213,11 +218,11 @@ def score_classes(
     predicted: list[Any] = [list(row) if multi_label else row for row in predictions]
     actual: list[Any] = [list(row) if multi_label else row for row in references]
     scores = metric.compute(predictions=predicted, references=actual, labels=list(labels))
-    counts = _counts(*_indicators(predicted, actual, labels, metric.config_name))
+    counts = label_counts(*indicators(predicted, actual, labels, metric.config_name))
     if multi_label:
-        scores["micro_f1_ci95"] = interval(_f1, counts, seed)
+        scores["micro_f1_ci95"] = interval(f1_of, counts, seed)
     else:
-        scores["accuracy_ci95"] = interval(_accuracy, counts, seed)
+        scores["accuracy_ci95"] = interval(accuracy_of, counts, seed)
     return {**scores, "examples": len(actual)}
 
 
@@ -241,7 +246,7 @@ def score_values(
     _check_equal_lengths(predictions, references)
     predicted, actual = np.asarray(predictions, float), np.asarray(references, float)
     scores = RegressionScores().compute(predictions=predicted, references=actual)
-    scores["pearson_ci95"] = interval(_pearson, _moments(predicted, actual), seed)
+    scores["pearson_ci95"] = interval(pearson_of, moments(predicted, actual), seed)
     return {**scores, "examples": len(actual)}
 
 
@@ -272,7 +277,7 @@ def majority_baseline(train_references: Sequence[Any], test_references: Sequence
     if single:
         return sum(row == answer for row in test) / len(test)
     counts = [[len(set(row) & set(answer)), len(answer), len(row)] for row in test]
-    return float(_f1(np.asarray(counts, float).sum(axis=0)))
+    return float(f1_of(np.asarray(counts, float).sum(axis=0)))
 
 
 def _check_equal_lengths(predictions: Sequence[Any], references: Sequence[Any]) -> None:
@@ -288,84 +293,3 @@ def _table(
         name: {"precision": float(p), "recall": float(r), "f1": float(f), "support": int(s)}
         for name, p, r, f, s in rows
     }
-
-
-def _indicators(
-    predictions: Sequence[Any], references: Sequence[Any], labels: Sequence[str], kind: str
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which labels each example has: (examples, labels) for predictions and for references."""
-    column = {label: index for index, label in enumerate(labels)}
-    matrices = []
-    for rows in (predictions, references):
-        matrix = np.zeros((len(rows), len(column)), bool)
-        for example, row in enumerate(rows):
-            for label in row if kind == "multi_label" else [row]:
-                if label not in column:
-                    raise ValueError(f"label {label!r} is not among {list(labels)}")
-                matrix[example, column[label]] = True
-        matrices.append(matrix)
-    return matrices[0], matrices[1]
-
-
-def _counts(predicted: NDArray[np.bool_], actual: NDArray[np.bool_]) -> Floats:
-    """(examples, 3): labels that are right, predicted, true."""
-    columns = [(predicted & actual).sum(axis=1), predicted.sum(axis=1), actual.sum(axis=1)]
-    return np.stack(columns, axis=1).astype(float)
-
-
-def _entity_counts(predictions: list[list[str]], references: list[list[str]]) -> Floats:
-    """(sentences, 3): entities that are right, predicted, true, by seqeval's strict IOB2."""
-    predicted = Entities(predictions, IOB2).entities
-    actual = Entities(references, IOB2).entities
-    rows = [
-        (len(set(found) & set(true)), len(found), len(true))
-        for found, true in zip(predicted, actual, strict=True)
-    ]
-    return np.asarray(rows, float).reshape(-1, 3)
-
-
-def _f1(counts: Floats) -> Floats:
-    """2 * right / (predicted + true) of counts (..., 3); 0 where there is neither."""
-    right, total = counts[..., 0], counts[..., 1] + counts[..., 2]
-    return 2 * right / np.maximum(total, 1)
-
-
-def _accuracy(counts: Floats) -> Floats:
-    """Right / true of counts (..., 3), with one true label an example."""
-    return counts[..., 0] / np.maximum(counts[..., 2], 1)
-
-
-def _moments(predicted: Floats, actual: Floats) -> Floats:
-    """(examples, 6): 1, x, y, xx, yy, xy, from which a correlation is computed.
-
-    Both are scaled to mean 0 and a largest absolute value of 1: correlation does not change, and
-    the squares neither overflow nor cancel. Constants become exact zeros.
-    """
-    both = np.stack([predicted, actual], axis=1)
-    if not len(both) or not np.isfinite(both).all():
-        return np.zeros((len(both), 6))
-    both = both / np.maximum(np.abs(both).max(axis=0), np.finfo(float).tiny)
-    both = np.where(np.ptp(both, axis=0) == 0, 0.0, both - both.mean(axis=0))
-    largest = np.abs(both).max(axis=0)
-    x, y = (both / np.where(largest == 0, 1.0, largest)).T
-    return np.stack([np.ones_like(x), x, y, x * x, y * y, x * y], axis=1)
-
-
-def _pearson(sums: Floats) -> Floats:
-    """Pearson's correlation from summed moments (..., 6); 0 where a variance is 0."""
-    n, x, y, xx, yy, xy = np.moveaxis(sums, -1, 0)
-    n = np.maximum(n, 1)
-    x_spread, y_spread = xx - x * x / n, yy - y * y / n
-    # A resample of equal values has a spread of rounding error, not of zero.
-    defined = np.minimum(x_spread, y_spread) > 4 * n * np.finfo(float).eps
-    correlation = (xy - x * y / n) / np.sqrt(np.where(defined, x_spread * y_spread, 1.0))
-    return np.where(defined, np.clip(correlation, -1.0, 1.0), 0.0)
-
-
-def _spearman(predicted: Floats, actual: Floats) -> float:
-    if not (np.isfinite(predicted).all() and np.isfinite(actual).all()) or len(actual) < 2:
-        return 0.0
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", stats.ConstantInputWarning)
-        correlation = float(stats.spearmanr(predicted, actual).statistic)
-    return correlation if np.isfinite(correlation) else 0.0

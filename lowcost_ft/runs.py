@@ -5,12 +5,12 @@ import dataclasses
 import json
 import math
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from lowcost_ft.errors import UserError
+from lowcost_ft.redaction import redact
 
 __all__ = [
     "RUN_FILE",
@@ -19,7 +19,6 @@ __all__ = [
     "load_run",
     "new_output_dir",
     "record_run",
-    "redact",
     "status_of",
     "write_atomically",
     "write_json",
@@ -38,20 +37,6 @@ _OUTPUT_PATTERNS = (
     *("adapter_config.json", "adapter_model.safetensors"),
     *("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors"),
 )
-
-_SECRET_NAME = re.compile(
-    r"(^|[_-])(token|api[_-]?key|access[_-]?key|private[_-]?key|secret|password|passphrase|credentials?"
-    r"|authorization)$",
-    re.IGNORECASE,
-)
-_SPECIAL_TOKEN = re.compile(r"^(pad|mask|eos|bos|unk|cls|sep)_token$")
-_SECRET_VALUE = re.compile(
-    r"\b(hf_[A-Za-z0-9]{30,}|gh[opsur]_[A-Za-z0-9]{30,}|github_pat_\w{30,}|sk-[\w-]{20,}"
-    r"|AKIA[A-Z0-9]{16})\b"
-    r"|(?<=://)[^/\s@]+(?=@)"  # https://user:password@host
-    r"|(?<=[?&](?:key|sig)=)[^&\s]+|(?<=[?&]token=)[^&\s]+"
-)
-_REDACTED = "<redacted>"
 
 
 def write_json(path: str | Path, value: Any) -> None:
@@ -290,22 +275,6 @@ def _inputs(example: Any) -> dict[str, Any]:
 
 def _answer(prediction: Mapping[str, Any] | Sequence[str]) -> dict[str, Any]:
     return dict(prediction) if isinstance(prediction, Mapping) else {"tags": list(prediction)}
-
-
-def redact(value: Any) -> Any:
-    """A copy without credentials: fields named like one, and tokens or passwords within texts."""
-    if isinstance(value, Mapping):
-        return {
-            name: _REDACTED if item and _is_secret(str(name)) else redact(item)
-            for name, item in value.items()
-        }
-    if isinstance(value, list | tuple):
-        return [redact(item) for item in value]
-    return _SECRET_VALUE.sub(_REDACTED, value) if isinstance(value, str) else value
-
-
-def _is_secret(name: str) -> bool:
-    return bool(_SECRET_NAME.search(name)) and not _SPECIAL_TOKEN.match(name)
 
 
 def _plain(value: Any) -> Any:

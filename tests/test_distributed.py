@@ -68,7 +68,7 @@ def test_two_processes_train_what_one_trains(tmp_path, tiny_model, name):
     expected, found = weights(one), weights(two)
     assert expected.keys() == found.keys()
     # LoRA's B begins at zero: training has moved it far beyond what is allowed to differ.
-    assert min(p.abs().max() for key, p in expected.items() if "lora_B" in key) > 2e-3
+    assert min(p.abs().max() for key, p in expected.items() if "lora_B" in key) > 1e-3
     for key, weight in expected.items():
         torch.testing.assert_close(found[key], weight, rtol=0, atol=1e-4)
     runs = [json.loads((folder / "run.json").read_text()) for folder in (one, two)]

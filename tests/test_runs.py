@@ -15,12 +15,12 @@ import torch
 
 from lowcost_ft import environment, runs
 from lowcost_ft.errors import UserError
+from lowcost_ft.redaction import redact
 from lowcost_ft.runs import (
     clear_output_dir,
     load_run,
     new_output_dir,
     record_run,
-    redact,
     status_of,
     write_json,
     write_predictions,

@@ -5,6 +5,7 @@ tokenizer) and lacks what a user's checkpoint lacks: the task head.
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -203,16 +204,18 @@ def _train(tokenizer: Tokenizer, trainer: Any) -> Any:
 
 
 def _wordpiece(tokenizer_class: Callable[..., PreTrainedTokenizerBase]) -> Any:
-    raw = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    raw.normalizer = normalizers.BertNormalizer(lowercase=True)
-    raw.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=_VOCAB_SIZE, special_tokens=special, show_progress=False
+    # Put together here: the trainer breaks ties in another order each time.
+    words = Counter(
+        word
+        for sentence in SENTENCES
+        for word, _ in pre_tokenizers.BertPreTokenizer().pre_tokenize_str(sentence.lower())
     )
-    return tokenizer_class(
-        vocab=_train(raw, trainer).get_vocab(), do_lower_case=True, model_max_length=128
-    )
+    characters = sorted(set("".join(words)))
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    pieces += [*characters, *(f"##{character}" for character in characters)]
+    pieces += sorted(set(words) - set(pieces), key=lambda word: (-words[word], word))
+    vocab = {piece: number for number, piece in enumerate(pieces[:_VOCAB_SIZE])}
+    return tokenizer_class(vocab=vocab, do_lower_case=True, model_max_length=128)
 
 
 def _byte_level(special: list[str]) -> tuple[Tokenizer, dict[str, int], Any]:

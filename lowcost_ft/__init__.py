@@ -63,6 +63,8 @@ _HOMES = {
 logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 # The profiler that measures peak memory would announce its start and end on the screen.
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+# ... and that it does not know the blocks from before it, which are counted by their storages.
+os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
 
 
 def __getattr__(name: str) -> Any:

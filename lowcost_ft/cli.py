@@ -18,22 +18,17 @@ from lowcost_ft.program import exit_code
 __all__ = ["Evaluate", "Predict", "main"]
 
 
+RunFolder = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+
+
 @dataclass(frozen=True, kw_only=True)
-class _Columns:
+class _Common:
     text_column: str | None = None
     """Column with the text. Guessed when not given."""
     text_pair_column: str | None = None
     """Column with the second text of a pair."""
-    label_column: str | None = None
-    """Column with the label."""
     tokens_column: str | None = None
     """Column with the list of words."""
-    tags_column: str | None = None
-    """Column with the list of tags."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Common(_Columns):
     json: bool = False
     """Print JSON: for predictions one object a line, for scores one object."""
     trust_remote_code: bool = False
@@ -48,7 +43,7 @@ class _Common(_Columns):
 class Predict(_Common):
     """Predict texts from the command line, a file, or standard input (one text a line)."""
 
-    run: tyro.conf.Positional[str]
+    run: RunFolder
     """Folder of a completed run."""
     text: str | None = None
     """The text to predict."""
@@ -62,10 +57,14 @@ class Predict(_Common):
 class Evaluate(_Common):
     """Score a completed run on a labelled file."""
 
-    run: tyro.conf.Positional[str]
+    run: RunFolder
     """Folder of a completed run."""
     test_file: str
     """Labelled file, in any format that training reads."""
+    label_column: str | None = None
+    """Column with the label."""
+    tags_column: str | None = None
+    """Column with the list of tags."""
 
 
 Command = (
@@ -96,15 +95,15 @@ def _predictor(command: Any) -> Any:
     )
 
 
-def _columns(command: _Columns) -> Any:
+def _columns(command: Predict | Evaluate) -> Any:
     from lowcost_ft.data.rows import Columns
 
     return Columns(
         text=command.text_column,
         text_pair=command.text_pair_column,
-        label=command.label_column,
+        label=command.label_column if isinstance(command, Evaluate) else None,
         tokens=command.tokens_column,
-        tags=command.tags_column,
+        tags=command.tags_column if isinstance(command, Evaluate) else None,
     )
 
 
@@ -113,6 +112,9 @@ def _predict(command: Predict) -> None:
         raise UserError("--text and --file exclude each other")
     if command.text_pair is not None and command.text is None:
         raise UserError("--text-pair goes with --text")
+    columns = (command.text_column, command.text_pair_column, command.tokens_column)
+    if command.file is None and any(name is not None for name in columns):
+        raise UserError("--text-column, --text-pair-column and --tokens-column go with --file")
     predictor = _predictor(command)
     if command.file is not None:
         answers = predictor.predict(predictor.read(command.file, columns=_columns(command)))
@@ -131,11 +133,17 @@ def _predict(command: Predict) -> None:
         if not any(text.strip() for text in texts):
             raise UserError("standard input holds no text: give --text, --file, or lines")
         answers = predictor(texts)
+    _print_notices(predictor)
     for answer in answers:
         if command.json:
             print(json.dumps(answer, ensure_ascii=False))
         else:
             print(_as_text(answer))
+
+
+def _print_notices(predictor: Any) -> None:
+    for notice in predictor.notices:
+        print(f"note: {notice}", file=sys.stderr)
 
 
 def _as_text(answer: dict[str, Any]) -> str:
@@ -159,7 +167,9 @@ def _as_text(answer: dict[str, Any]) -> str:
 def _evaluate(command: Evaluate) -> None:
     from lowcost_ft.summary import score_lines
 
-    scores = _predictor(command).evaluate(command.test_file, columns=_columns(command))
+    predictor = _predictor(command)
+    scores = predictor.evaluate(command.test_file, columns=_columns(command))
+    _print_notices(predictor)
     if command.json:
         print(json.dumps(scores, ensure_ascii=False, indent=2))
     else:

@@ -1,7 +1,7 @@
 """A finished run, loaded to predict and to be scored on other data."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ class Predictor:
         model: In evaluation mode, on the accelerator's device.
         tokenizer: As it was in training.
         accelerator: Device and precision.
+        notices: What the user should know of the files and texts so far.
     """
 
     run: dict[str, Any]
@@ -40,6 +41,7 @@ class Predictor:
     model: torch.nn.Module
     tokenizer: PreTrainedTokenizerBase
     accelerator: Accelerator
+    notices: list[str] = field(default_factory=list)
 
     def __call__(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[dict]:
         """Predicts texts.
@@ -91,12 +93,15 @@ class Predictor:
             labelled=True,
             labels=self.task.labels,
             problem_type=self.task.problem_type,
+            notices=self.notices,
         )
         return self.task.score(examples, self._predictions(examples), seed=self.run["seed"])
 
     def read(self, path: str, *, columns: Columns | None = None) -> list[Any]:
         """Reads a file of examples, labelled or not, to predict them."""
-        return read_examples_file(self.task.name, path, columns=columns, labelled=False)
+        return read_examples_file(
+            self.task.name, path, columns=columns, labelled=False, notices=self.notices
+        )
 
     def _predictions(self, examples: Sequence[Any]) -> Any:
         pairs = bool(self.run.get("data", {}).get("pairs"))
@@ -109,6 +114,11 @@ class Predictor:
             raise UserError(f"{examples[0].source}: the model was trained on {fix}")
         config = self.run["config"]
         features = self.task.featurize(examples, self.tokenizer, max_length=config["max_length"])
+        if features.truncated:
+            self.notices.append(
+                f"{features.truncated:,} of {len(examples):,} texts are longer than the run's "
+                f"--max-length {config['max_length']} and lost their end"
+            )
         return predict(
             self.accelerator,
             self.model,

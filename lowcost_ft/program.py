@@ -1,5 +1,6 @@
 """A recipe or a command as a program: flags in, errors without a traceback, an exit code out."""
 
+import os
 import signal
 import sys
 import traceback
@@ -30,17 +31,26 @@ def run_recipe(
 
 
 def exit_code(action: Callable[[], Any], *, debug: bool) -> int:
-    """Runs `action` and returns the exit code; errors are printed to standard error."""
+    """Runs `action` and returns the exit code; errors are printed to standard error.
+
+    Of several processes, the first one on each machine alone explains a user's mistake, which is
+    the same in all of them.
+    """
     try:
         action()
     except UserError as error:
         if debug:
             traceback.print_exc()
-        print(f"error: {error}", file=sys.stderr)
+        if os.environ.get("LOCAL_RANK", "0") == "0":
+            print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        # Whoever read the output has enough of it (`| head`); nothing is left to flush it to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except Exception as error:
         if debug:
             traceback.print_exc()

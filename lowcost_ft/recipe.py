@@ -311,7 +311,7 @@ def _compare(trained: Predictions, reloaded: Predictions, *, tolerance: float) -
     for name, before in trained.items():
         after = reloaded[name]
         if np.issubdtype(before.dtype, np.floating) and not np.allclose(
-            before, after, atol=tolerance, rtol=0
+            before, after, atol=tolerance, rtol=tolerance
         ):
             largest = float(np.abs(before - after).max())
             raise RuntimeError(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list, set_seed
+from accelerate.utils import DistributedType, broadcast_object_list, set_seed
 
 from lowcost_ft.config import RunConfig, split_list
 from lowcost_ft.environment import git_state, hardware, versions
@@ -69,6 +69,12 @@ def start_run(config: RunConfig) -> Iterator[Run]:
         )
     except (ValueError, ImportError) as error:
         raise UserError(str(error)) from error
+    if accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED):
+        raise UserError(
+            f"{accelerator.distributed_type.value} splits one model over devices; the best epoch "
+            "and the saved model would lack the other devices' parts. Choose plain data "
+            "parallelism in `accelerate config`"
+        )
     set_num_threads(config.num_threads, local_processes=_local_processes())
     set_seed(config.seed)
     folders: list[Any] = [None]

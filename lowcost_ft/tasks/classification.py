@@ -200,7 +200,8 @@ def balanced_class_weights(
     """
     counts = Counter(label for example in examples for label in _label_tuple(example))
     if problem_type == "multi_label_classification":
-        return [(len(examples) - counts[label]) / counts[label] for label in labels]
+        # A label that every row has needs no weighing up; a weight of 0 would unlearn it.
+        return [max(len(examples) - counts[label], 1) / counts[label] for label in labels]
     return [len(examples) / (len(labels) * counts[label]) for label in labels]
 
 

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -187,6 +188,8 @@ def train(
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         best_path.unlink(missing_ok=True)
+        with suppress(OSError):  # not empty
+            best_path.parent.rmdir()
     return result
 
 

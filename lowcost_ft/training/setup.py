@@ -4,7 +4,7 @@ import os
 
 import psutil
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate import Accelerator
 
 __all__ = ["build_accelerator", "choose_mixed_precision", "set_num_threads"]
 
@@ -43,7 +43,6 @@ def build_accelerator(
         mixed_precision=choose_mixed_precision(mixed_precision),
         log_with=list(report_to) or None,
         project_dir=project_dir,
-        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
     )
 
 

@@ -77,7 +77,7 @@ def run(name: str, seed: int, data_dir: Path) -> bool:
 
 def main(options: Options) -> int:
     """Runs what is missing; returns 1 if any run failed."""
-    RESULTS.mkdir(exist_ok=True)
+    RESULTS.mkdir(parents=True, exist_ok=True)
     names = options.only.split(",") if options.only else list(SUITE)
     if unknown := sorted(set(names) - set(SUITE)):
         print(f"error: unknown {', '.join(unknown)}; known: {', '.join(SUITE)}", file=sys.stderr)

@@ -131,66 +131,139 @@ def train(
         total_steps=total_steps,
     )
     optimizer = accelerator.prepare(plain_optimizer)
-    log_every = max(1, total_steps // LOGGED_POINTS)
-    losses: list[torch.Tensor] = []
-    best: float | None = None
-    without_better = 0
-    bar = tqdm(total=total_steps, unit="step", file=sys.stderr, disable=None, leave=False)
-    bar.disable = bar.disable or not accelerator.is_main_process
+    best = _BestEpoch(accelerator, best_path)
+    log = _Log(accelerator, result, total_steps=total_steps)
     started = time.perf_counter()
     for step in planned_steps(features, settings, accelerator.num_processes):
+        rate = float(scheduler.get_last_lr()[0])
         share = step.micro_batches[accelerator.process_index]
-        losses.append(runner.step(optimizer, share, step.weight))
+        loss = runner.step(optimizer, share, step.weight)
         scheduler.step()
         result.optimizer_steps += 1
         result.examples += step.examples
         result.real_tokens += step.real_tokens
         result.padded_tokens += step.padded_tokens
         finished = result.optimizer_steps == total_steps
-        if result.optimizer_steps % log_every == 0 or step.last_of_epoch or finished:
-            _log_loss(accelerator, result, losses, float(scheduler.get_last_lr()[0]))
-            losses.clear()
-            seconds = result.seconds + time.perf_counter() - started
-            bar.set_postfix_str(
-                f"loss {result.final_loss:.3f}, {result.real_tokens / seconds:,.0f} tokens/s"
-            )
-        bar.update()
-        if not (step.last_of_epoch or finished):
+        epoch_ends = step.last_of_epoch or finished
+        log.step(
+            loss, rate, seconds=result.seconds + time.perf_counter() - started, last=epoch_ends
+        )
+        if not epoch_ends:
             continue
         result.seconds += _synchronized_seconds(device) - started
         result.epochs = result.examples / features.num_examples
+        _note_cuda_peak(result, device)
         scores = validate(prepared)
-        score = float(scores[task.metric])
-        result.validation_history.append({"epoch": round(result.epochs, 4), **_numbers(scores)})
-        accelerator.log({f"validation/{k}": v for k, v in _numbers(scores).items()}, step=bar.n)
-        accelerator.print(
-            f"epoch {step.epoch + 1}: loss {result.final_loss:.4f}, "
-            f"validation {task.metric} {score:.4f}, {result.seconds:.0f} s"
-        )
-        if best is None or score > best:
-            best, without_better = score, 0
-            result.best_epoch = step.epoch + 1
-            if accelerator.is_main_process:
-                _save_trainable(accelerator.unwrap_model(prepared), best_path)
-        else:
-            without_better += 1
-        if without_better == settings.early_stopping_patience > 0 and not finished:
+        log.epoch(step.epoch + 1, task.metric, scores)
+        best.update(prepared, float(scores[task.metric]), step.epoch + 1)
+        if best.without_better == settings.early_stopping_patience > 0 and not finished:
             result.stopped_early = True
             break
         model.train()
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
         started = time.perf_counter()
-    bar.close()
-    if device.type == "cuda":
-        result.peak_memory_bytes = torch.cuda.max_memory_allocated(device)
-    accelerator.wait_for_everyone()
-    if without_better:
-        model.load_state_dict(load_file(best_path), strict=False)
-    accelerator.wait_for_everyone()
-    if accelerator.is_main_process:
-        best_path.unlink(missing_ok=True)
-        with suppress(OSError):  # not empty
-            best_path.parent.rmdir()
+    log.close()
+    best.restore(model)
+    result.best_epoch = best.epoch
     return result
+
+
+class _BestEpoch:
+    """Keeps the trainable weights of the epoch with the best score, in a file meanwhile."""
+
+    def __init__(self, accelerator: Accelerator, path: Path) -> None:
+        self.accelerator = accelerator
+        self.path = path
+        self.score: float | None = None
+        self.epoch: int | None = None
+        self.without_better = 0
+
+    def update(self, model: nn.Module, score: float, epoch: int) -> None:
+        """Keeps the weights if no earlier epoch scored as high."""
+        if self.score is not None and score <= self.score:
+            self.without_better += 1
+            return
+        self.score, self.epoch, self.without_better = score, epoch, 0
+        if self.accelerator.is_main_process:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            parameters = self.accelerator.unwrap_model(model).named_parameters()
+            trained = ((name, p) for name, p in parameters if p.requires_grad)
+            save_file({name: p.detach().cpu().contiguous() for name, p in trained}, self.path)
+
+    def restore(self, model: nn.Module) -> None:
+        """Puts the weights back, unless they are those of the last epoch, and removes the file."""
+        self.accelerator.wait_for_everyone()
+        if self.without_better:
+            model.load_state_dict(load_file(self.path), strict=False)
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            self.path.unlink(missing_ok=True)
+            with suppress(OSError):  # not empty
+                self.path.parent.rmdir()
+
+
+class _Log:
+    """Loss and scores, on the screen, for the trackers, and in the result."""
+
+    def __init__(self, accelerator: Accelerator, result: TrainResult, *, total_steps: int) -> None:
+        self.accelerator = accelerator
+        self.result = result
+        self.every = max(1, total_steps // LOGGED_POINTS)
+        self.losses: list[torch.Tensor] = []
+        self.epoch_loss = 0.0
+        self.epoch_steps = 0
+        self.validation = ""
+        self.bar = tqdm(total=total_steps, unit="step", file=sys.stderr, disable=None, leave=False)
+        self.bar.disable = self.bar.disable or not accelerator.is_main_process
+
+    def step(self, loss: torch.Tensor, rate: float, *, seconds: float, last: bool) -> None:
+        """Notes a step's loss, and fetches it together with those of other steps.
+
+        Args:
+            loss: This process's part of it, on the device.
+            rate: Learning rate of the step.
+            seconds: Since training began, evaluation left out.
+            last: Whether an epoch ends.
+        """
+        self.losses.append(loss)
+        if self.result.optimizer_steps % self.every == 0 or last:
+            # One fetch for many steps: each makes the host wait for the device.
+            total = self.accelerator.reduce(torch.stack(self.losses).sum(), reduction="sum").item()
+            mean = total / len(self.losses)
+            self.epoch_loss += total
+            self.epoch_steps += len(self.losses)
+            self.losses.clear()
+            number = self.result.optimizer_steps
+            entry = {"step": number, "loss": mean, "learning_rate": rate}
+            self.result.loss_history.append(entry)
+            self.accelerator.log({"train/loss": mean, "train/learning_rate": rate}, step=number)
+            speed = f"{self.result.real_tokens / seconds:,.0f} tokens/s"
+            self.bar.set_postfix_str(f"loss {mean:.3f}{self.validation}, {speed}")
+        self.bar.update()
+
+    def epoch(self, number: int, metric: str, scores: dict[str, Any]) -> None:
+        """Prints an epoch's mean loss and its validation score."""
+        numbers = {k: float(v) for k, v in scores.items() if isinstance(v, int | float)}
+        loss = self.epoch_loss / self.epoch_steps
+        self.epoch_loss, self.epoch_steps = 0.0, 0
+        self.result.final_loss = loss
+        epoch = {"epoch": round(self.result.epochs, 4), "train_loss": loss}
+        self.result.validation_history.append(epoch | numbers)
+        tracked = {f"validation/{key}": value for key, value in numbers.items()}
+        self.accelerator.log(tracked, step=self.result.optimizer_steps)
+        self.validation = f", {metric} {numbers[metric]:.3f}"
+        if self.accelerator.is_main_process:
+            # Through the bar, which would else be torn by the line.
+            self.bar.write(
+                f"epoch {number}: loss {loss:.4f}, validation {metric} {numbers[metric]:.4f}, "
+                f"{self.result.seconds:.0f} s"
+            )
+            sys.stdout.flush()
+
+    def close(self) -> None:
+        """Takes the bar off the screen."""
+        self.bar.close()
 
 
 def _synchronized_seconds(device: torch.device) -> float:
@@ -199,22 +272,8 @@ def _synchronized_seconds(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def _log_loss(
-    accelerator: Accelerator, result: TrainResult, losses: list[torch.Tensor], rate: float
-) -> None:
-    # One fetch for many steps: each would make the host wait for the device.
-    mean = accelerator.reduce(torch.stack(losses).mean(), reduction="sum").item()
-    result.final_loss = mean
-    entry = {"step": result.optimizer_steps, "loss": mean, "learning_rate": rate}
-    result.loss_history.append(entry)
-    accelerator.log({"train/loss": mean, "train/learning_rate": rate}, step=entry["step"])
-
-
-def _numbers(scores: dict[str, Any]) -> dict[str, float]:
-    return {key: float(value) for key, value in scores.items() if isinstance(value, int | float)}
-
-
-def _save_trainable(model: nn.Module, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    trained = ((name, p) for name, p in model.named_parameters() if p.requires_grad)
-    save_file({name: p.detach().cpu().contiguous() for name, p in trained}, path)
+def _note_cuda_peak(result: TrainResult, device: torch.device) -> None:
+    """Takes the peak of the training steps, before evaluation adds its own."""
+    if device.type == "cuda":
+        peak = torch.cuda.max_memory_allocated(device)
+        result.peak_memory_bytes = max(result.peak_memory_bytes, peak)

@@ -65,8 +65,9 @@ logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")
 # ... and that it does not know the blocks from before it, which are counted by their storages.
 os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-# OpenMP threads wait for each other by spinning. Beside any other busy program that eats the cores
-# they wait for: 2 threads trained at 52 tokens/s, and at 611 with a short spin (2139 and 1995 alone).
+# OpenMP threads wait for each other by spinning, at first. Beside another busy program, that takes
+# the core from the very thread that is waited for: two then train more than ten times slower
+# than with a short spin, which costs a few per cent on a machine of one's own.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 

@@ -14,7 +14,7 @@ README = ROOT / "README.md"
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
 METRICS = {"ner": "f1", "classification": "accuracy"}
 HEADER = (
-    "| run | seeds | test score | by seed | trained | peak memory | tokens/s | training | CPU |\n"
+    "| run | seeds | test score | by seed | trained | peak memory | tokens/s | training | threads |\n"
     "|---|---|---|---|---|---|---|---|---|"
 )
 
@@ -46,7 +46,7 @@ def _row(name: str, runs: list[dict]) -> str:
         f"{median('peak_memory_bytes') / 1e6:,.0f} MB",
         f"{median('real_tokens_per_second'):,.0f}",
         f"{median('seconds'):,.0f} s",
-        f"{runs[0]['hardware']['threads']} threads",
+        str(runs[0]["hardware"]["threads"]),
     ]
     return f"| {' | '.join(cells)} |"
 

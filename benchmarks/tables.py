@@ -14,7 +14,8 @@ README = ROOT / "README.md"
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
 METRICS = {"ner": "f1", "classification": "accuracy"}
 HEADER = (
-    "| run | seeds | test score | by seed | trained | peak memory | tokens/s | training | threads |\n"
+    "| run | seeds | test score | by seed | trained | peak memory | tokens/s | training "
+    "| threads |\n"
     "|---|---|---|---|---|---|---|---|---|"
 )
 

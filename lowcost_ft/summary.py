@@ -1,7 +1,10 @@
 """The last thing that a run prints: scores, cost, where the model lies, what to type next."""
 
 import shlex
+import shutil
+import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +62,18 @@ def score_lines(split: str, scores: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def _program() -> str:
+    """How to call `lowcost-ft` from here: by name only in an activated environment."""
+    beside = Path(sys.executable).with_name("lowcost-ft")
+    if shutil.which("lowcost-ft") or not beside.exists():
+        return "lowcost-ft"
+    with suppress(ValueError):  # not below the working directory
+        beside = beside.relative_to(Path.cwd())
+    return shlex.quote(str(beside))
+
+
 def _next_command(record: Mapping[str, Any], folder: Path) -> str:
-    command = f"lowcost-ft predict {shlex.quote(str(folder))} --text"
+    command = f"{_program()} predict {shlex.quote(str(folder))} --text"
     if record["data"]["pairs"]:
         return f'{command} "Where is my parcel?" --text-pair "It has not come."'
     return f'{command} "Send it to Jane Smith in Berlin by Friday"'

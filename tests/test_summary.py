@@ -1,11 +1,20 @@
 """The end of a run, in words."""
 
 import shlex
+import sys
 from pathlib import Path
 
+import pytest
+
+from lowcost_ft import summary
 from lowcost_ft.summary import score_lines, summarize
 
 ROW = {"precision": 0.5, "recall": 0.25, "f1": 1 / 3, "support": 1234}
+
+
+@pytest.fixture(autouse=True)
+def in_an_activated_environment(monkeypatch):
+    monkeypatch.setattr(summary.shutil, "which", lambda name: f"/somewhere/{name}")
 
 
 def record(**changes):
@@ -53,6 +62,16 @@ def test_the_next_command_can_be_pasted():
     command = shlex.split(text.rpartition("next:")[2])
     assert command[:3] == ["lowcost-ft", "predict", "my runs/it's one"]
     assert command[3::2] == ["--text", "--text-pair"]
+
+
+def test_without_activation_the_next_command_names_the_environment(tmp_path, monkeypatch):
+    program = tmp_path / ".venv" / "bin" / "lowcost-ft"
+    program.parent.mkdir(parents=True)
+    program.touch()
+    monkeypatch.setattr(summary.shutil, "which", lambda name: None)
+    monkeypatch.setattr(sys, "executable", str(program.with_name("python")))
+    monkeypatch.chdir(tmp_path)
+    assert "next:  .venv/bin/lowcost-ft predict run " in summarize(record(), Path("run"))
 
 
 def test_long_tables_are_cut():

@@ -326,8 +326,13 @@ def test_git_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_interruption_is_recorded(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), record_run(tmp_path, dict(RUN)):
-        signal.raise_signal(signal.SIGINT)
+    # A shell starts what it runs in the background with SIGINT ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), record_run(tmp_path, dict(RUN)):
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert load_run(tmp_path, completed=False)["status"] == "interrupted"
 
 

@@ -143,6 +143,9 @@ def load_predictor(
         UserError: The folder is not a completed run, or its model cannot be loaded.
     """
     run = load_run(folder)
+    if not (Path(folder) / "tokenizer.json").is_file():
+        # transformers would make up a tokenizer that knows no word, and predict with it.
+        raise UserError(f"{folder} lacks tokenizer.json: restore the run folder, or train again")
     set_num_threads(num_threads, local_processes=1)
     accelerator = build_accelerator()
     model = load_trained(folder, run, trust_remote_code=trust_remote_code)

@@ -1,6 +1,7 @@
 """A finished run, used from Python."""
 
 import json
+import shutil
 
 import pytest
 from small_runs import call_recipe, flags, text_rows, write_jsonl
@@ -37,6 +38,14 @@ def test_spans_point_into_the_text(trained_run, family):
         assert entity["text"].strip() == entity["text"] != ""
         assert entity["label"] in ("person", "place")
         assert 0 < entity["score"] <= 1
+
+
+@pytest.mark.parametrize("kind", ["ner", "single"])
+def test_a_folder_without_its_tokenizer_is_refused(tmp_path, trained_run, kind):
+    folder = shutil.copytree(trained_run(kind, "bert"), tmp_path / "run")
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(UserError, match=r"lacks tokenizer\.json"):
+        load_predictor(folder)
 
 
 def test_what_was_learned_is_predicted(ner, single):

@@ -86,6 +86,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _predictor(command: Any) -> Any:
+    if command.num_threads is not None and command.num_threads < 1:
+        raise UserError(f"--num-threads {command.num_threads} is too small; at least 1")
     from lowcost_ft.predictor import load_predictor
 
     return load_predictor(
@@ -115,6 +117,12 @@ def _predict(command: Predict) -> None:
     columns = (command.text_column, command.text_pair_column, command.tokens_column)
     if command.file is None and any(name is not None for name in columns):
         raise UserError("--text-column, --text-pair-column and --tokens-column go with --file")
+    if command.file is not None and command.file.lower().endswith(".txt"):
+        # Training reads .txt as columns; a file of messages would lose words without a trace.
+        raise UserError(
+            f"{command.file}: give texts, one a line, on standard input (lowcost-ft predict "
+            f"{command.run} < {command.file}); if it holds CoNLL columns, name it .conll"
+        )
     predictor = _predictor(command)
     if command.file is not None:
         answers = predictor.predict(predictor.read(command.file, columns=_columns(command)))

@@ -122,7 +122,7 @@ class TrainingConfig:
     class_weights: Literal["balanced"] | None = None
     """Weigh rare classes up in the classification loss."""
     gradient_checkpointing: bool = False
-    """Recompute activations in the backward pass: less memory, about a third more time."""
+    """Recompute activations in the backward pass: less memory, more time."""
     cache_frozen_layers: bool = False
     """Run the layers below the top --trainable-layers once, and keep their output on disk: each
     epoch starts from there. A second run on the same data reuses it."""

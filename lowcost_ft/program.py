@@ -26,8 +26,12 @@ def run_recipe(
     """
     config = parse_config(default, arguments, description=description)
     # What stops a job (a scheduler, a container) is recorded like Ctrl-C.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    sys.exit(exit_code(lambda: main(config), debug=config.debug))
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        code = exit_code(lambda: main(config), debug=config.debug)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    sys.exit(code)
 
 
 def exit_code(action: Callable[[], Any], *, debug: bool) -> int:

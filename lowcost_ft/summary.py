@@ -76,4 +76,6 @@ def _next_command(record: Mapping[str, Any], folder: Path) -> str:
     command = f"{_program()} predict {shlex.quote(str(folder))} --text"
     if record["data"]["pairs"]:
         return f'{command} "Where is my parcel?" --text-pair "It has not come."'
+    if record["task"] != "ner":
+        return f'{command} "Where is my parcel?"'
     return f'{command} "Send it to Jane Smith in Berlin by Friday"'

@@ -147,6 +147,8 @@ def test_evaluate(run, trained_run, small_files, kind):
         (["--text", "a", "--text-pair", "b"], "trained on single texts"),
         (["--file", "missing.jsonl"], "missing.jsonl"),
         (["--txt", "a"], "--txt"),
+        (["--file", "messages.txt"], "on standard input"),
+        (["--text", "a", "--num-threads", "0"], "--num-threads 0 is too small"),
     ],
 )
 def test_wrong_arguments(refuse, single, arguments, message):
@@ -179,7 +181,7 @@ def test_folders_that_are_no_finished_run(refuse, tmp_path, single):
     assert "its status is out_of_memory" in refuse("predict", str(broken), *text)
     (broken / "run.json").write_text(json.dumps(record))
     (broken / "adapter_model.safetensors").unlink()
-    assert str(broken) in refuse("predict", str(broken), *text)
+    assert f"{broken}: lacks adapter_model.safetensors" in refuse("predict", str(broken), *text)
 
 
 def test_a_test_file_with_mistakes(refuse, tmp_path, single):

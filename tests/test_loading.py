@@ -311,6 +311,15 @@ def test_problem_type_is_chosen_from_the_labels(
 
 
 @pytest.mark.parametrize(
+    ("labels", "noted"),
+    [([1, 3, 5], True), (["1", "2"], True), (["a", "1"], False), ([True, False], False)],
+)
+def test_whole_numbers_are_said_to_be_classes(labels: list[Any], noted: bool) -> None:
+    notices = splits_of(texts(30, labels)).notices
+    assert any("whole numbers" in notice for notice in notices) is noted
+
+
+@pytest.mark.parametrize(
     ("labels", "problem_type", "expected"),
     [
         (["1.5", "2.5"], SINGLE, ["1.5", "2.5"]),

@@ -81,6 +81,12 @@ def settings_of(run):
     return settings
 
 
+def test_weights_are_as_readable_as_the_other_files(trained_run):
+    folder = trained_run("ner", "bert")
+    modes = {file.stat().st_mode for file in folder.iterdir() if file.is_file()}
+    assert len(modes) == 1
+
+
 def test_plain_loading_gives_identical_logits(case):
     folder, run, trained = case
     auto = AUTO[run["task"], run["method"]]

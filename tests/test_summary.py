@@ -31,6 +31,7 @@ def record(**changes):
     }
     scores = {"f1": 0.444, "f1_ci95": [0.42, 0.47], "per_entity": {"person": ROW}, "examples": 9}
     return {
+        "task": "ner",
         "train": train,
         "evaluation": {"validation": {"f1": 0.5}, "test": scores},
         "data": {"pairs": False},
@@ -72,6 +73,10 @@ def test_without_activation_the_next_command_names_the_environment(tmp_path, mon
     monkeypatch.setattr(sys, "executable", str(program.with_name("python")))
     monkeypatch.chdir(tmp_path)
     assert "next:  .venv/bin/lowcost-ft predict run " in summarize(record(), Path("run"))
+
+
+def test_the_next_command_fits_the_task():
+    assert "Where is my parcel?" in summarize(record(task="classification"), Path("run"))
 
 
 def test_long_tables_are_cut():

@@ -1,6 +1,7 @@
 """Tokenized examples, flat in memory, and their collation into padded tensors."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -44,12 +45,12 @@ class Features:
     labels: np.ndarray | None = None
     truncated: int = 0
 
-    @property
+    @cached_property
     def lengths(self) -> np.ndarray:
         """Tokens of each row, `(rows,)`."""
         return np.diff(self.starts)
 
-    @property
+    @cached_property
     def example_rows(self) -> np.ndarray:
         """`(num_examples + 1,)`: example `i` owns rows `example_rows[i]` to `[i + 1]`."""
         return np.searchsorted(self.examples, np.arange(self.num_examples + 1))

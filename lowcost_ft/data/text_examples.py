@@ -248,6 +248,11 @@ def _choose_problem_type(
         number is not None or str(example.label).casefold() in _MISSING_WORDS
         for example, number in zip(single, numbers, strict=True)
     ):
+        if all(number is not None for number in numbers):
+            notices.append(
+                "all labels are whole numbers and taken as classes (--problem-type regression "
+                "predicts them as numbers)"
+            )
         return SINGLE_LABEL
     notices.append(
         f"all labels are numbers and some not whole ({fraction.source}: {fraction.label}): "

@@ -181,6 +181,10 @@ def save_model(model: Any, tokenizer: Any, path: str | Path) -> None:
         else:
             model.save_pretrained(str(path))
         tokenizer.save_pretrained(str(path))
+    # safetensors makes files that their owner alone may read; the others follow the user's umask.
+    mode = (Path(path) / "tokenizer.json").stat().st_mode
+    for weights in Path(path).glob("*.safetensors"):
+        weights.chmod(mode)
 
 
 def load_trained(path: str | Path, run: dict[str, Any], *, trust_remote_code: bool = False) -> Any:
@@ -207,6 +211,10 @@ def load_trained(path: str | Path, run: dict[str, Any], *, trust_remote_code: bo
             f"{folder}: holds neither adapter_config.json nor config.json; "
             "give the output folder of a completed run"
         )
+    if is_adapter and not (folder / "adapter_model.safetensors").is_file():
+        raise UserError(f"{folder}: lacks adapter_model.safetensors; restore it, or train again")
+    if not is_adapter and not any(folder.glob("model*.safetensors")):
+        raise UserError(f"{folder}: lacks model.safetensors; restore it, or train again")
     model_id = run["model_id"] if is_adapter else str(folder)
     with torch.random.fork_rng(devices=[]):  # The head made here is replaced by the saved one.
         base = load_base_model(

@@ -4,20 +4,19 @@ A recipe holds one `RunConfig`; a variant of it is `dataclasses.replace(CONFIG, 
 Every field has the same name as its flag (`lora_r`, `--lora-r`) and as its key in `run.json`.
 """
 
-import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
 
 import tyro
 
+from lowcost_ft.config_checks import conflict_problems, range_problems, split_list
 from lowcost_ft.errors import UserError
 
 __all__ = ["DEFAULT_MODEL_ID", "DataConfig", "ModelConfig", "OutputConfig", "RunConfig"]
 __all__ += ["TrainingConfig", "parse_config", "split_list"]
 
 DEFAULT_MODEL_ID = "sentence-transformers/all-MiniLM-L6-v2"
-TRACKERS = ("tensorboard", "wandb", "mlflow", "trackio")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,111 +160,12 @@ class RunConfig(DataConfig, ModelConfig, TrainingConfig, OutputConfig):
     """What the model learns: the recipe sets it."""
 
     def __post_init__(self) -> None:
-        if problems := [*self._range_problems(), *self._conflict_problems()]:
+        if problems := [*range_problems(self), *conflict_problems(self)]:
             raise UserError(problems)
-
-    def _range_problems(self) -> list[str]:
-        at_least = {
-            **dict.fromkeys(("max_length", "micro_batch_tokens"), 8),
-            **dict.fromkeys(("lora_r", "num_train_epochs", "batch_size"), 1),
-            **dict.fromkeys(("gradient_accumulation_steps", "max_steps", "num_threads"), 1),
-            **dict.fromkeys(("trainable_layers", "early_stopping_patience", "seed"), 0),
-            **dict.fromkeys(("weight_decay", "max_grad_norm", "window_overlap"), 0),
-        }
-        shares = ("validation_share", "lora_dropout", "dropout", "warmup_ratio")
-        above_zero = ("learning_rate", "head_learning_rate", "lora_alpha", "validation_share")
-        problems = []
-        for field in fields(self):
-            name, value = field.name, getattr(self, field.name)
-            if not isinstance(value, int | float) or isinstance(value, bool):
-                continue
-            if not math.isfinite(value):
-                problems.append(f"{_flag(name)} {value} is not a finite number")
-            elif value < at_least.get(name, -math.inf):
-                problems.append(f"{_flag(name)} {value} is too small; at least {at_least[name]}")
-            elif name in shares and not 0 <= value < 1:
-                problems.append(f"{_flag(name)} {value} must be at least 0 and below 1")
-            elif name in above_zero and value <= 0:
-                problems.append(f"{_flag(name)} {value} must be above 0")
-        return problems
-
-    def _conflict_problems(self) -> list[str]:
-        problems = []
-        if self.dataset and (self.train_file or self.validation_file):
-            problems.append("--dataset and --train-file/--validation-file exclude each other")
-        if not self.dataset and not self.train_file and (self.validation_file or self.test_file):
-            problems.append("--validation-file and --test-file need a --train-file beside them")
-        if self.dataset_config_name and not self.dataset:
-            problems.append("--dataset-config-name goes with --dataset")
-        if self.window_overlap is not None and self.window_overlap > self.max_length // 2:
-            half = self.max_length // 2
-            problems.append(
-                f"--window-overlap {self.window_overlap} is more than half of --max-length: "
-                f"at most {half}"
-            )
-        if self.gradient_accumulation_steps and self.gradient_accumulation_steps > self.batch_size:
-            problems.append(
-                f"--gradient-accumulation-steps {self.gradient_accumulation_steps} is more than "
-                f"the {self.batch_size} examples of an optimizer step (--batch-size)"
-            )
-        if self.gradient_accumulation_steps and self.micro_batch_tokens != 4096:
-            problems.append(
-                "--gradient-accumulation-steps and --micro-batch-tokens both say how a step is "
-                "cut up: give one of them"
-            )
-        elif self.gradient_accumulation_steps is None and self.micro_batch_tokens < self.max_length:
-            problems.append(
-                f"--micro-batch-tokens {self.micro_batch_tokens} cannot hold one example of "
-                f"--max-length {self.max_length}: raise it to {self.max_length} or more"
-            )
-        if self.cache_frozen_layers and self.trainable_layers is None:
-            problems.append(
-                "--cache-frozen-layers needs frozen layers: say with --trainable-layers K how many "
-                "of the top layers train"
-            )
-        if not self.cache_frozen_layers:
-            for name in ("cache_dir", "cache_dtype"):
-                if getattr(self, name) != _DEFAULTS[name]:
-                    problems.append(f"{_flag(name)} goes with --cache-frozen-layers")
-        if self.task == "ner":
-            for name in ("text_pair_column", "problem_type", "class_weights"):
-                if getattr(self, name) is not None:
-                    problems.append(f"{_flag(name)} is for text classification, not for NER")
-        else:
-            for name in ("tokens_column", "tags_column", "window_overlap"):
-                if getattr(self, name) is not None:
-                    problems.append(f"{_flag(name)} is for NER, not for text classification")
-        if self.method == "full":
-            changed = [
-                _flag(name)
-                for name in ("lora_r", "lora_alpha", "lora_dropout", "target_modules")
-                if getattr(self, name) != _DEFAULTS[name]
-            ]
-            if changed:
-                problems.append(f"--method full has no adapter: remove {', '.join(changed)}")
-        for tracker in split_list(self.report_to) or ():
-            if tracker not in TRACKERS:
-                known = ", ".join(TRACKERS)
-                problems.append(f"unknown tracker {tracker!r} in --report-to; known: {known}")
-        return problems
 
     def to_dict(self) -> dict[str, Any]:
         """All fields as plain values, as `run.json` records them."""
         return asdict(self)
-
-
-_DEFAULTS = {field.name: field.default for field in fields(RunConfig)}
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
-
-
-def split_list(text: str | None) -> tuple[str, ...] | None:
-    """Splits a comma-separated flag: `"query, value"` gives `("query", "value")`."""
-    if text is None:
-        return None
-    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def parse_config(

@@ -6,13 +6,14 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
 
-__all__ = ["git_state", "hardware", "versions"]
+__all__ = ["command_line", "git_state", "hardware", "versions"]
 
 PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "accelerate", "datasets", "evaluate")
 """Their versions are recorded, besides Python's and our own."""
@@ -27,6 +28,15 @@ def versions() -> dict[str, str | None]:
         except importlib.metadata.PackageNotFoundError:
             found[name] = None
     return found
+
+
+def command_line() -> list[str]:
+    """The arguments that this process was started with; a program below the working directory by
+    its relative path. Launchers (`accelerate launch`) and the interpreter are not among them."""
+    program, *arguments = sys.argv
+    with contextlib.suppress(ValueError):
+        program = str(Path(program).resolve().relative_to(Path.cwd()))
+    return [program, *arguments]
 
 
 def hardware() -> dict[str, Any]:

@@ -22,6 +22,7 @@ from seqeval.metrics.v1 import unique_labels
 from seqeval.scheme import IOB2
 
 from lowcost_ft.bootstrap import interval
+from lowcost_ft.confusion import class_confusion, entity_confusion
 from lowcost_ft.score_sums import (
     accuracy_of,
     entity_counts,
@@ -174,7 +175,8 @@ def score_entities(
 
     Returns:
         `precision`, `recall`, `f1` (0 to 1), `f1_ci95` as [low, high], `per_entity`
-        ({type: precision, recall, f1, support}) and `examples`, the number of sentences.
+        ({type: precision, recall, f1, support}), `confusion` ({true type: {predicted type: count}},
+        see `confusion.py`) and `examples`, the number of sentences.
 
     Raises:
         ValueError: The numbers of sentences, or of tags in a sentence, differ.
@@ -186,6 +188,7 @@ def score_entities(
             raise ValueError(f"sentence {index}: {len(left)} predicted, {len(right)} true tags")
     scores = EntityScores().compute(predictions=predicted, references=actual)
     scores["f1_ci95"] = interval(f1_of, entity_counts(predicted, actual), seed)
+    scores["confusion"] = entity_confusion(predicted, actual)
     return {**scores, "examples": len(actual)}
 
 
@@ -208,7 +211,8 @@ def score_classes(
 
     Returns:
         `accuracy`, `macro_f1`, `micro_f1` (0 to 1), `per_class` ({label: precision, recall, f1,
-        support}), `examples`, and `accuracy_ci95`, or `micro_f1_ci95` with `multi_label`.
+        support}), `examples`, and `accuracy_ci95` and `confusion` ({true: {predicted: count}}), or
+        `micro_f1_ci95` with `multi_label`.
 
     Raises:
         ValueError: The numbers of examples differ, or a label is not one of `labels`.
@@ -223,6 +227,7 @@ def score_classes(
         scores["micro_f1_ci95"] = interval(f1_of, counts, seed)
     else:
         scores["accuracy_ci95"] = interval(accuracy_of, counts, seed)
+        scores["confusion"] = class_confusion(predicted, actual)
     return {**scores, "examples": len(actual)}
 
 

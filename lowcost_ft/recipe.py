@@ -25,7 +25,7 @@ from lowcost_ft.models.loading import (
     load_trained,
     save_model,
 )
-from lowcost_ft.runs import clear_output_dir, write_predictions
+from lowcost_ft.runs import clear_output_dir, saved_bytes, write_predictions
 from lowcost_ft.start import Run
 from lowcost_ft.tasks.base import Predictions, Task
 from lowcost_ft.training.backbone_cache import CacheReport, cached_layers
@@ -280,11 +280,13 @@ def save_run(
     main = run.accelerator.is_main_process
     if main:
         save_model(built.model, tokenizer, run.folder)
+        run.record["saved_bytes"] = saved_bytes(run.folder)
         if "test" in predictions:
             write_predictions(
                 run.folder / "predictions.jsonl",
                 splits.test or [],
                 task.present(splits.test or [], predictions["test"]),
+                losses=task.losses(splits.test or [], predictions["test"]).tolist(),
             )
         write_model_card(run.folder, run.record)
     run.accelerator.wait_for_everyone()

@@ -19,6 +19,7 @@ __all__ = [
     "load_run",
     "new_output_dir",
     "record_run",
+    "saved_bytes",
     "status_of",
     "write_atomically",
     "write_json",
@@ -231,6 +232,11 @@ def clear_output_dir(folder: Path) -> None:
             file.unlink()
 
 
+def saved_bytes(folder: str | Path) -> int:
+    """Size of the weights at the top of a run folder: of the adapter, or of the whole model."""
+    return sum(file.stat().st_size for file in Path(folder).glob("*.safetensors"))
+
+
 def _first_free(parent: Path, name: str) -> Path:
     parent.mkdir(parents=True, exist_ok=True)
     number = 1
@@ -244,23 +250,33 @@ def _first_free(parent: Path, name: str) -> Path:
 
 
 def write_predictions(
-    path: str | Path, examples: Iterable[Any], predictions: Iterable[Any]
+    path: str | Path,
+    examples: Sequence[Any],
+    predictions: Sequence[Any],
+    *,
+    losses: Sequence[float] | None = None,
 ) -> None:
     """Writes one JSON line an example, in the order of the examples.
+
+    Beside its prediction each labelled example has the truth, as `true_tags` or `true_label`.
 
     Args:
         path: The file, `predictions.jsonl`.
         examples: NER examples (with `words`) or text examples (with `text` and `text_pair`).
         predictions: For NER the predicted IOB2 tags of each example; for classification a mapping
             such as `{"label": ..., "score": ...}`. A mapping is added to the example's fields.
+        losses: How wrong each prediction is, added as `loss`.
 
     Raises:
         ValueError: There are more examples than predictions, or fewer.
     """
 
     def write(file: IO[bytes]) -> None:
-        for example, prediction in zip(examples, predictions, strict=True):
-            row = {**_inputs(example), **_answer(prediction)}
+        shown: Iterable[float | None] = [None] * len(examples) if losses is None else losses
+        for example, prediction, loss in zip(examples, predictions, shown, strict=True):
+            row = {**_inputs(example), **_answer(prediction), **_truth(example)}
+            if loss is not None:
+                row["loss"] = round(float(loss), 4)
             file.write(_encode(_plain(row)) + b"\n")
 
     write_atomically(Path(path), write)
@@ -275,6 +291,13 @@ def _inputs(example: Any) -> dict[str, Any]:
 
 def _answer(prediction: Mapping[str, Any] | Sequence[str]) -> dict[str, Any]:
     return dict(prediction) if isinstance(prediction, Mapping) else {"tags": list(prediction)}
+
+
+def _truth(example: Any) -> dict[str, Any]:
+    for name, shown in (("tags", "true_tags"), ("label", "true_label")):
+        if getattr(example, name, None) is not None:
+            return {shown: getattr(example, name)}
+    return {}
 
 
 def _plain(value: Any) -> Any:

@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedType, broadcast_object_list, set_seed
 
 from lowcost_ft.config import RunConfig, split_list
-from lowcost_ft.environment import git_state, hardware, versions
+from lowcost_ft.environment import command_line, git_state, hardware, versions
 from lowcost_ft.errors import UserError
 from lowcost_ft.runs import new_output_dir, record_run
 from lowcost_ft.summary import summarize
@@ -88,6 +88,7 @@ def start_run(config: RunConfig) -> Iterator[Run]:
         "model_id": config.model_id,
         "method": config.method,
         "seed": config.seed,
+        "command": command_line(),
         "config": config.to_dict() | {"output_dir": str(folder)},
         "versions": versions(),
         "hardware": hardware() | {"processes": accelerator.num_processes},

@@ -203,3 +203,23 @@ def test_a_decoder_reads_the_last_real_token_whatever_side_is_padded(tiny_model,
         hidden = model.base_model(**model_inputs(batch)).last_hidden_state
         last = hidden[[0, 1], features.lengths[:2] - 1]
         torch.testing.assert_close(model.score(last), alone[:2], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("problem_type", "truth"),
+    [
+        ("single_label_classification", list("abca")),
+        ("multi_label_classification", [(), ("a",), ("a", "c"), ("b",)]),
+        ("regression", [0.5, 1.0, -2.0, 0.0]),
+    ],
+)
+def test_losses_of_predictions_are_those_of_training(problem_type, truth):
+    labels = ["value"] if problem_type == "regression" else ["a", "b", "c"]
+    task = ClassificationTask(labels, problem_type=problem_type)
+    torch.manual_seed(0)
+    logits = torch.randn(4, len(labels))
+    examples = [TextExample(text="t", text_pair=None, label=label, source="t") for label in truth]
+    losses = task.losses(examples, {"scores": task.decode(logits)["scores"].numpy()})
+    batch = {"labels": torch.from_numpy(task._label_array(examples))}
+    assert losses.shape == (4,)
+    assert losses.sum() == pytest.approx(float(task.loss(logits, batch)), rel=1e-5)

@@ -271,3 +271,16 @@ def test_unlabelled_examples_have_words_and_no_labels(tokenizers):
     features = task.featurize([text_example("Oslo, please")], tokenizers["bert"], max_length=16)
     assert (features.token_labels == IGNORED_LABEL).all()
     assert features.words[features.words >= 0].tolist() == [0, 1, 2]
+
+
+def test_how_wrong_a_sentence_is():
+    task = NerTask(LABELS)
+    true = [("O", LABELS[1]), ("O",), ()]
+    examples = [NerExample(words=("a",) * len(t), tags=t, source="t") for t in true]
+    predictions = {
+        "label": np.array([0, 0, 3]),
+        "score": np.array([0.8, 0.75, 1.0], np.float32),
+    }
+    # Right at 0.8; wrong at 0.75, so that 0.25 at most was left for the truth; wrong and certain.
+    least = [-np.log(0.8) - np.log(0.25), -np.log(np.finfo(np.float32).eps), 0.0]
+    np.testing.assert_allclose(task.losses(examples, predictions), least, rtol=1e-6)

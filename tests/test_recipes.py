@@ -88,9 +88,14 @@ def test_every_recipe_leaves_a_complete_run_folder(tmp_path, short, capsys, name
     test_rows = read_jsonl(run["config"]["test_file"])
     predicted = read_jsonl(folder / "predictions.jsonl")
     inputs = "tokens" if run["task"] == "ner" else "text"
-    answer = {"tags"} if run["task"] == "ner" else {"label", "score"}
+    answer = {"tags", "true_tags"} if run["task"] == "ner" else {"label", "score", "true_label"}
     assert [row[inputs] for row in predicted] == [row[inputs] for row in test_rows]
-    assert all(set(row) == {inputs} | answer for row in predicted)
+    assert all(set(row) == {inputs, "loss"} | answer for row in predicted)
+    assert run["saved_bytes"] == sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    assert run["command"][-2:] == ["--output-dir", str(folder)]
+    assert train["seconds_per_step"] == pytest.approx(train["seconds"] / 3, rel=1e-3)
+    assert train["validation_history"][-1]["seconds"] == pytest.approx(train["seconds"], abs=0.01)
+    assert 0 < train["loss_history"][0]["seconds"] <= train["loss_history"][-1]["seconds"]
 
     printed = capsys.readouterr().out
     for text in (f"test {metric}", "peak memory", "throughput", str(folder), "lowcost-ft predict"):

@@ -285,6 +285,25 @@ def test_predictions(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
+def test_predictions_beside_the_truth(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.jsonl"
+    write_predictions(path, [SimpleNamespace(words=("a",), tags=("B-x",))], [("O",)], losses=[2.5])
+    assert json.loads(path.read_text()) == {
+        "tokens": ["a"],
+        "tags": ["O"],
+        "true_tags": ["B-x"],
+        "loss": 2.5,
+    }
+    text = SimpleNamespace(text="a", text_pair=None, label=("x", "y"))
+    write_predictions(path, [text], [{"label": ["x"], "score": [0.75]}])
+    assert json.loads(path.read_text())["true_label"] == ["x", "y"]
+
+
+def test_the_command_of_a_run_names_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", [str(Path.cwd() / "recipes" / "x.py"), "--seed", "1"])
+    assert environment.command_line() == ["recipes/x.py", "--seed", "1"]
+
+
 def test_environment() -> None:
     found = environment.versions()
     assert found["torch"] == torch.__version__

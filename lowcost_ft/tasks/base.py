@@ -64,6 +64,9 @@ class Task(Protocol):
     def answer(self, examples: Sequence[Any], predictions: Predictions) -> list[dict[str, Any]]:
         """What a user is told of each example, in the order of the examples."""
 
+    def losses(self, examples: Sequence[Any], predictions: Predictions) -> np.ndarray:
+        """How wrong the prediction of each labelled example is, to find the worst of them."""
+
     def score(
         self, examples: Sequence[Any], predictions: Predictions, *, seed: int = 0
     ) -> dict[str, Any]:

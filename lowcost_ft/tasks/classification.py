@@ -167,6 +167,19 @@ class ClassificationTask:
 
     answer = present
 
+    def losses(self, examples: Sequence[TextExample], predictions: Predictions) -> np.ndarray:
+        """Unweighted loss of each example: cross-entropy, mean binary one, or squared error."""
+        scores = predictions["scores"].astype(np.float64)
+        labels = self._label_array(examples)
+        assert labels is not None
+        if self.problem_type == "regression":
+            return (scores[:, 0] - labels) ** 2
+        smallest = np.finfo(np.float32).eps
+        if self.problem_type == "single_label_classification":
+            return -np.log(np.maximum(scores[np.arange(len(labels)), labels], smallest))
+        right = np.where(labels > 0, scores, 1 - scores)  # (examples, labels)
+        return -np.log(np.maximum(right, smallest)).mean(axis=1)
+
     def score(
         self, examples: Sequence[TextExample], predictions: Predictions, *, seed: int = 0
     ) -> dict[str, Any]:

@@ -194,6 +194,20 @@ class NerTask:
             answers.append({"text": text, "entities": entities})
         return answers
 
+    def losses(self, examples: Sequence[NerExample], predictions: Predictions) -> np.ndarray:
+        """At least the summed cross-entropy of each sentence's words.
+
+        Kept of each word is the probability p of the predicted tag alone. It gives -log p where
+        that tag is right. Where it is wrong, the true tag had 1 - p at most: -log(1 - p).
+        """
+        true = [self._label_ids[tag] for example in examples for tag in example.tags or ()]
+        right = predictions["label"] == np.asarray(true, np.int64)
+        score = predictions["score"].astype(np.float64)
+        losses = -np.log(np.maximum(np.where(right, score, 1 - score), np.finfo(np.float32).eps))
+        sizes = [len(example.words) for example in examples]
+        owners = np.repeat(np.arange(len(examples)), sizes)
+        return np.bincount(owners, weights=losses, minlength=len(examples))
+
     def score(
         self, examples: Sequence[NerExample], predictions: Predictions, *, seed: int = 0
     ) -> dict[str, Any]:

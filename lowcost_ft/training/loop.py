@@ -53,6 +53,7 @@ class TrainResult:
             **vars(self),
             "padding_share": round(share, 4),
             "real_tokens_per_second": round(rate, 1),
+            "seconds_per_step": round(self.seconds / max(self.optimizer_steps, 1), 6),
         }
 
 
@@ -236,6 +237,7 @@ class _Log:
             self.losses.clear()
             number = self.result.optimizer_steps
             entry = {"step": number, "loss": mean, "learning_rate": rate}
+            entry["seconds"] = round(seconds, 3)
             self.result.loss_history.append(entry)
             self.accelerator.log({"train/loss": mean, "train/learning_rate": rate}, step=number)
             speed = f"{self.result.real_tokens / seconds:,.0f} tokens/s"
@@ -249,6 +251,7 @@ class _Log:
         self.epoch_loss, self.epoch_steps = 0.0, 0
         self.result.final_loss = loss
         epoch = {"epoch": round(self.result.epochs, 4), "train_loss": loss}
+        epoch["seconds"] = round(self.result.seconds, 3)
         self.result.validation_history.append(epoch | numbers)
         tracked = {f"validation/{key}": value for key, value in numbers.items()}
         self.accelerator.log(tracked, step=self.result.optimizer_steps)

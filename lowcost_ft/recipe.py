@@ -25,7 +25,8 @@ from lowcost_ft.models.loading import (
     load_trained,
     save_model,
 )
-from lowcost_ft.runs import clear_output_dir, saved_bytes, write_predictions
+from lowcost_ft.run_folder import clear_output_dir
+from lowcost_ft.runs import saved_bytes, write_predictions
 from lowcost_ft.start import Run
 from lowcost_ft.tasks.base import Predictions, Task
 from lowcost_ft.training.backbone_cache import CacheReport, cached_layers

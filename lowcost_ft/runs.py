@@ -15,9 +15,7 @@ from lowcost_ft.redaction import redact
 __all__ = [
     "RUN_FILE",
     "SCHEMA_VERSION",
-    "clear_output_dir",
     "load_run",
-    "new_output_dir",
     "record_run",
     "saved_bytes",
     "status_of",
@@ -30,14 +28,6 @@ __all__ = [
 RUN_FILE = "run.json"
 SCHEMA_VERSION = 1
 STATUSES = ("completed", "out_of_memory", "failed", "interrupted")
-
-# What a run writes at the top of its folder, apart from the tokenizer. Replacing a run removes
-# these first: a config.json left by full fine-tuning would make an adapter folder unloadable.
-_OUTPUT_PATTERNS = (
-    *(RUN_FILE, "README.md", "predictions.jsonl", "config.json"),
-    *("adapter_config.json", "adapter_model.safetensors"),
-    *("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors"),
-)
 
 
 def write_json(path: str | Path, value: Any) -> None:
@@ -174,79 +164,9 @@ def load_run(path: str | Path, *, completed: bool = True) -> dict[str, Any]:
     return run
 
 
-def new_output_dir(path: str | None, default_name: str, *, overwrite: bool = False) -> Path:
-    """Creates the folder of a new run.
-
-    An earlier run that may be replaced stays whole until `clear_output_dir`.
-
-    Args:
-        path: The folder that the user named, or None for `runs/<default_name>`, or
-            `runs/<default_name>-2`, -3 and so on where that is taken.
-        default_name: Used without a path.
-        overwrite: Whether an earlier run in `path` may be replaced.
-
-    Returns:
-        The folder, which exists.
-
-    Raises:
-        UserError: The folder holds a run and `overwrite` is False; it holds files of something
-            else that the run would replace; or it cannot be created or written.
-    """
-    try:
-        if path is None:
-            return _first_free(Path("runs"), default_name)
-        folder = Path(path)
-        if folder.exists() and not folder.is_dir():
-            raise UserError(f"--output-dir {path} is a file: name a folder")
-        folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(folder, os.W_OK):
-            raise UserError(f"--output-dir {path} cannot be written: name another folder")
-        earlier = sorted(file for pattern in _OUTPUT_PATTERNS for file in folder.glob(pattern))
-        if (folder / RUN_FILE).exists():
-            if not overwrite:
-                raise UserError(
-                    f"--output-dir {path} already holds a run ({RUN_FILE}): name another folder, "
-                    "or replace it with --overwrite"
-                )
-        elif earlier:
-            names = ", ".join(file.name for file in earlier)
-            raise UserError(
-                f"--output-dir {path} holds files that are not of a run and that this run would "
-                f"replace ({names}): name another folder"
-            )
-    except OSError as error:
-        raise UserError(
-            f"the output folder {error.filename or path} cannot be created: {error.strerror}. "
-            "Name another --output-dir"
-        ) from None
-    return folder
-
-
-def clear_output_dir(folder: Path) -> None:
-    """Removes what an earlier run wrote at the top of its folder, and nothing else.
-
-    To be called when nothing but the training itself can go wrong any more.
-    """
-    for pattern in _OUTPUT_PATTERNS:
-        for file in folder.glob(pattern):
-            file.unlink()
-
-
 def saved_bytes(folder: str | Path) -> int:
     """Size of the weights at the top of a run folder: of the adapter, or of the whole model."""
     return sum(file.stat().st_size for file in Path(folder).glob("*.safetensors"))
-
-
-def _first_free(parent: Path, name: str) -> Path:
-    parent.mkdir(parents=True, exist_ok=True)
-    number = 1
-    while True:
-        folder = parent / (name if number == 1 else f"{name}-{number}")
-        # Creating is the test: of two runs that start together, one goes on to the next number.
-        with contextlib.suppress(FileExistsError):
-            folder.mkdir()
-            return folder
-        number += 1
 
 
 def write_predictions(

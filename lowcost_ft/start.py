@@ -14,7 +14,8 @@ from accelerate.utils import DistributedType, broadcast_object_list, set_seed
 from lowcost_ft.config import RunConfig, split_list
 from lowcost_ft.environment import command_line, git_state, hardware, versions
 from lowcost_ft.errors import UserError
-from lowcost_ft.runs import new_output_dir, record_run
+from lowcost_ft.run_folder import claimed_output_dir
+from lowcost_ft.runs import record_run
 from lowcost_ft.summary import summarize
 from lowcost_ft.training.setup import build_accelerator, set_num_threads
 
@@ -77,13 +78,35 @@ def start_run(config: RunConfig) -> Iterator[Run]:
         )
     set_num_threads(config.num_threads, local_processes=_local_processes())
     set_seed(config.seed)
-    folders: list[Any] = [None]
-    if accelerator.is_main_process:
-        name = f"{config.task}-{config.method}"
-        folders = [new_output_dir(config.output_dir, name, overwrite=config.overwrite)]
-    broadcast_object_list(folders)
-    folder = Path(folders[0])
-    record: dict[str, Any] = {
+    with _shared_folder(accelerator, config) as folder:
+        record = _new_record(accelerator, config, folder)
+        run = Run(config=config, accelerator=accelerator, folder=folder, record=record)
+        with record_run(folder, record, enabled=accelerator.is_main_process):
+            if trackers:
+                accelerator.project_configuration.project_dir = str(folder)
+                accelerator.project_configuration.logging_dir = str(folder)
+                flat = {k: v for k, v in record["config"].items() if v is not None}
+                accelerator.init_trackers("lowcost_ft", config=flat)
+            yield run
+            accelerator.end_training()
+    run.say(summarize(record, folder))
+
+
+@contextlib.contextmanager
+def _shared_folder(accelerator: Accelerator, config: RunConfig) -> Iterator[Path]:
+    """The folder that the main process claims, in every process."""
+    with contextlib.ExitStack() as claim:
+        folders: list[Any] = [None]
+        if accelerator.is_main_process:
+            name = f"{config.task}-{config.method}"
+            claimed = claimed_output_dir(config.output_dir, name, overwrite=config.overwrite)
+            folders = [claim.enter_context(claimed)]
+        broadcast_object_list(folders)
+        yield Path(folders[0])
+
+
+def _new_record(accelerator: Accelerator, config: RunConfig, folder: Path) -> dict[str, Any]:
+    return {
         "task": config.task,
         "model_id": config.model_id,
         "method": config.method,
@@ -94,22 +117,6 @@ def start_run(config: RunConfig) -> Iterator[Run]:
         "hardware": hardware() | {"processes": accelerator.num_processes},
         "git": git_state(),
     }
-    run = Run(config=config, accelerator=accelerator, folder=folder, record=record)
-    try:
-        with record_run(folder, record, enabled=accelerator.is_main_process):
-            if trackers:
-                accelerator.project_configuration.project_dir = str(folder)
-                accelerator.project_configuration.logging_dir = str(folder)
-                flat = {k: v for k, v in record["config"].items() if v is not None}
-                accelerator.init_trackers("lowcost_ft", config=flat)
-            yield run
-            accelerator.end_training()
-    except UserError:
-        # An empty folder would only take the name that the mended command wants.
-        with contextlib.suppress(OSError):
-            folder.rmdir()
-        raise
-    run.say(summarize(record, folder))
 
 
 def _local_processes() -> int:

@@ -17,9 +17,7 @@ from lowcost_ft import environment, runs
 from lowcost_ft.errors import UserError
 from lowcost_ft.redaction import redact
 from lowcost_ft.runs import (
-    clear_output_dir,
     load_run,
-    new_output_dir,
     record_run,
     status_of,
     write_json,
@@ -183,51 +181,6 @@ def test_paths_that_are_no_folders(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="file is a file: give the run folder"):
         load_run(tmp_path / "file")
-    with pytest.raises(UserError, match="file is a file: name a folder"):
-        new_output_dir(str(tmp_path / "file"), "x")
-    with pytest.raises(UserError, match="cannot be created: Not a directory"):
-        new_output_dir(str(tmp_path / "file" / "inside"), "x")
-
-
-def test_default_folders_are_numbered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    names = [str(new_output_dir(None, "ner-lora")) for _ in range(3)]
-    assert names == ["runs/ner-lora", "runs/ner-lora-2", "runs/ner-lora-3"]
-
-
-def test_a_run_is_replaced_only_on_demand(tmp_path: Path) -> None:
-    folder = tmp_path / "a" / "run"
-    assert new_output_dir(str(folder), "x") == folder
-    assert new_output_dir(str(folder), "x") == folder  # empty: nothing to lose
-    write_run(folder, {**RUN, "status": "failed"})
-    for name in ("config.json", "model-00001-of-00002.safetensors", "notes.txt"):
-        (folder / name).touch()
-    (folder / "checkpoints").mkdir()
-    with pytest.raises(UserError, match=r"already holds a run .* --overwrite"):
-        new_output_dir(str(folder), "x")
-    assert new_output_dir(str(folder), "x", overwrite=True) == folder
-    assert (folder / "run.json").exists()  # until the new run begins to train
-    clear_output_dir(folder)
-    # Weights of full fine-tuning would make an adapter in the same folder unloadable.
-    assert sorted(os.listdir(folder)) == ["checkpoints", "notes.txt"]
-
-
-@pytest.mark.parametrize("overwrite", [False, True])
-def test_files_of_others_are_never_replaced(tmp_path: Path, overwrite: bool) -> None:
-    (tmp_path / "README.md").write_text("my project")
-    with pytest.raises(UserError, match=r"not of a run .* \(README.md\)"):
-        new_output_dir(str(tmp_path), "x", overwrite=overwrite)
-    assert (tmp_path / "README.md").read_text() == "my project"
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_folder_without_permission(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    with pytest.raises(UserError, match="cannot be written"):
-        new_output_dir(str(tmp_path), "x")
-    with pytest.raises(UserError, match="Permission denied"):
-        new_output_dir(str(tmp_path / "inside"), "x")
-    tmp_path.chmod(0o700)
 
 
 def test_credentials_are_redacted(tmp_path: Path) -> None:

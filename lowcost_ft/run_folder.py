@@ -1,0 +1,172 @@
+"""The folder of a run: claimed by one run at a time, never taken from an earlier one unasked."""
+
+import contextlib
+import fcntl
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from lowcost_ft.errors import UserError
+from lowcost_ft.runs import RUN_FILE
+
+__all__ = ["claimed_output_dir", "clear_output_dir"]
+
+_LOCK_FILE = ".lock"
+"""Locked while a run goes on, and removed when it ends. One that a killed run left blocks nobody:
+the system gives the lock back, whatever becomes of the file."""
+
+# What a run writes at the top of its folder, apart from the tokenizer. Replacing a run removes
+# these first: a config.json left by full fine-tuning would make an adapter folder unloadable.
+_OUTPUT_PATTERNS = (
+    *(RUN_FILE, "README.md", "predictions.jsonl", "config.json"),
+    *("adapter_config.json", "adapter_model.safetensors"),
+    *("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors"),
+)
+
+
+class _InUseError(Exception):
+    """Another run holds the folder."""
+
+
+@contextlib.contextmanager
+def claimed_output_dir(
+    path: str | None, default_name: str, *, overwrite: bool = False
+) -> Iterator[Path]:
+    """Creates the folder of a new run, or takes an empty one, and keeps other runs out of it.
+
+    An earlier run that may be replaced stays whole until `clear_output_dir`. A folder that is
+    still empty when the block fails is removed: it would only take the name.
+
+    Args:
+        path: The folder that the user named, or None for `runs/<default_name>`, or
+            `runs/<default_name>-2`, -3 and so on where that is taken.
+        default_name: Used without a path.
+        overwrite: Whether an earlier run in `path` may be replaced.
+
+    Yields:
+        The folder, which exists.
+
+    Raises:
+        UserError: Another run is going on in the folder; it holds a run and `overwrite` is False;
+            it holds files of something else that the run would replace; or it cannot be created
+            or written.
+    """
+    with contextlib.ExitStack() as claim:
+        try:
+            if path is None:
+                folder = _first_free(Path("runs"), default_name, claim)
+            else:
+                folder = Path(path)
+                if folder.is_file():
+                    raise UserError(f"--output-dir {path} is a file: name a folder")
+                claim.enter_context(_locked(folder))
+                _check_contents(folder, overwrite=overwrite)
+        except _InUseError:
+            raise UserError(
+                f"--output-dir {path} is in use: another run is writing there. Wait for its end, "
+                "or name another folder"
+            ) from None
+        except OSError as error:
+            raise UserError(
+                f"the output folder {error.filename or path} cannot be written: "
+                f"{error.strerror}. Name another --output-dir"
+            ) from None
+        yield folder
+
+
+def clear_output_dir(folder: Path) -> None:
+    """Removes what an earlier run wrote at the top of its folder, and nothing else.
+
+    To be called when nothing but the training itself can go wrong any more.
+    """
+    for pattern in _OUTPUT_PATTERNS:
+        for file in folder.glob(pattern):
+            file.unlink()
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Creates the folder and holds it; on the way out an empty one is removed.
+
+    Raises:
+        _InUseError: Another process holds it.
+    """
+    lock = folder / _LOCK_FILE
+    with _open_locked(lock):
+        try:
+            yield
+        finally:
+            # Still locked: who waits for this very file sees below that it is no longer there.
+            with contextlib.suppress(OSError):
+                lock.unlink()
+                folder.rmdir()  # only where nothing was written
+
+
+@contextlib.contextmanager
+def _open_locked(lock: Path) -> Iterator[None]:
+    while True:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            file = open(lock, "ab")  # noqa: SIM115 (closed below, which unlocks it)
+        except FileNotFoundError:  # The run before us has just removed its empty folder.
+            continue
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise _InUseError from None
+            except OSError as error:  # some network disks
+                print(
+                    f"note: {lock.parent} lies on a disk that cannot lock files "
+                    f"({error.strerror}): do not start a second run there",
+                    file=sys.stderr,
+                )
+            else:
+                if not _is_same_file(lock, file.fileno()):
+                    continue
+            yield
+            return
+
+
+def _is_same_file(path: Path, handle: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(handle))
+    except FileNotFoundError:
+        return False
+
+
+def _check_contents(folder: Path, *, overwrite: bool) -> None:
+    earlier = sorted(file for pattern in _OUTPUT_PATTERNS for file in folder.glob(pattern))
+    if (folder / RUN_FILE).exists():
+        if not overwrite:
+            raise UserError(
+                f"--output-dir {folder} already holds a run ({RUN_FILE}): name another folder, "
+                "or replace it with --overwrite"
+            )
+    elif earlier:
+        names = ", ".join(file.name for file in earlier)
+        raise UserError(
+            f"--output-dir {folder} holds files that are not of a run and that this run would "
+            f"replace ({names}): name another folder"
+        )
+
+
+def _first_free(parent: Path, name: str, claim: contextlib.ExitStack) -> Path:
+    """Locks the first folder that is new or empty, such as one that a killed run left."""
+    number = 1
+    while True:
+        folder = parent / (name if number == 1 else f"{name}-{number}")
+        # A folder with something in it is not touched, not even by a lock.
+        if not folder.exists() or _is_empty(folder):
+            # Locking is the test: of two runs that start together, one goes on to the next number.
+            with contextlib.suppress(_InUseError), contextlib.ExitStack() as attempt:
+                attempt.enter_context(_locked(folder))
+                if _is_empty(folder):
+                    claim.push(attempt.pop_all())
+                    return folder
+        number += 1
+
+
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and {path.name for path in folder.iterdir()} <= {_LOCK_FILE}

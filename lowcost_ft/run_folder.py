@@ -16,6 +16,8 @@ _LOCK_FILE = ".lock"
 """Locked while a run goes on, and removed when it ends. One that a killed run left blocks nobody:
 the system gives the lock back, whatever becomes of the file."""
 
+_ATTEMPTS = 1000
+
 # What a run writes at the top of its folder, apart from the tokenizer. Replacing a run removes
 # these first: a config.json left by full fine-tuning would make an adapter folder unloadable.
 _OUTPUT_PATTERNS = (
@@ -105,11 +107,16 @@ def _locked(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _open_locked(lock: Path) -> Iterator[None]:
+    attempts = 0
     while True:
-        lock.parent.mkdir(parents=True, exist_ok=True)
         try:
+            lock.parent.mkdir(parents=True, exist_ok=True)
             file = open(lock, "ab")  # noqa: SIM115 (closed below, which unlocks it)
-        except FileNotFoundError:  # The run before us has just removed its empty folder.
+        except (FileExistsError, FileNotFoundError):
+            # The run before us removes its empty folder just now (or there is a broken link).
+            attempts += 1
+            if attempts == _ATTEMPTS:
+                raise
             continue
         with file:
             try:

@@ -1,0 +1,44 @@
+"""The weights of the best epoch so far, in a file until training ends."""
+
+from contextlib import suppress
+from pathlib import Path
+
+from accelerate import Accelerator
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+__all__ = ["BestEpoch"]
+
+
+class BestEpoch:
+    """Keeps the trainable weights of the epoch with the best score, in a file meanwhile."""
+
+    def __init__(self, accelerator: Accelerator, path: Path) -> None:
+        self.accelerator = accelerator
+        self.path = path
+        self.score: float | None = None
+        self.epoch: int | None = None
+        self.without_better = 0
+
+    def update(self, model: nn.Module, score: float, epoch: int) -> None:
+        """Keeps the weights if no earlier epoch scored as high."""
+        if self.score is not None and score <= self.score:
+            self.without_better += 1
+            return
+        self.score, self.epoch, self.without_better = score, epoch, 0
+        if self.accelerator.is_main_process:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            parameters = self.accelerator.unwrap_model(model).named_parameters()
+            trained = ((name, p) for name, p in parameters if p.requires_grad)
+            save_file({name: p.detach().cpu().contiguous() for name, p in trained}, self.path)
+
+    def restore(self, model: nn.Module) -> None:
+        """Puts the weights back, unless they are those of the last epoch, and removes the file."""
+        self.accelerator.wait_for_everyone()
+        if self.without_better:
+            model.load_state_dict(load_file(self.path), strict=False)
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            self.path.unlink(missing_ok=True)
+            with suppress(OSError):  # not empty
+                self.path.parent.rmdir()

@@ -1,0 +1,109 @@
+"""What training did so far: counts, curves, and what the screen and the trackers are told."""
+
+import sys
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from tqdm.auto import tqdm
+
+__all__ = ["TrainLog", "TrainResult"]
+
+LOGGED_POINTS = 200
+"""Points of the loss curve that a run keeps, however long it is."""
+
+
+@dataclass(kw_only=True)
+class TrainResult:
+    """What training did and cost; `run.json` holds it under `train`."""
+
+    seconds: float = 0.0
+    epochs: float = 0.0
+    optimizer_steps: int = 0
+    examples: int = 0
+    real_tokens: int = 0
+    padded_tokens: int = 0
+    peak_memory_bytes: int = 0
+    peak_memory_source: str = "cpu_allocator"
+    final_loss: float | None = None
+    best_epoch: int | None = None
+    stopped_early: bool = False
+    loss_history: list[dict[str, float]] = field(default_factory=list)
+    validation_history: list[dict[str, float]] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields, with padding share and throughput."""
+        share = 1 - self.real_tokens / self.padded_tokens if self.padded_tokens else 0.0
+        rate = self.real_tokens / self.seconds if self.seconds else 0.0
+        return {
+            **vars(self),
+            "padding_share": round(share, 4),
+            "real_tokens_per_second": round(rate, 1),
+            "seconds_per_step": round(self.seconds / max(self.optimizer_steps, 1), 6),
+        }
+
+
+class TrainLog:
+    """Loss and scores, on the screen, for the trackers, and in the result."""
+
+    def __init__(self, accelerator: Accelerator, result: TrainResult, *, total_steps: int) -> None:
+        self.accelerator = accelerator
+        self.result = result
+        self.every = max(1, total_steps // LOGGED_POINTS)
+        self.losses: list[torch.Tensor] = []
+        self.epoch_loss = 0.0
+        self.epoch_steps = 0
+        self.validation = ""
+        self.bar = tqdm(total=total_steps, unit="step", file=sys.stderr, disable=None, leave=False)
+        self.bar.disable = self.bar.disable or not accelerator.is_main_process
+
+    def step(self, loss: torch.Tensor, rate: float, *, seconds: float, last: bool) -> None:
+        """Notes a step's loss, and fetches it together with those of other steps.
+
+        Args:
+            loss: This process's part of it, on the device.
+            rate: Learning rate of the step.
+            seconds: Since training began, evaluation left out.
+            last: Whether an epoch ends.
+        """
+        self.losses.append(loss)
+        if self.result.optimizer_steps % self.every == 0 or last:
+            # One fetch for many steps: each makes the host wait for the device.
+            total = self.accelerator.reduce(torch.stack(self.losses).sum(), reduction="sum").item()
+            mean = total / len(self.losses)
+            self.epoch_loss += total
+            self.epoch_steps += len(self.losses)
+            self.losses.clear()
+            number = self.result.optimizer_steps
+            entry = {"step": number, "loss": mean, "learning_rate": rate}
+            entry["seconds"] = round(seconds, 3)
+            self.result.loss_history.append(entry)
+            self.accelerator.log({"train/loss": mean, "train/learning_rate": rate}, step=number)
+            speed = f"{self.result.real_tokens / seconds:,.0f} tokens/s"
+            self.bar.set_postfix_str(f"loss {mean:.3f}{self.validation}, {speed}")
+        self.bar.update()
+
+    def epoch(self, number: int, metric: str, scores: dict[str, Any]) -> None:
+        """Prints an epoch's mean loss and its validation score."""
+        numbers = {k: float(v) for k, v in scores.items() if isinstance(v, int | float)}
+        loss = self.epoch_loss / self.epoch_steps
+        self.epoch_loss, self.epoch_steps = 0.0, 0
+        self.result.final_loss = loss
+        epoch = {"epoch": round(self.result.epochs, 4), "train_loss": loss}
+        epoch["seconds"] = round(self.result.seconds, 3)
+        self.result.validation_history.append(epoch | numbers)
+        tracked = {f"validation/{key}": value for key, value in numbers.items()}
+        self.accelerator.log(tracked, step=self.result.optimizer_steps)
+        self.validation = f", {metric} {numbers[metric]:.3f}"
+        if self.accelerator.is_main_process:
+            # Through the bar, which would else be torn by the line.
+            self.bar.write(
+                f"epoch {number}: loss {loss:.4f}, validation {metric} {numbers[metric]:.4f}, "
+                f"{self.result.seconds:.0f} s"
+            )
+            sys.stdout.flush()
+
+    def close(self) -> None:
+        """Takes the bar off the screen."""
+        self.bar.close()

@@ -132,15 +132,10 @@ def _predict(command: Predict) -> None:
     else:
         if sys.stdin.isatty():
             print("reading texts from standard input, one a line", file=sys.stderr)
-        try:
-            texts = [line.rstrip("\r\n") for line in sys.stdin]
-        except UnicodeDecodeError as error:
-            raise UserError(
-                f"standard input is not UTF-8 text (byte {error.start}): convert it"
-            ) from error
-        if not any(text.strip() for text in texts):
+        data = sys.stdin.buffer.read()
+        if not data.strip():
             raise UserError("standard input holds no text: give --text, --file, or lines")
-        answers = predictor(texts)
+        answers = predictor.predict(predictor.read_lines(data, name="standard input"))
     _print_notices(predictor)
     for answer in answers:
         if command.json:
@@ -155,8 +150,11 @@ def _print_notices(predictor: Any) -> None:
 
 
 def _as_text(answer: dict[str, Any]) -> str:
+    text = answer["text"]
+    if "text_pair" in answer:
+        text += f"  |  {answer['text_pair']}"
     if "entities" in answer:
-        lines = [answer["text"]]
+        lines = [text]
         for entity in answer["entities"]:
             place = f"{entity['start']}-{entity['end']}"
             lines.append(
@@ -164,12 +162,12 @@ def _as_text(answer: dict[str, Any]) -> str:
             )
         return "\n".join(lines if answer["entities"] else [*lines, "  (no entity)"])
     if "label" not in answer:
-        return f"{answer['score']:.4f}  {answer['text']}"
+        return f"{answer['score']:.4f}  {text}"
     labels, scores = answer["label"], answer["score"]
     if isinstance(labels, str):
         labels, scores = [labels], [scores]
     chosen = ", ".join(f"{name} {score:.2f}" for name, score in zip(labels, scores, strict=True))
-    return f"{chosen or '(no label)'}  {answer['text']}"
+    return f"{chosen or '(no label)'}  {text}"
 
 
 def _evaluate(command: Evaluate) -> None:

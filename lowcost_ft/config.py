@@ -179,6 +179,19 @@ def parse_config(
         description: Text above the list of flags in `--help`.
 
     Raises:
-        SystemExit: With code 2 and one message for a wrong flag or value, 0 for `--help`.
+        SystemExit: With code 2 and one message for an unknown flag or a value of another kind, 0
+            for `--help`.
+        UserError: Values that cannot be obeyed.
     """
-    return tyro.cli(RunConfig, default=default, args=arguments, description=description)
+    typed = tyro.cli(
+        _Flags, default=_Flags(**default.to_dict()), args=arguments, description=description
+    )
+    return RunConfig(**typed.to_dict())
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Flags(RunConfig):
+    """A command line as it was typed; what `RunConfig` refuses is not tyro's to say."""
+
+    def __post_init__(self) -> None:
+        pass

@@ -28,8 +28,8 @@ def range_problems(config: "RunConfig") -> list[str]:
         **dict.fromkeys(("trainable_layers", "early_stopping_patience", "seed"), 0),
         **dict.fromkeys(("weight_decay", "max_grad_norm", "window_overlap"), 0),
     }
-    shares = ("validation_share", "lora_dropout", "dropout", "warmup_ratio")
-    above_zero = ("learning_rate", "head_learning_rate", "lora_alpha", "validation_share")
+    shares = ("lora_dropout", "dropout", "warmup_ratio")
+    above_zero = ("learning_rate", "head_learning_rate", "lora_alpha")
     problems = []
     for field in fields(config):
         name, value = field.name, getattr(config, field.name)
@@ -39,6 +39,8 @@ def range_problems(config: "RunConfig") -> list[str]:
             problems.append(f"{_flag(name)} {value} is not a finite number")
         elif value < at_least.get(name, -math.inf):
             problems.append(f"{_flag(name)} {value} is too small; at least {at_least[name]}")
+        elif name == "validation_share" and not 0 < value < 1:
+            problems.append(f"{_flag(name)} {value} must be above 0 and below 1")
         elif name in shares and not 0 <= value < 1:
             problems.append(f"{_flag(name)} {value} must be at least 0 and below 1")
         elif name in above_zero and value <= 0:

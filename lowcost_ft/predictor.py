@@ -1,7 +1,7 @@
 """A finished run, loaded to predict and to be scored on other data."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import torch
 from accelerate import Accelerator
 from transformers import PreTrainedTokenizerBase
 
-from lowcost_ft.data.loading import read_examples_file
+from lowcost_ft.data.loading import read_examples_file, read_text_lines
 from lowcost_ft.data.rows import Columns, text_fault
 from lowcost_ft.errors import UserError
 from lowcost_ft.evaluation import predict
@@ -75,13 +75,23 @@ class Predictor:
     def predict(self, examples: Sequence[Any]) -> list[dict[str, Any]]:
         """Predicts examples of the task; one answer each, in their order.
 
+        An answer begins with the `id` of its row, where the input has one.
+
         Raises:
             UserError: They should be pairs of texts, or should not.
         """
-        return self.task.answer(examples, self._predictions(examples)) if examples else []
+        answers = self.task.answer(examples, self._predictions(examples)) if examples else []
+        return [
+            ({} if example.row_id is None else {"id": example.row_id}) | answer
+            for example, answer in zip(examples, answers, strict=True)
+        ]
 
     def evaluate(self, path: str, *, columns: Columns | None = None) -> dict[str, Any]:
         """Scores a labelled file.
+
+        Args:
+            path: A file of any kind that training reads.
+            columns: Names of its columns; else those of the run, where the file has them.
 
         Raises:
             UserError: The file is malformed, or has labels that the model does not know.
@@ -90,6 +100,7 @@ class Predictor:
             self.task.name,
             path,
             columns=columns,
+            usual_columns=self._run_columns(),
             labelled=True,
             labels=self.task.labels,
             problem_type=self.task.problem_type,
@@ -100,7 +111,22 @@ class Predictor:
     def read(self, path: str, *, columns: Columns | None = None) -> list[Any]:
         """Reads a file of examples, labelled or not, to predict them."""
         return read_examples_file(
-            self.task.name, path, columns=columns, labelled=False, notices=self.notices
+            self.task.name,
+            path,
+            columns=columns,
+            usual_columns=self._run_columns(),
+            labelled=False,
+            notices=self.notices,
+        )
+
+    def read_lines(self, data: bytes, *, name: str) -> list[Any]:
+        """Reads texts that come one a line; `name` is what messages call their source."""
+        return read_text_lines(self.task.name, name, data)
+
+    def _run_columns(self) -> Columns:
+        config = self.run["config"]
+        return Columns(
+            **{field.name: config.get(f"{field.name}_column") for field in fields(Columns)}
         )
 
     def _predictions(self, examples: Sequence[Any]) -> Any:

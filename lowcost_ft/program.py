@@ -5,6 +5,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from typing import Any, NoReturn
 
 from lowcost_ft.config import RunConfig, parse_config
@@ -24,21 +25,31 @@ def run_recipe(
 
     Exit codes: 0 done, 2 the user's mistake, 1 ours, 130 or 143 interrupted.
     """
-    config = parse_config(default, arguments, description=description)
+    typed = sys.argv[1:] if arguments is None else arguments
     # What stops a job (a scheduler, a container) is recorded like Ctrl-C.
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        code = exit_code(lambda: main(config), debug=config.debug)
+        code = exit_code(
+            lambda: main(parse_config(default, typed, description=description)),
+            debug="--debug" in typed,
+            flags=[field.name for field in fields(RunConfig)],
+        )
     finally:
         signal.signal(signal.SIGTERM, before)
     sys.exit(code)
 
 
-def exit_code(action: Callable[[], Any], *, debug: bool) -> int:
+def exit_code(action: Callable[[], Any], *, debug: bool, flags: Sequence[str] = ()) -> int:
     """Runs `action` and returns the exit code; errors are printed to standard error.
 
     Of several processes, the first one on each machine alone explains a user's mistake, which is
     the same in all of them.
+
+    Args:
+        action: What to run.
+        debug: Whether to show a traceback with each error.
+        flags: Names of settings that a command line gives: a message about `model_id` then says
+            `--model-id`.
     """
     try:
         action()
@@ -46,7 +57,7 @@ def exit_code(action: Callable[[], Any], *, debug: bool) -> int:
         if debug:
             traceback.print_exc()
         if os.environ.get("LOCAL_RANK", "0") == "0":
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {_in_words_of(flags, error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -62,3 +73,13 @@ def exit_code(action: Callable[[], Any], *, debug: bool) -> int:
         print("This is not your mistake; --debug shows where it happened.", file=sys.stderr)
         return 1
     return 0
+
+
+def _in_words_of(flags: Sequence[str], error: UserError) -> UserError:
+    """The same problems, with `--flag:` in front where they name a setting."""
+    problems = []
+    for problem in error.problems:
+        name, colon, rest = problem.partition(":")
+        flag = f"--{name.replace('_', '-')}" if name in flags else name
+        problems.append(f"{flag}{colon}{rest}")
+    return UserError(problems)

@@ -8,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from lowcost_ft.data.rows import counted
+
 __all__ = ["score_lines", "summarize"]
 
 _SHOWN_CLASSES = 20
@@ -30,8 +32,8 @@ def summarize(record: Mapping[str, Any], folder: Path) -> str:
         f"tensors); process {train['peak_resident_bytes'] / 1e6:,.0f} MB",
         f"throughput    {train['real_tokens_per_second']:,.0f} real tokens/s, "
         f"{train['padding_share']:.1%} padding",
-        f"training      {train['seconds']:.0f} s, {train['optimizer_steps']:,} steps of "
-        f"{train['effective_batch_size']} examples, best epoch {train['best_epoch']}",
+        f"training      {train['seconds']:.0f} s, {counted(train['optimizer_steps'], 'step')} of "
+        f"{counted(train['effective_batch_size'], 'example')}, best epoch {train['best_epoch']}",
         f"saved in      {folder}",
         "",
         "next:  " + _next_command(record, folder),

@@ -116,8 +116,16 @@ def test_a_file(run, tmp_path, single, ner):
     ]
 
 
+def test_rows_keep_their_ids(run, tmp_path, single, ner):
+    rows = [{"id": "m-1", "text": "hello"}, {"id": 7, "text": "anna wants a refund"}]
+    path = write_jsonl(tmp_path / "rows.jsonl", rows)
+    for folder in (single, ner):
+        printed = run("predict", folder, "--file", path, "--json").splitlines()
+        assert [json.loads(line)["id"] for line in printed] == ["m-1", 7]
+
+
 def test_standard_input(run, monkeypatch, single):
-    stdin(monkeypatch, "hello\r\nwhere is my parcel\n质量 ok".encode())
+    stdin(monkeypatch, "hello\r\nwhere is my parcel\n质量 ok\n\n".encode())
     printed = run("predict", single, "--json").splitlines()
     texts = [json.loads(line)["text"] for line in printed]
     assert texts == ["hello", "where is my parcel", "质量 ok"]
@@ -160,8 +168,8 @@ def test_wrong_arguments(refuse, single, arguments, message):
     [
         (b"", "standard input holds no text"),
         (b"\n \n", "standard input holds no text"),
-        (b"hello\ncaf\xe9\n", "standard input is not UTF-8"),
-        (b"hello\n\nthere\n", "text 2 is an empty text"),
+        (b"hello\ncaf\xe9\n", "standard input:2: not UTF-8 (byte 0xe9 at offset 9); likely"),
+        (b"hello\n\nthere\n \nx", '  - standard input:4: "text" is an empty text; fill it in'),
     ],
 )
 def test_wrong_standard_input(refuse, monkeypatch, single, content, message):

@@ -7,6 +7,7 @@ import pytest
 
 from lowcost_ft.config import DEFAULT_MODEL_ID, RunConfig, parse_config, split_list
 from lowcost_ft.errors import UserError
+from lowcost_ft.program import run_recipe
 
 NER = RunConfig(task="ner")
 TEXT = RunConfig(task="classification")
@@ -31,7 +32,8 @@ TEXT = RunConfig(task="classification")
         (NER, {"lora_dropout": 1.0}, "--lora-dropout 1.0 must be at least 0 and below 1"),
         (NER, {"dropout": -0.1}, "--dropout -0.1 must be at least 0"),
         (NER, {"warmup_ratio": 1.5}, "--warmup-ratio 1.5"),
-        (NER, {"validation_share": 0.0}, "--validation-share 0.0 must be above 0"),
+        (NER, {"validation_share": 0.0}, "--validation-share 0.0 must be above 0 and below 1"),
+        (NER, {"validation_share": 1.5}, "--validation-share 1.5 must be above 0 and below 1"),
         (NER, {"window_overlap": 65}, "more than half of --max-length: at most 64"),
         (NER, {"dataset": "x", "train_file": "y"}, "--dataset and --train-file"),
         (NER, {"test_file": "y"}, "need a --train-file beside them"),
@@ -103,7 +105,6 @@ def test_flags_change_the_recipes_configuration():
         (["--learning-rat", "1"], ["--learning-rat", "--learning-rate"]),
         (["--lora-r", "many"], ["--lora-r", "many"]),
         (["--method", "magic"], ["--method", "lora", "full"]),
-        (["--lora-r", "0", "--batch-size", "0"], ["--lora-r 0", "--batch-size 0"]),
         (["--task", "classification"], ["--task"]),  # The recipe's own, no flag.
     ],
 )
@@ -115,6 +116,28 @@ def test_wrong_flags_end_with_code_2_and_one_message(capsys, arguments, messages
     assert printed.out == ""
     assert "Traceback" not in printed.err
     assert all(message in printed.err for message in messages)
+
+
+def test_wrong_values_are_said_like_every_other_mistake(capsys):
+    with pytest.raises(SystemExit) as stop:
+        run_recipe(lambda _: None, NER, arguments=["--lora-r", "0", "--batch-size", "0"])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == (
+        "error: 2 problems:\n"
+        "  - --batch-size 0 is too small; at least 1\n"
+        "  - --lora-r 0 is too small; at least 1\n"
+    )
+
+
+def test_messages_name_flags_and_not_fields(capsys):
+    def main(_):
+        raise UserError(["model_id: cannot be loaded", "a.csv: model_id: is a file", "x: y"])
+
+    with pytest.raises(SystemExit) as stop:
+        run_recipe(main, NER, arguments=[])
+    assert stop.value.code == 2
+    printed = capsys.readouterr().err
+    assert "  - --model-id: cannot be loaded\n  - a.csv: model_id: is a file\n  - x: y" in printed
 
 
 def test_help_explains_every_flag(capsys):

@@ -12,8 +12,17 @@ import datasets
 import pyarrow
 import pyarrow.parquet
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from lowcost_ft.data.loading import Columns, Splits, load_splits, read_examples_file
+from lowcost_ft.data.loading import (
+    Columns,
+    Splits,
+    load_splits,
+    read_examples_file,
+    read_text_lines,
+)
+from lowcost_ft.data.validation_cut import cut_validation
 from lowcost_ft.errors import UserError
 from lowcost_ft.tasks.classification import TextExample
 from lowcost_ft.tasks.ner import NerExample
@@ -114,11 +123,11 @@ CLASSIFICATION_FAULTS: list[tuple[str, str | bytes | list[Any], str]] = [
     ),
     ("a.jsonl", [*NUMBERS, {"text": "x", "label": "NA"}], r'^a\.jsonl:21: label "NA" is no number'),
     ("a.jsonl", texts(20, [1.5]), r'^a\.jsonl: one class only: every label is "1.5"'),
-    ("a.jsonl", texts(6, ["a", "b"]), r"^a\.jsonl: .*6 training rows \(10%: 1 rows\) is smaller"),
+    ("a.jsonl", texts(6, ["a", "b"]), r"^a\.jsonl: .*6 training rows \(10%: 1 row\) is smaller"),
     ("a.jsonl", texts(1, ["a"]), r"^a\.jsonl: one class only"),
     ("a.jsonl", [{"text": f"{i}", "label": f"{i}"} for i in range(20)], r"^a\.jsonl: .*20 classes"),
     ("a.parquet", b"PAR1", r"^a\.parquet: broken Parquet"),
-    ("a.xls", "x", r"^a\.xls: unknown kind of file \.xls"),
+    ("a.xls", "x", r"^a\.xls: \.xls is a spreadsheet; export it as CSV"),
     ("a.conll", GOOD_CONLL, r'^a\.conll: no column for the text.*"tokens", "tags"'),
 ]
 
@@ -127,14 +136,14 @@ NER_FAULTS: list[tuple[str, str | bytes | list[Any], str]] = [
     ("a.conll", "\n\t\n\n", r"^a\.conll: the file is empty but"),
     ("a.conll", GOOD_CONLL + "\tO\n", r"^a\.conll:81: a tag without a word"),
     ("a.conll", GOOD_CONLL + "word\n", r"^a\.conll:81: a word without a tag"),
-    ("a.conll", GOOD_CONLL + "a\tb\tO\n", r"^a\.conll:81: 3 column\(s\) where most lines have 2"),
+    ("a.conll", GOOD_CONLL + "a\tb\tO\n", r"^a\.conll:81: 3 columns where most lines have 2"),
     ("a.conll", GOOD_CONLL + "a\tO\nb\tper\n", r'^a\.conll:82: tag is "per", neither O nor'),
     ("a.conll", GOOD_CONLL + "b\tX-per\n", r'^a\.conll:81: tag is "X-per"'),
     ("a.conll", "a\tO\n\n" * 20, r'^a\.conll: one class only: every tag is "O"'),
     ("a.conll", "a\nb\n", r'^a\.conll: no column for the tags.*"tokens"'),
     ("a.conll", GOOD_CONLL.encode() + b"\xff\tO\n", r"^a\.conll:81: not UTF-8"),
-    ("a.conll", "Anna\tB-per\n", r"^a\.conll: .*1 training rows \(10%: 0 rows\) is smaller than o"),
-    ("a.jsonl", [*TAGGED, {"tokens": ["a"], "tags": []}], r"^a\.jsonl:21: 1 tokens but 0 tags"),
+    ("a.conll", "Anna\tB-per\n", r"^a\.conll: .*1 training row \(10%: 0 rows\) is smaller than o"),
+    ("a.jsonl", [*TAGGED, {"tokens": ["a"], "tags": []}], r"^a\.jsonl:21: 1 token but 0 tags"),
     ("a.jsonl", [*TAGGED, {"tokens": [], "tags": []}], r"^a\.jsonl:21: .*an empty text"),
     ("a.jsonl", [*TAGGED, {"tokens": ["a", 5], "tags": ["O"] * 2}], r"^a\.jsonl:21 word 2: .*numb"),
     ("a.jsonl", [*TAGGED, {"tokens": ["a", ""], "tags": ["O"] * 2}], r"^a\.jsonl:21 word 2: .*emp"),
@@ -214,6 +223,32 @@ def test_label_that_training_lacks() -> None:
     ]
 
 
+def test_one_class_is_the_only_fault_that_is_told() -> None:
+    train = write("a.jsonl", texts(20, ["a"]))
+    test = write("t.jsonl", texts(20, ["b", "c"]))
+    problems = failure(load_splits, "classification", train_file=train, test_file=test)
+    assert len(problems) == 1
+    assert problems[0].startswith('a.jsonl: one class only: every label is "a"')
+
+
+@pytest.mark.parametrize(
+    ("task", "row", "message"),
+    [
+        ("classification", {"text": "x", "label": "\ud800"}, '"label" holds half a surrogate'),
+        ("ner", {"tokens": ["x"], "tags": ["B-\ud800"]}, "word 1: tag holds half a surrogate"),
+        (
+            "ner",
+            {"text": "x", "entities": [{"start": 0, "end": 1, "label": "\ud800"}]},
+            "of an entity holds half a surrogate",
+        ),
+    ],
+)
+def test_names_that_cannot_be_printed(task: str, row: dict[str, Any], message: str) -> None:
+    problems = failure(load_splits, task, train_file=write("a.jsonl", [row]))
+    assert problems[0].startswith("a.jsonl:1")
+    assert message in problems[0]
+
+
 def test_entity_type_that_training_lacks() -> None:
     problems = failure(
         load_splits,
@@ -230,7 +265,7 @@ def test_split_smaller_than_its_classes(split: str) -> None:
     train = write("a.jsonl", texts(60, ["a", "b", "c"]))
     small: dict[str, Any] = {f"{split}_file": write("small.jsonl", texts(2, ["a", "b"]))}
     problems = failure(load_splits, "classification", train_file=train, **small)
-    assert problems == ["small.jsonl: 2 row(s) are fewer than the 3 classes; add rows"]
+    assert problems == ["small.jsonl: 2 rows for 3 classes; every class needs one, so add rows"]
 
 
 def test_all_files_are_reported_at_once_and_each_kind_is_capped() -> None:
@@ -369,7 +404,10 @@ def test_problem_type_that_the_labels_refuse(
 def test_columns(
     names: list[str], columns: Columns, texts_read: tuple[str, str | None], label: str
 ) -> None:
-    rows = [{name: f"{name} {i % 2}" for name in names} for i in range(20)]
+    labelled = label or "label"
+    rows = [
+        {name: f"{name} {i % 2 if name == labelled else i}" for name in names} for i in range(20)
+    ]
     splits = splits_of(rows, columns=columns)
     example = splits.train[0]
     assert example.text.startswith(texts_read[0])
@@ -393,7 +431,7 @@ def test_ner_from_a_text_and_entities() -> None:
         )
     ]
     assert splits.notices[0] == (
-        "a.jsonl: 1 entities begin or end inside a word and were widened to whole words, "
+        "a.jsonl: 1 of the entities begin or end inside a word and were widened to whole words, "
         "first at a.jsonl:21"
     )
 
@@ -431,7 +469,7 @@ def test_saved_dataset_and_its_test_file() -> None:
             "ner_tags": datasets.List(datasets.ClassLabel(names=["O", "B-x", "I-x"])),
         }
     )
-    columns = {"tokens": [["a", "b"]] * 20, "ner_tags": [[0, 1]] * 20}
+    columns = {"tokens": [["a", str(i)] for i in range(20)], "ner_tags": [[0, 1]] * 20}
     part = datasets.Dataset.from_dict(columns, features=features)
     datasets.DatasetDict({"train": part, "test": part}).save_to_disk("saved")
     splits = load_splits("ner", dataset="saved")
@@ -483,7 +521,7 @@ def test_cut_gives_every_class_a_row_and_keeps_single_ones_in_training() -> None
     rows = [*texts(95, ["a"]), *texts(4, ["b", "c"], 95), {"text": "only", "label": "d"}]
     splits = splits_of(rows)
     assert Counter(e.label for e in splits.validation) == {"a": 8, "b": 1, "c": 1}
-    assert any("single row stay in training" in notice for notice in splits.notices)
+    assert any("cannot be parted stay in training" in notice for notice in splits.notices)
 
 
 def test_cut_never_takes_the_last_entity_of_a_type() -> None:
@@ -499,6 +537,61 @@ def test_cut_of_labels_that_all_occur_once() -> None:
     rows = [{"text": f"{i}", "label": [f"{i}"]} for i in range(20)]
     problems = failure(load_splits, "classification", train_file=write("a.jsonl", rows))
     assert "without taking a label's only row" in problems[0]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("tuvwxyz"), st.sampled_from("abc")), min_size=1),
+    st.floats(0.05, 0.6),
+    st.integers(0, 3),
+)
+def test_cut_keeps_the_same_input_on_one_side(
+    rows: list[tuple[str, str]], share: float, seed: int
+) -> None:
+    examples = [
+        TextExample(text=text, label=label, source=f"a.csv:{i}")
+        for i, (text, label) in enumerate(rows)
+    ]
+    problems: list[str] = []
+    notices: list[str] = []
+    train, validation = cut_validation(
+        examples,
+        classes_of=lambda example: frozenset((example.label,)),
+        input_of=lambda example: example.text,
+        share=share,
+        every_class=False,
+        seed=seed,
+        problems=problems,
+        notices=notices,
+    )
+    assert sorted(e.source for e in [*train, *validation]) == sorted(e.source for e in examples)
+    assert bool(problems) == (not validation)
+    if validation:
+        assert not {e.text for e in train} & {e.text for e in validation}
+        assert {e.label for e in train} == {e.label for e in examples}
+        repeats = len({text for text, _ in rows}) < len(rows)
+        assert ("stay on one side" in notices[-1]) == repeats
+
+
+def test_cut_of_repeated_inputs_is_exact_where_it_can_be() -> None:
+    # 24 texts twice and two once: a share of 5 needs one of the two.
+    pairs = [{"text": f"text {i // 2}", "label": "ab"[i // 2 % 2]} for i in range(48)]
+    for seed in range(5):
+        splits = splits_of([*pairs, *texts(2, ["a", "b"], start=90)], seed=seed)
+        assert len(splits.validation) == 5
+        repeats = "24 rows repeat an earlier input, and rows with the same input stay on one side"
+        assert repeats in next(n for n in splits.notices if "were cut off" in n)
+        assert not any("also occur in training" in notice for notice in splits.notices)
+    # Four texts, 25 times each: the smallest part that can be cut off is one of them.
+    splits = splits_of(texts(4, ["a", "b"]) * 25)
+    assert len(splits.validation) == 25
+    note = "25 of the 100 training rows were cut off for it (10 asked for)"
+    assert any(note in notice for notice in splits.notices)
+
+
+def test_cut_of_one_input_alone() -> None:
+    rows = [{"text": "same", "label": "ab"[i % 2]} for i in range(40)]
+    problems = failure(load_splits, "classification", train_file=write("a.jsonl", rows))
+    assert "40 training rows (1 different input)" in problems[0]
 
 
 def test_cut_for_regression() -> None:
@@ -539,6 +632,51 @@ def test_labelled_files_are_checked_against_the_model() -> None:
     assert examples[0].label == ("a", "b")
     problems = failure(read_examples_file, "classification", file, labels=["a"], **flags)
     assert problems[0].startswith('a.csv:2: the label "b" (1 in this split) is not a label of')
+
+
+@pytest.mark.parametrize("task", ["ner", "classification"])
+def test_rows_keep_their_ids(task: str) -> None:
+    ids = ["x1", 7, 2.5, None, ["a"]]
+    file = write("a.jsonl", [{"text": "Anna", "id": value} for value in ids])
+    examples = read_examples_file(task, file, labelled=False)
+    assert [example.row_id for example in examples] == ["x1", 7, 2.5, None, "\"['a']\""]
+    # A column that is read as something else names no row.
+    file = write("b.csv", "id,text\nhello,x\n")
+    examples = read_examples_file(task, file, columns=Columns(text="id"), labelled=False)
+    assert examples[0].row_id is None
+
+
+def test_a_trained_models_columns_are_taken_where_a_file_has_them() -> None:
+    usual = Columns(text="body", label="kind")
+    flags: dict[str, Any] = {"labelled": True, "labels": ["a", "b"], "problem_type": SINGLE}
+    both = write("a.jsonl", [{"body": "1", "text": "2", "kind": "a", "label": "b"}])
+    (example,) = read_examples_file("classification", both, usual_columns=usual, **flags)
+    assert (example.text, example.label) == ("1", "a")
+    given: dict[str, Any] = {"columns": Columns(text="text"), "usual_columns": usual}
+    (example,) = read_examples_file("classification", both, **given, **flags)
+    assert (example.text, example.label) == ("2", "a")
+    neither = write("b.jsonl", [{"text": "2", "label": "b"}])
+    (example,) = read_examples_file("classification", neither, usual_columns=usual, **flags)
+    assert (example.text, example.label) == ("2", "b")
+    # Words instead of the text that training read.
+    words = write("c.jsonl", [{"body": "x", "pieces": ["a", "b"]}])
+    given = {"columns": Columns(tokens="pieces"), "usual_columns": usual}
+    (example,) = read_examples_file("ner", words, **given, labelled=False)
+    assert example.words == ("a", "b")
+
+
+def test_texts_one_a_line() -> None:
+    examples = read_text_lines("ner", "standard input", "a\u2028b \r\nc\rd\n \n\n".encode())
+    assert [example.text for example in examples] == ["a\u2028b ", "c", "d"]
+    assert [example.source for example in examples][1] == "standard input:2"
+    blank = "a\n\nb\n\t\nc\n\n"
+    problems = failure(read_text_lines, "classification", "standard input", blank.encode())
+    assert problems == [
+        f'standard input:{line}: "text" is an empty text; fill it in or delete the row'
+        for line in (2, 4)
+    ]
+    problems = failure(read_text_lines, "ner", "standard input", "a\nä".encode("utf-16"))
+    assert problems[0].startswith("standard input: is UTF-16 text; convert it (iconv -f UTF-16")
 
 
 def test_unlabelled_file_with_faults() -> None:

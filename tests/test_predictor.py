@@ -7,6 +7,7 @@ import pytest
 from small_runs import call_recipe, flags, text_rows, write_jsonl
 
 from lowcost_ft import load_predictor
+from lowcost_ft.cli import _as_text
 from lowcost_ft.data.rows import Columns
 from lowcost_ft.errors import UserError
 
@@ -141,6 +142,7 @@ def test_a_model_of_pairs_wants_pairs(tmp_path, tiny_model):
     predictor = load_predictor(folder)
     (answer,) = predictor(["where is my order"], ["hello"])
     assert answer["text_pair"] == "hello"
+    assert _as_text(answer).endswith("  where is my order  |  hello")
     with pytest.raises(UserError, match="text: the model was trained on pairs of texts"):
         predictor(["where is my order"])
     single = write_jsonl(tmp_path / "single.jsonl", text_rows(3))

@@ -101,7 +101,7 @@ def test_csv_ragged_row(tmp_path: Path) -> None:
     rows, problems, _ = read(tmp_path, "a.csv", "text,label\na,b\nc, d,e\nf\ng,h\n")
     assert len(rows) == 2
     assert problems[0].startswith("a.csv:3: 3 fields where the header has 2")
-    assert problems[1].startswith("a.csv:4: 1 fields")
+    assert problems[1].startswith("a.csv:4: 1 field where")
 
 
 def test_csv_repeated_header(tmp_path: Path) -> None:
@@ -206,10 +206,11 @@ def test_json_wrapped_list_is_explained(tmp_path: Path) -> None:
     assert problems[0].startswith('a.json:1: one JSON object with the keys "data"')
 
 
-@pytest.mark.parametrize("content", ['[{"text": "a"},\n{"text": "b"}]', "[\n{}\n]"])
-def test_json_lines_that_are_a_list(tmp_path: Path, content: str) -> None:
-    _, problems, _ = read(tmp_path, "a.jsonl", content)
-    assert problems == ["a.jsonl:1: the file is one list, not a row a line; rename it .json"]
+@pytest.mark.parametrize("content", ['[{"text": "a"},\n{"text": "b"}]', '\n[\n{"text": "a"}]'])
+def test_a_list_is_read_whatever_the_files_name(tmp_path: Path, content: str) -> None:
+    rows, problems, _ = read(tmp_path, "a.jsonl", content)
+    assert problems == []
+    assert [row.values for row in rows] == json.loads(content)
 
 
 def test_json_empty_list(tmp_path: Path) -> None:
@@ -277,7 +278,7 @@ def test_conll_one_column_is_unlabelled(tmp_path: Path) -> None:
         ("word\t", "a word without a tag"),
         ("word", "a word without a tag"),
         ("word O", "a word without a tag"),  # a space where the file has tabs
-        ("word\tX\tO", "3 column(s) where most lines have 2"),
+        ("word\tX\tO", "3 columns where most lines have 2"),
     ],
 )
 def test_conll_broken_line(tmp_path: Path, line: str, message: str) -> None:
@@ -288,7 +289,7 @@ def test_conll_broken_line(tmp_path: Path, line: str, message: str) -> None:
 
 @pytest.mark.parametrize(
     ("line", "message"),
-    [(" O", "a tag without a word"), ("word", "a word without"), ("a b O", "3 column(s)")],
+    [(" O", "a tag without a word"), ("word", "a word without"), ("a b O", "3 columns")],
 )
 def test_conll_broken_line_with_spaces(tmp_path: Path, line: str, message: str) -> None:
     _, problems, _ = read(tmp_path, "a.conll", f"Anna B-per\nran O\n{line}\nhome O\n")
@@ -315,7 +316,11 @@ def test_conll_broken_first_line_is_the_one_named(tmp_path: Path) -> None:
         (b"text,label\nab\xe9,x\n", "{}:2: not UTF-8 (byte 0xe9 at offset 13)"),
         (BOM + b"text\r\rab\xff", "{}:3: not UTF-8 (byte 0xff at offset 11)"),
         (b"text,label\nab\0c,x\n", "{}:2: a binary file (zero byte at offset 13)"),
-        ("text,label\nä,x".encode("utf-16"), "{}: UTF-16 text; save it as UTF-8"),
+        ("text,label\nä,x".encode("utf-16"), "{}: is UTF-16 text; convert it (iconv -f UTF-16"),
+        ("text,label\nä,x".encode("utf-16-le"), "{}: is UTF-16LE text; convert it (iconv"),
+        ("text,label\nä,x".encode("utf-16-be"), "{}: is UTF-16BE text; convert it (iconv"),
+        ("text,label\nä,x".encode("utf-32"), "{}: is UTF-32 text; convert it (iconv -f UTF-32"),
+        (b"PK\x03\x04\x00rest", "{}: is a spreadsheet or an archive, not text"),
     ],
 )
 def test_bad_bytes(tmp_path: Path, name: str, content: bytes, message: str) -> None:
@@ -325,17 +330,42 @@ def test_bad_bytes(tmp_path: Path, name: str, content: bytes, message: str) -> N
     assert problems[0].startswith(message.format(name))
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            "text,label\n“café”,x\n".encode("windows-1252"),
+            "a.csv:2: not UTF-8 (byte 0x93 at offset 11); likely WINDOWS-1252, where the byte is "
+            '"“"; convert it (iconv -f WINDOWS-1252 -t UTF-8 ',
+        ),
+        ("text,label\né,x\n".encode("latin-1"), 'WINDOWS-1252, where the byte is "é"'),
+        ("text,label\nж,x\n".encode("windows-1251"), 'WINDOWS-1252, where the byte is "æ"'),
+        (b"text,label\n\x81,x\n", "; save it as UTF-8 text (iconv -f ITS_ENCODING -t UTF-8"),
+        ("text,label\nä,漢".encode()[:-1], "ends inside a character, as if it were cut off"),
+    ],
+)
+def test_the_likely_encoding_and_the_fix(tmp_path: Path, content: bytes, message: str) -> None:
+    _, problems, _ = read(tmp_path, "a.csv", content)
+    assert len(problems) == 1
+    assert message in problems[0]
+
+
 def test_missing_folder_and_unknown_files(tmp_path: Path) -> None:
     problems: list[str] = []
     (tmp_path / "a.csv").mkdir()
-    (tmp_path / "a.xlsx").write_text("x")
-    (tmp_path / "plain").write_text("x")
-    for name in ("none.csv", "a.csv", "a.xlsx", "plain"):
+    names = ("none.csv", "a.csv", "a.xlsx", "a.docx", "a.csv.gz", "a.pt", "a.xml", "plain")
+    for name in names[2:]:
+        (tmp_path / name).write_text("x")
+    for name in names:
         assert read_rows(f"{tmp_path}/{name}", problems, []) == []
     assert [problem.split(": ", 1)[1].split(";")[0] for problem in problems] == [
         "no such file",
         "is a folder, not a file",
-        "unknown kind of file .xlsx",
+        ".xlsx is a spreadsheet",
+        ".docx is a document",
+        ".gz is compressed",
+        ".pt is a file that can run code when it is read",
+        "unknown kind of file .xml",
         "unknown kind of file (no extension)",
     ]
 

@@ -8,14 +8,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from lowcost_ft.data import ner_examples, text_examples
-from lowcost_ft.data.readers import read_dataset, read_rows
-from lowcost_ft.data.rows import Columns, Row
+from lowcost_ft.data import ner_examples, ner_labels, text_examples, text_labels
+from lowcost_ft.data.readers import read_dataset, read_lines, read_rows
+from lowcost_ft.data.rows import Columns, Row, column_names
 from lowcost_ft.data.sample import sample_rows
 from lowcost_ft.data.validation_cut import cut_validation
 from lowcost_ft.errors import UserError
 
 __all__ = ["Columns", "Example", "Splits", "load_splits", "read_examples_file"]
+__all__ += ["read_text_lines"]
 
 Example = ner_examples.NerExample | text_examples.TextExample
 
@@ -24,8 +25,8 @@ _READ_EXAMPLES: dict[str, Callable[..., list[Any]]] = {
     "classification": text_examples.read_examples,
 }
 _CLASSES: dict[str, Callable[[Any], frozenset[str]]] = {
-    "ner": ner_examples.classes,
-    "classification": text_examples.classes,
+    "ner": ner_labels.classes,
+    "classification": text_labels.classes,
 }
 _COLUMNS = {"ner": ("text", "tokens", "tags"), "classification": ("text", "text_pair", "label")}
 _SHOWN_OF_A_KIND = 5
@@ -125,8 +126,9 @@ def load_splits(
         train, validation = cut_validation(
             splits["train"],
             classes_of=_CLASSES[task],
+            input_of=_content,
             share=validation_share,
-            every_class=decided == text_examples.SINGLE_LABEL,
+            every_class=decided == text_labels.SINGLE_LABEL,
             seed=seed,
             problems=problems,
             notices=notices,
@@ -153,6 +155,7 @@ def read_examples_file(
     path: str,
     *,
     columns: Columns | None = None,
+    usual_columns: Columns | None = None,
     labelled: bool,
     labels: Sequence[str] | None = None,
     problem_type: str | None = None,
@@ -164,6 +167,8 @@ def read_examples_file(
         task: "ner" or "classification".
         path: A file of any kind that `read_rows` reads.
         columns: Names of the columns; None: all are guessed.
+        usual_columns: Names that the model was trained with: taken instead of a guess where the
+            file has them.
         labelled: Whether to read labels; if not, the examples' tags or labels are None.
         labels: Labels of the trained model; needed when `labelled`.
         problem_type: Problem type of the trained model, for text classification.
@@ -179,6 +184,8 @@ def read_examples_file(
     if problems:
         raise UserError(problems)
     rows = read_rows(path, problems, notices)
+    if usual_columns is not None:
+        columns = _with_usual(columns, usual_columns, column_names(rows))
     examples = _READ_EXAMPLES[task](
         rows, columns, problems=problems, notices=notices, labelled=labelled
     )
@@ -196,6 +203,38 @@ def read_examples_file(
     if problems:
         raise UserError(_capped(problems))
     return examples
+
+
+def read_text_lines(task: str, name: str, data: bytes) -> list[Any]:
+    """Unlabelled examples of texts that come one a line, for a model that is already trained.
+
+    Args:
+        task: "ner" or "classification".
+        name: What to call the source in messages, such as "standard input".
+        data: The bytes.
+
+    Raises:
+        UserError: Every line that is no text, by its number.
+    """
+    problems: list[str] = []
+    rows = read_lines(name, data, problems)
+    examples = _READ_EXAMPLES[task](
+        rows, Columns(text="text"), problems=problems, notices=[], labelled=False
+    )
+    if problems:
+        raise UserError(_capped(problems))
+    return examples
+
+
+def _with_usual(given: Columns, usual: Columns, names: Sequence[str]) -> Columns:
+    chosen = {field.name: getattr(given, field.name) for field in fields(Columns)}
+    for name in chosen:
+        # Words and a text exclude each other.
+        other = {"text": "tokens", "tokens": "text"}.get(name)
+        taken = chosen[name] is not None or (other is not None and chosen[other] is not None)
+        if not taken and getattr(usual, name) in names:
+            chosen[name] = getattr(usual, name)
+    return Columns(**chosen)
 
 
 def _argument_problems(
@@ -216,8 +255,8 @@ def _argument_problems(
         problems.append("--text-column and --tokens-column exclude each other")
     if problem_type is not None and task == "ner":
         problems.append("--problem-type is for text classification, not for ner; leave it out")
-    elif problem_type is not None and problem_type not in text_examples.PROBLEM_TYPES:
-        known = ", ".join(text_examples.PROBLEM_TYPES)
+    elif problem_type is not None and problem_type not in text_labels.PROBLEM_TYPES:
+        known = ", ".join(text_labels.PROBLEM_TYPES)
         problems.append(f"--problem-type {problem_type} is unknown; known: {known}")
     if dataset_config_name is not None and dataset is None:
         problems.append("--dataset-config-name goes with --dataset")
@@ -241,11 +280,11 @@ def _finish(
     notices: list[str],
 ) -> tuple[dict[str, list[Any]], list[str], str | None]:
     if task == "ner":
-        converted, names = ner_examples.finish(
+        converted, names = ner_labels.finish(
             splits, labels=labels, problems=problems, notices=notices
         )
         return dict(converted), names, None
-    return text_examples.finish(
+    return text_labels.finish(
         splits, problem_type=problem_type, labels=labels, problems=problems, notices=notices
     )
 

@@ -1,32 +1,25 @@
-"""Rows -> NER examples: word-level tags, in IOB2 whatever the files use."""
+"""Rows -> NER examples: words, and their tags as the file has them."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from lowcost_ft.data.rows import (
     Columns,
     Row,
     column_names,
+    counted,
     file_of,
     find_column,
+    read_id,
     read_text,
     shown,
+    surrogate_fault,
     text_fault,
 )
-from lowcost_ft.data.tagging import (
-    Span,
-    detect_scheme,
-    entities_to_tags,
-    is_tag,
-    span_problems,
-    split_words,
-    tags_to_spans,
-    to_iob2,
-)
+from lowcost_ft.data.tagging import Span, entities_to_tags, is_tag, span_problems, split_words
 
-__all__ = ["NerExample", "classes", "finish", "read_examples", "text_example"]
+__all__ = ["NerExample", "read_examples", "text_example", "word_source"]
 
 _TOKENS = ("tokens", "words")
 _TAGS = ("tags", "ner_tags", "ner", "labels")
@@ -41,11 +34,12 @@ class NerExample:
 
     Attributes:
         words: Its words.
-        tags: One a word; None without labels. IOB2 once `finish` is through.
+        tags: One a word; None without labels. IOB2 once `ner_labels.finish` is through.
         source: File and line.
         text: The text that the words were cut from, where the input was one.
         offsets: Start and end of each word in `text`.
         first_line: Line of the first word, where each word has a line of its own.
+        row_id: What the row's column "id" holds, to be told beside the prediction.
     """
 
     words: tuple[str, ...]
@@ -54,13 +48,18 @@ class NerExample:
     text: str | None = None
     offsets: tuple[tuple[int, int], ...] | None = None
     first_line: int | None = None
+    row_id: str | int | float | None = None
 
 
-def text_example(text: str, *, source: str = "text") -> NerExample:
+def text_example(
+    text: str, *, source: str = "text", row_id: str | int | float | None = None
+) -> NerExample:
     """An unlabelled example, cut into words by `split_words`."""
     offsets = tuple(split_words(text))
     words = tuple(text[start:end] for start, end in offsets)
-    return NerExample(words=words, tags=None, source=source, text=text, offsets=offsets)
+    return NerExample(
+        words=words, tags=None, source=source, text=text, offsets=offsets, row_id=row_id
+    )
 
 
 def read_examples(
@@ -103,6 +102,7 @@ def _read_tokens(
     tags_column = find_column(rows, columns.tags, _TAGS, "tags", **found) if labelled else None
     if tokens_column is None or (labelled and tags_column is None):
         return []
+    used = [name for name in (tokens_column, tags_column) if name is not None]
     examples = []
     for row in rows:
         before = len(problems)
@@ -110,11 +110,18 @@ def _read_tokens(
         tags = None if tags_column is None else _read_tags(row, tags_column, problems)
         if tags is not None and len(tags) != len(words) and len(problems) == before:
             problems.append(
-                f"{row.source}: {len(words)} tokens but {len(tags)} tags; give each token one"
+                f"{row.source}: {counted(len(words), 'token')} but "
+                f"{counted(len(tags), 'tag')}; give each token one"
             )
         if len(problems) == before:
             examples.append(
-                NerExample(words=words, tags=tags, source=row.source, first_line=row.first_line)
+                NerExample(
+                    words=words,
+                    tags=tags,
+                    source=row.source,
+                    first_line=row.first_line,
+                    row_id=read_id(row, used),
+                )
             )
     return examples
 
@@ -134,7 +141,7 @@ def _read_words(row: Row, column: str, problems: list[str]) -> tuple[str, ...]:
         if isinstance(word, str) and word.isspace():
             continue  # a no-break space, say: a word that no tokenizer sees, and so an O
         if fault := text_fault(word):
-            place = _word_source(row.source, row.first_line, position)
+            place = word_source(row.source, row.first_line, position)
             problems.append(f"{place}: a token {fault}")
     return tuple(value)
 
@@ -152,10 +159,12 @@ def _read_tags(row: Row, column: str, problems: list[str]) -> tuple[str, ...]:
         if not isinstance(tag, str) or not is_tag(tag):
             kind = "missing" if tag is None else f"{shown(tag)}, neither O nor PREFIX-TYPE"
             problems.append(
-                f"{_word_source(row.source, row.first_line, position)}: tag is {kind}; write it "
+                f"{word_source(row.source, row.first_line, position)}: tag is {kind}; write it "
                 f"as B-person, I-person, ... (prefixes: B I E S L U)"
             )
             break  # the others of the sentence are likely the same
+        if fault := surrogate_fault(tag):
+            problems.append(f"{word_source(row.source, row.first_line, position)}: tag {fault}")
     return tuple(value)
 
 
@@ -178,6 +187,7 @@ def _read_texts(
     tags_column = find_column(rows, columns.tags, _ENTITIES, "tags", **found) if labelled else None
     if text_column is None or (labelled and tags_column is None):
         return []
+    used = [name for name in (text_column, tags_column) if name is not None]
     examples = []
     widened_sources: list[str] = []
     for row in rows:
@@ -190,17 +200,24 @@ def _read_texts(
             problems += [f"{row.source}: {fault}; correct start and end" for fault in faults]
             continue
         if tags_column is None:
-            examples.append(text_example(text, source=row.source))
+            examples.append(text_example(text, source=row.source, row_id=read_id(row, used)))
             continue
         words, offsets, tags, widened = entities_to_tags(text, spans)
         widened_sources += [row.source] * widened
         examples.append(
-            NerExample(words=words, tags=tags, source=row.source, text=text, offsets=offsets)
+            NerExample(
+                words=words,
+                tags=tags,
+                source=row.source,
+                text=text,
+                offsets=offsets,
+                row_id=read_id(row, used),
+            )
         )
     if widened_sources:
         notices.append(
-            f"{file_of(rows[0].source)}: {len(widened_sources)} entities begin or end inside a "
-            f"word and were widened to whole words, first at {widened_sources[0]}"
+            f"{file_of(rows[0].source)}: {len(widened_sources)} of the entities begin or end "
+            f"inside a word and were widened to whole words, first at {widened_sources[0]}"
         )
     return examples
 
@@ -223,6 +240,8 @@ def _read_spans(row: Row, column: str, problems: list[str]) -> list[Span]:
         )
         # `type`, because True is an int to isinstance.
         if type(start) is int and type(end) is int and isinstance(label, str) and label.strip():
+            if fault := surrogate_fault(label):
+                problems.append(f"{row.source}: label {shown(label)} of an entity {fault}")
             spans.append((start, end, label.strip()))
         else:
             problems.append(
@@ -231,88 +250,7 @@ def _read_spans(row: Row, column: str, problems: list[str]) -> list[Span]:
     return spans
 
 
-def classes(example: NerExample) -> frozenset[str]:
-    """Entity types that occur in a finished example."""
-    return frozenset(tag[2:] for tag in example.tags or () if tag != "O")
-
-
-def finish(
-    splits: Mapping[str, list[NerExample]],
-    *,
-    labels: Sequence[str] | None = None,
-    problems: list[str],
-    notices: list[str],
-) -> tuple[dict[str, list[NerExample]], list[str]]:
-    """Converts the tags of all splits to IOB2 and checks the splits against each other.
-
-    Args:
-        splits: Labelled examples by split, "train" among them unless `labels` is given.
-        labels: Labels of a trained model; None: those of the training split.
-        problems: Gets a line for each problem.
-        notices: Gets a line about a conversion, and about illegal sequences with the first few.
-
-    Returns:
-        The converted splits and the labels: "O", then "B-x" and "I-x" for each type x, sorted.
-    """
-    tagged = [example for examples in splits.values() for example in examples]
-    scheme = detect_scheme(example.tags for example in tagged if example.tags is not None)
-    converted: dict[str, list[NerExample]] = {}
-    illegal: list[str] = []
-    for split, examples in splits.items():
-        converted[split] = []
-        for example in examples:
-            assert example.tags is not None, "finish takes labelled examples"
-            tags, positions = to_iob2(example.tags, scheme)
-            converted[split].append(replace(example, tags=tags))
-            illegal += [
-                f"{_word_source(example.source, example.first_line, position)} "
-                f"({shown(example.tags[position])})"
-                for position in positions
-            ]
-    if scheme != "IOB2":
-        notices.append(f"the tags are {scheme}; they were converted to IOB2")
-    if illegal:
-        listed = ", ".join(illegal[:5]) + (", ..." if len(illegal) > 5 else "")
-        notices.append(
-            f"{len(illegal)} tag(s) not allowed where they stand in {scheme}, read as conlleval "
-            f"reads them (what continues nothing begins an entity): {listed}"
-        )
-    if labels is None:
-        train = converted["train"]
-        types = sorted(frozenset[str]().union(*map(classes, train)))
-        if not types and train:
-            problems.append(
-                f'{file_of(train[0].source)}: one class only: every tag is "O"; training needs '
-                f"sentences with entities"
-            )
-            return converted, ["O"]
-        labels = ["O", *(f"{prefix}-{label}" for label in types for prefix in "BI")]
-        _check_types(converted, labels, "not in the training data; add examples", problems)
-    else:
-        _check_types(converted, labels, "not a label of the trained model; remove it", problems)
-    return converted, list(labels)
-
-
-def _check_types(
-    splits: Mapping[str, list[NerExample]], labels: Sequence[str], fault: str, problems: list[str]
-) -> None:
-    known = {label[2:] for label in labels}
-    for examples in splits.values():
-        first: dict[str, str] = {}
-        counts: Counter[str] = Counter()
-        for example in examples:
-            for start, _, label in tags_to_spans(example.tags or ()):
-                if label not in known:
-                    counts[label] += 1
-                    first.setdefault(label, _word_source(example.source, example.first_line, start))
-        problems += [
-            f"{first[label]}: the entity type {shown(label)} ({count} in this split) is {fault} "
-            f"or correct it"
-            for label, count in counts.items()
-        ]
-
-
-def _word_source(source: str, first_line: int | None, position: int) -> str:
+def word_source(source: str, first_line: int | None, position: int) -> str:
     """File and line of a word; the row and the word where it has no line of its own."""
     if first_line is None:
         return f"{source} word {position + 1}"

@@ -1,12 +1,13 @@
 """A row of input, and the columns that a task takes from it."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Columns", "Row", "column_names", "file_of", "find_column", "read_text", "shown"]
-__all__ += ["text_fault"]
+__all__ = ["Columns", "Row", "column_names", "counted", "file_of", "find_column", "read_id"]
+__all__ += ["read_text", "shown", "surrogate_fault", "text_fault"]
 
 _SHOWN_CHARACTERS = 60
 
@@ -37,6 +38,11 @@ class Columns:
     tokens: str | None = None
     tags: str | None = None
     """Tags, one a word; for rows with a text instead of tokens, the list of entities."""
+
+
+def counted(number: int, what: str) -> str:
+    """`1 row`, `2 rows`: a number with its noun."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def shown(value: Any) -> str:
@@ -108,10 +114,15 @@ def text_fault(value: Any) -> str | None:
         return f"must be a text, not {shown(value)}"
     if not value.strip():
         return "is an empty text; fill it in or delete the row"
+    return surrogate_fault(value)
+
+
+def surrogate_fault(value: str) -> str | None:
+    """What keeps a text or a name from being written as UTF-8; None if nothing does."""
     try:
         value.encode()
     except UnicodeEncodeError:
-        # Possible as an escape in JSON; no tokenizer takes it.
+        # Possible as an escape in JSON; no tokenizer takes it, and no terminal prints it.
         return "holds half a surrogate pair; correct the \\ud800-like escape"
     return None
 
@@ -123,3 +134,13 @@ def read_text(row: Row, column: str, problems: list[str]) -> str | None:
         problems.append(f"{row.source}: {shown(column)} {fault}")
         return None
     return str(value)
+
+
+def read_id(row: Row, used: Sequence[str]) -> str | int | float | None:
+    """What a row calls itself: its column "id", unless that is `used` for something else."""
+    value = row.values.get("id")
+    if value is None or "id" in used:
+        return None
+    if type(value) in (int, str) or (isinstance(value, float) and math.isfinite(value)):
+        return value if not isinstance(value, str) or not surrogate_fault(value) else shown(value)
+    return shown(value)

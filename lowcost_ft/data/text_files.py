@@ -11,12 +11,14 @@ import re
 from collections import Counter
 from typing import Any
 
-from lowcost_ft.data.rows import Row, shown
+from lowcost_ft.data.rows import Row, counted, shown
 
-__all__ = ["LINE_BREAK", "read_conll", "read_csv", "read_json", "read_json_lines"]
+__all__ = ["LINE_BREAK", "is_json_list", "read_conll", "read_csv", "read_json"]
+__all__ += ["read_json_lines"]
 
 LINE_BREAK = re.compile(r"\r\n|\r|\n")
 
+_JSON_LIST = re.compile(r"\s*\[\s*[{\]]")
 _JSON_SPACE = re.compile(r"[ \t\r\n]*")
 _ROW_EXAMPLE = '{"text": ..., "label": ...}'
 # The largest limit that every platform's C long takes; the default of 128 KiB is a long document.
@@ -70,8 +72,8 @@ def _read_csv(path: str, text: str, delimiter: str, problems: list[str]) -> list
             rows.append(Row(dict(zip(header, fields, strict=True)), f"{path}:{line}"))
         else:
             problems.append(
-                f"{path}:{line}: {len(fields)} fields where the header has {len(header)}; put "
-                f"quotes around a text that holds {shown(delimiter)} or a quote"
+                f"{path}:{line}: {counted(len(fields), 'field')} where the header has "
+                f"{len(header)}; put quotes around a text that holds {shown(delimiter)} or a quote"
             )
 
 
@@ -136,6 +138,11 @@ def _add_object(value: Any, source: str, rows: list[Row], problems: list[str]) -
         )
 
 
+def is_json_list(text: str) -> bool:
+    """Whether a text begins like a list of JSON objects, and not like an object a line."""
+    return bool(_JSON_LIST.match(text))
+
+
 def read_json_lines(path: str, text: str, problems: list[str]) -> list[Row]:
     """One JSON object a line; blank lines are no rows."""
     rows: list[Row] = []
@@ -146,11 +153,6 @@ def read_json_lines(path: str, text: str, problems: list[str]) -> list[Row]:
         try:
             value = _DECODER.decode(line)
         except (ValueError, RecursionError) as error:
-            if not rows and line.lstrip().startswith("["):
-                problems.append(
-                    f"{source}: the file is one list, not a row a line; rename it .json"
-                )
-                return rows
             problems.append(f"{source}: {_json_fault(error)}")
         else:
             _add_object(value, source, rows, problems)
@@ -277,5 +279,5 @@ def _conll_fault(columns: list[str], width: int) -> str | None:
     if width > 1 and (len(columns) == 1 or not columns[-1]):
         return "a word without a tag"
     if len(columns) != width:
-        return f"{len(columns)} column(s) where most lines have {width}"
+        return f"{counted(len(columns), 'column')} where most lines have {width}"
     return None

@@ -1,11 +1,15 @@
-"""A validation split cut from the training examples: stratified, seeded, losing no label."""
+"""A validation split cut from the training examples: stratified, seeded, losing no label.
 
+Examples with the same input stay on one side, since a model is not validated by what it has seen.
+"""
+
+import heapq
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
-from lowcost_ft.data.rows import file_of
+from lowcost_ft.data.rows import counted, file_of
 
 __all__ = ["cut_validation"]
 
@@ -14,6 +18,7 @@ def cut_validation(
     examples: list[Any],
     *,
     classes_of: Callable[[Any], frozenset[str]],
+    input_of: Callable[[Any], Hashable],
     share: float,
     every_class: bool,
     seed: int,
@@ -22,14 +27,12 @@ def cut_validation(
 ) -> tuple[list[Any], list[Any]]:
     """Cuts a stratified, seeded share off the training examples, both parts in their order.
 
-    Examples with the same set of classes are a stratum. Places go to the strata in proportion to
-    their sizes (Sainte-Laguë). An example stays if training would lose a class with it.
-
     Args:
         examples: Training examples, at least one.
         classes_of: The labels or entity types of an example.
+        input_of: What the model sees of an example; those with the same go to the same side.
         share: Share to cut off, above 0 and below 1.
-        every_class: Whether each stratum gets one place first, and all must have one.
+        every_class: Whether each class gets one place first, and all must have one.
         seed: Seed of the choice within the strata.
         problems: Gets a line when there are too few examples.
         notices: Gets a line about the cut.
@@ -39,58 +42,115 @@ def cut_validation(
     """
     file = file_of(examples[0].source)
     size = round(share * len(examples))
-    remaining = Counter(name for example in examples for name in classes_of(example))
-    smallest = len(remaining) if every_class else 1
+    classes = [classes_of(example) for example in examples]
+    num_classes = len(frozenset[str]().union(*classes))
     fix = "give a --validation-file or more rows"
-    if size < smallest:
-        kind = f"its {smallest} classes" if every_class else "one row"
+    if size < (num_classes if every_class else 1):
+        kind = f"its {num_classes} classes" if every_class else "one row"
         problems.append(
-            f"{file}: a validation split cut from the {len(examples)} training rows "
-            f"({share:.0%}: {size} rows) is smaller than {kind}; {fix}"
+            f"{file}: a validation split cut from the {counted(len(examples), 'training row')} "
+            f"({share:.0%}: {counted(size, 'row')}) is smaller than {kind}; {fix}"
         )
         return examples, []
 
-    generator = random.Random(seed)
-    strata: dict[str, list[int]] = defaultdict(list)
+    by_input: dict[Hashable, list[int]] = defaultdict(list)
     for index, example in enumerate(examples):
-        strata["|".join(sorted(classes_of(example)))].append(index)
-    sizes = {name: len(members) for name, members in strata.items()}
-    # Only random() is promised to give the same numbers in every version of Python.
-    waiting = {
-        name: sorted(strata[name], key=lambda _: generator.random()) for name in sorted(strata)
-    }
-    given = dict.fromkeys(waiting, 0)
-    chosen: set[int] = set()
-    while len(chosen) < size and waiting:
-        # The first of equals: names are sorted.
-        name = max(
-            waiting,
-            key=lambda name: (every_class and not given[name], sizes[name] / (2 * given[name] + 1)),
-        )
-        index = waiting[name].pop()
-        if not waiting[name]:
-            del waiting[name]
-        names = classes_of(examples[index])
-        if all(remaining[label] > 1 for label in names):
-            remaining.subtract(names)
-            given[name] += 1
-            chosen.add(index)
+        by_input[input_of(example)].append(index)
+    groups = list(by_input.values())
+    chosen = _choose(groups, classes, size=size, every_class=every_class, seed=seed)
     if not chosen or len(chosen) == len(examples):
         problems.append(
-            f"{file}: no validation split can be cut from {len(examples)} training row(s) without "
-            f"taking a label's only row; {fix}"
+            f"{file}: no validation split can be cut from {counted(len(examples), 'training row')} "
+            f"({counted(len(groups), 'different input')}) without taking a label's only row or "
+            f"parting rows with the same input; {fix}"
         )
         return examples, []
-    if every_class and (alone := [name for name, count in given.items() if not count]):
+    seen = frozenset[str]().union(*(classes[index] for index in chosen))
+    if every_class and len(seen) < num_classes:
+        missing = sorted(frozenset[str]().union(*classes) - seen)
         notices.append(
-            f"{file}: {len(alone)} class(es) with a single row stay in training and are missing "
-            f"from the validation split: {', '.join(alone[:5])}"
+            f"{file}: {len(missing)} class(es) whose rows cannot be parted stay in training and "
+            f"are missing from the validation split: {', '.join(missing[:5])}"
         )
+    repeats = len(examples) - len(groups)
+    together = (
+        f"; {counted(repeats, 'row')} repeat an earlier input, and rows with the same input stay "
+        f"on one side"
+        if repeats
+        else ""
+    )
+    asked = f" ({size} asked for)" if len(chosen) != size else ""
     notices.append(
         f"no validation split: {len(chosen)} of the {len(examples)} training rows were cut off "
-        f"for it, stratified, seed {seed}"
+        f"for it{asked}, stratified, seed {seed}{together}"
     )
     return (
         [example for index, example in enumerate(examples) if index not in chosen],
         [example for index, example in enumerate(examples) if index in chosen],
     )
+
+
+def _choose(
+    groups: list[list[int]],
+    classes: list[frozenset[str]],
+    *,
+    size: int,
+    every_class: bool,
+    seed: int,
+) -> set[int]:
+    """The indices to cut off: whole groups, in all as near to `size` as they allow.
+
+    Groups with the same set of classes are a stratum. Places go to the strata in proportion to
+    their sizes (Sainte-Laguë). A group stays if training would lose a class with it.
+    """
+    remaining = Counter(name for names in classes for name in names)
+    strata: dict[tuple[str, ...], list[list[int]]] = defaultdict(list)
+    for group in groups:
+        together = frozenset[str]().union(*(classes[index] for index in group))
+        strata[tuple(sorted(together))].append(group)
+    generator = random.Random(seed)
+    # Only random() is promised to give the same numbers in every version of Python.
+    waiting = {
+        names: sorted(strata[names], key=lambda _: generator.random()) for names in sorted(strata)
+    }
+    sizes = {names: sum(map(len, members)) for names, members in waiting.items()}
+    given = dict.fromkeys(waiting, 0)
+    seen: set[str] = set()
+    chosen: set[int] = set()
+
+    def rank(names: tuple[str, ...]) -> tuple[bool, float, tuple[str, ...]]:
+        served = not every_class or seen.issuperset(names)
+        return served, -sizes[names] / (2 * given[names] + 1), names
+
+    def take(names: tuple[str, ...], group: list[int]) -> bool:
+        lost = Counter(name for index in group for name in classes[index])
+        if any(remaining[name] <= count for name, count in lost.items()):
+            return False
+        remaining.subtract(lost)
+        seen.update(names)
+        given[names] += len(group)
+        chosen.update(group)
+        return True
+
+    too_large: list[tuple[tuple[str, ...], list[int]]] = []
+    order = [rank(names) for names in waiting]
+    heapq.heapify(order)
+    while len(chosen) < size and order:
+        names = order[0][2]
+        # Ranks only ever fall, so one that has not changed is still the first.
+        if order[0] != rank(names):
+            heapq.heapreplace(order, rank(names))
+            continue
+        group = waiting[names].pop()
+        if len(chosen) + len(group) > size:
+            too_large.append((names, group))
+        else:
+            take(names, group)
+        if not waiting[names]:
+            heapq.heappop(order)
+    # One group too many where that comes nearer than one too few.
+    for stratum, group in sorted(too_large, key=lambda item: len(item[1])):
+        missing = size - len(chosen)
+        if (chosen and len(group) >= 2 * missing) or take(stratum, group):
+            break
+    return chosen

@@ -1,0 +1,92 @@
+"""Tags of NER: IOB2 whatever the files use, and whether the splits agree."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from lowcost_ft.data.ner_examples import NerExample, word_source
+from lowcost_ft.data.rows import file_of, shown
+from lowcost_ft.data.tagging import detect_scheme, tags_to_spans, to_iob2
+
+__all__ = ["classes", "finish"]
+
+
+def classes(example: NerExample) -> frozenset[str]:
+    """Entity types that occur in a finished example."""
+    return frozenset(tag[2:] for tag in example.tags or () if tag != "O")
+
+
+def finish(
+    splits: Mapping[str, list[NerExample]],
+    *,
+    labels: Sequence[str] | None = None,
+    problems: list[str],
+    notices: list[str],
+) -> tuple[dict[str, list[NerExample]], list[str]]:
+    """Converts the tags of all splits to IOB2 and checks the splits against each other.
+
+    Args:
+        splits: Labelled examples by split, "train" among them unless `labels` is given.
+        labels: Labels of a trained model; None: those of the training split.
+        problems: Gets a line for each problem.
+        notices: Gets a line about a conversion, and about illegal sequences with the first few.
+
+    Returns:
+        The converted splits and the labels: "O", then "B-x" and "I-x" for each type x, sorted.
+    """
+    tagged = [example for examples in splits.values() for example in examples]
+    scheme = detect_scheme(example.tags for example in tagged if example.tags is not None)
+    converted: dict[str, list[NerExample]] = {}
+    illegal: list[str] = []
+    for split, examples in splits.items():
+        converted[split] = []
+        for example in examples:
+            assert example.tags is not None, "finish takes labelled examples"
+            tags, positions = to_iob2(example.tags, scheme)
+            converted[split].append(replace(example, tags=tags))
+            illegal += [
+                f"{word_source(example.source, example.first_line, position)} "
+                f"({shown(example.tags[position])})"
+                for position in positions
+            ]
+    if scheme != "IOB2":
+        notices.append(f"the tags are {scheme}; they were converted to IOB2")
+    if illegal:
+        listed = ", ".join(illegal[:5]) + (", ..." if len(illegal) > 5 else "")
+        notices.append(
+            f"{len(illegal)} tag(s) not allowed where they stand in {scheme}, read as conlleval "
+            f"reads them (what continues nothing begins an entity): {listed}"
+        )
+    if labels is None:
+        train = converted["train"]
+        types = sorted(frozenset[str]().union(*map(classes, train)))
+        if not types and train:
+            problems.append(
+                f'{file_of(train[0].source)}: one class only: every tag is "O"; training needs '
+                f"sentences with entities"
+            )
+            return converted, ["O"]
+        labels = ["O", *(f"{prefix}-{label}" for label in types for prefix in "BI")]
+        _check_types(converted, labels, "not in the training data; add examples", problems)
+    else:
+        _check_types(converted, labels, "not a label of the trained model; remove it", problems)
+    return converted, list(labels)
+
+
+def _check_types(
+    splits: Mapping[str, list[NerExample]], labels: Sequence[str], fault: str, problems: list[str]
+) -> None:
+    known = {label[2:] for label in labels}
+    for examples in splits.values():
+        first: dict[str, str] = {}
+        counts: Counter[str] = Counter()
+        for example in examples:
+            for start, _, label in tags_to_spans(example.tags or ()):
+                if label not in known:
+                    counts[label] += 1
+                    first.setdefault(label, word_source(example.source, example.first_line, start))
+        problems += [
+            f"{first[label]}: the entity type {shown(label)} ({count} in this split) is {fault} "
+            f"or correct it"
+            for label, count in counts.items()
+        ]

@@ -68,6 +68,9 @@ class ModelConfig:
     """Run model code that comes with the checkpoint. Off unless you trust its author."""
     method: Literal["lora", "full"] = "lora"
     """What is trained: LoRA matrices and the head, or every weight."""
+    quantization: Literal["none", "8bit", "nf4"] = "none"
+    """Hold the frozen linear layers in 8 or 4 bits (bitsandbytes): less memory for big models, all
+    else stays in full precision. none leaves a checkpoint as it is, quantized or not."""
     lora_r: int = 16
     """Rank of the LoRA update."""
     lora_alpha: int | None = None

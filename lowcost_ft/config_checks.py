@@ -99,6 +99,11 @@ def _model_problems(config: "RunConfig") -> list[str]:
         if changed:
             flags = ", ".join(_flag(name) for name in changed)
             problems.append(f"--method full has no adapter: remove {flags}")
+        if config.quantization != "none":
+            problems.append(
+                f"--method full cannot train {config.quantization} weights, which have no "
+                "gradient: remove --quantization, or train an adapter (--method lora)"
+            )
     return problems
 
 

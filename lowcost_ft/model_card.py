@@ -21,6 +21,7 @@ from lowcost_ft.reload_code import (
     max_length,
     pipeline_task,
     problem_type,
+    quantization,
     reload_code,
     run_config,
 )
@@ -233,7 +234,9 @@ def _training(run: Run) -> str:
             facts.append((shown, f"{value:g}" + (" tokens" if name == "max_length" else "")))
     facts.append(("Seed", str(run.get("seed", 0))))
     found = run.get("versions") or {}
-    names = [name for name in ("lowcost_ft", "torch", "transformers", "peft") if found.get(name)]
+    libraries = ["lowcost_ft", "torch", "transformers", "peft"]
+    libraries += ["bitsandbytes"] if quantization(run) != "none" else []
+    names = [name for name in libraries if found.get(name)]
     if names:
         facts.append(("Versions", ", ".join(f"{name} {found[name]}" for name in names)))
     return _list(facts) + "\n\nEvery setting is in `run.json`."
@@ -246,7 +249,12 @@ def _method(run: Run) -> str:
     if not is_adapter(run):
         return "full fine-tuning" + (top or ", all weights")
     rank = f", rank {config['lora_r']}" if config.get("lora_r") else ""
-    return f"{run['method'].replace('lora', 'LoRA')}{rank}{top}; the head in full, the rest frozen"
+    frozen = {
+        "none": "the rest frozen",
+        "8bit": "the rest frozen, its linear layers in 8 bits",
+        "nf4": "the rest frozen, its linear layers in 4 bits (NF4, double quantization)",
+    }[quantization(run)]
+    return f"{run['method'].replace('lora', 'LoRA')}{rank}{top}; the head in full, {frozen}"
 
 
 def _cost(run: Run) -> str:
@@ -306,6 +314,11 @@ def _limits(run: Run) -> str:
         )
     if scores.get(main) == 0:
         limits.append(f"The main score, {_METRICS[main][0]}, is 0: the model is of no use.")
+    if quantization(run) != "none":
+        limits.append(
+            "On a CPU, bitsandbytes by itself rounds more than it did in training (lowcost_ft "
+            "keeps it from that): there, predictions of the Python code can differ a little."
+        )
     length = max_length(run)
     if is_ner(run):
         limits.append("It knows the entity types above and no others, and entities do not nest.")

@@ -14,6 +14,7 @@ from lowcost_ft.data.rows import Columns, text_fault
 from lowcost_ft.errors import UserError
 from lowcost_ft.evaluation import predict
 from lowcost_ft.models.loading import forward_module, load_tokenizer, load_trained
+from lowcost_ft.models.quantization import compute_dtype
 from lowcost_ft.runs import load_run
 from lowcost_ft.tasks.base import Task
 from lowcost_ft.tasks.classification import ClassificationTask, TextExample
@@ -174,7 +175,12 @@ def load_predictor(
         raise UserError(f"{folder} lacks tokenizer.json: restore the run folder, or train again")
     set_num_threads(num_threads, local_processes=1)
     accelerator = build_accelerator()
-    model = load_trained(folder, run, trust_remote_code=trust_remote_code)
+    model = load_trained(
+        folder,
+        run,
+        trust_remote_code=trust_remote_code,
+        dtype=compute_dtype(accelerator.mixed_precision),
+    )
     config = run["config"]
     tokenizer = load_tokenizer(
         str(folder), words=run["task"] == "ner", trust_remote_code=trust_remote_code

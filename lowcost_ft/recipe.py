@@ -25,6 +25,7 @@ from lowcost_ft.models.loading import (
     load_trained,
     save_model,
 )
+from lowcost_ft.models.quantization import compute_dtype, count_parameters
 from lowcost_ft.run_folder import clear_output_dir
 from lowcost_ft.runs import saved_bytes, write_predictions
 from lowcost_ft.start import Run
@@ -97,6 +98,8 @@ def build_recipe_model(
         labels=splits.labels,
         problem_type=splits.problem_type,
         method=config.method,
+        quantization=config.quantization,
+        dtype=compute_dtype(run.accelerator.mixed_precision),
         lora_r=config.lora_r,
         lora_alpha=config.lora_alpha,
         lora_dropout=config.lora_dropout,
@@ -110,14 +113,16 @@ def build_recipe_model(
         revision=config.revision,
         trust_remote_code=config.trust_remote_code,
     )
-    total = sum(p.numel() for p in built.model.parameters())
-    trainable = sum(p.numel() for p in built.model.parameters() if p.requires_grad)
+    total, trainable = count_parameters(built.model)
     run.record["parameters"] = {"total": total, "trainable": trainable}
+    run.record["quantization"] = built.quantization
+    run.record["unquantized_modules"] = built.unquantized_modules
     causal = built.family is not None and built.family.causal
     run.record["pad_token_id"] = tokenizer.pad_token_id if causal else None
+    on = "" if built.quantization == "none" else f" on {built.quantization} weights"
     run.say(
-        f"model: {config.model_id}, {config.method}: {trainable:,} of {total:,} parameters train "
-        f"({trainable / total:.2%})"
+        f"model: {config.model_id}, {config.method}{on}: {trainable:,} of {total:,} parameters "
+        f"train ({trainable / total:.2%})"
     )
     for notice in built.notices:
         run.say(f"note: {notice}")
@@ -294,7 +299,10 @@ def save_run(
     device = run.accelerator.device
     built.model.to("cpu")  # Two models need not fit on the device.
     reloaded = load_trained(
-        run.folder, run.record, trust_remote_code=run.config.trust_remote_code
+        run.folder,
+        run.record,
+        trust_remote_code=run.config.trust_remote_code,
+        dtype=compute_dtype(run.accelerator.mixed_precision),
     ).to(device)
     split = "test" if "test" in predictions else "validation"
     again = predict(

@@ -11,6 +11,7 @@ __all__ = [
     "max_length",
     "pipeline_task",
     "problem_type",
+    "quantization",
     "reload_code",
     "run_config",
 ]
@@ -50,6 +51,11 @@ def max_length(run: Run) -> int:
     return int(run_config(run).get("max_length") or 128)
 
 
+def quantization(run: Run) -> str:
+    """How the base model's linear layers were quantized: `none`, `8bit` or `nf4`."""
+    return run.get("quantization") or "none"
+
+
 def _runs_remote_code(run: Run) -> bool:
     return bool(run_config(run).get("trust_remote_code"))
 
@@ -59,6 +65,8 @@ def _loading_code(run: Run) -> str:
     auto = f"AutoPeftModelFor{head}" if is_adapter(run) else f"AutoModelFor{head}"
     pipeline = _pipeline_code(run)
     names = ["AutoTokenizer", *(["pipeline"] if pipeline else [])]
+    if quantization(run) != "none":
+        names.insert(1, "BitsAndBytesConfig")
     lines = ["import torch"]
     if is_adapter(run):
         lines += [f"from peft import {auto}", f"from transformers import {', '.join(names)}"]
@@ -96,7 +104,20 @@ def _settings_code(run: Run) -> list[str]:
     if _runs_remote_code(run):
         entries.append('"trust_remote_code": True')
     entries.append('"dtype": torch.float32')
+    if quantization(run) != "none":
+        lines += _quantization_code(run)
+        entries.append('"quantization_config": quantization')
     return [*lines, "settings = {", *(f"    {entry}," for entry in entries), "}"]
+
+
+def _quantization_code(run: Run) -> list[str]:
+    arguments = ["load_in_8bit=True"]
+    if quantization(run) == "nf4":
+        arguments = ["load_in_4bit=True", 'bnb_4bit_quant_type="nf4"']
+        arguments.append("bnb_4bit_use_double_quant=True")
+    # The head, above all: what was trained in full precision would not fit into codes.
+    arguments.append(f"llm_int8_skip_modules={list(run['unquantized_modules'])}")
+    return ["quantization = BitsAndBytesConfig(", *(f"    {a}," for a in arguments), ")"]
 
 
 def _ner_code(run: Run) -> str:

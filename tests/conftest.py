@@ -87,12 +87,17 @@ def trained_run(
     from small_runs import call_recipe, flags
 
     @cache
-    def run(kind: str, family: str, method: str = "lora") -> Path:
+    def run(kind: str, family: str, method: str = "lora", quantization: str = "none") -> Path:
         recipe = "lora_ner" if kind == "ner" else "lora_classification"
-        folder = tmp_path_factory.mktemp("runs") / f"{kind}-{family}-{method}"
+        folder = tmp_path_factory.mktemp("runs") / f"{kind}-{family}-{method}-{quantization}"
         values: dict[str, object] = {"model_id": tiny_model(family), "output_dir": folder}
         values |= {"num_train_epochs": 8, "batch_size": 8, "learning_rate": 3e-3}
-        values |= {"method": method, "max_length": 48, **small_files[kind]}
+        values |= {
+            "method": method,
+            "quantization": quantization,
+            "max_length": 48,
+            **small_files[kind],
+        }
         if family == "bert":
             # A random BERT of this size learns nothing under dropout.
             values |= (

@@ -20,6 +20,15 @@ from lowcost_ft.models.hub import (
     not_loadable,
     quiet_libraries,
 )
+from lowcost_ft.models.quantization import (
+    Quantization,
+    check_new_weights,
+    not_quantized_in_checkpoint,
+    quantization_config,
+    settle_kernels,
+    settle_quantization,
+    unquantized_modules,
+)
 
 __all__ = ["BaseModel", "Head", "load_base_model"]
 
@@ -31,13 +40,16 @@ class BaseModel:
     """A task model of transformers, before anything decides what trains."""
 
     model: Any
-    """A `transformers.PreTrainedModel` in float32 and evaluation mode, on the CPU."""
+    """A `transformers.PreTrainedModel` in evaluation mode, on the CPU; all that is not quantized is
+    in float32."""
     family: Family | None
     """The entry of the table of families; None for an unknown architecture."""
     head_names: tuple[str, ...]
     """Paths of the modules that are heads, in the model's order."""
     new_weights: frozenset[str]
     """Names of the weights that the checkpoint lacks; empty when none were read."""
+    quantization: Quantization
+    """How the linear layers are quantized."""
     notices: list[str]
     """What the user should know about how the model was loaded."""
 
@@ -53,6 +65,8 @@ def load_base_model(
     pad_token_id: int | None = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
+    quantization: Quantization = "none",
+    dtype: torch.dtype = torch.float32,
     on_meta: bool = False,
 ) -> BaseModel:
     """Loads a checkpoint into the task model of its architecture.
@@ -69,7 +83,11 @@ def load_base_model(
         pad_token_id: The tokenizer's padding token; decoders need it to find a text's end.
         revision: Branch, tag or commit on the Hub.
         trust_remote_code: Whether the model's own Python code may run.
-        on_meta: Build the same modules on the meta device; only the configuration is read.
+        quantization: "8bit" or "nf4" quantizes the linear layers of the transformer layers; "none"
+            leaves the checkpoint as it is, which may be quantized already.
+        dtype: Precision of the computation, in which nf4 weights are multiplied.
+        on_meta: Build the same modules on the meta device, none of them quantized; only the
+            configuration is read.
 
     Raises:
         UserError: Something is missing or does not fit; names the field and the fix.
@@ -84,16 +102,29 @@ def load_base_model(
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
     if attn_implementation is not None:
         options["attn_implementation"] = attn_implementation
-    if on_meta:
-        model, missing = _build_without_weights(auto_class, config, options), None
-    else:
+    stored = config.__dict__.pop("quantization_config", None)
+    quantization = settle_quantization(quantization, stored, model_id)
+    missing: set[str] | None = None
+    if on_meta or quantization != "none":
+        model = _build_without_weights(auto_class, config, options)
+    if not on_meta:
+        if stored is not None:
+            config.quantization_config = stored | {
+                "llm_int8_skip_modules": not_quantized_in_checkpoint(model, model_id, revision)
+            }
+        elif quantization != "none":
+            skip = unquantized_modules(model, family)
+            options["quantization_config"] = quantization_config(quantization, skip, dtype)
         model, missing = _read_weights(auto_class, model_id, config, revision, options)
+        settle_kernels(model, dtype)
     head_names, notices = _find_heads(model, family, missing, model_id)
+    check_new_weights(model, missing or (), model_id)
     return BaseModel(
         model=model,
         family=family,
         head_names=head_names,
         new_weights=frozenset(missing or ()),
+        quantization=quantization,
         notices=notices,
     )
 

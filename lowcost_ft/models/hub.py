@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import try_to_load_from_cache
+from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig
+from transformers.utils import cached_file
 from transformers.utils import logging as transformers_logging
 
 from lowcost_ft.errors import UserError
 
 __all__ = ["check_safetensors", "is_cached", "load_config", "not_loadable", "quiet_libraries"]
+__all__ += ["weight_names"]
 
 
 @contextmanager
@@ -59,6 +62,24 @@ def is_cached(model_id: str, revision: str | None = None) -> bool:
         shards = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
         return all(path(shard) for shard in shards)
     return path("model.safetensors") is not None
+
+
+def weight_names(model_id: str, revision: str | None = None) -> set[str]:
+    """Names of the tensors in a checkpoint's safetensors.
+
+    Raises:
+        UserError: There are none that can be read.
+    """
+    options: dict[str, Any] = {"revision": revision}
+    options |= {"local_files_only": is_cached(model_id, revision)}
+    options |= {"_raise_exceptions_for_missing_entries": False}
+    try:
+        if index := cached_file(model_id, "model.safetensors.index.json", **options):
+            return set(json.loads(Path(index).read_text("utf-8"))["weight_map"])
+        with safe_open(cached_file(model_id, "model.safetensors", **options), "pt") as file:
+            return set(file.keys())
+    except (OSError, TypeError, ValueError, KeyError, SafetensorError) as error:
+        raise not_loadable("weights", model_id, error) from error
 
 
 def load_config(

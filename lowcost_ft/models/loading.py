@@ -1,25 +1,24 @@
-"""From a model's name to a trainable model, and from a run's folder back to a model that predicts.
+"""From a model's name to a trainable model.
 
-Base models are read as safetensors in float32; what the checkpoint lacks (the head) is made from
-the seed; then `models/adapters.py` decides what trains.
+Base models are read as safetensors in float32, or quantized while they are read; what the
+checkpoint lacks (the head) is made from the seed; then `models/adapters.py` decides what trains.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from peft import PeftModel
-from peft.utils import load_peft_weights
-from safetensors import SafetensorError
 
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.adapters import add_lora, find_lora_targets, layer_list, train_fully
 from lowcost_ft.models.base import Head, load_base_model
 from lowcost_ft.models.families import Family
 from lowcost_ft.models.frozen_layers import freeze_below
-from lowcost_ft.models.hub import load_config, quiet_libraries
+from lowcost_ft.models.hub import load_config
+from lowcost_ft.models.quantization import Quantization, quantization_notice, unquantized_modules
+from lowcost_ft.models.saving import load_trained, save_model
 from lowcost_ft.models.tokenizers import load_tokenizer
 
 __all__ = [
@@ -48,6 +47,10 @@ class BuiltModel:
     """What the user should know about how the model was loaded."""
     num_layers: int
     """How many layers the input passes (ALBERT's shared one counts every time)."""
+    quantization: Quantization = "none"
+    """How the linear layers are quantized: as asked for, or as the checkpoint is."""
+    unquantized_modules: tuple[str, ...] = ()
+    """Paths of the linear layers that are not; empty without quantization."""
 
 
 def build_model(
@@ -69,6 +72,8 @@ def build_model(
     seed: int = 0,
     revision: str | None = None,
     trust_remote_code: bool = False,
+    quantization: Quantization = "none",
+    dtype: torch.dtype = torch.float32,
     on_meta: bool = False,
 ) -> BuiltModel:
     """Loads a base model, gives it a head, and decides which weights train.
@@ -91,8 +96,11 @@ def build_model(
         seed: Seed of the new weights. The global random state is left as it was.
         revision: Branch, tag or commit on the Hub.
         trust_remote_code: Whether the model's own Python code may run.
-        on_meta: Build the same modules without weights, on the meta device: nothing but the
-            configuration is read.
+        quantization: "8bit" or "nf4" for the frozen linear layers of the transformer layers; "none"
+            leaves the checkpoint as it is, which may be quantized already.
+        dtype: Precision of the computation, in which nf4 weights are multiplied.
+        on_meta: Build the same modules without weights, on the meta device, none of them
+            quantized: nothing but the configuration is read.
 
     Returns:
         The model; frozen weights are exactly those of the checkpoint.
@@ -114,9 +122,18 @@ def build_model(
             pad_token_id=pad_token_id,
             revision=revision,
             trust_remote_code=trust_remote_code,
+            quantization=quantization,
+            dtype=dtype,
             on_meta=on_meta,
         )
         model, family, head_names = base.model, base.family, base.head_names
+        if method == "full" and base.quantization != "none":
+            raise UserError(
+                f"method: full cannot train {base.quantization} weights, which have no gradient; "
+                "train an adapter (--method lora), or an unquantized model"
+            )
+        kept = unquantized_modules(model, family) if base.quantization != "none" else []
+        notice = None if on_meta else quantization_notice(model, base.quantization)
         num_layers = _check_layers(model, family, trainable_layers)
         trained: Any = model
         if method == "lora":
@@ -150,8 +167,10 @@ def build_model(
         model=trained,
         family=family,
         head_names=head_names,
-        notices=base.notices,
+        notices=[*base.notices, *([notice] if notice else [])],
         num_layers=num_layers,
+        quantization=base.quantization,
+        unquantized_modules=tuple(kept),
     )
 
 
@@ -162,109 +181,6 @@ def forward_module(model: Any) -> Any:
     are shared; the peft model is still the one to save.
     """
     return model.get_base_model() if isinstance(model, PeftModel) else model
-
-
-def save_model(model: Any, tokenizer: Any, path: str | Path) -> None:
-    """Writes a model so that peft and transformers load it without this package.
-
-    Args:
-        model: A `PeftModel`: `adapter_model.safetensors` and `adapter_config.json` are written (and
-            no `config.json`, which would make others look for full weights here). Any other model:
-            `model.safetensors` and `config.json`.
-        tokenizer: Saved beside it.
-        path: The folder; created when missing.
-    """
-    with quiet_libraries():
-        if isinstance(model, PeftModel):
-            # "auto" would ask the Hub for the base model's configuration.
-            model.save_pretrained(str(path), save_embedding_layers=False)
-        else:
-            model.save_pretrained(str(path))
-        tokenizer.save_pretrained(str(path))
-    # safetensors makes files that their owner alone may read; the others follow the user's umask.
-    mode = (Path(path) / "tokenizer.json").stat().st_mode
-    for weights in Path(path).glob("*.safetensors"):
-        weights.chmod(mode)
-
-
-def load_trained(path: str | Path, run: dict[str, Any], *, trust_remote_code: bool = False) -> Any:
-    """Loads what a run saved, for prediction.
-
-    Args:
-        path: The run's folder.
-        run: Its `run.json`: `task`, `labels`, for an adapter `model_id`; `problem_type`,
-            `pad_token_id` and `revision` are looked for at the top and then in `config`.
-        trust_remote_code: Whether the model's own Python code may run. Never read from `run`: a
-            file that one was sent must not be able to say so.
-
-    Returns:
-        The model in evaluation mode, on the CPU.
-
-    Raises:
-        UserError: The folder holds no trained model, or the adapter does not fit its base model.
-    """
-    folder = Path(path)
-    head: Head = "token" if run["task"] == "ner" else "sequence"
-    is_adapter = (folder / "adapter_config.json").is_file()
-    if not is_adapter and not (folder / "config.json").is_file():
-        raise UserError(
-            f"{folder}: holds neither adapter_config.json nor config.json; "
-            "give the output folder of a completed run"
-        )
-    if is_adapter and not (folder / "adapter_model.safetensors").is_file():
-        raise UserError(f"{folder}: lacks adapter_model.safetensors; restore it, or train again")
-    if not is_adapter and not any(folder.glob("model*.safetensors")):
-        raise UserError(f"{folder}: lacks model.safetensors; restore it, or train again")
-    model_id = run["model_id"] if is_adapter else str(folder)
-    with torch.random.fork_rng(devices=[]):  # The head made here is replaced by the saved one.
-        base = load_base_model(
-            model_id,
-            head=head,
-            labels=run["labels"],
-            problem_type=_recorded(run, "problem_type"),
-            pad_token_id=_recorded(run, "pad_token_id"),
-            revision=_recorded(run, "revision") if is_adapter else None,
-            trust_remote_code=trust_remote_code,
-        )
-        if is_adapter:
-            return _add_saved_adapter(base.model, folder, model_id).eval()
-    if base.new_weights:
-        raise UserError(
-            f"{folder}: model.safetensors lacks {sorted(base.new_weights)[0]} or holds it in "
-            "another shape; check that the labels in run.json are those of the training"
-        )
-    return base.model.eval()
-
-
-def _recorded(run: dict[str, Any], key: str) -> Any:
-    value = run.get(key)
-    return run.get("config", {}).get(key) if value is None else value
-
-
-def _add_saved_adapter(model: Any, folder: Path, model_id: str) -> PeftModel:
-    try:
-        with quiet_libraries():
-            peft_model = PeftModel.from_pretrained(model, str(folder))
-            saved = set(load_peft_weights(str(folder), device="cpu"))
-    except KeyError as error:  # A head's weight.
-        raise UserError(
-            f"{folder}: adapter_model.safetensors lacks {error.args[0]}; train again"
-        ) from error
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(
-            f"{folder}: the adapter does not load into {model_id!r} [{reason}]; "
-            "check that labels and model_id in run.json are those of the training"
-        ) from error
-    # peft only warns about weights that the file lacks and then predicts with random ones.
-    names = {
-        name.replace(".modules_to_save.default.", ".").replace(".default.", ".")
-        for name, _ in peft_model.named_parameters()
-        if ".lora_" in name or ".modules_to_save." in name
-    }
-    if lacking := sorted(names - saved):
-        raise UserError(f"{folder}: adapter_model.safetensors lacks {lacking[0]}; train again")
-    return peft_model
 
 
 def _check_arguments(

@@ -1,0 +1,264 @@
+"""Frozen linear layers in 8 or 4 bits, through bitsandbytes, on a GPU and on the CPU alike.
+
+8bit: int8 codes with a scale for each row (Dettmers et al. 2022, arXiv:2208.07339). nf4: 4-bit
+codes with a scale for every 64 weights, itself in 8 bits (Dettmers et al. 2023, arXiv:2305.14314).
+Only linear layers inside the transformer layers are quantized: no head, no embedding, no norm.
+
+What a layer of N x K weights costs while it runs, for who counts memory: a copy of its weights in
+the precision of the computation (4 N K bytes in float32), forward and backward, gone when the layer
+is through. On a GPU, 8bit multiplies integers and makes that copy in the backward pass alone.
+"""
+
+import functools
+import logging
+import math
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import bitsandbytes
+import torch
+from torch import nn
+from transformers import BitsAndBytesConfig
+from transformers.pytorch_utils import Conv1D
+
+from lowcost_ft.errors import UserError
+from lowcost_ft.models.families import Family
+from lowcost_ft.models.hub import weight_names
+
+__all__ = [
+    "Quantization",
+    "check_new_weights",
+    "compute_dtype",
+    "count_parameters",
+    "not_quantized_in_checkpoint",
+    "quantization_config",
+    "quantization_notice",
+    "settle_kernels",
+    "settle_quantization",
+    "unquantized_modules",
+    "weight_bytes",
+]
+
+Quantization = Literal["none", "8bit", "nf4"]
+
+_PAYS_FROM_BYTES = 500_000_000
+"""Saving less than this is not worth the rounding on any hardware of today."""
+
+# bitsandbytes would say it at every call of every layer.
+logging.getLogger("bitsandbytes.autograd._functions").addFilter(
+    lambda record: "inputs will be cast" not in record.getMessage()
+)
+
+
+def settle_quantization(wanted: Quantization, stored: Any, model_id: str) -> Quantization:
+    """What the user wants and what the checkpoint is, in one.
+
+    Args:
+        wanted: "none" leaves the checkpoint as it is.
+        stored: `quantization_config` of its `config.json`, or None.
+        model_id: For messages.
+
+    Raises:
+        UserError: The two contradict each other, or the checkpoint is quantized in a way that
+            cannot be trained here.
+    """
+    if stored is None:
+        return wanted
+    kind = str(stored.get("quant_method") or "an unknown method")
+    found: Quantization = "none"
+    if stored.get("load_in_8bit"):
+        found = "8bit"
+    elif stored.get("load_in_4bit"):
+        found = "nf4" if stored.get("bnb_4bit_quant_type") == "nf4" else "none"
+        kind = f"{kind} in {stored.get('bnb_4bit_quant_type')}"
+    if found == "none":
+        raise UserError(
+            f"model_id: the weights of {model_id!r} are quantized by {kind}; adapters are trained "
+            "on bitsandbytes' 8bit and nf4: take the unquantized checkpoint, with --quantization"
+        )
+    if wanted not in ("none", found):
+        raise UserError(
+            f"quantization: the weights of {model_id!r} are {found} already and cannot become "
+            f"{wanted}; leave --quantization out, or take the unquantized checkpoint"
+        )
+    return found
+
+
+def compute_dtype(mixed_precision: str) -> torch.dtype:
+    """The precision that 4-bit weights are multiplied in: that of the run's computation."""
+    return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(mixed_precision, torch.float32)
+
+
+def unquantized_modules(model: Any, family: Family | None) -> list[str]:
+    """Paths of the linear layers that stay in full precision: all outside the transformer layers.
+
+    Args:
+        model: A task model of transformers without adapters; it may be on the meta device. Of a
+            quantized one the answer is what it is, whatever made it so.
+        family: Its entry in the table. Without one, only what stands beside the backbone and its
+            pooler are known to be heads.
+    """
+    if weight_bytes(model)[0]:
+        kinds = (bitsandbytes.nn.Linear4bit, bitsandbytes.nn.Linear8bitLt)
+        return [n for n in _linear_names(model) if not isinstance(model.get_submodule(n), kinds)]
+    backbone = f"{model.base_model_prefix}."
+
+    def in_layers(name: str) -> bool:
+        inside = name.removeprefix(backbone)
+        if family is None:
+            return inside != name and "pooler" not in inside.split(".")
+        return inside != name and inside.startswith(f"{family.layers}.")
+
+    return [name for name in _linear_names(model) if not in_layers(name)]
+
+
+def _linear_names(model: Any) -> list[str]:
+    return [n for n, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D)]
+
+
+def not_quantized_in_checkpoint(model: Any, model_id: str, revision: str | None) -> list[str]:
+    """Paths of the linear layers of which a quantized checkpoint has no codes, new heads included.
+
+    Its own list of exceptions knows nothing of the head of another task.
+    """
+    stored = set()
+    for key in weight_names(model_id, revision):
+        for end in (".SCB", ".weight.quant_map"):
+            if key.endswith(end):
+                stored.add(key.removesuffix(end))
+    backbone = f"{model.base_model_prefix}."
+    # A checkpoint of the backbone alone has no prefix.
+    stored |= {backbone + name for name in stored}
+    return [name for name in _linear_names(model) if name not in stored]
+
+
+def check_new_weights(model: Any, missing: Iterable[str], model_id: str) -> None:
+    """Refuses a new layer that is quantized: it could not train.
+
+    Raises:
+        UserError: There is one.
+    """
+    for name in sorted(missing):
+        module = model.get_submodule(name.rpartition(".")[0])
+        if isinstance(module, bitsandbytes.nn.Linear4bit | bitsandbytes.nn.Linear8bitLt):
+            raise UserError(
+                f"model_id: {model_id!r} lacks {name}, which would have to be made in 8 or 4 bits; "
+                "the checkpoint is damaged: take another"
+            )
+
+
+def quantization_config(
+    quantization: Quantization, skip: list[str], dtype: torch.dtype
+) -> BitsAndBytesConfig:
+    """What `from_pretrained` takes.
+
+    Args:
+        quantization: "8bit" or "nf4".
+        skip: What `unquantized_modules` returned.
+        dtype: Precision of the computation, for nf4.
+    """
+    if quantization == "8bit":
+        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=skip)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+        llm_int8_skip_modules=skip,
+    )
+
+
+def settle_kernels(model: nn.Module, dtype: torch.dtype) -> None:
+    """Lets training and evaluation on a CPU compute the same function of the same weights.
+
+    bitsandbytes has faster, coarser kernels for evaluation there. That of 8bit rounds the
+    activations to 8 bits as well: training would not see what is evaluated, and what a token gets
+    would depend on its neighbours in the batch. That of nf4 repacks the weights in place, for good,
+    with coarser scales, and has no backward pass: after the first evaluation, gradients would
+    silently stop at every 4-bit layer (bitsandbytes 0.50). On a GPU nothing changes.
+
+    Args:
+        model: With quantized layers or without.
+        dtype: Precision of the computation, for nf4.
+    """
+    for module in model.modules():
+        if isinstance(module, bitsandbytes.nn.Linear4bit):
+            module.support_avx512bf16_for_cpu = False
+            module.compute_dtype = dtype
+        elif isinstance(module, bitsandbytes.nn.Linear8bitLt):
+            kind: Any = type(module)
+            module.__class__ = _settled_class(kind)
+            module.train()
+
+
+class _Settled8bit:
+    """Mixed into the class of an 8-bit layer."""
+
+    def train(self, mode: bool = True) -> Any:
+        # The mode chooses the kernel, and nothing else in a linear layer.
+        return super().train(True)  # type: ignore[misc]
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        """Moves the scales and the second reference to the codes along with the weight."""
+        super()._apply(fn, recurse)  # type: ignore[misc]
+        layer: Any = self
+        for owner in (layer.weight, layer.state):
+            if owner.CB is not None:
+                owner.CB = layer.weight.data
+            if owner.SCB is not None:
+                owner.SCB = fn(owner.SCB)
+        return self
+
+
+@functools.cache
+def _settled_class(module_class: type) -> type:
+    if issubclass(module_class, _Settled8bit):
+        return module_class
+    # The name stays: libraries look layers up by it.
+    return type(module_class.__name__, (_Settled8bit, module_class), {})
+
+
+def weight_bytes(model: nn.Module) -> tuple[int, int]:
+    """Bytes of the quantized layers' weights, scales included, and of the same weights in float32.
+
+    Both are 0 for a model without quantized layers. Biases are left out.
+    """
+    stored, full = 0, 0
+    for module in model.modules():
+        if isinstance(module, bitsandbytes.nn.Linear4bit):
+            weight: Any = module.weight
+            state = weight.quant_state
+            tensors = [weight, *state.as_dict(packed=True).values()]
+        elif isinstance(module, bitsandbytes.nn.Linear8bitLt):
+            weight = module.weight
+            tensors = [weight, module.state.SCB if weight.SCB is None else weight.SCB]
+        else:
+            continue
+        stored += sum(t.numel() * t.element_size() for t in tensors)
+        full += 4 * module.in_features * module.out_features
+    return stored, full
+
+
+def count_parameters(model: nn.Module) -> tuple[int, int]:
+    """All parameters, and those that train; two 4-bit weights, which share a byte, count as two."""
+    total, trainable = 0, 0
+    for parameter in model.parameters():
+        state = getattr(parameter, "quant_state", None)
+        count = parameter.numel() if state is None else math.prod(state.shape)
+        total += count
+        trainable += count * parameter.requires_grad
+    return total, trainable
+
+
+def quantization_notice(model: nn.Module, quantization: Quantization) -> str | None:
+    """What the choice saves and costs, in numbers, where it does not pay; else None."""
+    stored, full = weight_bytes(model)
+    saved = full - stored
+    if quantization == "none" or saved >= _PAYS_FROM_BYTES:
+        return None
+    whole = full + 4 * sum(p.numel() for p in model.parameters() if p.dtype == torch.float32)
+    return (
+        f"--quantization {quantization} saves {saved / 1e6:,.0f} of {whole / 1e6:,.0f} MB of "
+        "weights here, and rounds them; it also makes each step slower. It pays where the weights "
+        "do not fit otherwise: a billion parameters take 4 GB in float32"
+    )

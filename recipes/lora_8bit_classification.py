@@ -1,0 +1,21 @@
+"""LoRA on 8-bit weights for text classification.
+
+    accelerate launch recipes/lora_8bit_classification.py
+    accelerate launch recipes/lora_8bit_classification.py --gradient-accumulation-steps 4
+
+The frozen linear layers are held in 8 bits by bitsandbytes, on a GPU as on the CPU; what trains
+stays in float32. --gradient-accumulation-steps N cuts each step of --batch-size examples into N.
+Every line but the precision is shared with lora_classification.py; so are its flags.
+"""
+
+from dataclasses import replace
+
+import lora_classification
+
+from lowcost_ft import run_recipe
+
+CONFIG = replace(lora_classification.CONFIG, quantization="8bit")
+main = lora_classification.main
+
+if __name__ == "__main__":
+    run_recipe(main, CONFIG, description=__doc__)

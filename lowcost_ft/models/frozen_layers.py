@@ -145,9 +145,10 @@ class LowerPart:
         """
         backbone = self._model.base_model
         device = next(self.tensors()).device
+        waiting = torch.device("meta" if device.type == "meta" else "cpu")
         for name, module in self.modules.items():
             _put(backbone, name, _StandIn(self, module, self._tuple_sizes[name]))
-            module.to("cpu")
+            module.to(waiting)
         try:
             yield
         finally:

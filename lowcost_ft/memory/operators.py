@@ -1,0 +1,304 @@
+"""What operators of a CPU or a GPU allocate, where that differs from the meta device's.
+
+The meta device knows the shapes of results. It does not know which attention kernel a device would
+run, that a GPU keeps one byte an element of a dropout mask, what automatic mixed precision casts,
+or what a kernel needs while it runs. Every rule here says where it comes from.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.nn import functional as F  # noqa: N812
+from torch.overrides import TorchFunctionMode
+
+__all__ = ["DeviceFunctions", "Target", "scratch_bytes"]
+
+_aten = torch.ops.aten
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """The hardware that memory is predicted for."""
+
+    device: str = "cpu"
+    """"cpu" or "cuda"."""
+    mixed_precision: str = "no"
+    """"no", "bf16" or "fp16"."""
+    num_threads: int = 1
+    """CPU threads: some kernels have a buffer for each."""
+    compute_capability: tuple[int, int] = (8, 6)
+    """Of the GPU: from 8.0 on there are bfloat16 and flash attention."""
+
+
+# ATen/autocast_mode.h (CUDA) and autocast_mode.cpp (CPU): those operators that models use.
+_LOWER_PRECISION = {"linear", "matmul", "__matmul__", "bmm", "mm", "addmm", "baddbmm", "addbmm"}
+_LOWER_PRECISION |= {"conv1d", "conv2d", "einsum", "scaled_dot_product_attention"}
+_FULL_PRECISION_ON_CUDA = {"layer_norm", "rms_norm", "softmax", "log_softmax", "logsumexp"}
+_FULL_PRECISION_ON_CUDA |= {"exp", "log", "pow", "__pow__", "rsqrt", "reciprocal", "softplus"}
+_FULL_PRECISION_ON_CUDA |= {"sum", "cumsum", "prod", "norm", "mse_loss", "nll_loss"}
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class DeviceFunctions(TorchFunctionMode):
+    """Inside the block, functions on meta tensors do what they would do on the target device."""
+
+    def __init__(self, target: Target) -> None:
+        super().__init__()
+        self.target = target
+        self._lower: torch.dtype | None = None
+        self._casts: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    @contextmanager
+    def autocast(self) -> Iterator[None]:
+        """Mixed precision as `torch.autocast` does it: trained weights are cast once a block."""
+        self._lower = _DTYPES.get(self.target.mixed_precision)
+        try:
+            yield
+        finally:
+            self._lower = None
+            self._casts.clear()
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        on_cuda = self.target.device == "cuda"
+        if self._lower is not None:
+            name = getattr(func, "__name__", "")
+            if name in _LOWER_PRECISION:
+                args = [self._cast(value, self._lower) for value in args]
+                kwargs = {key: self._cast(value, self._lower) for key, value in kwargs.items()}
+            elif on_cuda and name in _FULL_PRECISION_ON_CUDA:
+                args = [self._cast(value, torch.float32) for value in args]
+        if func is F.scaled_dot_product_attention:
+            return (_attention_on_cuda if on_cuda else _attention_on_cpu)(
+                self.target, *args, **kwargs
+            )
+        if on_cuda and func is F.dropout:
+            return _dropout_on_cuda(*args, **kwargs)
+        return func(*args, **kwargs)
+
+    def _cast(self, value: Any, dtype: torch.dtype) -> Any:
+        if not isinstance(value, torch.Tensor) or not value.is_floating_point():
+            return value
+        if value.dtype == dtype:
+            return value
+        trained = value.is_leaf and value.requires_grad and dtype != torch.float32
+        if not trained:
+            return value.to(dtype)
+        if id(value) not in self._casts:
+            self._casts[id(value)] = (value, value.to(dtype))
+        return self._casts[id(value)][1]
+
+
+def _dropout_on_cuda(
+    input: torch.Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> torch.Tensor:
+    """A fused kernel, whose mask has one byte an element; a CPU's has the type of the input."""
+    if p in (0.0, 1.0) or not training or inplace:
+        return F.dropout(input, p, training, inplace)
+    return torch.native_dropout(input, p, training)[0]
+
+
+def _attention_on_cpu(
+    target: Target,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attn_mask: torch.Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> torch.Tensor:
+    """The fused kernel, which knows no dropout (ATen/native/transformers/sdp_utils_cpp.cpp)."""
+    if dropout_p:
+        return F.scaled_dot_product_attention(
+            query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
+        )
+    key, value = _repeated(query, key, enable_gqa), _repeated(query, value, enable_gqa)
+    return _aten._scaled_dot_product_flash_attention_for_cpu(
+        query, key, value, 0.0, is_causal, attn_mask=_as_bias(attn_mask, query), scale=scale
+    )[0]
+
+
+def _attention_on_cuda(
+    target: Target,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attn_mask: torch.Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> torch.Tensor:
+    """Flash attention where there is no mask, else the memory-efficient kernel, else plain.
+
+    The conditions are those of ATen/native/transformers/cuda/sdp_utils.cpp.
+    """
+    half = query.dtype in (torch.float16, torch.bfloat16)
+    width = query.size(-1)
+    fits = width % (8 if half else 4) == 0
+    if half and attn_mask is None and target.compute_capability >= (8, 0) and width <= 256:
+        key, value = _repeated(query, key, enable_gqa), _repeated(query, value, enable_gqa)
+        missing = -width % 8
+        if missing:
+            query, key, value = (F.pad(t, (0, missing)) for t in (query, key, value))
+        return _aten._scaled_dot_product_flash_attention(
+            query, key, value, dropout_p, is_causal, False, scale=scale
+        )[0][..., :width]
+    if not fits:
+        return F.scaled_dot_product_attention(
+            query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
+        )
+    key, value = _repeated(query, key, enable_gqa), _repeated(query, value, enable_gqa)
+    bias = _as_bias(attn_mask, query)
+    if bias is not None:
+        missing = -bias.size(-1) % 8  # The kernel reads rows at aligned addresses.
+        if missing:
+            bias = F.pad(bias, (0, missing))[..., : bias.size(-1)]
+        bias = bias.expand(*query.shape[:-1], key.size(-2))
+    return _aten._scaled_dot_product_efficient_attention(
+        query, key, value, bias, True, dropout_p, is_causal, scale=scale
+    )[0]
+
+
+def _repeated(query: torch.Tensor, tensor: torch.Tensor, enable_gqa: bool) -> torch.Tensor:
+    """One key or value head for each query head."""
+    if not enable_gqa or tensor.size(-3) == query.size(-3):
+        return tensor
+    return tensor.repeat_interleave(query.size(-3) // tensor.size(-3), -3)
+
+
+def _as_bias(mask: torch.Tensor | None, query: torch.Tensor) -> torch.Tensor | None:
+    """A mask as numbers to add, `(batch, heads or 1, queries, keys)`: PyTorch converts it so."""
+    if mask is None or mask.dtype != torch.bool:
+        return mask
+    zero, minus = (
+        torch.scalar_tensor(value, dtype=query.dtype, device=query.device)
+        for value in (0.0, -math.inf)
+    )
+    return torch.where(mask, zero, minus)
+
+
+def scratch_bytes(
+    target: Target, func: Any, args: Sequence[Any], kwargs: dict[str, Any], out: Any
+) -> int:
+    """Bytes that an operator allocates and frees again before it returns.
+
+    Args:
+        target: The device.
+        func: The operator.
+        args: Its arguments.
+        kwargs: Its named arguments.
+        out: What it returned.
+    """
+    rule = (_CUDA if target.device == "cuda" else _CPU).get(func)
+    if rule is not None:
+        return rule(target, args, kwargs)
+    if target.device == "cpu" and func in _POINTWISE:
+        return _promotion(args, out)
+    return 0
+
+
+def _promotion(args: Sequence[Any], out: torch.Tensor) -> int:
+    """A CPU kernel reads one type: inputs of another are converted as a whole beforehand.
+
+    A GPU's kernel converts each element as it reads it.
+    """
+    wanted = out.dtype
+    others = (a for a in args if isinstance(a, torch.Tensor) and a.ndim and a.dtype != wanted)
+    return sum(other.numel() for other in others) * wanted.itemsize
+
+
+def _attention_tiles(target: Target, query: torch.Tensor, key: torch.Tensor) -> tuple[int, int]:
+    """Rows and columns of the block of scores that one CPU thread computes at a time."""
+    length = query.size(-2)
+    rows = 256 if length >= 768 else 64 if length >= 192 else 32
+    return min(rows, length), min(512, key.size(-2))
+
+
+def _cpu_attention(target: Target, args: Sequence[Any], kwargs: dict[str, Any]) -> int:
+    # ATen/native/cpu/FlashAttentionKernel.cpp: scores, row maxima, row sums, and the result.
+    rows, columns = _attention_tiles(target, args[0], args[1])
+    block = (rows * columns + 2 * rows + rows * args[0].size(-1)) * 4
+    if args[0].dtype != torch.float32:
+        block += rows * columns * args[0].dtype.itemsize
+    return target.num_threads * block
+
+
+def _cpu_attention_backward(target: Target, args: Sequence[Any], kwargs: dict[str, Any]) -> int:
+    # The same file: scores and their gradient for each thread, and one row of sums.
+    rows, columns = _attention_tiles(target, args[1], args[2])
+    block = 2 * rows * columns * 4
+    if args[1].dtype != torch.float32:
+        block += 2 * rows * columns * args[1].dtype.itemsize
+    return target.num_threads * block + rows * 4
+
+
+def _safe_softmax(target: Target, args: Sequence[Any], kwargs: dict[str, Any]) -> int:
+    # Looks for rows that are masked throughout: a byte a score, a byte a row.
+    scores = args[0].numel()
+    return scores + scores // max(1, args[0].size(args[1]))
+
+
+def _cpu_norm_backward(target: Target, args: Sequence[Any], kwargs: dict[str, Any]) -> int:
+    # layer_norm_kernel.cpp: the gradients of scale and shift are summed in a buffer a thread.
+    trained = args[-1][1] or args[-1][2]
+    width = math.prod(args[2])
+    return target.num_threads * 2 * width * 4 if trained else 0
+
+
+def _cpu_index_copy(target: Target, args: Sequence[Any], kwargs: dict[str, Any]) -> int:
+    # Embedding.cpp makes indices contiguous (token types of a batch are one row, expanded).
+    return 0 if args[1].is_contiguous() else args[1].numel() * args[1].element_size()
+
+
+def _cuda_embedding_backward(target: Target, args: Sequence[Any], kwargs: dict[str, Any]) -> int:
+    # EmbeddingBackwardKernel.cu sorts the indices: keys and positions, before and after.
+    return 4 * 8 * args[1].numel()
+
+
+def _cuda_flash_backward(target: Target, args: Sequence[Any], kwargs: dict[str, Any]) -> int:
+    # flash_api.cpp: the query's gradient is summed in float32, lengths rounded up to 128 and
+    # widths to 32, and there is a float32 a row for the sum of (gradient x output).
+    batch, heads, length, width = args[1].shape
+    rows = batch * heads * _round_up(length, 128)
+    return 4 * rows * (_round_up(width, 32) + 1)
+
+
+def _cuda_efficient_backward(target: Target, args: Sequence[Any], kwargs: dict[str, Any]) -> int:
+    # attention_backward.cu: a float32 a row, and in half precision a float32 gradient of the query.
+    batch, heads, length, width = args[1].shape
+    summed = width if args[1].dtype != torch.float32 else 0
+    return 4 * batch * heads * _round_up(length, 32) * (1 + summed)
+
+
+def _round_up(value: int, multiple: int) -> int:
+    return -(-value // multiple) * multiple
+
+
+_POINTWISE = {
+    getattr(_aten, name).Tensor
+    for name in ("add", "sub", "mul", "div", "maximum", "minimum")
+    if hasattr(getattr(_aten, name), "Tensor")
+}
+_CPU: dict[Any, Any] = {
+    _aten._scaled_dot_product_flash_attention_for_cpu.default: _cpu_attention,
+    _aten._scaled_dot_product_flash_attention_for_cpu_backward.default: _cpu_attention_backward,
+    _aten._safe_softmax.default: _safe_softmax,
+    _aten.native_layer_norm_backward.default: _cpu_norm_backward,
+    _aten.embedding.default: _cpu_index_copy,
+    _aten.embedding_dense_backward.default: _cpu_index_copy,
+}
+_CUDA: dict[Any, Any] = {
+    _aten._safe_softmax.default: _safe_softmax,
+    _aten.embedding_dense_backward.default: _cuda_embedding_backward,
+    _aten._scaled_dot_product_flash_attention_backward.default: _cuda_flash_backward,
+    _aten._scaled_dot_product_efficient_attention_backward.default: _cuda_efficient_backward,
+}

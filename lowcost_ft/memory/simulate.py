@@ -1,0 +1,175 @@
+"""Peak memory of a training step without weights: it runs on tensors that have shapes only."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from lowcost_ft.memory.cuda_allocator import CudaAllocator
+from lowcost_ft.memory.operators import DeviceFunctions, Target, scratch_bytes
+from lowcost_ft.memory.trace import Trace
+
+__all__ = ["PARTS", "Prediction", "SimulatedAccelerator", "real_integers", "simulate"]
+
+PARTS = (
+    "weights",
+    "adapter",
+    "head",
+    "gradients",
+    "optimizer",
+    "activations",
+    "temporary",
+    "workspace",
+)
+"""What memory is for, in the order in which it is shown."""
+
+CUDA_CONTEXT_BYTES = 450 << 20
+"""What the driver and PyTorch's kernels take of a GPU beside all tensors: 300 to 550 MiB by GPU and
+driver (CUDA 12, kernels loaded when first used). Measured instead where there is a GPU."""
+
+_CUBLAS_WORKSPACE_BYTES = 4096 * 1024 * 2 + 16 * 1024 * 8
+_CUBLAS_WORKSPACE_BYTES_HOPPER = 4096 * 1024 * 8
+"""What PyTorch gives to cuBLAS from its own allocator (docs: CUBLAS_WORKSPACE_CONFIG,
+`:4096:2:16:8`, and `:4096:8` from compute capability 9.0 on)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What a training step will need.
+
+    Attributes:
+        peak_bytes: Most bytes in tensors at one moment: what the device's allocator will report.
+        parts: What they are for at that moment; adds up to `peak_bytes`. See `PARTS`.
+        reserved_bytes: What the allocator takes from the device for it: more on a GPU, which hands
+            out whole segments.
+        context_bytes: What a GPU loses to driver and kernels.
+        flops: Floating-point operations of the simulated passes.
+    """
+
+    peak_bytes: int
+    parts: dict[str, int]
+    reserved_bytes: int
+    context_bytes: int
+    flops: int
+
+    @property
+    def needed_bytes(self) -> int:
+        """What the device must have free for the step: what a budget is compared with."""
+        return self.reserved_bytes + self.context_bytes
+
+
+class SimulatedAccelerator:
+    """As much of an `Accelerator` as a step uses, for tensors on the meta device."""
+
+    device = torch.device("meta")
+    process_index = 0
+    num_processes = 1
+
+    def __init__(self, functions: DeviceFunctions) -> None:
+        self.mixed_precision = functions.target.mixed_precision
+        self._functions = functions
+
+    def no_sync(self, model: nn.Module) -> AbstractContextManager[None]:
+        """One process has nothing to put off."""
+        return nullcontext()
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """Mixed precision of the target."""
+        return self._functions.autocast()
+
+    def backward(self, loss: torch.Tensor) -> None:
+        """`loss.backward()`, which would set the block's functions aside meanwhile.
+
+        They are needed: checkpointing runs layers forward once more.
+        """
+        torch.autograd.Variable._execution_engine.run_backward(
+            (loss,),
+            (torch.ones_like(loss),),
+            False,
+            False,
+            (),
+            allow_unreachable=True,
+            accumulate_grad=True,
+        )
+
+    def clip_grad_norm_(self, parameters: Iterable[torch.Tensor], max_norm: float) -> None:
+        """As Accelerate does it without a scaler."""
+        torch.nn.utils.clip_grad_norm_(parameters, max_norm)
+
+
+def simulate(
+    target: Target,
+    step: Callable[[SimulatedAccelerator], Any],
+    *,
+    resident: Mapping[str, Iterable[torch.Tensor]],
+    trained: Iterable[nn.Parameter],
+    hidden_bytes: int = 0,
+) -> Prediction:
+    """Predicts the peak memory of a training step.
+
+    Args:
+        target: The hardware.
+        step: Runs it, on meta tensors.
+        resident: By part, tensors that exist before: weights, buffers, optimizer state.
+        trained: Parameters whose gradients it makes.
+        hidden_bytes: What the step keeps for its backward pass that is no tensor of an operator.
+    """
+    functions = DeviceFunctions(target)
+    on_cuda = target.device == "cuda"
+    trace = Trace(scratch=partial(scratch_bytes, target), copies_to_device=on_cuda)
+    for part, tensors in resident.items():
+        trace.add(tensors, part)
+    if hidden_bytes:
+        trace.add_bytes(hidden_bytes, "activations")
+    if on_cuda:
+        hopper = target.compute_capability >= (9, 0)
+        workspace = _CUBLAS_WORKSPACE_BYTES_HOPPER if hopper else _CUBLAS_WORKSPACE_BYTES
+        trace.add_bytes(workspace, "workspace")
+
+    def note_gradient(parameter: torch.Tensor) -> None:
+        assert parameter.grad is not None
+        trace.name([parameter.grad], "gradients")
+
+    hooks = [p.register_post_accumulate_grad_hook(note_gradient) for p in trained]
+    try:
+        with functions, trace:
+            step(SimulatedAccelerator(functions))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    sizes: dict[int, int] | None = None
+    if on_cuda:
+        usage = CudaAllocator.replay(trace.events)
+        sizes, reserved = usage.block_bytes, usage.reserved_bytes
+    peak, parts = trace.peak(sizes)
+    return Prediction(
+        peak_bytes=peak,
+        parts={part: parts[part] for part in PARTS if parts.get(part)},
+        reserved_bytes=reserved if on_cuda else peak,
+        context_bytes=CUDA_CONTEXT_BYTES if on_cuda else 0,
+        flops=trace.flops,
+    )
+
+
+@contextmanager
+def real_integers(model: nn.Module) -> Iterator[None]:
+    """Inside the block, integer buffers of a meta model are real ones, full of zeros.
+
+    Models read positions and token types from them, whose values do not matter for memory, but
+    which decide in what way they are used.
+    """
+    replaced = []
+    for module in model.modules():
+        for name, buffer in module._buffers.items():
+            if buffer is not None and buffer.is_meta and not buffer.is_floating_point():
+                replaced.append((module, name, buffer))
+                module._buffers[name] = torch.zeros_like(buffer, device="cpu")
+    try:
+        yield
+    finally:
+        for module, name, buffer in replaced:
+            module._buffers[name] = buffer

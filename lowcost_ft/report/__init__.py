@@ -1,4 +1,0 @@
-"""Reports that compare runs: `lowcost-ft report`.
-
-collect -> rows -> advice, tables, plots, details -> sections -> writing. None of it needs PyTorch.
-"""

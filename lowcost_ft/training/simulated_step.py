@@ -1,0 +1,214 @@
+"""Peak memory of this package's own training step, predicted without weights.
+
+The step is `StepRunner.step` itself, with the real loss, optimizer, clipping and frozen layers;
+only the model's numbers and the accelerator are stand-ins. So the two cannot drift apart.
+"""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+
+from lowcost_ft.config import TrainingConfig
+from lowcost_ft.data.batching import MicroBatch
+from lowcost_ft.data.features import Features, collate, model_inputs
+from lowcost_ft.memory.operators import Target
+from lowcost_ft.memory.simulate import Prediction, SimulatedAccelerator, real_integers, simulate
+from lowcost_ft.models.frozen_layers import LowerPart
+from lowcost_ft.models.loading import BuiltModel, forward_module
+from lowcost_ft.tasks.base import Task
+from lowcost_ft.training.backbone_cache import CachedStates
+from lowcost_ft.training.optimizer import build_optimizer, parameter_groups
+from lowcost_ft.training.steps import StepRunner
+from lowcost_ft.training.stored_states import DTYPES, StoredStates
+
+__all__ = ["heaviest_micro_batches", "simulate_step"]
+
+_RANDOM_STATE_BYTES = torch.get_rng_state().nbytes
+"""Gradient checkpointing keeps the CPU's random state for each layer, to drop the same again, and
+its own while a layer runs again."""
+
+
+def simulate_step(
+    built: BuiltModel,
+    task: Task,
+    features: Features,
+    micro_batches: Sequence[MicroBatch],
+    *,
+    settings: TrainingConfig,
+    target: Target,
+    pad_token_id: int,
+    trainable_layers: int | None = None,
+    num_processes: int = 1,
+) -> Prediction:
+    """Predicts the peak memory of an optimizer step after the first one, whose state exists.
+
+    Args:
+        built: The model as it will be trained, built with `on_meta=True`.
+        task: Its loss.
+        features: Rows of the real lengths; what their tokens are does not matter.
+        micro_batches: One process's share of the step.
+        settings: The optimization.
+        target: The hardware.
+        pad_token_id: Token that fills up a micro-batch.
+        trainable_layers: How many of the top layers train, with `settings.cache_frozen_layers`.
+        num_processes: How many train together.
+    """
+    model = forward_module(built.model)
+    model.train()
+    groups = parameter_groups(
+        model.named_parameters(),
+        head_names=built.head_names,
+        learning_rate=1.0,
+        head_learning_rate=settings.head_learning_rate,
+        weight_decay=settings.weight_decay,
+    )
+    optimizer = build_optimizer(groups, name=settings.optimizer, device=torch.device(target.device))
+    _make_state(optimizer)
+    lower = None
+    if settings.cache_frozen_layers:
+        assert trainable_layers is not None
+        lower = LowerPart(model, built.family, trainable_layers)
+    resident = _by_part(built, model)
+    if lower is not None and target.device == "cuda":  # They wait in the host's memory.
+        away = {id(tensor) for tensor in lower.tensors()}
+        resident["weights"] = [t for t in resident["weights"] if id(t) not in away]
+    state = [t for s in optimizer.state.values() for t in s.values() if torch.is_tensor(t)]
+    resident["optimizer"] = [t for t in state if t.is_meta]
+
+    def step(accelerator: SimulatedAccelerator) -> None:
+        with ExitStack() as inside:
+            cached = None
+            if lower is not None:
+                cached = _states(accelerator, lower, features, pad_token_id, settings.cache_dtype)
+                inside.enter_context(lower.taken_out())
+            runner = StepRunner(
+                cast(Accelerator, accelerator),
+                model,
+                task,
+                features,
+                pad_token_id=pad_token_id,
+                max_grad_norm=settings.max_grad_norm,
+                cached=cached,
+            )
+            runner.step(optimizer, heaviest_micro_batches(micro_batches, features.lengths), 1.0)
+
+    trained = [p for p in model.parameters() if p.requires_grad]
+    if num_processes > 1:  # Data parallelism sends gradients from buckets of its own.
+        resident["gradients"] = [torch.empty_like(p) for p in trained]
+    layers = _checkpointed_layers(model, lower)
+    with real_integers(model):
+        return simulate(
+            target,
+            step,
+            resident=resident,
+            trained=trained,
+            hidden_bytes=_RANDOM_STATE_BYTES * (1 + layers) if layers else 0,
+        )
+
+
+def heaviest_micro_batches(
+    micro_batches: Sequence[MicroBatch], lengths: np.ndarray
+) -> list[MicroBatch]:
+    """Those of a step that decide its peak, in order.
+
+    The first comes before there are gradients; the others find the same memory in use, so that of
+    those only the ones count that no other exceeds in rows, in width and in being padded.
+    """
+    rest = [rows for rows in micro_batches[1:] if len(rows)]
+    shapes = [_shape(rows, lengths) for rows in rest]
+    kept = []
+    for position, shape in enumerate(shapes):
+        exceeded = any(
+            all(a >= b for a, b in zip(other, shape, strict=True))
+            and (other != shape or earlier < position)
+            for earlier, other in enumerate(shapes)
+        )
+        if not exceeded:
+            kept.append(rest[position])
+    return [micro_batches[0], *kept]
+
+
+def _shape(rows: MicroBatch, lengths: np.ndarray) -> tuple[int, int, bool]:
+    longest = int(lengths[rows].max())
+    return len(rows), longest, bool((lengths[rows] < longest).any())
+
+
+def _by_part(built: BuiltModel, model: Any) -> dict[str, list[torch.Tensor]]:
+    """Weights and buffers of the model by what they are for."""
+    parts: dict[str, list[torch.Tensor]] = {"weights": [], "adapter": [], "head": []}
+    for name, parameter in model.named_parameters():
+        if any(name.startswith(f"{head}.") for head in built.head_names):
+            parts["head"].append(parameter)
+        elif parameter.requires_grad and built.model is not model:
+            parts["adapter"].append(parameter)
+        else:
+            parts["weights"].append(parameter)
+    parts["weights"] += list(model.buffers())
+    return parts
+
+
+def _make_state(optimizer: torch.optim.Optimizer) -> None:
+    """Gives the optimizer the state that its first step would make.
+
+    The fused AdamW refuses to make it on the meta device, though its kernel runs there.
+    """
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if isinstance(optimizer, torch.optim.AdamW):
+                optimizer.state[parameter] = {
+                    "step": torch.zeros((), dtype=torch.float32, device="meta"),
+                    "exp_avg": torch.zeros_like(parameter),
+                    "exp_avg_sq": torch.zeros_like(parameter),
+                }
+            else:
+                parameter.grad = torch.zeros_like(parameter)
+    if not optimizer.state:
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+
+def _checkpointed_layers(model: Any, lower: LowerPart | None) -> int:
+    checkpointed = getattr(model, "is_activation_checkpointing", None)
+    if not (model.is_gradient_checkpointing if checkpointed is None else checkpointed):
+        return 0
+    layers = int(model.config.get_text_config().num_hidden_layers)
+    return layers if lower is None else lower.num_trainable
+
+
+@dataclass(frozen=True, kw_only=True)
+class _UnreadStates(StoredStates):
+    """States that would be read from disk."""
+
+    def padded(
+        self, starts: np.ndarray, lengths: np.ndarray, *, pin_memory: bool = False
+    ) -> torch.Tensor:
+        width = self.flat.shape[-1]
+        return self.flat.new_empty((len(starts), int(lengths.max()), width))
+
+
+def _states(
+    accelerator: SimulatedAccelerator,
+    lower: LowerPart,
+    features: Features,
+    pad_token_id: int,
+    cache_dtype: str,
+) -> CachedStates:
+    batch = model_inputs(collate(features, np.zeros(1, np.int64), pad_token_id=pad_token_id))
+    with accelerator.autocast():
+        probe = lower.run({name: value.to(accelerator.device) for name, value in batch.items()})
+    if cache_dtype == "auto":
+        stored = DTYPES.get(accelerator.mixed_precision, torch.float32)
+    else:
+        stored = DTYPES[cache_dtype]
+    flat = torch.empty((0, probe.shape[-1]), dtype=stored, device="meta")
+    return CachedStates(
+        part=lower,
+        features=features,
+        stored=_UnreadStates(flat=flat, dtype=probe.dtype, num_bytes=0),
+        device=accelerator.device,
+    )

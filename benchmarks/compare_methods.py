@@ -30,6 +30,19 @@ BANKING77 = {"train-file": "banking77/train.csv", "test-file": "banking77/test.c
 SUITE = {
     "wnut17-full": ("full_ner.py", WNUT17, ["--num-train-epochs", "3"]),
     "wnut17-lora": ("lora_ner.py", WNUT17, ["--num-train-epochs", "3"]),
+    "wnut17-lora-8bit": ("lora_8bit_ner.py", WNUT17, ["--num-train-epochs", "3"]),
+    "wnut17-lora-nf4": ("qlora_ner.py", WNUT17, ["--num-train-epochs", "3"]),
+    "banking77-3-lora": ("lora_classification.py", BANKING77, ["--num-train-epochs", "3"]),
+    "banking77-3-lora-8bit": (
+        "lora_8bit_classification.py",
+        BANKING77,
+        ["--num-train-epochs", "3"],
+    ),
+    "banking77-3-lora-nf4": (
+        "lora_classification.py",
+        BANKING77,
+        ["--num-train-epochs", "3", "--quantization", "nf4"],
+    ),
     "banking77-lora": ("lora_classification.py", BANKING77, ["--num-train-epochs", "10"]),
 }
 

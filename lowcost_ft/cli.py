@@ -14,6 +14,7 @@ import tyro
 
 from lowcost_ft.errors import UserError
 from lowcost_ft.program import exit_code
+from lowcost_ft.report.command import Report, report
 
 __all__ = ["Evaluate", "Predict", "main"]
 
@@ -70,6 +71,7 @@ class Evaluate(_Common):
 Command = (
     Annotated[Predict, tyro.conf.subcommand("predict")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+    | Annotated[Report, tyro.conf.subcommand("report")]
 )
 
 
@@ -79,10 +81,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Command,
         prog="lowcost-ft",
         args=arguments,
-        description="Use and score what a recipe has trained.",
+        description="Use, score and compare what recipes have trained.",
     )
-    action = _predict if isinstance(command, Predict) else _evaluate
-    return exit_code(lambda: action(command), debug=command.debug)
+    actions: dict[type, Any] = {Predict: _predict, Evaluate: _evaluate, Report: report}
+    return exit_code(lambda: actions[type(command)](command), debug=command.debug)
 
 
 def _predictor(command: Any) -> Any:

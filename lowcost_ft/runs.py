@@ -15,6 +15,7 @@ from lowcost_ft.redaction import redact
 __all__ = [
     "RUN_FILE",
     "SCHEMA_VERSION",
+    "load_record",
     "load_run",
     "record_run",
     "saved_bytes",
@@ -132,13 +133,33 @@ def load_run(path: str | Path, *, completed: bool = True) -> dict[str, Any]:
     if not folder.is_dir():
         raise UserError(f"{path} is a file: give the run folder that holds {RUN_FILE}")
     file = folder / RUN_FILE
-    try:
-        run = json.loads(file.read_text("utf-8"))
-    except FileNotFoundError:
+    if not file.exists():
         raise UserError(
             f"{path} is not a run folder: it has no {RUN_FILE}. Give the --output-dir of a run "
             "that has ended"
-        ) from None
+        )
+    run = load_record(file)
+    if not completed:
+        return run
+    if run["status"] != "completed":
+        error_text = f" ({run['error']})" if run.get("error") else ""
+        raise UserError(
+            f"the run in {path} did not complete: its status is {run['status']}{error_text}. "
+            "Train again, or give another folder"
+        )
+    if missing := [name for name in ("task", "model_id", "method", "labels") if name not in run]:
+        raise UserError(f"{file} is damaged, it lacks {', '.join(missing)}: train again")
+    return run
+
+
+def load_record(file: Path) -> dict[str, Any]:
+    """Reads a `run.json`, wherever it lies and however the run ended.
+
+    Raises:
+        UserError: It cannot be read, is damaged, is something else, or has another schema version.
+    """
+    try:
+        run = json.loads(file.read_text("utf-8"))
     except OSError as error:
         raise UserError(f"{file} cannot be read: {error.strerror}") from None
     except ValueError as error:
@@ -151,16 +172,6 @@ def load_run(path: str | Path, *, completed: bool = True) -> dict[str, Any]:
             f"{SCHEMA_VERSION}: use the version that wrote it "
             f"({run.get('versions', {}).get('lowcost_ft')})"
         )
-    if not completed:
-        return run
-    if run["status"] != "completed":
-        error_text = f" ({run['error']})" if run.get("error") else ""
-        raise UserError(
-            f"the run in {path} did not complete: its status is {run['status']}{error_text}. "
-            "Train again, or give another folder"
-        )
-    if missing := [name for name in ("task", "model_id", "method", "labels") if name not in run]:
-        raise UserError(f"{file} is damaged, it lacks {', '.join(missing)}: train again")
     return run
 
 

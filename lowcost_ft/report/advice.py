@@ -1,0 +1,177 @@
+"""The answer to "which method should I use for my budget?", computed from the rows.
+
+A difference counts as clear when a row's mean score lies outside the 95% interval of the better
+row. Everything else is said to be no clear difference, whatever the means are.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from lowcost_ft.report.labels import metric_name
+from lowcost_ft.report.numbers import memory_text, score_text, speed_text
+from lowcost_ft.report.rows import Comparison, Row
+
+__all__ = ["Advice", "Budget", "advise", "not_clearly_worse"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """What to use from some amount of memory on.
+
+    Attributes:
+        at_least: Peak memory of the row, in bytes.
+        below: Where the next better row begins, or None.
+        row: The best row that fits.
+        note: Why that may not matter.
+    """
+
+    at_least: float
+    below: float | None
+    row: Row
+    note: str
+
+    @property
+    def text(self) -> str:
+        """The range of budgets, in words."""
+        if self.below is None:
+            return f"{memory_text(self.at_least)} or more"
+        return f"{memory_text(self.at_least)} to {memory_text(self.below)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Advice:
+    """An answer.
+
+    Attributes:
+        headline: The answer in one sentence.
+        reasons: What it rests on, a sentence each.
+        budgets: The best row within each budget, the smallest first.
+    """
+
+    headline: str
+    reasons: list[str]
+    budgets: list[Budget]
+
+
+def not_clearly_worse(row: Row, best: Row) -> bool:
+    """Whether a row's mean score lies within the best row's interval."""
+    if row.score is None or best.score is None:
+        return False
+    low = best.interval[0] if best.interval else best.score
+    return row is best or row.score >= low
+
+
+def advise(comparison: Comparison, memory_budget: float | None = None) -> Advice:
+    """Chooses among the rows that completed.
+
+    Args:
+        comparison: The rows.
+        memory_budget: Bytes that there are; None for an answer by budget.
+    """
+    rows = [row for row in comparison.rows if row.completed]
+    if memory_budget is not None:
+        rows = [row for row in rows if row.memory is not None and row.memory <= memory_budget]
+        if not rows:
+            needed = [row.memory for row in comparison.rows if row.completed and row.memory]
+            least = f" The least that any of them needs is {memory_text(min(needed))}." * bool(
+                needed
+            )
+            return Advice(
+                headline=f"Nothing that was tried fits {memory_text(memory_budget)}.",
+                reasons=[least.strip()] if least else [],
+                budgets=[],
+            )
+    if not rows:
+        return Advice(headline="No run completed, so there is no answer.", reasons=[], budgets=[])
+    scored = [row for row in rows if row.score is not None]
+    if not scored:
+        return _advise_by_speed(rows)
+    others = sum(bool(row.completed) for row in comparison.rows) > len(scored)
+    return _advise_by_score(scored, metric_name(comparison.metric), others=others)
+
+
+def _advise_by_score(rows: list[Row], metric: str, *, others: bool) -> Advice:
+    best = max(rows, key=lambda row: row.score or 0.0)
+    equals = [row for row in rows if not_clearly_worse(row, best)]
+    least = min(equals, key=lambda row: row.memory or float("inf"))
+    fastest = max(equals, key=lambda row: row.speed or 0.0)
+
+    def facts(row: Row) -> str:
+        score = score_text(row.score, row.interval)
+        return f"{metric} {score}, {memory_text(row.memory)}, {speed_text(row.speed)}"
+
+    if len(rows) == 1:
+        alone = f"Only {best.label} was run, so there is nothing to choose from."
+        return Advice(
+            headline=f"Use {best.label}: nothing else that was tried fits." if others else alone,
+            reasons=[f"{best.label}: {facts(best)}."],
+            budgets=[],
+        )
+    reasons = []
+    if least is best:
+        reasons.append(f"{best.label} scored highest: {facts(best)}.")
+    else:
+        reasons.append(
+            f"{least.label} needs the least memory of all that are not clearly below the best: "
+            f"{facts(least)}."
+        )
+        reasons.append(
+            f"{best.label} scored highest: {facts(best)}. The difference to {least.label}, "
+            f"{(best.score or 0.0) - (least.score or 0.0):.3f}, lies within the interval."
+        )
+    if fastest is not least and fastest is not best:
+        reasons.append(f"{fastest.label} is the fastest of these: {facts(fastest)}.")
+    elif fastest is not least:
+        reasons.append(f"{fastest.label} is also the fastest of these.")
+    elif len(equals) > 1:
+        reasons.append(f"{least.label} is also the fastest of these.")
+    if best.interval is None:
+        reasons.append("No intervals were recorded: small differences may be chance.")
+    elif max(len(row.scores()) for row in equals) == 1:
+        reasons.append("One seed each: another seed moves a score, too, and no interval shows it.")
+    return Advice(
+        headline=f"Use {least.label}.",
+        reasons=reasons,
+        budgets=_budgets(rows, lambda row: row.score or 0.0, judged=True),
+    )
+
+
+def _advise_by_speed(rows: list[Row]) -> Advice:
+    least = min(rows, key=lambda row: row.memory or float("inf"))
+    fastest = max(rows, key=lambda row: row.speed or 0.0)
+    reasons = [
+        f"Least memory: {least.label}, {memory_text(least.memory)}, {speed_text(least.speed)}."
+    ]
+    if fastest is not least:
+        reasons.append(
+            f"Fastest: {fastest.label}, {memory_text(fastest.memory)}, {speed_text(fastest.speed)}."
+        )
+    return Advice(
+        headline="These runs measured memory and speed, not quality: fit one to your device.",
+        reasons=reasons,
+        budgets=_budgets(rows, lambda row: row.speed or 0.0, judged=False),
+    )
+
+
+def _budgets(rows: Sequence[Row], quality: Callable[[Row], float], *, judged: bool) -> list[Budget]:
+    """The rows that no row of less memory equals or beats, the smallest first."""
+    known = sorted(
+        (row for row in rows if row.memory is not None),
+        key=lambda row: (row.memory or 0.0, -quality(row)),
+    )
+    steps: list[Row] = []
+    for row in known:
+        if not steps or quality(row) > quality(steps[-1]):
+            steps.append(row)
+    budgets = []
+    for index, row in enumerate(steps):
+        cheaper = next((r for r in steps[:index] if judged and not_clearly_worse(r, row)), None)
+        budgets.append(
+            Budget(
+                at_least=row.memory or 0.0,
+                below=steps[index + 1].memory if index + 1 < len(steps) else None,
+                row=row,
+                note=f"not clearly better than {cheaper.label}" if cheaper else "",
+            )
+        )
+    return budgets

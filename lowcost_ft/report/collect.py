@@ -1,0 +1,107 @@
+"""The runs that a report is about: run folders, result files, and folders full of either."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lowcost_ft.errors import UserError
+from lowcost_ft.runs import RUN_FILE, load_record
+
+__all__ = ["Result", "collect"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """One run.
+
+    Attributes:
+        name: Name of its folder or result file.
+        run: The content of its `run.json`; any field may be missing, or be of another kind.
+        folder: Its run folder; None for a result file, which has no predictions beside it.
+    """
+
+    name: str
+    run: dict[str, Any]
+    folder: Path | None = None
+
+    def get(self, *keys: str) -> Any:
+        """A nested field of the record, or None where there is none."""
+        value: Any = self.run
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        return value
+
+    def number(self, *keys: str) -> float | None:
+        """A nested number of the record, or None where there is none, or none that is finite."""
+        value = self.get(*keys)
+        usable = isinstance(value, int | float) and not isinstance(value, bool)
+        return float(value) if usable and math.isfinite(value) else None
+
+    def table(self, *keys: str) -> dict[str, Any]:
+        """A nested object of the record, or an empty one."""
+        value = self.get(*keys)
+        return value if isinstance(value, dict) else {}
+
+    def rows(self, *keys: str) -> list[dict[str, Any]]:
+        """A nested list of objects of the record, or an empty one."""
+        value = self.get(*keys)
+        return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
+
+
+def collect(paths: Sequence[str]) -> tuple[list[Result], list[str]]:
+    """Reads the runs that the paths name.
+
+    Args:
+        paths: Run folders, `run.json` and result files, and folders that hold such.
+
+    Returns:
+        The runs, each once, in the order of the paths and of their names; and what the reader of
+        the report should know: files in a folder that are no runs.
+
+    Raises:
+        UserError: A path does not exist, or holds no run; every such path is listed.
+    """
+    found: dict[Path, Result] = {}
+    notices: list[str] = []
+    problems: list[str] = []
+    for path in paths:
+        place = Path(path)
+        files = _files(place)
+        if not files:
+            problems.append(
+                f"{path} holds no run: give run folders, their {RUN_FILE}, or a folder of them"
+                if place.exists()
+                else f"{path} does not exist: give a run folder or a file of results"
+            )
+        read = 0
+        for file in files:
+            try:
+                found.setdefault(file.resolve(), _result(file))
+                read += 1
+            except UserError as error:
+                if file in (place, place / RUN_FILE):
+                    problems.append(str(error))
+                else:  # What lies in a folder need not be a run.
+                    notices.append(f"left out: {error}")
+        if files and not read and not problems:
+            problems.append(f"{path} holds JSON files, but none of them is the record of a run")
+    if problems:
+        raise UserError(problems)
+    return list(found.values()), notices
+
+
+def _files(place: Path) -> list[Path]:
+    if place.is_file():
+        return [place]
+    if (place / RUN_FILE).is_file():
+        return [place / RUN_FILE]
+    return [*sorted(place.glob("*.json")), *sorted(place.glob(f"*/{RUN_FILE}"))]
+
+
+def _result(file: Path) -> Result:
+    run = load_record(file)
+    if file.name == RUN_FILE:
+        return Result(name=file.resolve().parent.name, run=run, folder=file.parent)
+    return Result(name=file.stem, run=run)

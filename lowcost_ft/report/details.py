@@ -1,0 +1,251 @@
+"""What lies behind a row: its classes, confusions and worst mistakes, and how to repeat it."""
+
+import heapq
+import json
+import shlex
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from lowcost_ft.confusion import NO_ENTITY
+from lowcost_ft.data.tagging import tags_to_spans
+from lowcost_ft.report.collect import Result
+from lowcost_ft.report.numbers import count_text
+from lowcost_ft.report.rows import Comparison, Row
+from lowcost_ft.report.tables import Cell, Table
+
+__all__ = ["Confusion", "Mistake", "class_table", "confusion_of", "facts_of", "repeat_command"]
+__all__ += ["worst_predictions"]
+
+_MATRIX_CLASSES = 16
+_LISTED_CONFUSIONS = 20
+_SHOWN_WORDS = 80
+_SHOWN_CHARACTERS = 600
+
+Piece = tuple[str, str]
+"""Text and its label; an empty label for text that is part of no entity."""
+
+
+def class_table(comparison: Comparison) -> Table | None:
+    """Scores by class or entity type: F1 of each row, or precision, recall and F1 of a single one.
+
+    Returns:
+        The table, means over the seeds, the best F1 of each class in bold; None without scores.
+    """
+    scored = [(row, table) for row in comparison.rows if (table := _class_scores(row))]
+    if not scored:
+        return None
+    names = list(dict.fromkeys(name for _, table in scored for name in table))
+    support = {
+        name: max(table[name]["support"] for _, table in scored if name in table) for name in names
+    }
+    kind = "entity type" if comparison.metric == "f1" else "class"
+    rows = []
+    for name in names:
+        cells = [Cell(text=name), Cell(text=count_text(support[name]))]
+        if len(scored) == 1:
+            scores = scored[0][1][name]
+            cells += [Cell(text=f"{scores[key]:.3f}") for key in ("precision", "recall", "f1")]
+        else:
+            values = [table.get(name, {}).get("f1") for _, table in scored]
+            top = max((value for value in values if value is not None), default=None)
+            cells += [
+                Cell(text="" if value is None else f"{value:.3f}", best=bool(top) and value == top)
+                for value in values
+            ]
+        rows.append(cells)
+    shown = (
+        ["precision", "recall", "F1"]
+        if len(scored) == 1
+        else [f"F1, {row.label}" for row, _ in scored]
+    )
+    return Table(columns=[kind, "in the test split", *shown], rows=rows)
+
+
+def _class_scores(row: Row) -> dict[str, dict[str, float]]:
+    """Mean precision, recall, F1 and support by class, over the runs that have them."""
+    keys = ("precision", "recall", "f1", "support")
+    sums: dict[str, list[dict[str, float]]] = {}
+    for result in row.completed:
+        for kind in ("per_entity", "per_class"):
+            for name, scores in result.table("evaluation", "test", kind).items():
+                if isinstance(scores, dict) and all(
+                    isinstance(scores.get(key), int | float) for key in keys
+                ):
+                    sums.setdefault(name, []).append(scores)
+    return {
+        name: {key: sum(scores[key] for scores in all_) / len(all_) for key in keys}
+        for name, all_ in sums.items()
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confusion:
+    """What was taken for what, summed over a row's runs.
+
+    Attributes:
+        classes: Names of the matrix's rows and columns; empty where there are too many.
+        matrix: `matrix[true][predicted]`: the count, and its share of the true class (0 to 1).
+        listed: The most frequent mistakes: true, predicted, count, share of the true class.
+    """
+
+    classes: list[str]
+    matrix: list[list[tuple[int, float]]]
+    listed: list[tuple[str, str, int, float]]
+
+
+def confusion_of(row: Row) -> Confusion | None:
+    """The confusion of a row; None where its runs did not record any."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for result in row.completed:
+        for true, found in result.table("evaluation", "test", "confusion").items():
+            if isinstance(found, dict):
+                for predicted, count in found.items():
+                    counts[true, predicted] += count if isinstance(count, int) else 0
+    if not counts:
+        return None
+    is_ner = any(result.get("task") == "ner" for result in row.results)
+    shown = {NO_ENTITY: "(none)"} if is_ner else {}
+    totals: Counter[str] = Counter()
+    for (true, _), count in counts.items():
+        totals[true] += count
+    listed = [
+        (shown.get(true, true), shown.get(predicted, predicted), count, count / totals[true])
+        for (true, predicted), count in counts.most_common()
+        if true != predicted
+    ][:_LISTED_CONFUSIONS]
+    names = sorted({name for pair in counts for name in pair}, key=lambda n: (n in shown, n))
+    if len(names) > _MATRIX_CLASSES:
+        return Confusion(classes=[], matrix=[], listed=listed)
+    matrix = [
+        [(counts[true, found], counts[true, found] / max(totals[true], 1)) for found in names]
+        for true in names
+    ]
+    return Confusion(
+        classes=[shown.get(name, name) for name in names], matrix=matrix, listed=listed
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mistake:
+    """A prediction that was wrong: the true and the predicted labels, in or beside the text."""
+
+    loss: float
+    true: list[Piece]
+    predicted: list[Piece]
+    text: str = ""
+
+
+def worst_predictions(result: Result, count: int) -> list[Mistake] | None:
+    """The wrong predictions with the highest loss, from `predictions.jsonl`.
+
+    Returns:
+        The worst first; None where there is no such file, or it does not hold truth and loss.
+    """
+    if result.folder is None or not (result.folder / "predictions.jsonl").is_file():
+        return None
+    rows = heapq.nlargest(count, _predictions(result), key=lambda row: float(row["loss"]))
+    return [_mistake(row) for row in rows] or None
+
+
+def _predictions(result: Result) -> Iterator[dict[str, Any]]:
+    assert result.folder is not None
+    with open(result.folder / "predictions.jsonl", encoding="utf-8", errors="replace") as file:
+        for line in file:
+            try:
+                row = json.loads(line)
+            except ValueError:
+                continue
+            if not isinstance(row, dict) or not isinstance(row.get("loss"), int | float):
+                continue
+            true = row.get("true_tags", row.get("true_label"))
+            if true is not None and true != row.get("tags", row.get("label")):
+                yield row
+
+
+def _mistake(row: dict[str, Any]) -> Mistake:
+    if "tokens" in row:
+        words = [str(word) for word in row["tokens"]]
+        return Mistake(
+            loss=row["loss"],
+            true=_pieces(words, row["true_tags"]),
+            predicted=_pieces(words, row["tags"]),
+        )
+    texts = [str(row[name]) for name in ("text", "text_pair") if row.get(name) is not None]
+    return Mistake(
+        loss=row["loss"],
+        text=_short(" / ".join(texts), _SHOWN_CHARACTERS),
+        true=[("", _label_text(row["true_label"]))],
+        predicted=[("", _label_text(row.get("label", row.get("score"))))],
+    )
+
+
+def _label_text(label: Any) -> str:
+    if isinstance(label, list):
+        return ", ".join(map(str, label)) or "(none)"
+    return f"{label:.4g}" if isinstance(label, float) else str(label)
+
+
+def _pieces(words: list[str], tags: list[str]) -> list[Piece]:
+    shown = words[:_SHOWN_WORDS]
+    pieces: list[Piece] = []
+    position = 0
+    for start, end, label in tags_to_spans(tags[: len(shown)]):
+        if start > position:
+            pieces.append((" ".join(shown[position:start]), ""))
+        pieces.append((" ".join(shown[start:end]), label))
+        position = end
+    rest = " ".join(shown[position:]) + " ..." * (len(words) > len(shown))
+    return [
+        (_short(text, _SHOWN_CHARACTERS), label) for text, label in [*pieces, (rest, "")] if text
+    ]
+
+
+def _short(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 4] + " ..."
+
+
+def repeat_command(result: Result) -> str | None:
+    """The command that gives the same run again, with the number of threads it had.
+
+    The number of threads decides in which order numbers are summed up, and so the last digits.
+    None where none was recorded, or the run was started from Python.
+    """
+    command = result.get("command")
+    if not isinstance(command, list) or not command or not str(command[0]).endswith(".py"):
+        return None
+    parts = ["python", *map(str, command)]
+    threads = result.get("hardware", "threads")
+    on_cpu = result.get("train", "peak_memory_source") == "cpu_allocator"
+    if threads and on_cpu and "--num-threads" not in parts:
+        parts += ["--num-threads", str(threads)]
+    return shlex.join(parts)
+
+
+def facts_of(result: Result) -> list[tuple[str, str]]:
+    """What a run depended on: names and texts."""
+    commit, dirty = result.get("git", "commit"), result.get("git", "dirty")
+    changed = " with uncommitted changes" if dirty else ""
+    rows = result.table("data", "rows")
+    hardware = result.table("hardware")
+    gpus = ", ".join(str(gpu.get("name")) for gpu in result.rows("hardware", "gpus"))
+    memory = result.number("hardware", "ram_bytes")
+    machine = [
+        f"{hardware.get('cpu')}, {hardware.get('cores')} cores, {hardware.get('threads')} threads",
+        f"{memory / 1e9:.0f} GB" if memory else "",
+        gpus or "no GPU",
+        f"{hardware.get('processes')} process(es)" if hardware.get("processes") else "",
+    ]
+    versions = result.table("versions")
+    facts = [
+        ("status", str(result.get("status")).replace("_", " ")),
+        ("error", str(result.get("error") or "")),
+        ("commit", f"{commit}{changed}" if commit else ""),
+        ("versions", ", ".join(f"{name} {number}" for name, number in versions.items() if number)),
+        ("hardware", ", ".join(part for part in machine if part) if hardware else ""),
+        ("rows", ", ".join(f"{rows[name]} {name}" for name in rows)),
+        ("data fingerprint", str(result.get("data", "fingerprint") or "")),
+        ("notices", "; ".join(map(str, result.get("data", "notices") or []))),
+    ]
+    return [(name, text) for name, text in facts if text]

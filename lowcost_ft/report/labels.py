@@ -1,0 +1,100 @@
+"""Names: of a row among those that it is compared with, of methods, of models."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import fields
+
+from lowcost_ft.config import RunConfig
+from lowcost_ft.report.collect import Result
+
+__all__ = ["DEFAULTS", "NOT_A_SETTING", "metric_name", "row_labels", "short_model"]
+
+DEFAULTS = {field.name: field.default for field in fields(RunConfig)}
+"""What a setting was in a record that is older than the setting."""
+
+# What may differ between the runs of a row: their place, and what only shows or repeats them.
+NOT_A_SETTING = (
+    *("seed", "output_dir", "overwrite", "report_to", "debug", "num_threads", "cache_dir"),
+    *("train_file", "validation_file", "test_file", "dataset", "resume"),
+)
+_METHODS = {
+    "full": "full fine-tuning",
+    "lora": "LoRA",
+    "rslora": "rsLoRA",
+    "dora": "DoRA",
+    "pissa": "PiSSA",
+    "olora": "OLoRA",
+    "loftq": "LoftQ",
+    "adalora": "AdaLoRA",
+    "ia3": "IA3",
+    "oft": "OFT",
+    "prefix": "prefix tuning",
+    "prompt": "prompt tuning",
+    "head": "head only",
+    "bias": "biases only",
+    "layernorm": "norms only",
+}
+_QUANTIZATIONS = {"8bit": "8-bit", "nf4": "NF4"}
+
+
+_METRICS = {
+    "f1": "entity F1",
+    "micro_f1": "micro F1",
+    "pearson": "Pearson correlation",
+}
+
+
+def metric_name(metric: str | None) -> str:
+    """A score's name to show."""
+    return _METRICS.get(str(metric), str(metric))
+
+
+def row_labels(groups: Sequence[list[Result]]) -> list[str]:
+    """A label a group: method and precision, and whatever else is needed to tell it apart."""
+    firsts = [group[0] for group in groups]
+    several = len({str(first.get("model_id")) for first in firsts}) > 1
+    labels = [_method_label(first) for first in firsts]
+    if several:
+        labels = [
+            f"{label}, {short_model(str(first.get('model_id')))}"
+            for label, first in zip(labels, firsts, strict=True)
+        ]
+    by_label: dict[str, list[int]] = defaultdict(list)
+    for index, label in enumerate(labels):
+        by_label[label].append(index)
+    for alike in (indices for indices in by_label.values() if len(indices) > 1):
+        configs = [
+            {
+                **DEFAULTS,
+                **firsts[i].table("config"),
+                "threads": firsts[i].get("hardware", "threads"),
+            }
+            for i in alike
+        ]
+        for name in dict.fromkeys(key for config in configs for key in config):
+            values = [config.get(name) for config in configs]
+            if name in NOT_A_SETTING or len(set(map(str, values))) == 1:
+                continue
+            for index, value in zip(alike, values, strict=True):
+                labels[index] += f", {name} {value}"
+    return labels
+
+
+def short_model(model_id: str) -> str:
+    """`sentence-transformers/all-MiniLM-L6-v2` as `all-MiniLM-L6-v2`."""
+    return model_id.rstrip("/").rpartition("/")[2] or model_id
+
+
+def _method_label(result: Result) -> str:
+    method = str(result.get("method"))
+    parts = [_METHODS.get(method, method)]
+    quantization = result.get("config", "quantization")
+    if quantization not in (None, "none"):
+        parts[0] = f"{_QUANTIZATIONS.get(quantization, quantization)} {parts[0]}"
+    layers = result.get("config", "trainable_layers")
+    if layers is not None:
+        cached = " from cached states" if result.get("config", "cache_frozen_layers") else ""
+        parts.append(f"top {layers} layers{cached}")
+    if result.get("config", "gradient_checkpointing"):
+        parts.append("checkpointed")
+    return ", ".join(parts)

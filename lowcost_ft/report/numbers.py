@@ -1,0 +1,68 @@
+"""Numbers in words, with their units; a number that is not known is an empty text."""
+
+import re
+
+__all__ = [
+    "bytes_from_text",
+    "count_text",
+    "memory_text",
+    "ratio_text",
+    "score_text",
+    "seconds_text",
+    "speed_text",
+]
+
+
+_UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4}
+_BINARY_UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+
+
+def bytes_from_text(text: str) -> float | None:
+    """`6GB`, `1.5 GiB` or `500m` as bytes; None for anything else, and for nothing above 0."""
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", text.lower())
+    if not found or (found[3] and not found[2]):
+        return None
+    units = _BINARY_UNITS if found[3] else _UNITS
+    return float(found[1]) * units[found[2]] or None
+
+
+def memory_text(num_bytes: float | None) -> str:
+    """`391 MB`, from 10 GB on `12.3 GB` (10^6, 10^9 bytes)."""
+    if num_bytes is None:
+        return ""
+    if num_bytes >= 1e10:
+        return f"{num_bytes / 1e9:,.1f} GB"
+    if num_bytes >= 1e7:
+        return f"{num_bytes / 1e6:,.0f} MB"
+    return f"{num_bytes / 1e6:,.2f} MB"
+
+
+def score_text(score: float | None, interval: tuple[float, float] | None = None) -> str:
+    """`0.438 (0.401 to 0.475)`."""
+    if score is None:
+        return ""
+    return f"{score:.3f}" + (f" ({interval[0]:.3f} to {interval[1]:.3f})" if interval else "")
+
+
+def speed_text(tokens_per_second: float | None) -> str:
+    """`1,098 tokens/s`."""
+    return "" if tokens_per_second is None else f"{tokens_per_second:,.0f} tokens/s"
+
+
+def seconds_text(seconds: float | None) -> str:
+    """`1,882 s`; below 10 seconds `0.563 s`."""
+    if seconds is None:
+        return ""
+    return f"{seconds:,.0f} s" if seconds >= 10 else f"{seconds:.3f} s"
+
+
+def ratio_text(value: float | None, reference: float | None) -> str:
+    """`0.70x`: a value as a multiple of another."""
+    if value is None or not reference:
+        return ""
+    return f"{value / reference:.2f}x"
+
+
+def count_text(value: float | None) -> str:
+    """`23,238,938`."""
+    return "" if value is None else f"{value:,.0f}"

@@ -1,0 +1,251 @@
+"""Runs that differ in nothing but the seed, taken together; and what can be compared with what."""
+
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeGuard
+
+from lowcost_ft.report.collect import Result
+from lowcost_ft.report.labels import DEFAULTS, NOT_A_SETTING, row_labels, short_model
+
+__all__ = ["Comparison", "Row", "compare", "data_name", "device", "main_metric"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """The runs of one setting, one a seed.
+
+    Attributes:
+        label: What tells the setting from the others of its comparison.
+        results: All its runs.
+        metric: Name of the main score, or None where no run was scored.
+    """
+
+    label: str
+    results: list[Result]
+    metric: str | None
+
+    @property
+    def completed(self) -> list[Result]:
+        """Its runs that ended as they should."""
+        return [result for result in self.results if result.get("status") == "completed"]
+
+    @property
+    def status(self) -> str:
+        """How its runs ended, in words; empty when all completed."""
+        endings = [str(result.get("status")).replace("_", " ") for result in self.results]
+        others = sorted({ending for ending in endings if ending != "completed"})
+        if not others:
+            return ""
+        named = ", ".join(others)
+        done = len(self.completed)
+        return named if not done else f"{named} ({done} of {len(endings)} completed)"
+
+    @property
+    def model(self) -> str:
+        """The pretrained model, without the folders of a path."""
+        return short_model(str(self.results[0].get("model_id")))
+
+    def setting(self, name: str) -> Any:
+        """A field of the configuration, of the first run."""
+        return self.results[0].get("config", name)
+
+    def scores(self) -> list[float]:
+        """The main test score of each run that has one."""
+        return [score for score, _, _ in self._scored()]
+
+    @property
+    def score(self) -> float | None:
+        """Mean of the scores."""
+        scores = self.scores()
+        return statistics.mean(scores) if scores else None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """95% interval of the mean score.
+
+        The test set's part is the mean of the runs' bootstrap intervals, which all resample the
+        same examples. With several seeds, theirs is Student's interval of a mean. The two are
+        independent, and so are added as squares. None where a run recorded no interval.
+        """
+        scored = self._scored()
+        if not scored or any(low is None or high is None for _, low, high in scored):
+            return None
+        mean = statistics.mean(score for score, _, _ in scored)
+        seeds = 0.0
+        if len(scored) > 1:
+            from scipy.stats import t
+
+            spread = statistics.stdev(score for score, _, _ in scored)
+            seeds = float(t.ppf(0.975, len(scored) - 1)) * spread / math.sqrt(len(scored))
+        below = statistics.mean(score - (low or 0.0) for score, low, _ in scored)
+        above = statistics.mean((high or 0.0) - score for score, _, high in scored)
+        return max(-1.0, mean - math.hypot(below, seeds)), min(1.0, mean + math.hypot(above, seeds))
+
+    def median(self, *keys: str) -> float | None:
+        """Median of a number over the completed runs; over all of them if none completed."""
+        numbers = [result.number(*keys) for result in self.completed or self.results]
+        known = [number for number in numbers if number is not None]
+        return statistics.median(known) if known else None
+
+    @property
+    def memory(self) -> float | None:
+        """Bytes at the peak of a training step, as measured."""
+        return self.median("train", "peak_memory_bytes")
+
+    @property
+    def speed(self) -> float | None:
+        """Real tokens a second."""
+        return self.median("train", "real_tokens_per_second")
+
+    @property
+    def trained_share(self) -> float | None:
+        """Share of the parameters that train."""
+        trainable = self.median("parameters", "trainable")
+        total = self.median("parameters", "total")
+        return trainable / total if trainable is not None and total else None
+
+    def seconds_to(self, target: float) -> float | None:
+        """Median training seconds, cache building included, to a validation score.
+
+        Scores are known at the ends of epochs. None where a run did not get there, or did not
+        record the times.
+        """
+        times = []
+        for result in self.completed:
+            building = result.number("train", "cache_seconds") or 0.0
+            for epoch in result.rows("train", "validation_history"):
+                score, seconds = epoch.get(str(self.metric)), epoch.get("seconds")
+                if _is_number(score) and _is_number(seconds) and score >= target:
+                    times.append(building + seconds)
+                    break
+            else:
+                return None
+        return statistics.median(times) if times else None
+
+    def _scored(self) -> list[tuple[float, float | None, float | None]]:
+        scored = []
+        for result in self.completed:
+            score = result.number("evaluation", "test", str(self.metric))
+            if score is not None:
+                ends = result.get("evaluation", "test", f"{self.metric}_ci95")
+                usable = isinstance(ends, list) and len(ends) == 2 and all(map(_is_number, ends))
+                low, high = ends if usable else (None, None)
+                scored.append((score, low, high))
+        return scored
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Rows on the same data and the same kind of device.
+
+    Attributes:
+        title: The data, and the device.
+        metric: Name of the main score, or None where nothing was scored.
+        rows: The best score first; then those without a score, the least memory first.
+        notices: What limits the comparison.
+    """
+
+    title: str
+    metric: str | None
+    rows: list[Row]
+    notices: list[str]
+
+    def full(self, row: Row) -> Row | None:
+        """The full fine-tuning that a row's costs are compared with: same model, length, step."""
+        for other in self.rows:
+            alike = ("model_id", "max_length", "batch_size")
+            if (
+                other.setting("method") == "full"
+                and other.completed
+                and other.setting("trainable_layers") is None
+                and not other.setting("gradient_checkpointing")
+                and all(row.setting(name) == other.setting(name) for name in alike)
+            ):
+                return other
+        return None
+
+
+def compare(results: Sequence[Result]) -> list[Comparison]:
+    """Sorts runs into rows, and rows into comparisons: those of most rows first."""
+    groups: dict[tuple, list[Result]] = defaultdict(list)
+    for result in results:
+        groups[_data_key(result)].append(result)
+    comparisons = [_comparison(group) for group in groups.values()]
+    return sorted(comparisons, key=lambda comparison: -len(comparison.rows))
+
+
+def main_metric(result: Result) -> str | None:
+    """The score of a run that has an interval, which is the one that training followed."""
+    for split in ("test", "validation"):
+        for name in result.table("evaluation", split):
+            if name.endswith("_ci95"):
+                return name.removesuffix("_ci95")
+    return None
+
+
+def data_name(result: Result) -> str:
+    """The training data, without the folders of somebody's machine."""
+    source = result.get("config", "dataset") or result.get("config", "train_file")
+    return "/".join(Path(str(source)).parts[-2:]) if source else "embedded sample"
+
+
+def device(result: Result) -> str:
+    """The GPUs of a run, or its CPU."""
+    if result.get("train", "peak_memory_source") != "cpu_allocator":
+        names = [str(gpu.get("name")) for gpu in result.rows("hardware", "gpus")]
+        if names:
+            return ", ".join(names)
+    return str(result.get("hardware", "cpu") or "unknown device")
+
+
+def _data_key(result: Result) -> tuple:
+    rows = tuple(sorted((k, str(v)) for k, v in result.table("data", "rows").items()))
+    labels = tuple(map(str, result.get("labels") or ()))
+    return result.get("task"), data_name(result), rows, labels, device(result)
+
+
+def _comparison(results: list[Result]) -> Comparison:
+    groups: dict[tuple, list[Result]] = defaultdict(list)
+    for result in results:
+        groups[_setting_key(result)].append(result)
+    members = list(groups.values())
+    metric = next((found for result in results if (found := main_metric(result))), None)
+    labels = row_labels(members)
+    rows = [
+        Row(label=label, results=group, metric=metric)
+        for label, group in zip(labels, members, strict=True)
+    ]
+    rows.sort(key=lambda row: (not row.completed, -(row.score or 0.0), row.memory or math.inf))
+    threads = sorted({str(result.get("hardware", "threads")) for result in results})
+    notices = []
+    if len(threads) > 1:
+        notices.append(
+            f"Some runs had {' and others '.join(threads)} threads: compare speeds only between "
+            "rows of the same number."
+        )
+    return Comparison(
+        title=f"{data_name(results[0])} on {device(results[0])}",
+        metric=metric,
+        rows=rows,
+        notices=notices,
+    )
+
+
+def _setting_key(result: Result) -> tuple:
+    # A field that is younger than a record had its default there.
+    config = DEFAULTS | result.table("config")
+    settings = {name: config[name] for name in config if name not in NOT_A_SETTING}
+    return (
+        str(result.get("model_id")),
+        str(result.get("method")),
+        str(result.get("hardware", "threads")),
+        str(sorted(settings.items(), key=lambda item: item[0])),
+    )
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

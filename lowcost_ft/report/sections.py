@@ -1,0 +1,146 @@
+"""What a report says of each comparison, whatever it is written as."""
+
+import json
+from dataclasses import dataclass
+
+from lowcost_ft.report.advice import Advice, advise
+from lowcost_ft.report.details import (
+    Confusion,
+    Mistake,
+    class_table,
+    confusion_of,
+    facts_of,
+    repeat_command,
+    worst_predictions,
+)
+from lowcost_ft.report.rows import Comparison, Row
+from lowcost_ft.report.tables import Table, comparison_table, target_score
+
+__all__ = ["READING", "Options", "RowDetails", "RunDetails", "Section", "build_section"]
+
+READING = (
+    "Scores are those of the test split, by the weights of the epoch that was best on the "
+    "validation split. An interval covers what another test set of the same size (bootstrap) and, "
+    "where there are several seeds, other seeds (Student's t) may move; two rows differ clearly "
+    "when the lower score lies outside the interval of the higher.",
+    "Peak memory is what tensors held in the costliest training step, by the allocator's account. "
+    "Speed counts real tokens, padding left out, over the training steps alone. Costs are medians "
+    "over the seeds. Speed and time depend on the machine, and on what else ran on it.",
+    "Time to a validation score is counted in training seconds to the end of the first epoch that "
+    "reached it, plus the building of a cache of frozen layers.",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How a report is made.
+
+    Attributes:
+        target_score: Validation score for the time to it; None chooses one.
+        memory_budget: Bytes that there are; None answers for every budget.
+        examples: Worst predictions to show of each run; 0 keeps all texts out of the report.
+    """
+
+    target_score: float | None = None
+    memory_budget: float | None = None
+    examples: int = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunDetails:
+    """One run: how to repeat it, and where it was most wrong."""
+
+    name: str
+    command: str | None
+    commit: str
+    places: str
+    facts: list[tuple[str, str]]
+    settings: str
+    mistakes: list[Mistake]
+    no_mistakes: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowDetails:
+    """What lies behind a row."""
+
+    label: str
+    status: str
+    seeds: int
+    confusion: Confusion | None
+    runs: list[RunDetails]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """A comparison, ready to be written."""
+
+    comparison: Comparison
+    title: str
+    advice: Advice
+    judged: bool
+    table: Table
+    failed: list[bool]
+    notes: list[str]
+    classes: Table | None
+    rows: list[RowDetails]
+
+
+def build_section(comparison: Comparison, options: Options) -> Section:
+    """Computes everything that the report says of a comparison."""
+    target = target_score(comparison, options.target_score)
+    judged = any(row.score is not None for row in comparison.rows)
+    notes = list(comparison.notices)
+    if judged:
+        notes.insert(0, "Bold: the best of its column. ≈: not clearly worse than the best score.")
+    reasons = [result.get("benchmark", "no_scores") for result in _all_results(comparison)]
+    notes += dict.fromkeys(f"No scores: {reason}." for reason in reasons if reason)
+    return Section(
+        comparison=comparison,
+        title=comparison.title,
+        advice=advise(comparison, options.memory_budget),
+        judged=judged,
+        table=comparison_table(comparison, target),
+        failed=[not row.completed for row in comparison.rows],
+        notes=notes,
+        classes=class_table(comparison),
+        rows=[_row_details(row, options) for row in comparison.rows],
+    )
+
+
+def _all_results(comparison: Comparison) -> list:
+    return [result for row in comparison.rows for result in row.results]
+
+
+def _row_details(row: Row, options: Options) -> RowDetails:
+    runs = []
+    for result in row.results:
+        config = result.table("config")
+        settings = {name: value for name, value in config.items() if value is not None}
+        mistakes = worst_predictions(result, options.examples) if options.examples else []
+        missing = (
+            "" if mistakes is not None else "Its run folder is not here, nor are its mistakes."
+        )
+        if mistakes is None and result.folder is not None:
+            missing = "The folder holds no predictions with their truth and loss."
+        dirty = ", plus changes that were not committed" if result.get("git", "dirty") else ""
+        commit = result.get("git", "commit")
+        runs.append(
+            RunDetails(
+                name=result.name,
+                command=repeat_command(result),
+                commit=f"{str(commit)[:12]}{dirty}" if commit else "",
+                places=str(result.get("benchmark", "places") or ""),
+                facts=facts_of(result),
+                settings=json.dumps(settings, indent=1, ensure_ascii=False),
+                mistakes=mistakes or [],
+                no_mistakes=missing,
+            )
+        )
+    return RowDetails(
+        label=row.label,
+        status=row.status,
+        seeds=len(row.completed),
+        confusion=confusion_of(row),
+        runs=runs,
+    )

@@ -1,0 +1,137 @@
+"""Reports as HTML, Markdown or CSV, by the extension of the file."""
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+
+from lowcost_ft.errors import UserError
+from lowcost_ft.report.collect import Result, collect
+from lowcost_ft.report.drawing import COLORS, GLYPHS, check_libraries
+from lowcost_ft.report.plots import draw_plots
+from lowcost_ft.report.rows import compare
+from lowcost_ft.report.sections import READING, Options, Section, build_section
+from lowcost_ft.report.tables import Cell, markdown_table, markdown_text, results_csv
+from lowcost_ft.runs import write_atomically
+
+__all__ = ["Options", "write_report"]
+
+_KINDS = (".html", ".md", ".csv")
+
+
+def write_report(
+    paths: Sequence[str], output: str | Path, options: Options | None = None
+) -> list[str]:
+    """Writes a report about runs.
+
+    Args:
+        paths: Run folders, `run.json` and result files, and folders that hold such.
+        output: The file: `.html` (one page that needs nothing else), `.md` or `.csv`.
+        options: How it is made.
+
+    Returns:
+        What the user should know: what was left out.
+
+    Raises:
+        UserError: A path holds no run, the extension is another, the folder is missing, or a
+            library is.
+    """
+    options = options or Options()
+    file = Path(output)
+    kind = file.suffix.lower()
+    problems = []
+    if kind not in _KINDS:
+        problems.append(f"--output {output}: end its name in {', '.join(_KINDS)}")
+    if file.is_dir() or not file.absolute().parent.is_dir():
+        problems.append(f"--output {output}: name a file in a folder that exists")
+    if problems:
+        raise UserError(problems)
+    if kind == ".html":
+        check_libraries()
+    results, notices = collect(paths)
+    comparisons = compare(results)
+    if kind == ".csv":
+        text = results_csv(comparisons, options.target_score)
+    else:
+        sections = [build_section(comparison, options) for comparison in comparisons]
+        if kind == ".md":
+            text = _markdown(results, sections, notices)
+        else:
+            text = _html(results, sections, notices, options)
+    try:
+        write_atomically(file, lambda out: out.write(text.encode("utf-8", "replace")))
+    except OSError as error:
+        raise UserError(f"--output {output} cannot be written: {error.strerror}") from None
+    return notices
+
+
+def _summary(results: Sequence[Result], sections: Sequence[Section]) -> str:
+    failed = sum(result.get("status") != "completed" for result in results)
+    rows = sum(len(section.rows) for section in sections)
+    text = f"{len(results)} run{'s' * (len(results) != 1)} in {rows} row{'s' * (rows != 1)}"
+    if failed:
+        text += f"; {failed} did not complete"
+    versions = sorted({str(r.get("versions", "lowcost_ft") or "unknown") for r in results})
+    return f"{text}. Made by lowcost_ft {', '.join(versions)}."
+
+
+def _html(
+    results: Sequence[Result], sections: Sequence[Section], notices: list[str], options: Options
+) -> str:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    # Labels, texts and names are somebody's data: all of them are escaped.
+    environment = Environment(
+        loader=PackageLoader("lowcost_ft.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters["base64"] = lambda text: base64.b64encode(text.encode()).decode()
+    shown = [
+        vars(section)
+        | {
+            "plots": draw_plots(section.comparison, options.memory_budget),
+            "marks": [
+                (COLORS[index % len(COLORS)], GLYPHS[(index + index // len(COLORS)) % len(GLYPHS)])
+                for index in range(len(section.rows))
+            ],
+        }
+        for section in sections
+    ]
+    return environment.get_template("page.html").render(
+        title="Which method should I use for my budget?",
+        summary=_summary(results, sections),
+        sections=shown,
+        notices=notices,
+        reading=READING,
+    )
+
+
+def _markdown(results: Sequence[Result], sections: Sequence[Section], notices: list[str]) -> str:
+    lines = ["# Which method should I use for my budget?", "", _summary(results, sections)]
+    for section in sections:
+        lines += ["", f"## {markdown_text(section.title)}", ""]
+        lines += [f"**{markdown_text(section.advice.headline)}**", ""]
+        lines += [f"- {markdown_text(reason)}" for reason in section.advice.reasons]
+        if len(section.advice.budgets) > 1:
+            columns = ["memory that you have", "best score" if section.judged else "fastest"]
+            rows = [
+                [Cell(text=budget.text), Cell(text=budget.row.label, detail=budget.note)]
+                for budget in section.advice.budgets
+            ]
+            lines += ["", markdown_table(columns, rows)]
+        lines += ["", markdown_table(section.table.columns, section.table.rows), ""]
+        lines += [markdown_text(note) for note in section.notes]
+        if section.classes:
+            lines += ["", markdown_table(section.classes.columns, section.classes.rows)]
+        lines += ["", "### Run again", ""]
+        runs = [run for row in section.rows for run in row.runs]
+        for run in (run for run in runs if run.command):
+            commit = f" at commit {run.commit}" if run.commit else ""
+            lines += [f"{markdown_text(run.name + commit)}:", ""]
+            lines += [*(f"    {line}" for line in str(run.command).splitlines()), ""]
+        if unknown := [run.name for run in runs if not run.command]:
+            lines.append(f"Of {markdown_text(', '.join(unknown))} no command was recorded.")
+    if notices:
+        lines += ["", "## Left out", "", *(f"- {markdown_text(notice)}" for notice in notices)]
+    lines += ["", "## How to read this", "", *(f"{text}\n" for text in READING)]
+    return "\n".join(lines).rstrip() + "\n"

@@ -1,0 +1,254 @@
+"""Reports: which runs are a row, what is advised, and what stands in Markdown, CSV and HTML."""
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+from report_records import HOSTILE, record, write_records
+
+from lowcost_ft.cli import main
+from lowcost_ft.errors import UserError
+from lowcost_ft.report.advice import advise
+from lowcost_ft.report.collect import Result, collect
+from lowcost_ft.report.numbers import bytes_from_text, memory_text
+from lowcost_ft.report.rows import compare
+from lowcost_ft.report.tables import comparison_table, target_score
+from lowcost_ft.report.writing import Options, write_report
+
+
+def comparison(*runs):
+    (only,) = compare([Result(name=f"run{i}", run=run) for i, run in enumerate(runs)])
+    return only
+
+
+def html(tmp_path, *paths, **options):
+    write_report(paths, tmp_path / "report.html", Options(**options))
+    return (tmp_path / "report.html").read_text("utf-8")
+
+
+def test_seeds_are_one_row_and_settings_are_not():
+    runs = [record(seed=seed, score=score) for seed, score in enumerate((0.6, 0.7, 0.8))]
+    other = record(config={"lora_r": 4})
+    rows = {row.label: row for row in comparison(*runs, other, record("full")).rows}
+    assert set(rows) == {"LoRA, lora_r 16", "LoRA, lora_r 4", "full fine-tuning"}
+    row = rows["LoRA, lora_r 16"]  # A record without the field had its default.
+    assert row.score == pytest.approx(0.7)
+    low, high = row.interval
+    # Bootstrap half-width 0.05; Student's 4.303 * 0.1 / sqrt(3) for the seeds.
+    assert 0.7 - low == high - 0.7 == pytest.approx((0.05**2 + 0.2484**2) ** 0.5, abs=1e-3)
+
+
+def test_labels_say_what_was_done():
+    configs = {
+        "NF4 LoRA": {"quantization": "nf4"},
+        "LoRA, top 3 layers from cached states": {
+            "trainable_layers": 3,
+            "cache_frozen_layers": True,
+        },
+        "LoRA, checkpointed": {"gradient_checkpointing": True},
+    }
+    rows = comparison(*(record(config=config) for config in configs.values())).rows
+    assert {row.label for row in rows} == set(configs)
+
+
+def test_other_data_and_other_devices_are_not_compared():
+    gpu = record()
+    gpu["train"]["peak_memory_source"] = "cuda_allocator"
+    gpu["hardware"] = {"cpu": "Some CPU", "gpus": [{"name": "Some GPU"}]}
+    elsewhere = record(config={"train_file": "/home/me/other/train.conll"})
+    found = compare([Result(name="x", run=run) for run in (record(), gpu, elsewhere)])
+    assert {one.title for one in found} == {
+        "wnut17/train.conll on Some CPU",
+        "wnut17/train.conll on Some GPU",
+        "other/train.conll on Some CPU",
+    }
+
+
+def test_the_cheapest_that_is_not_clearly_worse_is_advised():
+    best = record("full", score=0.82, memory=900e6, speed=500)
+    close = record("lora", score=0.80, memory=400e6, speed=900)
+    poor = record("head", score=0.50, memory=100e6, speed=3000)
+    advice = advise(comparison(best, close, poor))
+    assert advice.headline == "Use LoRA."
+    assert "difference to LoRA, 0.020, lies within the interval" in " ".join(advice.reasons)
+    assert [(budget.text, budget.row.label, budget.note) for budget in advice.budgets] == [
+        ("100 MB to 400 MB", "head only", ""),
+        ("400 MB to 900 MB", "LoRA", ""),
+        ("900 MB or more", "full fine-tuning", "not clearly better than LoRA"),
+    ]
+    small = advise(comparison(best, close, poor), 200e6)
+    assert small.headline == "Use head only: nothing else that was tried fits."
+    nothing = advise(comparison(best, close, poor), 50e6)
+    assert nothing.headline == "Nothing that was tried fits 50 MB."
+    assert nothing.reasons == ["The least that any of them needs is 100 MB."]
+
+
+def test_a_clear_difference_is_a_difference():
+    best = record("full", score=0.90, memory=900e6)
+    advice = advise(comparison(best, record("lora", score=0.80)))
+    assert advice.headline == "Use full fine-tuning."
+    assert "One seed each" in " ".join(advice.reasons)
+
+
+def test_runs_without_scores_are_advised_by_cost():
+    fast = record("full", score=None, memory=900e6, speed=2000)
+    advice = advise(comparison(fast, record("lora", score=None, speed=1000)))
+    assert "memory and speed, not quality" in advice.headline
+    assert [budget.row.label for budget in advice.budgets] == ["LoRA", "full fine-tuning"]
+
+
+def test_failures_keep_their_status_and_no_number():
+    failed = record("full", status="out_of_memory", error="OutOfMemoryError: 80 GB")
+    table = comparison_table(comparison(record(), failed), None)
+    (cells,) = [row for row in table.rows if row[0].text == "full fine-tuning"]
+    assert cells[0].detail == "out of memory"
+    assert not any(cell.text for cell in cells[2:])
+    assert advise(comparison(failed)).headline == "No run completed, so there is no answer."
+
+
+def test_ratios_best_cells_and_time_to_score():
+    full = record("full", score=0.80, memory=800e6, speed=500)
+    compared = comparison(full, record("lora", score=0.81, memory=400e6, speed=1000))
+    assert target_score(compared) == pytest.approx(0.95 * 0.80)
+    assert target_score(compared, 0.7) == 0.7
+    table = comparison_table(compared, 0.7)
+    lora = dict(zip(table.columns, table.rows[0], strict=True))
+    assert lora["peak memory"].detail == "0.50x of full" and lora["peak memory"].best
+    assert lora["tokens/s"].detail == "2.00x of full" and lora["tokens/s"].best
+    assert lora["time to validation entity F1 0.700"].text == "50 s"  # 0.9 * 0.81 in epoch 1
+    assert lora["trained"].text == "3.00%"
+    assert compared.rows[0].seconds_to(0.9) is None  # never reached
+
+
+@pytest.mark.parametrize("missing", [None, "everything"])
+def test_missing_and_odd_fields_do_not_matter(tmp_path, missing):
+    least = {"schema_version": 1, "status": "completed"}
+    runs = {"least": least, "whole": record(), "nulls": {**least, **dict.fromkeys(record())}}
+    runs["nulls"] |= least
+    runs["odd"] = {name: "text" for name in record()} | least
+    runs["deep"] = record(train={"loss_history": "x", "validation_history": [3, {"f1": None}]})
+    runs["deep"]["evaluation"] = {"test": {"f1": "0.5", "f1_ci95": 3, "per_entity": {"a": 1}}}
+    if missing:
+        runs = {"least": least}
+    folder = write_records(tmp_path / "results", **runs)
+    for kind in ("html", "md", "csv"):
+        write_report([folder], tmp_path / f"report.{kind}")
+        assert (tmp_path / f"report.{kind}").stat().st_size > 100
+
+
+def test_hostile_labels_stay_text(tmp_path):
+    runs = {"a": record(labels=(HOSTILE, "b")), "b": record("full", labels=(HOSTILE, "b"))}
+    runs["c"] = record(HOSTILE, labels=(HOSTILE, "b"), command=["x.py", HOSTILE])
+    folder = write_records(tmp_path / "results", **runs)
+    page = html(tmp_path, folder)
+    assert "<script" not in page and "&lt;script&gt;" in page
+    write_report([folder], tmp_path / "report.md")
+    text = (tmp_path / "report.md").read_text("utf-8")
+    outside_code = "\n".join(line for line in text.splitlines() if not line.startswith("    "))
+    assert "<script" not in outside_code and "&lt;script" in outside_code
+
+
+def test_csv_has_a_line_a_run_and_no_formulas(tmp_path):
+    folder = write_records(
+        tmp_path / "results",
+        a=record(seed=0),
+        b=record(seed=1, config={"train_file": None, "dataset": "=1+2"}),
+        c=record("full", status="failed"),
+    )
+    write_report([folder], tmp_path / "report.csv")
+    lines = list(csv.DictReader(io.StringIO((tmp_path / "report.csv").read_text("utf-8"))))
+    assert {line["name"] for line in lines} == {"a", "b", "c"}
+    by_name = {line["name"]: line for line in lines}
+    assert float(by_name["a"]["test_score"]) == 0.8
+    assert by_name["a"]["peak_memory_bytes"] == "400000000.0"
+    assert by_name["b"]["data"] == "'=1+2"
+    assert (by_name["c"]["status"], by_name["c"]["test_score"]) == ("failed", "")
+
+
+def test_a_page_of_real_runs_holds_all_that_it_promises(tmp_path, trained_run):
+    folders = [str(trained_run("ner", "bert", method)) for method in ("lora", "full")]
+    page = html(tmp_path, *folders)
+    run = json.loads((Path(folders[0]) / "run.json").read_text("utf-8"))
+    for text in (
+        *("Use ", "LoRA", "full fine-tuning", "By entity type", "What was taken for what"),
+        *(run["data"]["fingerprint"], "All settings", "--num-threads", run["versions"]["torch"]),
+        *("Score against memory", "Memory against speed", "Training loss over time"),
+        "Validation score over time",
+    ):
+        assert text in page, text
+    assert page.count('src="data:image/svg+xml;base64,') == page.count("<img ") >= 4
+    assert not re.findall(r'(?:src|href)="(?!data:|#)', page)
+    assert f"{run['evaluation']['test']['f1']:.3f}" in page
+
+
+def test_worst_predictions_are_shown_with_their_truth(tmp_path, trained_run):
+    folder = trained_run("single", "bert")
+    copy = tmp_path / "run"
+    copy.mkdir()
+    (copy / "run.json").write_text((folder / "run.json").read_text("utf-8"))
+    rows = [
+        {"text": f"text {loss}", "label": "refund", "true_label": "None", "loss": loss}
+        for loss in (1.0, 3.0, 2.0)
+    ]
+    rows.append({"text": "right", "label": "refund", "true_label": "refund", "loss": 9.0})
+    lines = [*map(json.dumps, rows), "damaged"]
+    (copy / "predictions.jsonl").write_text("\n".join(lines))
+    page = html(tmp_path, str(copy), examples=2)
+    assert 0 < page.index("text 3.0") < page.index("text 2.0")
+    assert "text 1.0" not in page and ">right<" not in page
+    assert "text 3.0" not in html(tmp_path, str(copy), examples=0)
+    file = write_records(tmp_path / "results", only=record())
+    assert "Its run folder is not here, nor are its mistakes." in html(tmp_path, file)
+
+
+def test_what_is_no_run_is_said(tmp_path, capfd):
+    folder = write_records(tmp_path / "results", a=record())
+    (tmp_path / "results" / "notes.json").write_text('{"status": 1}')
+    (tmp_path / "empty").mkdir()
+    results, notices = collect([folder, f"{folder}/a.json"])
+    assert [result.name for result in results] == ["a"]
+    assert len(notices) == 1 and "notes.json" in notices[0]
+    with pytest.raises(UserError) as caught:
+        collect([str(tmp_path / "empty"), str(tmp_path / "nowhere"), f"{folder}/notes.json"])
+    assert len(caught.value.problems) == 3
+    assert main(["report", folder, "--output", str(tmp_path / "report.pdf")]) == 2
+    assert "end its name in .html, .md, .csv" in capfd.readouterr().err
+    assert main(["report", "--memory-budget", "6 pounds", "--examples", "-1"]) == 2
+    assert "3 problems" in capfd.readouterr().err
+    assert (
+        main(["report", folder, "--output", str(tmp_path / "r.md"), "--memory-budget", "1GB"]) == 0
+    )
+    assert "notes.json" in capfd.readouterr().err
+
+
+def test_missing_libraries_are_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("lowcost_ft.report.drawing.find_spec", lambda name: None)
+    folder = write_records(tmp_path / "results", a=record())
+    with pytest.raises(UserError, match=r"pip install 'lowcost_ft\[report\]'"):
+        write_report([folder], tmp_path / "report.html")
+    write_report([folder], tmp_path / "report.md")
+
+
+def test_the_same_runs_give_the_same_page(tmp_path):
+    folder = write_records(tmp_path / "results", a=record(), b=record("full"))
+    assert html(tmp_path, folder) == html(tmp_path, folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("6GB", 6e9), ("1.5 GiB", 1.5 * 2**30), ("500m", 5e8), ("80", 80), ("0", None), ("ib", None)],
+)
+def test_sizes_are_read(text, expected):
+    assert bytes_from_text(text) == expected
+
+
+def test_sizes_are_written():
+    assert [memory_text(size) for size in (None, 2.5e6, 391039892, 24.04e9)] == [
+        "",
+        "2.50 MB",
+        "391 MB",
+        "24.0 GB",
+    ]

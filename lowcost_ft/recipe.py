@@ -18,12 +18,14 @@ from lowcost_ft.errors import UserError
 from lowcost_ft.evaluation import evaluate, predict
 from lowcost_ft.memory.measure import resident_peak_bytes
 from lowcost_ft.model_card import write_model_card
+from lowcost_ft.models.adapters import layer_list
 from lowcost_ft.models.loading import (
     BuiltModel,
     build_model,
     forward_module,
     load_trained,
     save_model,
+    saved_tensors,
 )
 from lowcost_ft.models.quantization import compute_dtype, count_parameters
 from lowcost_ft.run_folder import clear_output_dir
@@ -33,6 +35,7 @@ from lowcost_ft.tasks.base import Predictions, Task
 from lowcost_ft.training.backbone_cache import CacheReport, cached_layers
 from lowcost_ft.training.loop import TrainResult, train
 from lowcost_ft.training.optimizer import default_learning_rate
+from lowcost_ft.training.sharding import is_sharded, on_device, split_by_layer, whole_tensors
 
 __all__ = [
     "build_recipe_model",
@@ -162,7 +165,11 @@ def train_run(
         UserError: The weights became infinite or not a number.
     """
     config = run.config
-    model = built.model.to(run.accelerator.device)
+    model = built.model
+    if not is_sharded(run.accelerator):
+        model.to(run.accelerator.device)
+    elif built.family is not None:  # Each part moves by itself: the whole may not fit.
+        split_by_layer(run.accelerator, layer_list(forward_module(model), built.family)[0])
     rate = config.learning_rate or default_learning_rate(config.method, model.config.hidden_size)
     run.record["config"]["learning_rate"] = rate
     # From here on nothing but the training itself can go wrong: an earlier run may go.
@@ -284,8 +291,10 @@ def save_run(
             trained.
     """
     main = run.accelerator.is_main_process
+    sharded = is_sharded(run.accelerator)
+    weights = whole_tensors(saved_tensors(built.model), keep=main) if sharded else None
     if main:
-        save_model(built.model, tokenizer, run.folder)
+        save_model(built.model, tokenizer, run.folder, weights=weights)
         run.record["saved_bytes"] = saved_bytes(run.folder)
         if "test" in predictions:
             write_predictions(
@@ -296,18 +305,18 @@ def save_run(
             )
         write_model_card(run.folder, run.record)
     run.accelerator.wait_for_everyone()
-    device = run.accelerator.device
-    built.model.to("cpu")  # Two models need not fit on the device.
+    if not sharded:
+        built.model.to("cpu")  # Two models need not fit on the device.
     reloaded = load_trained(
         run.folder,
         run.record,
         trust_remote_code=run.config.trust_remote_code,
         dtype=compute_dtype(run.accelerator.mixed_precision),
-    ).to(device)
+    )
     split = "test" if "test" in predictions else "validation"
     again = predict(
         run.accelerator,
-        forward_module(reloaded),
+        on_device(run.accelerator, forward_module(reloaded)),
         task,
         features[split],
         pad_token_id=tokenizer.pad_token_id,

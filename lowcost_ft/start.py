@@ -18,6 +18,7 @@ from lowcost_ft.run_folder import claimed_output_dir
 from lowcost_ft.runs import record_run
 from lowcost_ft.summary import summarize
 from lowcost_ft.training.setup import build_accelerator, set_num_threads
+from lowcost_ft.training.sharding import is_sharded
 
 __all__ = ["Run", "start_run"]
 
@@ -70,12 +71,7 @@ def start_run(config: RunConfig) -> Iterator[Run]:
         )
     except (ValueError, ImportError) as error:
         raise UserError(str(error)) from error
-    if accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED):
-        raise UserError(
-            f"{accelerator.distributed_type.value} splits one model over devices; the best epoch "
-            "and the saved model would lack the other devices' parts. Choose plain data "
-            "parallelism in `accelerate config`"
-        )
+    _check_sharding(accelerator)
     set_num_threads(config.num_threads, local_processes=_local_processes())
     set_seed(config.seed)
     with _shared_folder(accelerator, config) as folder:
@@ -117,6 +113,18 @@ def _new_record(accelerator: Accelerator, config: RunConfig, folder: Path) -> di
         "hardware": hardware() | {"processes": accelerator.num_processes},
         "git": git_state(),
     }
+
+
+def _check_sharding(accelerator: Accelerator) -> None:
+    """Refuses what the launch asks for and this package cannot save, restore or reload exactly."""
+    if accelerator.distributed_type in (DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM):
+        raise UserError(
+            f"{accelerator.distributed_type.value} brings an engine of its own, which steps inside "
+            "the backward pass. To split a model over devices choose FSDP version 2 in "
+            "`accelerate config`: it splits weights, gradients and optimizer state alike"
+        )
+    if is_sharded(accelerator) and not accelerator.is_fsdp2:
+        raise UserError("FSDP version 1 is not supported: set fsdp_version: 2 (accelerate config)")
 
 
 def _local_processes() -> int:

@@ -18,7 +18,7 @@ from lowcost_ft.models.families import Family
 from lowcost_ft.models.frozen_layers import freeze_below
 from lowcost_ft.models.hub import load_config
 from lowcost_ft.models.quantization import Quantization, quantization_notice, unquantized_modules
-from lowcost_ft.models.saving import load_trained, save_model
+from lowcost_ft.models.saving import load_trained, save_model, saved_tensors
 from lowcost_ft.models.tokenizers import load_tokenizer
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "load_tokenizer",
     "load_trained",
     "save_model",
+    "saved_tensors",
 ]
 
 

@@ -12,10 +12,23 @@ from lowcost_ft.errors import UserError
 from lowcost_ft.models.base import Head, load_base_model
 from lowcost_ft.models.hub import quiet_libraries
 
-__all__ = ["load_trained", "save_model"]
+__all__ = ["load_trained", "save_model", "saved_tensors"]
 
 
-def save_model(model: Any, tokenizer: Any, path: str | Path) -> None:
+def saved_tensors(model: Any) -> list[tuple[str, torch.Tensor]]:
+    """Names and tensors that `save_model` writes: of an adapter, what was trained."""
+    if isinstance(model, PeftModel):
+        return [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    return list(model.state_dict().items())
+
+
+def save_model(
+    model: Any,
+    tokenizer: Any,
+    path: str | Path,
+    *,
+    weights: dict[str, torch.Tensor] | None = None,
+) -> None:
     """Writes a model so that peft and transformers load it without this package.
 
     Args:
@@ -24,18 +37,19 @@ def save_model(model: Any, tokenizer: Any, path: str | Path) -> None:
             `model.safetensors` and `config.json`.
         tokenizer: Saved beside it.
         path: The folder; created when missing.
+        weights: The `saved_tensors`, where the model itself holds only parts of them.
     """
     with quiet_libraries():
         if isinstance(model, PeftModel):
             # "auto" would ask the Hub for the base model's configuration.
-            model.save_pretrained(str(path), save_embedding_layers=False)
+            model.save_pretrained(str(path), save_embedding_layers=False, state_dict=weights)
         else:
-            model.save_pretrained(str(path))
+            model.save_pretrained(str(path), state_dict=weights)
         tokenizer.save_pretrained(str(path))
     # safetensors makes files that their owner alone may read; the others follow the user's umask.
     mode = (Path(path) / "tokenizer.json").stat().st_mode
-    for weights in Path(path).glob("*.safetensors"):
-        weights.chmod(mode)
+    for file in Path(path).glob("*.safetensors"):
+        file.chmod(mode)
 
 
 def load_trained(

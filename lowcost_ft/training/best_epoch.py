@@ -7,6 +7,8 @@ from accelerate import Accelerator
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from lowcost_ft.training.sharding import put_back, whole_tensors
+
 __all__ = ["BestEpoch"]
 
 
@@ -26,17 +28,19 @@ class BestEpoch:
             self.without_better += 1
             return
         self.score, self.epoch, self.without_better = score, epoch, 0
-        if self.accelerator.is_main_process:
+        parameters = self.accelerator.unwrap_model(model).named_parameters()
+        trained = ((name, p) for name, p in parameters if p.requires_grad)
+        main = self.accelerator.is_main_process
+        whole = whole_tensors(trained, keep=main)
+        if main:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            parameters = self.accelerator.unwrap_model(model).named_parameters()
-            trained = ((name, p) for name, p in parameters if p.requires_grad)
-            save_file({name: p.detach().cpu().contiguous() for name, p in trained}, self.path)
+            save_file(whole, self.path)
 
     def restore(self, model: nn.Module) -> None:
         """Puts the weights back, unless they are those of the last epoch, and removes the file."""
         self.accelerator.wait_for_everyone()
         if self.without_better:
-            model.load_state_dict(load_file(self.path), strict=False)
+            put_back(model, load_file(self.path))
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
             self.path.unlink(missing_ok=True)

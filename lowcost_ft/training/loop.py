@@ -16,6 +16,7 @@ from lowcost_ft.training.backbone_cache import CachedStates
 from lowcost_ft.training.best_epoch import BestEpoch
 from lowcost_ft.training.optimizer import build_optimizer, build_scheduler, parameter_groups
 from lowcost_ft.training.progress import TrainLog, TrainResult
+from lowcost_ft.training.sharding import is_sharded
 from lowcost_ft.training.steps import StepRunner, planned_steps, rehearse
 
 __all__ = ["TrainResult", "train"]
@@ -70,7 +71,9 @@ def train(
         -features.num_examples // settings.batch_size
     )
     model.train()
-    prepared = accelerator.prepare(model)
+    plain_optimizer = make_optimizer()
+    # Together: sharding replaces the weights, and with them what the optimizer holds.
+    prepared, optimizer = accelerator.prepare(model, plain_optimizer)
     runner = StepRunner(
         accelerator,
         prepared,
@@ -80,7 +83,7 @@ def train(
         max_grad_norm=settings.max_grad_norm,
         cached=cached,
     )
-    if device.type == "cpu":
+    if device.type == "cpu" and not is_sharded(accelerator):
         result.peak_memory_bytes = rehearse(
             runner, planned_steps(features, settings, accelerator.num_processes), make_optimizer
         )
@@ -88,14 +91,12 @@ def train(
         result.peak_memory_source = "cuda_allocator"
         torch.cuda.reset_peak_memory_stats(device)
 
-    plain_optimizer = make_optimizer()
     scheduler = build_scheduler(
         plain_optimizer,
         name=settings.lr_scheduler_type,
         warmup_ratio=settings.warmup_ratio,
         total_steps=total_steps,
     )
-    optimizer = accelerator.prepare(plain_optimizer)
     best = BestEpoch(accelerator, best_path)
     log = TrainLog(accelerator, result, total_steps=total_steps)
     started = time.perf_counter()

@@ -1,0 +1,75 @@
+"""Models that FSDP splits over devices: whole tensors out of them, and whole tensors back in."""
+
+from collections.abc import Iterable
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedType
+from torch import nn
+from torch.distributed.fsdp import FSDPModule
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+__all__ = ["is_sharded", "on_device", "put_back", "split_by_layer", "whole_tensors"]
+
+
+def is_sharded(accelerator: Accelerator) -> bool:
+    """Whether each process holds only its part of every weight."""
+    return accelerator.distributed_type == DistributedType.FSDP
+
+
+def split_by_layer(accelerator: Accelerator, layer: nn.Module) -> None:
+    """Has FSDP gather one layer of this kind at a time, unless the user named other modules.
+
+    Accelerate's own choice, the modules that transformers keeps on one device, may hold the
+    embeddings, which it then tries to split twice.
+    """
+    plugin = accelerator.state.fsdp_plugin
+    if plugin.transformer_cls_names_to_wrap is None:
+        plugin.transformer_cls_names_to_wrap = [type(layer).__name__]
+
+
+def on_device(accelerator: Accelerator, model: nn.Module) -> nn.Module:
+    """Puts a model that only predicts where the run computes: split, where training was split."""
+    if not is_sharded(accelerator):
+        return model.to(accelerator.device)
+    # Accelerate shards a model only together with an optimizer; this one never steps.
+    unused = torch.optim.SGD(model.parameters(), lr=0.0)
+    prepared, _ = accelerator.prepare(model, unused)
+    return prepared
+
+
+def whole_tensors(
+    named: Iterable[tuple[str, torch.Tensor]], *, keep: bool = True
+) -> dict[str, torch.Tensor]:
+    """Copies tensors to the CPU, each put together from its parts.
+
+    Where a model is sharded, all processes must call this with the same names, in the same order.
+
+    Args:
+        named: Names and tensors, such as `model.named_parameters()`.
+        keep: Whether this process wants the copies; others only give their parts.
+    """
+    whole = {}
+    for name, tensor in named:
+        value = tensor.detach()
+        if isinstance(value, DTensor):
+            value = value.full_tensor()  # one at a time: the device need not hold them all
+        if keep:
+            # A copy in any case: what was just gathered may still be on its way.
+            whole[name] = value.to("cpu", copy=True).contiguous()
+    return whole
+
+
+def put_back(model: nn.Module, whole: dict[str, torch.Tensor]) -> None:
+    """Copies whole tensors into the parameters of those names, or into this process's parts."""
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            module.reshard()  # A forward pass may have left gathered copies of the old values.
+    parameters = dict(model.named_parameters())
+    with torch.no_grad():
+        for name, value in whole.items():
+            target = parameters[name]
+            if isinstance(target, DTensor):
+                mesh, placements = target.device_mesh, target.placements
+                value = distribute_tensor(value.to(target.device), mesh, placements)
+            target.copy_(value)

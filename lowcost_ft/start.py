@@ -71,7 +71,7 @@ def start_run(config: RunConfig) -> Iterator[Run]:
         )
     except (ValueError, ImportError) as error:
         raise UserError(str(error)) from error
-    _check_sharding(accelerator)
+    _check_sharding(accelerator, config)
     set_num_threads(config.num_threads, local_processes=_local_processes())
     set_seed(config.seed)
     with _shared_folder(accelerator, config) as folder:
@@ -115,7 +115,7 @@ def _new_record(accelerator: Accelerator, config: RunConfig, folder: Path) -> di
     }
 
 
-def _check_sharding(accelerator: Accelerator) -> None:
+def _check_sharding(accelerator: Accelerator, config: RunConfig) -> None:
     """Refuses what the launch asks for and this package cannot save, restore or reload exactly."""
     if accelerator.distributed_type in (DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM):
         raise UserError(
@@ -123,8 +123,24 @@ def _check_sharding(accelerator: Accelerator) -> None:
             "the backward pass. To split a model over devices choose FSDP version 2 in "
             "`accelerate config`: it splits weights, gradients and optimizer state alike"
         )
-    if is_sharded(accelerator) and not accelerator.is_fsdp2:
+    if not is_sharded(accelerator):
+        return
+    if not accelerator.is_fsdp2:
         raise UserError("FSDP version 1 is not supported: set fsdp_version: 2 (accelerate config)")
+    if config.quantization != "none":
+        raise UserError(
+            f"--quantization {config.quantization}: FSDP does not split quantized weights; leave "
+            "one of the two out"
+        )
+    plugin = accelerator.state.fsdp_plugin
+    if plugin.cpu_ram_efficient_loading:
+        # Accelerate 1.15 tells parameters apart by their address; those that only the first
+        # process has read have none in the others, whose optimizer then loses the head.
+        plugin.cpu_ram_efficient_loading = False
+        os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"
+        accelerator.print(
+            "note: each process reads the weights (fsdp_cpu_ram_efficient_loading off)"
+        )
 
 
 def _local_processes() -> int:

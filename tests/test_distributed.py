@@ -127,6 +127,7 @@ FSDP = {
     "ACCELERATE_USE_FSDP": "true",
     "FSDP_VERSION": "2",
     "FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP",
+    "FSDP_CPU_RAM_EFFICIENT_LOADING": "true",
 }
 
 
@@ -154,10 +155,8 @@ def test_a_model_split_over_two_processes_trains_what_a_whole_one_trains(
     driver = tmp_path / "sharded.py"
     driver.write_text(SHARDED)
     recipe = str(RECIPES / "lora_ner.py")
-    # The weights are read by one process and sent to the others, or read by all of them.
-    environment = FSDP | {"FSDP_CPU_RAM_EFFICIENT_LOADING": str(method == "lora").lower()}
     code, _, errors = launch(
-        [str(driver), recipe, *arguments, *flags(output_dir=two)], tmp_path, environment
+        [str(driver), recipe, *arguments, *flags(output_dir=two)], tmp_path, FSDP
     )
     assert code == 0, errors
     assert_same_runs(one, two)

@@ -1,113 +1,162 @@
-"""Runs full fine-tuning and parameter-efficient methods on the same data, and keeps every run.json.
+"""Full fine-tuning against parameter-efficient methods: every run a process, every run.json kept.
 
-    python benchmarks/compare_methods.py --data-dir DATA
-    python benchmarks/compare_methods.py --data-dir DATA --only wnut17-lora --seeds 0
+    python benchmarks/compare_methods.py                                  # a few minutes
+    python benchmarks/compare_methods.py --task ner --train-file train.conll --test-file test.conll
+    python benchmarks/compare_methods.py --suite standard --data-dir DATA --only wnut17-lora
+    lowcost-ft report runs/compare
 
-DATA holds wnut17/{train,dev,test}.conll and banking77/{train,test}.csv. Each run is a process of
-its own, started as a user would start the recipe. A run whose result is there already is skipped,
-so a suite can be stopped and taken up again; a failed one keeps its status, and is run again.
+Suites: `quick` trains on the embedded sample; `standard` needs a folder with the public data sets
+that benchmarks/README.md describes; `gpu` makes models with random weights, for memory and speed.
+A run that is finished, or was out of memory, is skipped, so a suite can be stopped and taken up
+again; delete its file to run it again. One that failed is tried again.
 """
 
-import json
-import shutil
-import subprocess
+import shlex
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
+from typing import Literal
 
 import tyro
+from one_run import Place, is_finished, run_entry
+from suites import METHODS, SUITES, Entry, own_entries
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 
-WNUT17 = {
-    "train-file": "wnut17/train.conll",
-    "validation-file": "wnut17/dev.conll",
-    "test-file": "wnut17/test.conll",
-}
-BANKING77 = {"train-file": "banking77/train.csv", "test-file": "banking77/test.csv"}
-SUITE = {
-    "wnut17-full": ("full_ner.py", WNUT17, ["--num-train-epochs", "3"]),
-    "wnut17-lora": ("lora_ner.py", WNUT17, ["--num-train-epochs", "3"]),
-    "wnut17-lora-8bit": ("lora_8bit_ner.py", WNUT17, ["--num-train-epochs", "3"]),
-    "wnut17-lora-nf4": ("qlora_ner.py", WNUT17, ["--num-train-epochs", "3"]),
-    "banking77-3-lora": ("lora_classification.py", BANKING77, ["--num-train-epochs", "3"]),
-    "banking77-3-lora-8bit": (
-        "lora_8bit_classification.py",
-        BANKING77,
-        ["--num-train-epochs", "3"],
-    ),
-    "banking77-3-lora-nf4": (
-        "lora_classification.py",
-        BANKING77,
-        ["--num-train-epochs", "3", "--quantization", "nf4"],
-    ),
-    "banking77-lora": ("lora_classification.py", BANKING77, ["--num-train-epochs", "10"]),
-}
-
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What to run."""
+    """What to run, and where the results go."""
 
-    data_dir: Path
-    """Folder with the data sets."""
+    suite: Literal["quick", "standard", "gpu"] = "quick"
+    """What to run, unless you name data of your own."""
     only: str | None = None
-    """Comma-separated names of what to run. Default: everything."""
-    seeds: str = "0,1,2"
-    """Comma-separated seeds."""
-
-
-def result_file(name: str, seed: int) -> Path:
-    """Where the result of a run is kept."""
-    return RESULTS / f"{name}-seed{seed}.json"
-
-
-def run(name: str, seed: int, data_dir: Path) -> bool:
-    """Runs one recipe in a process of its own; returns whether it completed."""
-    recipe, files, flags = SUITE[name]
-    paths = [part for flag, file in files.items() for part in (f"--{flag}", str(data_dir / file))]
-    with tempfile.TemporaryDirectory(prefix=f"{name}-") as folder:
-        command = [sys.executable, str(ROOT / "recipes" / recipe), *paths, *flags]
-        command += ["--seed", str(seed), "--output-dir", str(Path(folder) / name)]
-        done = subprocess.run(command, cwd=ROOT)
-        record = Path(folder) / name / "run.json"
-        if not record.exists():
-            return False
-        shutil.copyfile(record, result_file(name, seed))
-    # Where the files and the folder lay says nothing about the result.
-    result = json.loads(result_file(name, seed).read_text("utf-8"))
-    result["config"] |= {flag.replace("-", "_"): file for flag, file in files.items()}
-    result["config"]["output_dir"] = None
-    result["data"]["notices"] = [
-        notice.replace(f"{data_dir}/", "") for notice in result["data"]["notices"]
-    ]
-    text = json.dumps(result, indent=1, ensure_ascii=False) + "\n"
-    result_file(name, seed).write_text(text, "utf-8")
-    return done.returncode == 0
+    """Comma-separated names of what to run (see --list). Default: everything."""
+    seeds: str | None = None
+    """Comma-separated seeds. Default: 0,1,2 for the standard suite, else 0."""
+    list: bool = False
+    """Print what would be run, and what is there already, and stop."""
+    data_dir: Path | None = None
+    """Folder with the public data sets of the standard suite."""
+    results_dir: Path | None = None
+    """Where the results go. Default: runs/compare; for standard and gpu benchmarks/results."""
+    task: Literal["ner", "classification"] | None = None
+    """Task of your own data."""
+    train_file: str | None = None
+    """Your training file, in any format that the recipes read."""
+    validation_file: str | None = None
+    """Your validation file."""
+    test_file: str | None = None
+    """Your test file."""
+    dataset: str | None = None
+    """Or a dataset on the Hub, or a folder written by `datasets.save_to_disk`."""
+    model_id: str | None = None
+    """Pretrained model for the quick suite and your own data. Default: the recipe's."""
+    num_train_epochs: int | None = None
+    """Passes over your own data. Default: the recipe's."""
+    max_length: int | None = None
+    """Longest input in tokens, of your own data. Default: the recipe's."""
+    num_threads: int | None = None
+    """CPU threads of each run. Default: the recipe's."""
 
 
 def main(options: Options) -> int:
-    """Runs what is missing; returns 1 if any run failed."""
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    names = options.only.split(",") if options.only else list(SUITE)
-    if unknown := sorted(set(names) - set(SUITE)):
-        print(f"error: unknown {', '.join(unknown)}; known: {', '.join(SUITE)}", file=sys.stderr)
+    """Runs what is missing; returns 1 if a run failed, 2 for a mistake in the flags."""
+    own = bool(options.train_file or options.dataset)
+    entries, problems = _entries(options, own)
+    committed = options.suite in ("standard", "gpu") and not own
+    results = options.results_dir or (RESULTS if committed else Path("runs") / "compare")
+    seeds = (options.seeds or ("0,1,2" if options.suite == "standard" and not own else "0")).split(
+        ","
+    )
+    problems += [
+        f"--seeds {seed}: a whole number is needed" for seed in seeds if not seed.isdigit()
+    ]
+    needs_data = [entry.name for entry in entries if entry.files]
+    if needs_data and not options.list and options.data_dir is None:
+        problems.append(f"{needs_data[0]} needs --data-dir (see benchmarks/README.md)")
+    for name in sorted({name for entry in entries for name in entry.files.values()}):
+        if options.data_dir and not (options.data_dir / name).is_file():
+            problems.append(f"--data-dir {options.data_dir} lacks {name}")
+    if problems:
+        print("\n".join(f"error: {problem}" for problem in problems), file=sys.stderr)
         return 2
+    if options.list:
+        _print_list(entries, seeds, results)
+        return 0
+    results.mkdir(parents=True, exist_ok=True)
+    suite = "own" if own else options.suite
     failed = []
-    for seed in map(int, options.seeds.split(",")):
-        for name in names:
-            file = result_file(name, seed)
-            if file.exists() and json.loads(file.read_text("utf-8"))["status"] == "completed":
-                print(f"{file.name}: there already")
+    with tempfile.TemporaryDirectory(prefix="compare-methods-") as folder:
+        place = Place(
+            scratch=Path(folder),
+            data_dir=options.data_dir,
+            suite=suite,
+            keep_predictions=not committed,
+        )
+        for seed, entry in product(seeds, entries):
+            file = results / f"{entry.name}-seed{seed}.json"
+            if is_finished(file):
+                print(f"{file.name}: there already", flush=True)
                 continue
-            print(f"--- {name}, seed {seed}", flush=True)
-            if not run(name, seed, options.data_dir):
-                failed.append(f"{name} seed {seed}")
+            print(f"--- {entry.name}, seed {seed}", flush=True)
+            status = run_entry(entry, int(seed), file, place)
+            if status not in ("completed", "out_of_memory"):
+                failed.append(f"{entry.name} seed {seed}")
+    print(f"next:  lowcost-ft report {shlex.quote(str(results))}")
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _entries(options: Options, own: bool) -> tuple[list[Entry], list[str]]:
+    """What to run, and what is wrong with the flags."""
+    problems = []
+    names = ("validation_file", "test_file", "task", "num_train_epochs", "max_length")
+    given = [name for name in names if getattr(options, name) is not None]
+    if given and not own:
+        flags = ", ".join("--" + name.replace("_", "-") for name in given)
+        problems.append(f"{flags} go with data of your own: --train-file or --dataset")
+    if own and options.task is None:
+        problems.append("--task ner or --task classification must say what your data is for")
+    if options.model_id and not own and options.suite != "quick":
+        problems.append(f"--model-id: the {options.suite} suite has its own models")
+    passed = ("train_file", "validation_file", "test_file", "dataset", "num_train_epochs")
+    flags_of_own = [
+        part
+        for name in (*passed, "max_length")
+        if getattr(options, name) is not None
+        for part in ("--" + name.replace("_", "-"), str(getattr(options, name)))
+    ]
+    entries = own_entries(options.task or "ner", flags_of_own) if own else SUITES[options.suite]
+    common = []
+    if options.model_id:
+        common += ["--model-id", options.model_id]
+    if options.num_threads:
+        common += ["--num-threads", str(options.num_threads)]
+    entries = [replace(entry, flags=(*entry.flags, *common)) for entry in entries]
+    if options.only:
+        wanted = options.only.split(",")
+        # A method's name stands for the entry of the user's own data.
+        wanted = [f"own-{name}" if own and name in METHODS else name for name in wanted]
+        known = [entry.name for entry in entries]
+        if unknown := [name for name in wanted if name not in known]:
+            problems.append(f"unknown {', '.join(unknown)}; known: {', '.join(known)}")
+        entries = [entry for entry in entries if entry.name in wanted]
+    return entries, problems
+
+
+def _print_list(entries: list[Entry], seeds: list[str], results: Path) -> None:
+    for entry in entries:
+        done = [s for s in seeds if is_finished(results / f"{entry.name}-seed{s}.json")]
+        state = f"seeds {','.join(seeds)}" + (f", done {','.join(done)}" if done else "")
+        shape = f", random weights of {entry.shape}" if entry.shape else ""
+        print(
+            f"{entry.name}  ({state})\n    recipes/{entry.recipe} {shlex.join(entry.flags)}{shape}"
+        )
 
 
 if __name__ == "__main__":

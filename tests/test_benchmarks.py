@@ -8,12 +8,17 @@ from pathlib import Path
 import pytest
 from small_runs import ner_rows, write_jsonl
 
+from lowcost_ft.report.collect import collect
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import compare_methods  # noqa: E402
-import compare_speed  # noqa: E402
+import one_run  # noqa: E402
+import suites  # noqa: E402
 import tables  # noqa: E402
+from compare_methods import Options  # noqa: E402
+from suites import Entry  # noqa: E402
 
 
 def test_the_readme_shows_the_committed_results():
@@ -23,72 +28,141 @@ def test_the_readme_shows_the_committed_results():
 
 def test_results_name_no_place_on_a_machine():
     for file in (ROOT / "benchmarks" / "results").glob("*.json"):
-        result = json.loads(file.read_text("utf-8"))
-        assert result["status"] == "completed"
-        assert not [v for v in result["config"].values() if isinstance(v, str) and v[:1] in "/.~"]
+        result = read(file)
+        texts = [*result["config"].values(), *result.get("command", [])]
+        assert not [text for text in texts if isinstance(text, str) and text[:1] in "/.~"]
 
 
 @pytest.fixture
 def suite(tmp_path, tiny_model, monkeypatch):
-    """A suite of one run that takes seconds; its results go into a folder of the test."""
+    """A standard suite of one run that takes seconds, in folders of the test."""
     (tmp_path / "data").mkdir()
-    for seed, split in enumerate(("train", "dev", "test")):
-        write_jsonl(tmp_path / "data" / f"{split}.jsonl", ner_rows(20, seed=seed))
     files = {"train-file": "train.jsonl", "validation-file": "dev.jsonl", "test-file": "test.jsonl"}
-    flags = ["--model-id", tiny_model("bert"), "--max-steps", "2"]
-    monkeypatch.setattr(compare_methods, "SUITE", {"tiny-lora": ("lora_ner.py", files, flags)})
+    for seed, file in enumerate(files.values()):
+        write_jsonl(tmp_path / "data" / file, ner_rows(20, seed=seed))
+    flags = ("--model-id", tiny_model("bert"), "--max-steps", "2")
+    entry = Entry(name="tiny-lora", recipe="lora_ner.py", flags=flags, files=files)
+    monkeypatch.setitem(suites.SUITES, "standard", [entry])
     monkeypatch.setattr(compare_methods, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(tables, "RESULTS", tmp_path / "results")
     return tmp_path
 
 
+def standard(suite, **changes):
+    return Options(suite="standard", **{"data_dir": suite / "data", "seeds": "0", **changes})
+
+
+def read(file):
+    return json.loads(file.read_text("utf-8"))
+
+
 def test_runs_are_kept_and_not_repeated(suite, capfd):
-    options = compare_methods.Options(data_dir=suite / "data", seeds="0")
-    assert compare_methods.main(options) == 0
-    result = json.loads((suite / "results" / "tiny-lora-seed0.json").read_text("utf-8"))
+    assert compare_methods.main(standard(suite)) == 0
+    file = suite / "results" / "tiny-lora-seed0.json"
+    result = read(file)
     assert result["status"] == "completed"
     assert result["config"]["train_file"] == "train.jsonl"
     assert result["config"]["output_dir"] is None
-    assert str(suite) not in json.dumps(result["data"])
+    assert result["command"][0] == "recipes/lora_ner.py"
+    assert "DATA/train.jsonl" in result["command"]
+    assert str(suite / "data") not in json.dumps(result)
+    assert not list(suite.glob("results/*.predictions.jsonl"))
     capfd.readouterr()
-    assert compare_methods.main(options) == 0
-    assert capfd.readouterr().out == "tiny-lora-seed0.json: there already\n"
+    assert compare_methods.main(standard(suite)) == 0
+    assert "tiny-lora-seed0.json: there already\n" in capfd.readouterr().out
     (row,) = [line for line in tables.results_table().splitlines() if "tiny-lora" in line]
     assert f"{result['evaluation']['test']['f1']:.3f}" in row
+    assert compare_methods.main(standard(suite, list=True)) == 0
+    assert "tiny-lora  (seeds 0, done 0)" in capfd.readouterr().out
+    # Run again: the same score to the last digit, and the same memory.
+    assert compare_methods.main(standard(suite, results_dir=suite / "again")) == 0
+    again = read(suite / "again" / "tiny-lora-seed0.json")
+    assert again["evaluation"] == result["evaluation"]
+    peaks = [run["train"]["peak_memory_bytes"] for run in (again, result)]
+    assert peaks[0] == pytest.approx(peaks[1], rel=0.01)
+    assert again["command"] == result["command"]
 
 
-def test_a_run_that_cannot_start_is_told(suite, capfd):
-    options = compare_methods.Options(data_dir=suite / "elsewhere", seeds="0")
-    assert compare_methods.main(options) == 1
+def test_a_run_that_failed_is_kept_with_its_reason_and_tried_again(suite, monkeypatch, capfd):
+    (broken,) = suites.SUITES["standard"]
+    broken = replace(broken, flags=(*broken.flags, "--learning-rate", "-1"))
+    monkeypatch.setitem(suites.SUITES, "standard", [broken])
+    assert compare_methods.main(standard(suite)) == 1
+    result = read(suite / "results" / "tiny-lora-seed0.json")
+    assert (result["status"], result["method"], result["schema_version"]) == ("failed", "lora", 1)
+    assert "--learning-rate -1" in result["error"]
     assert "failed: tiny-lora seed 0" in capfd.readouterr().err
+    assert not one_run.is_finished(suite / "results" / "tiny-lora-seed0.json")
+    # What the system kills is taken to have been out of memory, and is not tried again.
+    record = one_run._record_of_a_death(broken, 0, -9, "")
+    assert record["status"] == "out_of_memory"
 
 
-def test_unknown_names_are_refused(suite, capfd):
-    options = compare_methods.Options(data_dir=suite, only="tiny-lora,nope")
-    assert compare_methods.main(options) == 2
-    assert "unknown nope; known: tiny-lora" in capfd.readouterr().err
+def test_wrong_flags_are_refused_all_at_once(suite, capfd):
+    assert compare_methods.main(standard(suite, only="tiny-lora,nope", seeds="0,x")) == 2
+    printed = capfd.readouterr().err
+    assert "unknown nope; known: tiny-lora" in printed and "--seeds x" in printed
+    assert compare_methods.main(standard(suite, data_dir=suite / "elsewhere")) == 2
+    assert "lacks train.jsonl" in capfd.readouterr().err
+    assert compare_methods.main(standard(suite, data_dir=None)) == 2
+    assert "needs --data-dir" in capfd.readouterr().err
+    assert compare_methods.main(Options(test_file="x.csv")) == 2
+    assert "--test-file go with data of your own" in capfd.readouterr().err
+    assert compare_methods.main(Options(train_file="x.csv")) == 2
+    assert "--task ner or --task classification" in capfd.readouterr().err
 
 
-def test_speed_is_compared_arm_by_arm_and_rounds_add_up(tmp_path, tiny_model, capsys):
-    file = tmp_path / "speed.json"
-    data = write_jsonl(tmp_path / "train.jsonl", ner_rows(40))
-    options = compare_speed.Options(
-        train_file=data, model_id=tiny_model("bert"), steps=2, rounds=1, max_length=32, output=file
+def test_own_data(suite, tiny_model, capfd):
+    data = suite / "data"
+    options = Options(
+        task="ner",
+        train_file=str(data / "train.jsonl"),
+        validation_file=str(data / "dev.jsonl"),
+        test_file=str(data / "test.jsonl"),
+        model_id=tiny_model("bert"),
+        num_train_epochs=1,
+        only="lora",
+        results_dir=suite / "own",
+        num_threads=1,
     )
-    for rounds in (1, 2):
-        assert compare_speed.main(options) == 0
-        result = json.loads(file.read_text("utf-8"))
-        assert len(result["rounds"]) == rounds
-    assert len(result["arms"]) == 8
-    steps = {name: arm["steps"] for name, arm in result["rounds"][1]["arms"].items()}
-    assert set(steps.values()) == {2}
-    assert result["arms"]["trainer-peft"]["over_trainer_peft"] == 1.0
-    assert result["arms"]["textbook-full"]["padding_share"] > 0.5
-    assert result["arms"]["ours-lora"]["padding_share"] < 0.2
-    assert 0 < result["arms"]["ours-lora"]["share_of_matmul_rate"] < 1
-    assert result["arms"]["ours-lora-top-cached"]["cache_bytes"] > 0
-    capsys.readouterr()
-    assert compare_speed.main(replace(options, batch_size=8)) == 2
-    assert "another config" in capsys.readouterr().err
-    assert compare_speed.main(replace(options, only="ours-lora,nope")) == 2
-    assert "unknown nope" in capsys.readouterr().err
+    assert compare_methods.main(options) == 0
+    result = read(suite / "own" / "own-lora-seed0.json")
+    assert result["config"]["num_threads"] == 1
+    (collected,), _ = collect([str(suite / "own")])
+    assert collected.predictions is not None  # The report shows the worst of them.
+    assert f"lowcost-ft report {suite / 'own'}" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("shape", "method"),
+    [
+        ("tiny-decoder", "lora-cached3"),
+        *(
+            pytest.param("tiny-bert", method, marks=pytest.mark.slow)
+            for method in ("full", "lora", "lora-8bit", "lora-nf4")
+        ),
+    ],
+)
+def test_shapes_without_a_hub(tmp_path, monkeypatch, shape, method):
+    (entry,) = [e for e in suites.SUITES["gpu"] if e.name == f"bert-base-128-{method}"]
+    entry = replace(entry, name=f"{shape}-32-{method}", shape=shape, text_tokens=32)
+    few = ("--max-length", "32", "--max-steps", "2", *suites.METHODS[method])
+    monkeypatch.setitem(suites.SUITES, "gpu", [replace(entry, flags=few)])
+    options = Options(suite="gpu", results_dir=tmp_path)
+    assert compare_methods.main(options) == 0
+    result = read(tmp_path / f"{entry.name}-seed0.json")
+    assert result["model_id"] == f"random/{shape}"
+    assert result["evaluation"] == {}
+    assert result["benchmark"]["no_scores"].startswith("the weights are random")
+    assert result["command"][:3] == ["benchmarks/compare_methods.py", "--suite", "gpu"]
+    train = result["train"]
+    assert train["peak_memory_bytes"] > 0 and train["real_tokens"] == 2 * 16 * 32
+
+
+def test_names_are_unique_and_every_shape_has_all_methods():
+    for entries in suites.SUITES.values():
+        names = [entry.name for entry in entries]
+        assert len(set(names)) == len(names)
+    shapes = {entry.shape for entry in suites.SUITES["gpu"]}
+    assert {"bert-base", "bert-large", "roberta-large", "decoder-8b"} < shapes
+    assert not any(shape.startswith("tiny") for shape in shapes if shape)

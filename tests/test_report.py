@@ -37,8 +37,13 @@ def test_seeds_are_one_row_and_settings_are_not():
     row = rows["LoRA, lora_r 16"]  # A record without the field had its default.
     assert row.score == pytest.approx(0.7)
     low, high = row.interval
-    # Bootstrap half-width 0.05; Student's 4.303 * 0.1 / sqrt(3) for the seeds.
-    assert 0.7 - low == high - 0.7 == pytest.approx((0.05**2 + 0.2484**2) ** 0.5, abs=1e-3)
+    # Bootstrap half-width 0.05; Student's 4.303 * 0.1 / sqrt(3) for the seeds, 1 for a single one.
+    assert 0.7 - low == pytest.approx((0.05**2 + 0.2484**2) ** 0.5, abs=1e-3)
+    assert 0.7 - low == pytest.approx(high - 0.7)
+    low, _ = rows["full fine-tuning"].interval
+    assert 0.8 - low == pytest.approx((0.05**2 + 0.4303**2) ** 0.5, abs=1e-3)
+    (one,) = comparison(*runs[:2]).rows  # Two scores alone say too little of their spread.
+    assert one.interval == pytest.approx((0.6, 0.7))
 
 
 def test_labels_say_what_was_done():
@@ -90,7 +95,7 @@ def test_a_clear_difference_is_a_difference():
     best = record("full", score=0.90, memory=900e6)
     advice = advise(comparison(best, record("lora", score=0.80)))
     assert advice.headline == "Use full fine-tuning."
-    assert "One seed each" in " ".join(advice.reasons)
+    assert "Too few seeds" in " ".join(advice.reasons)
 
 
 def test_runs_without_scores_are_advised_by_cost():

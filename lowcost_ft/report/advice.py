@@ -125,10 +125,16 @@ def _advise_by_score(rows: list[Row], metric: str, *, others: bool) -> Advice:
         reasons.append(f"{fastest.label} is also the fastest of these.")
     elif len(equals) > 1:
         reasons.append(f"{least.label} is also the fastest of these.")
+    alike = [row.label for row in equals if row not in (least, best, fastest)]
+    if alike:
+        reasons.append(f"Not clearly below the best either: {', '.join(alike)}.")
     if best.interval is None:
         reasons.append("No intervals were recorded: small differences may be chance.")
-    elif max(len(row.scores()) for row in equals) == 1:
-        reasons.append("One seed each: another seed moves a score, too, and no interval shows it.")
+    elif best.seed_error is None:
+        reasons.append(
+            "Too few seeds to know how far another one moves a score: the intervals cover the test "
+            "set alone."
+        )
     return Advice(
         headline=f"Use {least.label}.",
         reasons=reasons,

@@ -19,12 +19,12 @@ class Result:
     Attributes:
         name: Name of its folder or result file.
         run: The content of its `run.json`; any field may be missing, or be of another kind.
-        folder: Its run folder; None for a result file, which has no predictions beside it.
+        predictions: Its `predictions.jsonl`, or None where there is none.
     """
 
     name: str
     run: dict[str, Any]
-    folder: Path | None = None
+    predictions: Path | None = None
 
     def get(self, *keys: str) -> Any:
         """A nested field of the record, or None where there is none."""
@@ -103,5 +103,7 @@ def _files(place: Path) -> list[Path]:
 def _result(file: Path) -> Result:
     run = load_record(file)
     if file.name == RUN_FILE:
-        return Result(name=file.resolve().parent.name, run=run, folder=file.parent)
-    return Result(name=file.stem, run=run)
+        name, predictions = file.resolve().parent.name, file.with_name("predictions.jsonl")
+    else:
+        name, predictions = file.stem, file.with_suffix(".predictions.jsonl")
+    return Result(name=name, run=run, predictions=predictions if predictions.is_file() else None)

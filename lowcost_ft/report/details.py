@@ -6,6 +6,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from lowcost_ft.confusion import NO_ENTITY
@@ -138,21 +139,20 @@ class Mistake:
 
 
 def worst_predictions(result: Result, count: int) -> list[Mistake] | None:
-    """The wrong predictions with the highest loss, from `predictions.jsonl`.
+    """The wrong predictions with the highest loss.
 
     Returns:
-        The worst first; None where there is no such file, or it does not hold truth and loss.
+        The worst first; None where there is no file of predictions, or it lacks truth and loss.
     """
-    if result.folder is None or not (result.folder / "predictions.jsonl").is_file():
+    if result.predictions is None:
         return None
-    rows = heapq.nlargest(count, _predictions(result), key=lambda row: float(row["loss"]))
+    rows = heapq.nlargest(count, _wrong(result.predictions), key=lambda row: float(row["loss"]))
     return [_mistake(row) for row in rows] or None
 
 
-def _predictions(result: Result) -> Iterator[dict[str, Any]]:
-    assert result.folder is not None
-    with open(result.folder / "predictions.jsonl", encoding="utf-8", errors="replace") as file:
-        for line in file:
+def _wrong(file: Path) -> Iterator[dict[str, Any]]:
+    with open(file, encoding="utf-8", errors="replace") as lines:
+        for line in lines:
             try:
                 row = json.loads(line)
             except ValueError:

@@ -109,7 +109,7 @@ def _points(
             label=short_name(row.label),
         )
     axes.set_xlabel(f"peak memory of a training step ({name})")
-    axes.set_xlim(left=0)
+    axes.set_xlim(0, 1.08 * max(row.memory or 0.0 for row in rows) / unit)
     legend(axes, len(rows))
     return unit
 
@@ -133,7 +133,7 @@ def _memory_speed(
     speeds = [row.speed or 0.0 for row in rows]
     unit = _points(axes, comparison, rows, speeds, [None] * len(rows))
     axes.set_ylabel("real tokens/s")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.08 * max(speeds) or 1)
     budget_line(axes, budget, unit)
 
 
@@ -164,6 +164,7 @@ def _curves(
         )
     if log and all(value > 0 for row in rows for _, value in points(row)):
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
     axes.set_xlabel("seconds")
     axes.set_xlim(left=0)
     axes.set_ylabel(label)

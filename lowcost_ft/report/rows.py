@@ -4,7 +4,7 @@ import math
 import statistics
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -22,11 +22,13 @@ class Row:
         label: What tells the setting from the others of its comparison.
         results: All its runs.
         metric: Name of the main score, or None where no run was scored.
+        seed_error: 95% half-width of the score of one seed, for the seeds alone; None: not known.
     """
 
     label: str
     results: list[Result]
     metric: str | None
+    seed_error: float | None = None
 
     @property
     def completed(self) -> list[Result]:
@@ -68,19 +70,14 @@ class Row:
         """95% interval of the mean score.
 
         The test set's part is the mean of the runs' bootstrap intervals, which all resample the
-        same examples. With several seeds, theirs is Student's interval of a mean. The two are
+        same examples. The seeds' part is `seed_error` over the root of their number. The two are
         independent, and so are added as squares. None where a run recorded no interval.
         """
         scored = self._scored()
         if not scored or any(low is None or high is None for _, low, high in scored):
             return None
         mean = statistics.mean(score for score, _, _ in scored)
-        seeds = 0.0
-        if len(scored) > 1:
-            from scipy.stats import t
-
-            spread = statistics.stdev(score for score, _, _ in scored)
-            seeds = float(t.ppf(0.975, len(scored) - 1)) * spread / math.sqrt(len(scored))
+        seeds = (self.seed_error or 0.0) / math.sqrt(len(scored))
         below = statistics.mean(score - (low or 0.0) for score, low, _ in scored)
         above = statistics.mean((high or 0.0) - score for score, _, high in scored)
         return max(-1.0, mean - math.hypot(below, seeds)), min(1.0, mean + math.hypot(above, seeds))
@@ -214,11 +211,11 @@ def _comparison(results: list[Result]) -> Comparison:
         groups[_setting_key(result)].append(result)
     members = list(groups.values())
     metric = next((found for result in results if (found := main_metric(result))), None)
-    labels = row_labels(members)
     rows = [
         Row(label=label, results=group, metric=metric)
-        for label, group in zip(labels, members, strict=True)
+        for label, group in zip(row_labels(members), members, strict=True)
     ]
+    rows = [replace(row, seed_error=_seed_error(rows)) for row in rows]
     rows.sort(key=lambda row: (not row.completed, -(row.score or 0.0), row.memory or math.inf))
     threads = sorted({str(result.get("hardware", "threads")) for result in results})
     notices = []
@@ -233,6 +230,22 @@ def _comparison(results: list[Result]) -> Comparison:
         rows=rows,
         notices=notices,
     )
+
+
+def _seed_error(rows: Sequence[Row]) -> float | None:
+    """95% half-width by which a seed moves the score of one run, by Student's t.
+
+    The rows share one standard deviation, pooled over all that have several seeds: three scores
+    alone hardly know theirs. None for fewer than two degrees of freedom.
+    """
+    groups = [scores for row in rows if len(scores := row.scores()) > 1]
+    freedom = sum(len(scores) - 1 for scores in groups)
+    if freedom < 2:
+        return None
+    from scipy.stats import t
+
+    squares = sum((len(scores) - 1) * statistics.variance(scores) for scores in groups)
+    return float(t.ppf(0.975, freedom)) * math.sqrt(squares / freedom)
 
 
 def _setting_key(result: Result) -> tuple:

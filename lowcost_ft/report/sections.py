@@ -20,9 +20,10 @@ __all__ = ["READING", "Options", "RowDetails", "RunDetails", "Section", "build_s
 
 READING = (
     "Scores are those of the test split, by the weights of the epoch that was best on the "
-    "validation split. An interval covers what another test set of the same size (bootstrap) and, "
-    "where there are several seeds, other seeds (Student's t) may move; two rows differ clearly "
-    "when the lower score lies outside the interval of the higher.",
+    "validation split. An interval covers how far another test set of the same size (bootstrap) "
+    "and other seeds may move the score; the seeds' spread is pooled over the rows that have "
+    "several, and left out where there are too few. Two rows differ clearly when the lower score "
+    "lies outside the interval of the higher.",
     "Peak memory is what tensors held in the costliest training step, by the allocator's account. "
     "Speed counts real tokens, padding left out, over the training steps alone. Costs are medians "
     "over the seeds. Speed and time depend on the machine, and on what else ran on it.",
@@ -118,11 +119,12 @@ def _row_details(row: Row, options: Options) -> RowDetails:
         config = result.table("config")
         settings = {name: value for name, value in config.items() if value is not None}
         mistakes = worst_predictions(result, options.examples) if options.examples else []
-        missing = (
-            "" if mistakes is not None else "Its run folder is not here, nor are its mistakes."
-        )
-        if mistakes is None and result.folder is not None:
-            missing = "The folder holds no predictions with their truth and loss."
+        if mistakes is not None:
+            missing = ""
+        elif result.predictions is None:
+            missing = "Its predictions are not here, and so its mistakes are left out."
+        else:
+            missing = "Its predictions hold no mistakes with their truth and loss."
         dirty = ", plus changes that were not committed" if result.get("git", "dirty") else ""
         commit = result.get("git", "commit")
         runs.append(

@@ -1,0 +1,133 @@
+"""What the suites of compare_methods.py run: one entry a row of the tables."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
+
+from random_models import SHAPES
+
+__all__ = ["METHODS", "SUITES", "Entry", "own_entries"]
+
+METHODS: dict[str, tuple[str, ...]] = {
+    "full": ("--method", "full"),
+    "lora": (),
+    "lora-cached3": ("--trainable-layers", "3", "--cache-frozen-layers"),
+    "lora-8bit": ("--quantization", "8bit"),
+    "lora-nf4": ("--quantization", "nf4"),
+}
+"""What is compared: the flags that make LoRA's recipe train in this way."""
+
+_RECIPES = {"ner": "lora_ner.py", "classification": "lora_classification.py"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One row: a recipe with flags, run once a seed, each in a process of its own.
+
+    Attributes:
+        name: Of the row and of its result files.
+        recipe: File in `recipes/`.
+        flags: Flags of the recipe, apart from files, seed and folders.
+        files: Flags that name a file, and the file below the data folder.
+        shape: A model of `random_models.py` to make and train, instead of a pretrained one.
+        text_tokens: Length of the made-up texts that go with it.
+        no_scores: Why the scores of its runs mean nothing, or empty; then they are left out.
+        packages: Packaged models that it needs (`python -m lowcost_ft.models.offline NAME`).
+    """
+
+    name: str
+    recipe: str
+    flags: tuple[str, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
+    shape: str | None = None
+    text_tokens: int = 0
+    no_scores: str = ""
+    packages: tuple[str, ...] = ("minilm",)
+
+
+def _entries(
+    prefix: str,
+    task: str,
+    methods: Sequence[str],
+    *flags: str,
+    files: Mapping[str, str] | None = None,
+) -> list[Entry]:
+    return [
+        Entry(
+            name=f"{prefix}-{method}",
+            recipe=_RECIPES[task],
+            flags=(*flags, *METHODS[method]),
+            files=files or {},
+        )
+        for method in methods
+    ]
+
+
+def own_entries(
+    task: str, flags: Sequence[str], methods: Sequence[str] = tuple(METHODS)
+) -> list[Entry]:
+    """Every method on the user's own data, which the flags name."""
+    return _entries("own", task, methods, *flags)
+
+
+_WNUT17 = {
+    "train-file": "wnut17/train.conll",
+    "validation-file": "wnut17/dev.conll",
+    "test-file": "wnut17/test.conll",
+}
+_BANKING77 = {"train-file": "banking77/train.csv", "test-file": "banking77/test.csv"}
+_FEW_STEPS = "40 steps, for memory and speed alone"
+_RANDOM = "the weights are random; memory and speed do not depend on their values"
+
+_QUICK = _entries("sample", "ner", tuple(METHODS), "--num-train-epochs", "2")
+
+_STANDARD = [
+    *_entries("wnut17", "ner", tuple(METHODS), "--num-train-epochs", "3", files=_WNUT17),
+    *_entries(
+        "banking77-3",
+        "classification",
+        ("full", "lora", "lora-cached3", "lora-8bit", "lora-nf4"),
+        *("--num-train-epochs", "3"),
+        files=_BANKING77,
+    ),
+    *_entries(
+        "banking77",
+        "classification",
+        ("lora",),
+        *("--num-train-epochs", "10"),
+        files=_BANKING77,
+    ),
+    *(
+        replace(
+            entry,
+            recipe="lora_gpt_classification.py",
+            no_scores=_FEW_STEPS,
+            packages=("smollm2",),
+        )
+        for entry in _entries(
+            "smollm2-steps",
+            "classification",
+            ("full", "lora", "lora-cached3", "lora-nf4"),
+            *("--max-steps", "40"),
+            files=_BANKING77,
+        )
+    ),
+]
+
+_GPU = [
+    Entry(
+        name=f"{shape}-{tokens}-{method}",
+        recipe="lora_classification.py",
+        flags=("--max-steps", "20", "--max-length", str(tokens), *METHODS[method]),
+        shape=shape,
+        text_tokens=tokens,
+        no_scores=_RANDOM,
+    )
+    for shape, tokens, method in product(
+        (name for name, shape in SHAPES.items() if not shape.tiny),
+        (128, 512),
+        ("full", "lora", "lora-cached3", "lora-8bit", "lora-nf4"),
+    )
+]
+
+SUITES = {"quick": _QUICK, "standard": _STANDARD, "gpu": _GPU}

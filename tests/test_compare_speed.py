@@ -1,0 +1,37 @@
+"""The benchmark of training speed, with a tiny model."""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from small_runs import ner_rows, write_jsonl
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
+
+import compare_speed  # noqa: E402
+
+
+def test_speed_is_compared_arm_by_arm_and_rounds_add_up(tmp_path, tiny_model, capsys):
+    file = tmp_path / "speed.json"
+    data = write_jsonl(tmp_path / "train.jsonl", ner_rows(40))
+    options = compare_speed.Options(
+        train_file=data, model_id=tiny_model("bert"), steps=2, rounds=1, max_length=32, output=file
+    )
+    for rounds in (1, 2):
+        assert compare_speed.main(options) == 0
+        result = json.loads(file.read_text("utf-8"))
+        assert len(result["rounds"]) == rounds
+    assert len(result["arms"]) == 8
+    steps = {name: arm["steps"] for name, arm in result["rounds"][1]["arms"].items()}
+    assert set(steps.values()) == {2}
+    assert result["arms"]["trainer-peft"]["over_trainer_peft"] == 1.0
+    assert result["arms"]["textbook-full"]["padding_share"] > 0.5
+    assert result["arms"]["ours-lora"]["padding_share"] < 0.2
+    assert 0 < result["arms"]["ours-lora"]["share_of_matmul_rate"] < 1
+    assert result["arms"]["ours-lora-top-cached"]["cache_bytes"] > 0
+    capsys.readouterr()
+    assert compare_speed.main(replace(options, batch_size=8)) == 2
+    assert "another config" in capsys.readouterr().err
+    assert compare_speed.main(replace(options, only="ours-lora,nope")) == 2
+    assert "unknown nope" in capsys.readouterr().err

@@ -1,67 +1,104 @@
 """Writes the tables of the README from the committed results: `make results`.
 
-Everything between the markers `<!-- results -->` and `<!-- /results -->` is replaced.
+Everything between the markers `<!-- results -->` and `<!-- /results -->` is replaced. The tables
+are those of `lowcost-ft report benchmarks/results`, with fewer columns.
 """
 
 import json
-import statistics
 import sys
 from pathlib import Path
+
+from lowcost_ft.report.advice import advise
+from lowcost_ft.report.collect import Result, collect
+from lowcost_ft.report.numbers import ratio_text
+from lowcost_ft.report.rows import Comparison, Row, compare
+from lowcost_ft.report.tables import comparison_table, markdown_table, markdown_text
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 README = ROOT / "README.md"
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
-METRICS = {"ner": "f1", "classification": "accuracy"}
-HEADER = (
-    "| run | seeds | test score | by seed | trained | peak memory | tokens/s | training "
-    "| threads |\n"
-    "|---|---|---|---|---|---|---|---|---|"
-)
+_LEFT_OUT = ("a step", "training")
 
 
-def results_table() -> str:
-    """One row a name, over its seeds: mean score, medians of the costs."""
-    groups: dict[str, list[dict]] = {}
-    for file in sorted(RESULTS.glob("*-seed*.json")):
-        result = json.loads(file.read_text("utf-8"))
-        if result["status"] == "completed":
-            groups.setdefault(file.name.partition("-seed")[0], []).append(result)
-    return "\n".join([HEADER, *(_row(name, runs) for name, runs in groups.items())])
+def results_tables() -> str:
+    """A table a data set, each with what follows from it, and the comparison with Trainer."""
+    comparisons = compare(_committed())
+    parts = [_section(comparison) for comparison in comparisons]
+    speeds = [_speed_line(file) for file in sorted(RESULTS.glob("speed-*.json"))]
+    return "\n\n".join([*parts, *speeds])
 
 
-def _row(name: str, runs: list[dict]) -> str:
-    metric = METRICS[runs[0]["task"]]
-    scores = [run["evaluation"]["test"][metric] for run in runs]
-    share = runs[0]["parameters"]["trainable"] / runs[0]["parameters"]["total"]
+def _committed() -> list[Result]:
+    results, _ = collect([str(RESULTS)]) if list(RESULTS.glob("*.json")) else ([], [])
+    return results
 
-    def median(key: str) -> float:
-        return statistics.median(run["train"][key] for run in runs)
 
-    cells = [
-        name,
-        str(len(runs)),
-        f"{statistics.mean(scores):.3f} {metric}",
-        ", ".join(f"{score:.3f}" for score in scores),
-        f"{share:.1%}",
-        f"{median('peak_memory_bytes') / 1e6:,.0f} MB",
-        f"{median('real_tokens_per_second'):,.0f}",
-        f"{median('seconds'):,.0f} s",
-        str(runs[0]["hardware"]["threads"]),
+def _section(comparison: Comparison) -> str:
+    table = comparison_table(comparison, None)
+    kept = [index for index, name in enumerate(table.columns) if name not in _LEFT_OUT]
+    rows = [[row[index] for index in kept] for row in table.rows]
+    models = sorted({row.model for row in comparison.rows})
+    threads = sorted({str(row.results[0].get("hardware", "threads")) for row in comparison.rows})
+    on = f"{' and '.join(threads)} thread{'s' * (threads != ['1'])}"
+    title = f"{comparison.title}, {on}, {', '.join(models)}"
+    advice = advise(comparison)
+    sentences = [advice.headline, *(_extremes(comparison) if len(comparison.rows) > 1 else [])]
+    return "\n\n".join(
+        [
+            f"**{markdown_text(title)}**",
+            markdown_table([table.columns[index] for index in kept], rows),
+            markdown_text(" ".join(sentences)),
+        ]
+    )
+
+
+def _extremes(comparison: Comparison) -> list[str]:
+    """The least memory and the highest speed, as ratios to full fine-tuning."""
+    rows = [row for row in comparison.rows if row.completed]
+    least = min(rows, key=lambda row: row.memory or float("inf"))
+    fastest = max(rows, key=lambda row: row.speed or 0.0)
+    return [
+        f"Least memory: {least.label}{_of_full(comparison, least, 'memory')}.",
+        f"Fastest: {fastest.label}{_of_full(comparison, fastest, 'speed')}.",
     ]
-    return f"| {' | '.join(cells)} |"
+
+
+def _of_full(comparison: Comparison, row: Row, what: str) -> str:
+    full = comparison.full(row)
+    ratio = ratio_text(getattr(row, what), getattr(full, what)) if full else ""
+    return f", {ratio} of full fine-tuning" if ratio else ""
+
+
+def _speed_line(file: Path) -> str:
+    """Speeds as multiples of `Trainer` with peft, measured in turns on one machine."""
+    result = json.loads(file.read_text("utf-8"))
+    arms = {name: arm.get("over_trainer_peft") for name, arm in result["arms"].items()}
+    known = [f"{name} {ratio:.2f}x" for name, ratio in arms.items() if ratio is not None]
+    data = result["config"].get("train_file") or "embedded sample"
+    threads = result["hardware"]["threads"]
+    on = f"{threads} thread{'s' * (threads != 1)}"
+    return markdown_text(
+        f"Speed in turns on {data}, {on}, as multiples of Trainer with peft "
+        f"(benchmarks/compare_speed.py): {', '.join(known)}."
+    )
 
 
 def with_results(readme: str) -> str:
-    """The README with its table made anew."""
+    """The README with its tables made anew."""
     before, begin, rest = readme.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"README.md has no {BEGIN} ... {END}")
-    return f"{before}{BEGIN}\n{results_table()}\n{END}{after}"
+    return f"{before}{BEGIN}\n{results_tables()}\n{END}{after}"
+
+
+def main() -> int:
+    """Rewrites README.md."""
+    README.write_text(with_results(README.read_text("utf-8")), "utf-8")
+    print(f"{README.name} is up to date with {len(_committed())} results")
+    return 0
 
 
 if __name__ == "__main__":
-    README.write_text(with_results(README.read_text("utf-8")), "utf-8")
-    print(f"{README.name} is up to date with {len(list(RESULTS.glob('*.json')))} results")
-    sys.exit(0)
+    sys.exit(main())

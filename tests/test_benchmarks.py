@@ -70,7 +70,7 @@ def test_runs_are_kept_and_not_repeated(suite, capfd):
     capfd.readouterr()
     assert compare_methods.main(standard(suite)) == 0
     assert "tiny-lora-seed0.json: there already\n" in capfd.readouterr().out
-    (row,) = [line for line in tables.results_table().splitlines() if "tiny-lora" in line]
+    (row,) = [line for line in tables.results_tables().splitlines() if "| LoRA" in line]
     assert f"{result['evaluation']['test']['f1']:.3f}" in row
     assert compare_methods.main(standard(suite, list=True)) == 0
     assert "tiny-lora  (seeds 0, done 0)" in capfd.readouterr().out

@@ -9,7 +9,7 @@ from small_runs import ner_rows, write_jsonl
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 
-import compare_speed  # noqa: E402
+import compare_speed
 
 
 def test_speed_is_compared_arm_by_arm_and_rounds_add_up(tmp_path, tiny_model, capsys):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from tiny import FAMILY_NAMES, TOKEN_FAMILIES
 
-from lowcost_ft.config import RunConfig
+from lowcost_ft.config import RunConfig, split_list
 from lowcost_ft.data.features import Features
 from lowcost_ft.memory.operators import Target
 from lowcost_ft.memory.simulate import PARTS
@@ -64,8 +64,9 @@ class Case:
             "pad_token_id": 1,
         }
         names = ("method", "dropout", "lora_dropout", "trainable_layers")
-        names += ("gradient_checkpointing", "attn_implementation")
+        names += ("gradient_checkpointing", "attn_implementation", "quantization")
         self.options |= {name: getattr(config, name) for name in names}
+        self.options["target_modules"] = split_list(config.target_modules)
         self.folder = folder
 
     def steps(self):
@@ -167,6 +168,22 @@ def test_every_family_as_measured(tiny_model, family):
 )
 def test_every_setting_as_measured(tiny_model, family, values):
     case = Case(tiny_model(family), config("classification", **values))
+    assert_equal(case.predict(), case.measure())
+
+
+@pytest.mark.parametrize("quantization", ["8bit", "nf4"])
+@pytest.mark.parametrize(
+    ("family", "values"),
+    [
+        ("bert", {}),
+        ("bert", {"target_modules": "query,value", "gradient_checkpointing": True}),
+        ("gpt2", {"dropout": 0.0}),
+        ("llama", {"trainable_layers": 1}),
+    ],
+    ids=["bert", "bert-some", "gpt2", "llama-top"],
+)
+def test_stand_ins_need_what_quantized_layers_need(tiny_model, family, quantization, values):
+    case = Case(tiny_model(family), config(quantization=quantization, **values))
     assert_equal(case.predict(), case.measure())
 
 

@@ -56,9 +56,14 @@ class DeviceFunctions(TorchFunctionMode):
     def autocast(self) -> Iterator[None]:
         """Mixed precision as `torch.autocast` does it: trained weights are cast once a block."""
         self._lower = _DTYPES.get(self.target.mixed_precision)
+        on_cuda = self._lower is not None and self.target.device == "cuda"
+        # peft asks; the flag itself changes nothing for tensors that are not on a GPU.
+        asked = torch.is_autocast_enabled("cuda")
+        torch.set_autocast_enabled("cuda", on_cuda)
         try:
             yield
         finally:
+            torch.set_autocast_enabled("cuda", asked)
             self._lower = None
             self._casts.clear()
 

@@ -33,6 +33,7 @@ __all__ = [
     "not_quantized_in_checkpoint",
     "quantization_config",
     "quantization_notice",
+    "scale_tensors",
     "settle_kernels",
     "settle_quantization",
     "unquantized_modules",
@@ -216,6 +217,21 @@ def _settled_class(module_class: type) -> type:
         return module_class
     # The name stays: libraries look layers up by it.
     return type(module_class.__name__, (_Settled8bit, module_class), {})
+
+
+def scale_tensors(model: nn.Module) -> list[torch.Tensor]:
+    """The scales and tables of the quantized layers, which are no parameters or buffers of them."""
+    tensors: list[Any] = []
+    for module in model.modules():
+        if isinstance(module, bitsandbytes.nn.Linear4bit):
+            weight: Any = module.weight
+            for state in (weight.quant_state, weight.quant_state.state2):
+                tensors += [state.absmax, state.code]
+            tensors.append(weight.quant_state.offset)
+        elif isinstance(module, bitsandbytes.nn.Linear8bitLt):
+            weight = module.weight
+            tensors.append(module.state.SCB if weight.SCB is None else weight.SCB)
+    return [tensor for tensor in tensors if tensor is not None]
 
 
 def weight_bytes(model: nn.Module) -> tuple[int, int]:

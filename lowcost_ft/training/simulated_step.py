@@ -17,9 +17,11 @@ from lowcost_ft.config import TrainingConfig
 from lowcost_ft.data.batching import MicroBatch
 from lowcost_ft.data.features import Features, collate, model_inputs
 from lowcost_ft.memory.operators import Target
+from lowcost_ft.memory.quantized import put_stand_ins
 from lowcost_ft.memory.simulate import Prediction, SimulatedAccelerator, real_integers, simulate
 from lowcost_ft.models.frozen_layers import LowerPart
 from lowcost_ft.models.loading import BuiltModel, forward_module
+from lowcost_ft.models.quantization import compute_dtype
 from lowcost_ft.tasks.base import Task
 from lowcost_ft.training.backbone_cache import CachedStates
 from lowcost_ft.training.optimizer import build_optimizer, parameter_groups
@@ -59,6 +61,14 @@ def simulate_step(
         num_processes: How many train together.
     """
     model = forward_module(built.model)
+    if built.quantization != "none":
+        put_stand_ins(
+            model,
+            quantization=built.quantization,
+            kept=built.unquantized_modules,
+            dtype=compute_dtype(target.mixed_precision),
+            on_cuda=target.device == "cuda",
+        )
     model.train()
     groups = parameter_groups(
         model.named_parameters(),

@@ -13,6 +13,7 @@ from lowcost_ft.config import TrainingConfig
 from lowcost_ft.data.batching import MicroBatch, padded_tokens, plan_epoch, share_step
 from lowcost_ft.data.features import Features, collate, model_inputs
 from lowcost_ft.memory.measure import cpu_step_peak_bytes
+from lowcost_ft.models.quantization import scale_tensors
 from lowcost_ft.tasks.base import Task
 from lowcost_ft.training.backbone_cache import CachedStates
 
@@ -194,6 +195,7 @@ def rehearse(
     runner.step(optimizer, share, step.weight)  # creates the optimizer's state
     state = [t for s in optimizer.state.values() for t in s.values() if torch.is_tensor(t)]
     alive = [*runner.model.parameters(), *runner.model.buffers(), *state]
+    alive += scale_tensors(runner.model)
     if runner.cached:  # Out of the model, but not out of this machine's memory.
         alive += runner.cached.resident()
     peak = cpu_step_peak_bytes(lambda: runner.step(optimizer, share, step.weight), alive)

@@ -8,6 +8,13 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same examples on every machine and in every run, however slow it is.
+settings.register_profile(
+    "lowcost_ft", derandomize=True, deadline=None, max_examples=60, database=None
+)
+settings.load_profile("lowcost_ft")
 
 # Before anything imports torch or a Hugging Face library: they read these once, on import.
 os.environ["HF_HUB_OFFLINE"] = "1"

@@ -11,6 +11,7 @@ from lowcost_ft.data.rows import (
     counted,
     file_of,
     find_column,
+    listed,
     read_id,
     read_text,
     shown,
@@ -176,10 +177,9 @@ def _read_texts(
     labelled: bool,
 ) -> list[NerExample]:
     if columns.text is None and not any(name in column_names(rows) for name in _TEXTS):
-        listed = ", ".join(map(shown, column_names(rows)))
         problems.append(
             f"{file_of(rows[0].source)}: no column of words or of a text; name it with "
-            f"--tokens-column or --text-column; the columns are {listed}"
+            f"--tokens-column or --text-column; the columns are {listed(column_names(rows))}"
         )
         return []
     found: dict[str, Any] = {"problems": problems, "notices": notices}

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 __all__ = ["Columns", "Row", "column_names", "counted", "file_of", "find_column", "read_id"]
-__all__ += ["read_text", "shown", "surrogate_fault", "text_fault"]
+__all__ += ["listed", "read_text", "shown", "surrogate_fault", "text_fault"]
 
 _SHOWN_CHARACTERS = 60
+_SHOWN_NAMES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,13 @@ def shown(value: Any) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
+def listed(names: Sequence[str]) -> str:
+    """Names for a message, as many as one can read."""
+    more = len(names) - _SHOWN_NAMES
+    text = ", ".join(map(shown, names[:_SHOWN_NAMES]))
+    return f"{text} and {more:,} more" if more > 0 else text
+
+
 def file_of(source: str) -> str:
     """The file (or data set and split) of a row's source."""
     return source.rpartition(":")[0]
@@ -88,9 +96,9 @@ def find_column(
     file, flag = file_of(rows[0].source), f"--{what.replace('_', '-')}-column"
     if given in names:
         return given
-    listed = ", ".join(shown(name) for name in names) or "no columns at all"
+    columns = listed(names) or "no columns at all"
     if given is not None:
-        problems.append(f"{file}: no column {shown(given)} ({flag}); the columns are {listed}")
+        problems.append(f"{file}: no column {shown(given)} ({flag}); the columns are {columns}")
         return None
     for guess in guesses:
         if guess in names:
@@ -99,7 +107,7 @@ def find_column(
             return guess
     problems.append(
         f"{file}: no column for the {what.replace('_', ' ')}; name it with {flag}; "
-        f"the columns are {listed} (for CSV: is the header line there?)"
+        f"the columns are {columns} (for CSV: is the header line there?)"
     )
     return None
 

@@ -16,6 +16,9 @@ __all__ = ["read_dataset", "read_parquet"]
 
 Decoder = Callable[[Any], Any]
 
+_BROKEN = (pyarrow.ArrowException, OSError, ValueError, LookupError, TypeError, AttributeError)
+"""What pyarrow and `datasets` raise on files that are not what they seem."""
+
 _SPLIT_NAMES = {
     "train": ("train", "training"),
     "validation": ("validation", "valid", "dev", "val"),
@@ -35,13 +38,13 @@ def read_parquet(path: str, problems: list[str]) -> list[Row]:
             problems.append(f"{path}: two columns have the same name; rename one")
             return []
         columns = [table.column(name).to_pylist() for name in names]
-    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+    except (*_BROKEN, MemoryError) as error:
         problems.append(f"{path}: broken Parquet file ({_first_line(error)}); write it again")
         return []
     rows = []
     for number in range(1, table.num_rows + 1):
         values = {name: column[number - 1] for name, column in zip(names, columns, strict=True)}
-        rows.append(Row(_decoded(values, decoders), f"{path}:row {number}"))
+        rows.append(_decoded(Row(values, f"{path}:row {number}"), decoders, problems))
     return rows
 
 
@@ -71,7 +74,7 @@ def read_dataset(
             listed = " and ".join(map(shown, present))
             problems.append(f"{name}: {listed} are both {split} splits; rename one")
         elif present:
-            rows = _dataset_rows(by_name[present[0]], f"{name}/{present[0]}")
+            rows = _dataset_rows(by_name[present[0]], f"{name}/{present[0]}", problems)
             if split == "test" and (column := _unlabelled(by_name[present[0]], rows)):
                 notices.append(f"{name}: test split left out, all its {shown(column)} are unknown")
             elif not rows:
@@ -110,8 +113,12 @@ def _load(
             )
             return None
         try:
-            return datasets.load_from_disk(name)
-        except (OSError, ValueError, LookupError, TypeError, pyarrow.ArrowException) as error:
+            loaded = datasets.load_from_disk(name)
+            for part in loaded.values() if isinstance(loaded, dict) else [loaded]:
+                # The file is mapped into memory as it is: wrong offsets in it end the process.
+                part.data.table.validate(full=True)
+            return loaded
+        except _BROKEN as error:
             # An empty split is an IndexError in `datasets`.
             problems.append(
                 f"--dataset {name} is a broken data set folder, or has a split without rows "
@@ -132,11 +139,11 @@ def _load(
         return None
 
 
-def _dataset_rows(dataset: "datasets.Dataset", name: str) -> list[Row]:
+def _dataset_rows(dataset: "datasets.Dataset", name: str, problems: list[str]) -> list[Row]:
     decoders = _decoders(dataset.features)
     rows = dataset.with_format(None)
     return [
-        Row(_decoded(dict(values), decoders), f"{name}:row {number}")
+        _decoded(Row(dict(values), f"{name}:row {number}"), decoders, problems)
         for number, values in enumerate(rows, 1)
     ]
 
@@ -181,10 +188,16 @@ def _decoder(feature: Any) -> Decoder | None:
     return lambda values: None if values is None else [decode(value) for value in values]
 
 
-def _decoded(values: dict[str, Any], decoders: dict[str, Decoder]) -> dict[str, Any]:
+def _decoded(row: Row, decoders: dict[str, Decoder], problems: list[str]) -> Row:
     for column, decode in decoders.items():
-        values[column] = decode(values[column])
-    return values
+        try:
+            row.values[column] = decode(row.values[column])
+        except (LookupError, TypeError):
+            problems.append(
+                f"{row.source}: {shown(column)} is {shown(row.values[column])}, for which its "
+                f"class names have no entry; correct the names or the numbers"
+            )
+    return row
 
 
 def _first_line(error: Exception) -> str:

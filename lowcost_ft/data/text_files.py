@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from typing import Any
 
-from lowcost_ft.data.rows import Row, counted, shown
+from lowcost_ft.data.rows import Row, counted, listed, shown
 
 __all__ = ["LINE_BREAK", "is_json_list", "read_conll", "read_csv", "read_json"]
 __all__ += ["read_json_lines"]
@@ -65,8 +65,9 @@ def _read_csv(path: str, text: str, delimiter: str, problems: list[str]) -> list
         if not header:
             header = [name.strip() for name in fields]
             if repeated := [name for name, count in Counter(header).items() if count > 1]:
-                listed = ", ".join(map(shown, repeated))
-                problems.append(f"{path}:{line}: the header has {listed} twice; rename one")
+                problems.append(
+                    f"{path}:{line}: the header has {listed(repeated)} twice; rename one"
+                )
                 return rows
         elif len(fields) == len(header):
             rows.append(Row(dict(zip(header, fields, strict=True)), f"{path}:{line}"))
@@ -202,10 +203,9 @@ def _read_lines_of_json(path: str, text: str, problems: list[str]) -> list[Row]:
     except (ValueError, RecursionError):
         return read_json_lines(path, text, problems)
     if isinstance(whole, dict) and LINE_BREAK.search(text.strip()):
-        keys = ", ".join(map(shown, whole))
         problems.append(
-            f"{path}:1: one JSON object with the keys {keys}; the file must be a list of rows, "
-            f"[{_ROW_EXAMPLE}, ...], or hold one row a line"
+            f"{path}:1: one JSON object with the keys {listed(list(whole))}; the file must be a "
+            f"list of rows, [{_ROW_EXAMPLE}, ...], or hold one row a line"
         )
         return []
     return read_json_lines(path, text, problems)

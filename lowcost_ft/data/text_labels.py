@@ -23,6 +23,7 @@ LABEL_SEPARATOR = "|"
 """Between the labels of a multi-label row in a file that cannot hold lists."""
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_LARGEST_NUMBER = 3e38
 _MISSING_WORDS = frozenset({"nan", "na", "n/a", "null", "none"})
 
 
@@ -80,7 +81,8 @@ def finish(
     if problem_type == REGRESSION:
         return converted, list(REGRESSION_LABELS), problem_type
     names = frozenset[str]().union(*map(classes, train))
-    numeric = all(name.isascii() and name.isdecimal() for name in names)
+    # Python turns no more than some thousand digits into a number.
+    numeric = all(name.isascii() and name.isdecimal() and len(name) < 100 for name in names)
     ordered = sorted(names, key=(lambda name: (int(name), name)) if numeric else None)
     _check_known(converted, ordered, "not in the training data", problems)
     for examples in converted.values():
@@ -149,6 +151,11 @@ def _convert(example: TextExample, problem_type: str, problems: list[str]) -> Te
                 f"(--problem-type {SINGLE_LABEL} takes it as a name)"
             )
             return example
+        if abs(number) > _LARGEST_NUMBER:
+            problems.append(
+                f"{example.source}: label {shown(label)} is larger than 32 bits can hold; scale "
+                f"the numbers"
+            )
         new = number
     else:
         new = label_name(label)

@@ -1,5 +1,7 @@
 """Named-entity recognition: sub-word alignment, windows, loss, decoding, entity scores."""
 
+from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, ClassVar, Literal
@@ -71,14 +73,17 @@ class NerTask:
             positions = _label_positions(word_ids, last=self.causal)
             windows = cut_windows(len(ids), size, overlap)
             window_of = _best_windows(positions, windows, causal=self.causal)
+            owned: dict[int, list[int]] = defaultdict(list)
+            for word, window in window_of.items():
+                owned[window].append(word)
             for index, (start, end) in enumerate(windows):
                 labels = [IGNORED_LABEL] * (end - start)
                 words = [-1] * (end - start)
-                for word, position in positions.items():
-                    if window_of[word] == index:
-                        words[position - start] = first_word + word
-                        if example.tags is not None:
-                            labels[position - start] = self._label_ids[example.tags[word]]
+                for word in owned[index]:
+                    place = positions[word] - start
+                    words[place] = first_word + word
+                    if example.tags is not None:
+                        labels[place] = self._label_ids[example.tags[word]]
                 before, after = len(prefix), len(suffix)
                 if before + end - start + after == 0:
                     # Words that are nothing to a tokenizer without special tokens.
@@ -275,13 +280,15 @@ def _best_windows(
     if len(windows) == 1:
         return dict.fromkeys(positions, 0)
 
-    def context(position: int, window: tuple[int, int]) -> int:
-        left, right = position - window[0], window[1] - 1 - position
-        if left < 0 or right < 0:
-            return -1
+    starts, ends = [start for start, _ in windows], [end for _, end in windows]
+
+    def context(position: int, window: int) -> int:
+        left, right = position - starts[window], ends[window] - 1 - position
         return left if causal else min(left, right)
 
-    return {
-        word: max(range(len(windows)), key=lambda i: context(position, windows[i]))
-        for word, position in positions.items()
-    }
+    def best(position: int) -> int:
+        # The few windows that hold it; a text of a megabyte has thousands.
+        around = range(bisect_right(ends, position), bisect_right(starts, position))
+        return max(around, key=lambda window: context(position, window))
+
+    return {word: best(position) for word, position in positions.items()}

@@ -21,14 +21,12 @@ class Budget:
     Attributes:
         at_least: Peak memory of the row, in bytes.
         below: Where the next better row begins, or None.
-        row: The best row that fits.
-        note: Why that may not matter.
+        row: What to use: of the rows that fit, the cheapest that is not clearly below the best.
     """
 
     at_least: float
     below: float | None
     row: Row
-    note: str
 
     @property
     def text(self) -> str:
@@ -45,7 +43,7 @@ class Advice:
     Attributes:
         headline: The answer in one sentence.
         reasons: What it rests on, a sentence each.
-        budgets: The best row within each budget, the smallest first.
+        budgets: What to use within each budget, the smallest first.
     """
 
     headline: str
@@ -91,10 +89,9 @@ def advise(comparison: Comparison, memory_budget: float | None = None) -> Advice
 
 
 def _advise_by_score(rows: list[Row], metric: str, *, others: bool) -> Advice:
-    best = max(rows, key=lambda row: row.score or 0.0)
+    best = max(rows, key=_score)
     equals = [row for row in rows if not_clearly_worse(row, best)]
-    least = min(equals, key=lambda row: row.memory or float("inf"))
-    fastest = max(equals, key=lambda row: row.speed or 0.0)
+    least, fastest = _cheapest_good_row(rows), _fastest(equals)
 
     def facts(row: Row) -> str:
         score = score_text(row.score, row.interval)
@@ -109,22 +106,22 @@ def _advise_by_score(rows: list[Row], metric: str, *, others: bool) -> Advice:
         )
     reasons = []
     if least is best:
-        reasons.append(f"{best.label} scored highest: {facts(best)}.")
+        reasons.append(f"{_capital(best.label)} scored highest: {facts(best)}.")
     else:
         reasons.append(
-            f"{least.label} needs the least memory of all that are not clearly below the best: "
-            f"{facts(least)}."
+            f"{_capital(least.label)} needs the least memory of all that are not clearly below the "
+            f"best: {facts(least)}."
         )
         reasons.append(
-            f"{best.label} scored highest: {facts(best)}. The difference to {least.label}, "
-            f"{(best.score or 0.0) - (least.score or 0.0):.3f}, lies within the interval."
+            f"{_capital(best.label)} scored highest: {facts(best)}. The difference to "
+            f"{least.label}, {_score(best) - _score(least):.3f}, lies within the interval."
         )
     if fastest is not least and fastest is not best:
-        reasons.append(f"{fastest.label} is the fastest of these: {facts(fastest)}.")
+        reasons.append(f"{_capital(fastest.label)} is the fastest of these: {facts(fastest)}.")
     elif fastest is not least:
-        reasons.append(f"{fastest.label} is also the fastest of these.")
+        reasons.append(f"{_capital(fastest.label)} is also the fastest of these.")
     elif len(equals) > 1:
-        reasons.append(f"{least.label} is also the fastest of these.")
+        reasons.append(f"{_capital(least.label)} is also the fastest of these.")
     alike = [row.label for row in equals if row not in (least, best, fastest)]
     if alike:
         reasons.append(f"Not clearly below the best either: {', '.join(alike)}.")
@@ -138,13 +135,12 @@ def _advise_by_score(rows: list[Row], metric: str, *, others: bool) -> Advice:
     return Advice(
         headline=f"Use {least.label}.",
         reasons=reasons,
-        budgets=_budgets(rows, lambda row: row.score or 0.0, judged=True),
+        budgets=_budgets(rows, _cheapest_good_row),
     )
 
 
 def _advise_by_speed(rows: list[Row]) -> Advice:
-    least = min(rows, key=lambda row: row.memory or float("inf"))
-    fastest = max(rows, key=lambda row: row.speed or 0.0)
+    least, fastest = min(rows, key=_memory), _fastest(rows)
     reasons = [
         f"Least memory: {least.label}, {memory_text(least.memory)}, {speed_text(least.speed)}."
     ]
@@ -155,29 +151,43 @@ def _advise_by_speed(rows: list[Row]) -> Advice:
     return Advice(
         headline="These runs measured memory and speed, not quality: fit one to your device.",
         reasons=reasons,
-        budgets=_budgets(rows, lambda row: row.speed or 0.0, judged=False),
+        budgets=_budgets(rows, _fastest),
     )
 
 
-def _budgets(rows: Sequence[Row], quality: Callable[[Row], float], *, judged: bool) -> list[Budget]:
-    """The rows that no row of less memory equals or beats, the smallest first."""
-    known = sorted(
-        (row for row in rows if row.memory is not None),
-        key=lambda row: (row.memory or 0.0, -quality(row)),
-    )
-    steps: list[Row] = []
-    for row in known:
-        if not steps or quality(row) > quality(steps[-1]):
-            steps.append(row)
-    budgets = []
-    for index, row in enumerate(steps):
-        cheaper = next((r for r in steps[:index] if judged and not_clearly_worse(r, row)), None)
-        budgets.append(
-            Budget(
-                at_least=row.memory or 0.0,
-                below=steps[index + 1].memory if index + 1 < len(steps) else None,
-                row=row,
-                note=f"not clearly better than {cheaper.label}" if cheaper else "",
-            )
+def _budgets(rows: Sequence[Row], choose: Callable[[Sequence[Row]], Row]) -> list[Budget]:
+    """What to use from each amount of memory on at which the choice changes."""
+    known = sorted((row for row in rows if row.memory is not None), key=_memory)
+    choices = [(_memory(row), choose(known[: index + 1])) for index, row in enumerate(known)]
+    steps = [
+        (memory, row)
+        for index, (memory, row) in enumerate(choices)
+        if not index or row is not choices[index - 1][1]
+    ]
+    return [
+        Budget(
+            at_least=memory, below=steps[index + 1][0] if index + 1 < len(steps) else None, row=row
         )
-    return budgets
+        for index, (memory, row) in enumerate(steps)
+    ]
+
+
+def _cheapest_good_row(rows: Sequence[Row]) -> Row:
+    best = max(rows, key=_score)
+    return min((row for row in rows if not_clearly_worse(row, best)), key=_memory)
+
+
+def _fastest(rows: Sequence[Row]) -> Row:
+    return max(rows, key=lambda row: row.speed or 0.0)
+
+
+def _memory(row: Row) -> float:
+    return row.memory if row.memory is not None else float("inf")
+
+
+def _score(row: Row) -> float:
+    return row.score if row.score is not None else -1.0
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -113,9 +113,9 @@ def _markdown(results: Sequence[Result], sections: Sequence[Section], notices: l
         lines += [f"**{markdown_text(section.advice.headline)}**", ""]
         lines += [f"- {markdown_text(reason)}" for reason in section.advice.reasons]
         if len(section.advice.budgets) > 1:
-            columns = ["memory that you have", "best score" if section.judged else "fastest"]
+            columns = ["memory that you have", "use" if section.judged else "fastest"]
             rows = [
-                [Cell(text=budget.text), Cell(text=budget.row.label, detail=budget.note)]
+                [Cell(text=budget.text), Cell(text=budget.row.label)]
                 for budget in section.advice.budgets
             ]
             lines += ["", markdown_table(columns, rows)]

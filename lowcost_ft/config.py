@@ -115,6 +115,9 @@ class TrainingConfig:
     """Weight decay."""
     max_grad_norm: float = 1.0
     """Gradients are clipped to this norm; 0 switches it off."""
+    max_bad_steps: int = 3
+    """Stop when the loss or its gradient was no finite number in so many optimizer steps. Until
+    then such steps are left out, and run.json names the examples that they came from."""
     lr_scheduler_type: Literal["linear", "cosine", "constant"] = "linear"
     """Shape of the learning rate after the warm-up."""
     warmup_ratio: float = 0.1

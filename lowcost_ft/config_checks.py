@@ -25,6 +25,7 @@ def range_problems(config: "RunConfig") -> list[str]:
         **dict.fromkeys(("max_length", "micro_batch_tokens"), 8),
         **dict.fromkeys(("lora_r", "num_train_epochs", "batch_size"), 1),
         **dict.fromkeys(("gradient_accumulation_steps", "max_steps", "num_threads"), 1),
+        "max_bad_steps": 1,
         **dict.fromkeys(("trainable_layers", "early_stopping_patience", "seed"), 0),
         **dict.fromkeys(("weight_decay", "max_grad_norm", "window_overlap"), 0),
     }

@@ -1,8 +1,8 @@
-"""The one exception for mistakes that a user can mend."""
+"""The exceptions for what a user can mend, and how exhausted memory shows."""
 
 from collections.abc import Sequence
 
-__all__ = ["UserError"]
+__all__ = ["NoRoomError", "UserError", "is_out_of_memory"]
 
 
 class UserError(ValueError):
@@ -23,3 +23,26 @@ class UserError(ValueError):
             return self.problems[0]
         listed = "\n".join(f"  - {problem}" for problem in self.problems)
         return f"{len(self.problems)} problems:\n{listed}"
+
+
+class NoRoomError(UserError):
+    """Memory ran out, and smaller micro-batches cannot help: a single example does not fit."""
+
+
+_EXHAUSTED = (
+    "out of memory",  # CUDA, ROCm, XPU, MPS
+    "can't allocate memory",  # PyTorch's CPU allocator
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "std::bad_alloc",
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory ran out, of the machine or of a GPU.
+
+    `torch.OutOfMemoryError` is a `RuntimeError`; the CPU's allocator raises a bare one.
+    """
+    if isinstance(error, MemoryError | NoRoomError):
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in _EXHAUSTED)

@@ -194,27 +194,31 @@ def train_run(
             )
             return scores
 
-        result = train(
-            run.accelerator,
-            forward_module(model),
-            task,
-            features["train"],
-            settings=config,
-            learning_rate=rate,
-            head_names=built.head_names,
-            pad_token_id=tokenizer.pad_token_id,
-            validate=validate,
-            best_path=run.folder / "checkpoints" / "best.safetensors",
-            cached=cache.states.get("train"),
-        )
-    run.record["train"] = result.to_dict() | {
-        "effective_batch_size": config.batch_size,
-        "micro_batch_tokens": config.micro_batch_tokens,
-        "recoveries": [],
-        "cache_seconds": round(cache.seconds, 3),
-        "cache_bytes": cache.num_bytes,
-        "predicted_peak_memory_bytes": None,
-    }
+        result = TrainResult()
+        try:
+            train(
+                run.accelerator,
+                forward_module(model),
+                task,
+                features["train"],
+                settings=config,
+                learning_rate=rate,
+                head_names=built.head_names,
+                pad_token_id=tokenizer.pad_token_id,
+                validate=validate,
+                best_path=run.folder / "checkpoints" / "best.safetensors",
+                cached=cache.states.get("train"),
+                result=result,
+                example_name=lambda number: splits.train[number].source,
+            )
+        finally:  # Also a training that failed is on record.
+            run.record["train"] = result.to_dict() | {
+                "effective_batch_size": config.batch_size,
+                "micro_batch_tokens": config.micro_batch_tokens,
+                "cache_seconds": round(cache.seconds, 3),
+                "cache_bytes": cache.num_bytes,
+                "predicted_peak_memory_bytes": None,
+            }
     if not all(bool(p.isfinite().all()) for p in model.parameters() if p.requires_grad):
         raise UserError(
             f"training diverged, the weights are no numbers any more: lower --learning-rate "

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from lowcost_ft.errors import UserError
+from lowcost_ft.errors import UserError, is_out_of_memory
 from lowcost_ft.redaction import redact
 
 __all__ = [
@@ -104,13 +104,7 @@ def status_of(error: BaseException) -> str:
         return "interrupted"
     if isinstance(error, SystemExit):
         return "interrupted" if error.code in (130, 143) else "failed"
-    # torch.OutOfMemoryError is a RuntimeError; the CPU allocator raises a bare one.
-    text = str(error).lower()
-    exhausted = isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError)
-        and ("out of memory" in text or "can't allocate memory" in text)
-    )
-    return "out_of_memory" if exhausted else "failed"
+    return "out_of_memory" if is_out_of_memory(error) else "failed"
 
 
 def load_run(path: str | Path, *, completed: bool = True) -> dict[str, Any]:

@@ -5,14 +5,13 @@ import pytest
 import torch
 from sklearn.utils.class_weight import compute_class_weight
 
-from lowcost_ft.data.features import collate
+from lowcost_ft.data.features import collate, model_inputs
 from lowcost_ft.models.loading import build_model, forward_module, load_tokenizer
 from lowcost_ft.tasks.classification import (
     ClassificationTask,
     TextExample,
     balanced_class_weights,
 )
-from lowcost_ft.training.steps import model_inputs
 
 SINGLE, MULTI, REGRESSION = (
     "single_label_classification",

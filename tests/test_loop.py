@@ -5,80 +5,16 @@ import math
 import numpy as np
 import pytest
 import torch
-from small_runs import ner_rows, text_rows
+from small_training import Trainer
 
-from lowcost_ft.config import RunConfig
-from lowcost_ft.models.loading import build_model, forward_module, load_tokenizer
-from lowcost_ft.tasks.classification import ClassificationTask, TextExample
-from lowcost_ft.tasks.ner import NerExample, NerTask
-from lowcost_ft.training.loop import train
 from lowcost_ft.training.optimizer import (
     build_optimizer,
     build_scheduler,
     default_learning_rate,
     parameter_groups,
 )
-from lowcost_ft.training.setup import build_accelerator
 
-TAGS = ["O", "B-person", "I-person", "B-place", "I-place"]
 CPU = torch.device("cpu")
-
-
-class Trainer:
-    """A tiny model and data, to be trained with any settings; `scores` scripts the validation."""
-
-    def __init__(self, tiny_model, folder, name, family, **options):
-        causal = family in ("llama", "gpt2")
-        tokenizer = load_tokenizer(tiny_model(family), words=name == "ner")
-        if name == "ner":
-            self.task = NerTask(TAGS, causal=causal)
-            examples = [
-                NerExample(words=tuple(row["tokens"]), tags=tuple(row["tags"]), source="test")
-                for row in ner_rows(20)
-            ]
-        else:
-            self.task = ClassificationTask(["None", "delivery", "refund"])
-            examples = [
-                TextExample(text=row["text"], label=row["label"], source="test")
-                for row in text_rows(20)
-            ]
-        self.features = self.task.featurize(examples, tokenizer, max_length=32)
-        self.built = build_model(
-            tiny_model(family),
-            head=self.task.head,
-            labels=self.task.labels,
-            pad_token_id=tokenizer.pad_token_id,
-            **options,
-        )
-        self.model = forward_module(self.built.model)
-        self.pad_token_id = tokenizer.pad_token_id
-        self.best_path = folder / "checkpoints" / "best.safetensors"
-        self.seen = []
-
-    def weights(self):
-        return {name: p.detach().clone() for name, p in self.model.named_parameters()}
-
-    def __call__(self, scores=None, *, learning_rate=1e-2, **settings):
-        script = iter(scores or ())
-
-        def validate(model):
-            assert model is not None
-            self.seen.append(self.weights())
-            model.eval()  # As the real one does.
-            return {self.task.metric: next(script, 0.0), "examples": 3, "per_class": {}}
-
-        return train(
-            build_accelerator(),
-            self.model,
-            self.task,
-            self.features,
-            settings=RunConfig(task=self.task.name, **{"batch_size": 8, **settings}),
-            learning_rate=learning_rate,
-            head_names=self.built.head_names,
-            pad_token_id=self.pad_token_id,
-            validate=validate,
-            best_path=self.best_path,
-        )
 
 
 @pytest.fixture

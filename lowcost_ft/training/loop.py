@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,16 @@ from torch import nn
 
 from lowcost_ft.config import TrainingConfig
 from lowcost_ft.data.features import Features
+from lowcost_ft.errors import UserError
 from lowcost_ft.tasks.base import Task
 from lowcost_ft.training.backbone_cache import CachedStates
 from lowcost_ft.training.best_epoch import BestEpoch
 from lowcost_ft.training.optimizer import build_optimizer, build_scheduler, parameter_groups
 from lowcost_ft.training.progress import TrainLog, TrainResult
-from lowcost_ft.training.sharding import is_sharded
-from lowcost_ft.training.steps import StepRunner, planned_steps, rehearse
+from lowcost_ft.training.recovery import MicroBatchBudget
+from lowcost_ft.training.sharding import is_sharded, prepare_training
+from lowcost_ft.training.step_plan import planned_steps
+from lowcost_ft.training.steps import StepRunner, rehearse
 
 __all__ = ["TrainResult", "train"]
 
@@ -35,6 +39,8 @@ def train(
     validate: Callable[[nn.Module], dict[str, Any]],
     best_path: Path,
     cached: CachedStates | None = None,
+    result: TrainResult | None = None,
+    example_name: Callable[[int], str] = str,
 ) -> TrainResult:
     """Trains `model` in place and leaves the weights of its best epoch in it.
 
@@ -50,9 +56,15 @@ def train(
         validate: Scores the model on the validation split; called after every epoch.
         best_path: File that holds the trainable weights of the best epoch meanwhile.
         cached: Output of the frozen layers for `features`, which then do not run.
+        result: Is filled as training goes, for a caller that wants it also when training fails.
+        example_name: What to call an example of `features`, given its number, in messages.
 
     Returns:
         What it did and what it cost.
+
+    Raises:
+        NoRoomError: A single example does not fit into memory.
+        UserError: Loss or gradient was not finite in `settings.max_bad_steps` steps.
     """
     device = accelerator.device
 
@@ -66,14 +78,16 @@ def train(
         )
         return build_optimizer(groups, name=settings.optimizer, device=device)
 
-    result = TrainResult()
+    result = result or TrainResult()
+    budget = MicroBatchBudget.of(settings)
+    result.recoveries = budget.recoveries
+    plan = partial(planned_steps, features, settings, accelerator.num_processes, budget)
     total_steps = settings.max_steps or settings.num_train_epochs * -(
         -features.num_examples // settings.batch_size
     )
     model.train()
     plain_optimizer = make_optimizer()
-    # Together: sharding replaces the weights, and with them what the optimizer holds.
-    prepared, optimizer = accelerator.prepare(model, plain_optimizer)
+    prepared, optimizer = prepare_training(accelerator, model, plain_optimizer)
     runner = StepRunner(
         accelerator,
         prepared,
@@ -81,12 +95,12 @@ def train(
         features,
         pad_token_id=pad_token_id,
         max_grad_norm=settings.max_grad_norm,
+        budget=budget,
         cached=cached,
+        example_name=example_name,
     )
     if device.type == "cpu" and not is_sharded(accelerator):
-        result.peak_memory_bytes = rehearse(
-            runner, planned_steps(features, settings, accelerator.num_processes), make_optimizer
-        )
+        result.peak_memory_bytes = rehearse(runner, plan(), make_optimizer)
     elif device.type == "cuda":
         result.peak_memory_source = "cuda_allocator"
         torch.cuda.reset_peak_memory_stats(device)
@@ -100,20 +114,18 @@ def train(
     best = BestEpoch(accelerator, best_path)
     log = TrainLog(accelerator, result, total_steps=total_steps)
     started = time.perf_counter()
-    for step in planned_steps(features, settings, accelerator.num_processes):
+    for planned in plan():
         rate = float(scheduler.get_last_lr()[0])
-        share = step.micro_batches[accelerator.process_index]
-        loss = runner.step(optimizer, share, step.weight)
+        outcome = runner.step(optimizer, planned)
+        step = outcome.step
         scheduler.step()
-        result.optimizer_steps += 1
-        result.examples += step.examples
-        result.real_tokens += step.real_tokens
-        result.padded_tokens += step.padded_tokens
+        result.count(outcome)
+        if len(result.bad_steps) == settings.max_bad_steps:
+            raise _diverged(result, learning_rate)
         finished = result.optimizer_steps == total_steps
         epoch_ends = step.last_of_epoch or finished
-        log.step(
-            loss, rate, seconds=result.seconds + time.perf_counter() - started, last=epoch_ends
-        )
+        seconds = result.seconds + time.perf_counter() - started
+        log.step(outcome.loss, rate, seconds=seconds, last=epoch_ends)
         if not epoch_ends:
             continue
         result.seconds += _synchronized_seconds(device) - started
@@ -133,6 +145,17 @@ def train(
     best.restore(model)
     result.best_epoch = best.epoch
     return result
+
+
+def _diverged(result: TrainResult, learning_rate: float) -> UserError:
+    examples = result.bad_steps[-1]["examples"]
+    named = ", ".join(examples[:3]) + (" ..." if len(examples) > 3 else "")
+    return UserError(
+        f"training diverged: in {len(result.bad_steps)} steps (--max-bad-steps), the last of them "
+        f"{result.optimizer_steps:,}, the loss or its gradient was no finite number. Lower "
+        f"--learning-rate (it was {learning_rate:g}), keep --max-grad-norm at 1, or look at the "
+        f"examples that it came from: {named} (all in run.json, train.bad_steps)"
+    )
 
 
 def _synchronized_seconds(device: torch.device) -> float:

@@ -8,6 +8,8 @@ import torch
 from accelerate import Accelerator
 from tqdm.auto import tqdm
 
+from lowcost_ft.training.steps import StepOutcome
+
 __all__ = ["TrainLog", "TrainResult"]
 
 LOGGED_POINTS = 200
@@ -31,6 +33,23 @@ class TrainResult:
     stopped_early: bool = False
     loss_history: list[dict[str, float]] = field(default_factory=list)
     validation_history: list[dict[str, float]] = field(default_factory=list)
+    recoveries: list[dict[str, Any]] = field(default_factory=list)
+    """The times that memory ran out, and the smaller micro-batches that went on from there."""
+    bad_steps: list[dict[str, Any]] = field(default_factory=list)
+    """Steps left out since loss or gradient was not finite, with the examples it came from."""
+    overflowed_steps: int = 0
+    """Steps left out by the float16 scaler, which then tries smaller numbers."""
+
+    def count(self, outcome: StepOutcome) -> None:
+        """Adds an optimizer step."""
+        self.optimizer_steps += 1
+        self.examples += outcome.step.examples
+        self.real_tokens += outcome.step.real_tokens
+        self.padded_tokens += outcome.step.padded_tokens
+        self.overflowed_steps += outcome.overflowed
+        if outcome.bad_examples is not None:
+            bad = {"optimizer_step": self.optimizer_steps, "loss": float(outcome.loss)}
+            self.bad_steps.append({**bad, "examples": outcome.bad_examples})
 
     def to_dict(self) -> dict[str, Any]:
         """The fields, with padding share and throughput."""
@@ -62,7 +81,7 @@ class TrainLog:
         """Notes a step's loss, and fetches it together with those of other steps.
 
         Args:
-            loss: This process's part of it, on the device.
+            loss: Over all processes, on the device.
             rate: Learning rate of the step.
             seconds: Since training began, evaluation left out.
             last: Whether an epoch ends.
@@ -70,7 +89,7 @@ class TrainLog:
         self.losses.append(loss)
         if self.result.optimizer_steps % self.every == 0 or last:
             # One fetch for many steps: each makes the host wait for the device.
-            total = self.accelerator.reduce(torch.stack(self.losses).sum(), reduction="sum").item()
+            total = float(torch.stack(self.losses).sum())
             mean = total / len(self.losses)
             self.epoch_loss += total
             self.epoch_steps += len(self.losses)

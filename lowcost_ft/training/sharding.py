@@ -9,7 +9,7 @@ from torch import nn
 from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-__all__ = ["is_sharded", "on_device", "put_back", "split_by_layer", "whole_tensors"]
+__all__ = ["is_sharded", "on_device", "prepare_training", "put_back", "split_by_layer", "whole_tensors"]
 
 
 def is_sharded(accelerator: Accelerator) -> bool:
@@ -36,6 +36,20 @@ def on_device(accelerator: Accelerator, model: nn.Module) -> nn.Module:
     unused = torch.optim.SGD(model.parameters(), lr=0.0)
     prepared, _ = accelerator.prepare(model, unused)
     return prepared
+
+
+def prepare_training(
+    accelerator: Accelerator, model: nn.Module, optimizer: torch.optim.Optimizer
+) -> tuple[nn.Module, torch.optim.Optimizer]:
+    """Model and optimizer as Accelerate wants them.
+
+    A model that is whole in every process is not wrapped for data parallelism: `StepRunner` adds
+    up the gradients of the processes itself.
+    """
+    if is_sharded(accelerator):
+        # Together: sharding replaces the weights, and with them what the optimizer holds.
+        return accelerator.prepare(model, optimizer)
+    return accelerator.prepare_model(model, evaluation_mode=True), accelerator.prepare(optimizer)
 
 
 def whole_tensors(

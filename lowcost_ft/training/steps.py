@@ -1,5 +1,7 @@
 """One optimizer step: its share of micro-batches, its gradient, and a rehearsal of its memory."""
 
+import math
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -7,24 +9,54 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 from torch import nn
 
 from lowcost_ft.config import TrainingConfig
-from lowcost_ft.data.batching import MicroBatch, padded_tokens, plan_epoch, share_step
+from lowcost_ft.data.batching import MicroBatch, padded_tokens
 from lowcost_ft.data.features import Features, collate, model_inputs
+from lowcost_ft.errors import NoRoomError, is_out_of_memory
 from lowcost_ft.memory.measure import cpu_step_peak_bytes
 from lowcost_ft.models.quantization import scale_tensors
 from lowcost_ft.tasks.base import Task
 from lowcost_ft.training.backbone_cache import CachedStates
+from lowcost_ft.training.random_state import set_torch_states, torch_states
+from lowcost_ft.training.recovery import (
+    MicroBatchBudget,
+    MicroBatchMemoryError,
+    agree,
+    free_memory,
+)
+from lowcost_ft.training.step_plan import PlannedStep, costliest, cut_planned
 
-__all__ = ["PlannedStep", "StepRunner", "model_inputs", "planned_steps", "rehearse"]
+__all__ = ["StepOutcome", "StepRunner", "rehearse"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepOutcome:
+    """What became of an optimizer step.
+
+    Attributes:
+        loss: Its mean loss over all processes, `()`, on the device.
+        step: The step as it was cut in the end.
+        overflowed: Whether it was left out because float16 could not hold its gradient.
+        bad_examples: Where loss or gradient was infinite or no number, so that it was left out:
+            the names of the examples that this came from.
+    """
+
+    loss: torch.Tensor
+    step: PlannedStep
+    overflowed: bool = False
+    bad_examples: list[str] | None = None
 
 
 class StepRunner:
     """Runs optimizer steps of one model on one data set.
 
     The gradient of a step is that of `sum of losses / sum of weights` over all of its
-    micro-batches and processes, however it is cut.
+    micro-batches and processes, however it is cut. Each process adds up its share; then the
+    processes add theirs, once a step. So one that runs out of memory never leaves the others
+    waiting inside a backward pass: they learn of it before, and all do the step again.
     """
 
     def __init__(
@@ -36,7 +68,9 @@ class StepRunner:
         *,
         pad_token_id: int,
         max_grad_norm: float,
+        budget: MicroBatchBudget | None = None,
         cached: CachedStates | None = None,
+        example_name: Callable[[int], str] = str,
     ) -> None:
         self.accelerator = accelerator
         self.model = model
@@ -44,11 +78,25 @@ class StepRunner:
         self.features = features
         self.pad_token_id = pad_token_id
         self.max_grad_norm = max_grad_norm
+        self.budget = budget or MicroBatchBudget.of(TrainingConfig())
         self.cached = cached
+        self.example_name = example_name
         self.trainable = [p for p in model.parameters() if p.requires_grad]
 
+    def loss(self, rows: MicroBatch) -> torch.Tensor:
+        """Summed loss of some rows, `()`."""
+        device = self.accelerator.device
+        batch = collate(
+            self.features, rows, pad_token_id=self.pad_token_id, pin_memory=device.type == "cuda"
+        )
+        batch = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
+        entering = self.cached.entering(rows) if self.cached else nullcontext()
+        with entering, self.accelerator.autocast():
+            logits = self.model(**model_inputs(batch)).logits
+        return self.task.loss(logits.float(), batch)
+
     def backward(self, micro_batches: list[MicroBatch], total_weight: float) -> torch.Tensor:
-        """Accumulates the gradient of one step.
+        """Accumulates this process's part of a step's gradient.
 
         Args:
             micro_batches: This process's share of the step.
@@ -56,125 +104,121 @@ class StepRunner:
 
         Returns:
             This process's part of the step's mean loss, `()`, on the device.
+
+        Raises:
+            MicroBatchMemoryError: A micro-batch did not fit.
         """
-        device = self.accelerator.device
-        step_loss = torch.zeros((), device=device)
-        for position, rows in enumerate(micro_batches):
-            # Only the last backward pass exchanges gradients with the other processes.
-            last = position == len(micro_batches) - 1
-            sync = nullcontext() if last else self.accelerator.no_sync(self.model)
-            # An empty micro-batch keeps the other processes company: any row, counted zero times.
+        step_loss = torch.zeros((), device=self.accelerator.device)
+        for rows in micro_batches:
+            # A process without rows takes any one, counted zero times: it too has gradients then.
             present = rows if len(rows) else np.zeros(1, np.int64)
-            batch = collate(
-                self.features,
-                present,
-                pad_token_id=self.pad_token_id,
-                pin_memory=device.type == "cuda",
-            )
-            batch = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
-            entering = self.cached.entering(present) if self.cached else nullcontext()
-            with sync:
-                with entering, self.accelerator.autocast():
-                    logits = self.model(**model_inputs(batch)).logits
-                loss = self.task.loss(logits.float(), batch) / total_weight
+            try:
+                loss = self.loss(present) / total_weight
                 loss = loss if len(rows) else loss * 0.0
-                # Data parallelism averages the gradients of the processes; a sum is meant.
-                self.accelerator.backward(loss * self.accelerator.num_processes)
+                self.accelerator.backward(loss)
+            except (RuntimeError, MemoryError) as error:
+                if is_out_of_memory(error):
+                    raise MicroBatchMemoryError(present) from error
+                raise
             step_loss += loss.detach()
         return step_loss
 
-    def step(
-        self,
-        optimizer: torch.optim.Optimizer,
-        micro_batches: list[MicroBatch],
-        total_weight: float,
-    ) -> torch.Tensor:
-        """One optimizer step; returns this process's part of its loss."""
-        loss = self.backward(micro_batches, total_weight)
-        if self.max_grad_norm:
-            self.accelerator.clip_grad_norm_(self.trainable, self.max_grad_norm)
-        optimizer.step()
+    def step(self, optimizer: torch.optim.Optimizer, step: PlannedStep) -> StepOutcome:
+        """One optimizer step, in smaller micro-batches when memory runs out.
+
+        A step whose loss or gradient is infinite or no number changes no weight.
+
+        Raises:
+            NoRoomError: A single example does not fit into memory; raised in every process.
+        """
+        loss, step = self._gradient(optimizer, step)
+        # Without a limit nothing is clipped, and the norm is computed all the same.
+        limit = self.max_grad_norm or math.inf
+        norm = self.accelerator.clip_grad_norm_(self.trainable, limit)
+        sound = bool(torch.isfinite(norm + loss))
+        scaler = self.accelerator.scaler
+        if sound or scaler is not None:  # The scaler itself leaves out what overflowed.
+            optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        return loss
+        if sound:
+            return StepOutcome(loss=loss, step=step)
+        # Too large for float16 only: the scaler tries the next steps with smaller numbers.
+        if scaler is not None and torch.isfinite(loss) and scaler.get_scale() >= 1:
+            return StepOutcome(loss=loss, step=step, overflowed=True)
+        return StepOutcome(loss=loss, step=step, bad_examples=self._bad_examples(step))
 
+    def recut(self, step: PlannedStep) -> PlannedStep:
+        """The same step under the budget as it is now."""
+        return cut_planned(step, self.features, self.budget, self.accelerator.num_processes)
 
-@dataclass(frozen=True)
-class PlannedStep:
-    """One optimizer step of the plan.
+    def _gradient(
+        self, optimizer: torch.optim.Optimizer, step: PlannedStep
+    ) -> tuple[torch.Tensor, PlannedStep]:
+        """The step's mean loss over all processes, its gradient in place, and how it was cut."""
+        random = torch_states()
+        while True:
+            loss, failed_tokens, too_long = torch.zeros(()), 0, -1
+            try:
+                share = step.micro_batches[self.accelerator.process_index]
+                loss = self.backward(share, step.weight)
+            except MicroBatchMemoryError as error:
+                failed_tokens = padded_tokens([error.rows], self.features.lengths)
+                if len(error.rows) == 1:
+                    too_long = int(error.rows[0])
+            # The exception is gone, and with it what the failed attempt held.
+            failed_tokens, too_long = agree(self.accelerator, failed_tokens, too_long)
+            if not failed_tokens:
+                return self._summed(loss), step
+            optimizer.zero_grad(set_to_none=True)
+            free_memory()
+            if too_long >= 0:
+                raise self._no_room(too_long)
+            budget = self.budget.shrink(failed_tokens, step=step.number)
+            if self.accelerator.is_main_process:
+                print(
+                    f"note: out of memory in step {step.number:,}: doing it again, and going on, "
+                    f"with {budget}",
+                    file=sys.stderr,
+                )
+            step = self.recut(step)
+            set_torch_states(random)
 
-    Attributes:
-        epoch: Number of the epoch, from 0.
-        last_of_epoch: Whether an epoch ends with it.
-        examples: Examples that it learns from.
-        micro_batches: For each process its micro-batches.
-        weight: Summed weights of all its rows: the denominator of its loss.
-        real_tokens: Tokens of its rows.
-        padded_tokens: The same with padding.
-    """
+    def _summed(self, loss: torch.Tensor) -> torch.Tensor:
+        """Adds up loss and gradients over the processes."""
+        if self.accelerator.num_processes == 1:
+            return loss
+        gradients = []
+        for parameter in self.trainable:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            gradients.append(parameter.grad)
+        parts = [gradient.flatten() for gradient in gradients] + [loss.view(1)]
+        total = self.accelerator.reduce(torch.cat(parts), reduction="sum")
+        *sums, loss = total.split([len(part) for part in parts])
+        for gradient, summed in zip(gradients, sums, strict=True):
+            gradient.copy_(summed.view_as(gradient))
+        return loss.view(())
 
-    epoch: int
-    last_of_epoch: bool
-    examples: int
-    micro_batches: list[list[MicroBatch]]
-    weight: float
-    real_tokens: int
-    padded_tokens: int
-
-
-def planned_steps(
-    features: Features, settings: TrainingConfig, num_processes: int
-) -> Iterator[PlannedStep]:
-    """All optimizer steps of a run, in order: a function of data, settings and seed alone."""
-    row_lengths = features.lengths
-    bounds = features.example_rows
-    # An example with several windows is as long as its longest one.
-    example_lengths = np.maximum.reduceat(row_lengths, bounds[:-1])
-    tokens = None if settings.gradient_accumulation_steps else settings.micro_batch_tokens
-    taken = 0
-    for epoch in range(10**9 if settings.max_steps else settings.num_train_epochs):
-        steps = plan_epoch(
-            example_lengths,
-            batch_size=settings.batch_size,
-            seed=settings.seed,
-            epoch=epoch,
-            group_by_length=settings.group_by_length,
-        )
-        for position, examples in enumerate(steps):
-            rows = features.rows_of(examples)
-            shares = share_step(
-                rows,
-                row_lengths,
-                num_processes=num_processes,
-                micro_batch_tokens=tokens,
-                num_micro_batches=settings.gradient_accumulation_steps,
-            )
-            yield PlannedStep(
-                epoch=epoch,
-                last_of_epoch=position == len(steps) - 1,
-                examples=len(examples),
-                micro_batches=shares,
-                weight=max(float(features.weights[rows].sum()), 1e-12),
-                real_tokens=int(row_lengths[rows].sum()),
-                padded_tokens=sum(padded_tokens(share, row_lengths) for share in shares),
-            )
-            taken += 1
-            if settings.max_steps and taken == settings.max_steps:
-                return
-
-
-def _costliest(steps: Iterator[PlannedStep], features: Features) -> PlannedStep:
-    """The step with the micro-batch that holds most padded tokens (of those, the widest)."""
-    lengths = features.lengths
-
-    def cost(step: PlannedStep) -> tuple[int, int]:
-        return max(
-            (len(rows) * int(lengths[rows].max()), int(lengths[rows].max()))
-            for share in step.micro_batches
-            for rows in share
-            if len(rows)
+    def _no_room(self, row: int) -> NoRoomError:
+        example = self.example_name(int(self.features.examples[row]))
+        return NoRoomError(
+            f"out of memory: {example} alone, {int(self.features.lengths[row])} tokens, does not "
+            "fit. Lower --max-length, add --gradient-checkpointing, train fewer layers "
+            "(--trainable-layers), or take a smaller model"
         )
 
-    return max(steps, key=cost)
+    def _bad_examples(self, step: PlannedStep) -> list[str]:
+        """Names of the examples whose own loss is not finite; of all where none is alone."""
+        random = torch_states()
+        bad = []
+        with torch.no_grad():
+            for rows in step.micro_batches[self.accelerator.process_index]:
+                bad += [int(row) for row in rows if not self.loss(np.array([row])).isfinite()]
+        set_torch_states(random)
+        if self.accelerator.num_processes > 1:
+            bad = sorted(gather_object(bad))
+        examples = np.unique(self.features.examples[bad or step.rows])
+        return [self.example_name(int(example)) for example in examples]
 
 
 def rehearse(
@@ -187,20 +231,19 @@ def rehearse(
     Runs it twice, since the first time creates the optimizer's state, and puts weights and random
     state back: training starts as if nothing had been.
     """
-    step = _costliest(steps, runner.features)
-    share = step.micro_batches[runner.accelerator.process_index]
+    step = costliest(steps, runner.features)
     weights = [p.detach().clone() for p in runner.trainable]
-    random_state = torch.get_rng_state()
+    random = torch_states()
     optimizer = make_optimizer()
-    runner.step(optimizer, share, step.weight)  # creates the optimizer's state
+    step = runner.step(optimizer, step).step  # creates the optimizer's state
     state = [t for s in optimizer.state.values() for t in s.values() if torch.is_tensor(t)]
     alive = [*runner.model.parameters(), *runner.model.buffers(), *state]
     alive += scale_tensors(runner.model)
     if runner.cached:  # Out of the model, but not out of this machine's memory.
         alive += runner.cached.resident()
-    peak = cpu_step_peak_bytes(lambda: runner.step(optimizer, share, step.weight), alive)
+    peak = cpu_step_peak_bytes(lambda: runner.step(optimizer, step), alive)
     with torch.no_grad():
         for parameter, weight in zip(runner.trainable, weights, strict=True):
             parameter.copy_(weight)
-    torch.set_rng_state(random_state)
+    set_torch_states(random)
     return peak

@@ -1,0 +1,107 @@
+"""The optimizer steps of a run: which examples, in which order, cut into which micro-batches."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lowcost_ft.config import TrainingConfig
+from lowcost_ft.data.batching import MicroBatch, padded_tokens, plan_epoch
+from lowcost_ft.data.features import Features
+from lowcost_ft.training.recovery import MicroBatchBudget
+
+__all__ = ["PlannedStep", "costliest", "cut_planned", "planned_steps"]
+
+
+@dataclass(frozen=True)
+class PlannedStep:
+    """One optimizer step of the plan.
+
+    Attributes:
+        number: Number of the step, from 1.
+        epoch: Number of the epoch, from 0.
+        last_of_epoch: Whether an epoch ends with it.
+        examples: Examples that it learns from.
+        rows: Their rows.
+        micro_batches: For each process its micro-batches.
+        weight: Summed weights of all its rows: the denominator of its loss.
+        real_tokens: Tokens of its rows.
+        padded_tokens: The same with padding.
+    """
+
+    number: int
+    epoch: int
+    last_of_epoch: bool
+    examples: int
+    rows: np.ndarray
+    micro_batches: list[list[MicroBatch]]
+    weight: float
+    real_tokens: int
+    padded_tokens: int
+
+
+def cut_planned(
+    step: PlannedStep, features: Features, budget: MicroBatchBudget, num_processes: int
+) -> PlannedStep:
+    """The same step in the micro-batches that the budget allows."""
+    shares = budget.share(step.rows, features.lengths, num_processes=num_processes)
+    padded = sum(padded_tokens(share, features.lengths) for share in shares)
+    return replace(step, micro_batches=shares, padded_tokens=padded)
+
+
+def planned_steps(
+    features: Features,
+    settings: TrainingConfig,
+    num_processes: int,
+    budget: MicroBatchBudget | None = None,
+) -> Iterator[PlannedStep]:
+    """All optimizer steps of a run, in order: a function of data, settings and seed alone.
+
+    Only how each is cut depends on the budget at the time that it is asked for.
+    """
+    budget = budget or MicroBatchBudget.of(settings)
+    row_lengths = features.lengths
+    bounds = features.example_rows
+    # An example with several windows is as long as its longest one.
+    example_lengths = np.maximum.reduceat(row_lengths, bounds[:-1])
+    taken = 0
+    for epoch in range(10**9 if settings.max_steps else settings.num_train_epochs):
+        steps = plan_epoch(
+            example_lengths,
+            batch_size=settings.batch_size,
+            seed=settings.seed,
+            epoch=epoch,
+            group_by_length=settings.group_by_length,
+        )
+        for position, examples in enumerate(steps):
+            rows = features.rows_of(examples)
+            taken += 1
+            step = PlannedStep(
+                number=taken,
+                epoch=epoch,
+                last_of_epoch=position == len(steps) - 1,
+                examples=len(examples),
+                rows=rows,
+                micro_batches=[],
+                weight=max(float(features.weights[rows].sum()), 1e-12),
+                real_tokens=int(row_lengths[rows].sum()),
+                padded_tokens=0,
+            )
+            yield cut_planned(step, features, budget, num_processes)
+            if settings.max_steps and taken == settings.max_steps:
+                return
+
+
+def costliest(steps: Iterator[PlannedStep], features: Features) -> PlannedStep:
+    """The step with the micro-batch that holds most padded tokens (of those, the widest)."""
+    lengths = features.lengths
+
+    def cost(step: PlannedStep) -> tuple[int, int]:
+        return max(
+            (len(rows) * int(lengths[rows].max()), int(lengths[rows].max()))
+            for share in step.micro_batches
+            for rows in share
+            if len(rows)
+        )
+
+    return max(steps, key=cost)

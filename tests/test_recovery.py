@@ -1,0 +1,237 @@
+"""Running out of memory, and numbers that are none: what the loop does about them."""
+
+import json
+import random
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from small_runs import call_recipe, flags
+from small_training import Trainer
+
+from lowcost_ft.config import TrainingConfig
+from lowcost_ft.errors import NoRoomError, UserError, is_out_of_memory
+from lowcost_ft.training.progress import TrainResult
+from lowcost_ft.training.random_state import random_states, set_random_states
+from lowcost_ft.training.recovery import MicroBatchBudget
+from lowcost_ft.training.steps import StepRunner
+
+CPU_MESSAGE = "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9"
+ERRORS = [torch.OutOfMemoryError("CUDA out of memory."), RuntimeError(CPU_MESSAGE), MemoryError()]
+
+
+@pytest.fixture
+def trainer(tiny_model, tmp_path):
+    return lambda name="ner", family="bert", **options: Trainer(
+        tiny_model, tmp_path, name, family, **options
+    )
+
+
+@pytest.fixture
+def exhaust(monkeypatch):
+    """`exhaust(fails)`: memory runs out wherever `fails(call, rows)` says so.
+
+    The real pass runs first, so that its graph and the gradients before it are there.
+    """
+    real, calls = StepRunner.loss, []
+
+    def install(fails, error=ERRORS[0]):
+        def loss(self, rows):
+            calls.append(rows)
+            value = real(self, rows)
+            if fails(len(calls), rows):
+                raise error
+            return value
+
+        monkeypatch.setattr(StepRunner, "loss", loss)
+        return calls
+
+    return install
+
+
+@pytest.fixture(scope="module")
+def reference(tiny_model, tmp_path_factory):
+    """Weights of a run that nothing happened to, by its settings."""
+
+    @cache
+    def train(settings):
+        run = Trainer(tiny_model, tmp_path_factory.mktemp("run"), "ner", "bert", dropout=0.0)
+        assert run(**dict(settings)).recoveries == []
+        return run.weights()
+
+    return train
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_weights_do_not_depend_on_memory_that_ran_out(
+    trainer, exhaust, monkeypatch, reference, seed
+):
+    """Memory runs out at two random micro-batches; the reference began with what was left."""
+    draw = random.Random(seed)
+    # 6 steps, of 2 or more micro-batches.
+    settings = {"num_train_epochs": 2, "max_length": 32, "learning_rate": 1e-3}
+    cut = {"micro_batch_tokens": 32} if seed % 2 else {"gradient_accumulation_steps": 2}
+    moments = sorted(draw.sample(range(1, 13), 2))
+
+    def fails(call, rows):
+        return bool(moments) and call >= moments[0] and len(rows) > 1 and moments.pop(0) > 0
+
+    run = trainer(dropout=0.0)
+    with monkeypatch.context():
+        exhaust(fails, ERRORS[seed % 3])
+        result = run(**settings, **cut)
+        monkeypatch.undo()
+    assert len(result.recoveries) == 2
+    (name, left), *_ = [
+        (key, value)
+        for key, value in result.recoveries[-1].items()
+        if key in ("micro_batch_tokens", "gradient_accumulation_steps")
+    ]
+    expected = reference(tuple((settings | {"max_length": 8, name: max(8, left)}).items()))
+    for key, weight in expected.items():
+        torch.testing.assert_close(run.weights()[key], weight, rtol=0, atol=1e-5)
+    assert (result.optimizer_steps, result.examples) == (6, 40)
+
+
+def test_the_step_is_drawn_again_from_the_same_random_state(trainer, exhaust, monkeypatch):
+    """With dropout: bit by bit what a run gives that began with the smaller micro-batches."""
+    settings = {"num_train_epochs": 1, "gradient_accumulation_steps": 2}
+    failed, smaller = (trainer(dropout=0.3, lora_dropout=0.3) for _ in range(2))
+    torch.manual_seed(1)
+    with monkeypatch.context():
+        exhaust(lambda call, rows: call == 6)  # The second half of the first step.
+        result = failed(**settings)
+        monkeypatch.undo()
+    assert [entry["optimizer_step"] for entry in result.recoveries] == [1]
+    torch.manual_seed(1)
+    smaller(**settings | {"gradient_accumulation_steps": 4})
+    for key, weight in smaller.weights().items():
+        assert torch.equal(failed.weights()[key], weight), key
+
+
+def test_a_recovery_is_said_and_recorded_and_lasts(trainer, exhaust, capsys):
+    run = trainer()
+    calls = exhaust(lambda call, rows: len(rows) > 2)
+    result = run(num_train_epochs=2)
+    # Found in the rehearsal already.
+    sizes = [entry["micro_batch_tokens"] for entry in result.recoveries]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] <= result.recoveries[0]["failed_tokens"] // 2
+    assert "out of memory in step" in capsys.readouterr().err
+    # Each failure halves what may be tried, so there are few.
+    assert sum(len(rows) > 2 for rows in calls) == len(sizes) <= 4
+
+
+@pytest.mark.parametrize("cut", [{}, {"gradient_accumulation_steps": 1}])
+def test_an_example_that_does_not_fit_alone_is_named(trainer, exhaust, cut):
+    run = trainer()
+    longest = int(np.argmax(run.features.lengths))
+    exhaust(lambda call, rows: longest in rows)
+    with pytest.raises(NoRoomError, match=f"row {run.features.examples[longest]} alone"):
+        run(num_train_epochs=1, **cut)
+
+
+def test_other_errors_are_not_absorbed(trainer, exhaust):
+    exhaust(lambda call, rows: True, RuntimeError("shapes differ"))
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        trainer()(max_steps=1)
+
+
+def test_the_budget_halves_what_failed():
+    budget = MicroBatchBudget(tokens=4096)
+    budget.shrink(300, step=7)
+    assert (budget.tokens, budget.pieces) == (150, None)
+    budget.shrink(150, step=8)
+    assert budget.tokens == 75
+    assert budget.recoveries[0] == {
+        "optimizer_step": 7,
+        "failed_tokens": 300,
+        "micro_batch_tokens": 150,
+    }
+    pieces = MicroBatchBudget(tokens=4096, pieces=3)
+    assert "6 micro-batches" in pieces.shrink(300, step=1)
+    assert pieces.pieces == 6
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        *((error, True) for error in ERRORS),
+        (NoRoomError("x"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"), True),
+        (RuntimeError("shapes differ"), False),
+        (ValueError("out of memory of old times"), False),
+        (UserError("x"), False),
+    ],
+)
+def test_how_exhausted_memory_shows(error, expected):
+    assert is_out_of_memory(error) == expected
+
+
+def test_a_recipe_that_cannot_fit_an_example(tmp_path, tiny_model, small_files, exhaust, capsys):
+    exhaust(lambda call, rows: True)
+    arguments = flags(model_id=tiny_model("bert"), max_steps=1, **small_files["ner"])
+    assert call_recipe("lora_ner", *arguments, *flags(output_dir=tmp_path / "run")) == 2
+    assert "ner-train.jsonl:" in capsys.readouterr().err
+    run = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert run["status"] == "out_of_memory"
+    assert len(run["train"]["recoveries"]) > 0
+
+
+# Numbers that are none.
+
+
+def poison(run, example, value=float("nan")):
+    """Makes the loss of one example infinite or no number."""
+    real = run.task.loss
+    row_of = {tuple(run.ids(row)): row for row in range(len(run.features.lengths))}
+
+    def loss(logits, batch):
+        total = real(logits, batch)
+        for ids, mask in zip(batch["input_ids"], batch["attention_mask"], strict=True):
+            row = row_of[tuple(ids[mask.bool()].tolist())]
+            if run.features.examples[row] == example:
+                total = total * value
+        return total
+
+    run.task.loss = loss
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_bad_step_is_left_out_and_its_example_named(trainer, value):
+    run = trainer()
+    poison(run, 5, value)
+    result = run(num_train_epochs=2, max_bad_steps=3, early_stopping_patience=0)
+    # Equal sentences are equally bad.
+    assert [len(bad["examples"]) >= 1 for bad in result.bad_steps] == [True, True]
+    assert all("row 5" in bad["examples"] for bad in result.bad_steps)
+    assert all(len(bad["examples"]) < 8 for bad in result.bad_steps)
+    assert all(p.isfinite().all() for p in run.weights().values())
+    assert result.optimizer_steps == 6
+
+
+def test_too_many_bad_steps_stop_the_run(trainer):
+    run, result = trainer(), TrainResult()
+    poison(run, 5)
+    with pytest.raises(UserError, match=r"diverged: in 2 steps .*row 5"):
+        run(num_train_epochs=9, max_bad_steps=2, early_stopping_patience=0, result=result)
+    assert len(result.bad_steps) == 2
+    assert all(p.isfinite().all() for p in run.weights().values())
+
+
+def test_all_random_states_are_put_back():
+    def draw():
+        return random.random(), random.gauss(), np.random.normal(), torch.rand(1).item()
+
+    draw()
+    states = json.loads(json.dumps(random_states()))
+    first = draw()
+    assert draw() != first
+    set_random_states(states)
+    assert draw() == first
+
+
+def test_the_budget_of_the_flags():
+    assert MicroBatchBudget.of(TrainingConfig(micro_batch_tokens=100)).tokens == 100
+    assert MicroBatchBudget.of(TrainingConfig(gradient_accumulation_steps=2)).pieces == 2

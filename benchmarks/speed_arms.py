@@ -38,7 +38,8 @@ from lowcost_ft.models.loading import build_model, forward_module
 from lowcost_ft.tasks.base import Task
 from lowcost_ft.training.backbone_cache import CachedStates, cached_layers
 from lowcost_ft.training.optimizer import build_optimizer, parameter_groups
-from lowcost_ft.training.steps import PlannedStep, StepRunner, planned_steps, rehearse
+from lowcost_ft.training.step_plan import PlannedStep, planned_steps
+from lowcost_ft.training.steps import StepRunner, rehearse
 
 WARM_UP_STEPS = 2
 LEARNING_RATES = {"lora": 1e-3, "full": 1e-4}
@@ -122,11 +123,11 @@ class OurArm:
             runner, optimizer = self._runner(), self._optimizer()
             self.model.train()
             for step in chosen[:WARM_UP_STEPS]:
-                runner.step(optimizer, step.micro_batches[0], step.weight)
+                runner.step(optimizer, step)
             chosen = chosen[WARM_UP_STEPS:]
             started = seconds_now(self.setting.accelerator.device)
             for step in chosen:
-                runner.step(optimizer, step.micro_batches[0], step.weight)
+                runner.step(optimizer, step)
             seconds = seconds_now(self.setting.accelerator.device) - started
         return Timing(
             seconds=seconds,
@@ -195,7 +196,7 @@ class OurArm:
             some = self.steps[:: max(1, len(self.steps) // 4)][:4]
             with FlopCounterMode(display=False) as counter:
                 for step in some:
-                    runner.step(optimizer, step.micro_batches[0], step.weight)
+                    runner.step(optimizer, step)
         tokens = sum(step.padded_tokens for step in some)
         self.facts["flops_a_padded_token"] = round(counter.get_total_flops() / tokens)
 

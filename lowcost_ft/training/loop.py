@@ -120,10 +120,13 @@ def train(
         step = outcome.step
         scheduler.step()
         result.count(outcome)
-        if len(result.bad_steps) == settings.max_bad_steps:
-            raise _diverged(result, learning_rate)
         finished = result.optimizer_steps == total_steps
         epoch_ends = step.last_of_epoch or finished
+        if outcome.bad_examples is not None:
+            # When no example is good any more, it is the weights that are broken.
+            broken = epoch_ends and len(outcome.bad_examples) == step.examples
+            if broken or len(result.bad_steps) >= settings.max_bad_steps:
+                raise _diverged(result, learning_rate)
         seconds = result.seconds + time.perf_counter() - started
         log.step(outcome.loss, rate, seconds=seconds, last=epoch_ends)
         if not epoch_ends:

@@ -300,7 +300,7 @@ def test_training_that_diverged(tmp_path, mistake):
     changes = {"optimizer": "sgd", "max_grad_norm": 0, "learning_rate": 1e12}
     printed = mistake("lora_classification", output_dir=folder, **changes)
     assert "training diverged" in printed
-    assert "lower --learning-rate (it was 1e+12)" in printed
+    assert "Lower --learning-rate (it was 1e+12)" in printed
     # That much was tried: it stays on record.
     run = json.loads((folder / "run.json").read_text())
     assert (run["status"], run["train"]["final_loss"]) == ("failed", None)

@@ -18,7 +18,8 @@ from lowcost_ft.training.backbone_cache import cached_layers
 from lowcost_ft.training.optimizer import build_optimizer, parameter_groups
 from lowcost_ft.training.setup import build_accelerator
 from lowcost_ft.training.simulated_step import heaviest_micro_batches, simulate_step
-from lowcost_ft.training.steps import StepRunner, planned_steps, rehearse
+from lowcost_ft.training.step_plan import planned_steps
+from lowcost_ft.training.steps import StepRunner, rehearse
 
 LABELS = ["a", "b", "c"]
 

@@ -1,7 +1,7 @@
 """Peak memory of a training step without weights: it runs on tensors that have shapes only."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -68,14 +68,11 @@ class SimulatedAccelerator:
     device = torch.device("meta")
     process_index = 0
     num_processes = 1
+    scaler = None
 
     def __init__(self, functions: DeviceFunctions) -> None:
         self.mixed_precision = functions.target.mixed_precision
         self._functions = functions
-
-    def no_sync(self, model: nn.Module) -> AbstractContextManager[None]:
-        """One process has nothing to put off."""
-        return nullcontext()
 
     def autocast(self) -> AbstractContextManager[None]:
         """Mixed precision of the target."""
@@ -96,9 +93,9 @@ class SimulatedAccelerator:
             accumulate_grad=True,
         )
 
-    def clip_grad_norm_(self, parameters: Iterable[torch.Tensor], max_norm: float) -> None:
+    def clip_grad_norm_(self, parameters: Iterable[torch.Tensor], max_norm: float) -> torch.Tensor:
         """As Accelerate does it without a scaler."""
-        torch.nn.utils.clip_grad_norm_(parameters, max_norm)
+        return torch.nn.utils.clip_grad_norm_(parameters, max_norm)
 
 
 def simulate(

@@ -1,6 +1,6 @@
 """Peak memory of this package's own training step, predicted without weights.
 
-The step is `StepRunner.step` itself, with the real loss, optimizer, clipping and frozen layers;
+The step is that of `StepRunner` itself, with the real loss, optimizer, clipping and frozen layers;
 only the model's numbers and the accelerator are stand-ins. So the two cannot drift apart.
 """
 
@@ -105,7 +105,8 @@ def simulate_step(
                 max_grad_norm=settings.max_grad_norm,
                 cached=cached,
             )
-            runner.step(optimizer, heaviest_micro_batches(micro_batches, features.lengths), 1.0)
+            heaviest = heaviest_micro_batches(micro_batches, features.lengths)
+            runner.update(optimizer, runner.backward(heaviest, 1.0))
 
     trained = [p for p in model.parameters() if p.requires_grad]
     if num_processes > 1:  # Data parallelism sends gradients from buckets of its own.

@@ -132,20 +132,25 @@ class StepRunner:
             NoRoomError: A single example does not fit into memory; raised in every process.
         """
         loss, step = self._gradient(optimizer, step)
-        # Without a limit nothing is clipped, and the norm is computed all the same.
-        limit = self.max_grad_norm or math.inf
-        norm = self.accelerator.clip_grad_norm_(self.trainable, limit)
-        sound = bool(torch.isfinite(norm + loss))
-        scaler = self.accelerator.scaler
-        if sound or scaler is not None:  # The scaler itself leaves out what overflowed.
-            optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        if sound:
+        if self.update(optimizer, loss):
             return StepOutcome(loss=loss, step=step)
         # Too large for float16 only: the scaler tries the next steps with smaller numbers.
+        scaler = self.accelerator.scaler
         if scaler is not None and torch.isfinite(loss) and scaler.get_scale() >= 1:
             return StepOutcome(loss=loss, step=step, overflowed=True)
         return StepOutcome(loss=loss, step=step, bad_examples=self._bad_examples(step))
+
+    def update(self, optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> bool:
+        """Clips the gradient and changes the weights, if loss and gradient are finite numbers."""
+        # Without a limit nothing is clipped, and the norm is computed all the same.
+        limit = self.max_grad_norm or math.inf
+        norm = self.accelerator.clip_grad_norm_(self.trainable, limit)
+        # A simulated step has no numbers.
+        sound = loss.is_meta or bool(torch.isfinite(norm + loss))
+        if sound or self.accelerator.scaler is not None:  # It leaves out itself what overflowed.
+            optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        return sound
 
     def recut(self, step: PlannedStep) -> PlannedStep:
         """The same step under the budget as it is now."""

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from accelerate.utils import DistributedType
 from torch import nn
 
 from lowcost_ft.memory.cuda_allocator import CudaAllocator
@@ -68,6 +69,7 @@ class SimulatedAccelerator:
     device = torch.device("meta")
     process_index = 0
     num_processes = 1
+    distributed_type = DistributedType.NO
     scaler = None
 
     def __init__(self, functions: DeviceFunctions) -> None:

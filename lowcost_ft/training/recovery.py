@@ -69,8 +69,8 @@ class MicroBatchBudget:
 class MicroBatchMemoryError(RuntimeError):
     """A micro-batch did not fit; the step has to be done again from its start."""
 
-    def __init__(self, rows: MicroBatch) -> None:
-        super().__init__(f"out of memory in a micro-batch of {len(rows)} rows")
+    def __init__(self, rows: MicroBatch, cause: BaseException) -> None:
+        super().__init__(f"out of memory in a micro-batch of {len(rows)} rows: {cause}")
         self.rows = rows
 
 

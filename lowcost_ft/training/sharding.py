@@ -9,7 +9,15 @@ from torch import nn
 from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-__all__ = ["is_sharded", "on_device", "prepare_training", "put_back", "split_by_layer", "whole_tensors"]
+__all__ = [
+    "is_sharded",
+    "on_device",
+    "prepare_training",
+    "put_back",
+    "split_by_layer",
+    "whole_tensor",
+]
+__all__ += ["whole_tensors"]
 
 
 def is_sharded(accelerator: Accelerator) -> bool:
@@ -52,6 +60,11 @@ def prepare_training(
     return accelerator.prepare_model(model, evaluation_mode=True), accelerator.prepare(optimizer)
 
 
+def whole_tensor(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor, put together from the parts that the processes hold, where it is split."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
 def whole_tensors(
     named: Iterable[tuple[str, torch.Tensor]], *, keep: bool = True
 ) -> dict[str, torch.Tensor]:
@@ -65,9 +78,7 @@ def whole_tensors(
     """
     whole = {}
     for name, tensor in named:
-        value = tensor.detach()
-        if isinstance(value, DTensor):
-            value = value.full_tensor()  # one at a time: the device need not hold them all
+        value = whole_tensor(tensor.detach())  # one at a time: the device need not hold them all
         if keep:
             # A copy in any case: what was just gathered may still be on its way.
             whole[name] = value.to("cpu", copy=True).contiguous()

@@ -27,6 +27,7 @@ from lowcost_ft.training.recovery import (
     agree,
     free_memory,
 )
+from lowcost_ft.training.sharding import is_sharded, whole_tensor
 from lowcost_ft.training.step_plan import PlannedStep, costliest, cut_planned
 
 __all__ = ["StepOutcome", "StepRunner", "rehearse"]
@@ -82,6 +83,7 @@ class StepRunner:
         self.cached = cached
         self.example_name = example_name
         self.trainable = [p for p in model.parameters() if p.requires_grad]
+        self.sharded = is_sharded(accelerator)
 
     def loss(self, rows: MicroBatch) -> torch.Tensor:
         """Summed loss of some rows, `()`."""
@@ -109,16 +111,19 @@ class StepRunner:
             MicroBatchMemoryError: A micro-batch did not fit.
         """
         step_loss = torch.zeros((), device=self.accelerator.device)
-        for rows in micro_batches:
+        for position, rows in enumerate(micro_batches):
             # A process without rows takes any one, counted zero times: it too has gradients then.
             present = rows if len(rows) else np.zeros(1, np.int64)
             try:
                 loss = self.loss(present) / total_weight
                 loss = loss if len(rows) else loss * 0.0
-                self.accelerator.backward(loss)
+                if not self.sharded:
+                    self.accelerator.backward(loss)
+                else:
+                    self._sharded_backward(loss, last=position == len(micro_batches) - 1)
             except (RuntimeError, MemoryError) as error:
                 if is_out_of_memory(error):
-                    raise MicroBatchMemoryError(present) from error
+                    raise MicroBatchMemoryError(present, error) from error
                 raise
             step_loss += loss.detach()
         return step_loss
@@ -144,13 +149,18 @@ class StepRunner:
         """Clips the gradient and changes the weights, if loss and gradient are finite numbers."""
         # Without a limit nothing is clipped, and the norm is computed all the same.
         limit = self.max_grad_norm or math.inf
-        norm = self.accelerator.clip_grad_norm_(self.trainable, limit)
+        norm = whole_tensor(self.accelerator.clip_grad_norm_(self.trainable, limit))
         # A simulated step has no numbers.
         sound = loss.is_meta or bool(torch.isfinite(norm + loss))
         if sound or self.accelerator.scaler is not None:  # It leaves out itself what overflowed.
             optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         return sound
+
+    def _sharded_backward(self, loss: torch.Tensor, *, last: bool) -> None:
+        """FSDP adds up gradients itself, in the last backward pass, as a mean: a sum is meant."""
+        with nullcontext() if last else self.accelerator.no_sync(self.model):
+            self.accelerator.backward(loss * self.accelerator.num_processes)
 
     def recut(self, step: PlannedStep) -> PlannedStep:
         """The same step under the budget as it is now."""
@@ -167,6 +177,8 @@ class StepRunner:
                 share = step.micro_batches[self.accelerator.process_index]
                 loss = self.backward(share, step.weight)
             except MicroBatchMemoryError as error:
+                if self.sharded:  # The other processes wait for this one's part of the weights.
+                    raise
                 failed_tokens = padded_tokens([error.rows], self.features.lengths)
                 if len(error.rows) == 1:
                     too_long = int(error.rows[0])
@@ -192,6 +204,8 @@ class StepRunner:
         """Adds up loss and gradients over the processes."""
         if self.accelerator.num_processes == 1:
             return loss
+        if self.sharded:
+            return self.accelerator.reduce(loss, reduction="sum")
         gradients = []
         for parameter in self.trainable:
             if parameter.grad is None:
@@ -217,7 +231,8 @@ class StepRunner:
         random = torch_states()
         bad = []
         with torch.no_grad():
-            for rows in step.micro_batches[self.accelerator.process_index]:
+            # A sharded model would have to be asked equally often by every process.
+            for rows in () if self.sharded else step.micro_batches[self.accelerator.process_index]:
                 bad += [int(row) for row in rows if not self.loss(np.array([row])).isfinite()]
         set_torch_states(random)
         if self.accelerator.num_processes > 1:

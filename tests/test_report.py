@@ -15,6 +15,7 @@ from lowcost_ft.report.advice import advise
 from lowcost_ft.report.collect import Result, collect
 from lowcost_ft.report.numbers import bytes_from_text, memory_text
 from lowcost_ft.report.rows import compare
+from lowcost_ft.report.sections import build_section
 from lowcost_ft.report.tables import comparison_table, target_score
 from lowcost_ft.report.writing import Options, write_report
 
@@ -102,6 +103,15 @@ def test_runs_without_scores_are_advised_by_cost():
     advice = advise(comparison(fast, record("lora", score=None, speed=1000)))
     assert "memory and speed, not quality" in advice.headline
     assert [budget.row.label for budget in advice.budgets] == ["LoRA", "full fine-tuning"]
+
+
+def test_runs_for_their_cost_alone_are_apart_from_scores():
+    few = record(score=None, benchmark={"no_scores": "40 steps"})
+    judged, cost = compare([Result(name="x", run=run) for run in (record(), few)])
+    table = comparison_table(cost, None)
+    assert "peak memory" in table.columns and not any("test" in name for name in table.columns)
+    assert build_section(cost, Options()).notes == ["No scores: 40 steps."]
+    assert judged.rows[0].score == 0.8
 
 
 def test_failures_keep_their_status_and_no_number():

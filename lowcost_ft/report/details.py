@@ -232,10 +232,11 @@ def facts_of(result: Result) -> list[tuple[str, str]]:
     gpus = ", ".join(str(gpu.get("name")) for gpu in result.rows("hardware", "gpus"))
     memory = result.number("hardware", "ram_bytes")
     machine = [
-        f"{hardware.get('cpu')}, {hardware.get('cores')} cores, {hardware.get('threads')} threads",
+        f"{hardware.get('cpu')}, cores: {hardware.get('cores')}",
+        f"threads: {hardware.get('threads')}",
         f"{memory / 1e9:.0f} GB" if memory else "",
         gpus or "no GPU",
-        f"{hardware.get('processes')} process(es)" if hardware.get("processes") else "",
+        f"processes: {hardware['processes']}" if hardware.get("processes") else "",
     ]
     versions = result.table("versions")
     facts = [

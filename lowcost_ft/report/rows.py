@@ -202,7 +202,9 @@ def device(result: Result) -> str:
 def _data_key(result: Result) -> tuple:
     rows = tuple(sorted((k, str(v)) for k, v in result.table("data", "rows").items()))
     labels = tuple(map(str, result.get("labels") or ()))
-    return result.get("task"), data_name(result), rows, labels, device(result)
+    # Runs that say nothing of quality have no place in a table of scores.
+    for_cost = bool(result.get("benchmark", "no_scores"))
+    return result.get("task"), data_name(result), rows, labels, device(result), for_cost
 
 
 def _comparison(results: list[Result]) -> Comparison:

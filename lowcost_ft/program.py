@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from lowcost_ft.config import RunConfig, parse_config
 from lowcost_ft.errors import UserError
+from lowcost_ft.screen import wrapped
 
 __all__ = ["exit_code", "run_recipe"]
 
@@ -57,7 +58,8 @@ def exit_code(action: Callable[[], Any], *, debug: bool, flags: Sequence[str] = 
         if debug:
             traceback.print_exc()
         if os.environ.get("LOCAL_RANK", "0") == "0":
-            print(f"error: {_in_words_of(flags, error)}", file=sys.stderr)
+            text = f"error: {_in_words_of(flags, error)}"
+            print(wrapped(text, sys.stderr), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

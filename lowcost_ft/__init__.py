@@ -14,11 +14,26 @@ if TYPE_CHECKING:
     from lowcost_ft.data.loading import load_splits
     from lowcost_ft.errors import UserError
     from lowcost_ft.evaluation import evaluate, predict
-    from lowcost_ft.models.loading import build_model, load_tokenizer, load_trained, save_model
+    from lowcost_ft.models.families import is_causal
+    from lowcost_ft.models.loading import (
+        build_model,
+        load_config,
+        load_tokenizer,
+        load_trained,
+        save_model,
+    )
     from lowcost_ft.predictor import Predictor, load_predictor
     from lowcost_ft.program import run_recipe
+    from lowcost_ft.recipe import (
+        build_recipe_model,
+        evaluate_run,
+        featurize_splits,
+        load_recipe_splits,
+        save_run,
+        train_run,
+    )
     from lowcost_ft.start import start_run
-    from lowcost_ft.tasks.classification import ClassificationTask
+    from lowcost_ft.tasks.classification import ClassificationTask, balanced_class_weights
     from lowcost_ft.tasks.ner import NerTask
     from lowcost_ft.training.loop import train
 
@@ -29,17 +44,26 @@ __all__ = [
     "RunConfig",
     "UserError",
     "__version__",
+    "balanced_class_weights",
     "build_model",
+    "build_recipe_model",
     "evaluate",
+    "evaluate_run",
+    "featurize_splits",
+    "is_causal",
+    "load_config",
     "load_predictor",
+    "load_recipe_splits",
     "load_splits",
     "load_tokenizer",
     "load_trained",
     "predict",
     "run_recipe",
     "save_model",
+    "save_run",
     "start_run",
     "train",
+    "train_run",
 ]
 
 __version__ = "0.1.0"
@@ -48,12 +72,15 @@ _HOMES = {
     "RunConfig": "config",
     "UserError": "errors",
     "load_splits": "data.loading",
-    "ClassificationTask": "tasks.classification",
+    **dict.fromkeys(("ClassificationTask", "balanced_class_weights"), "tasks.classification"),
     "NerTask": "tasks.ner",
-    **dict.fromkeys(("build_model", "load_tokenizer", "load_trained"), "models.loading"),
-    "save_model": "models.loading",
+    "is_causal": "models.families",
+    **dict.fromkeys(("build_model", "load_config", "load_tokenizer"), "models.loading"),
+    **dict.fromkeys(("load_trained", "save_model"), "models.loading"),
     "train": "training.loop",
     **dict.fromkeys(("evaluate", "predict"), "evaluation"),
+    **dict.fromkeys(("build_recipe_model", "train_run", "evaluate_run", "save_run"), "recipe"),
+    **dict.fromkeys(("load_recipe_splits", "featurize_splits"), "recipe"),
     "run_recipe": "program",
     "start_run": "start",
     **dict.fromkeys(("Predictor", "load_predictor"), "predictor"),

@@ -9,10 +9,10 @@ from dataclasses import replace
 
 import lora_ner
 
-from lowcost_ft import run_recipe
+import lowcost_ft as ft
 
 CONFIG = replace(lora_ner.CONFIG, method="full")
 main = lora_ner.main
 
 if __name__ == "__main__":
-    run_recipe(main, CONFIG, description=__doc__)
+    ft.run_recipe(main, CONFIG, description=__doc__)

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import lora_classification
 
-from lowcost_ft import run_recipe
+import lowcost_ft as ft
 
 CONFIG = replace(
     lora_classification.CONFIG,
@@ -21,4 +21,4 @@ CONFIG = replace(
 main = lora_classification.main
 
 if __name__ == "__main__":
-    run_recipe(main, CONFIG, description=__doc__)
+    ft.run_recipe(main, CONFIG, description=__doc__)

@@ -12,10 +12,10 @@ from dataclasses import replace
 
 import lora_ner
 
-from lowcost_ft import run_recipe
+import lowcost_ft as ft
 
 CONFIG = replace(lora_ner.CONFIG, quantization="nf4")
 main = lora_ner.main
 
 if __name__ == "__main__":
-    run_recipe(main, CONFIG, description=__doc__)
+    ft.run_recipe(main, CONFIG, description=__doc__)

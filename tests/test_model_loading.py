@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub import HfApi
 from peft import AutoPeftModelForSequenceClassification, AutoPeftModelForTokenClassification
 from peft.tuners.lora import LoraLayer
 from peft.utils import ModulesToSaveWrapper
@@ -32,6 +33,7 @@ from lowcost_ft.models.loading import (
     load_trained,
     save_model,
 )
+from lowcost_ft.models.offline import SMOLLM2
 
 CASES = [(name, "sequence") for name in FAMILY_NAMES] + [(name, "token") for name in TOKEN_FAMILIES]
 LABELS = ["red", "green", "blue"]
@@ -412,10 +414,27 @@ def test_model_that_is_not_there(tmp_path, tiny_models):
         load_config(str(file))
 
 
-def test_model_that_is_not_on_the_hub(monkeypatch):
+def test_a_model_that_is_nowhere_is_said_so_at_once(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(UserError, match="make quickstart"):
+    with pytest.raises(UserError, match="HF_HUB_OFFLINE is set: unset it") as caught:
         load_config("nobody/no-such-model")
+    assert "lowcost_ft.models.offline" not in str(caught.value)
+    with pytest.raises(UserError, match=r"python -m lowcost_ft\.models\.offline smollm2"):
+        load_tokenizer(SMOLLM2.model_id, revision="another")
+    # Nothing listens at this address: each file of the model would be asked for five times.
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    asked = []
+    original = HfApi.model_info
+    monkeypatch.setattr(
+        HfApi,
+        "model_info",
+        lambda self, *a, **k: asked.append(a) or original(HfApi("http://127.0.0.1:9"), *a, **k),
+    )
+    with pytest.raises(UserError, match="check the name and the connection to the Hub"):
+        load_tokenizer("nobody/no-such-model")
+    assert len(asked) == 1
+    with pytest.raises(UserError, match="Repo id must be"):
+        load_config("no such/model/at all")
 
 
 def test_pickled_weights_are_refused(tiny_models, tmp_path):

@@ -349,6 +349,21 @@ def test_a_mistake_leaves_the_run_that_was_to_be_replaced(tmp_path, mistake, sho
     assert not files_of(folder) & ADAPTER
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_wrong_flags_do_not_wait_for_pytorch(name):
+    code = (
+        "import atexit, runpy, sys\n"
+        "atexit.register(lambda: print('torch' in sys.modules))\n"
+        "sys.path.insert(0, sys.argv[1].rpartition('/')[0])\n"
+        "sys.argv = [sys.argv[1], '--max-lenght', '3']\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    )
+    command = [sys.executable, "-c", code, str(RECIPES / f"{name}.py")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (2, "False\n")
+    assert "--max-length" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

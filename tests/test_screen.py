@@ -1,0 +1,31 @@
+"""Lines fit the terminal; files and pipes get them whole."""
+
+import io
+
+import pytest
+
+from lowcost_ft.screen import wrapped
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+PATH = "/a/path-" * 12
+TEXT = f"error: --model-id: cannot load it\n  - {'a word and then another one ' * 8}{PATH}"
+
+
+def test_lines_are_cut_between_words(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    lines = wrapped(TEXT, Terminal()).split("\n")
+    assert lines[0] == "error: --model-id: cannot load it"
+    assert all(len(line) <= 60 for line in lines if "/a/path" not in line)
+    assert PATH in lines[-1].split()  # A path can still be copied.
+    assert " ".join(" ".join(lines).split()) == " ".join(TEXT.split())
+
+
+@pytest.mark.parametrize("columns", ["60", "200"])
+def test_what_is_no_terminal_gets_whole_lines(monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", columns)
+    assert wrapped(TEXT, io.StringIO()) == TEXT

@@ -286,8 +286,8 @@ def _use(run: Run) -> str:
             f'```bash\nlowcost-ft predict . --text "{text}"\n```',
             f"Without it, with {libraries} alone:",
             f"```python\n{reload_code(run)}\n```",
-            "`RUN` is this folder or, once it is there, the name of its repository on the Hub. Where "
-            "the Hub cannot be reached, set `HF_HUB_OFFLINE=1`, or the libraries wait for it.",
+            "`RUN` is this folder or, once it is there, the name of its repository on the Hub. If "
+            "the Hub cannot be reached, set `HF_HUB_OFFLINE=1`: the libraries would wait for it.",
         ]
     )
 

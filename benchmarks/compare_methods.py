@@ -154,9 +154,7 @@ def _print_list(entries: list[Entry], seeds: list[str], results: Path) -> None:
         done = [s for s in seeds if is_finished(results / f"{entry.name}-seed{s}.json")]
         state = f"seeds {','.join(seeds)}" + (f", done {','.join(done)}" if done else "")
         shape = f", random weights of {entry.shape}" if entry.shape else ""
-        print(
-            f"{entry.name}  ({state})\n    recipes/{entry.recipe} {shlex.join(entry.flags)}{shape}"
-        )
+        print(f"{entry.name}  ({state})\n    {entry.program} {shlex.join(entry.flags)}{shape}")
 
 
 if __name__ == "__main__":

@@ -72,9 +72,10 @@ def run_entry(entry: Entry, seed: int, file: Path, place: Place) -> str:
     places = ["--output-dir", str(folder)]
     if "--cache-frozen-layers" in flags:
         places += ["--cache-dir", str(cache)]
-    recipe = f"recipes/{entry.recipe}"
     done = subprocess.run(
-        [sys.executable, str(ROOT / recipe), *flags, *places], stderr=subprocess.PIPE, text=True
+        [sys.executable, str(ROOT / entry.program), *flags, *places],
+        stderr=subprocess.PIPE,
+        text=True,
     )
     sys.stderr.write(done.stderr)
     record = folder / "run.json"
@@ -82,7 +83,9 @@ def run_entry(entry: Entry, seed: int, file: Path, place: Place) -> str:
         run = load_record(record)
     else:
         run = _record_of_a_death(entry, seed, done.returncode, done.stderr)
-    run = _tidy(run, entry, seed, place) | {"command": _portable([recipe, *flags], entry, place)}
+    run = _tidy(run, entry, seed, place) | {
+        "command": _portable([entry.program, *flags], entry, place)
+    }
     text = json.dumps(run, indent=1, ensure_ascii=False) + "\n"
     file.write_text(text, "utf-8", errors="backslashreplace")
     if place.keep_predictions and (folder / "predictions.jsonl").exists():
@@ -111,7 +114,7 @@ def _record_of_a_death(entry: Entry, seed: int, code: int, printed: str) -> dict
     return {
         "schema_version": SCHEMA_VERSION,
         "status": "out_of_memory" if code in _KILLED else "failed",
-        "task": "ner" if "ner" in entry.recipe else "classification",
+        "task": "classification" if "classification" in entry.program else "ner",
         "model_id": entry.shape or flag("--model-id", ""),
         "method": flag("--method", "lora"),
         "seed": seed,

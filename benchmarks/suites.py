@@ -17,32 +17,33 @@ METHODS: dict[str, tuple[str, ...]] = {
 }
 """What is compared: the flags that make LoRA's recipe train in this way."""
 
-_RECIPES = {"ner": "lora_ner.py", "classification": "lora_classification.py"}
+_RECIPES = {
+    "ner": "recipes/lora_ner.py",
+    "classification": "recipes/lora_classification.py",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One row: a recipe with flags, run once a seed, each in a process of its own.
+    """One row: a program with flags, run once a seed, each in a process of its own.
 
     Attributes:
         name: Of the row and of its result files.
-        recipe: File in `recipes/`.
-        flags: Flags of the recipe, apart from files, seed and folders.
+        program: The file, below the root of the source tree.
+        flags: Its flags, apart from files, seed and folders.
         files: Flags that name a file, and the file below the data folder.
         shape: A model of `random_models.py` to make and train, instead of a pretrained one.
         text_tokens: Length of the made-up texts that go with it.
         no_scores: Why the scores of its runs mean nothing, or empty; then they are left out.
-        packages: Packaged models that it needs (`python -m lowcost_ft.models.offline NAME`).
     """
 
     name: str
-    recipe: str
+    program: str
     flags: tuple[str, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     shape: str | None = None
     text_tokens: int = 0
     no_scores: str = ""
-    packages: tuple[str, ...] = ("minilm",)
 
 
 def _entries(
@@ -55,7 +56,7 @@ def _entries(
     return [
         Entry(
             name=f"{prefix}-{method}",
-            recipe=_RECIPES[task],
+            program=_RECIPES[task],
             flags=(*flags, *METHODS[method]),
             files=files or {},
         )
@@ -83,6 +84,12 @@ _QUICK = _entries("sample", "ner", tuple(METHODS), "--num-train-epochs", "2")
 
 _STANDARD = [
     *_entries("wnut17", "ner", tuple(METHODS), "--num-train-epochs", "3", files=_WNUT17),
+    Entry(
+        name="wnut17-trainer-peft",
+        program="benchmarks/trainer_peft.py",
+        flags=("--num-train-epochs", "3"),
+        files=_WNUT17,
+    ),
     *_entries(
         "banking77-3",
         "classification",
@@ -100,16 +107,14 @@ _STANDARD = [
     *(
         replace(
             entry,
-            recipe="lora_gpt_classification.py",
+            program="recipes/lora_gpt_classification.py",
             no_scores=_FEW_STEPS,
-            packages=("smollm2",),
         )
         for entry in _entries(
             "smollm2-steps",
             "classification",
             ("full", "lora", "lora-cached3", "lora-nf4"),
             *("--max-steps", "40"),
-            files=_BANKING77,
         )
     ),
 ]
@@ -117,7 +122,7 @@ _STANDARD = [
 _GPU = [
     Entry(
         name=f"{shape}-{tokens}-{method}",
-        recipe="lora_classification.py",
+        program="recipes/lora_classification.py",
         flags=("--max-steps", "20", "--max-length", str(tokens), *METHODS[method]),
         shape=shape,
         text_tokens=tokens,

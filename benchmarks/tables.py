@@ -54,20 +54,24 @@ def _section(comparison: Comparison) -> str:
 
 
 def _extremes(comparison: Comparison) -> list[str]:
-    """The least memory and the highest speed, as ratios to full fine-tuning."""
+    """The least memory and the highest speed, as ratios to the usual ways of training."""
     rows = [row for row in comparison.rows if row.completed]
     least = min(rows, key=lambda row: row.memory or float("inf"))
     fastest = max(rows, key=lambda row: row.speed or 0.0)
     return [
-        f"Least memory: {least.label}{_of_full(comparison, least, 'memory')}.",
-        f"Fastest: {fastest.label}{_of_full(comparison, fastest, 'speed')}.",
+        f"Least memory: {least.label}{_ratios(comparison, least, 'memory')}.",
+        f"Fastest: {fastest.label}{_ratios(comparison, fastest, 'speed')}.",
     ]
 
 
-def _of_full(comparison: Comparison, row: Row, what: str) -> str:
+def _ratios(comparison: Comparison, row: Row, what: str) -> str:
+    usual = [row for row in comparison.rows if row.results[0].get("method") == "trainer-peft"]
     full = comparison.full(row)
-    ratio = ratio_text(getattr(row, what), getattr(full, what)) if full else ""
-    return f", {ratio} of full fine-tuning" if ratio else ""
+    return "".join(
+        f", {ratio} of {other.label}"
+        for other in [*([full] if full else []), *usual]
+        if other is not row and (ratio := ratio_text(getattr(row, what), getattr(other, what)))
+    )
 
 
 def _speed_line(file: Path) -> str:

@@ -41,7 +41,7 @@ def suite(tmp_path, tiny_model, monkeypatch):
     for seed, file in enumerate(files.values()):
         write_jsonl(tmp_path / "data" / file, ner_rows(20, seed=seed))
     flags = ("--model-id", tiny_model("bert"), "--max-steps", "2")
-    entry = Entry(name="tiny-lora", recipe="lora_ner.py", flags=flags, files=files)
+    entry = Entry(name="tiny-lora", program="recipes/lora_ner.py", flags=flags, files=files)
     monkeypatch.setitem(suites.SUITES, "standard", [entry])
     monkeypatch.setattr(compare_methods, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(tables, "RESULTS", tmp_path / "results")

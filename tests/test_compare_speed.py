@@ -1,4 +1,4 @@
-"""The benchmark of training speed, with a tiny model."""
+"""The benchmarks that compare ours with Trainer and peft, with a tiny model."""
 
 import json
 import sys
@@ -10,6 +10,7 @@ from small_runs import ner_rows, write_jsonl
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 
 import compare_speed
+import trainer_peft
 
 
 def test_speed_is_compared_arm_by_arm_and_rounds_add_up(tmp_path, tiny_model, capsys):
@@ -35,3 +36,24 @@ def test_speed_is_compared_arm_by_arm_and_rounds_add_up(tmp_path, tiny_model, ca
     assert "another config" in capsys.readouterr().err
     assert compare_speed.main(replace(options, only="ours-lora,nope")) == 2
     assert "unknown nope" in capsys.readouterr().err
+
+
+def test_trainer_with_peft_leaves_a_run_like_ours(tmp_path, tiny_model, small_files):
+    config = replace(
+        trainer_peft.CONFIG,
+        model_id=tiny_model("bert"),
+        max_steps=12,
+        batch_size=8,
+        output_dir=str(tmp_path / "run"),
+        **small_files["ner"],
+    )
+    folder = trainer_peft.main(config)
+    run = json.loads((folder / "run.json").read_text("utf-8"))
+    assert (run["status"], run["method"]) == ("completed", "trainer-peft")
+    train = run["train"]
+    assert (train["optimizer_steps"], train["examples"], train["epochs"]) == (12, 96, 1.2)
+    assert 0 < train["real_tokens"] < train["padded_tokens"]
+    assert train["peak_memory_bytes"] > 0 and train["seconds"] > 0
+    assert train["loss_history"][-1]["seconds"] == round(train["seconds"], 3)
+    assert 0 <= run["evaluation"]["test"]["f1"] <= 1
+    assert 0 < run["saved_bytes"] < 1e6

@@ -33,6 +33,7 @@ _METHODS = {
     "head": "head only",
     "bias": "biases only",
     "layernorm": "norms only",
+    "trainer-peft": "Trainer + peft",
 }
 _QUANTIZATIONS = {"8bit": "8-bit", "nf4": "NF4"}
 

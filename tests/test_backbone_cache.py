@@ -26,7 +26,8 @@ from lowcost_ft.training import backbone_cache, cache_key, stored_states
 from lowcost_ft.training.backbone_cache import cached_layers
 from lowcost_ft.training.optimizer import build_optimizer, parameter_groups
 from lowcost_ft.training.setup import build_accelerator
-from lowcost_ft.training.steps import StepRunner, planned_steps, rehearse
+from lowcost_ft.training.step_plan import planned_steps
+from lowcost_ft.training.steps import StepRunner, rehearse
 
 SEPARATE = [name for name in FAMILY_NAMES if name != "albert"]
 CASES = [(name, "classification") for name in SEPARATE]

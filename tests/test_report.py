@@ -4,16 +4,20 @@ import csv
 import io
 import json
 import re
+import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from report_records import HOSTILE, record, write_records
 
 from lowcost_ft.cli import main
+from lowcost_ft.config import RunConfig, parse_config
 from lowcost_ft.errors import UserError
 from lowcost_ft.report.advice import advise
 from lowcost_ft.report.collect import Result, collect
 from lowcost_ft.report.numbers import bytes_from_text, memory_text
+from lowcost_ft.report.repeat import repeat_command
 from lowcost_ft.report.rows import compare
 from lowcost_ft.report.sections import build_section
 from lowcost_ft.report.tables import comparison_table, target_score
@@ -196,6 +200,28 @@ def test_a_page_of_real_runs_holds_all_that_it_promises(tmp_path, trained_run):
     assert page.count('src="data:image/svg+xml;base64,') == page.count("<img ") >= 4
     assert not re.findall(r'(?:src|href)="(?!data:|#)', page)
     assert f"{run['evaluation']['test']['f1']:.3f}" in page
+
+
+def test_the_command_is_the_recorded_one_or_made_from_the_settings():
+    recorded = Result(name="x", run=record("full", seed=3))
+    assert repeat_command(recorded) == "python recipes/full_ner.py --seed 3 --num-threads 1"
+    made = repeat_command(Result(name="x", run=record("full", seed=3, command=["-c"])))
+    assert made is not None
+    program, *flags = made.removeprefix("python ").split()
+    assert program == "recipes/lora_ner.py"
+    config = parse_config(RunConfig(task="ner", method="lora", num_train_epochs=6), flags)
+    assert (config.method, config.seed, config.num_threads) == ("full", 3, 1)
+    assert (config.train_file, config.model_id) == ("data/wnut17/train.conll", "org/tiny")
+    assert repeat_command(Result(name="x", run={"status": "failed"})) is None
+
+
+def test_the_made_command_gives_the_same_settings(trained_run):
+    (result,), _ = collect([str(trained_run("single", "bert"))])
+    made = repeat_command(replace(result, run=result.run | {"command": []}))
+    assert made is not None
+    config = parse_config(RunConfig(task="classification"), shlex.split(made)[2:])
+    expected = result.table("config") | {"output_dir": None, "num_threads": config.num_threads}
+    assert json.loads(json.dumps(config.to_dict())) == expected
 
 
 def test_worst_predictions_are_shown_with_their_truth(tmp_path, trained_run):

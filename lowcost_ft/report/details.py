@@ -1,8 +1,7 @@
-"""What lies behind a row: its classes, confusions and worst mistakes, and how to repeat it."""
+"""What lies behind a row: its classes, its confusions and its worst mistakes."""
 
 import heapq
 import json
-import shlex
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,8 +15,7 @@ from lowcost_ft.report.numbers import count_text
 from lowcost_ft.report.rows import Comparison, Row
 from lowcost_ft.report.tables import Cell, Table
 
-__all__ = ["Confusion", "Mistake", "class_table", "confusion_of", "facts_of", "repeat_command"]
-__all__ += ["worst_predictions"]
+__all__ = ["Confusion", "Mistake", "class_table", "confusion_of", "worst_predictions"]
 
 _MATRIX_CLASSES = 16
 _LISTED_CONFUSIONS = 20
@@ -204,49 +202,3 @@ def _pieces(words: list[str], tags: list[str]) -> list[Piece]:
 
 def _short(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 4] + " ..."
-
-
-def repeat_command(result: Result) -> str | None:
-    """The command that gives the same run again, with the number of threads it had.
-
-    The number of threads decides in which order numbers are summed up, and so the last digits.
-    None where none was recorded, or the run was started from Python.
-    """
-    command = result.get("command")
-    if not isinstance(command, list) or not command or not str(command[0]).endswith(".py"):
-        return None
-    parts = ["python", *map(str, command)]
-    threads = result.get("hardware", "threads")
-    on_cpu = result.get("train", "peak_memory_source") == "cpu_allocator"
-    if threads and on_cpu and "--num-threads" not in parts:
-        parts += ["--num-threads", str(threads)]
-    return shlex.join(parts)
-
-
-def facts_of(result: Result) -> list[tuple[str, str]]:
-    """What a run depended on: names and texts."""
-    commit, dirty = result.get("git", "commit"), result.get("git", "dirty")
-    changed = " with uncommitted changes" if dirty else ""
-    rows = result.table("data", "rows")
-    hardware = result.table("hardware")
-    gpus = ", ".join(str(gpu.get("name")) for gpu in result.rows("hardware", "gpus"))
-    memory = result.number("hardware", "ram_bytes")
-    machine = [
-        f"{hardware.get('cpu')}, cores: {hardware.get('cores')}",
-        f"threads: {hardware.get('threads')}",
-        f"{memory / 1e9:.0f} GB" if memory else "",
-        gpus or "no GPU",
-        f"processes: {hardware['processes']}" if hardware.get("processes") else "",
-    ]
-    versions = result.table("versions")
-    facts = [
-        ("status", str(result.get("status")).replace("_", " ")),
-        ("error", str(result.get("error") or "")),
-        ("commit", f"{commit}{changed}" if commit else ""),
-        ("versions", ", ".join(f"{name} {number}" for name, number in versions.items() if number)),
-        ("hardware", ", ".join(part for part in machine if part) if hardware else ""),
-        ("rows", ", ".join(f"{rows[name]} {name}" for name in rows)),
-        ("data fingerprint", str(result.get("data", "fingerprint") or "")),
-        ("notices", "; ".join(map(str, result.get("data", "notices") or []))),
-    ]
-    return [(name, text) for name, text in facts if text]

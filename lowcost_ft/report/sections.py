@@ -9,10 +9,9 @@ from lowcost_ft.report.details import (
     Mistake,
     class_table,
     confusion_of,
-    facts_of,
-    repeat_command,
     worst_predictions,
 )
+from lowcost_ft.report.repeat import facts_of, repeat_command
 from lowcost_ft.report.rows import Comparison, Row
 from lowcost_ft.report.tables import Table, comparison_table, target_score
 
@@ -127,12 +126,13 @@ def _row_details(row: Row, options: Options) -> RowDetails:
             missing = "Its predictions hold no mistakes with their truth and loss."
         dirty = ", plus changes that were not committed" if result.get("git", "dirty") else ""
         commit = result.get("git", "commit")
+        made = "" if result.get("command") else "made from its settings, no command was recorded"
         runs.append(
             RunDetails(
                 name=result.name,
                 command=repeat_command(result),
                 commit=f"{str(commit)[:12]}{dirty}" if commit else "",
-                places=str(result.get("benchmark", "places") or ""),
+                places=str(result.get("benchmark", "places") or made),
                 facts=facts_of(result),
                 settings=json.dumps(settings, indent=1, ensure_ascii=False),
                 mistakes=mistakes or [],

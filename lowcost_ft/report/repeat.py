@@ -1,0 +1,78 @@
+"""How to repeat a run: the command, and what else its result depended on."""
+
+import shlex
+
+from lowcost_ft.report.collect import Result
+from lowcost_ft.report.labels import DEFAULTS, NOT_A_SETTING
+
+__all__ = ["facts_of", "repeat_command"]
+
+_FILES = ("train_file", "validation_file", "test_file", "dataset")
+_ALWAYS = ("model_id", "num_train_epochs", "seed")
+"""Given also where they hold their default: the recipe may have another."""
+
+
+def repeat_command(result: Result) -> str | None:
+    """The command that gives the same run again, with the number of threads it had.
+
+    The number of threads decides in which order numbers are summed up, and so the last digits.
+    Where no recipe's command was recorded, as for a run from Python, it is made from the settings;
+    None where there are none.
+    """
+    command = result.get("command")
+    if isinstance(command, list) and command and str(command[0]).endswith(".py"):
+        parts = [str(part) for part in command]
+    elif result.table("config") and result.get("task") in ("ner", "classification"):
+        parts = [f"recipes/lora_{result.get('task')}.py", *_flags(result)]
+    else:
+        return None
+    threads = result.get("hardware", "threads")
+    on_cpu = result.get("train", "peak_memory_source") == "cpu_allocator"
+    if threads and on_cpu and "--num-threads" not in parts:
+        parts += ["--num-threads", str(threads)]
+    return shlex.join(["python", *parts])
+
+
+def _flags(result: Result) -> list[str]:
+    """The settings that LoRA's recipes do not have anyhow, as flags."""
+    flags = []
+    for name, value in result.table("config").items():
+        left_out = name in NOT_A_SETTING and name not in (*_FILES, *_ALWAYS)
+        same = name in DEFAULTS and value == DEFAULTS[name] and name not in _ALWAYS
+        if left_out or same or value is None or name not in DEFAULTS or name == "task":
+            continue
+        flag = name.replace("_", "-")
+        if isinstance(value, bool):
+            flags.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            flags += [f"--{flag}", str(value)]
+    return flags
+
+
+def facts_of(result: Result) -> list[tuple[str, str]]:
+    """What a run depended on: names and texts."""
+    commit, dirty = result.get("git", "commit"), result.get("git", "dirty")
+    changed = " with uncommitted changes" if dirty else ""
+    rows = result.table("data", "rows")
+    hardware = result.table("hardware")
+    gpus = ", ".join(str(gpu.get("name")) for gpu in result.rows("hardware", "gpus"))
+    memory = result.number("hardware", "ram_bytes")
+    machine = [
+        f"{hardware.get('cpu')}, cores: {hardware.get('cores')}",
+        f"threads: {hardware.get('threads')}",
+        f"{memory / 1e9:.0f} GB" if memory else "",
+        gpus or "no GPU",
+        f"processes: {hardware['processes']}" if hardware.get("processes") else "",
+    ]
+    versions = result.table("versions")
+    facts = [
+        ("status", str(result.get("status")).replace("_", " ")),
+        ("error", str(result.get("error") or "")),
+        ("commit", f"{commit}{changed}" if commit else ""),
+        ("versions", ", ".join(f"{name} {number}" for name, number in versions.items() if number)),
+        ("hardware", ", ".join(part for part in machine if part) if hardware else ""),
+        ("rows", ", ".join(f"{rows[name]} {name}" for name in rows)),
+        ("data fingerprint", str(result.get("data", "fingerprint") or "")),
+        ("notices", "; ".join(map(str, result.get("data", "notices") or []))),
+    ]
+    return [(name, text) for name, text in facts if text]

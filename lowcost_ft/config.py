@@ -10,11 +10,11 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from lowcost_ft.config_checks import conflict_problems, range_problems, split_list
+from lowcost_ft.config_checks import conflict_problems, parse_bytes, range_problems, split_list
 from lowcost_ft.errors import UserError
 
 __all__ = ["DEFAULT_MODEL_ID", "DataConfig", "ModelConfig", "OutputConfig", "RunConfig"]
-__all__ += ["TrainingConfig", "parse_config", "split_list"]
+__all__ += ["TrainingConfig", "parse_bytes", "parse_config", "split_list"]
 
 DEFAULT_MODEL_ID = "sentence-transformers/all-MiniLM-L6-v2"
 
@@ -135,6 +135,13 @@ class TrainingConfig:
     """Folder for that output. Default: lowcost_ft/frozen_layers in the user's cache folder."""
     cache_dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Precision of that output on disk. auto: that of the computation (fp32 on a CPU)."""
+    memory_budget: str | None = None
+    """Memory that a training step may need, such as 8GiB or 900MB: of a GPU all that the program
+    takes of it (and no more is allowed), on a CPU its tensors. The step is cut into smaller
+    micro-batches, then checkpointed, then its frozen layers cached, as far as needed."""
+    allow_model_change: bool = False
+    """Where that is not enough for --memory-budget: 8-bit weights, then NF4, then fewer trainable
+    layers, which train another model."""
     mixed_precision: Literal["auto", "no", "bf16", "fp16"] = "auto"
     """Precision of the computation. auto: bf16 or fp16 on a GPU, whichever it has; no on a CPU."""
     seed: int = 0

@@ -1,13 +1,14 @@
 """What is wrong with a `RunConfig`: every problem at once, in the words of the flags."""
 
 import math
+import re
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # config.py imports this file
     from lowcost_ft.config import RunConfig
 
-__all__ = ["conflict_problems", "range_problems", "split_list"]
+__all__ = ["conflict_problems", "parse_bytes", "range_problems", "split_list"]
 
 TRACKERS = ("tensorboard", "wandb", "mlflow", "trackio")
 
@@ -17,6 +18,19 @@ def split_list(text: str | None) -> tuple[str, ...] | None:
     if text is None:
         return None
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def parse_bytes(text: str) -> int:
+    """Reads a size: `8GiB` is 2^33 bytes, `900MB` 900 million, `8G` like `8GiB`.
+
+    Raises:
+        ValueError: It is none.
+    """
+    match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([KMGT]?)(i?B?)\s*", text, re.IGNORECASE)
+    if match is None or (not match[2] and match[3].lower().startswith("i")):
+        raise ValueError(f"{text!r} is no size; write it like 8GiB or 900MB")
+    base = 1000 if match[3].lower() == "b" else 1024
+    return int(float(match[1]) * base ** " KMGT".index(match[2].upper() or " "))
 
 
 def range_problems(config: "RunConfig") -> list[str]:
@@ -110,7 +124,21 @@ def _model_problems(config: "RunConfig") -> list[str]:
 
 def _step_problems(config: "RunConfig") -> list[str]:
     problems = []
-    pieces = config.gradient_accumulation_steps
+    pieces, budget = config.gradient_accumulation_steps, config.memory_budget
+    if budget is not None:
+        try:
+            too_small = parse_bytes(budget) < 1
+        except ValueError as error:
+            problems.append(f"--memory-budget {error}")
+        else:
+            if too_small:
+                problems.append(f"--memory-budget {budget} is too small")
+        if pieces:
+            problems.append(
+                "--memory-budget decides how a step is cut up: remove --gradient-accumulation-steps"
+            )
+    elif config.allow_model_change:
+        problems.append("--allow-model-change goes with --memory-budget")
     if pieces and pieces > config.batch_size:
         problems.append(
             f"--gradient-accumulation-steps {pieces} is more than the {config.batch_size} examples "
@@ -121,7 +149,7 @@ def _step_problems(config: "RunConfig") -> list[str]:
             "--gradient-accumulation-steps and --micro-batch-tokens both say how a step is cut "
             "up: give one of them"
         )
-    elif pieces is None and config.micro_batch_tokens < config.max_length:
+    elif pieces is None and not budget and config.micro_batch_tokens < config.max_length:
         problems.append(
             f"--micro-batch-tokens {config.micro_batch_tokens} cannot hold one example of "
             f"--max-length {config.max_length}: raise it to {config.max_length} or more"

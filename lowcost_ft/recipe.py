@@ -9,7 +9,6 @@ import torch
 from accelerate.utils import set_seed
 from transformers import PreTrainedTokenizerBase
 
-from lowcost_ft.config import split_list
 from lowcost_ft.data.features import Features
 from lowcost_ft.data.loading import Splits, load_splits
 from lowcost_ft.data.rows import Columns
@@ -28,6 +27,7 @@ from lowcost_ft.models.loading import (
     saved_tensors,
 )
 from lowcost_ft.models.quantization import compute_dtype, count_parameters
+from lowcost_ft.recipe_memory import model_options
 from lowcost_ft.run_folder import clear_output_dir
 from lowcost_ft.runs import saved_bytes, write_predictions
 from lowcost_ft.start import Run
@@ -96,25 +96,13 @@ def build_recipe_model(
     """Loads the pretrained model and decides what of it trains."""
     config = run.config
     built = build_model(
-        config.model_id,
-        head=task.head,
-        labels=splits.labels,
-        problem_type=splits.problem_type,
-        method=config.method,
-        quantization=config.quantization,
-        dtype=compute_dtype(run.accelerator.mixed_precision),
-        lora_r=config.lora_r,
-        lora_alpha=config.lora_alpha,
-        lora_dropout=config.lora_dropout,
-        dropout=config.dropout,
-        target_modules=split_list(config.target_modules),
-        trainable_layers=config.trainable_layers,
-        gradient_checkpointing=config.gradient_checkpointing,
-        attn_implementation=config.attn_implementation,
-        pad_token_id=tokenizer.pad_token_id,
-        seed=config.seed,
-        revision=config.revision,
-        trust_remote_code=config.trust_remote_code,
+        **model_options(
+            config,
+            task,
+            labels=splits.labels,
+            mixed_precision=run.accelerator.mixed_precision,
+            pad_token_id=tokenizer.pad_token_id,
+        )
     )
     total, trainable = count_parameters(built.model)
     run.record["parameters"] = {"total": total, "trainable": trainable}
@@ -194,7 +182,7 @@ def train_run(
             )
             return scores
 
-        result = TrainResult()
+        result, planned = TrainResult(), run.record.get("memory_plan", {})
         try:
             train(
                 run.accelerator,
@@ -217,7 +205,7 @@ def train_run(
                 "micro_batch_tokens": config.micro_batch_tokens,
                 "cache_seconds": round(cache.seconds, 3),
                 "cache_bytes": cache.num_bytes,
-                "predicted_peak_memory_bytes": None,
+                "predicted_peak_memory_bytes": planned.get("peak_bytes"),
             }
     if not all(bool(p.isfinite().all()) for p in model.parameters() if p.requires_grad):
         raise UserError(

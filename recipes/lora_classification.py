@@ -30,6 +30,7 @@ def main(config: ft.RunConfig) -> Path:
             splits.labels, problem_type=splits.problem_type, class_weights=weights
         )
         features = ft.featurize_splits(run, splits, task, tokenizer)
+        ft.plan_memory(run, splits, task, features, tokenizer)
         built = ft.build_recipe_model(run, splits, task, tokenizer)
         ft.train_run(run, built, task, splits, features, tokenizer)
         predictions = ft.evaluate_run(run, built, task, splits, features, tokenizer)

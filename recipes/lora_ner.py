@@ -35,6 +35,7 @@ def main(config: ft.RunConfig) -> Path:
             window_overlap=config.window_overlap,
         )
         features = ft.featurize_splits(run, splits, task, tokenizer)
+        ft.plan_memory(run, splits, task, features, tokenizer)
         built = ft.build_recipe_model(run, splits, task, tokenizer)
         ft.train_run(run, built, task, splits, features, tokenizer)
         predictions = ft.evaluate_run(run, built, task, splits, features, tokenizer)

@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-from lowcost_ft.config import DEFAULT_MODEL_ID, RunConfig, parse_config, split_list
+from lowcost_ft.config import DEFAULT_MODEL_ID, RunConfig, parse_bytes, parse_config, split_list
 from lowcost_ft.errors import UserError
 from lowcost_ft.program import run_recipe
 
@@ -164,3 +164,35 @@ def test_lists_are_comma_separated():
     assert split_list("query, value,") == ("query", "value")
     assert split_list(None) is None
     assert split_list("") == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("8GiB", 2**33),
+        ("8G", 2**33),
+        ("8gb", 8 * 10**9),
+        ("0.5 GiB", 2**29),
+        ("900MB", 900 * 10**6),
+        ("1024", 1024),
+        ("10B", 10),
+        ("64KiB", 2**16),
+    ],
+)
+def test_sizes_are_read(text, size):
+    assert parse_bytes(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "8 GiBs", "GiB", "-1GB", "8iB", "8GBGB", "nan"])
+def test_what_is_no_size_is_refused(text):
+    with pytest.raises(ValueError, match="is no size"):
+        parse_bytes(text)
+
+
+def test_a_memory_budget_decides_alone_how_a_step_is_cut():
+    with pytest.raises(UserError, match="remove --gradient-accumulation-steps"):
+        RunConfig(task="ner", memory_budget="8GiB", gradient_accumulation_steps=2)
+    with pytest.raises(UserError, match="--allow-model-change goes with --memory-budget"):
+        RunConfig(task="ner", allow_model_change=True)
+    with pytest.raises(UserError, match="write it like 8GiB"):
+        RunConfig(task="ner", memory_budget="much")

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from small_runs import forget_precision
 from tiny import FAMILY_NAMES, TOKEN_FAMILIES
 
 from lowcost_ft.config import RunConfig, split_list
@@ -186,6 +187,35 @@ def test_every_setting_as_measured(tiny_model, family, values):
 def test_stand_ins_need_what_quantized_layers_need(tiny_model, family, quantization, values):
     case = Case(tiny_model(family), config(quantization=quantization, **values))
     assert_equal(case.predict(), case.measure())
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_mixed_precision_as_measured_on_a_cpu(tiny_model, checkpointing):
+    values = {"mixed_precision": "bf16", "gradient_checkpointing": checkpointing}
+    forget_precision()
+    case = Case(tiny_model("llama"), config("ner", **values))
+    try:
+        # oneDNN's own scratch memory, which depends on the CPU, is not predicted.
+        expected = pytest.approx(case.measure(), rel=0.02)
+        assert case.predict(mixed_precision="bf16").peak_bytes == expected
+    finally:
+        forget_precision()
+
+
+@pytest.mark.parametrize("quantization", ["none", "8bit", "nf4"])
+@pytest.mark.parametrize("precision", ["no", "bf16", "fp16"])
+def test_checkpointing_saves_memory_on_a_gpu_in_every_precision(
+    tiny_model, quantization, precision
+):
+    values = {"quantization": quantization, "mixed_precision": "no", "micro_batch_tokens": 4096}
+    whole, checkpointed = (
+        Case(tiny_model("llama"), config(gradient_checkpointing=on, **values)).predict(
+            device="cuda", mixed_precision=precision
+        )
+        for on in (False, True)
+    )
+    assert checkpointed.peak_bytes < whole.peak_bytes
+    assert checkpointed.flops > whole.flops
 
 
 def test_kernels_with_a_buffer_for_each_thread(tiny_model):

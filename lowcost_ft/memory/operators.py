@@ -32,6 +32,9 @@ class Target:
     """CPU threads: some kernels have a buffer for each."""
     compute_capability: tuple[int, int] = (8, 6)
     """Of the GPU: from 8.0 on there are bfloat16 and flash attention."""
+    context_bytes: int = 450 << 20
+    """What the driver and PyTorch's kernels take of a GPU beside all tensors: 300 to 550 MiB by GPU
+    and driver (CUDA 12, kernels loaded when first used). Measured instead where there is a GPU."""
 
 
 # ATen/autocast_mode.h (CUDA) and autocast_mode.cpp (CPU): those operators that models use.
@@ -49,22 +52,30 @@ class DeviceFunctions(TorchFunctionMode):
     def __init__(self, target: Target) -> None:
         super().__init__()
         self.target = target
-        self._lower: torch.dtype | None = None
+        self._lower = _DTYPES.get(target.mixed_precision)
+        self._inside = False
         self._casts: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._asked = False
+
+    def __enter__(self) -> "DeviceFunctions":
+        # peft asks; the flag itself changes nothing for tensors that are not on a GPU.
+        self._asked = torch.is_autocast_enabled("cuda")
+        on_cuda = self.target.device == "cuda"
+        torch.set_autocast_enabled("cuda", on_cuda and self._lower is not None)
+        return super().__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        torch.set_autocast_enabled("cuda", self._asked)
+        super().__exit__(*error)
 
     @contextmanager
     def autocast(self) -> Iterator[None]:
         """Mixed precision as `torch.autocast` does it: trained weights are cast once a block."""
-        self._lower = _DTYPES.get(self.target.mixed_precision)
-        on_cuda = self._lower is not None and self.target.device == "cuda"
-        # peft asks; the flag itself changes nothing for tensors that are not on a GPU.
-        asked = torch.is_autocast_enabled("cuda")
-        torch.set_autocast_enabled("cuda", on_cuda)
+        self._inside = True
         try:
             yield
         finally:
-            torch.set_autocast_enabled("cuda", asked)
-            self._lower = None
+            self._inside = False
             self._casts.clear()
 
     def __torch_function__(
@@ -72,7 +83,8 @@ class DeviceFunctions(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         on_cuda = self.target.device == "cuda"
-        if self._lower is not None:
+        # A layer that checkpointing runs again is again inside autocast.
+        if self._lower is not None and (self._inside or runs_again()):
             name = getattr(func, "__name__", "")
             if name in _LOWER_PRECISION:
                 args = [self._cast(value, self._lower) for value in args]
@@ -93,11 +105,16 @@ class DeviceFunctions(TorchFunctionMode):
         if value.dtype == dtype:
             return value
         trained = value.is_leaf and value.requires_grad and dtype != torch.float32
-        if not trained:
+        if not trained or not self._inside:
             return value.to(dtype)
         if id(value) not in self._casts:
             self._casts[id(value)] = (value, value.to(dtype))
         return self._casts[id(value)][1]
+
+
+def runs_again() -> bool:
+    """Whether a forward pass runs inside a backward pass, as checkpointing has it."""
+    return torch._C._current_graph_task_id() != -1 and torch.is_grad_enabled()
 
 
 def _dropout_on_cuda(

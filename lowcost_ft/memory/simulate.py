@@ -28,10 +28,6 @@ PARTS = (
 )
 """What memory is for, in the order in which it is shown."""
 
-CUDA_CONTEXT_BYTES = 450 << 20
-"""What the driver and PyTorch's kernels take of a GPU beside all tensors: 300 to 550 MiB by GPU and
-driver (CUDA 12, kernels loaded when first used). Measured instead where there is a GPU."""
-
 _CUBLAS_WORKSPACE_BYTES = 4096 * 1024 * 2 + 16 * 1024 * 8
 _CUBLAS_WORKSPACE_BYTES_HOPPER = 4096 * 1024 * 8
 """What PyTorch gives to cuBLAS from its own allocator (docs: CUBLAS_WORKSPACE_CONFIG,
@@ -149,7 +145,7 @@ def simulate(
         peak_bytes=peak,
         parts={part: parts[part] for part in PARTS if parts.get(part)},
         reserved_bytes=reserved if on_cuda else peak,
-        context_bytes=CUDA_CONTEXT_BYTES if on_cuda else 0,
+        context_bytes=target.context_bytes if on_cuda else 0,
         flops=trace.flops,
     )
 

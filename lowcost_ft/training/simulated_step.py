@@ -31,8 +31,8 @@ from lowcost_ft.training.stored_states import DTYPES, StoredStates
 __all__ = ["heaviest_micro_batches", "simulate_step"]
 
 _RANDOM_STATE_BYTES = torch.get_rng_state().nbytes
-"""Gradient checkpointing keeps the CPU's random state for each layer, to drop the same again, and
-its own while a layer runs again."""
+"""The CPU's random state is kept in its memory, to go on from there: by a step that may have to be
+done again, and by gradient checkpointing for each layer and while one runs again."""
 
 
 def simulate_step(
@@ -106,19 +106,21 @@ def simulate_step(
                 cached=cached,
             )
             heaviest = heaviest_micro_batches(micro_batches, features.lengths)
-            runner.update(optimizer, runner.backward(heaviest, 1.0))
+            loss = runner.backward(heaviest, 1.0)
+            if num_processes > 1:  # They add up their gradients in one piece.
+                torch.cat([p.grad.flatten() for p in runner.trainable if p.grad is not None])
+            runner.update(optimizer, loss)
 
     trained = [p for p in model.parameters() if p.requires_grad]
-    if num_processes > 1:  # Data parallelism sends gradients from buckets of its own.
-        resident["gradients"] = [torch.empty_like(p) for p in trained]
     layers = _checkpointed_layers(model, lower)
+    kept_states = 2 + layers if layers else 1
     with real_integers(model):
         return simulate(
             target,
             step,
             resident=resident,
             trained=trained,
-            hidden_bytes=_RANDOM_STATE_BYTES * (1 + layers) if layers else 0,
+            hidden_bytes=_RANDOM_STATE_BYTES * kept_states if target.device == "cpu" else 0,
         )
 
 

@@ -10,7 +10,7 @@ from lowcost_ft.data.batching import MicroBatch, padded_tokens, plan_epoch
 from lowcost_ft.data.features import Features
 from lowcost_ft.training.recovery import MicroBatchBudget
 
-__all__ = ["PlannedStep", "costliest", "cut_planned", "planned_steps"]
+__all__ = ["PlannedStep", "costliest_steps", "cut_planned", "planned_steps"]
 
 
 @dataclass(frozen=True)
@@ -92,16 +92,26 @@ def planned_steps(
                 return
 
 
-def costliest(steps: Iterator[PlannedStep], features: Features) -> PlannedStep:
-    """The step with the micro-batch that holds most padded tokens (of those, the widest)."""
+def costliest_steps(steps: Iterator[PlannedStep], features: Features) -> list[PlannedStep]:
+    """The one or two steps that decide the peak of a run.
+
+    One holds the micro-batch with most padded tokens (of those, the widest); the other, where it is
+    another, that with most pairs of tokens, since attention may keep a number for each.
+    """
     lengths = features.lengths
 
-    def cost(step: PlannedStep) -> tuple[int, int]:
-        return max(
-            (len(rows) * int(lengths[rows].max()), int(lengths[rows].max()))
+    def costs(step: PlannedStep) -> list[tuple[int, int]]:
+        shapes = [
+            (len(rows), int(lengths[rows].max()))
             for share in step.micro_batches
             for rows in share
             if len(rows)
-        )
+        ]
+        return [max((n * t, t) for n, t in shapes), max((n * t * t, n) for n, t in shapes)]
 
-    return max(steps, key=cost)
+    best: list[tuple[tuple[int, int], PlannedStep]] = []
+    for step in steps:
+        found = [(cost, step) for cost in costs(step)]
+        best = [max(pair, key=lambda p: p[0]) for pair in zip(best or found, found, strict=True)]
+    (_, tokens), (_, pairs) = best
+    return [tokens] if pairs is tokens or costs(pairs)[0] == costs(tokens)[0] else [tokens, pairs]

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -28,7 +29,7 @@ from lowcost_ft.training.recovery import (
     free_memory,
 )
 from lowcost_ft.training.sharding import is_sharded, whole_tensor
-from lowcost_ft.training.step_plan import PlannedStep, costliest, cut_planned
+from lowcost_ft.training.step_plan import PlannedStep, costliest_steps, cut_planned
 
 __all__ = ["StepOutcome", "StepRunner", "rehearse"]
 
@@ -248,20 +249,21 @@ def rehearse(
 ) -> int:
     """Peak memory in bytes of the costliest of `steps`, on the CPU.
 
-    Runs it twice, since the first time creates the optimizer's state, and puts weights and random
+    Runs it once before, since that creates the optimizer's state, and puts weights and random
     state back: training starts as if nothing had been.
     """
-    step = costliest(steps, runner.features)
+    costly = costliest_steps(steps, runner.features)
     weights = [p.detach().clone() for p in runner.trainable]
     random = torch_states()
     optimizer = make_optimizer()
-    step = runner.step(optimizer, step).step  # creates the optimizer's state
+    # Creates the optimizer's state, and shrinks the budget where it must.
+    costly = [runner.step(optimizer, step).step for step in costly]
     state = [t for s in optimizer.state.values() for t in s.values() if torch.is_tensor(t)]
     alive = [*runner.model.parameters(), *runner.model.buffers(), *state]
     alive += scale_tensors(runner.model)
     if runner.cached:  # Out of the model, but not out of this machine's memory.
         alive += runner.cached.resident()
-    peak = cpu_step_peak_bytes(lambda: runner.step(optimizer, step), alive)
+    peak = max(cpu_step_peak_bytes(partial(runner.step, optimizer, step), alive) for step in costly)
     with torch.no_grad():
         for parameter, weight in zip(runner.trainable, weights, strict=True):
             parameter.copy_(weight)

@@ -1,0 +1,41 @@
+"""A budget that a GPU enforces, so that a large card can stand in for a small one."""
+
+import torch
+
+from lowcost_ft.errors import UserError
+
+__all__ = ["enforce_budget", "measured_context_bytes"]
+
+
+def measured_context_bytes(device: torch.device) -> int:
+    """What driver and kernels hold of a GPU, without PyTorch's tensors.
+
+    Other programs' memory on the same card counts too, as it is not there for this one either.
+    """
+    torch.zeros(1, device=device)  # Makes the context, if there is none yet.
+    torch.cuda.synchronize(device)
+    free, total = torch.cuda.mem_get_info(device)
+    return total - free - torch.cuda.memory_reserved(device)
+
+
+def enforce_budget(device: torch.device, budget_bytes: int) -> None:
+    """Lets PyTorch's allocator take no more of a GPU than the budget leaves beside the context.
+
+    What exceeds it fails as it would on a card of that size.
+
+    Raises:
+        UserError: The budget is larger than the card, or smaller than the context.
+    """
+    _, total = torch.cuda.mem_get_info(device)
+    context = measured_context_bytes(device)
+    if budget_bytes > total:
+        raise UserError(
+            f"--memory-budget: {budget_bytes / 2**30:.1f} GiB is more than the "
+            f"{total / 2**30:.1f} GiB of {torch.cuda.get_device_name(device)}; lower it"
+        )
+    if budget_bytes <= context:
+        raise UserError(
+            f"--memory-budget: the driver alone takes {context / 2**20:.0f} MiB of the GPU; "
+            "give more"
+        )
+    torch.cuda.set_per_process_memory_fraction((budget_bytes - context) / total, device)

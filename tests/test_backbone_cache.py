@@ -123,7 +123,7 @@ class Case:
         runner, optimizer = self.runner(cached), self.make_optimizer()
         return torch.stack(
             [
-                runner.step(optimizer, step.micro_batches[0], step.weight)
+                runner.step(optimizer, step).loss
                 for step in planned_steps(self.features, settings, 1)
             ]
         )

@@ -14,6 +14,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 
 from lowcost_ft.metrics import MAIN_METRICS
+from lowcost_ft.redaction import redact
 from lowcost_ft.reload_code import (
     Run,
     is_adapter,
@@ -56,7 +57,7 @@ def write_model_card(folder: str | Path, run: Run) -> Path:
         The path of the card.
     """
     path = Path(folder) / "README.md"
-    text = model_card(run, name=Path(folder).resolve().name)
+    text = model_card(redact(run), name=Path(folder).resolve().name)
     write_atomically(path, lambda file: file.write(text.encode("utf-8", "replace")))
     return path
 

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from lowcost_ft.config import RunConfig, parse_config
 from lowcost_ft.errors import UserError
+from lowcost_ft.redaction import redact
 from lowcost_ft.screen import wrapped
 
 __all__ = ["exit_code", "run_recipe"]
@@ -56,7 +57,7 @@ def exit_code(action: Callable[[], Any], *, debug: bool, flags: Sequence[str] = 
         action()
     except UserError as error:
         if debug:
-            traceback.print_exc()
+            print(redact(traceback.format_exc()), file=sys.stderr)
         if os.environ.get("LOCAL_RANK", "0") == "0":
             text = f"error: {_in_words_of(flags, error)}"
             print(wrapped(text, sys.stderr), file=sys.stderr)
@@ -70,18 +71,18 @@ def exit_code(action: Callable[[], Any], *, debug: bool, flags: Sequence[str] = 
         return 0
     except Exception as error:
         if debug:
-            traceback.print_exc()
-        print(f"failed: {type(error).__name__}: {error}", file=sys.stderr)
+            print(redact(traceback.format_exc()), file=sys.stderr)
+        print(f"failed: {type(error).__name__}: {redact(str(error))}", file=sys.stderr)
         print("This is not your mistake; --debug shows where it happened.", file=sys.stderr)
         return 1
     return 0
 
 
 def _in_words_of(flags: Sequence[str], error: UserError) -> UserError:
-    """The same problems, with `--flag:` in front where they name a setting."""
+    """The same problems, without credentials, `--flag:` in front where they name a setting."""
     problems = []
     for problem in error.problems:
         name, colon, rest = problem.partition(":")
         flag = f"--{name.replace('_', '-')}" if name in flags else name
-        problems.append(f"{flag}{colon}{rest}")
+        problems.append(redact(f"{flag}{colon}{rest}"))
     return UserError(problems)

@@ -15,6 +15,7 @@ from accelerate.utils import DistributedType, broadcast_object_list, set_seed
 from lowcost_ft.config import RunConfig, split_list
 from lowcost_ft.environment import command_line, git_state, hardware, versions
 from lowcost_ft.errors import UserError
+from lowcost_ft.redaction import redact
 from lowcost_ft.run_folder import claimed_output_dir
 from lowcost_ft.runs import record_run
 from lowcost_ft.screen import wrapped
@@ -43,7 +44,7 @@ class Run:
 
     def say(self, text: str) -> None:
         """Prints once, from the main process."""
-        self.accelerator.print(wrapped(text, sys.stdout), flush=True)
+        self.accelerator.print(wrapped(redact(text), sys.stdout), flush=True)
 
 
 @contextlib.contextmanager
@@ -84,7 +85,7 @@ def start_run(config: RunConfig) -> Iterator[Run]:
                 accelerator.project_configuration.project_dir = str(folder)
                 accelerator.project_configuration.logging_dir = str(folder)
                 flat = {k: v for k, v in record["config"].items() if v is not None}
-                accelerator.init_trackers("lowcost_ft", config=flat)
+                accelerator.init_trackers("lowcost_ft", config=redact(flat))
             yield run
             accelerator.end_training()
     run.say(summarize(record, folder))

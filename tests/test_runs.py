@@ -211,6 +211,22 @@ def test_credentials_are_redacted(tmp_path: Path) -> None:
         "lora_r": 16,
     }
     assert redact({"a": (1, "b")}) == {"a": [1, "b"]}
+    # Classes of an NER model, not credentials.
+    scores = {"per_entity": {"password": {"f1": 0.5}, "api_key": 3}, "labels": ["token", "secret"]}
+    assert redact(scores) == scores
+
+
+def test_credentials_of_the_environment_are_redacted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "0123456789abcdef")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "correct horse")
+    monkeypatch.setenv("SHORT_TOKEN", "the")
+    text = "login with 0123456789abcdef and correct horse failed, the server said"
+    assert redact(text) == "login with <redacted> and <redacted> failed, the server said"
+    command = ["a.py", "--hub-token", "abc", "--api-key=abc", "--micro-batch-tokens", "64"]
+    assert redact(command) == [
+        *("a.py", "--hub-token", "<redacted>", "--api-key=<redacted>"),
+        *("--micro-batch-tokens", "64"),
+    ]
 
 
 def test_predictions(tmp_path: Path) -> None:

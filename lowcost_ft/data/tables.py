@@ -1,7 +1,9 @@
 """Parquet files and data sets of the `datasets` library -> rows."""
 
+import json
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow
@@ -113,6 +115,12 @@ def _load(
             )
             return None
         try:
+            if outside := _name_outside(Path(name)):
+                problems.append(
+                    f"--dataset {name} names {shown(outside)}, which lies outside of it; write "
+                    f"it again with datasets.save_to_disk"
+                )
+                return None
             loaded = datasets.load_from_disk(name)
             for part in loaded.values() if isinstance(loaded, dict) else [loaded]:
                 # The file is mapped into memory as it is: wrong offsets in it end the process.
@@ -137,6 +145,22 @@ def _load(
             f"--dataset-config-name and the network"
         )
         return None
+
+
+def _name_outside(folder: Path) -> str | None:
+    """The first split or file that a saved data set names elsewhere than in its own folder."""
+    parts, names = [folder], []
+    if (folder / "dataset_dict.json").is_file():
+        names = json.loads((folder / "dataset_dict.json").read_text("utf-8"))["splits"]
+        parts = [folder / split for split in names if not _lies_elsewhere(split)]
+    for part in parts:
+        state = json.loads((part / "state.json").read_text("utf-8"))
+        names += [file["filename"] for file in state["_data_files"]]
+    return next((name for name in names if _lies_elsewhere(name)), None)
+
+
+def _lies_elsewhere(name: str) -> bool:
+    return name in ("", ".", "..") or Path(name).name != name
 
 
 def _dataset_rows(dataset: "datasets.Dataset", name: str, problems: list[str]) -> list[Row]:

@@ -14,7 +14,7 @@ from transformers import AutoModelForSequenceClassification, AutoModelForTokenCl
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.families import Family, find_family
 from lowcost_ft.models.hub import (
-    check_safetensors,
+    check_index,
     is_cached,
     load_config,
     not_loadable,
@@ -29,6 +29,7 @@ from lowcost_ft.models.quantization import (
     settle_quantization,
     unquantized_modules,
 )
+from lowcost_ft.models.safety import check_weight_files
 
 __all__ = ["BaseModel", "Head", "load_base_model"]
 
@@ -205,7 +206,8 @@ def _read_weights(
     options: dict[str, Any],
 ) -> tuple[Any, set[str]]:
     """Returns the model in float32 and the names of the weights that are new."""
-    check_safetensors(model_id)
+    check_weight_files(model_id)
+    check_index(model_id, revision)
     cached = is_cached(model_id, revision)
     try:
         with quiet_libraries():

@@ -22,8 +22,9 @@ from transformers.utils import logging as transformers_logging
 
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.offline import PACKAGED_MODELS
+from lowcost_ft.models.safety import OWN_CODE, shard_names
 
-__all__ = ["check_safetensors", "find_model", "is_cached", "load_config", "not_loadable"]
+__all__ = ["check_index", "find_model", "is_cached", "load_config", "not_loadable"]
 __all__ += ["quiet_libraries", "weight_names"]
 
 
@@ -63,8 +64,7 @@ def is_cached(model_id: str, revision: str | None = None) -> bool:
     if path("config.json") is None or path("tokenizer_config.json") is None:
         return False
     if index := path("model.safetensors.index.json"):
-        shards = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
-        return all(path(shard) for shard in shards)
+        return all(path(shard) for shard in shard_names(index))
     return path("model.safetensors") is not None
 
 
@@ -98,21 +98,44 @@ def find_model(model_id: str, revision: str | None = None) -> None:
         raise not_loadable("model", model_id, error) from error
 
 
+def check_index(model_id: str, revision: str | None = None) -> None:
+    """Looks through the index of a checkpoint that has one, before the files in it are read.
+
+    Raises:
+        UserError: It names files that are no safetensors, or lie elsewhere.
+    """
+    if index := _weight_index(model_id, revision):
+        shard_names(index)
+
+
+def _weight_index(model_id: str, revision: str | None) -> Path | None:
+    try:
+        found = cached_file(
+            model_id,
+            "model.safetensors.index.json",
+            revision=revision,
+            local_files_only=is_cached(model_id, revision),
+            _raise_exceptions_for_missing_entries=False,
+        )
+    except OSError as error:
+        raise not_loadable("weights", model_id, error) from error
+    return Path(found) if found else None
+
+
 def weight_names(model_id: str, revision: str | None = None) -> set[str]:
     """Names of the tensors in a checkpoint's safetensors.
 
     Raises:
         UserError: There are none that can be read.
     """
-    options: dict[str, Any] = {"revision": revision}
-    options |= {"local_files_only": is_cached(model_id, revision)}
-    options |= {"_raise_exceptions_for_missing_entries": False}
+    if index := _weight_index(model_id, revision):
+        shard_names(index)
+        return set(json.loads(index.read_text("utf-8"))["weight_map"])
+    options = {"revision": revision, "local_files_only": is_cached(model_id, revision)}
     try:
-        if index := cached_file(model_id, "model.safetensors.index.json", **options):
-            return set(json.loads(Path(index).read_text("utf-8"))["weight_map"])
         with safe_open(cached_file(model_id, "model.safetensors", **options), "pt") as file:
             return set(file.keys())
-    except (OSError, TypeError, ValueError, KeyError, SafetensorError) as error:
+    except (OSError, TypeError, SafetensorError) as error:
         raise not_loadable("weights", model_id, error) from error
 
 
@@ -145,28 +168,6 @@ def load_config(
         raise not_loadable("configuration", model_id, error) from error
 
 
-def check_safetensors(model_id: str) -> None:
-    """Refuses a local folder without safetensors weights, before anything is read from it.
-
-    Raises:
-        UserError: The folder holds only pickled weights, which can run code when read, or none.
-    """
-    folder = Path(model_id)
-    if not folder.is_dir() or any(folder.glob("*.safetensors")):
-        return
-    pickles = sorted(path.name for path in folder.glob("*.bin"))
-    if pickles:
-        raise UserError(
-            f"model_id: the folder {model_id!r} holds only pickled weights ({pickles[0]}), which "
-            "can run code when they are read; convert them to model.safetensors first "
-            "(load them where you trust them and call save_pretrained)"
-        )
-    raise UserError(
-        f"model_id: the folder {model_id!r} holds no weights (model.safetensors); "
-        "give a folder written by save_pretrained, or a name on the Hub"
-    )
-
-
 def not_loadable(what: str, model_id: str, error: Exception) -> UserError:
     """Says what could not be loaded, why, and what to do.
 
@@ -177,7 +178,9 @@ def not_loadable(what: str, model_id: str, error: Exception) -> UserError:
     """
     reason = next((line.strip() for line in str(error).splitlines() if line.strip()), repr(error))
     folder = Path(model_id)
-    if folder.is_dir():
+    if "trust_remote_code" in str(error) or "custom code" in str(error):
+        fix = OWN_CODE
+    elif folder.is_dir():
         if not (folder / "config.json").is_file():
             fix = "it has no config.json; give a folder written by save_pretrained"
         else:

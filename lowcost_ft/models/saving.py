@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.base import Head, load_base_model
 from lowcost_ft.models.hub import quiet_libraries
+from lowcost_ft.models.safety import check_run_folder
 
 __all__ = ["load_trained", "save_model", "saved_tensors"]
 
@@ -88,6 +89,7 @@ def load_trained(
         raise UserError(f"{folder}: lacks adapter_model.safetensors; restore it, or train again")
     if not is_adapter and not any(folder.glob("model*.safetensors")):
         raise UserError(f"{folder}: lacks model.safetensors; restore it, or train again")
+    check_run_folder(folder, run["model_id"])
     model_id = run["model_id"] if is_adapter else str(folder)
     with torch.random.fork_rng(devices=[]):  # The head made here is replaced by the saved one.
         base = load_base_model(

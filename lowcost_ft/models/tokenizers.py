@@ -56,6 +56,12 @@ def load_tokenizer(
             "one (it has no tokenizer.json), so sub-words cannot be traced back to words; "
             "choose a model with a fast tokenizer"
         )
+    if not set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens):
+        # transformers makes a tokenizer up where the folder holds none.
+        raise UserError(
+            f"model_id: the tokenizer of {model_id!r} knows no word; its files (tokenizer.json, or "
+            "vocab.txt and the like) are missing"
+        )
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.unk_token or tokenizer.eos_token
     if tokenizer.pad_token is None:

@@ -24,7 +24,7 @@ HF_HUB_OFFLINE ?= 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help quickstart test test-slow test-gpu results coverage lint format format-check typecheck check clean
+.PHONY: help quickstart test test-slow test-gpu results coverage lint format format-check typecheck audit check clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -67,6 +67,18 @@ format-check: $(VENV)/installed-test ## say which files `make format` would rewr
 
 typecheck: $(VENV)/installed-test ## check the types (mypy)
 	@$(BIN)/mypy
+
+# Tools that stay out of .venv, which they look through. --strict: what could not be looked up is no
+# success. MPL is fine, GPL and AGPL are not; an unknown licence has to be looked at.
+audit: $(VENV)/installed-test build/audit/installed ## look for known vulnerabilities and at licences
+	@build/audit/bin/pip-licenses --python $(BIN)/python --order license \
+		--partial-match --fail-on 'GPL;UNKNOWN'
+	@build/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
+
+build/audit/installed: $(VENV)/installed-test
+	@$(BIN)/python -m venv build/audit
+	@PIP_USER=0 build/audit/bin/python -m pip --quiet install --upgrade pip-audit pip-licenses
+	@touch $@
 
 check: lint format-check typecheck test ## all that must pass before a commit
 

@@ -42,9 +42,9 @@ def case(request, tmp_path, tiny_model, small_files, monkeypatch):
     kind, family, method = request.param
     held = {}
 
-    def save_model(model, tokenizer, folder):
+    def save_model(model, tokenizer, folder, **options):
         held["model"] = model.eval()
-        return save(model, tokenizer, folder)
+        return save(model, tokenizer, folder, **options)
 
     save = lowcost_ft.recipe.save_model
     monkeypatch.setattr(lowcost_ft.recipe, "save_model", save_model)

@@ -127,7 +127,8 @@ def _markdown(results: Sequence[Result], sections: Sequence[Section], notices: l
         runs = [run for row in section.rows for run in row.runs]
         for run in (run for run in runs if run.command):
             commit = f" at commit {run.commit}" if run.commit else ""
-            lines += [f"{markdown_text(run.name + commit)}:", ""]
+            places = f" ({run.places})" if run.places else ""
+            lines += [f"{markdown_text(run.name + commit + places)}:", ""]
             lines += [*(f"    {line}" for line in str(run.command).splitlines()), ""]
         if unknown := [run.name for run in runs if not run.command]:
             lines.append(f"Of {markdown_text(', '.join(unknown))} no command was recorded.")

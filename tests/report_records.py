@@ -41,6 +41,8 @@ def record(
         "data": {"rows": {"train": 80, "test": 20}, "fingerprint": "ab12", "notices": []},
         "parameters": {"total": 1000, "trainable": 1000 if method == "full" else 30},
     }
+    sizes = {"weights": memory / 4, "activations": memory / 2, "optimizer": memory / 4}
+    run["memory_plan"] = {"parts": sizes | {"cuda_context": 0}, "budget_bytes": None}
     if status == "completed":
         run["saved_bytes"] = 4000 if method == "full" else 120
         run["train"] = {

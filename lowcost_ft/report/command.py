@@ -6,8 +6,8 @@ from typing import Annotated
 
 import tyro
 
+from lowcost_ft.config_checks import parse_bytes
 from lowcost_ft.errors import UserError
-from lowcost_ft.report.numbers import bytes_from_text
 
 __all__ = ["Report", "report"]
 
@@ -45,12 +45,10 @@ def report(command: Report) -> None:
     if command.examples < 0:
         problems.append(f"--examples {command.examples} is too small; at least 0")
     if command.memory_budget is not None:
-        budget = bytes_from_text(command.memory_budget)
-        if budget is None:
-            problems.append(
-                f"--memory-budget {command.memory_budget}: give a number with MB, GB, MiB or GiB, "
-                "such as 6GB"
-            )
+        try:
+            budget = parse_bytes(command.memory_budget)
+        except ValueError as error:
+            problems.append(f"--memory-budget: {error}")
     if problems:
         raise UserError(problems)
     notices = write_report(

@@ -1,9 +1,6 @@
 """Numbers in words, with their units; a number that is not known is an empty text."""
 
-import re
-
 __all__ = [
-    "bytes_from_text",
     "count_text",
     "memory_text",
     "ratio_text",
@@ -11,19 +8,6 @@ __all__ = [
     "seconds_text",
     "speed_text",
 ]
-
-
-_UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4}
-_BINARY_UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-
-
-def bytes_from_text(text: str) -> float | None:
-    """`6GB`, `1.5 GiB` or `500m` as bytes; None for anything else, and for nothing above 0."""
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", text.lower())
-    if not found or (found[3] and not found[2]):
-        return None
-    units = _BINARY_UNITS if found[3] else _UNITS
-    return float(found[1]) * units[found[2]] or None
 
 
 def memory_text(num_bytes: float | None) -> str:

@@ -77,7 +77,7 @@ def draw_plots(comparison: Comparison, memory_budget: float | None = None) -> li
             draw(
                 "Memory by part",
                 "As predicted for the costliest step; the diamond is what was measured.",
-                lambda axes: _parts(axes, parted, memory_budget),
+                lambda axes: _parts(axes, parted, memory_budget or _budget_of(parted)),
                 height=1.6 + 0.42 * len(parted),
             )
         )
@@ -194,12 +194,18 @@ def _history(row: Row, name: str, key: str) -> list[tuple[float, float]]:
 
 def _memory_parts(result: Result) -> dict[str, float]:
     """Predicted bytes by part; the order of the record."""
-    parts = result.table("train", "memory_plan", "parts")
+    parts = result.table("memory_plan", "parts")
     return {
         name: float(size)
         for name, size in parts.items()
         if isinstance(size, int | float) and math.isfinite(size) and size > 0
     }
+
+
+def _budget_of(rows: Sequence[Row]) -> float | None:
+    """The budget that all rows were planned for, if it is one."""
+    budgets = {row.results[0].number("memory_plan", "budget_bytes") for row in rows}
+    return budgets.pop() if len(budgets) == 1 else None
 
 
 def _parts(axes: "Axes", rows: Sequence[Row], budget: float | None) -> None:

@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 
 from lowcost_ft.data.batching import share_step
 from lowcost_ft.data.features import Features, collate, model_inputs
+from lowcost_ft.models.attention_masks import has_padding, known_padding
 from lowcost_ft.tasks.base import Predictions, Task
 from lowcost_ft.training.backbone_cache import CachedStates
 
@@ -63,7 +64,8 @@ def predict(
             batch = collate(features, present, pad_token_id=pad_token_id)
             on_device = {name: value.to(device) for name, value in model_inputs(batch).items()}
             entering = cached.entering(present) if cached else nullcontext()
-            with entering, accelerator.autocast():
+            masks = known_padding(has_padding(features.lengths[present]))
+            with masks, entering, accelerator.autocast():
                 logits = model(**on_device).logits
             decoded = {k: v.cpu().numpy() for k, v in task.decode(logits.float()).items()}
             if len(rows):

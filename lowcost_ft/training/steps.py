@@ -18,6 +18,7 @@ from lowcost_ft.data.batching import MicroBatch, padded_tokens
 from lowcost_ft.data.features import Features, collate, model_inputs
 from lowcost_ft.errors import NoRoomError, is_out_of_memory
 from lowcost_ft.memory.measure import cpu_step_peak_bytes
+from lowcost_ft.models.attention_masks import has_padding, known_padding
 from lowcost_ft.models.quantization import scale_tensors
 from lowcost_ft.tasks.base import Task
 from lowcost_ft.training.backbone_cache import CachedStates
@@ -94,7 +95,8 @@ class StepRunner:
         )
         batch = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
         entering = self.cached.entering(rows) if self.cached else nullcontext()
-        with entering, self.accelerator.autocast():
+        masks = known_padding(has_padding(self.features.lengths[rows]))
+        with masks, entering, self.accelerator.autocast():
             logits = self.model(**model_inputs(batch)).logits
         return self.task.loss(logits.float(), batch)
 

@@ -1,9 +1,9 @@
 """Attention masks, built without looking into them: whether there is padding is known beforehand.
 
-A model of transformers asks each mask whether it hides anything at all, to leave it out if not. On
-a GPU that answer makes the host wait for everything it has queued, in every micro-batch; a tensor
-without values, as in a memory prediction, cannot answer. The lengths of the rows are on the host, so
-the answer is known before the tensors are made.
+A model of transformers asks each mask whether it hides anything at all, to leave it out if not.
+On a GPU that answer makes the host wait for everything it has queued, in every micro-batch; a
+tensor without values, as in a memory prediction, cannot answer. The lengths of the rows are on the
+host, so the answer is known before the tensors are made.
 """
 
 from collections.abc import Callable, Iterator

@@ -19,6 +19,7 @@ from lowcost_ft.data.features import Features, collate, model_inputs
 from lowcost_ft.errors import NoRoomError, is_out_of_memory
 from lowcost_ft.memory.measure import cpu_step_peak_bytes
 from lowcost_ft.models.attention_masks import has_padding, known_padding
+from lowcost_ft.models.cpu_dropout import lean_attention_dropout, make_dropout_lean
 from lowcost_ft.models.quantization import scale_tensors
 from lowcost_ft.tasks.base import Task
 from lowcost_ft.training.backbone_cache import CachedStates
@@ -74,7 +75,27 @@ class StepRunner:
         budget: MicroBatchBudget | None = None,
         cached: CachedStates | None = None,
         example_name: Callable[[int], str] = str,
+        lean_dropout: bool | None = None,
     ) -> None:
+        """
+        Args:
+            accelerator: Processes, device and precision.
+            model: The model, prepared or not.
+            task: Its loss.
+            features: The data.
+            pad_token_id: Token that fills up a micro-batch.
+            max_grad_norm: Gradients are clipped to it; 0: they are not.
+            budget: How large micro-batches may be when a step has to be cut again.
+            cached: Output of the frozen layers for `features`, which then do not run.
+            example_name: What to call an example in a message.
+            lean_dropout: Whether dropout is drawn as a CPU does it best (`cpu_dropout.py`); by
+                default where the device is one.
+        """
+        if lean_dropout is None:
+            lean_dropout = accelerator.device.type == "cpu"
+        if lean_dropout:
+            make_dropout_lean(model)
+        self._dropout = lean_attention_dropout if lean_dropout else nullcontext
         self.accelerator = accelerator
         self.model = model
         self.task = task
@@ -118,12 +139,13 @@ class StepRunner:
             # A process without rows takes any one, counted zero times: it too has gradients then.
             present = rows if len(rows) else np.zeros(1, np.int64)
             try:
-                loss = self.loss(present) / total_weight
-                loss = loss if len(rows) else loss * 0.0
-                if not self.sharded:
-                    self.accelerator.backward(loss)
-                else:
-                    self._sharded_backward(loss, last=position == len(micro_batches) - 1)
+                with self._dropout():
+                    loss = self.loss(present) / total_weight
+                    loss = loss if len(rows) else loss * 0.0
+                    if not self.sharded:
+                        self.accelerator.backward(loss)
+                    else:
+                        self._sharded_backward(loss, last=position == len(micro_batches) - 1)
             except (RuntimeError, MemoryError) as error:
                 if is_out_of_memory(error):
                     raise MicroBatchMemoryError(present, error) from error

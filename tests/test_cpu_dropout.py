@@ -1,0 +1,161 @@
+"""Dropout drawn 16 bits at a time is dropout, and attention with it is attention."""
+
+import pytest
+import torch
+from tiny import FAMILY_NAMES
+from torch import nn
+from torch.nn import functional as F  # noqa: N812
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+from lowcost_ft.models import cpu_dropout
+from lowcost_ft.models.cpu_dropout import (
+    lean_attention_dropout,
+    lean_dropout,
+    make_dropout_lean,
+)
+from lowcost_ft.models.loading import build_model, forward_module
+
+
+@pytest.mark.parametrize("probability", [0.1, 0.5, 0.9])
+def test_the_probability_is_met_everywhere_and_the_mean_kept(probability):
+    torch.manual_seed(0)
+    kept = torch.stack([lean_dropout(torch.ones(64, 31), probability) for _ in range(400)])
+    shares = (kept == 0).double().mean(0)  # of each element, whatever its place in a draw
+    assert (shares - probability).abs().max() < 0.13
+    assert (shares.mean() - probability).abs() < 2e-3
+    assert kept.mean().item() == pytest.approx(1, abs=0.01)
+    assert len(kept.unique()) == 2
+
+
+@pytest.mark.parametrize("shape", [(0, 4), (1,), (3, 5, 7)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_any_shape_and_type(shape, dtype):
+    x = torch.randn(shape, dtype=dtype, requires_grad=True)
+    y = lean_dropout(x, 0.5)
+    assert y.shape == x.shape and y.dtype == dtype
+    y.sum().backward()
+    assert torch.equal(x.grad * x, y)
+
+
+def test_the_extremes():
+    x = torch.randn(50)
+    assert torch.equal(lean_dropout(x, 1.0), torch.zeros(50))
+    assert torch.equal(lean_dropout(x, 1e-6), x)
+
+
+def test_the_seed_decides_and_neighbours_do_not_repeat():
+    x = torch.ones(1000)
+    torch.manual_seed(1)
+    first, second = lean_dropout(x, 0.5), lean_dropout(x, 0.5)
+    torch.manual_seed(1)
+    assert torch.equal(lean_dropout(x, 0.5), first)
+    assert not torch.equal(first, second)
+
+
+def test_only_training_is_changed():
+    model = nn.Sequential(nn.Dropout(0.5), nn.Dropout(0.0), nn.Dropout1d(0.5))
+    make_dropout_lean(model)
+    assert isinstance(model[0], nn.Dropout)
+    assert type(model[2]) is nn.Dropout1d
+    x = torch.ones(200)
+    assert (model[0](x) == 0).any()
+    assert torch.equal(model[1](x), x)
+    assert torch.equal(model.eval()(x.view(2, 100)), x.view(2, 100))
+
+
+class Layer(nn.Module):
+    is_causal = False
+
+
+def masks(batch, tokens):
+    real = torch.arange(tokens) < torch.tensor([tokens, tokens - 3, 2])[:, None]
+    causal = torch.ones(tokens, tokens, dtype=torch.bool).tril()
+    return {
+        "none": None,
+        "padding": real[:, None, None, :].expand(batch, 1, tokens, tokens),
+        "causal and padding": real[:, None, None, :] & causal,
+        "bias": torch.randn(batch, 1, tokens, tokens),
+    }
+
+
+@pytest.mark.parametrize("kind", ["none", "padding", "causal and padding", "bias"])
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("key_heads", [4, 2])
+def test_attention_is_that_of_pytorch_where_nothing_falls_out(monkeypatch, kind, causal, key_heads):
+    monkeypatch.setattr(cpu_dropout, "lean_dropout", lambda x, probability: x)
+    torch.manual_seed(0)
+    layer = Layer()
+    layer.num_key_value_groups = 4 // key_heads
+    heads = (4, key_heads, key_heads)
+    # As models hand them over: a view of (batch, tokens, heads, width).
+    inputs = [torch.randn(3, 7, h, 8, requires_grad=True) for h in heads]
+    results = []
+    for dropout in (0.0, 0.3):
+        views = [t.transpose(1, 2) for t in inputs]
+        with lean_attention_dropout():
+            attend = cpu_dropout.ALL_ATTENTION_FUNCTIONS["sdpa"]
+            out, _ = attend(layer, *views, masks(3, 7)[kind], dropout=dropout, is_causal=causal)
+        if dropout == 0.0:
+            expected, _ = sdpa_attention_forward(layer, *views, masks(3, 7)[kind], is_causal=causal)
+            if kind != "bias":  # drawn anew at each call
+                assert torch.equal(out, expected)
+        torch.manual_seed(0)
+        results.append([out, *torch.autograd.grad(out.square().sum(), inputs)])
+    if kind != "bias":
+        for one, other in zip(*results, strict=True):
+            torch.testing.assert_close(one, other)
+
+
+def test_attention_drops_probabilities_and_nothing_else():
+    layer, x = Layer(), torch.randn(2, 3, 50, 8)
+    identity = torch.eye(50).expand(2, 3, 50, 50)
+    with lean_attention_dropout():
+        attend = cpu_dropout.ALL_ATTENTION_FUNCTIONS["sdpa"]
+        seen = attend(layer, x, x, identity, None, dropout=0.25)[0].transpose(1, 2)
+    expected = F.softmax(x @ x.transpose(2, 3) / 8**0.5, -1)
+    kept = seen != 0
+    assert kept.double().mean().item() == pytest.approx(0.75, abs=0.02)
+    torch.testing.assert_close(seen[kept], (expected / 0.75)[kept])
+    assert cpu_dropout.ALL_ATTENTION_FUNCTIONS["sdpa"] is sdpa_attention_forward
+
+
+@pytest.mark.parametrize(
+    ("family", "checkpointing"),
+    [
+        (name, again)
+        for name in FAMILY_NAMES
+        for again in (False, True)
+        if name != "albert" or not again
+    ],
+)
+def test_every_family_trains_with_it(tiny_model, family, checkpointing):
+    """With gradient checkpointing, what is run again drops what was dropped before."""
+    built = build_model(
+        tiny_model(family),
+        head="sequence",
+        labels=["a", "b"],
+        pad_token_id=1,
+        dropout=0.2,
+        gradient_checkpointing=checkpointing,
+        method="full",
+    )
+    model = forward_module(built.model).train()
+    make_dropout_lean(model)
+    ids = torch.randint(5, 200, (3, 12), generator=torch.Generator().manual_seed(0))
+    mask = torch.ones_like(ids)
+    mask[0, 6:] = 0
+    torch.manual_seed(0)
+    with lean_attention_dropout():
+        loss = model(input_ids=ids, attention_mask=mask).logits.square().sum()
+        loss.backward()
+    gradients = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+    assert gradients.isfinite().all() and gradients.norm() > 0
+    # A step along the gradient under the same draws changes the loss by what it says.
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.grad is not None:
+                parameter -= 1e-4 * parameter.grad / gradients.norm()
+    torch.manual_seed(0)
+    with lean_attention_dropout():
+        after = model(input_ids=ids, attention_mask=mask).logits.square().sum()
+    assert (loss - after).item() == pytest.approx(1e-4 * gradients.norm().item(), rel=0.1)

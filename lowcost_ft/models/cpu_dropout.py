@@ -26,10 +26,10 @@ def lean_dropout(x: torch.Tensor, probability: float) -> torch.Tensor:
     dropped = round(probability * _LEVELS)
     if dropped == _LEVELS:
         return x * 0.0
-    words = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device)
+    words = x.new_empty(-(-x.numel() // 4), dtype=torch.int64)
     words.random_(-(2**63), None)
     draws = words.view(torch.int16)[: x.numel()].view(x.shape)
-    noise = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    noise = x.new_empty(x.shape)
     torch.ge(draws, dropped - _LEVELS // 2, out=noise)
     return x * noise.mul_(_LEVELS / (_LEVELS - dropped))
 

@@ -104,6 +104,7 @@ def simulate_step(
                 pad_token_id=pad_token_id,
                 max_grad_norm=settings.max_grad_norm,
                 cached=cached,
+                lean_dropout=target.device == "cpu",
             )
             heaviest = heaviest_micro_batches(micro_batches, features.lengths)
             loss = runner.backward(heaviest, 1.0)

@@ -159,6 +159,16 @@ class OutputConfig:
     """Run folder. Default: runs/TASK-METHOD, with -2, -3, ... when taken."""
     overwrite: bool = False
     """Replace a finished run in --output-dir."""
+    checkpoint_every_steps: int | None = None
+    """Take a checkpoint every N optimizer steps."""
+    checkpoint_every_minutes: float = 10.0
+    """Take a checkpoint after so many minutes; 0 goes by steps alone. One is also taken at the end
+    of training and when the run is told to stop."""
+    keep_checkpoints: int = 2
+    """Keep so many of the last checkpoints. They are removed when the run is complete."""
+    resume: bool = False
+    """Go on from the newest checkpoint in --output-dir (default: the newest unfinished run of this
+    recipe in runs/). Without a checkpoint the run starts from its beginning."""
     report_to: str | None = None
     """Comma-separated trackers: tensorboard, wandb, mlflow, trackio."""
     debug: bool = False

@@ -40,6 +40,8 @@ def range_problems(config: "RunConfig") -> list[str]:
         **dict.fromkeys(("lora_r", "num_train_epochs", "batch_size"), 1),
         **dict.fromkeys(("gradient_accumulation_steps", "max_steps", "num_threads"), 1),
         "max_bad_steps": 1,
+        **dict.fromkeys(("checkpoint_every_steps", "keep_checkpoints"), 1),
+        "checkpoint_every_minutes": 0,
         **dict.fromkeys(("trainable_layers", "early_stopping_patience", "seed"), 0),
         **dict.fromkeys(("weight_decay", "max_grad_norm", "window_overlap"), 0),
     }
@@ -159,7 +161,10 @@ def _step_problems(config: "RunConfig") -> list[str]:
 
 def _output_problems(config: "RunConfig") -> list[str]:
     known = ", ".join(TRACKERS)
-    return [
+    problems = []
+    if config.resume and config.overwrite:
+        problems.append("--resume goes on with a run, --overwrite replaces it: give one of them")
+    return problems + [
         f"unknown tracker {tracker!r} in --report-to; known: {known}"
         for tracker in split_list(config.report_to) or ()
         if tracker not in TRACKERS

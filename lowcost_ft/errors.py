@@ -1,8 +1,11 @@
 """The exceptions for what a user can mend, and how exhausted memory shows."""
 
+import errno
+import os
+import re
 from collections.abc import Sequence
 
-__all__ = ["NoRoomError", "UserError", "is_out_of_memory"]
+__all__ = ["NoRoomError", "UserError", "disk_problem", "is_out_of_memory"]
 
 
 class UserError(ValueError):
@@ -46,3 +49,23 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError | NoRoomError):
         return True
     return isinstance(error, RuntimeError) and any(text in str(error) for text in _EXHAUSTED)
+
+
+_DISK = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG),
+    *(errno.EACCES, errno.EPERM, errno.ENAMETOOLONG),
+}
+
+
+def disk_problem(error: BaseException) -> str | None:
+    """What the disk refused, in words, if that is what an exception says.
+
+    Libraries written in Rust put the system's error number into a text of their own.
+    """
+    if isinstance(error, OSError) and error.errno in _DISK:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{os.strerror(error.errno)}"
+    if found := re.search(r"os error (\d+)", str(error)):
+        number = int(found[1])
+        return os.strerror(number) if number in _DISK else None
+    return None

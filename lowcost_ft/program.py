@@ -9,7 +9,7 @@ from dataclasses import fields
 from typing import Any, NoReturn
 
 from lowcost_ft.config import RunConfig, parse_config
-from lowcost_ft.errors import UserError
+from lowcost_ft.errors import UserError, disk_problem
 from lowcost_ft.redaction import redact
 from lowcost_ft.screen import wrapped
 
@@ -72,6 +72,13 @@ def exit_code(action: Callable[[], Any], *, debug: bool, flags: Sequence[str] = 
     except Exception as error:
         if debug:
             print(redact(traceback.format_exc()), file=sys.stderr)
+        if problem := disk_problem(error):
+            print(
+                f"error: the disk refused to write ({problem}). Make room or give the right to "
+                "write; a training run then goes on with the same command and --resume",
+                file=sys.stderr,
+            )
+            return 2
         print(f"failed: {type(error).__name__}: {redact(str(error))}", file=sys.stderr)
         print("This is not your mistake; --debug shows where it happened.", file=sys.stderr)
         return 1

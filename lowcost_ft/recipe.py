@@ -13,6 +13,7 @@ from lowcost_ft.data.features import Features
 from lowcost_ft.data.loading import Splits, load_splits
 from lowcost_ft.data.rows import Columns
 from lowcost_ft.data.tagging import WORD_SPLITTING
+from lowcost_ft.environment import versions
 from lowcost_ft.errors import UserError
 from lowcost_ft.evaluation import evaluate, predict
 from lowcost_ft.memory.measure import resident_peak_bytes
@@ -28,13 +29,16 @@ from lowcost_ft.models.loading import (
 )
 from lowcost_ft.models.quantization import compute_dtype, count_parameters
 from lowcost_ft.recipe_memory import model_options
-from lowcost_ft.run_folder import clear_output_dir
+from lowcost_ft.run_folder import CHECKPOINTS, clear_output_dir
 from lowcost_ft.runs import saved_bytes, write_predictions
 from lowcost_ft.start import Run
 from lowcost_ft.tasks.base import Predictions, Task
 from lowcost_ft.training.backbone_cache import CacheReport, cached_layers
+from lowcost_ft.training.checkpoint import Checkpoints
+from lowcost_ft.training.checkpoint_files import sync_folder
 from lowcost_ft.training.loop import TrainResult, train
 from lowcost_ft.training.optimizer import default_learning_rate
+from lowcost_ft.training.resume import check_training, run_training
 from lowcost_ft.training.sharding import is_sharded, on_device, split_by_layer, whole_tensors
 
 __all__ = [
@@ -160,9 +164,10 @@ def train_run(
         split_by_layer(run.accelerator, layer_list(forward_module(model), built.family)[0])
     rate = config.learning_rate or default_learning_rate(config.method, model.config.hidden_size)
     run.record["config"]["learning_rate"] = rate
+    checkpoints = _checkpoints(run, built, splits, features["train"])
     # From here on nothing but the training itself can go wrong: an earlier run may go.
     if run.accelerator.is_main_process:
-        clear_output_dir(run.folder)
+        clear_output_dir(run.folder, keep_checkpoints=run.resume is not None)
     # After loading, so that dropout differs between processes and the weights do not.
     set_seed(config.seed, device_specific=True)
 
@@ -194,7 +199,7 @@ def train_run(
                 head_names=built.head_names,
                 pad_token_id=tokenizer.pad_token_id,
                 validate=validate,
-                best_path=run.folder / "checkpoints" / "best.safetensors",
+                checkpoints=checkpoints,
                 cached=cache.states.get("train"),
                 result=result,
                 example_name=lambda number: splits.train[number].source,
@@ -213,6 +218,32 @@ def train_run(
             f"(it was {rate:g}) or keep --max-grad-norm at 1"
         )
     return result
+
+
+def _checkpoints(run: Run, built: BuiltModel, splits: Splits, features: Features) -> Checkpoints:
+    """Where and when to take checkpoints; refuses to go on from one of another training.
+
+    Raises:
+        UserError: Data, tokenizer or pretrained weights are not those that the run began with.
+    """
+    training = run_training(splits.fingerprint, features, built.model) | {
+        "model": f"{built.quantization} weights, top layers {run.config.trainable_layers or 'all'}"
+    }
+    if run.resume:
+        check_training(run.resume, training, run.say)
+    return Checkpoints(
+        accelerator=run.accelerator,
+        folder=run.folder / CHECKPOINTS,
+        keep=run.config.keep_checkpoints,
+        every_steps=run.config.checkpoint_every_steps,
+        every_minutes=run.config.checkpoint_every_minutes,
+        identity={
+            "settings": run.settings,
+            "training": training,
+            "versions": versions(),
+        },
+        resume=run.resume,
+    )
 
 
 def _cached_layers(
@@ -316,6 +347,8 @@ def save_run(
     )
     exact = run.accelerator.mixed_precision == "no"
     _compare(predictions[split], again, tolerance=1e-4 if exact else 2e-2)
+    if main:
+        sync_folder(run.folder)  # Before run.json calls it complete.
     return run.folder
 
 

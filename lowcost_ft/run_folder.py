@@ -3,14 +3,19 @@
 import contextlib
 import fcntl
 import os
+import re
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from lowcost_ft.errors import UserError
-from lowcost_ft.runs import RUN_FILE
+from lowcost_ft.runs import RUN_FILE, load_run
 
-__all__ = ["claimed_output_dir", "clear_output_dir"]
+__all__ = ["CHECKPOINTS", "claimed_output_dir", "clear_output_dir", "remove_checkpoints"]
+
+CHECKPOINTS = "checkpoints"
+"""The folder in a run's folder that lets it go on when it is stopped."""
 
 _LOCK_FILE = ".lock"
 """Locked while a run goes on, and removed when it ends. One that a killed run left blocks nobody:
@@ -33,7 +38,7 @@ class _InUseError(Exception):
 
 @contextlib.contextmanager
 def claimed_output_dir(
-    path: str | None, default_name: str, *, overwrite: bool = False
+    path: str | None, default_name: str, *, overwrite: bool = False, resume: bool = False
 ) -> Iterator[Path]:
     """Creates the folder of a new run, or takes an empty one, and keeps other runs out of it.
 
@@ -45,25 +50,29 @@ def claimed_output_dir(
             `runs/<default_name>-2`, -3 and so on where that is taken.
         default_name: Used without a path.
         overwrite: Whether an earlier run in `path` may be replaced.
+        resume: Whether to go on with an unfinished run: the one in `path`, or without a path the
+            newest of the default name. Where there is none, a new one begins.
 
     Yields:
         The folder, which exists.
 
     Raises:
-        UserError: Another run is going on in the folder; it holds a run and `overwrite` is False;
+        UserError: Another run is going on in the folder; it holds a run and neither `overwrite` nor
+            `resume` is given; the run to go on with is complete;
             it holds files of something else that the run would replace; or it cannot be created
             or written.
     """
     with contextlib.ExitStack() as claim:
         try:
             if path is None:
-                folder = _first_free(Path("runs"), default_name, claim)
+                taken = _newest_unfinished(Path("runs"), default_name, claim) if resume else None
+                folder = taken or _first_free(Path("runs"), default_name, claim)
             else:
                 folder = Path(path)
                 if folder.is_file():
                     raise UserError(f"--output-dir {path} is a file: name a folder")
                 claim.enter_context(_locked(folder))
-                _check_contents(folder, overwrite=overwrite)
+                _check_contents(folder, overwrite=overwrite, resume=resume)
         except _InUseError:
             raise UserError(
                 f"--output-dir {path} is in use: another run is writing there. Wait for its end, "
@@ -77,14 +86,25 @@ def claimed_output_dir(
         yield folder
 
 
-def clear_output_dir(folder: Path) -> None:
-    """Removes what an earlier run wrote at the top of its folder, and nothing else.
+def clear_output_dir(folder: Path, *, keep_checkpoints: bool = False) -> None:
+    """Removes what an earlier run wrote, and nothing else.
 
     To be called when nothing but the training itself can go wrong any more.
+
+    Args:
+        folder: The run folder.
+        keep_checkpoints: Whether the run that begins goes on from one of them.
     """
     for pattern in _OUTPUT_PATTERNS:
         for file in folder.glob(pattern):
             file.unlink()
+    if not keep_checkpoints:
+        remove_checkpoints(folder)
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Removes the checkpoints of a run that needs them no more."""
+    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -143,20 +163,54 @@ def _is_same_file(path: Path, handle: int) -> bool:
         return False
 
 
-def _check_contents(folder: Path, *, overwrite: bool) -> None:
+def _check_contents(folder: Path, *, overwrite: bool, resume: bool) -> None:
     earlier = sorted(file for pattern in _OUTPUT_PATTERNS for file in folder.glob(pattern))
+    has_checkpoints = (folder / CHECKPOINTS).is_dir()
+    advice = "name another folder, or replace it with --overwrite"
+    if has_checkpoints:
+        advice = f"go on with it by --resume, {advice}"
     if (folder / RUN_FILE).exists():
-        if not overwrite:
-            raise UserError(
-                f"--output-dir {folder} already holds a run ({RUN_FILE}): name another folder, "
-                "or replace it with --overwrite"
-            )
+        if resume and load_run(folder, completed=False)["status"] == "completed":
+            raise UserError(f"the run in {folder} is complete: there is nothing to resume")
+        if not overwrite and not resume:
+            raise UserError(f"--output-dir {folder} already holds a run ({RUN_FILE}): {advice}")
+    elif has_checkpoints:
+        if not overwrite and not resume:
+            raise UserError(f"--output-dir {folder} holds a run that was stopped: {advice}")
     elif earlier:
         names = ", ".join(file.name for file in earlier)
         raise UserError(
             f"--output-dir {folder} holds files that are not of a run and that this run would "
             f"replace ({names}): name another folder"
         )
+
+
+def _newest_unfinished(parent: Path, name: str, claim: contextlib.ExitStack) -> Path | None:
+    """Locks the run of the highest number that is neither complete nor going on.
+
+    Raises:
+        UserError: There are only complete ones.
+    """
+    complete = None
+    numbered = re.compile(re.escape(name) + r"(?:-(\d+))?")
+    found = [(m, path) for path in parent.glob(f"{name}*") if (m := numbered.fullmatch(path.name))]
+    for _, folder in sorted(found, key=lambda item: int(item[0][1] or 1), reverse=True):
+        if (folder / RUN_FILE).exists():
+            if load_run(folder, completed=False)["status"] == "completed":
+                complete = complete or folder
+                continue
+        elif not (folder / CHECKPOINTS).is_dir():
+            continue
+        with contextlib.suppress(_InUseError), contextlib.ExitStack() as attempt:
+            attempt.enter_context(_locked(folder))
+            claim.push(attempt.pop_all())
+            return folder
+    if complete is not None:
+        raise UserError(
+            f"the run in {complete} is complete, and no other of that name is unfinished: there is "
+            "nothing to resume. Leave --resume out, or name the folder with --output-dir"
+        )
+    return None
 
 
 def _first_free(parent: Path, name: str, claim: contextlib.ExitStack) -> Path:

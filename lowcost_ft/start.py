@@ -5,7 +5,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,12 @@ from lowcost_ft.config import RunConfig, split_list
 from lowcost_ft.environment import command_line, git_state, hardware, versions
 from lowcost_ft.errors import UserError
 from lowcost_ft.redaction import redact
-from lowcost_ft.run_folder import claimed_output_dir
+from lowcost_ft.run_folder import CHECKPOINTS, claimed_output_dir, remove_checkpoints
 from lowcost_ft.runs import record_run
 from lowcost_ft.screen import wrapped
 from lowcost_ft.summary import summarize
+from lowcost_ft.training.checkpoint_files import Checkpoint
+from lowcost_ft.training.resume import check_settings, find_checkpoint, run_settings
 from lowcost_ft.training.setup import build_accelerator, set_num_threads
 from lowcost_ft.training.sharding import is_sharded
 
@@ -35,12 +37,16 @@ class Run:
         accelerator: Its processes, device and precision.
         folder: Where everything is written.
         record: What becomes `run.json`.
+        settings: Those that decide the result, as the user gave them.
+        resume: The checkpoint that the run goes on from, or None.
     """
 
     config: RunConfig
     accelerator: Accelerator
     folder: Path
     record: dict[str, Any]
+    settings: dict[str, Any] = field(default_factory=dict)
+    resume: Checkpoint | None = None
 
     def say(self, text: str) -> None:
         """Prints once, from the main process."""
@@ -80,6 +86,9 @@ def start_run(config: RunConfig) -> Iterator[Run]:
     with _shared_folder(accelerator, config) as folder:
         record = _new_record(accelerator, config, folder)
         run = Run(config=config, accelerator=accelerator, folder=folder, record=record)
+        run.settings = run_settings(config, accelerator)
+        if config.resume:
+            run.resume = _find_resume(run)
         with record_run(folder, record, enabled=accelerator.is_main_process):
             if trackers:
                 accelerator.project_configuration.project_dir = str(folder)
@@ -88,6 +97,8 @@ def start_run(config: RunConfig) -> Iterator[Run]:
                 accelerator.init_trackers("lowcost_ft", config=redact(flat))
             yield run
             accelerator.end_training()
+        if accelerator.is_main_process:
+            remove_checkpoints(folder)
     run.say(summarize(record, folder))
 
 
@@ -98,10 +109,23 @@ def _shared_folder(accelerator: Accelerator, config: RunConfig) -> Iterator[Path
         folders: list[Any] = [None]
         if accelerator.is_main_process:
             name = f"{config.task}-{config.method}"
-            claimed = claimed_output_dir(config.output_dir, name, overwrite=config.overwrite)
+            claimed = claimed_output_dir(
+                config.output_dir, name, overwrite=config.overwrite, resume=config.resume
+            )
             folders = [claim.enter_context(claimed)]
         broadcast_object_list(folders)
         yield Path(folders[0])
+
+
+def _find_resume(run: Run) -> Checkpoint | None:
+    folder = run.folder / CHECKPOINTS
+    checkpoint = find_checkpoint(run.accelerator, folder, run.say)
+    if checkpoint is None:
+        run.say(f"note: no checkpoint in {run.folder}: the run starts from its beginning")
+        return None
+    check_settings(checkpoint, run.settings)
+    run.say(f"resuming {run.folder} after step {checkpoint.step:,}")
+    return checkpoint
 
 
 def _new_record(accelerator: Accelerator, config: RunConfig, folder: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from lowcost_ft.config import RunConfig
 from lowcost_ft.models.loading import build_model, forward_module, load_tokenizer
 from lowcost_ft.tasks.classification import ClassificationTask, TextExample
 from lowcost_ft.tasks.ner import NerExample, NerTask
+from lowcost_ft.training.checkpoint import Checkpoints
 from lowcost_ft.training.loop import train
 from lowcost_ft.training.setup import build_accelerator
 
@@ -42,7 +43,7 @@ class Trainer:
         )
         self.model = forward_module(self.built.model)
         self.pad_token_id = tokenizer.pad_token_id
-        self.best_path = folder / "checkpoints" / "best.safetensors"
+        self.folder = folder / "checkpoints"
         self.seen = []
 
     def ids(self, row):
@@ -53,7 +54,9 @@ class Trainer:
     def weights(self):
         return {name: p.detach().clone() for name, p in self.model.named_parameters()}
 
-    def __call__(self, scores=None, *, learning_rate=1e-2, result=None, **settings):
+    def __call__(
+        self, scores=None, *, learning_rate=1e-2, result=None, resume=None, every=None, **settings
+    ):
         script = iter(scores or ())
 
         def validate(model):
@@ -62,8 +65,9 @@ class Trainer:
             model.eval()  # As the real one does.
             return {self.task.metric: next(script, 0.0), "examples": 3, "per_class": {}}
 
+        accelerator = build_accelerator()
         return train(
-            build_accelerator(),
+            accelerator,
             self.model,
             self.task,
             self.features,
@@ -72,7 +76,9 @@ class Trainer:
             head_names=self.built.head_names,
             pad_token_id=self.pad_token_id,
             validate=validate,
-            best_path=self.best_path,
+            checkpoints=Checkpoints(
+                accelerator=accelerator, folder=self.folder, every_steps=every, resume=resume
+            ),
             result=result,
             example_name=lambda number: f"row {number}",
         )

@@ -72,9 +72,11 @@ def test_a_run_is_replaced_only_on_demand(tmp_path):
         claim(folder)
     assert claim(folder, overwrite=True) == folder
     assert (folder / "run.json").exists()  # until the new run begins to train
+    clear_output_dir(folder, keep_checkpoints=True)
+    assert (folder / "checkpoints").is_dir()
     clear_output_dir(folder)
     # Weights of full fine-tuning would make an adapter in the same folder unloadable.
-    assert sorted(os.listdir(folder)) == ["checkpoints", "notes.txt", "written"]
+    assert sorted(os.listdir(folder)) == ["notes.txt", "written"]
 
 
 @pytest.mark.parametrize("overwrite", [False, True])

@@ -1,12 +1,13 @@
 """The weights of the best epoch so far, in a file until training ends."""
 
-from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from accelerate import Accelerator
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
+from lowcost_ft.training.checkpoint_files import save_tensors
 from lowcost_ft.training.sharding import put_back, whole_tensors
 
 __all__ = ["BestEpoch"]
@@ -33,16 +34,22 @@ class BestEpoch:
         main = self.accelerator.is_main_process
         whole = whole_tensors(trained, keep=main)
         if main:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            save_file(whole, self.path)
+            save_tensors(whole, self.path)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Its numbers, for a checkpoint; the weights lie in the file."""
+        return {"score": self.score, "epoch": self.epoch, "without_better": self.without_better}
+
+    def load(self, state: dict[str, Any], weights: Path) -> None:
+        """Goes on from a checkpoint's numbers and weights."""
+        self.score, self.epoch = state["score"], state["epoch"]
+        self.without_better = state["without_better"]
+        if self.epoch is not None and self.accelerator.is_main_process:
+            save_tensors(load_file(weights), self.path)
 
     def restore(self, model: nn.Module) -> None:
-        """Puts the weights back, unless they are those of the last epoch, and removes the file."""
+        """Puts the weights back, unless they are those of the last epoch."""
         self.accelerator.wait_for_everyone()
         if self.without_better:
             put_back(model, load_file(self.path))
         self.accelerator.wait_for_everyone()
-        if self.accelerator.is_main_process:
-            self.path.unlink(missing_ok=True)
-            with suppress(OSError):  # not empty
-                self.path.parent.rmdir()

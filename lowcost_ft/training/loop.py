@@ -1,9 +1,10 @@
 """The one training loop: optimizer steps of N examples, each cut into micro-batches."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
+from itertools import islice
 from typing import Any
 
 import torch
@@ -16,9 +17,11 @@ from lowcost_ft.errors import UserError
 from lowcost_ft.tasks.base import Task
 from lowcost_ft.training.backbone_cache import CachedStates
 from lowcost_ft.training.best_epoch import BestEpoch
+from lowcost_ft.training.checkpoint import Checkpoints, TrainState
+from lowcost_ft.training.interruption import noted_signals
 from lowcost_ft.training.optimizer import build_optimizer, build_scheduler, parameter_groups
 from lowcost_ft.training.progress import TrainLog, TrainResult
-from lowcost_ft.training.recovery import MicroBatchBudget
+from lowcost_ft.training.recovery import MicroBatchBudget, agree
 from lowcost_ft.training.sharding import is_sharded, prepare_training
 from lowcost_ft.training.step_plan import planned_steps
 from lowcost_ft.training.steps import StepRunner, rehearse
@@ -37,7 +40,7 @@ def train(
     head_names: tuple[str, ...],
     pad_token_id: int,
     validate: Callable[[nn.Module], dict[str, Any]],
-    best_path: Path,
+    checkpoints: Checkpoints,
     cached: CachedStates | None = None,
     result: TrainResult | None = None,
     example_name: Callable[[int], str] = str,
@@ -54,7 +57,7 @@ def train(
         head_names: Modules that take `settings.head_learning_rate`.
         pad_token_id: Token that fills up a micro-batch.
         validate: Scores the model on the validation split; called after every epoch.
-        best_path: File that holds the trainable weights of the best epoch meanwhile.
+        checkpoints: Where and when to take checkpoints, and the one to go on from.
         cached: Output of the frozen layers for `features`, which then do not run.
         result: Is filled as training goes, for a caller that wants it also when training fails.
         example_name: What to call an example of `features`, given its number, in messages.
@@ -111,43 +114,76 @@ def train(
         warmup_ratio=settings.warmup_ratio,
         total_steps=total_steps,
     )
-    best = BestEpoch(accelerator, best_path)
-    log = TrainLog(accelerator, result, total_steps=total_steps)
-    started = time.perf_counter()
-    for planned in plan():
-        rate = float(scheduler.get_last_lr()[0])
-        outcome = runner.step(optimizer, planned)
-        step = outcome.step
-        scheduler.step()
-        result.count(outcome)
-        finished = result.optimizer_steps == total_steps
-        epoch_ends = step.last_of_epoch or finished
-        if outcome.bad_examples is not None:
-            # When no example is good any more, it is the weights that are broken.
-            broken = epoch_ends and len(outcome.bad_examples) == step.examples
-            if broken or len(result.bad_steps) >= settings.max_bad_steps:
-                raise _diverged(result, learning_rate)
-        seconds = result.seconds + time.perf_counter() - started
-        log.step(outcome.loss, rate, seconds=seconds, last=epoch_ends)
-        if not epoch_ends:
-            continue
-        result.seconds += _synchronized_seconds(device) - started
-        result.epochs = result.examples / features.num_examples
-        _note_cuda_peak(result, device)
-        scores = validate(prepared)
-        log.epoch(step.epoch + 1, task.metric, scores)
-        best.update(prepared, float(scores[task.metric]), step.epoch + 1)
-        if best.without_better == settings.early_stopping_patience > 0 and not finished:
-            result.stopped_early = True
-            break
-        model.train()
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
-        started = time.perf_counter()
-    log.close()
-    best.restore(model)
-    result.best_epoch = best.epoch
+    state = TrainState(
+        accelerator=accelerator,
+        model=model,
+        optimizer=plain_optimizer,
+        scheduler=scheduler,
+        result=result,
+        budget=budget,
+        best=BestEpoch(accelerator, checkpoints.best_path),
+        log=TrainLog(accelerator, result, total_steps=total_steps),
+    )
+    if checkpoints.resume:
+        state.load(checkpoints.resume)
+        result.resumed_at_steps.append(result.optimizer_steps)
+    steps = islice(plan(), result.optimizer_steps, None)
+    alone = accelerator.num_processes == 1
+    with noted_signals() as interruption:
+        while True:
+            if state.epoch_to_score is not None:
+                _note_cuda_peak(result, device)
+                with _saved_when_stopped(checkpoints, state), interruption.at_once(enabled=alone):
+                    scores = validate(prepared)
+                state.score_epoch(task.metric, scores)
+                if state.best.without_better == settings.early_stopping_patience > 0:
+                    result.stopped_early = result.optimizer_steps < total_steps
+                model.train()
+                if device.type == "cuda":
+                    torch.cuda.reset_peak_memory_stats(device)
+            if result.stopped_early or result.optimizer_steps == total_steps:
+                break
+            started = time.perf_counter()
+            rate = float(scheduler.get_last_lr()[0])
+            outcome = runner.step(optimizer, next(steps))
+            scheduler.step()
+            result.count(outcome)
+            result.seconds += time.perf_counter() - started
+            epoch_ends = outcome.step.last_of_epoch or result.optimizer_steps == total_steps
+            if outcome.bad_examples is not None:
+                # When no example is good any more, it is the weights that are broken.
+                broken = epoch_ends and len(outcome.bad_examples) == outcome.step.examples
+                if broken or len(result.bad_steps) >= settings.max_bad_steps:
+                    raise _diverged(result, learning_rate)
+            state.log.step(outcome.loss, rate, last=epoch_ends)
+            if epoch_ends:
+                result.epochs = result.examples / features.num_examples
+                state.epoch_to_score = outcome.step.epoch + 1
+            due = checkpoints.due(result.optimizer_steps)
+            number, due_anywhere = agree(accelerator, interruption.signal, int(due))
+            if number or due_anywhere:
+                _note_cuda_peak(result, device)
+                checkpoints.save(state)
+            if number:
+                checkpoints.say_where(state)
+                interruption.stop(number)
+        # What is left takes a while, too: another evaluation, and saving.
+        checkpoints.save(state)
+        state.log.close()
+    state.best.restore(model)
+    result.best_epoch = state.best.epoch
     return result
+
+
+@contextmanager
+def _saved_when_stopped(checkpoints: Checkpoints, state: TrainState) -> Iterator[None]:
+    """Takes a checkpoint when a signal ends the block, which must have changed nothing."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        checkpoints.save(state)
+        checkpoints.say_where(state)
+        raise
 
 
 def _diverged(result: TrainResult, learning_rate: float) -> UserError:
@@ -159,12 +195,6 @@ def _diverged(result: TrainResult, learning_rate: float) -> UserError:
         f"--learning-rate (it was {learning_rate:g}), keep --max-grad-norm at 1, or look at the "
         f"examples that it came from: {named} (all in run.json, train.bad_steps)"
     )
-
-
-def _synchronized_seconds(device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
 
 
 def _note_cuda_peak(result: TrainResult, device: torch.device) -> None:

@@ -40,6 +40,8 @@ class TrainResult:
     """The times that memory ran out, and the smaller micro-batches that went on from there."""
     bad_steps: list[dict[str, Any]] = field(default_factory=list)
     """Steps left out since loss or gradient was not finite, with the examples it came from."""
+    resumed_at_steps: list[int] = field(default_factory=list)
+    """Optimizer steps that the run went on from after it had been stopped."""
     overflowed_steps: int = 0
     """Steps left out by the float16 scaler, which then tries smaller numbers."""
 
@@ -81,13 +83,12 @@ class TrainLog:
         self.bar = tqdm(total=total_steps, unit="step", file=sys.stderr, disable=None, leave=False)
         self.bar.disable = self.bar.disable or not accelerator.is_main_process
 
-    def step(self, loss: torch.Tensor, rate: float, *, seconds: float, last: bool) -> None:
+    def step(self, loss: torch.Tensor, rate: float, *, last: bool) -> None:
         """Notes a step's loss, and fetches it together with those of other steps.
 
         Args:
             loss: Over all processes, on the device.
             rate: Learning rate of the step.
-            seconds: Since training began, evaluation left out.
             last: Whether an epoch ends.
         """
         self.losses.append(loss)
@@ -100,12 +101,12 @@ class TrainLog:
             self.losses.clear()
             number = self.result.optimizer_steps
             entry = {"step": number, "loss": mean, "learning_rate": rate}
-            entry["seconds"] = round(seconds, 3)
+            entry["seconds"] = round(self.result.seconds, 3)
             self.result.loss_history.append(entry)
             self.accelerator.log({"train/loss": mean, "train/learning_rate": rate}, step=number)
-            speed = f"{self.result.real_tokens / seconds:,.0f} tokens/s"
+            speed = f"{self.result.real_tokens / self.result.seconds:,.0f} tokens/s"
             self.bar.set_postfix_str(f"loss {mean:.3f}{self.validation}, {speed}")
-            self._say_in_log(mean, speed, seconds)
+            self._say_in_log(mean, speed, self.result.seconds)
         self.bar.update()
 
     def _say_in_log(self, loss: float, speed: str, seconds: float) -> None:
@@ -142,6 +143,23 @@ class TrainLog:
                 f"{self.result.seconds:.0f} s so far"
             )
             sys.stdout.flush()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What is not yet in the result, for a checkpoint."""
+        return {
+            "losses": [float(loss) for loss in self.losses],
+            "epoch_loss": self.epoch_loss,
+            "epoch_steps": self.epoch_steps,
+            "validation": self.validation,
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Goes on from a checkpoint."""
+        device = self.accelerator.device
+        self.losses = [torch.tensor(loss, device=device) for loss in state["losses"]]
+        self.epoch_loss, self.epoch_steps = state["epoch_loss"], state["epoch_steps"]
+        self.validation = state["validation"]
+        self.bar.update(self.result.optimizer_steps)
 
     def close(self) -> None:
         """Takes the bar off the screen."""

@@ -29,6 +29,9 @@ class MicroBatchBudget:
     pieces: int | None = None
     recoveries: list[dict[str, Any]] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self._asked = [self.tokens, self.pieces]
+
     @classmethod
     def of(cls, settings: TrainingConfig) -> "MicroBatchBudget":
         """The budget that the flags name."""
@@ -45,6 +48,16 @@ class MicroBatchBudget:
             micro_batch_tokens=None if self.pieces else self.tokens,
             num_micro_batches=self.pieces,
         )
+
+    def state_dict(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return {"tokens": self.tokens, "pieces": self.pieces, "asked": self._asked}
+
+    def load(self, state: dict[str, Any], recoveries: list[dict[str, Any]]) -> None:
+        """Goes on with what fitted before, unless the flags now ask for something else."""
+        self.recoveries = recoveries
+        if state["asked"] == self._asked:
+            self.tokens, self.pieces = state["tokens"], state["pieces"]
 
     def shrink(self, failed_tokens: int, *, step: int) -> str:
         """Halves the budget, or at least what was tried and did not fit.

@@ -1,6 +1,7 @@
 """Models that FSDP splits over devices: whole tensors out of them, and whole tensors back in."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -17,7 +18,7 @@ __all__ = [
     "split_by_layer",
     "whole_tensor",
 ]
-__all__ += ["whole_tensors"]
+__all__ += ["split_like", "whole_tensors"]
 
 
 def is_sharded(accelerator: Accelerator) -> bool:
@@ -98,3 +99,16 @@ def put_back(model: nn.Module, whole: dict[str, torch.Tensor]) -> None:
                 mesh, placements = target.device_mesh, target.placements
                 value = distribute_tensor(value.to(target.device), mesh, placements)
             target.copy_(value)
+
+
+def split_like(parameter: torch.Tensor, values: dict[str, Any]) -> dict[str, Any]:
+    """Splits whole tensors of a sharded parameter's shape (its optimizer's state) as it is."""
+    if not isinstance(parameter, DTensor):
+        return values
+    mesh, placements = parameter.device_mesh, parameter.placements
+    return {
+        name: distribute_tensor(value.to(parameter.device), mesh, placements)
+        if torch.is_tensor(value) and value.shape == parameter.shape
+        else value
+        for name, value in values.items()
+    }

@@ -1,0 +1,207 @@
+"""What a checkpoint holds, when one is due, and how training goes on from it, bit by bit.
+
+Accelerate's `save_state` would pickle optimizer and random states; here they are safetensors and
+JSON, so that a checkpoint from somewhere else can do no harm.
+"""
+
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from safetensors import SafetensorError
+from torch import nn
+
+from lowcost_ft.training.best_epoch import BestEpoch
+from lowcost_ft.training.checkpoint_files import Checkpoint, prune, write_checkpoint
+from lowcost_ft.training.progress import TrainLog, TrainResult
+from lowcost_ft.training.random_state import random_states, set_random_states
+from lowcost_ft.training.recovery import MicroBatchBudget, agree
+from lowcost_ft.training.sharding import is_sharded, put_back, split_like, whole_tensors
+
+__all__ = ["Checkpoints", "TrainState"]
+
+
+@dataclass(kw_only=True)
+class TrainState:
+    """All that changes while a model trains.
+
+    Attributes:
+        epoch_to_score: Number of a finished epoch that was not yet validated, from 1.
+    """
+
+    accelerator: Accelerator
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    scheduler: torch.optim.lr_scheduler.LRScheduler
+    result: TrainResult
+    budget: MicroBatchBudget
+    best: BestEpoch
+    log: TrainLog
+    epoch_to_score: int | None = None
+
+    def score_epoch(self, metric: str, scores: dict[str, Any]) -> None:
+        """Takes the validation scores of the epoch that waits for them."""
+        assert self.epoch_to_score is not None
+        self.log.epoch(self.epoch_to_score, metric, scores)
+        self.best.update(self.model, float(scores[metric]), self.epoch_to_score)
+        self.epoch_to_score = None
+
+    def tensors(self) -> dict[str, dict[str, torch.Tensor]]:
+        """Trained weights, and the optimizer's tensors by parameter and name.
+
+        In a sharded model every process takes part, and the main one alone gets them.
+        """
+        named: dict[str, torch.Tensor] = {
+            name: p for name, p in self.model.named_parameters() if p.requires_grad
+        }
+        optimizer = {
+            f"{number}.{name}": value
+            for number, values in self.optimizer.state_dict()["state"].items()
+            for name, value in values.items()
+            if torch.is_tensor(value)
+        }
+        found: dict[str, dict[str, torch.Tensor]] = {"weights": named, "optimizer": optimizer}
+        if is_sharded(self.accelerator) or self.accelerator.device.type != "cpu":
+            main = self.accelerator.is_main_process
+            return {key: whole_tensors(t.items(), keep=main) for key, t in found.items()}
+        return {
+            key: {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+            for key, tensors in found.items()
+        }
+
+    def numbers(self) -> dict[str, Any]:
+        """Everything else, as JSON has it; every process takes part."""
+        optimizer = self.optimizer.state_dict()
+        scaler = self.accelerator.scaler
+        return {
+            "random": gather_object([random_states()]),
+            "optimizer": {
+                "param_groups": optimizer["param_groups"],
+                "state": {
+                    str(number): {k: v for k, v in values.items() if not torch.is_tensor(v)}
+                    for number, values in optimizer["state"].items()
+                },
+            },
+            "scheduler": self.scheduler.state_dict(),
+            "scaler": scaler.state_dict() if scaler is not None else None,
+            "result": vars(self.result),
+            "budget": self.budget.state_dict(),
+            "best": self.best.state_dict(),
+            "log": self.log.state_dict(),
+            "epoch_to_score": self.epoch_to_score,
+        }
+
+    def load(self, checkpoint: Checkpoint) -> None:
+        """Puts everything back as it was when the checkpoint was taken."""
+        saved = checkpoint.state
+        put_back(self.model, checkpoint.tensors("weights"))
+        state: dict[int, dict[str, Any]] = {
+            int(number): dict(values) for number, values in saved["optimizer"]["state"].items()
+        }
+        for key, tensor in checkpoint.tensors("optimizer").items():
+            number, _, name = key.partition(".")
+            state[int(number)][name] = tensor
+        groups = saved["optimizer"]["param_groups"]
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        split = {index: split_like(parameters[index], values) for index, values in state.items()}
+        self.optimizer.load_state_dict({"state": split, "param_groups": groups})
+        self.scheduler.load_state_dict(saved["scheduler"])
+        if saved["scaler"] is not None and self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(saved["scaler"])
+        peak = self.result.peak_memory_bytes
+        vars(self.result).update(saved["result"])
+        self.result.peak_memory_bytes = max(peak, self.result.peak_memory_bytes)
+        self.budget.load(saved["budget"], self.result.recoveries)
+        self.best.load(saved["best"], checkpoint.path("best"))
+        self.log.load(saved["log"])
+        self.epoch_to_score = saved["epoch_to_score"]
+        # Last: what was put back may have drawn numbers. A process that was not there before goes
+        # on with its own.
+        if self.accelerator.process_index < len(saved["random"]):
+            set_random_states(saved["random"][self.accelerator.process_index])
+
+
+@dataclass(kw_only=True)
+class Checkpoints:
+    """The checkpoints of a run.
+
+    Attributes:
+        folder: Where they are written.
+        keep: How many of the last ones are kept.
+        every_steps: Optimizer steps from one to the next; None: only time counts.
+        every_minutes: Minutes from one to the next; 0: only steps count.
+        identity: What must be the same for a run to go on from one: written into each.
+        resume: The one to go on from.
+    """
+
+    accelerator: Accelerator
+    folder: Path
+    keep: int = 2
+    every_steps: int | None = None
+    every_minutes: float = 10.0
+    identity: dict[str, Any] = field(default_factory=dict)
+    resume: Checkpoint | None = None
+    _when: float = field(default_factory=time.monotonic)
+    _step: int | None = None
+
+    def __post_init__(self) -> None:
+        self._step = self.resume.step if self.resume else None
+
+    @property
+    def best_path(self) -> Path:
+        """File of the best epoch's weights while training goes on."""
+        return self.folder / "best.safetensors"
+
+    def due(self, step: int) -> bool:
+        """Whether one should be written after this step; the clock of each process may differ."""
+        if self.every_steps and step % self.every_steps == 0:
+            return True
+        waited = time.monotonic() - self._when
+        return bool(self.every_minutes) and waited >= 60 * self.every_minutes
+
+    def save(self, state: TrainState) -> bool:
+        """Writes a checkpoint, unless the last one is of this step; all processes take part.
+
+        Returns:
+            Whether it was written. If not, the user was told why; training goes on, and earlier
+            checkpoints are as they were.
+        """
+        step, failed = state.result.optimizer_steps, False
+        if step == self._step:
+            return True
+        tensors, numbers = state.tensors(), state.numbers()
+        if self.accelerator.is_main_process:
+            copies = {"best": self.best_path} if state.best.epoch is not None else {}
+            try:
+                write_checkpoint(
+                    self.folder,
+                    step,
+                    state=numbers | {"identity": self.identity},
+                    tensors=tensors,
+                    copies=copies,
+                )
+                prune(self.folder, newest=step, keep=self.keep)
+            except (OSError, SafetensorError) as error:
+                failed = True
+                print(
+                    f"warning: no checkpoint of step {step:,}: {error}. Earlier ones are as they "
+                    "were; make room, or the run cannot be saved at its end",
+                    file=sys.stderr,
+                )
+        self._when = time.monotonic()
+        (failed_anywhere,) = agree(self.accelerator, int(failed))
+        self._step = self._step if failed_anywhere else step
+        return not failed_anywhere
+
+    def say_where(self, state: TrainState) -> None:
+        """Tells the user what is kept of a run that ends here."""
+        self.accelerator.print(
+            f"stopped after step {state.result.optimizer_steps:,}; checkpoints are in "
+            f"{self.folder}: the same command with --resume goes on",
+            flush=True,
+        )

@@ -1,0 +1,199 @@
+"""Checkpoint folders on disk: written whole or not at all, checked before they are read.
+
+`checkpoints/step-00000120/` holds tensors (safetensors) and numbers (`state.json`), and a
+`manifest.json` with the size and SHA-256 sum of each file. While it is written it has another name;
+it is renamed when everything has reached the disk. Nothing in it is ever unpickled.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+__all__ = ["Checkpoint", "newest_checkpoint", "prune", "save_tensors", "sync_folder"]
+__all__ += ["write_checkpoint"]
+
+FORMAT = 1
+"""Raised whenever checkpoints are laid out in another way: older ones are not resumed from."""
+
+_NAME = re.compile(r"step-(\d{8,})")
+_MANIFEST, _STATE = "manifest.json", "state.json"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A whole checkpoint.
+
+    Attributes:
+        folder: Where it lies.
+        step: Optimizer steps that were done.
+        state: All of it that is no tensor.
+    """
+
+    folder: Path
+    step: int
+    state: dict[str, Any]
+
+    def path(self, name: str) -> Path:
+        """Where the tensors of this name lie; there may be none."""
+        return self.folder / f"{name}.safetensors"
+
+    def tensors(self, name: str) -> dict[str, torch.Tensor]:
+        """Reads the tensors that were saved under this name."""
+        return load_file(self.path(name))
+
+
+def write_checkpoint(
+    parent: Path,
+    step: int,
+    *,
+    state: Mapping[str, Any],
+    tensors: Mapping[str, Mapping[str, torch.Tensor]],
+    copies: Mapping[str, Path],
+) -> None:
+    """Writes the checkpoint of a step.
+
+    Args:
+        parent: The folder of all checkpoints of the run.
+        step: Optimizer steps that were done.
+        state: What JSON can hold.
+        tensors: Tensors by file and name.
+        copies: Files that are there already, by the name under which to keep them.
+
+    Raises:
+        OSError: It could not be written; nothing is left of it, and others are as they were.
+        SafetensorError: The same.
+    """
+    final, temporary = parent / f"step-{step:08d}", parent / f".step-{step:08d}.tmp"
+    try:
+        _remove(temporary)
+        temporary.mkdir(parents=True)
+        for name, values in tensors.items():
+            save_file(dict(values), temporary / f"{name}.safetensors")
+        for name, source in copies.items():
+            _link_or_copy(source, temporary / f"{name}.safetensors")
+        (temporary / _STATE).write_text(json.dumps(state), "utf-8")
+        files = {path.name: _describe(path) for path in sorted(temporary.iterdir())}
+        manifest = {"format": FORMAT, "step": step, "files": files}
+        (temporary / _MANIFEST).write_text(json.dumps(manifest, indent=2), "utf-8")
+        sync_folder(temporary)
+        if final.exists():  # One that was torn, or that was passed over.
+            _remove(final)
+        os.rename(temporary, final)
+        sync_folder(parent, files=False)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def newest_checkpoint(parent: Path, say: Callable[[str], None]) -> Checkpoint | None:
+    """The newest whole checkpoint; newer ones that are not are passed over, and named."""
+    for step, folder in sorted(_checkpoints(parent).items(), reverse=True):
+        try:
+            return Checkpoint(folder, step, _read(folder))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            say(f"note: checkpoint {folder} is passed over: {error}")
+    return None
+
+
+def prune(parent: Path, *, newest: int, keep: int) -> None:
+    """Keeps the last checkpoints up to the step `newest`, and removes what was broken off."""
+    steps = _checkpoints(parent)
+    kept = set(sorted(step for step in steps if step <= newest)[-keep:])
+    for step, folder in steps.items():
+        if step not in kept:
+            _remove(folder)
+    for leftover in parent.glob(".step-*"):
+        _remove(leftover)
+
+
+def save_tensors(tensors: dict[str, torch.Tensor], path: Path) -> None:
+    """Writes a file of tensors, whole or not at all; an older one that has links stays theirs."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, temporary)
+    _sync(temporary)
+    os.replace(temporary, path)
+
+
+def sync_folder(folder: Path, *, files: bool = True) -> None:
+    """Waits until a folder, and the files in it, have reached the disk."""
+    for path in folder.iterdir() if files else ():
+        if path.is_file():
+            _sync(path)
+    _sync(folder)
+
+
+def _checkpoints(parent: Path) -> dict[int, Path]:
+    if not parent.is_dir():
+        return {}
+    named = ((_NAME.fullmatch(path.name), path) for path in parent.iterdir())
+    return {int(match[1]): path for match, path in named if match}
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    """Checks every file of a checkpoint, and returns its state.
+
+    Raises:
+        ValueError: Something is missing, changed, or does not belong there.
+    """
+    if not (folder / _MANIFEST).is_file():
+        raise ValueError(f"it lacks {_MANIFEST}")
+    manifest = json.loads((folder / _MANIFEST).read_text("utf-8"))
+    if manifest["format"] != FORMAT:
+        raise ValueError(f"it has format {manifest['format']}, this version reads {FORMAT}")
+    expected = manifest["files"]
+    present = {path.name for path in folder.iterdir()} - {_MANIFEST}
+    if foreign := sorted(present - set(expected)):
+        raise ValueError(f"it holds {foreign[0]}, which is not in its manifest")
+    for name, described in expected.items():
+        if name not in present:
+            raise ValueError(f"it lacks {name}")
+        if _describe(folder / name) != described:
+            raise ValueError(f"{name} is not what was written (size or SHA-256 sum)")
+    return json.loads((folder / _STATE).read_text("utf-8"))
+
+
+def _describe(path: Path) -> dict[str, Any]:
+    with open(path, "rb") as file:
+        return {
+            "bytes": os.fstat(file.fileno()).st_size,
+            "sha256": hashlib.file_digest(file, "sha256").hexdigest(),
+        }
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # not on this file system
+        shutil.copyfile(source, target)
+
+
+def _remove(folder: Path) -> None:
+    """Removes a checkpoint; whatever stops it midway leaves nothing that looks like one."""
+    if not folder.exists():
+        return
+    doomed = folder
+    if _NAME.fullmatch(folder.name):
+        doomed = folder.with_name(f".{folder.name}.old")
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(doomed)
+        os.rename(folder, doomed)
+    shutil.rmtree(doomed)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,118 @@
+"""Whether a stopped run may go on under these settings: only if the result stays the same."""
+
+import json
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+
+from lowcost_ft.config import RunConfig
+from lowcost_ft.data.features import Features
+from lowcost_ft.environment import versions
+from lowcost_ft.errors import UserError
+from lowcost_ft.training.cache_key import digest
+from lowcost_ft.training.checkpoint_files import Checkpoint, newest_checkpoint
+
+__all__ = ["check_settings", "check_training", "find_checkpoint", "run_settings", "run_training"]
+
+# What a run may go on with otherwise than before. All other fields decide the result.
+_FREE = {
+    # How a step is cut, and where and how fast it is computed.
+    *("micro_batch_tokens", "gradient_accumulation_steps", "gradient_checkpointing"),
+    *("cache_frozen_layers", "cache_dir", "cache_dtype", "num_threads", "attn_implementation"),
+    *("memory_budget", "stream_frozen_layers", "compile"),
+    # What is written.
+    *("output_dir", "overwrite", "resume", "report_to", "debug", "max_bad_steps"),
+    *("checkpoint_every_steps", "checkpoint_every_minutes", "keep_checkpoints"),
+    # Files may have moved: what they hold is compared. `auto` is compared as what it comes to.
+    *("train_file", "validation_file", "test_file", "dataset", "dataset_config_name"),
+    *("text_column", "text_pair_column", "label_column", "tokens_column", "tags_column"),
+    *("id_column", "validation_share", "mixed_precision", "trust_remote_code"),
+}
+
+
+def run_settings(config: RunConfig, accelerator: Accelerator) -> dict[str, Any]:
+    """The settings that decide the result, as a checkpoint records them."""
+    fields = {name: value for name, value in config.to_dict().items() if name not in _FREE}
+    settings = fields | {"mixed_precision": str(accelerator.mixed_precision)}
+    return json.loads(json.dumps(settings))
+
+
+def run_training(fingerprint: str, features: Features, model: torch.nn.Module) -> dict[str, str]:
+    """What the training works on: examples, their tokens, and the weights that stay frozen."""
+    arrays = {n: getattr(features, n) for n in ("input_ids", "starts", "weights")}
+    checksum = 0
+    for name, parameter in model.named_parameters():
+        # Packed weights (8-bit, NF4) may be packed otherwise on other hardware.
+        if not parameter.requires_grad and parameter.is_floating_point():
+            flat = parameter.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+            checksum = zlib.crc32(flat.numpy().data, zlib.crc32(name.encode(), checksum))
+    return {
+        "data": fingerprint,
+        "tokens": digest(arrays.items()),
+        "frozen_weights": f"{checksum:08x}",
+    }
+
+
+def find_checkpoint(
+    accelerator: Accelerator, folder: Path, say: Callable[[str], None]
+) -> Checkpoint | None:
+    """The newest whole checkpoint in a folder, looked for by the main process, in every process."""
+    found = [newest_checkpoint(folder, say) if accelerator.is_main_process else None]
+    broadcast_object_list(found)
+    return found[0]
+
+
+def check_settings(checkpoint: Checkpoint, settings: Mapping[str, Any]) -> None:
+    """Refuses settings that would give another result than the run that was stopped.
+
+    Raises:
+        UserError: Names each field, what it was and what it is.
+    """
+    before = checkpoint.state["identity"]["settings"]
+    problems = [
+        f"--{name.replace('_', '-')} was {before.get(name)!r} and is now {settings.get(name)!r}"
+        for name in sorted(set(before) | set(settings))
+        if before.get(name) != settings.get(name)
+    ]
+    if problems:
+        raise UserError(
+            [
+                *problems,
+                "a run goes on as it began: give these as they were, or start a new run "
+                "without --resume (in another --output-dir, or with --overwrite)",
+            ]
+        )
+
+
+def check_training(
+    checkpoint: Checkpoint, training: Mapping[str, str], say: Callable[[str], None]
+) -> None:
+    """Refuses other data or weights than those that the run began with; notes other versions.
+
+    Raises:
+        UserError: Says what changed.
+    """
+    before = checkpoint.state["identity"]["training"]
+    reasons = {
+        "data": "the examples of the data files have changed",
+        "tokens": "the tokenizer cuts the texts otherwise",
+        "frozen_weights": "the pretrained weights have changed",
+        "model": f"--memory-budget makes it {training['model']}, not {before['model']}",
+    }
+    changed = [text for name, text in reasons.items() if before[name] != training[name]]
+    if before["model"] != training["model"]:
+        changed = [reasons["model"]]
+    if changed:
+        raise UserError(
+            f"since the checkpoint {checkpoint.folder}, {' and '.join(changed)}: put them back as "
+            "they were, or start a new run without --resume"
+        )
+    then, now = checkpoint.state["identity"]["versions"], versions()
+    others = [f"{name} {then[name]} -> {now[name]}" for name in then if then[name] != now.get(name)]
+    if others:
+        say(f"note: other versions than at the start ({', '.join(others)}): results may differ")

@@ -158,7 +158,7 @@ def load_record(file: Path) -> dict[str, Any]:
         raise UserError(f"{file} cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise UserError(f"{file} is damaged ({error}): train again") from None
-    if not isinstance(run, dict) or "status" not in run:
+    if not isinstance(run, dict) or not {"status", "schema_version"} <= set(run):
         raise UserError(f"{file} is not the record of a run: give another folder")
     if run.get("schema_version") != SCHEMA_VERSION:
         raise UserError(

@@ -127,6 +127,12 @@ def test_failures_keep_their_status_and_no_number():
     assert advise(comparison(failed)).headline == "No run completed, so there is no answer."
 
 
+def test_a_run_that_ended_early_stays_beside_the_others():
+    early = record("full", status="failed", labels=())
+    del early["data"], early["labels"]
+    assert [row.status for row in comparison(record(), early).rows] == ["", "failed"]
+
+
 def test_ratios_best_cells_and_time_to_score():
     full = record("full", score=0.80, memory=800e6, speed=500)
     compared = comparison(full, record("lora", score=0.81, memory=400e6, speed=1000))

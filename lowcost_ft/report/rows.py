@@ -171,6 +171,11 @@ def compare(results: Sequence[Result]) -> list[Comparison]:
     groups: dict[tuple, list[Result]] = defaultdict(list)
     for result in results:
         groups[_data_key(result)].append(result)
+    # A run that ended before it had read the data belongs to those with data of the same name.
+    for key in [key for key in groups if not key[-1]]:
+        alike = [other for other in groups if other[-1] and other[:-2] == key[:-2]]
+        if len(alike) == 1:
+            groups[alike[0]] += groups.pop(key)
     comparisons = [_comparison(group) for group in groups.values()]
     return sorted(comparisons, key=lambda comparison: -len(comparison.rows))
 
@@ -204,7 +209,7 @@ def _data_key(result: Result) -> tuple:
     labels = tuple(map(str, result.get("labels") or ()))
     # Runs that say nothing of quality have no place in a table of scores.
     for_cost = bool(result.get("benchmark", "no_scores"))
-    return result.get("task"), data_name(result), rows, labels, device(result), for_cost
+    return result.get("task"), data_name(result), device(result), for_cost, labels, rows
 
 
 def _comparison(results: list[Result]) -> Comparison:

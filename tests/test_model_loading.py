@@ -474,6 +474,9 @@ def test_saved_runs_that_do_not_fit_are_refused(tiny_models, tmp_path):
     save_file({n: w for n, w in weights.items() if "classifier.weight" not in n}, path)
     with pytest.raises(UserError, match=r"lacks base_model\.model\.classifier\.weight"):
         load_trained(tmp_path / "run", run)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(UserError, match="damaged or cut off"):
+        load_trained(tmp_path / "run", run)
     with pytest.raises(UserError, match=r"neither adapter_config\.json"):
         load_trained(tmp_path, run)
 

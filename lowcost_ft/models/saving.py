@@ -127,7 +127,12 @@ def _add_saved_adapter(model: Any, folder: Path, model_id: str) -> PeftModel:
         raise UserError(
             f"{folder}: adapter_model.safetensors lacks {error.args[0]}; train again"
         ) from error
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except SafetensorError as error:
+        raise UserError(
+            f"{folder}: adapter_model.safetensors is damaged or cut off [{error}]; restore it, or "
+            "train again"
+        ) from error
+    except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(
             f"{folder}: the adapter does not load into {model_id!r} [{reason}]; "

@@ -14,6 +14,7 @@ from lowcost_ft.config import RunConfig
 from lowcost_ft.data.features import Features
 from lowcost_ft.environment import versions
 from lowcost_ft.errors import UserError
+from lowcost_ft.redaction import redact
 from lowcost_ft.training.cache_key import digest
 from lowcost_ft.training.checkpoint_files import Checkpoint, newest_checkpoint
 
@@ -39,7 +40,7 @@ def run_settings(config: RunConfig, accelerator: Accelerator) -> dict[str, Any]:
     """The settings that decide the result, as a checkpoint records them."""
     fields = {name: value for name, value in config.to_dict().items() if name not in _FREE}
     settings = fields | {"mixed_precision": str(accelerator.mixed_precision)}
-    return json.loads(json.dumps(settings))
+    return json.loads(json.dumps(redact(settings)))
 
 
 def run_training(fingerprint: str, features: Features, model: torch.nn.Module) -> dict[str, str]:

@@ -7,7 +7,7 @@ import pytest
 from small_runs import call_recipe, flags, text_rows, write_jsonl
 
 from lowcost_ft import load_predictor
-from lowcost_ft.cli import _as_text
+from lowcost_ft.cli import _as_text, main
 from lowcost_ft.data.rows import Columns
 from lowcost_ft.errors import UserError
 
@@ -131,10 +131,13 @@ def test_ner_takes_no_pairs(ner):
 
 
 def test_a_model_of_pairs_wants_pairs(tmp_path, tiny_model):
-    rows = [row | {"text_pair": "hello"} for row in text_rows(40)]
+    rows = [
+        {"body": row["text"], "title": "hello", "kind": row["label"], "text": "unused"}
+        for row in text_rows(40)
+    ]
     path = write_jsonl(tmp_path / "pairs.jsonl", rows)
     folder = tmp_path / "run"
-    columns = {"text_column": "text", "text_pair_column": "text_pair"}
+    columns = {"text_column": "body", "text_pair_column": "title", "label_column": "kind"}
     arguments = flags(
         model_id=tiny_model("bert"), train_file=path, output_dir=folder, max_steps=1, **columns
     )
@@ -148,8 +151,13 @@ def test_a_model_of_pairs_wants_pairs(tmp_path, tiny_model):
     single = write_jsonl(tmp_path / "single.jsonl", text_rows(3))
     with pytest.raises(UserError, match=r"single.jsonl:1: the model was trained on pairs"):
         predictor.evaluate(single)
-    pairs = Columns(text="text", text_pair="text_pair")
-    assert predictor.evaluate(path, columns=pairs)["examples"] == 40
+    # The columns that the run was trained with, unless others are named.
+    scores = predictor.evaluate(path)
+    assert scores["examples"] == 40
+    assert predictor.predict(predictor.read(path))[0]["text"] == rows[0]["body"]
+    assert main(["evaluate", str(folder), "--test-file", path]) == 0
+    swapped = predictor.read(path, columns=Columns(text="title", text_pair="body"))
+    assert (swapped[0].text, swapped[0].text_pair) == ("hello", rows[0]["body"])
 
 
 def test_labels_that_the_model_does_not_know(tmp_path, single):

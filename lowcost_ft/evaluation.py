@@ -1,7 +1,7 @@
 """Predictions of a model on a whole split, in constant memory, and their scores."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -11,11 +11,13 @@ from accelerate import Accelerator
 from torch import nn
 from tqdm.auto import tqdm
 
-from lowcost_ft.data.batching import share_step
+from lowcost_ft.data.batching import MicroBatch, share_step
 from lowcost_ft.data.features import Features, collate, model_inputs
 from lowcost_ft.models.attention_masks import has_padding, known_padding
 from lowcost_ft.tasks.base import Predictions, Task
 from lowcost_ft.training.backbone_cache import CachedStates
+from lowcost_ft.training.recovery import each_that_fits
+from lowcost_ft.training.sharding import is_sharded
 
 __all__ = ["evaluate", "predict"]
 
@@ -29,6 +31,8 @@ def predict(
     pad_token_id: int,
     micro_batch_tokens: int,
     cached: CachedStates | None = None,
+    example_name: Callable[[int], str] = "example {}".format,
+    recoveries: list[dict[str, Any]] | None = None,
 ) -> Predictions:
     """Predicts every example; each micro-batch's logits are reduced before the next one runs.
 
@@ -42,9 +46,14 @@ def predict(
         pad_token_id: Token that fills up a micro-batch.
         micro_batch_tokens: Padded tokens that a micro-batch may hold.
         cached: Output of the frozen layers for `features`, which then do not run.
+        example_name: What to call an example, given its number, in messages.
+        recoveries: Gets an entry for each time that memory ran out and micro-batches got smaller.
 
     Returns:
         The task's arrays, in the order of the examples.
+
+    Raises:
+        NoRoomError: A single example does not fit into memory.
     """
     model.eval()
     device = accelerator.device
@@ -55,21 +64,35 @@ def predict(
         num_processes=accelerator.num_processes,
         micro_batch_tokens=micro_batch_tokens,
     )
-    bar = tqdm(shares[accelerator.process_index], file=sys.stderr, disable=None, leave=False)
+    share = shares[accelerator.process_index]
+    bar = tqdm(total=sum(map(len, share)), file=sys.stderr, disable=None, leave=False, unit="row")
     bar.disable = bar.disable or not accelerator.is_main_process
-    with torch.inference_mode():
-        for rows in bar:
-            # An empty share still runs forward: sharded models need every process.
-            present = rows if len(rows) else np.zeros(1, np.int64)
-            batch = collate(features, present, pad_token_id=pad_token_id)
-            on_device = {name: value.to(device) for name, value in model_inputs(batch).items()}
-            entering = cached.entering(present) if cached else nullcontext()
-            masks = known_padding(has_padding(features.lengths[present]))
-            with masks, entering, accelerator.autocast():
-                logits = model(**on_device).logits
-            decoded = {k: v.cpu().numpy() for k, v in task.decode(logits.float()).items()}
+
+    def decode(rows: MicroBatch) -> tuple[dict[str, np.ndarray], dict[str, torch.Tensor]]:
+        # An empty share still runs forward: sharded models need every process.
+        present = rows if len(rows) else np.zeros(1, np.int64)
+        batch = collate(features, present, pad_token_id=pad_token_id)
+        on_device = {name: value.to(device) for name, value in model_inputs(batch).items()}
+        entering = cached.entering(present) if cached else nullcontext()
+        masks = known_padding(has_padding(features.lengths[present]))
+        with masks, entering, accelerator.autocast():
+            logits = model(**on_device).logits
+        return {k: v.cpu().numpy() for k, v in task.decode(logits.float()).items()}, batch
+
+    with torch.inference_mode(), bar:
+        results = each_that_fits(
+            share,
+            features.lengths,
+            decode,
+            # The processes of a sharded model must run equally often.
+            absorb=not is_sharded(accelerator),
+            name=lambda row: example_name(int(features.examples[row])),
+            recoveries=[] if recoveries is None else recoveries,
+        )
+        for rows, (decoded, batch) in results:
             if len(rows):
                 task.store(predictions, decoded, batch, features.examples[rows])
+            bar.update(len(rows))
     if accelerator.num_processes == 1:
         return predictions
     # Each entry is written by one process and zero in the others.
@@ -90,6 +113,7 @@ def evaluate(
     micro_batch_tokens: int,
     seed: int = 0,
     cached: CachedStates | None = None,
+    recoveries: list[dict[str, Any]] | None = None,
 ) -> tuple[dict[str, Any], Predictions]:
     """Predicts a split and scores it.
 
@@ -104,5 +128,7 @@ def evaluate(
         pad_token_id=pad_token_id,
         micro_batch_tokens=micro_batch_tokens,
         cached=cached,
+        example_name=lambda number: str(examples[number].source),
+        recoveries=recoveries,
     )
     return task.score(examples, predictions, seed=seed), predictions

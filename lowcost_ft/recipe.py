@@ -184,6 +184,7 @@ def train_run(
                 micro_batch_tokens=config.micro_batch_tokens,
                 seed=config.seed,
                 cached=cache.states.get("validation"),
+                recoveries=result.recoveries,
             )
             return scores
 
@@ -292,6 +293,7 @@ def evaluate_run(
                 pad_token_id=tokenizer.pad_token_id,
                 micro_batch_tokens=run.config.micro_batch_tokens,
                 seed=run.config.seed,
+                recoveries=run.record["train"]["recoveries"],
             )
             run.record["evaluation"][name] = scores
     run.record["train"]["peak_resident_bytes"] = resident_peak_bytes()

@@ -12,9 +12,11 @@ from small_training import Trainer
 
 from lowcost_ft.config import TrainingConfig
 from lowcost_ft.errors import NoRoomError, UserError, is_out_of_memory
+from lowcost_ft.evaluation import predict
 from lowcost_ft.training.progress import TrainResult
 from lowcost_ft.training.random_state import random_states, set_random_states
 from lowcost_ft.training.recovery import MicroBatchBudget
+from lowcost_ft.training.setup import build_accelerator
 from lowcost_ft.training.steps import StepRunner
 
 CPU_MESSAGE = "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9"
@@ -177,6 +179,34 @@ def test_a_recipe_that_cannot_fit_an_example(tmp_path, tiny_model, small_files, 
     run = json.loads((tmp_path / "run" / "run.json").read_text())
     assert run["status"] == "out_of_memory"
     assert len(run["train"]["recoveries"]) > 0
+
+
+def test_evaluation_cuts_what_does_not_fit(trainer, monkeypatch):
+    run = trainer()
+    settings = {"pad_token_id": run.pad_token_id, "micro_batch_tokens": 4096}
+    expected = predict(build_accelerator(), run.model, run.task, run.features, **settings)
+    real, sizes, recoveries = run.model.forward, [], []
+
+    def forward(*, input_ids, **inputs):
+        sizes.append(len(input_ids))
+        output = real(input_ids=input_ids, **inputs)
+        if len(input_ids) > 3:
+            raise ERRORS[0]
+        return output
+
+    monkeypatch.setattr(run.model, "forward", forward)
+    found = predict(
+        build_accelerator(), run.model, run.task, run.features, recoveries=recoveries, **settings
+    )
+    for name, array in expected.items():
+        np.testing.assert_allclose(found[name], array, atol=1e-5)
+    assert recoveries
+    assert {entry["during"] for entry in recoveries} == {"evaluation"}
+    assert sum(size > 3 for size in sizes) == len(recoveries) <= 4
+
+    monkeypatch.setattr(run.model, "forward", lambda **_: (_ for _ in ()).throw(ERRORS[1]))
+    with pytest.raises(NoRoomError, match=r"out of memory: example .* alone"):
+        predict(build_accelerator(), run.model, run.task, run.features, **settings)
 
 
 # Numbers that are none.

@@ -1,17 +1,29 @@
 """What a step does when memory runs out: its micro-batches get smaller, its result stays."""
 
 import gc
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 
 from lowcost_ft.config import TrainingConfig
-from lowcost_ft.data.batching import MicroBatch, share_step
+from lowcost_ft.data.batching import MicroBatch, cut_step, padded_tokens, share_step
+from lowcost_ft.errors import NoRoomError, is_out_of_memory
 
-__all__ = ["MicroBatchBudget", "MicroBatchMemoryError", "agree", "free_memory"]
+__all__ = [
+    "MicroBatchBudget",
+    "MicroBatchMemoryError",
+    "agree",
+    "each_that_fits",
+    "free_memory",
+    "no_room",
+]
+
+Result = TypeVar("Result")
 
 
 @dataclass(kw_only=True)
@@ -85,6 +97,61 @@ class MicroBatchMemoryError(RuntimeError):
     def __init__(self, rows: MicroBatch, cause: BaseException) -> None:
         super().__init__(f"out of memory in a micro-batch of {len(rows)} rows: {cause}")
         self.rows = rows
+
+
+def each_that_fits(
+    micro_batches: Sequence[MicroBatch],
+    lengths: np.ndarray,
+    run: Callable[[MicroBatch], Result],
+    *,
+    absorb: bool,
+    name: Callable[[int], str],
+    recoveries: list[dict[str, Any]],
+) -> Iterator[tuple[MicroBatch, Result]]:
+    """Runs micro-batches that do not depend on each other, cut smaller once memory runs out.
+
+    Args:
+        micro_batches: Row indices.
+        lengths: Tokens of every row.
+        run: What to do with each.
+        absorb: False where memory that runs out must be an error all the same.
+        name: What to call the example of a row.
+        recoveries: Gets an entry for each time.
+
+    Yields:
+        Each micro-batch as it was run, and its result.
+
+    Raises:
+        NoRoomError: A single row does not fit.
+    """
+    pending = deque(micro_batches)
+    while pending:
+        rows = pending.popleft()
+        try:
+            result = run(rows)
+        except (RuntimeError, MemoryError) as error:
+            if not absorb or not is_out_of_memory(error):
+                raise
+            if len(rows) < 2:
+                raise no_room(name(int(rows[0])), int(lengths[rows[0]])) from error
+        else:
+            yield rows, result
+            continue
+        # The exception is gone, and with it what the failed attempt held.
+        free_memory()
+        failed = padded_tokens([rows], lengths)
+        cut = [cut_step(r, lengths, micro_batch_tokens=failed // 2) for r in (rows, *pending)]
+        pending = deque(piece for pieces in cut for piece in pieces)
+        change = {"failed_tokens": failed, "micro_batch_tokens": failed // 2}
+        recoveries.append({"during": "evaluation", **change})
+
+
+def no_room(example: str, tokens: int) -> NoRoomError:
+    """The error for an example that does not fit even alone."""
+    return NoRoomError(
+        f"out of memory: {example} alone, {tokens} tokens, does not fit. Lower --max-length, add "
+        "--gradient-checkpointing, train fewer layers (--trainable-layers), or take a smaller model"
+    )
 
 
 def free_memory() -> None:

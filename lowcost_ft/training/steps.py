@@ -16,7 +16,7 @@ from torch import nn
 from lowcost_ft.config import TrainingConfig
 from lowcost_ft.data.batching import MicroBatch, padded_tokens
 from lowcost_ft.data.features import Features, collate, model_inputs
-from lowcost_ft.errors import NoRoomError, is_out_of_memory
+from lowcost_ft.errors import is_out_of_memory
 from lowcost_ft.memory.measure import cpu_step_peak_bytes
 from lowcost_ft.models.attention_masks import has_padding, known_padding
 from lowcost_ft.models.cpu_dropout import lean_attention_dropout, make_dropout_lean
@@ -29,6 +29,7 @@ from lowcost_ft.training.recovery import (
     MicroBatchMemoryError,
     agree,
     free_memory,
+    no_room,
 )
 from lowcost_ft.training.sharding import is_sharded, whole_tensor
 from lowcost_ft.training.step_plan import PlannedStep, costliest_steps, cut_planned
@@ -214,7 +215,8 @@ class StepRunner:
             optimizer.zero_grad(set_to_none=True)
             free_memory()
             if too_long >= 0:
-                raise self._no_room(too_long)
+                example = self.example_name(int(self.features.examples[too_long]))
+                raise no_room(example, int(self.features.lengths[too_long]))
             budget = self.budget.shrink(failed_tokens, step=step.number)
             if self.accelerator.is_main_process:
                 print(
@@ -242,14 +244,6 @@ class StepRunner:
         for gradient, summed in zip(gradients, sums, strict=True):
             gradient.copy_(summed.view_as(gradient))
         return loss.view(())
-
-    def _no_room(self, row: int) -> NoRoomError:
-        example = self.example_name(int(self.features.examples[row]))
-        return NoRoomError(
-            f"out of memory: {example} alone, {int(self.features.lengths[row])} tokens, does not "
-            "fit. Lower --max-length, add --gradient-checkpointing, train fewer layers "
-            "(--trainable-layers), or take a smaller model"
-        )
 
     def _bad_examples(self, step: PlannedStep) -> list[str]:
         """Names of the examples whose own loss is not finite; of all where none is alone."""

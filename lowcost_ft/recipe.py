@@ -1,24 +1,18 @@
 """The steps of a recipe's pipeline, each a call: what they did goes into the run's record."""
 
-import contextlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
-from accelerate.utils import set_seed
 from transformers import PreTrainedTokenizerBase
 
 from lowcost_ft.data.features import Features
 from lowcost_ft.data.loading import Splits, load_splits
 from lowcost_ft.data.rows import Columns
 from lowcost_ft.data.tagging import WORD_SPLITTING
-from lowcost_ft.environment import versions
-from lowcost_ft.errors import UserError
 from lowcost_ft.evaluation import evaluate, predict
+from lowcost_ft.health import run_warnings
 from lowcost_ft.memory.measure import resident_peak_bytes
 from lowcost_ft.model_card import write_model_card
-from lowcost_ft.models.adapters import layer_list
 from lowcost_ft.models.loading import (
     BuiltModel,
     build_model,
@@ -29,17 +23,12 @@ from lowcost_ft.models.loading import (
 )
 from lowcost_ft.models.quantization import compute_dtype, count_parameters
 from lowcost_ft.recipe_memory import model_options
-from lowcost_ft.run_folder import CHECKPOINTS, clear_output_dir
+from lowcost_ft.recipe_training import train_run
 from lowcost_ft.runs import saved_bytes, write_predictions
 from lowcost_ft.start import Run
 from lowcost_ft.tasks.base import Predictions, Task
-from lowcost_ft.training.backbone_cache import CacheReport, cached_layers
-from lowcost_ft.training.checkpoint import Checkpoints
 from lowcost_ft.training.checkpoint_files import sync_folder
-from lowcost_ft.training.loop import TrainResult, train
-from lowcost_ft.training.optimizer import default_learning_rate
-from lowcost_ft.training.resume import check_training, run_training
-from lowcost_ft.training.sharding import is_sharded, on_device, split_by_layer, whole_tensors
+from lowcost_ft.training.sharding import is_sharded, on_device, whole_tensors
 
 __all__ = [
     "build_recipe_model",
@@ -143,134 +132,6 @@ def featurize_splits(
     return features
 
 
-def train_run(
-    run: Run,
-    built: BuiltModel,
-    task: Task,
-    splits: Splits,
-    features: dict[str, Features],
-    tokenizer: PreTrainedTokenizerBase,
-) -> TrainResult:
-    """Trains, keeps the best epoch by the validation score, and records what it cost.
-
-    Raises:
-        UserError: The weights became infinite or not a number.
-    """
-    config = run.config
-    model = built.model
-    if not is_sharded(run.accelerator):
-        model.to(run.accelerator.device)
-    elif built.family is not None:  # Each part moves by itself: the whole may not fit.
-        split_by_layer(run.accelerator, layer_list(forward_module(model), built.family)[0])
-    rate = config.learning_rate or default_learning_rate(config.method, model.config.hidden_size)
-    run.record["config"]["learning_rate"] = rate
-    checkpoints = _checkpoints(run, built, splits, features["train"])
-    # From here on nothing but the training itself can go wrong: an earlier run may go.
-    if run.accelerator.is_main_process:
-        clear_output_dir(run.folder, keep_checkpoints=run.resume is not None)
-    # After loading, so that dropout differs between processes and the weights do not.
-    set_seed(config.seed, device_specific=True)
-
-    with _cached_layers(run, built, features, tokenizer) as cache:
-
-        def validate(prepared: torch.nn.Module) -> dict[str, Any]:
-            scores, _ = evaluate(
-                run.accelerator,
-                prepared,
-                task,
-                splits.validation,
-                features["validation"],
-                pad_token_id=tokenizer.pad_token_id,
-                micro_batch_tokens=config.micro_batch_tokens,
-                seed=config.seed,
-                cached=cache.states.get("validation"),
-                recoveries=result.recoveries,
-            )
-            return scores
-
-        result, planned = TrainResult(), run.record.get("memory_plan", {})
-        try:
-            train(
-                run.accelerator,
-                forward_module(model),
-                task,
-                features["train"],
-                settings=config,
-                learning_rate=rate,
-                head_names=built.head_names,
-                pad_token_id=tokenizer.pad_token_id,
-                validate=validate,
-                checkpoints=checkpoints,
-                cached=cache.states.get("train"),
-                result=result,
-                example_name=lambda number: splits.train[number].source,
-            )
-        finally:  # Also a training that failed is on record.
-            run.record["train"] = result.to_dict() | {
-                "effective_batch_size": config.batch_size,
-                "micro_batch_tokens": config.micro_batch_tokens,
-                "cache_seconds": round(cache.seconds, 3),
-                "cache_bytes": cache.num_bytes,
-                "predicted_peak_memory_bytes": planned.get("peak_bytes"),
-            }
-    if not all(bool(p.isfinite().all()) for p in model.parameters() if p.requires_grad):
-        raise UserError(
-            f"training diverged, the weights are no numbers any more: lower --learning-rate "
-            f"(it was {rate:g}) or keep --max-grad-norm at 1"
-        )
-    return result
-
-
-def _checkpoints(run: Run, built: BuiltModel, splits: Splits, features: Features) -> Checkpoints:
-    """Where and when to take checkpoints; refuses to go on from one of another training.
-
-    Raises:
-        UserError: Data, tokenizer or pretrained weights are not those that the run began with.
-    """
-    training = run_training(splits.fingerprint, features, built.model) | {
-        "model": f"{built.quantization} weights, top layers {run.config.trainable_layers or 'all'}"
-    }
-    if run.resume:
-        check_training(run.resume, training, run.say)
-    return Checkpoints(
-        accelerator=run.accelerator,
-        folder=run.folder / CHECKPOINTS,
-        keep=run.config.keep_checkpoints,
-        every_steps=run.config.checkpoint_every_steps,
-        every_minutes=run.config.checkpoint_every_minutes,
-        identity={
-            "settings": run.settings,
-            "training": training,
-            "versions": versions(),
-        },
-        resume=run.resume,
-    )
-
-
-def _cached_layers(
-    run: Run, built: BuiltModel, features: dict[str, Features], tokenizer: PreTrainedTokenizerBase
-) -> contextlib.AbstractContextManager[CacheReport]:
-    config = run.config
-    if not config.cache_frozen_layers:
-        return contextlib.nullcontext(CacheReport(states={}))
-    assert config.trainable_layers is not None
-    return cached_layers(
-        run.accelerator,
-        forward_module(built.model),
-        built.family,
-        {name: features[name] for name in ("train", "validation")},
-        trainable_layers=config.trainable_layers,
-        head_names=built.head_names,
-        model_id=config.model_id,
-        max_length=config.max_length,
-        pad_token_id=tokenizer.pad_token_id,
-        micro_batch_tokens=config.micro_batch_tokens,
-        dtype=config.cache_dtype,
-        cache_dir=config.cache_dir,
-        say=run.say,
-    )
-
-
 def evaluate_run(
     run: Run,
     built: BuiltModel,
@@ -282,21 +143,28 @@ def evaluate_run(
     """Scores validation and test split with the weights as they will be saved."""
     run.record["evaluation"] = {}
     predictions: dict[str, Predictions] = {}
-    for name in ("validation", "test"):
-        if name in features:
-            scores, predictions[name] = evaluate(
-                run.accelerator,
-                forward_module(built.model),
-                task,
-                getattr(splits, name),
-                features[name],
-                pad_token_id=tokenizer.pad_token_id,
-                micro_batch_tokens=run.config.micro_batch_tokens,
-                seed=run.config.seed,
-                recoveries=run.record["train"]["recoveries"],
-            )
-            run.record["evaluation"][name] = scores
+    for name in [name for name in ("validation", "test") if name in features]:
+        scores, predictions[name] = evaluate(
+            run.accelerator,
+            forward_module(built.model),
+            task,
+            getattr(splits, name),
+            features[name],
+            pad_token_id=tokenizer.pad_token_id,
+            micro_batch_tokens=run.config.micro_batch_tokens,
+            seed=run.config.seed,
+            recoveries=run.record["train"]["recoveries"],
+        )
+        run.record["evaluation"][name] = scores
     run.record["train"]["peak_resident_bytes"] = resident_peak_bytes()
+    run.record["warnings"] = run_warnings(
+        splits.problem_type,
+        name,
+        getattr(splits, name),
+        run.record["evaluation"][name],
+        unmoved=run.unmoved,
+        bad_steps=len(run.record["train"]["bad_steps"]),
+    )
     return predictions
 
 

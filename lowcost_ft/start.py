@@ -39,6 +39,7 @@ class Run:
         record: What becomes `run.json`.
         settings: Those that decide the result, as the user gave them.
         resume: The checkpoint that the run goes on from, or None.
+        unmoved: Parts of the model that training did not change.
     """
 
     config: RunConfig
@@ -47,6 +48,7 @@ class Run:
     record: dict[str, Any]
     settings: dict[str, Any] = field(default_factory=dict)
     resume: Checkpoint | None = None
+    unmoved: list[str] = field(default_factory=list)
 
     def say(self, text: str) -> None:
         """Prints once, from the main process."""

@@ -36,6 +36,7 @@ def summarize(record: Mapping[str, Any], folder: Path) -> str:
         f"{counted(train['effective_batch_size'], 'example')}, best epoch {train['best_epoch']}",
         f"saved in      {folder}",
         "",
+        *(f"warning: {warning}\n" for warning in record.get("warnings", ())),
         "next:  " + _next_command(record, folder),
     ]
     return "\n".join(lines)

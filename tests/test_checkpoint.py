@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from small_runs import RECIPES, call_recipe, flags, write_jsonl
 
 import lowcost_ft.recipe
+import lowcost_ft.recipe_training
 from lowcost_ft.training import checkpoint_files
 from lowcost_ft.training.checkpoint_files import newest_checkpoint, write_checkpoint
 from lowcost_ft.training.steps import StepRunner
@@ -176,7 +177,7 @@ def test_a_crash_while_the_result_is_saved(tmp_path, options, whole, monkeypatch
 def test_interrupted_validation_is_done_again(tmp_path, options, whole, monkeypatch):
     reference, folder = whole(), tmp_path / "run"
     arguments = options(output_dir=folder)
-    real, calls = lowcost_ft.recipe.evaluate, []
+    real, calls = lowcost_ft.recipe_training.evaluate, []
 
     def evaluate(*positional, **named):
         calls.append(1)
@@ -185,7 +186,7 @@ def test_interrupted_validation_is_done_again(tmp_path, options, whole, monkeypa
         return real(*positional, **named)
 
     with monkeypatch.context() as patched:
-        patched.setattr(lowcost_ft.recipe, "evaluate", evaluate)
+        patched.setattr(lowcost_ft.recipe_training, "evaluate", evaluate)
         assert call_recipe("lora_ner", *arguments) == 143
     stopped = record(folder)
     assert stopped["train"]["optimizer_steps"] == 8

@@ -1,0 +1,67 @@
+"""Warnings at the end of a run that learned nothing."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+import torch
+from small_runs import call_recipe, flags
+
+from lowcost_ft.health import checksums, run_warnings, unmoved_parts
+
+
+def labelled(*labels):
+    return [SimpleNamespace(label=label) for label in labels]
+
+
+NER = [SimpleNamespace(tags=("O", "B-x")), SimpleNamespace(tags=("O",))]
+SINGLE, MULTI = "single_label_classification", "multi_label_classification"
+
+
+@pytest.mark.parametrize(
+    ("problem_type", "examples", "scores", "message"),
+    [
+        (None, NER, {"f1": 0.0}, "not one entity of the test split"),
+        (None, NER, {"f1": 0.01}, None),
+        (None, NER[1:], {"f1": 0.0}, None),  # There was none to find.
+        (SINGLE, labelled("a", "a", "b"), {"accuracy": 2 / 3}, "always answering 'a' (0.667"),
+        (SINGLE, labelled("a", "a", "b"), {"accuracy": 1.0}, None),
+        (SINGLE, labelled("a", "a"), {"accuracy": 1.0}, None),
+        (MULTI, labelled(("a",), ()), {"micro_f1": 0.0}, "not one label"),
+        (MULTI, labelled((), ()), {"micro_f1": 0.0}, None),
+        ("regression", labelled(1.0, 3.0), {"mse": 1.0}, "always giving the mean"),
+        ("regression", labelled(1.0, 3.0), {"mse": 0.9}, None),
+    ],
+)
+def test_a_model_that_learned_nothing(problem_type, examples, scores, message):
+    warnings = run_warnings(problem_type, "test", examples, scores)
+    if message is None:
+        assert warnings == []
+    else:
+        (warning,) = warnings
+        assert message in warning
+        assert "--learning-rate" in warning
+
+
+def test_parts_that_did_not_move():
+    module = torch.nn.ModuleDict({"lora_A": torch.nn.Linear(2, 2), "head": torch.nn.Linear(2, 2)})
+    module["lora_A"].bias.requires_grad_(False)
+    before = checksums(module.named_parameters())
+    assert set(before) == {"lora_A.weight", "head.weight", "head.bias"}
+    assert unmoved_parts(before, before, ["head"]) == ["adapter", "head"]
+    with torch.no_grad():
+        module["head"].bias += 1
+    assert unmoved_parts(before, checksums(module.named_parameters()), ["head"]) == ["adapter"]
+    warnings = run_warnings(None, "test", NER, {"f1": 0.0}, unmoved=["adapter"], bad_steps=2)
+    assert "changed nothing in the adapter" in warnings[0]
+    assert "2 steps were left out" in warnings[1]
+
+
+def test_a_recipe_says_so_at_its_end(tmp_path, tiny_model, small_files, capsys):
+    """One step, in which the warm-up begins at a rate of zero."""
+    arguments = flags(model_id=tiny_model("bert"), max_steps=1, output_dir=tmp_path / "run")
+    assert call_recipe("lora_ner", *arguments, *flags(**small_files["ner"], warmup_ratio=0.99)) == 0
+    run = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert "training changed nothing in the adapter and the head" in run["warnings"][0]
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "warning: training changed nothing" in printed

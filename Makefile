@@ -24,7 +24,7 @@ HF_HUB_OFFLINE ?= 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help quickstart test test-slow test-gpu results coverage lint format format-check typecheck audit check clean
+.PHONY: help quickstart test test-slow test-gpu support results coverage lint format format-check typecheck audit check clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -47,6 +47,10 @@ test-slow: $(VENV)/installed-slow ## run the tests that take minutes (SmolLM2)
 test-gpu: $(VENV)/installed-test ## run the tests that need a CUDA GPU
 	@$(BIN)/python -m lowcost_ft.models.offline
 	@$(BIN)/python -m pytest -m gpu $(ARGS)
+
+support: $(VENV)/installed-test ## try every family, method and precision: benchmarks/support.json
+	@$(BIN)/python tests/support_matrix.py
+	@$(BIN)/python benchmarks/tables.py
 
 results: $(VENV)/installed ## write the tables of the README from benchmarks/results
 	@$(BIN)/python benchmarks/tables.py

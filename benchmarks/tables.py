@@ -1,12 +1,15 @@
 """Writes the tables of the README from the committed results: `make results`.
 
-Everything between the markers `<!-- results -->` and `<!-- /results -->` is replaced. The tables
-are those of `lowcost-ft report benchmarks/results`, with fewer columns.
+Everything between two markers such as `<!-- results -->` and `<!-- /results -->` is replaced. The
+tables of results are those of `lowcost-ft report benchmarks/results`, with fewer columns.
 """
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
+
+from support_tables import support_tables
 
 from lowcost_ft.report.advice import advise
 from lowcost_ft.report.collect import Result, collect
@@ -17,7 +20,6 @@ from lowcost_ft.report.tables import comparison_table, markdown_table, markdown_
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 README = ROOT / "README.md"
-BEGIN, END = "<!-- results -->", "<!-- /results -->"
 _LEFT_OUT = ("a step", "training")
 
 
@@ -88,13 +90,19 @@ def _speed_line(file: Path) -> str:
     )
 
 
+SECTIONS: dict[str, Callable[[], str]] = {"results": results_tables, "support": support_tables}
+
+
 def with_results(readme: str) -> str:
     """The README with its tables made anew."""
-    before, begin, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"README.md has no {BEGIN} ... {END}")
-    return f"{before}{BEGIN}\n{results_tables()}\n{END}{after}"
+    for name, make in SECTIONS.items():
+        begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+        before, found, rest = readme.partition(begin)
+        _, closed, after = rest.partition(end)
+        if not found or not closed:
+            raise ValueError(f"README.md has no {begin} ... {end}")
+        readme = f"{before}{begin}\n{make()}\n{end}{after}"
+    return readme
 
 
 def main() -> int:

@@ -66,8 +66,27 @@ class ModelConfig:
     """Branch, tag or commit of the model on the Hub."""
     trust_remote_code: bool = False
     """Run model code that comes with the checkpoint. Off unless you trust its author."""
-    method: Literal["lora", "full"] = "lora"
-    """What is trained: LoRA matrices and the head, or every weight."""
+    method: Literal[
+        "full",
+        "head",
+        "bias",
+        "layernorm",
+        "lora",
+        "rslora",
+        "dora",
+        "pissa",
+        "olora",
+        "loftq",
+        "adalora",
+        "ia3",
+        "oft",
+        "prefix",
+        "prompt",
+    ] = "lora"
+    """What is trained beside the head: every weight (full), nothing (head), or an adapter."""
+    adapter_config: str | None = None
+    """An adapter_config.json of peft, which says instead of --method and its flags what is
+    trained. What it says of the head and of the base model is replaced."""
     quantization: Literal["none", "8bit", "nf4"] = "none"
     """Hold the frozen linear layers in 8 or 4 bits (bitsandbytes): less memory for big models, all
     else stays in full precision. none leaves a checkpoint as it is, quantized or not."""
@@ -75,12 +94,14 @@ class ModelConfig:
     """Rank of the LoRA update."""
     lora_alpha: int | None = None
     """LoRA scaling: the update is alpha / r * B A. Default 32 at every rank, so that one learning
-    rate serves them all."""
+    rate serves them all (rslora: 8, and the square root of r)."""
     lora_dropout: float = 0.0
     """Dropout on the input of the LoRA matrices."""
     target_modules: str | None = None
-    """Comma-separated names of the layers that get LoRA, such as query,value. Default: all linear
-    layers of attention and feed-forward."""
+    """Comma-separated names of the layers that are adapted, such as query,value. Default: all
+    linear layers of attention and feed-forward (ia3: keys, values, feed-forward output)."""
+    num_virtual_tokens: int = 20
+    """Trained vectors in front of each text, for prefix and prompt."""
     trainable_layers: int | None = None
     """Train only the top K layers and the head; the layers below stay frozen. Default: all."""
     dropout: float | None = None
@@ -105,8 +126,11 @@ class TrainingConfig:
     """Cut each optimizer step into exactly N micro-batches, instead of by --micro-batch-tokens."""
     group_by_length: bool = True
     """Put examples of similar length into the same optimizer step (seeded; less padding)."""
-    optimizer: Literal["adamw", "sgd"] = "adamw"
-    """Optimizer. Norms and biases have no weight decay."""
+    optimizer: Literal["auto", "adamw", "sgd", "adafactor", "adamw8bit", "paged_adamw8bit"] = (
+        "adamw"
+    )
+    """Optimizer. The last two hold their state in 8 bits; paged moves it to the host's memory when
+    the GPU's is full. auto: that on quantized weights on a GPU, else adamw."""
     learning_rate: float | None = None
     """Peak learning rate. Default: by method and size of the model (see the README)."""
     head_learning_rate: float | None = None

@@ -5,6 +5,8 @@ import re
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
+from lowcost_ft.methods import find_method
+
 if TYPE_CHECKING:  # config.py imports this file
     from lowcost_ft.config import RunConfig
 
@@ -37,7 +39,7 @@ def range_problems(config: "RunConfig") -> list[str]:
     """Numbers that lie outside what their fields allow."""
     at_least = {
         **dict.fromkeys(("max_length", "micro_batch_tokens"), 8),
-        **dict.fromkeys(("lora_r", "num_train_epochs", "batch_size"), 1),
+        **dict.fromkeys(("lora_r", "num_train_epochs", "batch_size", "num_virtual_tokens"), 1),
         **dict.fromkeys(("gradient_accumulation_steps", "max_steps", "num_threads"), 1),
         "max_bad_steps": 1,
         **dict.fromkeys(("checkpoint_every_steps", "keep_checkpoints"), 1),
@@ -111,16 +113,35 @@ def _model_problems(config: "RunConfig") -> list[str]:
     if not config.cache_frozen_layers:
         for name in _changed(config, "cache_dir", "cache_dtype"):
             problems.append(f"{_flag(name)} goes with --cache-frozen-layers")
-    if config.method == "full":
-        changed = _changed(config, "lora_r", "lora_alpha", "lora_dropout", "target_modules")
-        if changed:
-            flags = ", ".join(_flag(name) for name in changed)
-            problems.append(f"--method full has no adapter: remove {flags}")
-        if config.quantization != "none":
-            problems.append(
-                f"--method full cannot train {config.quantization} weights, which have no "
-                "gradient: remove --quantization, or train an adapter (--method lora)"
-            )
+    return [*problems, *_method_problems(config)]
+
+
+def _method_problems(config: "RunConfig") -> list[str]:
+    """Flags that the method does not use."""
+    ranked, target = ("lora_r", "lora_alpha", "lora_dropout"), ("target_modules",)
+    virtual = ("num_virtual_tokens",)
+    problems = []
+    unused: tuple[str, ...] = ()
+    if config.adapter_config is not None:
+        method, unused = "--adapter-config", (*ranked, *target, *virtual)
+        if config.method != "lora":
+            problems.append(f"--adapter-config takes the place of --method {config.method}")
+    else:
+        entry = find_method(config.method)
+        assert entry is not None
+        method = f"--method {config.method}"
+        unused += () if entry.ranked else ranked
+        unused += () if entry.targets else target
+        unused += () if entry.virtual_tokens else virtual
+        unused += () if entry.layers else ("trainable_layers",)
+    if changed := _changed(config, *unused):
+        flags = ", ".join(_flag(name) for name in changed)
+        problems.append(f"{method} does not use what you gave: remove {flags}")
+    if config.method == "full" and config.quantization != "none":
+        problems.append(
+            f"--method full cannot train {config.quantization} weights, which have no gradient: "
+            "remove --quantization, or train an adapter (--method lora)"
+        )
     return problems
 
 

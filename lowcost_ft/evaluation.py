@@ -19,7 +19,7 @@ from lowcost_ft.training.backbone_cache import CachedStates
 from lowcost_ft.training.recovery import each_that_fits
 from lowcost_ft.training.sharding import is_sharded
 
-__all__ = ["evaluate", "predict"]
+__all__ = ["check_same", "evaluate", "predict"]
 
 
 def predict(
@@ -132,3 +132,21 @@ def evaluate(
         recoveries=recoveries,
     )
     return task.score(examples, predictions, seed=seed), predictions
+
+
+def check_same(trained: Predictions, reloaded: Predictions, *, tolerance: float) -> None:
+    """Compares the predictions of a trained model with those of its reloaded folder.
+
+    Raises:
+        RuntimeError: They differ: what was saved is not what was trained.
+    """
+    for name, before in trained.items():
+        after = reloaded[name]
+        if np.issubdtype(before.dtype, np.floating) and not np.allclose(
+            before, after, atol=tolerance, rtol=tolerance
+        ):
+            largest = float(np.abs(before - after).max())
+            raise RuntimeError(
+                f"the saved model predicts otherwise than the trained one: {name} differ by up to "
+                f"{largest:.2g}. Do not use it, and report this with run.json"
+            )

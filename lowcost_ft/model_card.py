@@ -7,19 +7,19 @@ It is made from `run.json` alone. Its first Python block loads the folder with p
 import math
 import os
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from lowcost_ft.metrics import MAIN_METRICS
+from lowcost_ft.methods import find_method
+from lowcost_ft.model_limits import METRICS, code, limits, scored_split
 from lowcost_ft.redaction import redact
 from lowcost_ft.reload_code import (
     Run,
     is_adapter,
     is_ner,
-    max_length,
+    method_title,
     pipeline_task,
     problem_type,
     quantization,
@@ -30,18 +30,6 @@ from lowcost_ft.runs import write_atomically
 
 __all__ = ["model_card", "write_model_card"]
 
-# Key in `evaluation`: name to show, identifier on the Hub.
-_METRICS = {
-    "f1": ("entity F1", "f1"),
-    "precision": ("entity precision", "precision"),
-    "recall": ("entity recall", "recall"),
-    "accuracy": ("accuracy", "accuracy"),
-    "macro_f1": ("macro F1", "f1"),
-    "micro_f1": ("micro F1", "f1"),
-    "mse": ("mean squared error", "mse"),
-    "pearson": ("Pearson correlation", "pearsonr"),
-    "spearman": ("Spearman correlation", "spearmanr"),
-}
 _HUB_NAME = re.compile(r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$", re.ASCII)
 _TABLE_ROWS = 100
 
@@ -77,7 +65,7 @@ def model_card(run: Run, *, name: str) -> str:
         "## Training\n\n" + _training(run),
         "## Cost\n\n" + _cost(run),
         "## Use\n\n" + _use(run),
-        "## Limits\n\n" + _limits(run),
+        "## Limits\n\n" + limits(run),
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -100,30 +88,24 @@ def _data_name(run: Run) -> str:
     return source if config.get("dataset") and _is_hub_name(source) else Path(source).name
 
 
-def _scored_split(run: Run) -> tuple[str, Mapping[str, Any]]:
-    evaluation = run.get("evaluation") or {}
-    split = "test" if evaluation.get("test") else "validation"
-    return split, evaluation.get(split) or {}
-
-
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _metadata(run: Run, name: str) -> str:
     """YAML that the Hub accepts: it refuses a base model or a data set that is no name there."""
-    split, scores = _scored_split(run)
+    split, scores = scored_split(run)
     test_file = run_config(run).get("test_file")
     data = Path(test_file).name if split == "test" and test_file else _data_name(run)
-    shown = {key: scores[key] for key in _METRICS if _is_number(scores.get(key))}
+    shown = {key: scores[key] for key in METRICS if _is_number(scores.get(key))}
     results = [
         EvalResult(
             task_type=pipeline_task(run),
             dataset_type=re.sub(r"[^\w./-]+", "-", data),
             dataset_name=data,
             dataset_split=split,
-            metric_type=_METRICS[key][1],
-            metric_name=_METRICS[key][0],
+            metric_type=METRICS[key][1],
+            metric_name=METRICS[key][0],
             metric_value=round(value, 4),
         )
         for key, value in shown.items()
@@ -141,7 +123,7 @@ def _metadata(run: Run, name: str) -> str:
         library_name="peft" if is_adapter(run) else "transformers",
         pipeline_tag=pipeline_task(run),
         tags=tags,
-        metrics=list(dict.fromkeys(_METRICS[key][1] for key in shown)) or None,
+        metrics=list(dict.fromkeys(METRICS[key][1] for key in shown)) or None,
         model_name=name,
         eval_results=results or None,
     ).to_yaml()
@@ -151,20 +133,25 @@ def _summary(run: Run) -> str:
     base, labels = _base_model(run), run["labels"]
     if is_ner(run):
         types = sorted({label[2:] for label in labels if label != "O"})
-        goal = f"marks entities of {len(types)} types: {', '.join(_code(type_) for type_ in types)}"
+        goal = f"marks entities of {len(types)} types: {', '.join(code(type_) for type_ in types)}"
     elif problem_type(run) == "regression":
         goal = "predicts a number for a text"
     else:
         many = problem_type(run) == "multi_label_classification"
         number = f"any number of {len(labels)} labels" if many else f"one of {len(labels)} labels"
         goal = f"gives a text {number}"
-    what = "adapter and head for" if is_adapter(run) else "fully fine-tuned version of"
-    method = run["method"].replace("lora", "LoRA") + " " if is_adapter(run) else ""
-    return f"This {method}{what} `{base}` {goal}. It was trained with `lowcost_ft`."
+    what = (
+        f"{method_title(run)} adapter and head for"
+        if is_adapter(run)
+        else ("fully fine-tuned version of")
+    )
+    if run["method"] == "head":
+        what = "head for the frozen"
+    return f"This {what} `{base}` {goal}. It was trained with `lowcost_ft`."
 
 
 def _scores(run: Run) -> str:
-    split, scores = _scored_split(run)
+    split, scores = scored_split(run)
     if not scores:
         return "This run was not scored."
     lines = []
@@ -176,7 +163,7 @@ def _scores(run: Run) -> str:
     unit = "sentences" if is_ner(run) else "texts"
     size = f", {scores['examples']:,} {unit}" if _is_number(scores.get("examples")) else ""
     lines += [f"| {split} split{size} | score | 95% interval |", "|---|---|---|"]
-    for key, (shown, _) in _METRICS.items():
+    for key, (shown, _) in METRICS.items():
         if key in scores:
             low_high = scores.get(f"{key}_ci95")
             interval = f"{low_high[0]:.3f} to {low_high[1]:.3f}" if low_high else ""
@@ -195,7 +182,7 @@ def _scores(run: Run) -> str:
         lines += ["|---|---|---|---|---|"]
         for label, row in list(table.items())[:_TABLE_ROWS]:
             numbers = " | ".join(f"{row[key]:.3f}" for key in ("precision", "recall", "f1"))
-            lines.append(f"| {_code(label)} | {numbers} | {row['support']} |")
+            lines.append(f"| {code(label)} | {numbers} | {row['support']} |")
         if len(table) > _TABLE_ROWS:
             lines.append(f"\n{len(table) - _TABLE_ROWS} more are in `run.json`.")
     return "\n".join(lines)
@@ -249,13 +236,16 @@ def _method(run: Run) -> str:
     top = f", the top {layers} layers and the head" if layers is not None else ""
     if not is_adapter(run):
         return "full fine-tuning" + (top or ", all weights")
-    rank = f", rank {config['lora_r']}" if config.get("lora_r") else ""
+    if run["method"] == "head":
+        return "linear probe: the head alone, the rest frozen"
+    entry = find_method(run["method"])
+    rank = f", rank {config['lora_r']}" if entry and entry.ranked and "lora_r" in config else ""
     frozen = {
         "none": "the rest frozen",
         "8bit": "the rest frozen, its linear layers in 8 bits",
         "nf4": "the rest frozen, its linear layers in 4 bits (NF4, double quantization)",
     }[quantization(run)]
-    return f"{run['method'].replace('lora', 'LoRA')}{rank}{top}; the head in full, {frozen}"
+    return f"{method_title(run)}{rank}{top}; the head in full, {frozen}"
 
 
 def _cost(run: Run) -> str:
@@ -293,58 +283,5 @@ def _use(run: Run) -> str:
     )
 
 
-def _limits(run: Run) -> str:
-    split, scores = _scored_split(run)
-    limits = [
-        "One training run with one seed. Another seed gives another score.",
-        f"The scores hold for texts like those of the {split} split. Other subjects, languages or "
-        "styles were not tried, nor were fairness and robustness.",
-    ]
-    main = MAIN_METRICS[problem_type(run)]
-    table = scores.get("per_entity") or scores.get("per_class") or {}
-    seen = [label for label in table if table[label]["support"]]
-    if seen:
-        worst = min(seen, key=lambda label: table[label]["f1"])
-        limits.append(
-            f"The weakest label is {_code(worst)}, with F1 {table[worst]['f1']:.2f} on "
-            f"{table[worst]['support']} examples."
-        )
-    if len(seen) < len(table):
-        limits.append(
-            f"{len(table) - len(seen)} labels do not occur in the {split} split: nothing is known "
-            "of how well they are found."
-        )
-    if scores.get(main) == 0:
-        limits.append(f"The main score, {_METRICS[main][0]}, is 0: the model is of no use.")
-    if quantization(run) != "none":
-        limits.append(
-            "On a CPU, bitsandbytes by itself rounds more than it did in training (lowcost_ft "
-            "keeps it from that): there, predictions of the Python code can differ a little."
-        )
-    length = max_length(run)
-    if is_ner(run):
-        limits.append("It knows the entity types above and no others, and entities do not nest.")
-        limits.append(
-            f"The Python code above cuts a sentence off after {length} tokens. `lowcost-ft "
-            "predict` reads longer ones in overlapping windows."
-        )
-    else:
-        if problem_type(run) != "regression":
-            limits.append("It has no answer for texts that fit none of its labels.")
-        limits.append(f"A text is cut off after {length} tokens.")
-    if not run_config(run).get("dataset") and not run_config(run).get("train_file"):
-        limits.append(
-            "The training data are generated examples that show how the package works. Do not "
-            "expect useful answers on real messages."
-        )
-    return "\n".join(f"- {limit}" for limit in limits)
-
-
 def _list(facts: list[tuple[str, str]]) -> str:
     return "\n".join(f"- {name}: {value}" for name, value in facts)
-
-
-def _code(label: str) -> str:
-    """A label as code in a table cell, whatever characters it has."""
-    shown = " ".join(str(label).replace("`", "'").replace("|", "\\|").split())
-    return f"`{shown}`" if shown else "(empty)"

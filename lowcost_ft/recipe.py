@@ -2,14 +2,13 @@
 
 from pathlib import Path
 
-import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from lowcost_ft.data.features import Features
 from lowcost_ft.data.loading import Splits, load_splits
 from lowcost_ft.data.rows import Columns
 from lowcost_ft.data.tagging import WORD_SPLITTING
-from lowcost_ft.evaluation import evaluate, predict
+from lowcost_ft.evaluation import check_same, evaluate, predict
 from lowcost_ft.health import run_warnings
 from lowcost_ft.memory.measure import resident_peak_bytes
 from lowcost_ft.model_card import write_model_card
@@ -22,12 +21,14 @@ from lowcost_ft.models.loading import (
     saved_tensors,
 )
 from lowcost_ft.models.quantization import compute_dtype, count_parameters
+from lowcost_ft.models.virtual_tokens import virtual_logits
 from lowcost_ft.recipe_memory import model_options
 from lowcost_ft.recipe_training import train_run
 from lowcost_ft.runs import saved_bytes, write_predictions
 from lowcost_ft.start import Run
 from lowcost_ft.tasks.base import Predictions, Task
 from lowcost_ft.training.checkpoint_files import sync_folder
+from lowcost_ft.training.optimizer import choose_optimizer
 from lowcost_ft.training.sharding import is_sharded, on_device, whole_tensors
 
 __all__ = [
@@ -88,6 +89,8 @@ def build_recipe_model(
 ) -> BuiltModel:
     """Loads the pretrained model and decides what of it trains."""
     config = run.config
+    device = run.accelerator.device
+    choose_optimizer(config.optimizer, device=device, quantized=True)  # Refused before loading.
     built = build_model(
         **model_options(
             config,
@@ -99,13 +102,18 @@ def build_recipe_model(
     )
     total, trainable = count_parameters(built.model)
     run.record["parameters"] = {"total": total, "trainable": trainable}
+    run.record["method"] = built.method
+    run.record["config"]["optimizer"] = choose_optimizer(
+        config.optimizer, device=device, quantized=built.quantization != "none"
+    )
+    run.record["virtual_logits"] = virtual_logits(built.model, config.max_length)
     run.record["quantization"] = built.quantization
     run.record["unquantized_modules"] = built.unquantized_modules
     causal = built.family is not None and built.family.causal
     run.record["pad_token_id"] = tokenizer.pad_token_id if causal else None
     on = "" if built.quantization == "none" else f" on {built.quantization} weights"
     run.say(
-        f"model: {config.model_id}, {config.method}{on}: {trainable:,} of {total:,} parameters "
+        f"model: {config.model_id}, {built.method}{on}: {trainable:,} of {total:,} parameters "
         f"train ({trainable / total:.2%})"
     )
     for notice in built.notices:
@@ -216,20 +224,7 @@ def save_run(
         micro_batch_tokens=run.config.micro_batch_tokens,
     )
     exact = run.accelerator.mixed_precision == "no"
-    _compare(predictions[split], again, tolerance=1e-4 if exact else 2e-2)
+    check_same(predictions[split], again, tolerance=1e-4 if exact else 2e-2)
     if main:
         sync_folder(run.folder)  # Before run.json calls it complete.
     return run.folder
-
-
-def _compare(trained: Predictions, reloaded: Predictions, *, tolerance: float) -> None:
-    for name, before in trained.items():
-        after = reloaded[name]
-        if np.issubdtype(before.dtype, np.floating) and not np.allclose(
-            before, after, atol=tolerance, rtol=tolerance
-        ):
-            largest = float(np.abs(before - after).max())
-            raise RuntimeError(
-                f"the saved model predicts otherwise than the trained one: {name} differ by up to "
-                f"{largest:.2g}. Do not use it, and report this with run.json"
-            )

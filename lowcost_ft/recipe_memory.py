@@ -45,6 +45,8 @@ def model_options(
         "lora_dropout": config.lora_dropout,
         "dropout": config.dropout,
         "target_modules": split_list(config.target_modules),
+        "num_virtual_tokens": config.num_virtual_tokens,
+        "adapter_config": config.adapter_config,
         "trainable_layers": config.trainable_layers,
         "gradient_checkpointing": config.gradient_checkpointing,
         "attn_implementation": config.attn_implementation,

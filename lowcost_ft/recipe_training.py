@@ -1,6 +1,7 @@
 """The training of a recipe: the model, its checkpoints and the cache of its frozen layers."""
 
 import contextlib
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from lowcost_ft.models.loading import (
 from lowcost_ft.run_folder import CHECKPOINTS, clear_output_dir
 from lowcost_ft.start import Run
 from lowcost_ft.tasks.base import Task
+from lowcost_ft.training.adalora import AdaLoraSteps
 from lowcost_ft.training.backbone_cache import CacheReport, cached_layers
 from lowcost_ft.training.checkpoint import Checkpoints
 from lowcost_ft.training.loop import TrainResult, train
@@ -50,7 +52,7 @@ def train_run(
         model.to(run.accelerator.device)
     elif built.family is not None:  # Each part moves by itself: the whole may not fit.
         split_by_layer(run.accelerator, layer_list(forward_module(model), built.family)[0])
-    rate = config.learning_rate or default_learning_rate(config.method, model.config.hidden_size)
+    rate = config.learning_rate or default_learning_rate(built.method, model.config.hidden_size)
     run.record["config"]["learning_rate"] = rate
     checkpoints = _checkpoints(run, built, splits, features["train"])
     # From here on nothing but the training itself can go wrong: an earlier run may go.
@@ -84,7 +86,7 @@ def train_run(
                 forward_module(model),
                 task,
                 features["train"],
-                settings=config,
+                settings=replace(config, optimizer=run.record["config"]["optimizer"]),
                 learning_rate=rate,
                 head_names=built.head_names,
                 pad_token_id=tokenizer.pad_token_id,
@@ -93,6 +95,7 @@ def train_run(
                 cached=cache.states.get("train"),
                 result=result,
                 example_name=lambda number: splits.train[number].source,
+                adalora=AdaLoraSteps.of(built.model),
             )
         finally:  # Also a training that failed is on record.
             run.record["train"] = result.to_dict() | {

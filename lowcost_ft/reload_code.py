@@ -4,11 +4,14 @@ import pprint
 from collections.abc import Mapping
 from typing import Any
 
+from lowcost_ft.methods import find_method
+
 __all__ = [
     "Run",
     "is_adapter",
     "is_ner",
     "max_length",
+    "method_title",
     "pipeline_task",
     "problem_type",
     "quantization",
@@ -32,6 +35,12 @@ def is_ner(run: Run) -> bool:
 
 def is_adapter(run: Run) -> bool:
     return bool(run["method"] != "full")
+
+
+def method_title(run: Run) -> str:
+    """The method's name as users write it."""
+    entry = find_method(run["method"])
+    return entry.title if entry else str(run["method"])
 
 
 def pipeline_task(run: Run) -> str:
@@ -125,6 +134,9 @@ def _ner_code(run: Run) -> str:
     last = run.get("pad_token_id") is not None
     where = "last" if last else "first"
     keep = "tags[word] = best[position]" if last else "tags.setdefault(word, best[position])"
+    # Trained vectors that stand in front of the text come out, too.
+    virtual = run.get("virtual_logits")
+    tokens = f"0, {virtual}:" if virtual else "0"
     code = f"""words = ["Ada", "Lovelace", "lives", "in", "London", "."]
 inputs = tokenizer(
     words,
@@ -135,7 +147,7 @@ inputs = tokenizer(
 )
 word_ids = inputs.word_ids()
 with torch.inference_mode():
-    best = model(**inputs).logits[0].argmax(-1).tolist()
+    best = model(**inputs).logits[{tokens}].argmax(-1).tolist()
 # A word has the tag of its {where} sub-word; one without sub-words is O.
 tags = {{}}
 for position, word in enumerate(word_ids):
@@ -173,8 +185,9 @@ def _pipeline_code(run: Run) -> str:
     elif _runs_remote_code(run):
         arguments.append("trust_remote_code=True")
     if is_ner(run):
-        if run.get("pad_token_id") is not None:
-            return ""  # pipelines have no strategy that reads a word's last sub-word
+        if run.get("pad_token_id") is not None or run.get("virtual_logits"):
+            # Pipelines have no strategy that reads a word's last sub-word, or skips positions.
+            return ""
         arguments.append('aggregation_strategy="first"')
         comment = "# As a pipeline, which splits the text into words by rules of its own:"
         example = '"Ada Lovelace lives in London."'

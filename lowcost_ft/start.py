@@ -161,6 +161,9 @@ def _check_sharding(accelerator: Accelerator, config: RunConfig) -> None:
             f"--quantization {config.quantization}: FSDP does not split quantized weights; leave "
             "one of the two out"
         )
+    if config.adapter_config or config.method in ("adalora", "pissa", "olora", "prefix", "prompt"):
+        what = "--adapter-config" if config.adapter_config else f"--method {config.method}"
+        raise UserError(f"{what}: not tried with FSDP; take lora or full, or data parallelism")
     plugin = accelerator.state.fsdp_plugin
     if plugin.cpu_ram_efficient_loading:
         # Accelerate 1.15 tells parameters apart by their address; those that only the first

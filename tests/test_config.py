@@ -51,7 +51,7 @@ TEXT = RunConfig(task="classification")
         (TEXT, {"tokens_column": "x"}, "--tokens-column is for NER"),
         (TEXT, {"tags_column": "x"}, "--tags-column is for NER"),
         (TEXT, {"window_overlap": 3}, "--window-overlap is for NER"),
-        (TEXT, {"method": "full", "lora_r": 8}, "has no adapter: remove --lora-r"),
+        (TEXT, {"method": "full", "lora_r": 8}, "full does not use what you gave: remove --lora-r"),
         (
             TEXT,
             {"method": "full", "target_modules": "query", "lora_dropout": 0.2, "lora_alpha": 8},

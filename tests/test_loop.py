@@ -5,11 +5,14 @@ import math
 import numpy as np
 import pytest
 import torch
+from bitsandbytes.optim import AdamW8bit
 from small_training import Trainer
 
+from lowcost_ft.errors import UserError
 from lowcost_ft.training.optimizer import (
     build_optimizer,
     build_scheduler,
+    choose_optimizer,
     default_learning_rate,
     parameter_groups,
 )
@@ -223,6 +226,20 @@ def test_optimizers():
     assert sgd.defaults["momentum"] == 0.9
     assert sgd.defaults["nesterov"]
     assert isinstance(build_optimizer(group, name="adamw", device=CPU), torch.optim.AdamW)
+    assert build_optimizer(group, name="adafactor", device=CPU).defaults["relative_step"] is False
+    assert isinstance(build_optimizer(group, name="adamw8bit", device=CPU), AdamW8bit)
+
+
+def test_an_optimizer_that_the_hardware_has():
+    def choose(name, device="cpu", quantized=False):
+        return choose_optimizer(name, device=torch.device(device), quantized=quantized)
+
+    assert [choose(name) for name in ("auto", "sgd", "adamw8bit")] == ["adamw", "sgd", "adamw8bit"]
+    assert choose("auto", quantized=True) == "adamw"
+    assert choose("auto", device="cuda") == "adamw"
+    assert choose("auto", device="cuda", quantized=True) == "paged_adamw8bit"
+    with pytest.raises(UserError, match="no CUDA GPU: take adamw8bit"):
+        choose("paged_adamw8bit")
 
 
 def test_default_rates_fall_with_the_width():

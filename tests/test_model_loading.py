@@ -363,7 +363,7 @@ def test_unknown_family_needs_and_takes_target_modules(tmp_path, tiny_models):
         ({"target_modules": ("classifier",)}, "target_modules: 'classifier' fits no linear"),
         ({"target_modules": ()}, "target_modules: is empty"),
         ({"target_modules": ("query",), "method": "full"}, "target_modules: has no meaning"),
-        ({"method": "prefix"}, "method: unknown value 'prefix'; known: lora, full"),
+        ({"method": "magic"}, "method: unknown value 'magic'; known: full, head, bias"),
         ({"lora_r": 0}, "lora_r: 0"),
         ({"dropout": 1.0}, "dropout: 1.0"),
         ({"lora_dropout": -0.1}, "lora_dropout: -0.1"),

@@ -194,6 +194,8 @@ def test_pairs(tmp_path, short):
         {"gradient_checkpointing": True, "trainable_layers": 1},
         {"gradient_accumulation_steps": 4, "max_grad_norm": 0, "head_learning_rate": 1e-3},
         {"max_length": 8, "window_overlap": 2},
+        {"optimizer": "adafactor", "method": "prompt", "max_length": 48},
+        {"optimizer": "adamw8bit", "method": "pissa"},
         {"mixed_precision": "bf16", "dropout": 0.1, "lora_dropout": 0.1},
     ],
 )

@@ -1,11 +1,13 @@
-"""Which weights train: LoRA matrices and heads, or the whole model, or its top layers."""
+"""Which weights train: an adapter and heads, or the whole model, or its top layers."""
 
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+from peft import PeftConfig, PeftModel, TaskType, get_peft_model
+from peft.mapping import PEFT_TYPE_TO_PREFIX_MAPPING
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
@@ -13,10 +15,15 @@ from lowcost_ft.errors import UserError
 from lowcost_ft.models.families import Family, known_families
 from lowcost_ft.models.hub import quiet_libraries
 
-__all__ = ["DEFAULT_LORA_ALPHA", "add_lora", "find_lora_targets", "layer_list", "train_fully"]
-
-DEFAULT_LORA_ALPHA = 32
-"""Numerator of LoRA's scaling when the user gives none; see `add_lora`."""
+__all__ = [
+    "ALL_LINEAR",
+    "add_adapter",
+    "common_fields",
+    "find_norms",
+    "find_targets",
+    "has_transposed",
+]
+__all__ += ["layer_list", "train_fully"]
 
 ALL_LINEAR = "all-linear"
 
@@ -28,76 +35,81 @@ def layer_list(model: Any, family: Family) -> nn.ModuleList:
     return layers
 
 
-def add_lora(
-    model: Any,
-    *,
-    head: str,
-    head_names: Sequence[str],
-    targets: str | list[str],
-    r: int,
-    alpha: int | None,
-    dropout: float,
-    revision: str | None = None,
-) -> PeftModel:
-    """Freezes a model, and adds a low-rank update to its targets and a trainable copy of its heads.
-
-    A target with frozen weight W computes x W + (alpha / r) x A B, with A random and B zero, so the
-    model starts out unchanged (Hu et al. 2021, arXiv:2106.09685).
-
-    `alpha` stays 32 when the rank changes. Adam moves every entry of B by about the learning rate,
-    whatever the gradient's size, so the r rank-one terms add up and A B grows in proportion to r;
-    alpha / r takes exactly that factor out. With a constant alpha one learning rate serves all
-    ranks, whereas with the frequent alpha = 2 r the step would grow with the rank.
+def add_adapter(model: Any, config: PeftConfig, *, head_names: Sequence[str]) -> PeftModel:
+    """Freezes a model, and adds an adapter and a trainable copy of its heads.
 
     Args:
         model: A task model of transformers, as loaded.
-        head: "token" or "sequence".
+        config: What `adapter_config` or `read_adapter_config` returned.
         head_names: Paths of the modules to train in full and save with the adapter.
-        targets: What `find_lora_targets` returned.
-        r: Rank.
-        alpha: Numerator of the scaling; None for 32.
-        dropout: Probability of dropping an input of A.
-        revision: Recorded in the adapter, so that others load the same base model.
 
     Returns:
-        The model wrapped by peft; only LoRA matrices and heads require gradients.
+        The model wrapped by peft; only the adapter and the heads require gradients.
 
     Raises:
-        UserError: The names of the heads also fit modules inside the backbone.
+        UserError: The adapter does not fit the model, or would reach into a head.
     """
-    modules = dict(model.named_modules())
-    matched = [modules[name] for name in _matching(list(modules), targets)]
-    config = LoraConfig(
-        task_type=TaskType.TOKEN_CLS if head == "token" else TaskType.SEQ_CLS,
-        r=r,
-        lora_alpha=DEFAULT_LORA_ALPHA if alpha is None else alpha,
-        lora_dropout=dropout,
-        target_modules=targets,
-        # GPT-2 keeps its weights transposed; peft corrects the flag by itself, but with a warning.
-        fan_in_fan_out=any(isinstance(module, Conv1D) for module in matched),
-        modules_to_save=list(head_names),
-        revision=revision,
-    )
-    with quiet_libraries():
-        peft_model = get_peft_model(model, config)
+    fields: Any = config  # Each kind of configuration has fields of its own.
+    wanted = list(fields.modules_to_save or ())
+    try:
+        with quiet_libraries():
+            peft_model = get_peft_model(model, config)
+    except (ValueError, TypeError, AttributeError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"method: peft cannot add {fields.peft_type.value} to model type "
+            f"{model.config.model_type!r} [{reason}]"
+        ) from error
     # peft appends "classifier" and "score" to the list, which would be saved as duplicates.
-    config.modules_to_save = list(head_names)
+    fields.modules_to_save = wanted
     # A relative path would be looked up from wherever the adapter is loaded later.
     if Path(model.name_or_path).is_dir():
         config.base_model_name_or_path = str(Path(model.name_or_path).resolve())
-    _check_trainable(peft_model, head_names)
+    _check_trainable(peft_model, wanted)
     return peft_model
 
 
-def find_lora_targets(
+def common_fields(*, head: str, head_names: Sequence[str], revision: str | None) -> dict:
+    """Fields of every adapter's configuration."""
+    return {
+        "task_type": TaskType.TOKEN_CLS if head == "token" else TaskType.SEQ_CLS,
+        "modules_to_save": list(head_names),
+        "revision": revision,  # So that others load the same base model.
+    }
+
+
+def find_norms(model: Any, family: Family | None, trainable_layers: int | None) -> list[str]:
+    """Full names of the norms: all of them, or those inside the top layers."""
+    prefix = f"{model.base_model_prefix}."
+    names = [
+        prefix + name
+        for name, module in model.base_model.named_modules()
+        if "Norm" in type(module).__name__ and any(True for _ in module.parameters())
+    ]
+    if trainable_layers is None:
+        return names
+    assert family is not None
+    layer = re.escape(f"{prefix}{family.layers}") + r"\."
+    top = re.compile(layer + _layer_index(model, family, trainable_layers) + r"\..+")
+    return [name for name in names if top.fullmatch(name)]
+
+
+def has_transposed(model: Any, targets: str | list[str]) -> bool:
+    """Whether the targets are GPT-2's layers, which keep their weights transposed."""
+    modules = dict(model.named_modules())
+    return any(isinstance(modules[n], Conv1D) for n in _matching(list(modules), targets))
+
+
+def find_targets(
     model: Any,
     family: Family | None,
     *,
     head_names: Sequence[str],
     target_modules: Sequence[str] | None,
     trainable_layers: int | None,
+    among: Sequence[str] | None = None,
 ) -> str | list[str]:
-    """Names the linear layers that get a low-rank update; never one of a head.
+    """Names the linear layers that an adapter changes; never one of a head.
 
     Args:
         model: A task model of transformers.
@@ -106,6 +118,7 @@ def find_lora_targets(
         target_modules: Ends of module names, e.g. ("query", "value"), or ("all-linear",); None for
             the family's own: all linear layers of attention and feed-forward.
         trainable_layers: How many of the top layers; None for all.
+        among: The family's own targets, in its table; None for all of its linear layers.
 
     Returns:
         A regular expression that fits the full names, restricted to the layers of a known family;
@@ -142,7 +155,9 @@ def find_lora_targets(
     inside = re.compile(rf"{layer}\.(.+)")
     suffixes = list(dict.fromkeys(m.group(1) for name in linear if (m := inside.fullmatch(name))))
     if wanted is None or wanted == (ALL_LINEAR,):
-        patterns = [re.escape(target).replace(r"\*", r"\d+") for target in family.lora_targets]
+        patterns = [
+            re.escape(target).replace(r"\*", r"\d+") for target in among or family.lora_targets
+        ]
         suffixes = [s for s in suffixes if any(re.fullmatch(p, s) for p in patterns)]
     else:
         suffixes = _named(suffixes, wanted)
@@ -210,15 +225,25 @@ def _matching(names: Sequence[str], targets: str | list[str]) -> list[str]:
 
 
 def _check_trainable(peft_model: PeftModel, head_names: Sequence[str]) -> None:
+    """Refuses an adapter that trains more than itself and the heads, or that changes a head."""
+    config: Any = peft_model.active_peft_config
+    prefix = "prompt_encoder."
+    if not config.is_prompt_learning:
+        prefix = PEFT_TYPE_TO_PREFIX_MAPPING[config.peft_type]
+    own = re.compile(rf"(^|\.){re.escape(prefix)}")
     # peft matches names by their end without regard to dots: "score" would also fit "raw_score".
-    allowed = tuple(f"base_model.model.{name}.modules_to_save." for name in head_names)
-    extra = [
-        name
-        for name, parameter in peft_model.named_parameters()
-        if parameter.requires_grad and ".lora_" not in name and not name.startswith(allowed)
-    ]
-    if extra:
-        raise UserError(
-            f"model_id: peft would also train {extra[0].removeprefix('base_model.model.')} "
-            "because its name ends like a head's; this model cannot be used with --method lora"
-        )
+    before = re.compile(r"^base_model\.(model\.)?")
+    heads = tuple(f"{name}.modules_to_save." for name in head_names)
+    for name, parameter in peft_model.named_parameters():
+        path = before.sub("", name)
+        if parameter.requires_grad and not own.search(name) and not path.startswith(heads):
+            raise UserError(
+                f"model_id: peft would also train {path} because its name ends like a head's; "
+                "take --method full"
+            )
+    for name, module in peft_model.named_modules():
+        if isinstance(module, BaseTunerLayer) and ".modules_to_save." in f".{name}.":
+            raise UserError(
+                f"adapter_config: target_modules fits {name}, which is part of the head; the head "
+                "is trained in full: name the layers below it"
+            )

@@ -25,6 +25,8 @@ class Family:
     """Modules beside the backbone that a task model may own; a model has those of its own task."""
     lora_targets: tuple[str, ...]
     """All linear layers of attention and feed-forward, relative to one layer; `*` is any index."""
+    ia3_targets: tuple[str, ...]
+    """Those that make keys, values, and the feed-forward's output, which comes last."""
     dropout_fields: tuple[str, ...]
     """Configuration fields that hold a dropout probability, the head's included."""
     embeddings: tuple[str, ...] = ("embeddings",)
@@ -33,6 +35,8 @@ class Family:
     """Modules inside the backbone that run between the first layer and the second."""
     causal: bool = False
     """Whether a token sees only what stands before it."""
+    takes_prefix: bool = False
+    """Whether keys and values may be given that stand in front of the text's."""
     shared_layers: bool = False
     """Whether one set of weights serves all layers, so that no layer can be chosen by itself."""
 
@@ -45,6 +49,7 @@ _BERT_TARGETS = (
     "intermediate.dense",
     "output.dense",
 )
+_BERT_IA3 = ("attention.self.key", "attention.self.value", "output.dense")
 # `classifier_dropout` is unset in published BERT configurations and then follows the hidden one.
 _BERT_DROPOUT = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
 
@@ -57,6 +62,7 @@ _LLAMA_TARGETS = (
     "mlp.up_proj",
     "mlp.down_proj",
 )
+_LLAMA_IA3 = ("self_attn.k_proj", "self_attn.v_proj", "mlp.down_proj")
 # The token classification head drops 0.1 of its input unless `classifier_dropout` says otherwise.
 _LLAMA_DROPOUT = ("attention_dropout", "classifier_dropout")
 
@@ -70,8 +76,10 @@ def _bert_like(
         layers="encoder.layer",
         head_names=("classifier",),
         lora_targets=_BERT_TARGETS,
+        ia3_targets=_BERT_IA3,
         dropout_fields=_BERT_DROPOUT,
         embeddings=embeddings,
+        takes_prefix=True,
     )
 
 
@@ -82,9 +90,11 @@ def _llama_like(name: str, *model_types: str) -> Family:
         layers="layers",
         head_names=("score",),
         lora_targets=_LLAMA_TARGETS,
+        ia3_targets=_LLAMA_IA3,
         dropout_fields=_LLAMA_DROPOUT,
         embeddings=("embed_tokens",),
         causal=True,
+        takes_prefix=True,
     )
 
 
@@ -103,6 +113,7 @@ FAMILIES: tuple[Family, ...] = (
             "ffn.lin1",
             "ffn.lin2",
         ),
+        ia3_targets=("attention.k_lin", "attention.v_lin", "ffn.lin2"),
         dropout_fields=("dropout", "attention_dropout", "seq_classif_dropout"),
     ),
     # RoBERTa's and ELECTRA's sequence head is one module, `classifier`, with a `dense` inside.
@@ -120,6 +131,11 @@ FAMILIES: tuple[Family, ...] = (
             "albert_layers.*.attention.value",
             "albert_layers.*.attention.dense",
             "albert_layers.*.ffn",
+            "albert_layers.*.ffn_output",
+        ),
+        ia3_targets=(
+            "albert_layers.*.attention.key",
+            "albert_layers.*.attention.value",
             "albert_layers.*.ffn_output",
         ),
         dropout_fields=(
@@ -146,6 +162,7 @@ FAMILIES: tuple[Family, ...] = (
             "intermediate.dense",
             "output.dense",
         ),
+        ia3_targets=("attention.self.key_proj", "attention.self.value_proj", "output.dense"),
         dropout_fields=(
             "hidden_dropout_prob",
             "attention_probs_dropout_prob",
@@ -161,6 +178,7 @@ FAMILIES: tuple[Family, ...] = (
         # Masked language models carry weights for `head`; other checkpoints leave it new.
         head_names=("head", "classifier"),
         lora_targets=("attn.Wqkv", "attn.Wo", "mlp.Wi", "mlp.Wo"),
+        ia3_targets=("attn.Wqkv", "mlp.Wo"),
         dropout_fields=(
             "attention_dropout",
             "embedding_dropout",
@@ -175,9 +193,11 @@ FAMILIES: tuple[Family, ...] = (
         # `score` classifies sequences, `classifier` tokens.
         head_names=("score", "classifier"),
         lora_targets=("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"),
+        ia3_targets=("attn.c_attn", "mlp.c_proj"),
         dropout_fields=("embd_pdrop", "attn_pdrop", "resid_pdrop", "classifier_dropout"),
         embeddings=("wte", "wpe", "drop"),
         causal=True,
+        takes_prefix=True,
     ),
     _llama_like("Llama", "llama"),
     _llama_like("Qwen2", "qwen2"),

@@ -4,6 +4,7 @@ Base models are read as safetensors in float32, or quantized while they are read
 checkpoint lacks (the head) is made from the seed; then `models/adapters.py` decides what trains.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,15 +13,19 @@ import torch
 from peft import PeftModel
 
 from lowcost_ft.errors import UserError
-from lowcost_ft.models.adapters import add_lora, find_lora_targets, layer_list, train_fully
+from lowcost_ft.models.adapter_configs import AdapterSettings, build_adapter
+from lowcost_ft.models.adapters import train_fully
 from lowcost_ft.models.base import Head, load_base_model
 from lowcost_ft.models.families import Family
 from lowcost_ft.models.frozen_layers import freeze_below
 from lowcost_ft.models.hub import load_config
 from lowcost_ft.models.lean_lora import make_lora_lean
 from lowcost_ft.models.quantization import Quantization, quantization_notice, unquantized_modules
+from lowcost_ft.models.refusals import check_arguments, check_layers, check_method
 from lowcost_ft.models.saving import load_trained, save_model, saved_tensors
+from lowcost_ft.models.starts import start_from_rounding
 from lowcost_ft.models.tokenizers import load_tokenizer
+from lowcost_ft.models.virtual_tokens import VirtualTokens, has_virtual_tokens
 
 __all__ = [
     "BuiltModel",
@@ -49,6 +54,8 @@ class BuiltModel:
     """What the user should know about how the model was loaded."""
     num_layers: int
     """How many layers the input passes (ALBERT's shared one counts every time)."""
+    method: str
+    """A name of the table of methods; for an adapter from a file, peft's name in small letters."""
     quantization: Quantization = "none"
     """How the linear layers are quantized: as asked for, or as the checkpoint is."""
     unquantized_modules: tuple[str, ...] = ()
@@ -67,6 +74,8 @@ def build_model(
     lora_dropout: float = 0.0,
     dropout: float | None = None,
     target_modules: Sequence[str] | None = None,
+    num_virtual_tokens: int = 20,
+    adapter_config: str | None = None,
     trainable_layers: int | None = None,
     gradient_checkpointing: bool = False,
     attn_implementation: str | None = None,
@@ -85,12 +94,15 @@ def build_model(
         head: "token" for a label per token, "sequence" for one per text.
         labels: Label names in the order of the logits; empty for regression (one output).
         problem_type: As in `transformers` configurations; recorded there.
-        method: "lora" or "full".
+        method: A name of the table in `models/methods.py`.
         lora_r: Rank of the update.
-        lora_alpha: Numerator of LoRA's scaling; None for 32 at every rank (`adapters.add_lora`).
+        lora_alpha: Numerator of LoRA's scaling; None for the method's (`default_alpha`).
         lora_dropout: Probability of dropping an input of the update.
         dropout: Every dropout probability of the base model and its head; None keeps its own.
         target_modules: Linear layers to adapt, by the end of their names; None for the family's.
+        num_virtual_tokens: Vectors in front of each text, for prefix and prompt.
+        adapter_config: An `adapter_config.json` of peft, which takes the place of `method` and of
+            what goes with it.
         trainable_layers: Train only so many of the top layers (and the head); None for all.
         gradient_checkpointing: Whether layers are computed again in the backward pass.
         attn_implementation: "eager", "sdpa", ...; None for the model's default.
@@ -110,55 +122,61 @@ def build_model(
     Raises:
         UserError: Something is missing or does not fit; names the field and the fix.
     """
-    _check_arguments(method, lora_r, lora_dropout, dropout, target_modules)
+    check_arguments(method, lora_r, lora_dropout, dropout, target_modules)
+    load = functools.partial(
+        load_base_model,
+        model_id,
+        head=head,
+        labels=labels,
+        problem_type=problem_type,
+        dropout=dropout,
+        attn_implementation=attn_implementation,
+        pad_token_id=pad_token_id,
+        revision=revision,
+        trust_remote_code=trust_remote_code,
+        dtype=dtype,
+        on_meta=on_meta,
+    )
+    check_method(
+        "" if adapter_config else method,
+        load_config(model_id, revision=revision, trust_remote_code=trust_remote_code),
+        model_id,
+        head=head,
+        quantization=quantization,
+        trainable_layers=trainable_layers,
+        gradient_checkpointing=gradient_checkpointing,
+    )
     # One seed for the new head and the update; the caller's own random stream is not moved.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        base = load_base_model(
-            model_id,
-            head=head,
-            labels=labels,
-            problem_type=problem_type,
-            dropout=dropout,
-            attn_implementation=attn_implementation,
-            pad_token_id=pad_token_id,
-            revision=revision,
-            trust_remote_code=trust_remote_code,
-            quantization=quantization,
-            dtype=dtype,
-            on_meta=on_meta,
-        )
+        base = load(quantization=quantization)
         model, family, head_names = base.model, base.family, base.head_names
-        if method == "full" and base.quantization != "none":
-            raise UserError(
-                f"method: full cannot train {base.quantization} weights, which have no gradient; "
-                "train an adapter (--method lora), or an unquantized model"
-            )
         kept = unquantized_modules(model, family) if base.quantization != "none" else []
         notice = None if on_meta else quantization_notice(model, base.quantization)
-        num_layers = _check_layers(model, family, trainable_layers)
+        num_layers = check_layers(model, family, trainable_layers)
         trained: Any = model
-        if method == "lora":
-            targets = find_lora_targets(
-                model,
-                family,
-                head_names=head_names,
+        if method == "full":
+            train_fully(model, family, head_names=head_names, trainable_layers=trainable_layers)
+        else:
+            settings = AdapterSettings(
+                r=lora_r,
+                alpha=lora_alpha,
+                dropout=lora_dropout,
+                num_virtual_tokens=num_virtual_tokens,
+            )
+            trained = build_adapter(
+                base,
+                method,
+                settings,
+                file=adapter_config,
+                head=head,
                 target_modules=target_modules,
                 trainable_layers=trainable_layers,
+                revision=revision,
+                on_meta=on_meta,
             )
-            with torch.device("meta" if on_meta else "cpu"):
-                trained = add_lora(
-                    model,
-                    head=head,
-                    head_names=head_names,
-                    targets=targets,
-                    r=lora_r,
-                    alpha=lora_alpha,
-                    dropout=lora_dropout,
-                    revision=revision,
-                )
-        else:
-            train_fully(model, family, head_names=head_names, trainable_layers=trainable_layers)
+            if method == "loftq" and not on_meta:
+                start_from_rounding(trained, load(quantization="none").model)
         if trainable_layers is not None:
             assert family is not None
             freeze_below(model, family, trainable_layers)
@@ -171,66 +189,29 @@ def build_model(
         head_names=head_names,
         notices=[*base.notices, *([notice] if notice else [])],
         num_layers=num_layers,
+        method=method if adapter_config is None else _kind(trained),
         quantization=base.quantization,
         unquantized_modules=tuple(kept),
     )
 
 
+def _kind(peft_model: PeftModel) -> str:
+    return str(peft_model.active_peft_config.peft_type.value).lower()
+
+
 def forward_module(model: Any) -> Any:
     """The module to call in a loop: the same weights and results, without peft's outer wrappers.
 
-    LoRA lives inside the layers, so the model of transformers can be called by itself. Parameters
-    are shared; the peft model is still the one to save. Its LoRA layers take fewer passes over
-    memory from then on (`lean_lora.py`).
+    Most adapters live inside the layers, so the model of transformers can be called by itself.
+    Parameters are shared; the peft model is still the one to save. LoRA layers take fewer passes
+    over memory from then on (`lean_lora.py`).
     """
+    if has_virtual_tokens(model):
+        return VirtualTokens(model)
     if not isinstance(model, PeftModel):
         return model
     make_lora_lean(model)
     return model.get_base_model()
-
-
-def _check_arguments(
-    method: str,
-    lora_r: int,
-    lora_dropout: float,
-    dropout: float | None,
-    target_modules: Sequence[str] | None,
-) -> None:
-    problems = []
-    if method not in ("lora", "full"):
-        problems.append(f"method: unknown value {method!r}; known: lora, full")
-    if lora_r < 1:
-        problems.append(f"lora_r: {lora_r} is below 1; give a rank such as 16")
-    for name, value in (("lora_dropout", lora_dropout), ("dropout", dropout)):
-        if value is not None and not 0 <= value < 1:
-            problems.append(f"{name}: {value} is no probability; give 0 or more and less than 1")
-    if target_modules is not None and method == "full":
-        problems.append("target_modules: has no meaning with method full; leave it out")
-    if target_modules is not None and not target_modules:
-        problems.append("target_modules: is empty; name at least one module, or leave it out")
-    if problems:
-        raise UserError(problems)
-
-
-def _check_layers(model: Any, family: Family | None, trainable_layers: int | None) -> int:
-    """Returns the number of layers; refuses a number of trainable ones that cannot be obeyed."""
-    if family is None or family.shared_layers:
-        count = int(getattr(model.config.get_text_config(), "num_hidden_layers", 0))
-        if trainable_layers is not None:
-            reason = (
-                f"{family.name} uses one shared layer over and over"
-                if family
-                else f"the layers of model type {model.config.model_type!r} are not known"
-            )
-            raise UserError(f"trainable_layers: {reason}; leave it out")
-        return count
-    count = len(layer_list(model, family))
-    if trainable_layers is not None and not 1 <= trainable_layers <= count:
-        raise UserError(
-            f"trainable_layers: {trainable_layers} is not between 1 and {count}, the number of "
-            f"layers of this model"
-        )
-    return count
 
 
 def _enable_checkpointing(model: Any, family: Family | None) -> None:

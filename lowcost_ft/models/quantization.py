@@ -199,6 +199,16 @@ class _Settled8bit:
         # The mode chooses the kernel, and nothing else in a linear layer.
         return super().train(True)  # type: ignore[misc]
 
+    def init_8bit_state(self) -> None:
+        """Takes codes and scales from the weight, unless a copy of it came without its scales.
+
+        peft makes such a copy on a CPU whenever it reads the weight, as DoRA does in each step.
+        """
+        layer: Any = self
+        if layer.weight.SCB is not None:
+            super().init_8bit_state()  # type: ignore[misc]
+        layer.weight.CB = None
+
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
         """Moves the scales and the second reference to the codes along with the weight."""
         super()._apply(fn, recurse)  # type: ignore[misc]

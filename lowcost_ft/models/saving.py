@@ -4,14 +4,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel
+from peft import PeftModel, get_peft_model_state_dict
 from peft.utils import load_peft_weights
 from safetensors import SafetensorError
+from safetensors.torch import save_file
 
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.base import Head, load_base_model
 from lowcost_ft.models.hub import quiet_libraries
 from lowcost_ft.models.safety import check_run_folder
+from lowcost_ft.models.starts import export_adapter, note_ranks
 
 __all__ = ["load_trained", "save_model", "saved_tensors"]
 
@@ -42,8 +44,7 @@ def save_model(
     """
     with quiet_libraries():
         if isinstance(model, PeftModel):
-            # "auto" would ask the Hub for the base model's configuration.
-            model.save_pretrained(str(path), save_embedding_layers=False, state_dict=weights)
+            _save_adapter(model, Path(path), weights)
         else:
             model.save_pretrained(str(path), state_dict=weights)
         tokenizer.save_pretrained(str(path))
@@ -51,6 +52,17 @@ def save_model(
     mode = (Path(path) / "tokenizer.json").stat().st_mode
     for file in Path(path).glob("*.safetensors"):
         file.chmod(mode)
+
+
+def _save_adapter(model: PeftModel, folder: Path, weights: dict[str, torch.Tensor] | None) -> None:
+    note_ranks(model)
+    # "auto" would ask the Hub for the base model's configuration.
+    model.save_pretrained(str(folder), save_embedding_layers=False, state_dict=weights)
+    if exported := export_adapter(model, weights):
+        config, whole = exported
+        config.save_pretrained(str(folder))
+        tensors = {name: tensor.cpu().contiguous() for name, tensor in whole.items()}
+        save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
 
 
 def load_trained(
@@ -139,11 +151,6 @@ def _add_saved_adapter(model: Any, folder: Path, model_id: str) -> PeftModel:
             "check that labels and model_id in run.json are those of the training"
         ) from error
     # peft only warns about weights that the file lacks and then predicts with random ones.
-    names = {
-        name.replace(".modules_to_save.default.", ".").replace(".default.", ".")
-        for name, _ in peft_model.named_parameters()
-        if ".lora_" in name or ".modules_to_save." in name
-    }
-    if lacking := sorted(names - saved):
+    if lacking := sorted(set(get_peft_model_state_dict(peft_model)) - saved):
         raise UserError(f"{folder}: adapter_model.safetensors lacks {lacking[0]}; train again")
     return peft_model

@@ -6,6 +6,7 @@ JSON, so that a checkpoint from somewhere else can do no harm.
 
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from accelerate.utils import gather_object
 from safetensors import SafetensorError
 from torch import nn
 
+from lowcost_ft.training.adalora import AdaLoraSteps
 from lowcost_ft.training.best_epoch import BestEpoch
 from lowcost_ft.training.checkpoint_files import Checkpoint, prune, write_checkpoint
 from lowcost_ft.training.progress import TrainLog, TrainResult
@@ -43,6 +45,7 @@ class TrainState:
     best: BestEpoch
     log: TrainLog
     epoch_to_score: int | None = None
+    adalora: AdaLoraSteps | None = None
 
     def score_epoch(self, metric: str, scores: dict[str, Any]) -> None:
         """Takes the validation scores of the epoch that waits for them."""
@@ -62,10 +65,12 @@ class TrainState:
         optimizer = {
             f"{number}.{name}": value
             for number, values in self.optimizer.state_dict()["state"].items()
-            for name, value in values.items()
+            for name, value in _leaves(values)
             if torch.is_tensor(value)
         }
         found: dict[str, dict[str, torch.Tensor]] = {"weights": named, "optimizer": optimizer}
+        if self.adalora is not None:
+            found["adalora"] = self.adalora.tensors()
         if is_sharded(self.accelerator) or self.accelerator.device.type != "cpu":
             main = self.accelerator.is_main_process
             return {key: whole_tensors(t.items(), keep=main) for key, t in found.items()}
@@ -83,7 +88,7 @@ class TrainState:
             "optimizer": {
                 "param_groups": optimizer["param_groups"],
                 "state": {
-                    str(number): {k: v for k, v in values.items() if not torch.is_tensor(v)}
+                    str(number): {k: v for k, v in _leaves(values) if not torch.is_tensor(v)}
                     for number, values in optimizer["state"].items()
                 },
             },
@@ -94,18 +99,21 @@ class TrainState:
             "best": self.best.state_dict(),
             "log": self.log.state_dict(),
             "epoch_to_score": self.epoch_to_score,
+            "rank_pattern": self.adalora.rank_pattern if self.adalora is not None else None,
         }
 
     def load(self, checkpoint: Checkpoint) -> None:
         """Puts everything back as it was when the checkpoint was taken."""
         saved = checkpoint.state
         put_back(self.model, checkpoint.tensors("weights"))
-        state: dict[int, dict[str, Any]] = {
-            int(number): dict(values) for number, values in saved["optimizer"]["state"].items()
-        }
+        state: dict[int, dict[str, Any]] = {}
+        for number, values in saved["optimizer"]["state"].items():
+            state[int(number)] = {}
+            for path, value in values.items():
+                _put(state[int(number)], path, value)
         for key, tensor in checkpoint.tensors("optimizer").items():
-            number, _, name = key.partition(".")
-            state[int(number)][name] = tensor
+            number, _, path = key.partition(".")
+            _put(state[int(number)], path, tensor)
         groups = saved["optimizer"]["param_groups"]
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         split = {index: split_like(parameters[index], values) for index, values in state.items()}
@@ -120,10 +128,29 @@ class TrainState:
         self.best.load(saved["best"], checkpoint.path("best"))
         self.log.load(saved["log"])
         self.epoch_to_score = saved["epoch_to_score"]
+        if self.adalora is not None:
+            self.adalora.load(checkpoint.tensors("adalora"), saved["rank_pattern"])
         # Last: what was put back may have drawn numbers. A process that was not there before goes
         # on with its own.
         if self.accelerator.process_index < len(saved["random"]):
             set_random_states(saved["random"][self.accelerator.process_index])
+
+
+def _leaves(values: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Paths and values of an optimizer's state; that of 8 bits has a dictionary inside."""
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value
+
+
+def _put(values: dict[str, Any], path: str, value: Any) -> None:
+    """Puts a leaf back into its place."""
+    *above, name = path.split(".")
+    for part in above:
+        values = values.setdefault(part, {})
+    values[name] = value
 
 
 @dataclass(kw_only=True)

@@ -15,6 +15,7 @@ from lowcost_ft.config import TrainingConfig
 from lowcost_ft.data.features import Features
 from lowcost_ft.errors import UserError
 from lowcost_ft.tasks.base import Task
+from lowcost_ft.training.adalora import AdaLoraSteps
 from lowcost_ft.training.backbone_cache import CachedStates
 from lowcost_ft.training.best_epoch import BestEpoch
 from lowcost_ft.training.checkpoint import Checkpoints, TrainState
@@ -44,6 +45,7 @@ def train(
     cached: CachedStates | None = None,
     result: TrainResult | None = None,
     example_name: Callable[[int], str] = str,
+    adalora: AdaLoraSteps | None = None,
 ) -> TrainResult:
     """Trains `model` in place and leaves the weights of its best epoch in it.
 
@@ -61,6 +63,7 @@ def train(
         cached: Output of the frozen layers for `features`, which then do not run.
         result: Is filled as training goes, for a caller that wants it also when training fails.
         example_name: What to call an example of `features`, given its number, in messages.
+        adalora: What an AdaLoRA adapter does in each step.
 
     Returns:
         What it did and what it cost.
@@ -101,6 +104,7 @@ def train(
         budget=budget,
         cached=cached,
         example_name=example_name,
+        penalty=adalora.penalty if adalora else None,
     )
     if device.type == "cpu" and not is_sharded(accelerator):
         result.peak_memory_bytes = rehearse(runner, plan(), make_optimizer)
@@ -108,6 +112,9 @@ def train(
         result.peak_memory_source = "cuda_allocator"
         torch.cuda.reset_peak_memory_stats(device)
 
+    if adalora:
+        adalora.begin(total_steps)
+        runner.after_update = lambda: adalora.after_step(result.optimizer_steps + 1)
     scheduler = build_scheduler(
         plain_optimizer,
         name=settings.lr_scheduler_type,
@@ -123,6 +130,7 @@ def train(
         budget=budget,
         best=BestEpoch(accelerator, checkpoints.best_path),
         log=TrainLog(accelerator, result, total_steps=total_steps),
+        adalora=adalora,
     )
     if checkpoints.resume:
         state.load(checkpoints.resume)

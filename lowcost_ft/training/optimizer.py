@@ -2,11 +2,17 @@
 
 from collections.abc import Iterable
 
+import bitsandbytes
 import torch
 from torch import nn
 from transformers import get_scheduler
+from transformers.optimization import Adafactor
 
-__all__ = ["build_optimizer", "build_scheduler", "default_learning_rate", "parameter_groups"]
+from lowcost_ft.errors import UserError
+from lowcost_ft.methods import find_method
+
+__all__ = ["build_optimizer", "build_scheduler", "choose_optimizer", "default_learning_rate"]
+__all__ += ["parameter_groups"]
 
 SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}
 
@@ -44,12 +50,42 @@ def parameter_groups(
     ]
 
 
+def choose_optimizer(name: str, *, device: torch.device, quantized: bool) -> str:
+    """Resolves `auto`, and refuses what the hardware does not have.
+
+    Raises:
+        UserError: Paging needs the memory that a GPU and its host share.
+    """
+    if name == "auto":
+        return "paged_adamw8bit" if quantized and device.type == "cuda" else "adamw"
+    if name == "paged_adamw8bit" and device.type != "cuda":
+        raise UserError(
+            "--optimizer paged_adamw8bit moves its state between a GPU and its host, and there is "
+            "no CUDA GPU: take adamw8bit, or auto"
+        )
+    return name
+
+
 def build_optimizer(
     groups: list[dict], *, name: str, device: torch.device
 ) -> torch.optim.Optimizer:
-    """AdamW (fused where the device has the kernel) or SGD with Nesterov momentum 0.9."""
+    """The optimizer of a run, over parameter groups that each have their rate and weight decay.
+
+    Args:
+        groups: What `parameter_groups` returned.
+        name: What `choose_optimizer` returned. `adamw` is fused where the device has the kernel,
+            `sgd` has Nesterov momentum 0.9, `adafactor` takes the rate as it is given, and the two
+            of 8 bits keep small tensors' state in 32.
+        device: Where the parameters are.
+    """
     if name == "sgd":
         return torch.optim.SGD(groups, momentum=0.9, nesterov=True)
+    if name == "adafactor":
+        return Adafactor(groups, scale_parameter=False, relative_step=False, warmup_init=False)
+    if name == "adamw8bit":
+        return bitsandbytes.optim.AdamW8bit(groups)
+    if name == "paged_adamw8bit":
+        return bitsandbytes.optim.PagedAdamW8bit(groups)
     return torch.optim.AdamW(groups, fused=device.type in ("cpu", "cuda"))
 
 
@@ -69,11 +105,12 @@ def default_learning_rate(method: str, hidden_size: int) -> float:
     """Peak learning rate where the user gives none.
 
     Wider models take smaller steps: the rate falls with the square root of the width. The values
-    at width 384 were chosen on validation data (README).
+    at width 384 were chosen on validation data (`benchmarks/README.md`).
 
     Args:
-        method: How the model is trained.
+        method: How the model is trained; what is not in the table of methods is taken for LoRA.
         hidden_size: Width of the model.
     """
-    at_384 = {"lora": 1e-3, "full": 1e-4}[method]
-    return at_384 * (384 / hidden_size) ** 0.5
+    entry = find_method(method) or find_method("lora")
+    assert entry is not None
+    return entry.rate * ((384 / hidden_size) ** 0.5 if entry.rate_falls else 1.0)

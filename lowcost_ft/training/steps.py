@@ -62,6 +62,10 @@ class StepRunner:
     micro-batches and processes, however it is cut. Each process adds up its share; then the
     processes add theirs, once a step. So one that runs out of memory never leaves the others
     waiting inside a backward pass: they learn of it before, and all do the step again.
+
+    Attributes:
+        penalty: Its gradient is added to that of each step, not its value to the loss.
+        after_update: Called when the weights are new and their gradients still there.
     """
 
     def __init__(
@@ -77,6 +81,7 @@ class StepRunner:
         cached: CachedStates | None = None,
         example_name: Callable[[int], str] = str,
         lean_dropout: bool | None = None,
+        penalty: Callable[[], torch.Tensor] | None = None,
     ) -> None:
         """
         Args:
@@ -106,6 +111,8 @@ class StepRunner:
         self.budget = budget or MicroBatchBudget.of(TrainingConfig())
         self.cached = cached
         self.example_name = example_name
+        self.penalty = penalty
+        self.after_update: Callable[[], None] | None = None
         self.trainable = [p for p in model.parameters() if p.requires_grad]
         self.sharded = is_sharded(accelerator)
 
@@ -180,6 +187,8 @@ class StepRunner:
         sound = loss.is_meta or bool(torch.isfinite(norm + loss))
         if sound or self.accelerator.scaler is not None:  # It leaves out itself what overflowed.
             optimizer.step()
+        if sound and self.after_update is not None:
+            self.after_update()
         optimizer.zero_grad(set_to_none=True)
         return sound
 
@@ -211,7 +220,11 @@ class StepRunner:
             # The exception is gone, and with it what the failed attempt held.
             failed_tokens, too_long = agree(self.accelerator, failed_tokens, too_long)
             if not failed_tokens:
-                return self._summed(loss), step
+                loss = self._summed(loss)
+                if self.penalty is not None:
+                    # Once a step, whatever it is cut into, and the same in every process.
+                    self.accelerator.backward(self.penalty())
+                return loss, step
             optimizer.zero_grad(set_to_none=True)
             free_memory()
             if too_long >= 0:

@@ -1,0 +1,135 @@
+"""What cannot be built, with the reason; most of it is known before a weight is read."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from lowcost_ft.errors import UserError
+from lowcost_ft.methods import METHODS, find_method
+from lowcost_ft.models.adapters import layer_list
+from lowcost_ft.models.families import Family, find_family
+from lowcost_ft.models.quantization import Quantization, settle_quantization
+
+__all__ = ["check_arguments", "check_layers", "check_method", "method_problem"]
+
+
+def method_problem(
+    method: str,
+    *,
+    family: Family | None,
+    head: str,
+    quantization: str,
+    trainable_layers: int | None,
+) -> str | None:
+    """Why a method cannot train a model, or None. Nothing has to be loaded to know it.
+
+    Args:
+        method: A value of `--method`.
+        family: The model's entry in the table of families; None for an unknown architecture.
+        head: "token" or "sequence".
+        quantization: How the frozen weights will be held.
+        trainable_layers: As in `--trainable-layers`.
+    """
+    entry = find_method(method)
+    if entry is None:
+        return None
+    name = family.name if family else None
+    if quantization != "none" and not entry.quantized:
+        if method == "full":
+            return f"full cannot train {quantization} weights, which have no gradient"
+        return (
+            f"{method} takes its start out of the frozen weights, and {quantization} weights "
+            "would have to be rounded anew; loftq starts from what the rounding took away"
+        )
+    if method == "loftq" and quantization == "none":
+        return "loftq makes up for quantization: add --quantization nf4, or take lora"
+    if trainable_layers is not None and not entry.layers:
+        return f"{method} does not train layers: leave --trainable-layers out"
+    if method in ("bias", "oft", "olora") and name == "GPT-2" and quantization == "none":
+        return (
+            f"peft's {method} does not know GPT-2's layers, which hold their weights transposed; "
+            "take lora or layernorm"
+        )
+    if method == "ia3" and family is None:
+        return "ia3 must know which layers make keys, values and the feed-forward's output"
+    if method == "prefix" and (family is None or not family.takes_prefix):
+        return f"prefix needs a model that takes keys and values from outside; {name} does not"
+    if method == "prompt" and head == "sequence" and (family is None or family.causal):
+        return (
+            "prompt gives the model vectors instead of tokens, and a decoder then takes the "
+            "padding at the end for the text's last token"
+        )
+    return None
+
+
+def check_method(
+    method: str,
+    config: Any,
+    model_id: str,
+    *,
+    head: str,
+    quantization: Quantization,
+    trainable_layers: int | None,
+    gradient_checkpointing: bool,
+) -> None:
+    """Refuses what cannot work, before any weight is read."""
+    stored = getattr(config, "quantization_config", None)
+    problem = method_problem(
+        method,
+        family=find_family(config),
+        head=head,
+        quantization=settle_quantization(quantization, stored, model_id),
+        trainable_layers=trainable_layers,
+    )
+    if method == "loftq" and stored is not None:
+        problem = "loftq needs the weights before they were quantized: name that checkpoint"
+    if method == "prefix" and gradient_checkpointing:
+        problem = "prefix hands keys and values to the layers, which checkpointing would drop"
+    if problem:
+        raise UserError(f"method: {problem}")
+
+
+def check_arguments(
+    method: str,
+    lora_r: int,
+    lora_dropout: float,
+    dropout: float | None,
+    target_modules: Sequence[str] | None,
+) -> None:
+    """Refuses arguments of `build_model` that have no meaning, all at once."""
+    problems = []
+    entry = find_method(method)
+    if entry is None:
+        known = ", ".join(known.name for known in METHODS)
+        problems.append(f"method: unknown value {method!r}; known: {known}")
+    if lora_r < 1:
+        problems.append(f"lora_r: {lora_r} is below 1; give a rank such as 16")
+    for name, value in (("lora_dropout", lora_dropout), ("dropout", dropout)):
+        if value is not None and not 0 <= value < 1:
+            problems.append(f"{name}: {value} is no probability; give 0 or more and less than 1")
+    if target_modules is not None and entry is not None and not entry.targets:
+        problems.append(f"target_modules: has no meaning with method {method}; leave it out")
+    if target_modules is not None and not target_modules:
+        problems.append("target_modules: is empty; name at least one module, or leave it out")
+    if problems:
+        raise UserError(problems)
+
+
+def check_layers(model: Any, family: Family | None, trainable_layers: int | None) -> int:
+    """Returns the number of layers; refuses a number of trainable ones that cannot be obeyed."""
+    if family is None or family.shared_layers:
+        count = int(getattr(model.config.get_text_config(), "num_hidden_layers", 0))
+        if trainable_layers is not None:
+            reason = (
+                f"{family.name} uses one shared layer over and over"
+                if family
+                else f"the layers of model type {model.config.model_type!r} are not known"
+            )
+            raise UserError(f"trainable_layers: {reason}; leave it out")
+        return count
+    count = len(layer_list(model, family))
+    if trainable_layers is not None and not 1 <= trainable_layers <= count:
+        raise UserError(
+            f"trainable_layers: {trainable_layers} is not between 1 and {count}, the number of "
+            f"layers of this model"
+        )
+    return count

@@ -1,0 +1,83 @@
+"""Families, methods and precisions against the table of what works: the real thing, tiny."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from support_matrix import (
+    RESULTS,
+    Case,
+    all_cases,
+    diagonal,
+    outcomes_as_rows,
+    run_cases,
+)
+
+from lowcost_ft.config import RunConfig
+from lowcost_ft.methods import METHODS
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
+
+
+def committed():
+    return json.loads(RESULTS.read_text("utf-8"))
+
+
+def key(row):
+    return tuple(row[field] for field in ("family", "task", "quantization", "method"))
+
+
+def test_the_table_holds_every_case():
+    rows = committed()
+    assert [key(row) for row in rows] == [key(vars(case)) for case in all_cases()]
+    # Whatever does not work is refused with a reason, and nothing is nearly right.
+    assert {row["result"] == "works" or row["result"].startswith("method: ") for row in rows} == {
+        True
+    }
+    assert all(
+        row["merged"] in (None, "works") or row["merged"].startswith("merge: ") for row in rows
+    )
+
+
+def test_the_diagonal_holds_every_family_method_and_precision():
+    cases, every = diagonal(all_cases()), all_cases()
+    for field in ("family", "task", "quantization", "method"):
+        assert {getattr(case, field) for case in cases} == {getattr(case, field) for case in every}
+
+
+def test_the_table_of_methods_is_that_of_the_configuration():
+    for method in METHODS:
+        assert RunConfig(method=method.name).method == method.name
+
+
+def check(cases, folder, tiny_model):
+    expected = {key(row): row for row in committed()}
+    outcomes = run_cases(cases, folder, tiny_model)
+    for row in outcomes_as_rows(cases, outcomes):
+        assert row == expected[key(row)], "run `make support`"
+
+
+def test_a_diagonal_of_the_table(tmp_path, tiny_model):
+    check(diagonal(all_cases()), tmp_path, tiny_model)
+
+
+@pytest.mark.slow
+def test_the_whole_table(tmp_path, tiny_model):
+    check(all_cases(), tmp_path, tiny_model)
+
+
+@pytest.mark.parametrize(
+    ("family", "quantization", "method"),
+    [
+        ("gpt2", "none", "dora"),
+        ("albert", "nf4", "adalora"),
+        ("modernbert", "8bit", "ia3"),
+        ("roberta", "none", "bias"),
+        ("deberta-v2", "nf4", "oft"),
+    ],
+)
+def test_some_methods_on_other_families(tmp_path, tiny_model, family, quantization, method):
+    case = Case(family=family, task="ner", quantization=quantization, method=method)
+    (outcome,) = run_cases([case], tmp_path, tiny_model).values()
+    assert outcome == {"result": "works", "merged": "works"}

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import tyro
 
 from lowcost_ft.errors import UserError
+from lowcost_ft.plan_command import PlanMemory, plan
 from lowcost_ft.program import exit_code
 from lowcost_ft.report.command import Report, report
 
@@ -69,7 +70,8 @@ class Evaluate(_Common):
 
 
 Command = (
-    Annotated[Predict, tyro.conf.subcommand("predict")]
+    Annotated[PlanMemory, tyro.conf.subcommand("plan")]
+    | Annotated[Predict, tyro.conf.subcommand("predict")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Report, tyro.conf.subcommand("report")]
 )
@@ -81,9 +83,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Command,
         prog="lowcost-ft",
         args=arguments,
-        description="Use, score and compare what recipes have trained.",
+        description="Plan what recipes will need; use, score and compare what they have trained.",
     )
-    actions: dict[type, Any] = {Predict: _predict, Evaluate: _evaluate, Report: report}
+    actions: dict[type, Any] = {
+        PlanMemory: plan,
+        Predict: _predict,
+        Evaluate: _evaluate,
+        Report: report,
+    }
     return exit_code(lambda: actions[type(command)](command), debug=command.debug)
 
 

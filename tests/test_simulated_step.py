@@ -179,10 +179,11 @@ def test_every_setting_as_measured(tiny_model, family, values):
     [
         ("bert", {}),
         ("bert", {"target_modules": "query,value", "gradient_checkpointing": True}),
+        ("roberta", {}),  # Its head has layers inside.
         ("gpt2", {"dropout": 0.0}),
         ("llama", {"trainable_layers": 1}),
     ],
-    ids=["bert", "bert-some", "gpt2", "llama-top"],
+    ids=["bert", "bert-some", "roberta", "gpt2", "llama-top"],
 )
 def test_stand_ins_need_what_quantized_layers_need(tiny_model, family, quantization, values):
     case = Case(tiny_model(family), config(quantization=quantization, **values))

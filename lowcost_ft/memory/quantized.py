@@ -43,7 +43,9 @@ def put_stand_ins(
     for name, module in list(model.named_modules()):
         adapted = isinstance(module, LoraLinear)
         plain = isinstance(module, nn.Linear | Conv1D) and not _inside_adapter(name)
-        if not (adapted or plain) or name in kept or _of_kept(name, kept):
+        # peft keeps a trained copy of each head beside the head itself.
+        before = name.replace(".modules_to_save.default", "").replace(".original_module", "")
+        if not (adapted or plain) or before in kept:
             continue
         replaced: Any = module.base_layer if adapted else module
         if isinstance(replaced, _Quantized):
@@ -62,10 +64,6 @@ def put_stand_ins(
 def _inside_adapter(name: str) -> bool:
     """Whether a layer belongs to an adapter, or is the one that an adapter wraps."""
     return ".lora_" in name or name.endswith(".base_layer")
-
-
-def _of_kept(name: str, kept: tuple[str, ...]) -> bool:
-    return any(name.startswith(f"{other}.") for other in kept)
 
 
 class _Quantized(nn.Module):

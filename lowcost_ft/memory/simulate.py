@@ -126,8 +126,8 @@ def simulate(
         trace.add_bytes(workspace, "workspace")
 
     def note_gradient(parameter: torch.Tensor) -> None:
-        assert parameter.grad is not None
-        trace.name([parameter.grad], "gradients")
+        if parameter.grad is not None:  # It is where nothing of the loss depends on it.
+            trace.name([parameter.grad], "gradients")
 
     hooks = [p.register_post_accumulate_grad_hook(note_gradient) for p in trained]
     try:

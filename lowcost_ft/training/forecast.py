@@ -1,10 +1,10 @@
 """What the costliest step of a run will need, for any settings that the run could have."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from lowcost_ft.config import RunConfig
-from lowcost_ft.data.batching import padded_tokens
+from lowcost_ft.data.batching import MicroBatch, padded_tokens
 from lowcost_ft.data.features import Features
 from lowcost_ft.memory.operators import Target
 from lowcost_ft.memory.simulate import Prediction
@@ -31,6 +31,7 @@ class Forecast:
         target: Target,
         pad_token_id: int,
         num_processes: int = 1,
+        steps: Callable[[RunConfig], Iterator[PlannedStep]] | None = None,
     ) -> None:
         """
         Args:
@@ -40,6 +41,7 @@ class Forecast:
             target: The hardware.
             pad_token_id: Token that fills up a micro-batch.
             num_processes: How many train together.
+            steps: The optimizer steps of some settings; by default those of a run on `features`.
         """
         self.task = task
         self.features = features
@@ -47,8 +49,10 @@ class Forecast:
         self._build = build
         self._pad_token_id = pad_token_id
         self._num_processes = num_processes
+        self._steps = steps or (lambda config: planned_steps(features, config, num_processes))
         self._built: dict[tuple, BuiltModel] = {}
         self._known: dict[RunConfig, Prediction] = {}
+        self._by_shape: dict[tuple, Prediction] = {}
 
     def model(self, config: RunConfig) -> BuiltModel:
         """The model of these settings, without weights; built once."""
@@ -60,19 +64,30 @@ class Forecast:
     def __call__(self, config: RunConfig) -> Prediction:
         """The prediction for these settings; its `flops` are those of a whole step."""
         if config not in self._known:
-            steps = costliest_steps(
-                planned_steps(self.features, config, self._num_processes), self.features
-            )
-            predictions = [self._predict(config, step) for step in steps]
+            steps = costliest_steps(self._steps(config), self.features)
+            predictions = [self._of_step(config, step) for step in steps]
             self._known[config] = max(predictions, key=lambda p: (p.needed_bytes, p.peak_bytes))
         return self._known[config]
 
-    def _predict(self, config: RunConfig, step: PlannedStep) -> Prediction:
+    def _of_step(self, config: RunConfig, step: PlannedStep) -> Prediction:
         lengths = self.features.lengths
-        share = step.micro_batches[
-            0
-        ]  # Rows are dealt by length: the first process has the longest.
-        prediction = simulate_step(
+        # Rows are dealt by length: the first process has the longest.
+        share = step.micro_batches[0]
+        heaviest = heaviest_micro_batches(share, lengths)
+        # However a step is cut, what these look like is all that its peak depends on.
+        shapes = tuple((len(rows), *lengths[rows].tolist()) for rows in heaviest)
+        cut = replace(
+            config, micro_batch_tokens=config.max_length, gradient_accumulation_steps=None
+        )
+        key = (cut, shapes, heaviest[0] is share[0])
+        if key not in self._by_shape:
+            self._by_shape[key] = self._predict(config, share)
+        prediction = self._by_shape[key]
+        simulated = padded_tokens(heaviest, lengths)
+        return replace(prediction, flops=prediction.flops * step.padded_tokens // simulated)
+
+    def _predict(self, config: RunConfig, share: Sequence[MicroBatch]) -> Prediction:
+        return simulate_step(
             self.model(config),
             self.task,
             self.features,
@@ -83,5 +98,3 @@ class Forecast:
             trainable_layers=config.trainable_layers,
             num_processes=self._num_processes,
         )
-        simulated = padded_tokens(heaviest_micro_batches(share, lengths), lengths)
-        return replace(prediction, flops=prediction.flops * step.padded_tokens // simulated)

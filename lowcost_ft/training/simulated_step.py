@@ -106,13 +106,17 @@ def simulate_step(
                 cached=cached,
                 lean_dropout=target.device == "cpu",
             )
-            heaviest = heaviest_micro_batches(micro_batches, features.lengths)
             loss = runner.backward(heaviest, 1.0)
             if num_processes > 1:  # They add up their gradients in one piece.
                 torch.cat([p.grad.flatten() for p in runner.trainable if p.grad is not None])
             runner.update(optimizer, loss)
 
     trained = [p for p in model.parameters() if p.requires_grad]
+    heaviest = heaviest_micro_batches(micro_batches, features.lengths)
+    if len(heaviest) < len(micro_batches) and heaviest[0] is not micro_batches[0]:
+        for parameter in trained:
+            parameter.grad = torch.empty_like(parameter)
+        resident["gradients"] = [p.grad for p in trained if p.grad is not None]
     layers = _checkpointed_layers(model, lower)
     kept_states = 2 + layers if layers else 1
     with real_integers(model):
@@ -130,21 +134,28 @@ def heaviest_micro_batches(
 ) -> list[MicroBatch]:
     """Those of a step that decide its peak, in order.
 
-    The first comes before there are gradients; the others find the same memory in use, so that of
-    those only the ones count that no other exceeds in rows, in width and in being padded.
+    All but the first find the same memory in use, so that of those only the ones count that no
+    other exceeds in rows, in width and in being padded. The first comes before there are
+    gradients: it counts unless a later one reaches it in all three.
     """
     rest = [rows for rows in micro_batches[1:] if len(rows)]
     shapes = [_shape(rows, lengths) for rows in rest]
     kept = []
     for position, shape in enumerate(shapes):
         exceeded = any(
-            all(a >= b for a, b in zip(other, shape, strict=True))
-            and (other != shape or earlier < position)
+            _reaches(other, shape) and (other != shape or earlier < position)
             for earlier, other in enumerate(shapes)
         )
         if not exceeded:
             kept.append(rest[position])
-    return [micro_batches[0], *kept]
+    first = micro_batches[0]
+    if any(_reaches(shape, _shape(first, lengths)) for shape in shapes):
+        return kept
+    return [first, *kept]
+
+
+def _reaches(shape: tuple[int, int, bool], other: tuple[int, int, bool]) -> bool:
+    return all(a >= b for a, b in zip(shape, other, strict=True))
 
 
 def _shape(rows: MicroBatch, lengths: np.ndarray) -> tuple[int, int, bool]:

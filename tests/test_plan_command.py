@@ -1,0 +1,78 @@
+"""`lowcost-ft plan`: answers from config.json alone."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lowcost_ft.cli import main
+
+
+@pytest.fixture(scope="module")
+def config_file(tmp_path_factory, tiny_model):
+    """A folder with nothing but a config.json."""
+    folder = tmp_path_factory.mktemp("shape")
+    (folder / "config.json").write_text((Path(tiny_model("bert")) / "config.json").read_text())
+    return str(folder / "config.json")
+
+
+def planned(capsys, *flags):
+    assert main(["plan", "--json", *flags]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_plan_needs_no_weights_and_fits_the_screen(capsys, config_file):
+    flags = ["--config-file", config_file, "--max-length", "64", "--batch-size", "8"]
+    assert main(["plan", *flags]) == 0
+    text = capsys.readouterr().out
+    for part in ("weights", "adapter", "head", "optimizer", "activations", "CUDA context"):
+        assert part in text
+    assert "TFLOP a step" in text
+    assert "to save memory, change first:" in text
+    assert all(len(line) <= 80 for line in text.splitlines()[1:])
+
+
+def test_the_same_as_json_from_a_folder(capsys, config_file):
+    plan = planned(capsys, "--model-id", str(Path(config_file).parent), "--max-length", "64")
+    assert sum(plan["parts"].values()) == plan["peak_bytes"] + plan["parts"]["cuda_context"]
+    assert plan["needed_bytes"] == plan["reserved_bytes"] + plan["parts"]["cuda_context"]
+    assert plan["mixed_precision"] == "bf16"
+    assert plan["change_first"]
+    turing = planned(capsys, "--config-file", config_file, "--compute-capability", "7.5")
+    assert turing["mixed_precision"] == "fp16"
+
+
+def test_a_budget_on_a_cpu_chooses_the_micro_batch(capsys, config_file):
+    flags = ["--config-file", config_file, "--device", "cpu", "--max-length", "64"]
+    whole = planned(capsys, *flags)
+    half = planned(capsys, *flags, "--memory-budget", f"{whole['peak_bytes'] // 2}B")
+    assert half["needed_bytes"] <= whole["peak_bytes"] // 2
+    assert half["choices"][0]["setting"] == "micro_batch_tokens"
+    assert half["micro_batch_tokens"] < whole["micro_batch_tokens"]
+    # The arithmetic of a step stays, however it is cut.
+    assert half["flops_per_step"] == pytest.approx(whole["flops_per_step"], rel=0.02)
+
+
+def test_a_picture(tmp_path, capsys, config_file):
+    pytest.importorskip("matplotlib")
+    file = tmp_path / "plan.svg"
+    flags = ["--config-file", config_file, "--plot", str(file), "--memory-budget", "1GiB"]
+    assert main(["plan", *flags]) == 0
+    assert "<svg" in file.read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--config-file", "nowhere.json"], "--config-file nowhere.json: there is no such file"),
+        (["--num-labels", "0"], "--num-labels 0 is too small"),
+        (["--plot", "plan.txt"], "name a .png, .svg or .pdf file"),
+        (["--memory-budget", "lots"], "write it like 8GiB"),
+        (["--memory-budget", "200MB"], "--memory-budget 200MB: one step needs at least"),
+    ],
+)
+def test_what_is_wrong_is_said(capsys, config_file, flags, message):
+    if "--config-file" not in flags:
+        flags = ["--config-file", config_file, *flags]
+    assert main(["plan", *flags]) == 2
+    assert message in capsys.readouterr().err

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -427,6 +428,52 @@ def test_a_disk_that_is_full(tmp_path, options, capfd):
         subprocess.run(["umount", str(disk)], check=True)
 
 
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0 or shutil.which("mount") is None,
+    reason="mounting needs root",
+)
+def test_a_disk_that_became_read_only(tmp_path, stopped, options, whole, capfd):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=50m", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("this machine does not let us mount")
+    try:
+        folder = stopped(disk / "run")
+        arguments = options(output_dir=folder, resume=True)
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        assert call_recipe("lora_ner", *arguments) == 2
+        assert "cannot be written: Read-only file system" in capfd.readouterr().err
+        subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
+        assert call_recipe("lora_ner", *arguments) == 0
+        assert_same_run(folder, whole())
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_file_that_vanished_while_the_run_went_on(tmp_path, options, monkeypatch, capfd):
+    folder = tmp_path / "run"
+    scores = iter([0.9, 0.1, 0.2])
+
+    def evaluate(*_, **__):
+        (folder / "checkpoints" / "best.safetensors").unlink(missing_ok=True)
+        return {"f1": next(scores)}, {}
+
+    arguments = options(output_dir=folder)
+    with monkeypatch.context() as patched:
+        patched.setattr(lowcost_ft.recipe_training, "evaluate", evaluate)
+        assert call_recipe("lora_ner", *arguments) == 2
+    assert "best.safetensors vanished while the run was going on" in capfd.readouterr().err
+
+
+def test_data_that_vanished_are_named(tmp_path, stopped, options, capfd):
+    folder = stopped(tmp_path / "run")
+    gone = tmp_path / "gone.jsonl"
+    assert call_recipe("lora_ner", *options(output_dir=folder, resume=True, train_file=gone)) == 2
+    assert str(gone) in capfd.readouterr().err
+    assert (folder / "checkpoints" / "step-00000004").is_dir()
+
+
 # Signals, and kill -9.
 
 
@@ -462,6 +509,31 @@ assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
     )
     assert done.stdout.split() == ["noted", "stopped"], done.stderr
+
+
+def test_a_launcher_that_died_counts_as_a_signal(tmp_path):
+    """`accelerate launch` ends at a SIGTERM, and leaves its process alone."""
+    child = f"""
+import pathlib, signal, time
+from lowcost_ft.training.interruption import noted_signals
+with noted_signals() as interruption:
+    print(interruption.signal, flush=True)
+    while not interruption.signal:
+        time.sleep(0.05)
+pathlib.Path({str(tmp_path / "signal")!r}).write_text(str(int(interruption.signal)))
+"""
+    launcher = f"""
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", {child!r}], stdout=subprocess.PIPE)
+assert child.stdout.readline() == b"0\\n"
+"""
+    environment = {**os.environ, "ACCELERATE_MIXED_PRECISION": "no"}
+    subprocess.run([sys.executable, "-c", launcher], env=environment, check=True, timeout=60)
+    for _ in range(200):
+        if (tmp_path / "signal").exists():
+            break
+        time.sleep(0.05)
+    assert (tmp_path / "signal").read_text() == "15"
 
 
 def test_sigint_of_a_program_of_its_own(tmp_path, options, whole):

@@ -265,3 +265,13 @@ def test_all_random_states_are_put_back():
 def test_the_budget_of_the_flags():
     assert MicroBatchBudget.of(TrainingConfig(micro_batch_tokens=100)).tokens == 100
     assert MicroBatchBudget.of(TrainingConfig(gradient_accumulation_steps=2)).pieces == 2
+
+
+def test_a_resumed_run_keeps_the_budget_that_fitted_unless_told_otherwise():
+    before = MicroBatchBudget.of(TrainingConfig())
+    before.shrink(1000, step=3)
+    again, other = (MicroBatchBudget.of(TrainingConfig(micro_batch_tokens=n)) for n in (4096, 256))
+    for budget in (again, other):
+        budget.load(json.loads(json.dumps(before.state_dict())), before.recoveries)
+    assert (again.tokens, other.tokens) == (500, 256)
+    assert len(again.recoveries) == 1

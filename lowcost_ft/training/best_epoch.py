@@ -7,6 +7,7 @@ from accelerate import Accelerator
 from safetensors.torch import load_file
 from torch import nn
 
+from lowcost_ft.errors import UserError
 from lowcost_ft.training.checkpoint_files import save_tensors
 from lowcost_ft.training.sharding import put_back, whole_tensors
 
@@ -48,8 +49,17 @@ class BestEpoch:
             save_tensors(load_file(weights), self.path)
 
     def restore(self, model: nn.Module) -> None:
-        """Puts the weights back, unless they are those of the last epoch."""
+        """Puts the weights back, unless they are those of the last epoch.
+
+        Raises:
+            UserError: Somebody removed their file.
+        """
         self.accelerator.wait_for_everyone()
+        if self.without_better and not self.path.is_file():
+            raise UserError(
+                f"{self.path} vanished while the run was going on, and with it the weights of the "
+                "best epoch: the same command with --resume goes on from the last checkpoint"
+            )
         if self.without_better:
             put_back(model, load_file(self.path))
         self.accelerator.wait_for_everyone()

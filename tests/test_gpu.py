@@ -6,6 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from small_runs import call_recipe, flags, forget_precision
+from support_matrix import RESULTS, all_cases, run_cases
 
 from lowcost_ft.predictor import load_predictor
 
@@ -49,3 +50,20 @@ def test_a_step_cut_into_micro_batches_is_the_same_step(tmp_path, tiny_model, sm
         adapters.append(load_file(folder / "adapter_model.safetensors"))
     for name, weight in adapters[0].items():
         torch.testing.assert_close(adapters[1][name], weight, rtol=1e-3, atol=1e-4)
+
+
+def test_the_table_of_what_works_holds_here_too(tmp_path, tiny_model):
+    cases = all_cases()
+    outcomes = run_cases(cases, tmp_path, tiny_model, device="cuda")
+    rows = json.loads(RESULTS.read_text("utf-8"))
+    for case, row in zip(cases, rows, strict=True):
+        assert outcomes[case.name] == {key: row[key] for key in ("result", "merged")}, case.name
+
+
+def test_qlora_keeps_its_optimizer_in_pages_of_8_bits(tmp_path, tiny_model, small_files):
+    values = {"model_id": tiny_model("llama"), "output_dir": tmp_path, "max_steps": 4}
+    arguments = flags(**values, batch_size=8, **small_files["single"])
+    assert call_recipe("qlora_gpt_classification", *arguments) == 0
+    run = json.loads((tmp_path / "run.json").read_text())
+    assert run["config"]["optimizer"] == "paged_adamw8bit"
+    assert run["quantization"] == "nf4"

@@ -57,7 +57,7 @@ class Options:
     """Sentences an optimizer step."""
     max_length: int = 128
     """Longest input in tokens; the textbook's loop pads everything to it."""
-    steps: int = 16
+    steps: int = 12
     """Timed optimizer steps of an arm in a round."""
     rounds: int = 3
     """Rounds."""

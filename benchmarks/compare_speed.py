@@ -162,9 +162,7 @@ def run_rounds(options: Options, file: Path) -> dict[str, Any]:
         facts = {name: arm.facts for name, arm in arms.items()}
         for _ in range(options.rounds):
             part = len(result["rounds"])
-            rate = round(matmul_gflops(setting.accelerator), 1)
-            timings = {n: asdict(arm.run(options.steps, part=part)) for n, arm in arms.items()}
-            result["rounds"].append({"matmul_gflops": rate, "arms": timings})
+            result["rounds"].append(run_round(setting, arms, options.steps, part=part))
             result["arms"] = summarize(result["rounds"], facts)
             rates = [entry["matmul_gflops"] for entry in result["rounds"]]
             result["matmul_gflops"] = statistics.median(rates)
@@ -172,6 +170,13 @@ def run_rounds(options: Options, file: Path) -> dict[str, Any]:
             file.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
             print(f"round {part + 1}", file=sys.stderr, flush=True)
     return result
+
+
+def run_round(setting: Setting, arms: dict[str, Arm], steps: int, *, part: int) -> dict[str, Any]:
+    """Every arm once, one after the other, and what the machine can do meanwhile."""
+    rate = round(matmul_gflops(setting.accelerator), 1)
+    timings = {name: asdict(arm.run(steps, part=part)) for name, arm in arms.items()}
+    return {"matmul_gflops": rate, "arms": timings}
 
 
 def earlier_rounds(file: Path, result: dict[str, Any]) -> list[dict[str, Any]]:

@@ -1,9 +1,11 @@
 """The steps of a recipe's pipeline, each a call: what they did goes into the run's record."""
 
+from functools import partial
 from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
 
+from lowcost_ft.data.feature_cache import cached_features, feature_cache_dir, feature_key
 from lowcost_ft.data.features import Features
 from lowcost_ft.data.loading import Splits, load_splits
 from lowcost_ft.data.rows import Columns
@@ -124,14 +126,19 @@ def build_recipe_model(
 def featurize_splits(
     run: Run, splits: Splits, task: Task, tokenizer: PreTrainedTokenizerBase
 ) -> dict[str, Features]:
-    """Tokenizes every split once, and says how many texts were cut off."""
+    """Tokenizes every split once, or finds it tokenized; says how many texts were cut off."""
     limit = run.config.max_length
     features = {}
     for name in ("train", "validation", "test"):
         examples = getattr(splits, name)
         if examples is None:
             continue
-        features[name] = task.featurize(examples, tokenizer, max_length=limit)
+        features[name] = cached_features(
+            partial(task.featurize, examples, tokenizer, max_length=limit),
+            feature_key(task, examples, tokenizer, max_length=limit),
+            folder=feature_cache_dir(),
+            say=run.say,
+        )
         if cut := features[name].truncated:
             run.say(
                 f"note: {cut:,} of {len(examples):,} {name} texts are longer than --max-length "

@@ -14,6 +14,11 @@ METHODS: dict[str, tuple[str, ...]] = {
     "lora-cached3": ("--trainable-layers", "3", "--cache-frozen-layers"),
     "lora-8bit": ("--quantization", "8bit"),
     "lora-nf4": ("--quantization", "nf4"),
+    "ia3": ("--method", "ia3"),
+    "prefix": ("--method", "prefix"),
+    "prompt": ("--method", "prompt"),
+    "bias": ("--method", "bias"),
+    "head": ("--method", "head"),
 }
 """What is compared: the flags that make LoRA's recipe train in this way."""
 

@@ -137,14 +137,11 @@ def test_own_data(suite, tiny_model, capfd):
     ("shape", "method"),
     [
         ("tiny-decoder", "lora-cached3"),
-        *(
-            pytest.param("tiny-bert", method, marks=pytest.mark.slow)
-            for method in ("full", "lora", "lora-8bit", "lora-nf4")
-        ),
+        *(pytest.param("tiny-bert", method, marks=pytest.mark.slow) for method in suites.METHODS),
     ],
 )
 def test_shapes_without_a_hub(tmp_path, monkeypatch, shape, method):
-    (entry,) = [e for e in suites.SUITES["gpu"] if e.name == f"bert-base-128-{method}"]
+    (entry,) = [e for e in suites.SUITES["gpu"] if e.name == "bert-base-128-lora"]
     entry = replace(entry, name=f"{shape}-32-{method}", shape=shape, text_tokens=32)
     few = ("--max-length", "32", "--max-steps", "2", *suites.METHODS[method])
     monkeypatch.setitem(suites.SUITES, "gpu", [replace(entry, flags=few)])

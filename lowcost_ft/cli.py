@@ -69,10 +69,32 @@ class Evaluate(_Common):
     """Column with the list of tags."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Merge:
+    """Merge a run's adapter into its full-precision base model: a plain transformers folder."""
+
+    run: RunFolder
+    """Folder of a completed run."""
+    output_dir: str
+    """Folder to write."""
+    max_drift: float = 0.05
+    """Largest share of predictions on the run's validation split that may differ from the run's;
+    above it nothing is written."""
+    json: bool = False
+    """Print the result as one JSON object."""
+    trust_remote_code: bool = False
+    """Run model code that comes with the base model. Off unless you trust its author."""
+    num_threads: int | None = None
+    """CPU threads. Default: OMP_NUM_THREADS if you set it, else the physical cores."""
+    debug: bool = False
+    """Show a traceback with each error."""
+
+
 Command = (
     Annotated[PlanMemory, tyro.conf.subcommand("plan")]
     | Annotated[Predict, tyro.conf.subcommand("predict")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+    | Annotated[Merge, tyro.conf.subcommand("merge")]
     | Annotated[Report, tyro.conf.subcommand("report")]
 )
 
@@ -89,6 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         PlanMemory: plan,
         Predict: _predict,
         Evaluate: _evaluate,
+        Merge: _merge,
         Report: report,
     }
     return exit_code(lambda: actions[type(command)](command), debug=command.debug)
@@ -189,6 +212,25 @@ def _evaluate(command: Evaluate) -> None:
         print(json.dumps(scores, ensure_ascii=False, indent=2))
     else:
         print("\n".join(score_lines("test", scores)))
+
+
+def _merge(command: Merge) -> None:
+    if not 0 <= command.max_drift <= 1:
+        raise UserError(f"--max-drift {command.max_drift} is no share: give 0 to 1")
+    from lowcost_ft.merge import merge_run
+
+    report = merge_run(
+        command.run,
+        command.output_dir,
+        max_drift=command.max_drift,
+        trust_remote_code=command.trust_remote_code,
+        num_threads=command.num_threads,
+        say=lambda text: print(text, file=sys.stderr),
+    )
+    if command.json:
+        print(json.dumps(vars(report)))
+    else:
+        print(f"merged into {report.folder}; logits agree to {report.parity_gap:.1e}")
 
 
 if __name__ == "__main__":

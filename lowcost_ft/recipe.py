@@ -1,7 +1,9 @@
 """The steps of a recipe's pipeline, each a call: what they did goes into the run's record."""
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
@@ -43,27 +45,32 @@ __all__ = [
 ]
 
 
+def load_run_splits(config: Mapping[str, Any]) -> Splits:
+    """Reads and checks the data of a run, given its settings as `run.json` holds them."""
+    return load_splits(
+        config["task"],
+        train_file=config["train_file"],
+        validation_file=config["validation_file"],
+        test_file=config["test_file"],
+        dataset=config["dataset"],
+        dataset_config_name=config["dataset_config_name"],
+        columns=Columns(
+            text=config["text_column"],
+            text_pair=config["text_pair_column"],
+            label=config["label_column"],
+            tokens=config["tokens_column"],
+            tags=config["tags_column"],
+        ),
+        problem_type=config["problem_type"],
+        validation_share=config["validation_share"],
+        seed=config["seed"],
+    )
+
+
 def load_recipe_splits(run: Run) -> Splits:
     """Reads and checks the data that the flags name, and says what it noticed."""
     config = run.config
-    splits = load_splits(
-        config.task,
-        train_file=config.train_file,
-        validation_file=config.validation_file,
-        test_file=config.test_file,
-        dataset=config.dataset,
-        dataset_config_name=config.dataset_config_name,
-        columns=Columns(
-            text=config.text_column,
-            text_pair=config.text_pair_column,
-            label=config.label_column,
-            tokens=config.tokens_column,
-            tags=config.tags_column,
-        ),
-        problem_type=config.problem_type,
-        validation_share=config.validation_share,
-        seed=config.seed,
-    )
+    splits = load_run_splits(config.to_dict())
     rows = {
         name: len(examples)
         for name in ("train", "validation", "test")

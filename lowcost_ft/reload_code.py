@@ -34,7 +34,7 @@ def is_ner(run: Run) -> bool:
 
 
 def is_adapter(run: Run) -> bool:
-    return bool(run["method"] != "full")
+    return bool(run["method"] != "full" and not run.get("merged_from"))
 
 
 def method_title(run: Run) -> str:

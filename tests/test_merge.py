@@ -1,0 +1,50 @@
+"""`lowcost-ft merge`: parity, drift, and a folder that plain transformers loads."""
+
+import json
+
+import pytest
+import torch
+from transformers import AutoModelForTokenClassification
+
+from lowcost_ft.cli import main
+from lowcost_ft.predictor import load_predictor
+
+
+@pytest.mark.parametrize("quantization", ["none", "nf4"])
+def test_a_merged_run_is_a_plain_model(trained_run, tmp_path, capsys, quantization):
+    folder = trained_run("ner", "bert", quantization=quantization)
+    target = tmp_path / "merged"
+    arguments = ["merge", str(folder), "--output-dir", str(target), "--max-drift", "1", "--json"]
+    assert main(arguments) == 0
+    printed = capsys.readouterr()
+    report = json.loads(printed.out.splitlines()[-1])
+    assert report["parity_gap"] <= 1e-4
+    assert "drift: " in printed.err
+    if quantization == "none":
+        assert report["changed"] == 0
+    assert {"config.json", "model.safetensors", "run.json", "tokenizer.json"} <= {
+        path.name for path in target.iterdir()
+    }
+    model = AutoModelForTokenClassification.from_pretrained(target).eval()
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    assert not getattr(model.config, "quantization_config", None)
+    predictor = load_predictor(target)
+    ids = torch.tensor([[2, 40, 50, 3]])
+    assert torch.equal(predictor.model(input_ids=ids).logits, model(input_ids=ids).logits)
+    assert [path.name for path in tmp_path.iterdir()] == ["merged"]
+
+
+def test_too_much_drift_leaves_nothing(trained_run, tmp_path, capsys):
+    folder = trained_run("ner", "bert", quantization="nf4")
+    code = main(["merge", str(folder), "--output-dir", str(tmp_path / "out"), "--max-drift", "0"])
+    # Few words of the tiny split may change, or none.
+    error = capsys.readouterr().err
+    assert code == (2 if "more than --max-drift" in error else 0)
+    assert (tmp_path / "out").exists() == (code == 0)
+
+
+def test_what_cannot_be_merged(trained_run, tmp_path, capsys):
+    folder = trained_run("ner", "bert", method="full")
+    assert main(["merge", str(folder), "--output-dir", str(tmp_path / "out")]) == 2
+    assert "there is nothing to merge" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -28,7 +28,8 @@ def results_tables() -> str:
     comparisons = compare(_committed())
     parts = [_section(comparison) for comparison in comparisons]
     speeds = [_speed_line(file) for file in sorted(RESULTS.glob("speed-*.json"))]
-    return "\n\n".join([*parts, *speeds])
+    memory = [_memory_line(file) for file in sorted((RESULTS / "memory").glob("*.json"))]
+    return "\n\n".join([*parts, *speeds, *memory])
 
 
 def _committed() -> list[Result]:
@@ -91,6 +92,20 @@ def _speed_line(file: Path) -> str:
 
 
 SECTIONS: dict[str, Callable[[], str]] = {"results": results_tables, "support": support_tables}
+
+
+def _memory_line(file: Path) -> str:
+    """How far predicted peak memory is from the measured one."""
+    result = json.loads(file.read_text("utf-8"))
+    summary = result["summary"]
+    device = {"cpu": "a CPU", "cuda": "a GPU"}[result["device"]]
+    return markdown_text(
+        f"Predicted against measured peak memory of {summary['points']} training steps on {device} "
+        f"(benchmarks/memory_accuracy.py): off by {summary['median']:.4%} in the median, "
+        f"{summary['percentile_95']:.3%} at the 95th percentile, {summary['worst']:.3%} at worst; "
+        f"too low by more than 1% in {summary['share_under_by_1_percent']:.0%} of them, by "
+        f"anything in {summary['share_under']:.0%}."
+    )
 
 
 def with_results(readme: str) -> str:

@@ -4,7 +4,6 @@ Floats are never computed: they live on the meta device. Integers and booleans (
 labels) are computed for real, since models look at their values to decide what to do next.
 """
 
-import functools
 import weakref
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -58,7 +57,6 @@ class Trace(TorchDispatchMode):
         self._numbers: dict[int, int] = {}
         self._references: dict[int, Any] = {}
         self._of_forward: set[int] = set()
-        self._known: dict[Any, list[tuple | None]] = {}
         self._next = 0
 
     def add(self, tensors: Iterable[torch.Tensor], kind: str) -> None:
@@ -98,7 +96,7 @@ class Trace(TorchDispatchMode):
         elif any(t.is_meta for t in tensors):
             args = _on_meta(args)
             kwargs = {name: _on_meta(value) for name, value in kwargs.items()}
-        out = self._results(func, args, kwargs)
+        out = func(*args, **kwargs)
         formula = flop_registry.get(func._overloadpacket)
         if formula is not None:
             self.flops += formula(*args, **kwargs, out_val=out)
@@ -108,26 +106,6 @@ class Trace(TorchDispatchMode):
         if extra:
             self.events += [(extra, self._next), (-extra, self._next)]
             self._next += 1
-        return out
-
-    def _results(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-        """Calls an operator; one that was called alike before is not asked for shapes again.
-
-        Layers repeat, and many operators find out the shape of a result in slow Python code.
-        """
-        key = _call_key(func, args, kwargs)
-        if key is None:
-            return func(*args, **kwargs)
-        known = self._known.get(key)
-        if known is not None:
-            made = [None if form is None else _made(form) for form in known]
-            return made[0] if len(made) == 1 else tuple(made)
-        out = func(*args, **kwargs)
-        results = out if isinstance(out, tuple) else (out,)
-        if all(r is None or (isinstance(r, torch.Tensor) and r.is_meta) for r in results):
-            self._known[key] = [
-                None if r is None else (r.shape, r.stride(), r.dtype) for r in results
-            ]
         return out
 
     def _note(self, tensor: torch.Tensor, size: int | None = None) -> int | None:
@@ -173,48 +151,6 @@ class Trace(TorchDispatchMode):
         for change, number in changes[: moment + 1]:
             parts[self.kinds.get(number, "temporary")] += change
         return most, dict(parts)
-
-
-@functools.cache
-def _makes_new_tensors(func: Any) -> bool:
-    """Whether an operator changes no argument and returns no view of one."""
-    schema = func._schema
-    return not schema.is_mutable and not any(
-        value.alias_info for value in (*schema.arguments, *schema.returns)
-    )
-
-
-def _call_key(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    """What the shapes of an operator's results depend on; None where that is not known."""
-    if not _makes_new_tensors(func):
-        return None
-    found_meta = False
-    forms: list[Any] = [func]
-    for value in (*args, *kwargs.items()):
-        form = _form(value)
-        if form is None:
-            return None
-        found_meta = found_meta or form[0]
-        forms.append(form)
-    return tuple(forms) if found_meta else None
-
-
-def _form(value: Any) -> tuple | None:
-    """A value as part of a key, and whether there is a meta tensor in it."""
-    if isinstance(value, torch.Tensor):
-        if not value.is_meta:
-            return None
-        return True, value.shape, value.stride(), value.dtype
-    if isinstance(value, list | tuple):
-        forms = [_form(item) for item in value]
-        if None in forms:
-            return None
-        return any(form[0] for form in forms if form), tuple(forms)
-    return False, type(value), value
-
-
-def _made(form: tuple) -> torch.Tensor:
-    return torch.empty_strided(form[0], form[1], dtype=form[2], device="meta")
 
 
 def _in_forward() -> bool:

@@ -155,6 +155,9 @@ class TrainingConfig:
     cache_frozen_layers: bool = False
     """Run the layers below the top --trainable-layers once, and keep their output on disk: each
     epoch starts from there. A second run on the same data reuses it."""
+    stream_frozen_layers: bool = False
+    """With --cache-frozen-layers: never hold the frozen layers together. Each is read from the
+    checkpoint, run on all examples and forgotten, for a model that is larger than the memory."""
     cache_dir: str | None = None
     """Folder for that output. Default: lowcost_ft/frozen_layers in the user's cache folder."""
     cache_dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"

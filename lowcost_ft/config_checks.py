@@ -113,6 +113,8 @@ def _model_problems(config: "RunConfig") -> list[str]:
     if not config.cache_frozen_layers:
         for name in _changed(config, "cache_dir", "cache_dtype"):
             problems.append(f"{_flag(name)} goes with --cache-frozen-layers")
+    if config.stream_frozen_layers:
+        problems += _streaming_problems(config)
     return [*problems, *_method_problems(config)]
 
 
@@ -141,6 +143,23 @@ def _method_problems(config: "RunConfig") -> list[str]:
         problems.append(
             f"--method full cannot train {config.quantization} weights, which have no gradient: "
             "remove --quantization, or train an adapter (--method lora)"
+        )
+    return problems
+
+
+def _streaming_problems(config: "RunConfig") -> list[str]:
+    problems = []
+    if not config.cache_frozen_layers:
+        problems.append("--stream-frozen-layers goes with --cache-frozen-layers")
+    if config.method == "full":
+        problems.append(
+            "--stream-frozen-layers never holds the whole model, and --method full saves it: train "
+            "an adapter (--method lora)"
+        )
+    if config.quantization != "none":
+        problems.append(
+            f"--stream-frozen-layers does not read {config.quantization} weights: remove "
+            "--quantization (one layer at a time is small)"
         )
     return problems
 

@@ -1,6 +1,7 @@
 """The steps of a recipe's pipeline, each a call: what they did goes into the run's record."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,7 @@ def build_recipe_model(
         )
     )
     total, trainable = count_parameters(built.model)
+    total += built.streamed.num_parameters if built.streamed else 0
     run.record["parameters"] = {"total": total, "trainable": trainable}
     run.record["method"] = built.method
     run.record["config"]["optimizer"] = choose_optimizer(
@@ -175,6 +177,7 @@ def evaluate_run(
             pad_token_id=tokenizer.pad_token_id,
             micro_batch_tokens=run.config.micro_batch_tokens,
             seed=run.config.seed,
+            cached=run.streamed.get(name),
             recoveries=run.record["train"]["recoveries"],
         )
         run.record["evaluation"][name] = scores
@@ -227,8 +230,13 @@ def save_run(
         run.record,
         trust_remote_code=run.config.trust_remote_code,
         dtype=compute_dtype(run.accelerator.mixed_precision),
+        stream_below=run.config.trainable_layers if built.streamed else None,
     )
     split = "test" if "test" in predictions else "validation"
+    cached = None
+    if built.streamed:
+        part = built.streamed.of(forward_module(reloaded))
+        cached = replace(run.streamed[split], part=part)
     again = predict(
         run.accelerator,
         on_device(run.accelerator, forward_module(reloaded)),
@@ -236,6 +244,7 @@ def save_run(
         features[split],
         pad_token_id=tokenizer.pad_token_id,
         micro_batch_tokens=run.config.micro_batch_tokens,
+        cached=cached,
     )
     exact = run.accelerator.mixed_precision == "no"
     check_same(predictions[split], again, tolerance=1e-4 if exact else 2e-2)

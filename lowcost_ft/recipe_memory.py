@@ -54,6 +54,7 @@ def model_options(
         "seed": config.seed,
         "revision": config.revision,
         "trust_remote_code": config.trust_remote_code,
+        "stream_frozen_layers": config.stream_frozen_layers,
     }
 
 

@@ -1,7 +1,7 @@
 """The training of a recipe: the model, its checkpoints and the cache of its frozen layers."""
 
 import contextlib
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -62,6 +62,7 @@ def train_run(
     set_seed(config.seed, device_specific=True)
 
     with _cached_layers(run, built, features, tokenizer) as cache:
+        run.streamed = cache.states if built.streamed else {}
 
         def validate(prepared: torch.nn.Module) -> dict[str, Any]:
             scores, _ = evaluate(
@@ -103,6 +104,7 @@ def train_run(
                 "micro_batch_tokens": config.micro_batch_tokens,
                 "cache_seconds": round(cache.seconds, 3),
                 "cache_bytes": cache.num_bytes,
+                "streaming": asdict(cache.streaming) if cache.streaming else None,
                 "predicted_peak_memory_bytes": planned.get("peak_bytes"),
             }
     if not all(bool(p.isfinite().all()) for p in model.parameters() if p.requires_grad):
@@ -149,11 +151,13 @@ def _cached_layers(
     if not config.cache_frozen_layers:
         return contextlib.nullcontext(CacheReport(states={}))
     assert config.trainable_layers is not None
+    # Without the lower layers, the model can run on no other rows afterwards.
+    splits = ("train", "validation", "test") if built.streamed else ("train", "validation")
     return cached_layers(
         run.accelerator,
         forward_module(built.model),
         built.family,
-        {name: features[name] for name in ("train", "validation")},
+        {name: features[name] for name in splits if name in features},
         trainable_layers=config.trainable_layers,
         head_names=built.head_names,
         model_id=config.model_id,
@@ -162,5 +166,6 @@ def _cached_layers(
         micro_batch_tokens=config.micro_batch_tokens,
         dtype=config.cache_dtype,
         cache_dir=config.cache_dir,
+        streamed=built.streamed,
         say=run.say,
     )

@@ -20,6 +20,7 @@ from lowcost_ft.run_folder import CHECKPOINTS, claimed_output_dir, remove_checkp
 from lowcost_ft.runs import record_run
 from lowcost_ft.screen import wrapped
 from lowcost_ft.summary import summarize
+from lowcost_ft.training.backbone_cache import CachedStates
 from lowcost_ft.training.checkpoint_files import Checkpoint
 from lowcost_ft.training.resume import check_settings, find_checkpoint, run_settings
 from lowcost_ft.training.setup import build_accelerator, set_num_threads
@@ -40,6 +41,8 @@ class Run:
         settings: Those that decide the result, as the user gave them.
         resume: The checkpoint that the run goes on from, or None.
         unmoved: Parts of the model that training did not change.
+        streamed: States of all splits, where the model has been without its lower layers from the
+            start and knows these rows alone.
     """
 
     config: RunConfig
@@ -49,6 +52,7 @@ class Run:
     settings: dict[str, Any] = field(default_factory=dict)
     resume: Checkpoint | None = None
     unmoved: list[str] = field(default_factory=list)
+    streamed: dict[str, CachedStates] = field(default_factory=dict)
 
     def say(self, text: str) -> None:
         """Prints once, from the main process."""
@@ -154,6 +158,10 @@ def _check_sharding(accelerator: Accelerator, config: RunConfig) -> None:
         )
     if not is_sharded(accelerator):
         return
+    if config.stream_frozen_layers:
+        raise UserError(
+            "--stream-frozen-layers: FSDP splits the whole model; leave one of them out"
+        )
     if not accelerator.is_fsdp2:
         raise UserError("FSDP version 1 is not supported: set fsdp_version: 2 (accelerate config)")
     if config.quantization != "none":

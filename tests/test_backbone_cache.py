@@ -22,7 +22,7 @@ from lowcost_ft.evaluation import predict
 from lowcost_ft.models.loading import build_model, forward_module, load_tokenizer
 from lowcost_ft.tasks.classification import ClassificationTask, TextExample
 from lowcost_ft.tasks.ner import NerExample, NerTask
-from lowcost_ft.training import backbone_cache, cache_key, stored_states
+from lowcost_ft.training import cache_key, lower_run, stored_states
 from lowcost_ft.training.backbone_cache import cached_layers
 from lowcost_ft.training.optimizer import build_optimizer, parameter_groups
 from lowcost_ft.training.setup import build_accelerator
@@ -332,14 +332,14 @@ def test_the_manifest_says_what_the_states_are(tmp_path, tiny_model):
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
 def test_an_interrupted_build_leaves_no_cache(tmp_path, tiny_model, monkeypatch, error):
     case = Case(tiny_model("bert"), "bert", "ner")
-    share = backbone_cache._Run.share
+    share = lower_run.LowerRun.share
 
     def interrupted(run):
         yield next(share(run))
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(backbone_cache._Run, "share", interrupted)
+        patch.setattr(lower_run.LowerRun, "share", interrupted)
         with pytest.raises(error), case.cached(tmp_path):
             pass
     assert folders(tmp_path) == []

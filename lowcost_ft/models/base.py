@@ -29,7 +29,9 @@ from lowcost_ft.models.quantization import (
     settle_quantization,
     unquantized_modules,
 )
+from lowcost_ft.models.refusals import check_layers
 from lowcost_ft.models.safety import check_weight_files
+from lowcost_ft.models.streaming import StreamedWeights, load_upper_part
 
 __all__ = ["BaseModel", "Head", "load_base_model"]
 
@@ -53,6 +55,8 @@ class BaseModel:
     """How the linear layers are quantized."""
     notices: list[str]
     """What the user should know about how the model was loaded."""
+    streamed: StreamedWeights | None = None
+    """Where the weights below the trainable layers lie, which were then not read."""
 
 
 def load_base_model(
@@ -68,6 +72,7 @@ def load_base_model(
     trust_remote_code: bool = False,
     quantization: Quantization = "none",
     dtype: torch.dtype = torch.float32,
+    stream_below: int | None = None,
     on_meta: bool = False,
 ) -> BaseModel:
     """Loads a checkpoint into the task model of its architecture.
@@ -87,6 +92,7 @@ def load_base_model(
         quantization: "8bit" or "nf4" quantizes the linear layers of the transformer layers; "none"
             leaves the checkpoint as it is, which may be quantized already.
         dtype: Precision of the computation, in which nf4 weights are multiplied.
+        stream_below: Read only so many of the top layers; the weights below stay on disk.
         on_meta: Build the same modules on the meta device, none of them quantized; only the
             configuration is read.
 
@@ -106,9 +112,28 @@ def load_base_model(
     stored = config.__dict__.pop("quantization_config", None)
     quantization = settle_quantization(quantization, stored, model_id)
     missing: set[str] | None = None
-    if on_meta or quantization != "none":
+    streamed = None
+    if on_meta or quantization != "none" or stream_below is not None:
         model = _build_without_weights(auto_class, config, options)
-    if not on_meta:
+    if stream_below is not None and not on_meta:
+        check_layers(model, family, stream_below)
+        if quantization != "none":
+            raise UserError(
+                f"stream_frozen_layers: does not read {quantization} weights; leave the flag out, "
+                "or take the unquantized checkpoint"
+            )
+        del options["trust_remote_code"]
+        assert family is not None
+        model, missing, streamed = load_upper_part(
+            type(model),
+            config,
+            model_id,
+            family=family,
+            trainable_layers=stream_below,
+            revision=revision,
+            options=options,
+        )
+    elif not on_meta:
         if stored is not None:
             config.quantization_config = stored | {
                 "llm_int8_skip_modules": not_quantized_in_checkpoint(model, model_id, revision)
@@ -127,6 +152,7 @@ def load_base_model(
         new_weights=frozenset(missing or ()),
         quantization=quantization,
         notices=notices,
+        streamed=streamed,
     )
 
 

@@ -17,7 +17,7 @@ from lowcost_ft.errors import UserError
 from lowcost_ft.models.adapters import layer_list
 from lowcost_ft.models.families import Family
 
-__all__ = ["LowerPart", "freeze_below", "frozen_names"]
+__all__ = ["LowerPart", "freeze_below", "frozen_names", "put_module"]
 
 
 def frozen_names(model: Any, family: Family, trainable_layers: int) -> list[str]:
@@ -114,6 +114,19 @@ class LowerPart:
         Returns:
             What enters the first trainable layer, `(batch, sequence, hidden)`.
         """
+        return self._run_until(self._entry, self.modules, inputs)
+
+    def _run_until(
+        self, entry: nn.Module, running: dict[str, nn.Module], inputs: dict[str, torch.Tensor]
+    ) -> torch.Tensor:
+        """Runs the model until it enters a layer.
+
+        Args:
+            entry: The layer.
+            running: Modules that run before it and are not stand-ins, by their names: how each
+                returns its states is noted.
+            inputs: What the model takes, `(batch, sequence)` each.
+        """
         caught: list[torch.Tensor] = []
 
         def stop(module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
@@ -123,8 +136,8 @@ class LowerPart:
         def note_kind(name: str, output: Any) -> None:
             self._tuple_sizes[name] = len(output) if isinstance(output, tuple) else None
 
-        hooks = [self._entry.register_forward_pre_hook(stop, with_kwargs=True)]
-        for name, module in self.modules.items():
+        hooks = [entry.register_forward_pre_hook(stop, with_kwargs=True)]
+        for name, module in running.items():
             hooks.append(module.register_forward_hook(lambda _, __, out, n=name: note_kind(n, out)))
         try:
             with torch.no_grad():
@@ -134,7 +147,7 @@ class LowerPart:
         finally:
             for hook in hooks:
                 hook.remove()
-        raise AssertionError("the model ran without its first trainable layer")
+        raise AssertionError("the model ran without the layer that it was to stop at")
 
     @contextmanager
     def taken_out(self) -> Iterator[None]:
@@ -147,13 +160,17 @@ class LowerPart:
         device = next(self.tensors()).device
         waiting = torch.device("meta" if device.type == "meta" else "cpu")
         for name, module in self.modules.items():
-            _put(backbone, name, _StandIn(self, module, self._tuple_sizes[name]))
+            put_module(backbone, name, self.stand_in(name))
             module.to(waiting)
         try:
             yield
         finally:
             for name, module in self.modules.items():
-                _put(backbone, name, module.to(device))
+                put_module(backbone, name, module.to(device))
+
+    def stand_in(self, name: str) -> nn.Module:
+        """A module that hands out the states in place of the one of that name."""
+        return _StandIn(self, name)
 
     @contextmanager
     def entering(self, states: torch.Tensor) -> Iterator[None]:
@@ -182,11 +199,11 @@ class _StandIn(nn.Module):
     are what the model builds its masks and positions from.
     """
 
-    def __init__(self, part: LowerPart, replaced: nn.Module, tuple_size: int | None) -> None:
+    def __init__(self, part: LowerPart, name: str) -> None:
         super().__init__()
         # In a tuple, so that the module that is away does not count as a part of this one.
-        self.part_and_replaced = (part, replaced)
-        self.tuple_size = tuple_size
+        self.part_and_replaced = (part, part.modules[name])
+        self.name = name
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -195,11 +212,13 @@ class _StandIn(nn.Module):
             return getattr(self.part_and_replaced[1], name)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        states = self.part_and_replaced[0]._states
+        part = self.part_and_replaced[0]
+        states, tuple_size = part._states, part._tuple_sizes[self.name]
         assert states is not None, "a micro-batch without LowerPart.entering"
-        return states if self.tuple_size is None else (states, *[None] * (self.tuple_size - 1))
+        return states if tuple_size is None else (states, *[None] * (tuple_size - 1))
 
 
-def _put(backbone: nn.Module, path: str, module: nn.Module) -> None:
+def put_module(backbone: nn.Module, path: str, module: nn.Module) -> None:
+    """Replaces the module at a path."""
     parent, _, name = path.rpartition(".")
     setattr(backbone.get_submodule(parent), name, module)

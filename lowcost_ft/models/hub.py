@@ -25,7 +25,7 @@ from lowcost_ft.models.offline import PACKAGED_MODELS
 from lowcost_ft.models.safety import OWN_CODE, shard_names
 
 __all__ = ["check_index", "find_model", "is_cached", "load_config", "not_loadable"]
-__all__ += ["quiet_libraries", "weight_names"]
+__all__ += ["quiet_libraries", "weight_files", "weight_names"]
 
 
 @contextmanager
@@ -109,10 +109,14 @@ def check_index(model_id: str, revision: str | None = None) -> None:
 
 
 def _weight_index(model_id: str, revision: str | None) -> Path | None:
+    return _weight_file(model_id, "model.safetensors.index.json", revision)
+
+
+def _weight_file(model_id: str, name: str, revision: str | None) -> Path | None:
     try:
         found = cached_file(
             model_id,
-            "model.safetensors.index.json",
+            name,
             revision=revision,
             local_files_only=is_cached(model_id, revision),
             _raise_exceptions_for_missing_entries=False,
@@ -137,6 +141,21 @@ def weight_names(model_id: str, revision: str | None = None) -> set[str]:
             return set(file.keys())
     except (OSError, TypeError, SafetensorError) as error:
         raise not_loadable("weights", model_id, error) from error
+
+
+def weight_files(model_id: str, revision: str | None = None) -> list[Path]:
+    """The safetensors of a checkpoint; those not yet here are fetched.
+
+    Raises:
+        UserError: There are none that can be read.
+    """
+    index = _weight_index(model_id, revision)
+    paths = []
+    for name in sorted(shard_names(index)) if index else ["model.safetensors"]:
+        if (path := _weight_file(model_id, name, revision)) is None:
+            raise not_loadable("weights", model_id, FileNotFoundError(f"{name} is missing"))
+        paths.append(path)
+    return paths
 
 
 def load_config(

@@ -24,6 +24,7 @@ from lowcost_ft.models.quantization import Quantization, quantization_notice, un
 from lowcost_ft.models.refusals import check_arguments, check_layers, check_method
 from lowcost_ft.models.saving import load_trained, save_model, saved_tensors
 from lowcost_ft.models.starts import start_from_rounding
+from lowcost_ft.models.streaming import StreamedPart
 from lowcost_ft.models.tokenizers import load_tokenizer
 from lowcost_ft.models.virtual_tokens import VirtualTokens, has_virtual_tokens
 
@@ -60,6 +61,8 @@ class BuiltModel:
     """How the linear layers are quantized: as asked for, or as the checkpoint is."""
     unquantized_modules: tuple[str, ...] = ()
     """Paths of the linear layers that are not; empty without quantization."""
+    streamed: StreamedPart | None = None
+    """The layers below the trainable ones, which the model then lacks."""
 
 
 def build_model(
@@ -85,6 +88,7 @@ def build_model(
     trust_remote_code: bool = False,
     quantization: Quantization = "none",
     dtype: torch.dtype = torch.float32,
+    stream_frozen_layers: bool = False,
     on_meta: bool = False,
 ) -> BuiltModel:
     """Loads a base model, gives it a head, and decides which weights train.
@@ -113,6 +117,8 @@ def build_model(
         quantization: "8bit" or "nf4" for the frozen linear layers of the transformer layers; "none"
             leaves the checkpoint as it is, which may be quantized already.
         dtype: Precision of the computation, in which nf4 weights are multiplied.
+        stream_frozen_layers: Leave the weights below the trainable layers on disk. No effect with
+            `on_meta`.
         on_meta: Build the same modules without weights, on the meta device, none of them
             quantized: nothing but the configuration is read.
 
@@ -135,6 +141,7 @@ def build_model(
         revision=revision,
         trust_remote_code=trust_remote_code,
         dtype=dtype,
+        stream_below=trainable_layers if stream_frozen_layers else None,
         on_meta=on_meta,
     )
     check_method(
@@ -183,6 +190,10 @@ def build_model(
     if gradient_checkpointing:
         # After peft, which would else do what `_enable_checkpointing` has to undo.
         _enable_checkpointing(model, family)
+    streamed = None
+    if base.streamed is not None:
+        assert family is not None and trainable_layers is not None
+        streamed = StreamedPart(model, family, trainable_layers, base.streamed)
     return BuiltModel(
         model=trained,
         family=family,
@@ -192,6 +203,7 @@ def build_model(
         method=method if adapter_config is None else _kind(trained),
         quantization=base.quantization,
         unquantized_modules=tuple(kept),
+        streamed=streamed,
     )
 
 

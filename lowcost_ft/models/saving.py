@@ -71,6 +71,7 @@ def load_trained(
     *,
     trust_remote_code: bool = False,
     dtype: torch.dtype = torch.float32,
+    stream_below: int | None = None,
 ) -> Any:
     """Loads what a run saved, for prediction.
 
@@ -82,6 +83,7 @@ def load_trained(
         trust_remote_code: Whether the model's own Python code may run. Never read from `run`: a
             file that one was sent must not be able to say so.
         dtype: Precision of the computation, in which nf4 weights are multiplied.
+        stream_below: Read only so many of the top layers, under an adapter.
 
     Returns:
         The model in evaluation mode, on the CPU.
@@ -114,6 +116,7 @@ def load_trained(
             trust_remote_code=trust_remote_code,
             quantization=(_recorded(run, "quantization") or "none") if is_adapter else "none",
             dtype=dtype,
+            stream_below=stream_below if is_adapter else None,
         )
         if is_adapter:
             return _add_saved_adapter(base.model, folder, model_id).eval()

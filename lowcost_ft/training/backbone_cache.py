@@ -11,7 +11,6 @@ counts as memory in use; the file does not, since the system may drop its pages 
 
 import hashlib
 import json
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -23,15 +22,16 @@ import numpy as np
 import torch
 from accelerate import Accelerator, DistributedType
 from accelerate.utils import broadcast_object_list
-from tqdm.auto import tqdm
 
-from lowcost_ft.data.batching import share_step
-from lowcost_ft.data.features import Features, collate, model_inputs
+from lowcost_ft.data.features import Features
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.families import Family
 from lowcost_ft.models.frozen_layers import LowerPart
+from lowcost_ft.models.streaming import StreamedPart
 from lowcost_ft.training.cache_key import describe_model, digest
+from lowcost_ft.training.lower_run import LowerRun
 from lowcost_ft.training.stored_states import (
+    DTYPES,
     PartialStates,
     StoredStates,
     check_space,
@@ -39,10 +39,11 @@ from lowcost_ft.training.stored_states import (
     locked,
     open_stored,
 )
+from lowcost_ft.training.streaming import StreamingCost, fill_layer_by_layer, streaming_disk_bytes
 
 __all__ = ["CacheReport", "CachedStates", "cached_layers"]
 
-FORMAT = 1
+FORMAT = 2
 """Raised whenever states are computed or laid out in another way: older caches are not reused."""
 
 
@@ -81,12 +82,14 @@ class CacheReport:
         seconds: Time to compute the states, or to find that they are there.
         num_bytes: Their size on disk.
         reused: Whether all of them were there.
+        streaming: What computing them layer by layer took; None when they were not.
     """
 
     states: dict[str, CachedStates]
     seconds: float = 0.0
     num_bytes: int = 0
     reused: bool = True
+    streaming: StreamingCost | None = None
 
 
 @contextmanager
@@ -104,6 +107,7 @@ def cached_layers(
     micro_batch_tokens: int,
     dtype: str = "auto",
     cache_dir: str | None = None,
+    streamed: StreamedPart | None = None,
     say: Callable[[str], None] = print,
 ) -> Iterator[CacheReport]:
     """Computes or finds the states of all splits; inside the block the model starts from them.
@@ -121,6 +125,7 @@ def cached_layers(
         micro_batch_tokens: Padded tokens that a micro-batch may hold.
         dtype: Precision on disk: fp32, bf16, fp16, or auto (that of the computation).
         cache_dir: Folder of all caches; by default in the user's cache folder.
+        streamed: The lower part, where the model was loaded without it.
         say: Prints one line from the main process.
 
     Yields:
@@ -137,21 +142,28 @@ def cached_layers(
             "splits the model between processes; leave it out, or use plain data parallelism"
         )
     started = time.perf_counter()
-    part = LowerPart(model, family, trainable_layers)
+    part = streamed or LowerPart(model, family, trainable_layers)
     assert family is not None
     report = CacheReport(states={})
     base = Path(cache_dir).expanduser() if cache_dir else default_cache_dir()
     precision = accelerator.mixed_precision
     if dtype == "auto":
         dtype = "fp32" if precision == "no" else precision
-    # The main process decides for all, so the others need not read every weight.
+    runs = {
+        name: LowerRun(accelerator, part, features, pad_token_id, micro_batch_tokens)
+        for name, features in splits.items()
+    }
+    # The main process decides for all, so the others need not look at every weight.
+    seen: dict[str, str] = {}
+    see = (lambda n, w: seen.update({n: digest([(n, w)])})) if _main(accelerator) else None
+    probe = next(iter(runs.values())).probe(see)  # (1, T, H): all others are like it
     described = (
-        describe_model(accelerator, model, family, part, head_names) if _main(accelerator) else {}
+        describe_model(accelerator, model, family, part, head_names, seen)
+        if _main(accelerator)
+        else {}
     )
-    runs, wanted, descriptions = {}, {}, {}
+    wanted, descriptions = {}, {}
     for name, features in splits.items():
-        runs[name] = _Run(accelerator, part, features, pad_token_id, micro_batch_tokens)
-        probe = runs[name].states(np.zeros(1, np.int64))  # (1, T, H): all others are like it
         arrays = {n: getattr(features, n) for n in ("input_ids", "starts", "token_type_ids")}
         descriptions[name] = described | {
             "format": FORMAT,
@@ -165,55 +177,33 @@ def cached_layers(
         key = _from_main(hashlib.sha256(text.encode()).hexdigest()[:32])
         shape = (len(features.input_ids), probe.shape[-1])
         wanted[name] = PartialStates(base / key, shape=shape, stored_dtype=dtype)
-    _announce(accelerator, wanted, base, say)
-    for name, run in runs.items():
-        stored, reused = _find_or_fill(run, wanted[name], descriptions[name])
-        if reused:
-            say(f"frozen layers: reusing the {name} states in {wanted[name].folder}")
-        report.states[name] = CachedStates(
-            part=part, features=run.features, stored=stored, device=accelerator.device
-        )
-        report.num_bytes += stored.num_bytes
-        report.reused = report.reused and reused
+    stages = len(streamed.stages) if streamed else 1
+    growth = probe.dtype.itemsize / DTYPES[dtype].itemsize
+    _announce(accelerator, wanted, base, say, stages=stages, growth=growth)
+
+    def compute(missing: list[str]) -> None:
+        if streamed:
+            chosen = {name: runs[name] for name in missing}
+            report.streaming = fill_layer_by_layer(streamed, chosen, wanted, say=say)
+            return
+        for name in missing:
+            wanted[name].write(runs[name].share())
+
+    # Layer by layer, all data sets pass a layer while it is there.
+    for names in [list(runs)] if streamed else [[name] for name in runs]:
+        filled = _fill_missing(accelerator, names, wanted, descriptions, compute)
+        for name in names:
+            stored = _opened(wanted[name].folder)
+            if name not in filled:
+                say(f"frozen layers: reusing the {name} states in {wanted[name].folder}")
+            report.states[name] = CachedStates(
+                part=part, features=splits[name], stored=stored, device=accelerator.device
+            )
+            report.num_bytes += stored.num_bytes
+            report.reused = report.reused and name not in filled
     report.seconds = time.perf_counter() - started
     with part.taken_out():
         yield report
-
-
-@dataclass(frozen=True)
-class _Run:
-    """Runs the lower part on rows of one data set."""
-
-    accelerator: Accelerator
-    part: LowerPart
-    features: Features
-    pad_token_id: int
-    micro_batch_tokens: int
-
-    def states(self, rows: np.ndarray) -> torch.Tensor:
-        batch = model_inputs(collate(self.features, rows, pad_token_id=self.pad_token_id))
-        device = self.accelerator.device
-        with self.accelerator.autocast():
-            return self.part.run({name: value.to(device) for name, value in batch.items()})
-
-    def share(self) -> Iterator[tuple[int, torch.Tensor]]:
-        """This process's rows: first token and states, `(tokens, hidden)`, on the CPU."""
-        lengths = self.features.lengths
-        shares = share_step(
-            np.arange(len(lengths)),
-            lengths,
-            num_processes=self.accelerator.num_processes,
-            micro_batch_tokens=self.micro_batch_tokens,
-        )
-        bar = tqdm(
-            shares[self.accelerator.process_index], file=sys.stderr, disable=None, leave=False
-        )
-        bar.disable = bar.disable or not _main(self.accelerator)
-        for rows in bar:
-            if len(rows):
-                states = self.states(rows).cpu()  # (B, T, H)
-                for row, of_row in zip(rows, states, strict=True):
-                    yield int(self.features.starts[row]), of_row[: lengths[row]]
 
 
 def _main(accelerator: Accelerator) -> bool:
@@ -232,6 +222,9 @@ def _announce(
     wanted: dict[str, PartialStates],
     base: Path,
     say: Callable[[str], None],
+    *,
+    stages: int,
+    growth: float,
 ) -> None:
     """Says how much disk the missing states need, before anything is written.
 
@@ -241,59 +234,77 @@ def _announce(
     problem = None
     missing = {n: w.num_bytes for n, w in wanted.items() if open_stored(w.folder) is None}
     if _main(accelerator) and missing:
+        kept = sum(missing.values())
+        needed = streaming_disk_bytes(missing, stages, growth=growth) if stages > 1 else kept
         try:
-            free = check_space(base, sum(missing.values()))
+            free = check_space(base, needed)
         except UserError as error:
             problem = str(error)
         else:
+            meanwhile = f", {needed / 1e6:,.1f} MB meanwhile" if needed > kept else ""
             say(
-                f"frozen layers: the states ({', '.join(missing)}) need "
-                f"{sum(missing.values()) / 1e6:,.1f} MB of disk in {base} "
-                f"({free / 1e6:,.0f} MB free)"
+                f"frozen layers: the states ({', '.join(missing)}) need {kept / 1e6:,.1f} MB of "
+                f"disk{meanwhile} in {base} ({free / 1e6:,.0f} MB free)"
             )
     if problem := _from_main(problem):
         raise UserError(problem)
 
 
-def _find_or_fill(
-    run: _Run, partial: PartialStates, description: dict[str, Any]
-) -> tuple[StoredStates, bool]:
-    """Opens the states of a data set, after computing them where they are not there yet.
+def _fill_missing(
+    accelerator: Accelerator,
+    names: list[str],
+    wanted: dict[str, PartialStates],
+    descriptions: dict[str, dict[str, Any]],
+    compute: Callable[[list[str]], None],
+) -> list[str]:
+    """Computes the states of those data sets that are not there yet.
 
-    The main process looks, decides, and holds the lock meanwhile; all processes compute.
+    The main process looks, decides, and holds the locks meanwhile; all processes compute.
 
     Returns:
-        The states, and whether they were there.
+        The names of those that were not there.
     """
-    accelerator, folder = run.accelerator, partial.folder
-    with ExitStack() as lock:
-        reused, problem = True, None
-        if _main(accelerator) and open_stored(folder) is None:
-            try:
-                lock.enter_context(locked(folder))
-                reused = open_stored(folder) is not None  # Another run may have made them.
-                if not reused:
-                    partial.begin()
-            except OSError as error:
-                problem = f"cache_frozen_layers: cannot write {folder}: {error}"
+    # Two data sets may be the same.
+    folders = {wanted[name].folder: name for name in reversed(names)}
+    with ExitStack() as locks:
+        missing, problem = [], None
+        if _main(accelerator):
+            # In the same order in every run, so that no two wait for each other.
+            for folder, name in sorted(folders.items()):
+                if open_stored(folder) is not None:
+                    continue
+                try:
+                    locks.enter_context(locked(folder))
+                    if open_stored(folder) is None:  # Else another run has made them meanwhile.
+                        wanted[name].begin()
+                        missing.append(name)
+                except OSError as error:
+                    problem = f"cache_frozen_layers: cannot write {folder}: {error}"
+                    break
         # Every process must know, or they would wait for each other.
-        reused, problem = _from_main((reused, problem))
-        if problem:
-            raise UserError(problem)
-        if not reused:
-            try:
-                partial.write(run.share())
+        missing, problem = _from_main((missing, problem))
+        try:
+            if problem:
+                raise UserError(problem)
+            if missing:
+                compute(missing)
                 accelerator.wait_for_everyone()
                 if _main(accelerator):
-                    partial.finish(description)
-            except BaseException:
-                partial.discard()
-                raise
+                    for name in missing:
+                        wanted[name].finish(descriptions[name])
+        except BaseException:
+            for name in missing:
+                wanted[name].discard()
+            raise
     accelerator.wait_for_everyone()
+    return missing
+
+
+def _opened(folder: Path) -> StoredStates:
     stored = open_stored(folder)
     if stored is None:
         raise UserError(
             f"cache_frozen_layers: this process does not see {folder}; give --cache-dir a folder "
             "on a disk that all machines share, or leave the flag out"
         )
-    return stored, reused
+    return stored

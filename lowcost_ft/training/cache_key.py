@@ -28,18 +28,32 @@ def describe_model(
     family: Family,
     part: LowerPart,
     head_names: tuple[str, ...],
+    seen: dict[str, str],
 ) -> dict[str, Any]:
-    """All that the states depend on besides the data: the weights themselves, not their name."""
+    """All that the states depend on besides the data: the weights themselves, not their name.
+
+    Args:
+        accelerator: Device and precision.
+        model: A task model of transformers.
+        family: Its entry in the table.
+        part: Its lower part.
+        head_names: Paths of the head modules.
+        seen: Digests of the weights that the model itself lacks, by their paths in the backbone.
+    """
     upper = tuple(f"{family.layers}.{part.first_layer + k}." for k in range(part.num_trainable))
     prefix = f"{model.base_model_prefix}."
     heads = tuple(f"{name.removeprefix(prefix)}." for name in head_names)
-    weights = model.base_model.state_dict()
+    weights = {
+        name: digest([(name, weight)])
+        for name, weight in model.base_model.state_dict().items()
+        if not name.startswith((*upper, *heads))
+    } | seen
     config = model.config.to_dict()
     installed = versions()
     for field in (*_IRRELEVANT, *family.dropout_fields):
         config.pop(field, None)
     return {
-        "weights": digest(i for i in weights.items() if not i[0].startswith((*upper, *heads))),
+        "weights": digest(sorted(weights.items())),
         "model_config": json.loads(json.dumps(config, default=str)),
         "attention": model.config._attn_implementation,
         "layer": part.first_layer,

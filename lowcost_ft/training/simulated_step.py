@@ -5,7 +5,7 @@ only the model's numbers and the accelerator are stand-ins. So the two cannot dr
 """
 
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -84,18 +84,25 @@ def simulate_step(
         assert trainable_layers is not None
         lower = LowerPart(model, built.family, trainable_layers)
     resident = _by_part(built, model)
-    if lower is not None and target.device == "cuda":  # They wait in the host's memory.
+    # They wait in the host's memory, or on disk.
+    if lower is not None and (target.device == "cuda" or settings.stream_frozen_layers):
         away = {id(tensor) for tensor in lower.tensors()}
         resident["weights"] = [t for t in resident["weights"] if id(t) not in away]
     state = [t for s in optimizer.state.values() for t in s.values() if torch.is_tensor(t)]
     resident["optimizer"] = [t for t in state if t.is_meta]
 
+    found: list[CachedStates] = []
+    if lower is not None:  # No part of the step: what runs here is not counted.
+
+        def look(accelerator: SimulatedAccelerator) -> None:
+            states = _states(accelerator, lower, features, pad_token_id, settings.cache_dtype)
+            found.append(states)
+
+        with real_integers(model):
+            simulate(target, look, resident={}, trained=[])
+
     def step(accelerator: SimulatedAccelerator) -> None:
-        with ExitStack() as inside:
-            cached = None
-            if lower is not None:
-                cached = _states(accelerator, lower, features, pad_token_id, settings.cache_dtype)
-                inside.enter_context(lower.taken_out())
+        with lower.taken_out() if lower is not None else nullcontext():
             runner = StepRunner(
                 cast(Accelerator, accelerator),
                 model,
@@ -103,8 +110,8 @@ def simulate_step(
                 features,
                 pad_token_id=pad_token_id,
                 max_grad_norm=settings.max_grad_norm,
-                cached=cached,
                 lean_dropout=target.device == "cpu",
+                cached=found[0] if found else None,
             )
             loss = runner.backward(heaviest, 1.0)
             if num_processes > 1:  # They add up their gradients in one piece.

@@ -21,7 +21,7 @@ import torch
 from lowcost_ft.errors import UserError
 
 __all__ = ["DTYPES", "PartialStates", "StoredStates", "check_space", "default_cache_dir", "locked"]
-__all__ += ["open_stored"]
+__all__ += ["open_stored", "padded_index"]
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 """Precisions that states can be kept in."""
@@ -92,13 +92,18 @@ class StoredStates:
             lengths: Tokens of each row.
             pin_memory: Read into memory that a GPU can fetch from while the host goes on.
         """
-        columns = np.arange(int(lengths.max()))
-        source = starts[:, None] + np.where(columns < lengths[:, None], columns, 0)  # (B, T)
-        index = torch.from_numpy(source.reshape(-1))
+        source = padded_index(starts, lengths)
+        index = source.view(-1)
         shape = (len(index), self.flat.shape[1])
         states = torch.empty(shape, dtype=self.flat.dtype, pin_memory=pin_memory)
         torch.index_select(self.flat, 0, index, out=states)
         return states.view(*source.shape, -1)
+
+
+def padded_index(starts: np.ndarray, lengths: np.ndarray) -> torch.Tensor:
+    """Where the tokens of some rows are, `(rows, longest)`; padding repeats a row's first token."""
+    columns = np.arange(int(lengths.max()))
+    return torch.from_numpy(starts[:, None] + np.where(columns < lengths[:, None], columns, 0))
 
 
 def open_stored(folder: Path) -> StoredStates | None:

@@ -34,6 +34,7 @@ RECORDED = [
     *("seconds", "optimizer_steps", "final_loss", "cache_seconds", "cache_bytes"),
     *("streaming", "peak_memory_bytes"),
 ]
+SCORES = ("accuracy", "macro_f1")
 DATA_FILES = (".safetensors", ".bin")
 
 
@@ -108,7 +109,8 @@ def watch(room_bytes: int | None, arguments: list[str], folder: Path) -> dict[st
         "peak_data_bytes": most["data"],
         "peak_mapped_data_bytes": most["mapped"],
         "peak_beside_runtime_bytes": most["mapped_and_anonymous"] - runtime["RssAnon"],
-        "said": [line for line in text.splitlines() if line.startswith("frozen layers:")],
+        # Without the folders of this machine.
+        "said": [x.split(" in /")[0] for x in text.splitlines() if x.startswith("frozen layers:")],
     }
     record = folder / "run.json"
     if record.is_file():
@@ -120,10 +122,11 @@ def watch(room_bytes: int | None, arguments: list[str], folder: Path) -> dict[st
                 "hardware": run["hardware"],
                 "git": run["git"],
                 "train": {name: run["train"][name] for name in RECORDED},
-                "test": run["evaluation"]["test"],
+                "test": {name: run["evaluation"]["test"][name] for name in SCORES},
             }
     if process.returncode:
-        found["last_line"] = text.strip().splitlines()[-1]
+        refused = "Cannot allocate memory"
+        found["last_line"] = refused if refused in text else text.strip().splitlines()[-1]
     return found
 
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -53,3 +54,21 @@ def test_ner(tmp_path):
     record = run("lora_ner", tmp_path / "run", max_steps=60)
     assert record["status"] == "completed"
     assert record["evaluation"]["test"]["f1"] > 0.35
+
+
+def test_a_model_larger_than_the_memory_is_trained(tmp_path):
+    """The kernel refuses what the whole model would need; read layer by layer, it is trained."""
+    script = RECIPES.parent / "benchmarks" / "limited_memory.py"
+    output = tmp_path / "limited.json"
+    command = [sys.executable, str(script), "--rows", "60", "--max-steps", "4"]
+    subprocess.run([*command, "--output", str(output)], check=True)
+    result = json.loads(output.read_text("utf-8"))
+    weights = 538_000_000  # in float32
+    assert result["whole_limited"]["exit_code"] != 0
+    streamed, whole = result["streamed_limited"], result["whole_unlimited"]
+    assert streamed["status"] == whole["status"] == "completed"
+    assert streamed["room_bytes"] < weights / 2
+    assert streamed["peak_beside_runtime_bytes"] < weights / 2
+    assert streamed["train"]["streaming"]["layers"] == 29
+    assert result["same_adapter"] and result["same_predictions"]
+    assert streamed["test"] == whole["test"]

@@ -3,6 +3,7 @@
 import copy
 import json
 from collections import namedtuple
+from dataclasses import replace
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from lowcost_ft.evaluation import predict
 from lowcost_ft.models.loading import build_model, forward_module, load_trained
 from lowcost_ft.models.streaming import StreamedPart
 from lowcost_ft.training import stored_states, streaming
-from lowcost_ft.training.streaming import streaming_disk_bytes
+from lowcost_ft.training.streaming import streaming_disk_bytes, streaming_needs
 
 VARIANTS = [(family, {}) for family in SEPARATE]
 VARIANTS += [("deberta-v2", {"conv_kernel_size": 3, "conv_act": "gelu"})]
@@ -267,6 +268,27 @@ def test_no_more_disk_is_taken_than_was_announced(tmp_path, tiny_model, monkeypa
     assert report.num_bytes < most[0] <= streaming_disk_bytes(sizes, 3)
     assert report.streaming.written_bytes == 3 * report.num_bytes
     assert report.streaming.read_bytes == 2 * report.num_bytes
+
+
+@pytest.mark.parametrize("family", ["deberta-v2", "llama"])
+def test_what_it_takes_is_known_without_a_weight(tmp_path, tiny_model, family):
+    case = Streamed(tiny_model(family), family, "classification", trainable_layers=1)
+    with case.cached(tmp_path) as report:
+        cost = report.streaming
+    whole = build_model(
+        tiny_model(family),
+        head="sequence",
+        labels=["a", "b", "c"],
+        pad_token_id=0,
+        trainable_layers=1,
+        on_meta=True,
+    )
+    tokens = {"train": len(case.features.input_ids)}
+    needs, disk = streaming_needs(forward_module(whole.model), whole.family, 1, tokens)
+    assert disk == 2 * report.num_bytes
+    # Before, the weights were read once for the key.
+    expected = replace(cost, weight_bytes=2 * cost.weight_bytes, seconds=0.0)
+    assert needs == expected
 
 
 def test_two_splits_that_are_the_same(tmp_path, tiny_model):

@@ -26,7 +26,7 @@ from lowcost_ft.models.frozen_layers import LowerPart, frozen_names, put_module
 from lowcost_ft.models.hub import not_loadable, quiet_libraries, weight_files
 from lowcost_ft.models.safety import check_weight_files
 
-__all__ = ["Seen", "StreamedPart", "StreamedWeights", "load_upper_part"]
+__all__ = ["Seen", "StreamedPart", "StreamedWeights", "load_upper_part", "stage_bytes"]
 
 _CHUNK_BYTES = 4 * 2**20
 """A weight of another precision is converted so many bytes at a time."""
@@ -193,6 +193,23 @@ def load_upper_part(
     return model, missing, weights
 
 
+def lower_stages(part: LowerPart, family: Family) -> list[list[str]]:
+    """Names of the modules that are in memory together: the embeddings, then each layer."""
+    stages = [[name for name in part.modules if name in family.embeddings]]
+    stages += [[f"{family.layers}.{index}"] for index in range(part.first_layer)]
+    if part.first_layer:
+        stages[1] += [name for name in part.modules if name in family.after_first_layer]
+    return stages
+
+
+def stage_bytes(part: LowerPart, family: Family) -> list[int]:
+    """Bytes of the weights of each stage; the model may be on the meta device."""
+    return [
+        sum(p.nbytes for name in stage for p in part.modules[name].parameters())
+        for stage in lower_stages(part, family)
+    ]
+
+
 class StreamedPart(LowerPart):
     """The lower part of a model that `load_upper_part` loaded.
 
@@ -219,17 +236,8 @@ class StreamedPart(LowerPart):
         """
         super().__init__(model, family, trainable_layers)
         self._family, self._weights = family, weights
-        after = [n for n in self.modules if n in family.after_first_layer]
-        layers = [[f"{family.layers}.{index}"] for index in range(self.first_layer)]
-        embeddings = [n for n in self.modules if n in family.embeddings]
-        self.stages = [embeddings, *layers]
-        if after:
-            self.stages[1] += after
-        sizes = [
-            sum(p.nbytes for name in stage for p in self.modules[name].parameters())
-            for stage in self.stages
-        ]
-        self.largest_stage_bytes = max(sizes)
+        self.stages = lower_stages(self, family)
+        self.largest_stage_bytes = max(stage_bytes(self, family))
         self.num_parameters = sum(p.numel() for m in self.modules.values() for p in m.parameters())
         self.bytes_read = 0
         for name in self.modules:

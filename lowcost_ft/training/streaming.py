@@ -10,16 +10,19 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from lowcost_ft.errors import UserError
-from lowcost_ft.models.streaming import StreamedPart
+from lowcost_ft.models.families import Family
+from lowcost_ft.models.frozen_layers import LowerPart
+from lowcost_ft.models.streaming import StreamedPart, stage_bytes
 from lowcost_ft.training.lower_run import LowerRun
 from lowcost_ft.training.stored_states import PartialStates, padded_index
 
-__all__ = ["StreamingCost", "fill_layer_by_layer", "streaming_disk_bytes"]
+__all__ = ["StreamingCost", "fill_layer_by_layer", "streaming_disk_bytes", "streaming_needs"]
 
 
 @dataclass(kw_only=True)
@@ -61,6 +64,40 @@ def streaming_disk_bytes(finished_bytes: dict[str, int], stages: int, *, growth:
     """
     sizes = [size * max(1, growth) for size in finished_bytes.values()]
     return int(sum(sizes) + (max(sizes, default=0) if stages > 1 else 0))
+
+
+def streaming_needs(
+    model: Any,
+    family: Family,
+    trainable_layers: int,
+    tokens: dict[str, int],
+    *,
+    dtype: torch.dtype = torch.float32,
+) -> tuple[StreamingCost, int]:
+    """What streaming will take, known without a weight.
+
+    Args:
+        model: A task model of transformers, whole, on the meta device.
+        family: Its entry in the table.
+        trainable_layers: How many of the top layers train.
+        tokens: Of each data set that the model will see.
+        dtype: Precision of the states.
+
+    Returns:
+        The cost, its seconds unknown, of a run that finds no states (the weights are read once for
+        the key of the cache and once for the states); and the most disk that is taken at once.
+    """
+    sizes = stage_bytes(LowerPart(model, family, trainable_layers), family)
+    width = model.config.get_text_config().hidden_size * dtype.itemsize
+    states = {name: count * width for name, count in tokens.items()}
+    cost = StreamingCost(
+        layers=len(sizes),
+        weight_bytes=2 * sum(sizes),
+        largest_layer_bytes=max(sizes),
+        written_bytes=len(sizes) * sum(states.values()),
+        read_bytes=(len(sizes) - 1) * sum(states.values()),
+    )
+    return cost, streaming_disk_bytes(states, len(sizes))
 
 
 def fill_layer_by_layer(

@@ -19,6 +19,9 @@ PIP := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt PIP_U
 	PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip $(if $(V),,--quiet)
 unexport PYTHONHOME PYTHONPATH
 
+# A process for each core; the tests of a file share what they train, so they stay together.
+WORKERS := --numprocesses auto --dist loadfile
+
 # Whoever exports HF_HUB_OFFLINE=0 has the Hub asked for newer files of a model that is there.
 HF_HUB_OFFLINE ?= 1
 
@@ -38,7 +41,7 @@ quickstart: $(VENV)/installed ## train, score and save a NER adapter on the embe
 
 test: $(VENV)/installed-test ## run the tests
 	@$(BIN)/python -m lowcost_ft.models.offline
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(WORKERS) $(ARGS)
 
 test-slow: $(VENV)/installed-slow ## run the tests that take minutes (SmolLM2)
 	@$(BIN)/python -m lowcost_ft.models.offline minilm smollm2
@@ -57,7 +60,7 @@ results: $(VENV)/installed ## write the tables of the README from benchmarks/res
 
 coverage: $(VENV)/installed-test ## run the tests and list the lines that none of them reached
 	@$(BIN)/python -m lowcost_ft.models.offline
-	@$(BIN)/python -m pytest --cov $(ARGS)
+	@$(BIN)/python -m pytest --cov $(WORKERS) $(ARGS)
 
 lint: $(VENV)/installed-test ## look for mistakes (ruff)
 	@$(BIN)/ruff check .

@@ -185,6 +185,8 @@ def _as_text(answer: dict[str, Any]) -> str:
     text = answer["text"]
     if "text_pair" in answer:
         text += f"  |  {answer['text_pair']}"
+    if "id" in answer:
+        text = f"[{answer['id']}] {text}"
     if "entities" in answer:
         lines = [text]
         for entity in answer["entities"]:

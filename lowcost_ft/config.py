@@ -4,6 +4,7 @@ A recipe holds one `RunConfig`; a variant of it is `dataclasses.replace(CONFIG, 
 Every field has the same name as its flag (`lora_r`, `--lora-r`) and as its key in `run.json`.
 """
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
@@ -234,9 +235,25 @@ def parse_config(
         UserError: Values that cannot be obeyed.
     """
     typed = tyro.cli(
-        _Flags, default=_Flags(**default.to_dict()), args=arguments, description=description
+        _Flags,
+        default=_Flags(**default.to_dict()),
+        args=arguments,
+        description=_narrow(description or ""),
     )
     return RunConfig(**typed.to_dict())
+
+
+def _narrow(description: str) -> str:
+    """Paragraphs as wide as a small terminal; what is indented keeps its lines.
+
+    tyro makes one line of a paragraph, however wide, unless its lines begin with a space.
+    """
+    paragraphs = []
+    for paragraph in description.strip().split("\n\n"):
+        as_it_is = paragraph.startswith("    ")
+        lines = paragraph.split("\n") if as_it_is else textwrap.wrap(paragraph, 76)
+        paragraphs.append("\n".join(f" {line}" for line in lines))
+    return "\n\n".join(paragraphs)
 
 
 @dataclass(frozen=True, kw_only=True)

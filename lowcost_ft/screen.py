@@ -1,10 +1,14 @@
-"""Text for people: cut to the width of their terminal, between words."""
+"""Text for people: cut to the width of their terminal, between words and not within commands."""
 
+import re
 import shutil
 import textwrap
 from typing import TextIO
 
 __all__ = ["wrapped"]
+
+_COMMAND = re.compile(r"`[^`]*`|next:  .*")
+_KEPT = "\0"
 
 
 def wrapped(text: str, stream: TextIO) -> str:
@@ -18,15 +22,14 @@ def wrapped(text: str, stream: TextIO) -> str:
         return text
     width = max(40, shutil.get_terminal_size().columns)
     return "\n".join(
-        textwrap.fill(
-            line,
-            width,
-            subsequent_indent="    ",
-            break_long_words=False,  # paths stay whole, so that they can be copied
-            break_on_hyphens=False,
-            drop_whitespace=True,
-        )
-        if len(line) > width
-        else line
-        for line in text.split("\n")
+        _filled(line, width) if len(line) > width else line for line in text.split("\n")
     )
+
+
+def _filled(line: str, width: int) -> str:
+    # Commands and paths stay whole, so that they can be copied.
+    whole = _COMMAND.sub(lambda found: found[0].replace(" ", _KEPT), line)
+    filled = textwrap.fill(
+        whole, width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+    )
+    return filled.replace(_KEPT, " ")

@@ -676,7 +676,7 @@ def test_texts_one_a_line() -> None:
         for line in (2, 4)
     ]
     problems = failure(read_text_lines, "ner", "standard input", "a\nä".encode("utf-16"))
-    assert problems[0].startswith("standard input: is UTF-16 text; convert it (iconv -f UTF-16")
+    assert problems[0].startswith("standard input: is UTF-16 text; convert it (`iconv -f UTF-16")
 
 
 def test_unlabelled_file_with_faults() -> None:

@@ -316,10 +316,10 @@ def test_conll_broken_first_line_is_the_one_named(tmp_path: Path) -> None:
         (b"text,label\nab\xe9,x\n", "{}:2: not UTF-8 (byte 0xe9 at offset 13)"),
         (BOM + b"text\r\rab\xff", "{}:3: not UTF-8 (byte 0xff at offset 11)"),
         (b"text,label\nab\0c,x\n", "{}:2: a binary file (zero byte at offset 13)"),
-        ("text,label\nä,x".encode("utf-16"), "{}: is UTF-16 text; convert it (iconv -f UTF-16"),
-        ("text,label\nä,x".encode("utf-16-le"), "{}: is UTF-16LE text; convert it (iconv"),
-        ("text,label\nä,x".encode("utf-16-be"), "{}: is UTF-16BE text; convert it (iconv"),
-        ("text,label\nä,x".encode("utf-32"), "{}: is UTF-32 text; convert it (iconv -f UTF-32"),
+        ("text,label\nä,x".encode("utf-16"), "{}: is UTF-16 text; convert it (`iconv -f UTF-16"),
+        ("text,label\nä,x".encode("utf-16-le"), "{}: is UTF-16LE text; convert it (`iconv"),
+        ("text,label\nä,x".encode("utf-16-be"), "{}: is UTF-16BE text; convert it (`iconv"),
+        ("text,label\nä,x".encode("utf-32"), "{}: is UTF-32 text; convert it (`iconv -f UTF-32"),
         (b"PK\x03\x04\x00rest", "{}: is a spreadsheet or an archive, not text"),
     ],
 )
@@ -336,11 +336,11 @@ def test_bad_bytes(tmp_path: Path, name: str, content: bytes, message: str) -> N
         (
             "text,label\n“café”,x\n".encode("windows-1252"),
             "a.csv:2: not UTF-8 (byte 0x93 at offset 11); likely WINDOWS-1252, where the byte is "
-            '"“"; convert it (iconv -f WINDOWS-1252 -t UTF-8 ',
+            '"“"; convert it (`iconv -f WINDOWS-1252 -t UTF-8 ',
         ),
         ("text,label\né,x\n".encode("latin-1"), 'WINDOWS-1252, where the byte is "é"'),
         ("text,label\nж,x\n".encode("windows-1251"), 'WINDOWS-1252, where the byte is "æ"'),
-        (b"text,label\n\x81,x\n", "; save it as UTF-8 text (iconv -f ITS_ENCODING -t UTF-8"),
+        (b"text,label\n\x81,x\n", "; save it as UTF-8 text (`iconv -f ITS_ENCODING -t UTF-8"),
         ("text,label\nä,漢".encode()[:-1], "ends inside a character, as if it were cut off"),
     ],
 )

@@ -51,6 +51,15 @@ def test_seeds_are_one_row_and_settings_are_not():
     assert one.interval == pytest.approx((0.6, 0.7))
 
 
+def test_a_copy_of_a_run_is_no_other_seed():
+    runs = [record(seed=0), record(seed=0), record(seed=1, score=0.6)]
+    failed = record(seed=1, score=None, status="failed")
+    only = comparison(failed, *runs)
+    assert [result.name for result in only.rows[0].results] == ["run1", "run3"]
+    assert only.rows[0].scores() == [0.8, 0.6]
+    assert sorted(notice.split(" is left out")[0] for notice in only.notices) == ["run0", "run2"]
+
+
 def test_labels_say_what_was_done():
     configs = {
         "NF4 LoRA": {"quantization": "nf4"},

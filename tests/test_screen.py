@@ -29,3 +29,11 @@ def test_lines_are_cut_between_words(monkeypatch):
 def test_what_is_no_terminal_gets_whole_lines(monkeypatch, columns):
     monkeypatch.setenv("COLUMNS", columns)
     assert wrapped(TEXT, io.StringIO()) == TEXT
+
+
+def test_commands_can_be_copied(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    command = 'lowcost-ft predict runs/ner --text "Send it to Jane Smith in Berlin"'
+    assert wrapped(f"next:  {command}", Terminal()) == f"next:  {command}"
+    lines = wrapped(f"a note: the file must be written anew, `{command}`", Terminal()).split("\n")
+    assert lines[-1].strip() == f"`{command}`"

@@ -187,7 +187,7 @@ def _other_encoding(name: str, data: bytes, position: int) -> str:
     try:
         character = byte.decode("windows-1252")
     except UnicodeDecodeError:
-        return "save it as UTF-8 text (iconv -f ITS_ENCODING -t UTF-8; in Excel: CSV UTF-8)"
+        return "save it as UTF-8 text (`iconv -f ITS_ENCODING -t UTF-8`; in Excel: CSV UTF-8)"
     return (
         f"likely WINDOWS-1252, where the byte is {shown(character)}; "
         f"{_conversion(name, 'WINDOWS-1252')}"
@@ -196,7 +196,7 @@ def _other_encoding(name: str, data: bytes, position: int) -> str:
 
 def _conversion(name: str, encoding: str) -> str:
     source = name if os.path.isfile(name) else "OLD"
-    return f"convert it (iconv -f {encoding} -t UTF-8 {source} > NEW; in Excel: CSV UTF-8)"
+    return f"convert it (`iconv -f {encoding} -t UTF-8 {source} > NEW`; in Excel: CSV UTF-8)"
 
 
 def _line_at(data: bytes, position: int) -> int:

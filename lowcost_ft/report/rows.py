@@ -216,7 +216,8 @@ def _comparison(results: list[Result]) -> Comparison:
     groups: dict[tuple, list[Result]] = defaultdict(list)
     for result in results:
         groups[_setting_key(result)].append(result)
-    members = list(groups.values())
+    notices: list[str] = []
+    members = [_one_a_seed(group, notices) for group in groups.values()]
     metric = next((found for result in results if (found := main_metric(result))), None)
     rows = [
         Row(label=label, results=group, metric=metric)
@@ -225,7 +226,6 @@ def _comparison(results: list[Result]) -> Comparison:
     rows = [replace(row, seed_error=_seed_error(rows)) for row in rows]
     rows.sort(key=lambda row: (not row.completed, -(row.score or 0.0), row.memory or math.inf))
     threads = sorted({str(result.get("hardware", "threads")) for result in results})
-    notices = []
     if len(threads) > 1:
         notices.append(
             f"Some runs had {' and others '.join(threads)} threads: compare speeds only between "
@@ -237,6 +237,19 @@ def _comparison(results: list[Result]) -> Comparison:
         rows=rows,
         notices=notices,
     )
+
+
+def _one_a_seed(results: list[Result], notices: list[str]) -> list[Result]:
+    """A seed's completed run, once: its repetition or copy says nothing about other seeds."""
+    by_seed: dict[Any, Result] = {}
+    for result in sorted(results, key=lambda result: result.get("status") != "completed"):
+        first = by_seed.setdefault(result.get("seed"), result)
+        if first is not result:
+            notices.append(
+                f"{result.name} is left out: it repeats {first.name}, the same settings with seed "
+                f"{result.get('seed')}."
+            )
+    return [result for result in results if by_seed[result.get("seed")] is result]
 
 
 def _seed_error(rows: Sequence[Row]) -> float | None:

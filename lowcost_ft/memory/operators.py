@@ -58,14 +58,13 @@ class DeviceFunctions(TorchFunctionMode):
         self._asked = False
 
     def __enter__(self) -> "DeviceFunctions":
-        # peft asks; the flag itself changes nothing for tensors that are not on a GPU.
-        self._asked = torch.is_autocast_enabled("cuda")
-        on_cuda = self.target.device == "cuda"
-        torch.set_autocast_enabled("cuda", on_cuda and self._lower is not None)
+        # LoRA's layers ask; the flag itself changes nothing for tensors on the meta device.
+        self._asked = torch.is_autocast_enabled(self.target.device)
+        torch.set_autocast_enabled(self.target.device, self._lower is not None)
         return super().__enter__()
 
     def __exit__(self, *error: Any) -> None:
-        torch.set_autocast_enabled("cuda", self._asked)
+        torch.set_autocast_enabled(self.target.device, self._asked)
         super().__exit__(*error)
 
     @contextmanager

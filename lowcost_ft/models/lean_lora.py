@@ -59,9 +59,15 @@ class _LeanLinear(Linear):
             type(base) in (nn.Linear, Conv1D)
             and not base.weight.requires_grad
             and x.dtype == base.weight.dtype == a.dtype
-            and not torch.is_autocast_enabled(x.device.type if x.device.type != "meta" else "cpu")
+            and not _in_autocast(x.device.type)
             and (not self.training or isinstance(self.lora_dropout[name], nn.Identity))
         )
+
+
+def _in_autocast(device: str) -> bool:
+    # A simulated step is on no device, and says by its flag which one it stands for.
+    devices = ("cpu", "cuda") if device == "meta" else (device,)
+    return any(torch.is_autocast_enabled(name) for name in devices)
 
 
 class _LoraFunction(torch.autograd.Function):

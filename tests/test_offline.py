@@ -240,6 +240,25 @@ def test_minilm_loads_by_its_name(tmp_path: Path) -> None:
     )
 
 
+def test_a_run_on_a_model_of_the_hub_is_saved_and_loaded_without_asking_it(tmp_path: Path) -> None:
+    try:
+        install(MINILM, cache=tmp_path)
+    except UserError as error:
+        pytest.skip(str(error))
+    code = f"""
+import warnings
+import lowcost_ft as ft
+warnings.simplefilter("error", UserWarning)  # peft warns when it cannot ask for a config.json.
+name = {MINILM.model_id!r}
+labels = ["no", "yes"]
+built = ft.build_model(name, head="sequence", labels=labels)
+ft.save_model(built.model, ft.load_tokenizer(name), {str(tmp_path / "run")!r})
+run = dict(task="classification", model_id=name, labels=labels)
+print(type(ft.load_trained({str(tmp_path / "run")!r}, run)).__name__)
+"""
+    assert load_in_a_new_process(tmp_path, code) == "PeftModelForSequenceClassification"
+
+
 @pytest.mark.slow
 def test_smollm2_loads_by_its_name_and_knows_paris(tmp_path: Path) -> None:
     try:

@@ -154,6 +154,8 @@ def _add_saved_adapter(model: Any, folder: Path, model_id: str) -> PeftModel:
             "check that labels and model_id in run.json are those of the training"
         ) from error
     # peft only warns about weights that the file lacks and then predicts with random ones.
-    if lacking := sorted(set(get_peft_model_state_dict(peft_model)) - saved):
+    if lacking := sorted(
+        set(get_peft_model_state_dict(peft_model, save_embedding_layers=False)) - saved
+    ):
         raise UserError(f"{folder}: adapter_model.safetensors lacks {lacking[0]}; train again")
     return peft_model

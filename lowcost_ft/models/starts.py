@@ -37,7 +37,9 @@ def keep_start(peft_model: PeftModel) -> None:
     if takes_from_weights(peft_model.active_peft_config):
         start = {
             name: tensor.detach().cpu().clone()
-            for name, tensor in get_peft_model_state_dict(peft_model).items()
+            for name, tensor in get_peft_model_state_dict(
+                peft_model, save_embedding_layers=False
+            ).items()
             if any(part in f".{name}" for part in _FACTORS)
         }
         object.__setattr__(peft_model, "adapter_start", start)
@@ -55,7 +57,9 @@ def export_adapter(
     start = getattr(peft_model, "adapter_start", None)
     if start is None:
         return None
-    weights = dict(get_peft_model_state_dict(peft_model, state_dict=trained))
+    weights = dict(
+        get_peft_model_state_dict(peft_model, state_dict=trained, save_embedding_layers=False)
+    )
     for name, before in start.items():
         after = weights[name].detach().cpu()
         if ".lora_A." in name:  # (r, in) -> (2r, in)

@@ -40,6 +40,8 @@ class PlanMemory(ModelConfig, TrainingConfig):
     """What trains."""
     compute_capability: float = 8.6
     """Of the GPU: 7.5 is Turing (T4), 8.0 and 8.6 Ampere, 8.9 Ada, 9.0 Hopper."""
+    gpus: bool = False
+    """Print what fits on which card instead: a table that comes with the package."""
     json: bool = False
     """Print JSON."""
     plot: str | None = None
@@ -54,6 +56,11 @@ def plan(command: PlanMemory) -> None:
     Raises:
         UserError: A flag is wrong, or nothing that is allowed fits the budget.
     """
+    if command.gpus:
+        from lowcost_ft.gpu_table import print_table
+
+        print_table(as_json=command.json)
+        return
     config = _run_config(command)
     if command.plot is not None:
         _check_plot(command.plot)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from lowcost_ft.cli import main
+from lowcost_ft.gpu_table import CARDS, load_table
 
 
 @pytest.fixture(scope="module")
@@ -76,3 +77,21 @@ def test_what_is_wrong_is_said(capsys, config_file, flags, message):
         flags = ["--config-file", config_file, *flags]
     assert main(["plan", *flags]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_the_table_of_cards_fits_the_screen(capsys):
+    assert main(["plan", "--gpus"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    assert any(line.startswith("BERT-base") for line in lines)
+    assert main(["plan", "--gpus", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == load_table()
+
+
+def test_more_memory_never_holds_less():
+    for row in load_table()["rows"]:
+        held = [row["fits"][str(card)] for card in CARDS]
+        plain = [f["micro_batch_tokens"] for f in held if f and not f["gradient_checkpointing"]]
+        assert plain == sorted(plain)
+        first = next((i for i, fit in enumerate(held) if fit), len(held))
+        assert all(held[first:])

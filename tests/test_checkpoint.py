@@ -477,9 +477,17 @@ def test_data_that_vanished_are_named(tmp_path, stopped, options, capfd):
 # Signals, and kill -9.
 
 
+# A shell starts background jobs, and whatever they start, with SIGINT ignored.
+HEEDING = (
+    "import runpy, signal, sys; sys.argv = sys.argv[1:];"
+    "signal.signal(signal.SIGINT, signal.default_int_handler);"
+    "runpy.run_path(sys.argv[0], run_name='__main__')"
+)
+
+
 def start(arguments, folder, *, name="lora_ner"):
     return subprocess.Popen(
-        [sys.executable, str(RECIPES / f"{name}.py"), *arguments],
+        [sys.executable, "-c", HEEDING, str(RECIPES / f"{name}.py"), *arguments],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -492,6 +500,7 @@ def test_a_second_signal_stops_at_once():
     program = """
 import os, signal, time
 from lowcost_ft.training.interruption import noted_signals
+signal.signal(signal.SIGINT, signal.default_int_handler)
 with noted_signals() as interruption:
     os.kill(os.getpid(), signal.SIGTERM)
     os.kill(os.getpid(), signal.SIGTERM)

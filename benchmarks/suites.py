@@ -88,7 +88,13 @@ _RANDOM = "the weights are random; memory and speed do not depend on their value
 _QUICK = _entries("sample", "ner", tuple(METHODS), "--num-train-epochs", "2")
 
 _STANDARD = [
-    *_entries("wnut17", "ner", tuple(METHODS), "--num-train-epochs", "3", files=_WNUT17),
+    *_entries(
+        "wnut17",
+        "ner",
+        tuple(name for name in METHODS if name != "prompt"),
+        *("--num-train-epochs", "3"),
+        files=_WNUT17,
+    ),
     Entry(
         name="wnut17-trainer-peft",
         program="benchmarks/trainer_peft.py",

@@ -11,7 +11,7 @@ from accelerate import Accelerator
 from torch import nn
 from tqdm.auto import tqdm
 
-from lowcost_ft.data.batching import MicroBatch, share_step
+from lowcost_ft.data.batching import MicroBatch, inference_tokens, share_step
 from lowcost_ft.data.features import Features, collate, model_inputs
 from lowcost_ft.models.attention_masks import has_padding, known_padding
 from lowcost_ft.tasks.base import Predictions, Task
@@ -44,7 +44,7 @@ def predict(
         task: Says what a prediction is.
         features: The tokenized split.
         pad_token_id: Token that fills up a micro-batch.
-        micro_batch_tokens: Padded tokens that a micro-batch may hold.
+        micro_batch_tokens: Padded tokens that a micro-batch may hold; a CPU takes fewer.
         cached: Output of the frozen layers for `features`, which then do not run.
         example_name: What to call an example, given its number, in messages.
         recoveries: Gets an entry for each time that memory ran out and micro-batches got smaller.
@@ -62,7 +62,7 @@ def predict(
         np.arange(len(features.lengths)),
         features.lengths,
         num_processes=accelerator.num_processes,
-        micro_batch_tokens=micro_batch_tokens,
+        micro_batch_tokens=inference_tokens(micro_batch_tokens, device.type),
     )
     share = shares[accelerator.process_index]
     bar = tqdm(total=sum(map(len, share)), file=sys.stderr, disable=None, leave=False, unit="row")

@@ -4,11 +4,22 @@ from collections.abc import Sequence
 
 import numpy as np
 
-__all__ = ["MicroBatch", "cut_step", "padded_tokens", "plan_epoch", "share_step"]
+__all__ = [
+    "MicroBatch",
+    "cut_step",
+    "inference_tokens",
+    "padded_tokens",
+    "plan_epoch",
+    "share_step",
+]
 
 GROUPED_STEPS = 50
 """Optimizer steps whose examples are sorted by length together: enough to bring padding to a few
 per cent, few enough that each pool is a random sample of the data."""
+
+CPU_INFERENCE_TOKENS = 1024
+"""Padded tokens that a CPU predicts at once, where more are allowed: what a layer hands on stays in
+its caches. MiniLM on 2 cores: 5,400 tokens a second, 4,800 with micro-batches of 4,096."""
 
 MicroBatch = np.ndarray
 """Row indices, `(rows,)`, longest first; empty where a process only keeps the others company."""
@@ -78,6 +89,11 @@ def cut_step(
         micro_batches.append(ordered[start : start + size])
         start += size
     return micro_batches
+
+
+def inference_tokens(micro_batch_tokens: int, device: str) -> int:
+    """Padded tokens of a micro-batch without a backward pass, on a device of this type."""
+    return min(micro_batch_tokens, CPU_INFERENCE_TOKENS) if device == "cpu" else micro_batch_tokens
 
 
 def share_step(

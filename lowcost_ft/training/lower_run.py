@@ -9,7 +9,7 @@ import torch
 from accelerate import Accelerator
 from tqdm.auto import tqdm
 
-from lowcost_ft.data.batching import MicroBatch, share_step
+from lowcost_ft.data.batching import MicroBatch, inference_tokens, share_step
 from lowcost_ft.data.features import Features, collate, model_inputs
 from lowcost_ft.models.frozen_layers import LowerPart
 from lowcost_ft.models.streaming import Seen, StreamedPart
@@ -60,7 +60,9 @@ class LowerRun:
             np.arange(len(lengths)),
             lengths,
             num_processes=self.accelerator.num_processes,
-            micro_batch_tokens=self.micro_batch_tokens,
+            micro_batch_tokens=inference_tokens(
+                self.micro_batch_tokens, self.accelerator.device.type
+            ),
         )
         return [rows for rows in shares[self.accelerator.process_index] if len(rows)]
 

@@ -19,7 +19,9 @@ from tiny import FAMILY_NAMES, TOKEN_FAMILIES, make_tiny
 from lowcost_ft.config import RunConfig
 from lowcost_ft.errors import UserError
 from lowcost_ft.evaluation import predict
+from lowcost_ft.models.adapters import layer_list
 from lowcost_ft.models.loading import build_model, forward_module, load_tokenizer
+from lowcost_ft.models.quantization import weight_bytes
 from lowcost_ft.tasks.classification import ClassificationTask, TextExample
 from lowcost_ft.tasks.ner import NerExample, NerTask
 from lowcost_ft.training import cache_key, lower_run, stored_states
@@ -153,6 +155,17 @@ def test_cached_and_uncached_training_agree(tmp_path, tiny_model, family, name, 
     for key, weight in weights.items():
         assert torch.equal(cached[key], untrained[key]) == torch.equal(weight, untrained[key])
         assert key in trains or torch.equal(cached[key], untrained[key])
+
+
+@pytest.mark.parametrize("quantization", ["8bit", "nf4"])
+@pytest.mark.parametrize("family", SEPARATE)
+def test_quantized_layers_agree_as_closely(tmp_path, tiny_model, family, quantization):
+    # 8bit would not on its own: its kernel for evaluation rounds otherwise (`settle_kernels`).
+    name = "ner" if family in TOKEN_FAMILIES else "classification"
+    plain, _ = compare(tmp_path, tiny_model(family), family, name, quantization=quantization)
+    for layer in layer_list(plain.model, plain.built.family):  # frozen and trained ones
+        stored, whole = weight_bytes(layer)
+        assert 0 < stored < whole / 2
 
 
 @pytest.mark.parametrize("family", SEPARATE)

@@ -14,6 +14,9 @@ from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from typing import Any, Protocol
 
+import lowcost_ft  # noqa: F401 - before peft: it keeps bitsandbytes quiet
+
+# isort: split
 import numpy as np
 import torch
 from accelerate import Accelerator
@@ -216,7 +219,8 @@ class TrainerArm:
             lora_alpha=32,
             target_modules=list(setting.query_value),
         )
-        self.model = get_peft_model(load_plain(setting), lora)
+        with quiet_libraries():
+            self.model = get_peft_model(load_plain(setting), lora)
         self.dataset = Dataset.from_list(list(rows_of(setting.features)))
         collator = DataCollatorForTokenClassification if token else DataCollatorWithPadding
         self.collator = collator(setting.tokenizer)

@@ -5,10 +5,11 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from small_runs import ner_rows, write_jsonl
+from small_runs import call_recipe, flags, forget_precision, ner_rows, write_jsonl
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 
+import compare_inference
 import compare_speed
 import trainer_peft
 
@@ -36,6 +37,35 @@ def test_speed_is_compared_arm_by_arm_and_rounds_add_up(tmp_path, tiny_model, ca
     assert "another config" in capsys.readouterr().err
     assert compare_speed.main(replace(options, only="ours-lora,nope")) == 2
     assert "unknown nope" in capsys.readouterr().err
+
+
+def test_prediction_is_compared_with_the_pipeline(tmp_path, tiny_model, small_files, capsys):
+    for task, recipe, kind in (
+        ("ner", "lora_ner", "ner"),
+        ("classification", "lora_classification", "single"),
+    ):
+        values = {"model_id": tiny_model("bert"), "output_dir": tmp_path / task, "max_steps": 4}
+        assert call_recipe(recipe, *flags(**values, **small_files[kind])) == 0
+        forget_precision()
+    options = compare_inference.Options(
+        run=tmp_path / "ner",
+        file=Path(small_files["ner"]["test_file"]),
+        rounds=2,
+        output=tmp_path / "speed.json",
+    )
+    capsys.readouterr()
+    assert compare_inference.main(options) == 0
+    result = json.loads(options.output.read_text("utf-8"))
+    assert {name: len(of_way) for name, of_way in result["seconds"].items()} == {
+        "pipeline": 2,
+        "ours": 2,
+    }
+    assert result["ours_over_pipeline"] > 0
+    # Words of letters alone are split alike, so both must find the same.
+    assert result["same_entities"] == 1.0
+    assert f"of {result['texts']} texts" in capsys.readouterr().out
+    assert compare_inference.main(replace(options, run=tmp_path / "classification")) == 2
+    assert "only NER is compared" in capsys.readouterr().err
 
 
 def test_trainer_with_peft_leaves_a_run_like_ours(tmp_path, tiny_model, small_files):

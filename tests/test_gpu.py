@@ -2,13 +2,19 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 from small_runs import call_recipe, flags, forget_precision
+from small_training import Trainer
 from support_matrix import RESULTS, all_cases, run_cases
 
+from lowcost_ft.data.batching import cut_step
 from lowcost_ft.predictor import load_predictor
+from lowcost_ft.tasks.classification import ClassificationTask
+from lowcost_ft.training.setup import build_accelerator
+from lowcost_ft.training.steps import StepRunner
 
 pytestmark = pytest.mark.gpu
 
@@ -50,6 +56,31 @@ def test_a_step_cut_into_micro_batches_is_the_same_step(tmp_path, tiny_model, sm
         adapters.append(load_file(folder / "adapter_model.safetensors"))
     for name, weight in adapters[0].items():
         torch.testing.assert_close(adapters[1][name], weight, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(("name", "family"), [("ner", "bert"), ("single", "llama")])
+def test_no_micro_batch_makes_the_host_wait(tmp_path, tiny_model, name, family):
+    trainer = Trainer(tiny_model, tmp_path, name, family)
+    if name == "single":
+        trainer.task = ClassificationTask(trainer.task.labels, class_weights=[0.5, 1.0, 2.0])
+    accelerator = build_accelerator()
+    runner = StepRunner(
+        accelerator,
+        trainer.model.to(accelerator.device).train(),
+        trainer.task,
+        trainer.features,
+        pad_token_id=trainer.pad_token_id,
+        max_grad_norm=1.0,
+    )
+    micro_batches = cut_step(np.arange(16), trainer.features.lengths, micro_batch_tokens=64)
+    assert len(micro_batches) > 1
+    runner.backward(micro_batches, 16.0)  # Kernels are loaded, class weights copied.
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        loss = runner.backward(micro_batches, 16.0)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert loss.isfinite()
 
 
 def test_the_table_of_what_works_holds_here_too(tmp_path, tiny_model):

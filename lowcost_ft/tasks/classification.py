@@ -41,6 +41,7 @@ class ClassificationTask:
         self.labels = labels
         self.problem_type: str | None = problem_type
         self.class_weights = None if class_weights is None else torch.tensor(class_weights)
+        self._copies: dict[torch.device, torch.Tensor] = {}
         self.metric: str = MAIN_METRICS[problem_type]
         self._label_ids = {label: i for i, label in enumerate(labels)}
 
@@ -108,7 +109,7 @@ class ClassificationTask:
             batch: With `labels`, `(batch,)` or `(batch, labels)`.
         """
         labels = batch["labels"]
-        weights = None if self.class_weights is None else self.class_weights.to(logits.device)
+        weights = self._weights_on(logits.device)
         if self.problem_type == "regression":
             return F.mse_loss(logits.squeeze(-1), labels, reduction="sum")
         if self.problem_type == "single_label_classification":
@@ -117,6 +118,14 @@ class ClassificationTask:
             logits, labels, pos_weight=weights, reduction="none"
         )
         return losses.mean(-1).sum()
+
+    def _weights_on(self, device: torch.device) -> torch.Tensor | None:
+        """The class weights; copied once, since a GPU would have to stop for each copy."""
+        if self.class_weights is None:
+            return None
+        if device not in self._copies:
+            self._copies[device] = self.class_weights.to(device)
+        return self._copies[device]
 
     def decode(self, logits: torch.Tensor) -> dict[str, torch.Tensor]:
         """Probabilities `(batch, labels)`, or the predicted numbers `(batch, 1)`."""

@@ -16,8 +16,8 @@ from typing import Any
 from lowcost_ft.config import RunConfig
 from lowcost_ft.environment import versions
 from lowcost_ft.gpu_table import CARDS, USABLE
+from lowcost_ft.longest_rows import longest_forecast
 from lowcost_ft.memory.operators import Target
-from lowcost_ft.plan_command import find
 
 FOLDER = Path(__file__).resolve().parent.parent / "lowcost_ft" / "memory"
 MAX_LENGTH = 256
@@ -42,7 +42,7 @@ def needed(folder: Path, rows: int, **values: Any) -> int:
         **values,
     )
     target = Target(device="cuda", mixed_precision="bf16")
-    return find(config, target, num_labels=9).prediction.needed_bytes
+    return longest_forecast(config, target, num_labels=9)(config).needed_bytes
 
 
 def row(model: str, method: str, folder: Path) -> dict[str, Any]:

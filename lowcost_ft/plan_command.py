@@ -1,19 +1,17 @@
 """`lowcost-ft plan`: whether it fits, before anything is downloaded."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from lowcost_ft.config import ModelConfig, RunConfig, TrainingConfig, parse_bytes
 from lowcost_ft.errors import UserError
 
 if TYPE_CHECKING:
-    from lowcost_ft.data.features import Features
     from lowcost_ft.memory.operators import Target
     from lowcost_ft.memory.plan import Plan
-    from lowcost_ft.training.step_plan import PlannedStep
+    from lowcost_ft.training.simulated_building import CacheNeeds
 
 __all__ = ["PlanMemory", "plan"]
 
@@ -40,6 +38,10 @@ class PlanMemory(ModelConfig, TrainingConfig):
     """What trains."""
     compute_capability: float = 8.6
     """Of the GPU: 7.5 is Turing (T4), 8.0 and 8.6 Ampere, 8.9 Ada, 9.0 Hopper."""
+    examples: int = 1000
+    """With --cache-frozen-layers: all examples of all splits, whose states are kept on disk."""
+    disk_rate: str = "500MB"
+    """With --cache-frozen-layers: what the disk reads or writes in a second."""
     gpus: bool = False
     """Print what fits on which card instead: a table that comes with the package."""
     json: bool = False
@@ -64,13 +66,17 @@ def plan(command: PlanMemory) -> None:
     config = _run_config(command)
     if command.plot is not None:
         _check_plot(command.plot)
+    from lowcost_ft.longest_rows import longest_forecast
     from lowcost_ft.memory.plan import part_to_change
+    from lowcost_ft.recipe_memory import find_plan
     from lowcost_ft.training.setup import set_num_threads
 
     set_num_threads(command.num_threads, local_processes=1)
     target = _target(command)
-    found = find(config, target, num_labels=command.num_labels)
+    forecast = longest_forecast(config, target, num_labels=command.num_labels)
     budget = parse_bytes(config.memory_budget) if config.memory_budget else None
+    found = find_plan(config, budget, forecast)
+    cache = forecast.cache_needs(found.config, command.examples * config.max_length)
     change = part_to_change(found.config, found.prediction)
     if command.json:
         record = {
@@ -78,55 +84,15 @@ def plan(command: PlanMemory) -> None:
             "device": command.device,
             "mixed_precision": target.mixed_precision,
             **found.to_dict(budget),
+            "frozen_layers": cache and cache.to_dict(parse_bytes(command.disk_rate)),
             "micro_batch_tokens": found.config.micro_batch_tokens,
             "change_first": change,
         }
         print(json.dumps(record, indent=2))
     else:
-        print("\n".join(_text(command, found, target, budget, change)))
+        print("\n".join(_text(command, found, target, budget, cache, change)))
     if command.plot is not None:
         _draw(command.plot, found, budget, title=config.model_id)
-
-
-def find(config: RunConfig, target: "Target", *, num_labels: int) -> "Plan":
-    """Settings that fit `config.memory_budget` for steps of the longest rows.
-
-    Args:
-        config: Model and training; only the model's `config.json` is read.
-        target: The hardware.
-        num_labels: Outputs of the head.
-    """
-    from lowcost_ft.models.loading import build_model
-    from lowcost_ft.recipe_memory import find_plan, model_options
-    from lowcost_ft.tasks.classification import ClassificationTask
-    from lowcost_ft.tasks.ner import NerTask
-    from lowcost_ft.training.forecast import Forecast
-
-    labels = [f"label {number}" for number in range(num_labels)]
-    task: Any
-    if config.task == "ner":
-        task = NerTask(labels, causal=False)
-    else:
-        task = ClassificationTask(labels, problem_type="single_label_classification")
-    forecast = Forecast(
-        lambda wanted: build_model(
-            **model_options(
-                wanted,
-                task,
-                labels=labels,
-                mixed_precision=target.mixed_precision,
-                pad_token_id=0,
-            ),
-            on_meta=True,
-        ),
-        task,
-        _longest_rows(config),
-        target=target,
-        pad_token_id=0,
-        steps=_longest_step,
-    )
-    budget = parse_bytes(config.memory_budget) if config.memory_budget else None
-    return find_plan(config, budget, forecast)
 
 
 def _run_config(command: PlanMemory) -> RunConfig:
@@ -137,8 +103,14 @@ def _run_config(command: PlanMemory) -> RunConfig:
             raise UserError(f"--config-file {command.config_file}: there is no such file")
         values["model_id"] = command.config_file
     problems = []
-    if command.num_labels < 1:
-        problems.append(f"--num-labels {command.num_labels} is too small; at least 1")
+    for flag, value in (("num-labels", command.num_labels), ("examples", command.examples)):
+        if value < 1:
+            problems.append(f"--{flag} {value} is too small; at least 1")
+    try:
+        if parse_bytes(command.disk_rate) < 1:
+            problems.append(f"--disk-rate {command.disk_rate} is too small")
+    except ValueError as error:
+        problems.append(f"--disk-rate {error}")
     if command.device == "cpu" and command.mixed_precision == "fp16":
         problems.append("--mixed-precision fp16 is for a GPU: use bf16, or no")
     if problems:
@@ -163,59 +135,13 @@ def _target(command: PlanMemory) -> "Target":
     )
 
 
-def _longest_rows(config: RunConfig) -> "Features":
-    """Rows as long as allowed, and as many that are one token shorter: batches have padding."""
-    import numpy as np
-
-    from lowcost_ft.data.features import Features
-
-    lengths = np.repeat([config.max_length, config.max_length - 1], config.batch_size)
-    starts = np.concatenate([[0], np.cumsum(lengths)])
-    rows, tokens = len(lengths), int(starts[-1])
-    ner = config.task == "ner"
-    return Features(
-        input_ids=np.full(tokens, 1, np.int32),
-        starts=starts,
-        examples=np.arange(rows),
-        num_examples=rows,
-        weights=np.ones(rows),
-        token_labels=np.zeros(tokens, np.int32) if ner else None,
-        words=np.zeros(tokens, np.int64) if ner else None,
-        word_starts=np.arange(rows + 1) if ner else None,
-        labels=None if ner else np.zeros(rows, np.int64),
-    )
-
-
-def _longest_step(config: RunConfig) -> "Iterator[PlannedStep]":
-    """One step of `_longest_rows`: each micro-batch has one of the longest, the others shorter."""
-    import numpy as np
-
-    from lowcost_ft.training.step_plan import PlannedStep
-
-    size = max(1, config.micro_batch_tokens // config.max_length)
-    if config.gradient_accumulation_steps:
-        size = -(-config.batch_size // config.gradient_accumulation_steps)
-    micro_batches = []
-    for first in range(0, config.batch_size, size):
-        last = min(first + size, config.batch_size)
-        shorter = config.batch_size + np.arange(first + 1, last)
-        micro_batches.append(np.concatenate([[first], shorter]))
-    tokens = config.batch_size * config.max_length
-    yield PlannedStep(
-        number=1,
-        epoch=0,
-        last_of_epoch=True,
-        examples=config.batch_size,
-        rows=np.concatenate(micro_batches),
-        micro_batches=[micro_batches],
-        weight=1.0,
-        real_tokens=tokens,
-        padded_tokens=tokens,
-    )
-
-
 def _text(
-    command: PlanMemory, found: "Plan", target: "Target", budget: int | None, change: str
+    command: PlanMemory,
+    found: "Plan",
+    target: "Target",
+    budget: int | None,
+    cache: "CacheNeeds | None",
+    change: str,
 ) -> list[str]:
     """What the command prints, at most 80 columns wide."""
     from lowcost_ft.memory.plan import megabytes
@@ -250,11 +176,40 @@ def _text(
             f"--{choice.setting.replace('_', '-')}{value}: {megabytes(choice.needed_bytes)}",
             f"  {choice.cost}",
         ]
+    if cache is not None:
+        lines += _cache_lines(command, found, cache)
     lines += [
         f"arithmetic: {prediction.flops / 1e12:,.2f} TFLOP a step",
         f"to save memory, change first: {change}",
     ]
     return lines
+
+
+def _cache_lines(command: PlanMemory, found: "Plan", cache: "CacheNeeds") -> list[str]:
+    """What the output of the frozen layers takes."""
+    from lowcost_ft.memory.plan import megabytes
+
+    building = found.prediction.building
+    memory = f": {megabytes(building.needed_bytes)} needed" if building else " in memory"
+    lines = [
+        f"before training, frozen layers {'one at a time' if building else 'all'}{memory}",
+        f"  disk: {megabytes(cache.kept_bytes)} for the states of {command.examples:,} examples"
+        " (--examples)",
+    ]
+    if building is not None:
+        lines += [
+            f"    {megabytes(cache.disk_bytes)} at once; {megabytes(cache.weight_file_bytes)} of "
+            f"weights and {megabytes(cache.state_bytes)} of states to move:",
+            f"    {_duration(cache.disk_seconds(parse_bytes(command.disk_rate)))} at "
+            f"{command.disk_rate} a second (--disk-rate)",
+        ]
+    if cache.host_bytes:
+        lines.append(f"  memory of the GPU's host: {megabytes(cache.host_bytes)} of weights")
+    return lines
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:,.0f} s" if seconds < 180 else f"{seconds / 60:,.0f} min"
 
 
 def _check_plot(file: str) -> None:

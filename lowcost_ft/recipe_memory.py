@@ -19,6 +19,7 @@ from lowcost_ft.start import Run
 from lowcost_ft.tasks.base import Task
 from lowcost_ft.training.forecast import Forecast
 from lowcost_ft.training.sharding import is_sharded
+from lowcost_ft.training.simulated_building import DISK_RATE, CacheNeeds
 
 __all__ = ["find_plan", "model_options", "plan_lines", "plan_memory"]
 
@@ -84,7 +85,7 @@ def plan_memory(
             )
         return
     on_cuda = device.type == "cuda"
-    found: list[Any] = [None]
+    found: list[Any] = [None, None]
     if accelerator.is_main_process:
         target = Target(
             device="cuda" if on_cuda else "cpu",
@@ -109,27 +110,33 @@ def plan_memory(
             target=target,
             pad_token_id=tokenizer.pad_token_id,
             num_processes=accelerator.num_processes,
+            splits=list(features.values()),
         )
         try:
-            found = [find_plan(config, budget, forecast)]
+            plan = find_plan(config, budget, forecast)
+            found = [plan, forecast.cache_needs(plan.config)]
         except UserError as error:
-            found = [error]
+            found[0] = error
         except Exception as error:
             # An architecture of someone else's may do what shapes alone cannot follow.
             if budget is not None:
-                found = [UserError(f"--memory-budget: {_unknown(error)}; leave it out")]
+                found[0] = UserError(f"--memory-budget: {_unknown(error)}; leave it out")
             run.say(f"note: {_unknown(error)}")
     # The card's own part may differ between processes; the settings must not.
     broadcast_object_list(found)
-    plan = found[0]
+    plan, cache = found
     if isinstance(plan, UserError):
         raise plan
     if plan is None:
         return
     run.config = plan.config
-    run.record["memory_plan"] = {"device": device.type, **plan.to_dict(budget)}
+    run.record["memory_plan"] = {
+        "device": device.type,
+        **plan.to_dict(budget),
+        "frozen_layers": cache and cache.to_dict(DISK_RATE),
+    }
     run.record["config"] |= {c.setting: c.value for c in plan.choices}
-    for line in plan_lines(plan, budget):
+    for line in plan_lines(plan, budget, cache):
         run.say(line)
     if on_cuda and budget is not None:
         enforce_budget(device, budget)
@@ -150,7 +157,7 @@ def find_plan(config: RunConfig, budget: int | None, forecast: Forecast) -> Plan
     )
 
 
-def plan_lines(plan: Plan, budget: int | None) -> list[str]:
+def plan_lines(plan: Plan, budget: int | None, cache: CacheNeeds | None = None) -> list[str]:
     """What a run says of its plan."""
     prediction = plan.prediction
     parts = ", ".join(f"{part} {size / 1e6:,.0f}" for part, size in prediction.parts.items())
@@ -164,8 +171,18 @@ def plan_lines(plan: Plan, budget: int | None) -> list[str]:
         )
         before = choice.needed_bytes
     limit = "" if budget is None else f" of a budget of {megabytes(budget)}"
-    lines.append(f"memory: a step will need {megabytes(prediction.needed_bytes)}{limit}")
-    return [*lines, f"        in MB: {parts}"]
+    needed = prediction.reserved_bytes + prediction.context_bytes
+    lines.append(f"memory: a step will need {megabytes(needed)}{limit}")
+    lines.append(f"        in MB: {parts}")
+    if prediction.building is not None and cache is not None:
+        lines += [
+            "memory: before, the frozen layers, one at a time, will need "
+            f"{megabytes(prediction.building.needed_bytes)}",
+            f"        {megabytes(cache.weight_file_bytes)} of weights and "
+            f"{megabytes(cache.state_bytes)} of states to move: "
+            f"{cache.disk_seconds(DISK_RATE):,.0f} s at {megabytes(DISK_RATE)} a second",
+        ]
+    return lines
 
 
 def _unknown(error: Exception) -> str:

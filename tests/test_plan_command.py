@@ -62,12 +62,42 @@ def test_a_picture(tmp_path, capsys, config_file):
     assert "<svg" in file.read_text("utf-8")
 
 
+STREAMED = ["--trainable-layers", "1", "--cache-frozen-layers", "--stream-frozen-layers"]
+
+
+def test_a_plan_for_frozen_layers_that_are_read_one_at_a_time(capsys, config_file):
+    flags = ["--config-file", config_file, "--max-length", "64", "--device", "cpu", *STREAMED]
+    plan = planned(capsys, *flags, "--examples", "100", "--disk-rate", "1MB")
+    cache, tokens = plan["frozen_layers"], 100 * 64
+    assert plan["needed_bytes"] == max(plan["peak_bytes"], plan["building"]["needed_bytes"])
+    assert sum(plan["building"]["parts"].values()) == plan["building"]["needed_bytes"]
+    assert cache["kept_bytes"] == tokens * 32 * 4
+    assert cache["disk_bytes"] == 2 * cache["kept_bytes"]
+    moved = cache["weight_file_bytes"] + cache["state_bytes"]
+    assert cache["disk_seconds"] == pytest.approx(moved / 1e6, abs=0.1)
+    held = planned(capsys, *flags[:-1])
+    assert held["building"] is None
+    assert held["frozen_layers"]["weight_file_bytes"] == 0
+    assert plan["peak_bytes"] < held["peak_bytes"]
+    assert main(["plan", *flags]) == 0
+    text = capsys.readouterr().out
+    assert "frozen layers one at a time" in text
+    assert "for the states of 1,000 examples (--examples)" in text
+    assert "at 500MB a second (--disk-rate)" in text
+    assert all(len(line) <= 80 for line in text.splitlines()[1:])
+    half = planned(capsys, *flags, "--memory-budget", f"{int(plan['needed_bytes'] * 0.8)}B")
+    assert half["needed_bytes"] <= 0.8 * plan["needed_bytes"]
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
         (["--config-file", "nowhere.json"], "--config-file nowhere.json: there is no such file"),
         (["--num-labels", "0"], "--num-labels 0 is too small"),
         (["--plot", "plan.txt"], "name a .png, .svg or .pdf file"),
+        (["--examples", "0"], "--examples 0 is too small"),
+        (["--disk-rate", "fast"], "--disk-rate 'fast' is no size; write it like 8GiB or 900MB"),
+        ([*STREAMED, "--memory-budget", "200MB"], "--memory-budget 200MB: one step needs at least"),
         (["--memory-budget", "lots"], "write it like 8GiB"),
         (["--memory-budget", "200MB"], "--memory-budget 200MB: one step needs at least"),
     ],

@@ -168,6 +168,12 @@ def test_a_run_saves_the_adapter_of_a_run_that_held_all(
     assert streamed["train"]["streaming"]["layers"] == 3
     assert streamed["train"]["streaming"]["weight_bytes"] > 0
     assert plain["parameters"] == streamed["parameters"]
+    said = [record["memory_plan"]["frozen_layers"] for record in records]
+    assert said[0]["weight_file_bytes"] == 0
+    cost = streamed["train"]["streaming"]
+    assert said[1]["weight_file_bytes"] == 2 * cost["weight_bytes"]
+    assert said[1]["state_bytes"] == cost["written_bytes"] + cost["read_bytes"]
+    assert said[1]["kept_bytes"] == streamed["train"]["cache_bytes"]
     assert plain["evaluation"] == streamed["evaluation"]
     assert plain["train"]["final_loss"] == streamed["train"]["final_loss"]
     # The frozen layers are in no memory.
@@ -193,7 +199,7 @@ def test_a_run_saves_the_adapter_of_a_run_that_held_all(
 @pytest.mark.parametrize("stage", [0, 1, 2])
 def test_an_interrupted_build_leaves_nothing(tmp_path, tiny_model, monkeypatch, error, stage):
     case = Streamed(tiny_model("bert"), "bert", "ner", trainable_layers=1)
-    real, calls = streaming._run_stage, []
+    real, calls = streaming.run_stage, []
 
     def stopped(part, number, *rest):
         for count, batch in enumerate(real(part, number, *rest)):
@@ -204,7 +210,7 @@ def test_an_interrupted_build_leaves_nothing(tmp_path, tiny_model, monkeypatch, 
 
     before = [(n, id(m)) for n, m in case.model.named_modules()]
     with monkeypatch.context() as patch:
-        patch.setattr(streaming, "_run_stage", stopped)
+        patch.setattr(streaming, "run_stage", stopped)
         with pytest.raises(error), case.cached(tmp_path):
             pass
     assert calls == [stage]
@@ -254,7 +260,7 @@ def test_no_more_disk_is_taken_than_was_announced(tmp_path, tiny_model, monkeypa
     case = Streamed(tiny_model("llama"), "llama", "classification", trainable_layers=1)
     few = case.task.featurize(case.examples[:5], case.tokenizer, max_length=16)
     splits = {"train": case.features, "validation": few}
-    real, most = streaming._Generation.write, [0]
+    real, most = streaming.Generation.write, [0]
 
     def write(self, run, batches):
         written = real(self, run, batches)
@@ -262,7 +268,7 @@ def test_no_more_disk_is_taken_than_was_announced(tmp_path, tiny_model, monkeypa
         most[0] = max(most[0], sum(files))
         return written
 
-    monkeypatch.setattr(streaming._Generation, "write", write)
+    monkeypatch.setattr(streaming.Generation, "write", write)
     with case.cached(tmp_path, splits=splits) as report:
         sizes = {name: states.stored.num_bytes for name, states in report.states.items()}
     assert report.num_bytes < most[0] <= streaming_disk_bytes(sizes, 3)

@@ -49,6 +49,7 @@ class Plan:
 
     def to_dict(self, budget_bytes: int | None) -> dict[str, Any]:
         """What `run.json` and `lowcost-ft plan --json` say."""
+        building = self.prediction.building
         return {
             "budget_bytes": budget_bytes,
             "needed_bytes": self.prediction.needed_bytes,
@@ -56,6 +57,13 @@ class Plan:
             "reserved_bytes": self.prediction.reserved_bytes,
             "unplanned_peak_bytes": self.unplanned.peak_bytes,
             "parts": self.prediction.parts | {"cuda_context": self.prediction.context_bytes},
+            "building": None
+            if building is None
+            else {
+                "needed_bytes": building.needed_bytes,
+                "peak_bytes": building.peak_bytes,
+                "parts": building.parts | {"cuda_context": building.context_bytes},
+            },
             "flops_per_step": self.prediction.flops,
             "choices": [asdict(choice) for choice in self.choices],
         }
@@ -151,7 +159,7 @@ def _free_steps(config: RunConfig, num_layers: int, can_checkpoint: bool) -> _St
 def _model_steps(config: RunConfig, num_layers: int, can_choose_layers: bool) -> _Steps:
     """What changes the model that is trained."""
     steps: _Steps = []
-    if config.method != "full":
+    if config.method != "full" and not config.stream_frozen_layers:
         for quantization in ("8bit", "nf4"):
             if config.quantization == "none" or (config.quantization, quantization) == (
                 "8bit",
@@ -232,11 +240,18 @@ def _flags(before: RunConfig, after: RunConfig) -> str:
 def part_to_change(config: RunConfig, prediction: Prediction) -> str:
     """Which flag saves most of what a step needs."""
     parts = prediction.parts
+    building = prediction.building
+    if building is not None and building.needed_bytes >= prediction.needed_bytes:
+        if building.parts["weights"] > building.peak_bytes / 2:
+            return "frozen layers: a model with a smaller vocabulary or narrower layers"
+        return "frozen layers: a lower --micro-batch-tokens"
     moving = parts.get("activations", 0) + parts.get("temporary", 0)
     state = parts.get("gradients", 0) + parts.get("optimizer", 0)
     weights = parts.get("weights", 0)
     if state > max(moving, weights) and config.method == "full":
         return "gradients and optimizer: --method lora"
+    if weights > moving and config.stream_frozen_layers:
+        return "weights: a lower --trainable-layers (another model)"
     if weights > moving and config.method != "full" and config.quantization == "none":
         return "weights: --quantization nf4 (rounds them)"
     if not config.gradient_checkpointing and weights > moving / 4:

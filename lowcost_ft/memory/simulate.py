@@ -45,6 +45,8 @@ class Prediction:
             out whole segments.
         context_bytes: What a GPU loses to driver and kernels.
         flops: Floating-point operations of the simulated passes.
+        building: The same of what comes before the first step: frozen layers that are read one at
+            a time.
     """
 
     peak_bytes: int
@@ -52,11 +54,13 @@ class Prediction:
     reserved_bytes: int
     context_bytes: int
     flops: int
+    building: "Prediction | None" = None
 
     @property
     def needed_bytes(self) -> int:
-        """What the device must have free for the step: what a budget is compared with."""
-        return self.reserved_bytes + self.context_bytes
+        """What the device must have free: what a budget is compared with."""
+        before = self.building.needed_bytes if self.building else 0
+        return max(self.reserved_bytes + self.context_bytes, before)
 
 
 class SimulatedAccelerator:
@@ -70,11 +74,11 @@ class SimulatedAccelerator:
 
     def __init__(self, functions: DeviceFunctions) -> None:
         self.mixed_precision = functions.target.mixed_precision
-        self._functions = functions
+        self.functions = functions
 
     def autocast(self) -> AbstractContextManager[None]:
         """Mixed precision of the target."""
-        return self._functions.autocast()
+        return self.functions.autocast()
 
     def backward(self, loss: torch.Tensor) -> None:
         """`loss.backward()`, which would set the block's functions aside meanwhile.

@@ -93,6 +93,8 @@ class Trace(TorchDispatchMode):
                 return args[0]  # On a CPU the batch is there already.
             if _makes_integers(func, args, kwargs):
                 kwargs = kwargs | {"device": _CPU}
+        elif func is _COPY and kwargs.get("device") == _CPU:
+            return self._copied_to_host(args[0])
         elif any(t.is_meta for t in tensors):
             args = _on_meta(args)
             kwargs = {name: _on_meta(value) for name, value in kwargs.items()}
@@ -107,6 +109,14 @@ class Trace(TorchDispatchMode):
             self.events += [(extra, self._next), (-extra, self._next)]
             self._next += 1
         return out
+
+    def _copied_to_host(self, tensor: torch.Tensor) -> torch.Tensor:
+        """What `.cpu()` returns: on a CPU the tensor itself, on a GPU none of its memory."""
+        if not self.copies_to_device:
+            return tensor
+        copy = torch.empty_like(tensor)
+        self._note(copy, size=0)
+        return copy
 
     def _note(self, tensor: torch.Tensor, size: int | None = None) -> int | None:
         """Counts a tensor's storage, unless it is known; returns its number if it is new."""

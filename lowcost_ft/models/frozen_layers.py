@@ -101,7 +101,7 @@ class LowerPart:
             for name in frozen_names(model, family, trainable_layers)
         }
         self._model = model
-        self._entry = layers[self.first_layer]
+        self._upper = list(layers)[self.first_layer :]
         self._states: torch.Tensor | None = None
         self._tuple_sizes: dict[str, int | None] = {}
 
@@ -114,7 +114,7 @@ class LowerPart:
         Returns:
             What enters the first trainable layer, `(batch, sequence, hidden)`.
         """
-        return self._run_until(self._entry, self.modules, inputs)
+        return self._run_until(self._upper[0], self.modules, inputs)
 
     def _run_until(
         self, entry: nn.Module, running: dict[str, nn.Module], inputs: dict[str, torch.Tensor]
@@ -186,6 +186,12 @@ class LowerPart:
         for module in self.modules.values():
             yield from module.parameters()
             yield from module.buffers()
+
+    def upper_tensors(self) -> Iterator[torch.Tensor]:
+        """Parameters and buffers of the trainable layers."""
+        for layer in self._upper:
+            yield from layer.parameters()
+            yield from layer.buffers()
 
 
 class _ReachedTheTop(Exception):  # noqa: N818 - not an error

@@ -240,6 +240,7 @@ class StreamedPart(LowerPart):
         self.largest_stage_bytes = max(stage_bytes(self, family))
         self.num_parameters = sum(p.numel() for m in self.modules.values() for p in m.parameters())
         self.bytes_read = 0
+        self._device: torch.device | None = None
         for name in self.modules:
             put_module(model.base_model, name, self.stand_in(name))
 
@@ -260,11 +261,33 @@ class StreamedPart(LowerPart):
             What enters the first trainable layer, `(batch, sequence, hidden)`.
         """
         states: torch.Tensor | None = None
-        for stage in range(len(self.stages)):
-            with self.in_memory(stage, seen):
-                states = self.run_stage(stage, inputs, states)
+        with self.upper_waiting():
+            for stage in range(len(self.stages)):
+                with self.in_memory(stage, seen):
+                    states = self.run_stage(stage, inputs, states)
         assert states is not None
         return states
+
+    @contextmanager
+    def upper_waiting(self) -> Iterator[None]:
+        """Inside the block the trainable layers of a model on a GPU wait in the host's memory.
+
+        They do not run then, and the embeddings alone may fill a small card.
+        """
+        device = self._model.device
+        self._device = device
+        try:
+            self._move_upper(torch.device("cpu"))
+            yield
+        finally:
+            self._move_upper(device)
+            self._device = None
+
+    def _move_upper(self, device: torch.device) -> None:
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()  # Pieces of other sizes are wanted next.
+        for layer in self._upper:
+            layer.to(device)
 
     @contextmanager
     def in_memory(self, stage: int, seen: Seen | None = None) -> Iterator[None]:
@@ -318,4 +341,4 @@ class StreamedPart(LowerPart):
             if seen is not None:
                 seen(path, weights[key])
         module.load_state_dict(weights, assign=True)
-        return module.to(self._model.device)
+        return module.to(self._device or self._model.device)

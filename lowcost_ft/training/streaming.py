@@ -22,7 +22,8 @@ from lowcost_ft.models.streaming import StreamedPart, stage_bytes
 from lowcost_ft.training.lower_run import LowerRun
 from lowcost_ft.training.stored_states import PartialStates, padded_index
 
-__all__ = ["StreamingCost", "fill_layer_by_layer", "streaming_disk_bytes", "streaming_needs"]
+__all__ = ["Generation", "StreamingCost", "fill_layer_by_layer", "run_stage"]
+__all__ += ["streaming_disk_bytes", "streaming_needs"]
 
 
 @dataclass(kw_only=True)
@@ -73,6 +74,7 @@ def streaming_needs(
     tokens: dict[str, int],
     *,
     dtype: torch.dtype = torch.float32,
+    stored: torch.dtype = torch.float32,
 ) -> tuple[StreamingCost, int]:
     """What streaming will take, known without a weight.
 
@@ -81,23 +83,26 @@ def streaming_needs(
         family: Its entry in the table.
         trainable_layers: How many of the top layers train.
         tokens: Of each data set that the model will see.
-        dtype: Precision of the states.
+        dtype: Precision of the states on their way.
+        stored: Precision that they are kept in.
 
     Returns:
         The cost, its seconds unknown, of a run that finds no states (the weights are read once for
         the key of the cache and once for the states); and the most disk that is taken at once.
     """
     sizes = stage_bytes(LowerPart(model, family, trainable_layers), family)
-    width = model.config.get_text_config().hidden_size * dtype.itemsize
-    states = {name: count * width for name, count in tokens.items()}
+    width = model.config.get_text_config().hidden_size
+    kept = {name: count * width * stored.itemsize for name, count in tokens.items()}
+    on_the_way = (len(sizes) - 1) * sum(tokens.values()) * width * dtype.itemsize
     cost = StreamingCost(
         layers=len(sizes),
         weight_bytes=2 * sum(sizes),
         largest_layer_bytes=max(sizes),
-        written_bytes=len(sizes) * sum(states.values()),
-        read_bytes=(len(sizes) - 1) * sum(states.values()),
+        written_bytes=on_the_way + sum(kept.values()),
+        read_bytes=on_the_way,
     )
-    return cost, streaming_disk_bytes(states, len(sizes))
+    growth = dtype.itemsize / stored.itemsize
+    return cost, streaming_disk_bytes(kept, len(sizes), growth=growth)
 
 
 def fill_layer_by_layer(
@@ -121,32 +126,55 @@ def fill_layer_by_layer(
     started = time.perf_counter()
     read_before = part.bytes_read
     cost = StreamingCost(layers=len(part.stages), largest_layer_bytes=part.largest_stage_bytes)
-    before: dict[str, _Generation | None] = dict.fromkeys(runs)
-    for stage in range(len(part.stages)):
-        last = stage == len(part.stages) - 1
-        with part.in_memory(stage):
-            for name, run in runs.items():
-                old, partial = before[name], partials[name]
-                states = _run_stage(part, stage, run, old, cost)
-                if last:
-                    partial.write(_by_row(run, states))
-                    cost.written_bytes += partial.num_bytes
-                else:
-                    path = partial.path / f"layer-{stage}-{run.accelerator.process_index}.bin"
-                    before[name] = new = _Generation(path)
-                    cost.written_bytes += new.write(run, states)
-                if old is not None:
-                    old.path.unlink()
+    before: dict[str, Generation | None] = dict.fromkeys(runs)
+    with part.upper_waiting():
+        for stage in range(len(part.stages)):
+            with part.in_memory(stage):
+                _fill_stage(part, stage, runs, partials, before, cost)
     cost.weight_bytes = part.bytes_read - read_before
     cost.seconds = time.perf_counter() - started
     say(f"frozen layers: {cost}")
     return cost
 
 
-def _run_stage(
-    part: StreamedPart, stage: int, run: LowerRun, before: "_Generation | None", cost: StreamingCost
+def _fill_stage(
+    part: StreamedPart,
+    stage: int,
+    runs: dict[str, LowerRun],
+    partials: dict[str, PartialStates],
+    before: "dict[str, Generation | None]",
+    cost: StreamingCost,
+) -> None:
+    """Runs a stage that is in memory on all data sets; their states in `before` are replaced."""
+    for name, run in runs.items():
+        old, partial = before[name], partials[name]
+        states = run_stage(part, stage, run, old, cost)
+        if stage == len(part.stages) - 1:
+            partial.write(_by_row(run, states))
+            cost.written_bytes += partial.num_bytes
+        else:
+            path = partial.path / f"layer-{stage}-{run.accelerator.process_index}.bin"
+            before[name] = new = Generation(path)
+            cost.written_bytes += new.write(run, states)
+        if old is not None:
+            old.path.unlink()
+
+
+def run_stage(
+    part: StreamedPart, stage: int, run: LowerRun, before: "Generation | None", cost: StreamingCost
 ) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
-    """This process's micro-batches: rows, and what enters the next layer, on the CPU."""
+    """Runs a stage that is in memory on this process's micro-batches.
+
+    Args:
+        part: The lower part.
+        stage: Number of the stage.
+        run: The data set.
+        before: The states after the stage before; None for the first.
+        cost: What was read is added to it.
+
+    Yields:
+        Rows, and what enters the next layer, on the CPU.
+    """
     waiting = before.read(run) if before else itertools.repeat(None)
     batches = run.micro_batches(f"layer {stage + 1} of {len(part.stages)}")
     for rows, states in zip(batches, waiting, strict=False):
@@ -166,7 +194,7 @@ def _by_row(
             yield int(run.features.starts[row]), of_row[: run.features.lengths[row]]
 
 
-class _Generation:
+class Generation:
     """States after one stage, `(tokens, hidden)` row by row, in the order of the micro-batches."""
 
     def __init__(self, path: Path) -> None:

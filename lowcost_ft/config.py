@@ -153,6 +153,9 @@ class TrainingConfig:
     """Weigh rare classes up in the classification loss."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, more time."""
+    torch_compile: bool = False
+    """Compile the trained layers (torch.compile): for long runs on a GPU. The first steps take
+    minutes; on a CPU training was slower with it than without."""
     cache_frozen_layers: bool = False
     """Run the layers below the top --trainable-layers once, and keep their output on disk: each
     epoch starts from there. A second run on the same data reuses it."""

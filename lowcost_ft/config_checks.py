@@ -179,6 +179,10 @@ def _step_problems(config: "RunConfig") -> list[str]:
             problems.append(
                 "--memory-budget decides how a step is cut up: remove --gradient-accumulation-steps"
             )
+        if config.torch_compile:
+            problems.append(
+                "--memory-budget predicts layers that are not compiled: remove --torch-compile"
+            )
     elif config.allow_model_change:
         problems.append("--allow-model-change goes with --memory-budget")
     if pieces and pieces > config.batch_size:

@@ -25,6 +25,7 @@ from lowcost_ft.tasks.base import Task
 from lowcost_ft.training.adalora import AdaLoraSteps
 from lowcost_ft.training.backbone_cache import CacheReport, cached_layers
 from lowcost_ft.training.checkpoint import Checkpoints
+from lowcost_ft.training.compilation import check_compiler, compiled_layers, without_compiling
 from lowcost_ft.training.loop import TrainResult, train
 from lowcost_ft.training.optimizer import default_learning_rate
 from lowcost_ft.training.resume import check_training, run_training
@@ -61,22 +62,23 @@ def train_run(
     # After loading, so that dropout differs between processes and the weights do not.
     set_seed(config.seed, device_specific=True)
 
-    with _cached_layers(run, built, features, tokenizer) as cache:
+    with _cached_layers(run, built, features, tokenizer) as cache, _compiled(run, built):
         run.streamed = cache.states if built.streamed else {}
 
         def validate(prepared: torch.nn.Module) -> dict[str, Any]:
-            scores, _ = evaluate(
-                run.accelerator,
-                prepared,
-                task,
-                splits.validation,
-                features["validation"],
-                pad_token_id=tokenizer.pad_token_id,
-                micro_batch_tokens=config.micro_batch_tokens,
-                seed=config.seed,
-                cached=cache.states.get("validation"),
-                recoveries=result.recoveries,
-            )
+            with without_compiling():
+                scores, _ = evaluate(
+                    run.accelerator,
+                    prepared,
+                    task,
+                    splits.validation,
+                    features["validation"],
+                    pad_token_id=tokenizer.pad_token_id,
+                    micro_batch_tokens=config.micro_batch_tokens,
+                    seed=config.seed,
+                    cached=cache.states.get("validation"),
+                    recoveries=result.recoveries,
+                )
             return scores
 
         result, planned = TrainResult(), run.record.get("memory_plan", {})
@@ -116,6 +118,23 @@ def train_run(
         after = checksums(model.named_parameters())
         run.unmoved = unmoved_parts(before, after, built.head_names)
     return result
+
+
+def _compiled(run: Run, built: BuiltModel) -> contextlib.AbstractContextManager[None]:
+    """The layers as the steps run them.
+
+    Raises:
+        UserError: They cannot be compiled here.
+    """
+    if not run.config.torch_compile:
+        return contextlib.nullcontext()
+    if built.family is None or is_sharded(run.accelerator):
+        what = "a split model" if built.family else f"model type {built.model.config.model_type!r}"
+        raise UserError(f"--torch-compile: the layers of {what} cannot be compiled; leave it out")
+    check_compiler()
+    if run.accelerator.device.type == "cpu":
+        run.say("note: --torch-compile rarely pays on a CPU: compare the speed without it")
+    return compiled_layers(layer_list(forward_module(built.model), built.family))
 
 
 def _checkpoints(run: Run, built: BuiltModel, splits: Splits, features: Features) -> Checkpoints:

@@ -1,0 +1,60 @@
+"""torch.compile for training, layer by layer: the same kernels serve all layers of a model.
+
+What is predicted, and what is saved, comes from the layers as they are: they run compiled in training
+steps alone. Dropout is then drawn by the compiled kernels, from PyTorch's generator.
+"""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from lowcost_ft.errors import UserError
+
+__all__ = ["check_compiler", "compiled_layers", "without_compiling"]
+
+_COMPILERS = ("c++", "g++", "clang++", "cl")
+
+
+def check_compiler() -> None:
+    """torch.compile writes programs: it needs what turns them into machine code.
+
+    Raises:
+        UserError: There is no C++ compiler.
+    """
+    wanted = [os.environ["CXX"]] if os.environ.get("CXX") else list(_COMPILERS)
+    if not any(map(shutil.which, wanted)):
+        raise UserError(
+            f"--torch-compile needs a C++ compiler, and found no {', '.join(wanted)}: install one "
+            "(Debian, Ubuntu: apt install g++), or leave the flag out"
+        )
+
+
+@contextmanager
+def compiled_layers(layers: Iterable[nn.Module]) -> Iterator[None]:
+    """Inside the block, these modules run as compiled code; their names and weights stay.
+
+    Lengths differ from one micro-batch to the next, so shapes are compiled as unknown.
+    """
+    layers = [layer for layer in layers if any(p.requires_grad for p in layer.parameters())]
+    for layer in layers:
+        layer.compile(dynamic=True)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer._compiled_call_impl = None
+
+
+@contextmanager
+def without_compiling() -> Iterator[None]:
+    """Inside the block, compiled modules run as they are."""
+    if "torch._dynamo" not in sys.modules:  # Nothing is compiled, and asking takes seconds.
+        yield
+        return
+    with torch.compiler.set_stance("force_eager"):
+        yield

@@ -28,7 +28,7 @@ from lowcost_ft.predictor import Predictor, load_predictor
 from lowcost_ft.runs import load_run, write_json
 
 ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "benchmarks" / "results"
+RESULTS = ROOT / "benchmarks" / "results" / "speed"
 TRAINING_STEPS = 30
 """Enough for a model that finds something; what it finds has no influence on the time."""
 
@@ -48,7 +48,7 @@ class Options:
     num_threads: int | None = None
     """CPU threads. Default: the physical cores."""
     output: Path | None = None
-    """Results file. Default: in benchmarks/results, by the name of the data."""
+    """Results file. Default: in benchmarks/results/speed, by the name of the data."""
 
 
 def main(options: Options) -> int:

@@ -33,7 +33,7 @@ from lowcost_ft.tasks.classification import ClassificationTask
 from lowcost_ft.tasks.ner import NerTask
 from lowcost_ft.training.setup import build_accelerator, set_num_threads
 
-RESULTS = Path(__file__).resolve().parent / "results"
+RESULTS = Path(__file__).resolve().parent / "results" / "speed"
 BASELINE = "trainer-peft"
 LARGE_STEP = 160
 """Sentences a step where micro-batches are to be as large as the token budget allows."""
@@ -68,7 +68,7 @@ class Options:
     num_threads: int | None = None
     """CPU threads. Default: the physical cores."""
     output: Path | None = None
-    """Results file. Default: in benchmarks/results, by the name of the data."""
+    """Results file. Default: in benchmarks/results/speed, by the name of the data."""
 
 
 def arms_of(setting: Setting, options: Options, cache_dir: str) -> dict[str, Callable[[], Arm]]:

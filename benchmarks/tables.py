@@ -1,4 +1,4 @@
-"""Writes the tables of the README from the committed results: `make results`.
+"""Writes the tables of README.md and benchmarks/README.md from the results: `make results`.
 
 Everything between two markers such as `<!-- results -->` and `<!-- /results -->` is replaced. The
 tables of results are those of `lowcost-ft report benchmarks/results`, with fewer columns.
@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from speed_tables import speed_lines, speed_tables
 from support_tables import support_tables
 
 from lowcost_ft.report.advice import advise
@@ -19,7 +20,6 @@ from lowcost_ft.report.tables import comparison_table, markdown_table, markdown_
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-README = ROOT / "README.md"
 _LEFT_OUT = ("a step", "training")
 
 
@@ -27,9 +27,8 @@ def results_tables() -> str:
     """A table a data set, each with what follows from it, and the comparison with Trainer."""
     comparisons = compare(_committed())
     parts = [_section(comparison) for comparison in comparisons]
-    speeds = [_speed_line(file) for file in sorted(RESULTS.glob("speed-*.json"))]
     memory = [_memory_line(file) for file in sorted((RESULTS / "memory").glob("*.json"))]
-    return "\n\n".join([*parts, *speeds, *memory])
+    return "\n\n".join([*parts, *speed_lines(), *memory])
 
 
 def _committed() -> list[Result]:
@@ -77,23 +76,6 @@ def _ratios(comparison: Comparison, row: Row, what: str) -> str:
     )
 
 
-def _speed_line(file: Path) -> str:
-    """Speeds as multiples of `Trainer` with peft, measured in turns on one machine."""
-    result = json.loads(file.read_text("utf-8"))
-    arms = {name: arm.get("over_trainer_peft") for name, arm in result["arms"].items()}
-    known = [f"{name} {ratio:.2f}x" for name, ratio in arms.items() if ratio is not None]
-    data = result["config"].get("train_file") or "embedded sample"
-    threads = result["hardware"]["threads"]
-    on = f"{threads} thread{'s' * (threads != 1)}"
-    return markdown_text(
-        f"Speed in turns on {data}, {on}, as multiples of Trainer with peft "
-        f"(benchmarks/compare_speed.py): {', '.join(known)}."
-    )
-
-
-SECTIONS: dict[str, Callable[[], str]] = {"results": results_tables, "support": support_tables}
-
-
 def _memory_line(file: Path) -> str:
     """How far predicted peak memory is from the measured one."""
     result = json.loads(file.read_text("utf-8"))
@@ -108,22 +90,31 @@ def _memory_line(file: Path) -> str:
     )
 
 
-def with_results(readme: str) -> str:
-    """The README with its tables made anew."""
-    for name, make in SECTIONS.items():
+PAGES: dict[str, dict[str, Callable[[], str]]] = {
+    "README.md": {"results": results_tables, "support": support_tables},
+    "benchmarks/README.md": {"speed": speed_tables},
+}
+"""Which page has which tables."""
+
+
+def with_results(page: str) -> str:
+    """The text of a page with its tables made anew."""
+    text = (ROOT / page).read_text("utf-8")
+    for name, make in PAGES[page].items():
         begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-        before, found, rest = readme.partition(begin)
+        before, found, rest = text.partition(begin)
         _, closed, after = rest.partition(end)
         if not found or not closed:
-            raise ValueError(f"README.md has no {begin} ... {end}")
-        readme = f"{before}{begin}\n{make()}\n{end}{after}"
-    return readme
+            raise ValueError(f"{page} has no {begin} ... {end}")
+        text = f"{before}{begin}\n{make()}\n{end}{after}"
+    return text
 
 
 def main() -> int:
-    """Rewrites README.md."""
-    README.write_text(with_results(README.read_text("utf-8")), "utf-8")
-    print(f"{README.name} is up to date with {len(_committed())} results")
+    """Rewrites the pages."""
+    for page in PAGES:
+        (ROOT / page).write_text(with_results(page), "utf-8")
+    print(f"{' and '.join(PAGES)} are up to date with {len(_committed())} results")
     return 0
 
 

@@ -21,9 +21,9 @@ from compare_methods import Options  # noqa: E402
 from suites import Entry  # noqa: E402
 
 
-def test_the_readme_shows_the_committed_results():
-    readme = (ROOT / "README.md").read_text("utf-8")
-    assert tables.with_results(readme) == readme, "run `make results`"
+@pytest.mark.parametrize("page", tables.PAGES)
+def test_pages_show_the_committed_results(page):
+    assert tables.with_results(page) == (ROOT / page).read_text("utf-8"), "run `make results`"
 
 
 def test_results_name_no_place_on_a_machine():

@@ -1,0 +1,106 @@
+"""The tables of speed, from what `compare_speed.py` and `compare_inference.py` left."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from lowcost_ft.report.tables import markdown_text
+
+SPEED = Path(__file__).resolve().parent / "results" / "speed"
+ARMS = {
+    "textbook-full": "full, every text padded to --max-length: the usual listing",
+    "trainer-peft": "Trainer + peft, LoRA on query and value",
+    "ours-full": "full",
+    "ours-lora-query-value": "LoRA on query and value",
+    "ours-lora": "LoRA on all linear layers",
+    "ours-lora-large-step": "the same, 160 examples a step",
+    "ours-lora-top": "LoRA on all linear layers of the top {trainable_layers}",
+    "ours-lora-top-cached": "the same, layers below cached",
+}
+
+
+def speed_lines() -> list[str]:
+    """One sentence a result, for the README."""
+    training = [_training_line(_read(file)) for file in sorted(SPEED.glob("speed-*.json"))]
+    inference = [_inference_line(_read(file)) for file in sorted(SPEED.glob("inference-*.json"))]
+    return [*training, *inference]
+
+
+def speed_tables() -> str:
+    """All arms, for the benchmarks' README."""
+    tables = [_training_table(_read(file)) for file in sorted(SPEED.glob("speed-*.json"))]
+    inference = [_inference_line(_read(file)) for file in sorted(SPEED.glob("inference-*.json"))]
+    return "\n\n".join([*tables, *inference])
+
+
+def _read(file: Path) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads(file.read_text("utf-8"))
+    return result
+
+
+def _training_line(result: dict[str, Any]) -> str:
+    ratios = [
+        f"{_arm(name, result)} {arm['over_trainer_peft']:.2f}x"
+        for name, arm in result["arms"].items()
+        if name.startswith("ours") and "over_trainer_peft" in arm
+    ]
+    return (
+        f"Speed on {_data(result)}, {_machine(result)}, as multiples of Trainer + peft "
+        f"(`compare_speed.py`): {'; '.join(ratios)}."
+    )
+
+
+def _training_table(result: dict[str, Any]) -> str:
+    lines = [
+        f"**{_data(result)}, {_machine(result)}, {len(result['rounds'])} rounds**",
+        "",
+        "| | tokens/s | range | x Trainer + peft | x usual listing | padding | of matrix rate |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    usual = result["arms"].get("textbook-full", {}).get("real_tokens_per_second")
+    for name, arm in result["arms"].items():
+        speed, (low, high) = arm["real_tokens_per_second"], arm["range"]
+        ratio, share = arm.get("over_trainer_peft"), arm.get("share_of_matmul_rate")
+        cells = [
+            _arm(name, result),
+            f"{speed:,.0f}",
+            f"{low:,.0f} to {high:,.0f}",
+            f"{ratio:.2f}" if ratio else "",
+            f"{speed / usual:.1f}" if usual else "",
+            f"{arm.get('padding_share_of_an_epoch', arm['padding_share']):.1%}",
+            f"{share:.0%}" if share else "",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    lines += [
+        "",
+        f"The machine's own rate: {result['matmul_gflops']:,.0f} GFLOP/s in "
+        f"{'float32' if result['precision'] == 'no' else result['precision']} matrix products.",
+    ]
+    return "\n".join(lines)
+
+
+def _inference_line(result: dict[str, Any]) -> str:
+    speeds = result["real_tokens_per_second"]
+    return (
+        f"Prediction of {result['texts']:,} texts ({markdown_text(result['config']['data'])}), "
+        f"{_machine(result)}: {speeds['ours']:,} tokens/s, "
+        f"{result['ours_over_pipeline']:.2f}x of `transformers.pipeline` with batches of "
+        f"{result['config']['batch_size']} ({speeds['pipeline']:,}); the same entities in "
+        f"{result['same_entities']:.1%} of the texts (`compare_inference.py`)."
+    )
+
+
+def _arm(name: str, result: dict[str, Any]) -> str:
+    return ARMS.get(name, name).format(**result["config"])
+
+
+def _data(result: dict[str, Any]) -> str:
+    return markdown_text(result["config"].get("train_file") or "the embedded sample")
+
+
+def _machine(result: dict[str, Any]) -> str:
+    hardware = result["hardware"]
+    threads = hardware["threads"]
+    if hardware["gpus"]:
+        return str(hardware["gpus"][0]["name"])
+    return f"{hardware['cpu']}, {threads} thread{'s' * (threads != 1)}"

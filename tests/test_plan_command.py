@@ -125,3 +125,11 @@ def test_more_memory_never_holds_less():
         assert plain == sorted(plain)
         first = next((i for i, fit in enumerate(held) if fit), len(held))
         assert all(held[first:])
+
+
+@pytest.mark.parametrize("device", ["cuda", "cpu"])
+@pytest.mark.parametrize("family", ["roberta", "modernbert", "gpt2"])
+def test_any_family_on_any_device(capsys, tiny_model, family, device):
+    flags = ["--model-id", tiny_model(family), "--max-length", "64", "--device", device, *STREAMED]
+    plan = planned(capsys, *flags, "--task", "classification", "--batch-size", "4")
+    assert plan["needed_bytes"] >= plan["building"]["needed_bytes"] > 0

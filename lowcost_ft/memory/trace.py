@@ -93,7 +93,7 @@ class Trace(TorchDispatchMode):
                 return args[0]  # On a CPU the batch is there already.
             if _makes_integers(func, args, kwargs):
                 kwargs = kwargs | {"device": _CPU}
-        elif func is _COPY and kwargs.get("device") == _CPU:
+        elif func is _COPY and kwargs.get("device") == _CPU and args[0].is_meta:
             return self._copied_to_host(args[0])
         elif any(t.is_meta for t in tensors):
             args = _on_meta(args)

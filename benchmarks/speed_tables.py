@@ -54,13 +54,15 @@ def _training_table(result: dict[str, Any]) -> str:
     lines = [
         f"**{_data(result)}, {_machine(result)}, {len(result['rounds'])} rounds**",
         "",
-        "| | tokens/s | range | x Trainer + peft | x usual listing | padding | of matrix rate |",
-        "|---|---|---|---|---|---|---|",
+        "| | tokens/s | range | x Trainer + peft | x usual listing | padding | of matrix rate | "
+        "peak memory |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     usual = result["arms"].get("textbook-full", {}).get("real_tokens_per_second")
     for name, arm in result["arms"].items():
         speed, (low, high) = arm["real_tokens_per_second"], arm["range"]
         ratio, share = arm.get("over_trainer_peft"), arm.get("share_of_matmul_rate")
+        peak = arm.get("peak_memory_bytes")
         cells = [
             _arm(name, result),
             f"{speed:,.0f}",
@@ -69,6 +71,7 @@ def _training_table(result: dict[str, Any]) -> str:
             f"{speed / usual:.1f}" if usual else "",
             f"{arm.get('padding_share_of_an_epoch', arm['padding_share']):.1%}",
             f"{share:.0%}" if share else "",
+            f"{peak / 1e6:,.0f} MB" if peak else "",
         ]
         lines.append("| " + " | ".join(cells) + " |")
     lines += [

@@ -38,6 +38,14 @@ def test_grouping_by_length_leaves_little_padding():
     assert share(True) < 0.05 < 0.3 < share(False)
 
 
+@pytest.mark.parametrize("batch_size", [16, 32])
+def test_short_texts_in_large_numbers_have_little_padding(batch_size):
+    lengths = np.random.default_rng(0).geometric(1 / 12, size=10_000) + 4
+    steps = plan_epoch(lengths, batch_size=batch_size, seed=0, epoch=0)
+    padded = sum(len(step) * lengths[step].max() for step in steps)
+    assert 1 - lengths.sum() / padded < 0.05
+
+
 def test_grouped_steps_do_not_come_in_the_order_of_their_length():
     steps = plan_epoch(LENGTHS, batch_size=16, seed=0, epoch=0)
     means = np.array([LENGTHS[step].mean() for step in steps[:-1]])

@@ -14,8 +14,10 @@ __all__ = [
 ]
 
 GROUPED_STEPS = 50
-"""Optimizer steps whose examples are sorted by length together: enough to bring padding to a few
-per cent, few enough that each pool is a random sample of the data."""
+MOST_POOLS = 5
+"""Optimizer steps whose examples are sorted by length together: so many, or as many as make so many
+pools of an epoch if that is more. Enough to bring padding to a few per cent; and each pool is a
+random sample of the data."""
 
 CPU_INFERENCE_TOKENS = 1024
 """Padded tokens that a CPU predicts at once, where more are allowed: what a layer hands on stays in
@@ -35,8 +37,8 @@ def plan_epoch(
         batch_size: Examples a step; the last step of the epoch may have fewer.
         seed: With `epoch`, decides the order; the same on every machine.
         epoch: Number of the epoch.
-        group_by_length: Sort shuffled pools of `GROUPED_STEPS` steps by length before they are
-            dealt, then shuffle the steps. Each example still comes once an epoch.
+        group_by_length: Sort shuffled pools of at least `GROUPED_STEPS` steps by length before they
+            are dealt, then shuffle the steps. Each example still comes once an epoch.
 
     Returns:
         Example indices of each step.
@@ -44,7 +46,7 @@ def plan_epoch(
     random = np.random.default_rng([seed, epoch])
     order = random.permutation(len(lengths))
     if group_by_length:
-        pool = batch_size * GROUPED_STEPS
+        pool = batch_size * max(GROUPED_STEPS, -(-len(order) // (batch_size * MOST_POOLS)))
         pools = [order[i : i + pool] for i in range(0, len(order), pool)]
         order = np.concatenate([p[np.argsort(lengths[p], kind="stable")] for p in pools])
     steps = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]

@@ -272,6 +272,19 @@ def test_a_prediction_moves_no_random_stream_and_leaves_the_model_as_it_was(tiny
     assert dataclasses.asdict(case.predict()) == dataclasses.asdict(first)
 
 
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize(
+    ("family", "values"), [("deberta-v2", {}), ("gemma2", {"quantization": "nf4"})]
+)
+def test_an_operator_that_is_not_run_again_returns_the_same(
+    tiny_model, family, values, device, monkeypatch
+):
+    case = Case(tiny_model(family), config(**values))
+    short = case.predict(device=device)
+    monkeypatch.setattr("lowcost_ft.memory.trace._returns_new", lambda func: False)
+    assert dataclasses.asdict(case.predict(device=device)) == dataclasses.asdict(short)
+
+
 def test_micro_batches_that_another_exceeds_are_left_out():
     lengths = np.array([9, 9, 8, 8, 8, 7, 7, 5, 4, 4, 4])
     cut = [np.array(rows) for rows in ([0, 1], [2, 3], [4, 5], [6], [7], [8, 9, 10])]

@@ -4,6 +4,7 @@ Floats are never computed: they live on the meta device. Integers and booleans (
 labels) are computed for real, since models look at their values to decide what to do next.
 """
 
+import functools
 import weakref
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -58,6 +59,7 @@ class Trace(TorchDispatchMode):
         self._references: dict[int, Any] = {}
         self._of_forward: set[int] = set()
         self._next = 0
+        self._known: dict[Any, tuple[list[Any], int, int]] = {}
 
     def add(self, tensors: Iterable[torch.Tensor], kind: str) -> None:
         """Counts tensors that exist already."""
@@ -82,12 +84,16 @@ class Trace(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        kwargs = kwargs or {}
+        # What is called in here is no function of the model's, for other modes to look at.
+        with torch._C.DisableTorchFunction():
+            return self._dispatch(func, args, kwargs or {})
+
+    def _dispatch(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         tensors = [*_tensors(args), *_tensors(kwargs.values())]
-        for tensor in tensors:
-            if not tensor.is_meta:
-                self._note(tensor, size=0)  # If it is new, it is memory of NumPy's.
-        if kwargs.get("device") == _META and not any(t.is_meta for t in tensors):
+        real = [tensor for tensor in tensors if not tensor.is_meta]
+        for tensor in real:
+            self._note(tensor, size=0)  # If it is new, it is memory of NumPy's.
+        if kwargs.get("device") == _META and len(real) == len(tensors):
             same_dtype = func is _COPY and kwargs.get("dtype") in (None, args[0].dtype)
             if same_dtype and not self.copies_to_device and not args[0].is_floating_point():
                 return args[0]  # On a CPU the batch is there already.
@@ -95,20 +101,39 @@ class Trace(TorchDispatchMode):
                 kwargs = kwargs | {"device": _CPU}
         elif func is _COPY and kwargs.get("device") == _CPU and args[0].is_meta:
             return self._copied_to_host(args[0])
-        elif any(t.is_meta for t in tensors):
+        elif real and len(real) < len(tensors):
             args = _on_meta(args)
             kwargs = {name: _on_meta(value) for name, value in kwargs.items()}
-        out = func(*args, **kwargs)
-        formula = flop_registry.get(func._overloadpacket)
-        if formula is not None:
-            self.flops += formula(*args, **kwargs, out_val=out)
+        out, flops, extra = self._run(func, args, kwargs)
+        self.flops += flops
         for tensor in _tensors((out,)):
             self._note(tensor)
-        extra = self.scratch(func, args, kwargs, out)
         if extra:
             self.events += [(extra, self._next), (-extra, self._next)]
             self._next += 1
         return out
+
+    def _run(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Any, int, int]:
+        """What an operator returns, its floating-point operations, and its scratch memory.
+
+        Layers that are alike call the same operators with the same shapes, and most kernels of the
+        meta device are slow Python. So what one has returned once is made again without it, where
+        it is new memory of which shapes alone decide.
+        """
+        key = _key((func, args, kwargs)) if _returns_new(func) else None
+        if key in self._known:
+            made, flops, extra = self._known[key]
+            out = [m and torch.empty_strided(m[0], m[1], dtype=m[2], device=_META) for m in made]
+            return (out[0] if len(out) == 1 else tuple(out)), flops, extra
+        out = func(*args, **kwargs)
+        formula = flop_registry.get(func._overloadpacket)
+        flops = formula(*args, **kwargs, out_val=out) if formula is not None else 0
+        extra = self.scratch(func, args, kwargs, out)
+        if key is not None:
+            made = _as_made(out, args)
+            if made is not None:
+                self._known[key] = made, flops, extra
+        return out, flops, extra
 
     def _copied_to_host(self, tensor: torch.Tensor) -> torch.Tensor:
         """What `.cpu()` returns: on a CPU the tensor itself, on a GPU none of its memory."""
@@ -176,6 +201,46 @@ def _tensors(values: Iterable[Any]) -> list[torch.Tensor]:
         elif isinstance(value, list | tuple):
             found += _tensors(value)
     return found
+
+
+@functools.cache
+def _returns_new(func: Any) -> bool:
+    """Whether an operator neither changes an argument nor returns a view of one."""
+    values = (*func._schema.arguments, *func._schema.returns)
+    return all(value.alias_info is None for value in values)
+
+
+def _key(value: Any) -> Any:
+    """All that a result on the meta device can depend on; compares as its parts do."""
+    if isinstance(value, torch.Tensor):
+        return value.shape, value.stride(), value.dtype, value.device
+    if isinstance(value, list | tuple):
+        return tuple(_key(item) for item in value)
+    if isinstance(value, dict):
+        return tuple((name, _key(item)) for name, item in value.items())
+    return type(value), value  # 1 equals 1.0 and True.
+
+
+def _as_made(out: Any, args: Sequence[Any]) -> list[Any] | None:
+    """Shape, strides and type of each tensor returned; None where those are not all there is."""
+    made: list[Any] = []
+    addresses = {tensor.untyped_storage()._cdata for tensor in _tensors(args)}
+    for tensor in out if isinstance(out, tuple) else (out,):
+        if tensor is None:
+            made.append(None)
+            continue
+        if not isinstance(tensor, torch.Tensor) or not tensor.is_meta:
+            return None
+        like = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=_META)
+        address = tensor.untyped_storage()._cdata
+        if (
+            address in addresses
+            or tensor.untyped_storage().nbytes() != like.untyped_storage().nbytes()
+        ):
+            return None
+        addresses.add(address)
+        made.append((tensor.shape, tensor.stride(), tensor.dtype))
+    return made
 
 
 def _on_meta(value: Any) -> Any:

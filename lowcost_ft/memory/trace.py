@@ -130,9 +130,9 @@ class Trace(TorchDispatchMode):
         flops = formula(*args, **kwargs, out_val=out) if formula is not None else 0
         extra = self.scratch(func, args, kwargs, out)
         if key is not None:
-            made = _as_made(out, args)
-            if made is not None:
-                self._known[key] = made, flops, extra
+            shapes = _as_made(out, args)
+            if shapes is not None:
+                self._known[key] = shapes, flops, extra
         return out, flops, extra
 
     def _copied_to_host(self, tensor: torch.Tensor) -> torch.Tensor:
@@ -232,11 +232,9 @@ def _as_made(out: Any, args: Sequence[Any]) -> list[Any] | None:
         if not isinstance(tensor, torch.Tensor) or not tensor.is_meta:
             return None
         like = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=_META)
-        address = tensor.untyped_storage()._cdata
-        if (
-            address in addresses
-            or tensor.untyped_storage().nbytes() != like.untyped_storage().nbytes()
-        ):
+        storage, size = tensor.untyped_storage(), like.untyped_storage().nbytes()
+        address = storage._cdata
+        if address in addresses or storage.nbytes() != size:
             return None
         addresses.add(address)
         made.append((tensor.shape, tensor.stride(), tensor.dtype))

@@ -277,7 +277,11 @@ def count_parameters(model: nn.Module) -> tuple[int, int]:
 
 
 def quantization_notice(model: nn.Module, quantization: Quantization) -> str | None:
-    """What the choice saves and costs, in numbers, where it does not pay; else None."""
+    """What the choice saves and costs, in numbers, where it does not pay; else None.
+
+    The time is that of LoRA on all linear layers of MiniLM (320 to 4,096 tokens) and SmolLM2-135M
+    (256) on a CPU: 1.05 to 1.15 times that in float32 with 8bit, 1.12 to 1.16 times with nf4.
+    """
     stored, full = weight_bytes(model)
     saved = full - stored
     if quantization == "none" or saved >= _PAYS_FROM_BYTES:
@@ -285,6 +289,7 @@ def quantization_notice(model: nn.Module, quantization: Quantization) -> str | N
     whole = full + 4 * sum(p.numel() for p in model.parameters() if p.dtype == torch.float32)
     return (
         f"--quantization {quantization} saves {saved / 1e6:,.0f} of {whole / 1e6:,.0f} MB of "
-        "weights here, and rounds them; it also makes each step slower. It pays where the weights "
-        "do not fit otherwise: a billion parameters take 4 GB in float32"
+        "weights here, and rounds them; each step takes longer (on a CPU 1.05 to 1.2 times as "
+        "long). It pays where the weights do not fit otherwise: a billion parameters take 4 GB in "
+        "float32"
     )

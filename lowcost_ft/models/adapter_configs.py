@@ -1,8 +1,6 @@
-"""From a value of `--method`, or a file, to the configuration that peft takes."""
+"""From a value of `--method` to the configuration that peft takes, and to the adapter."""
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,11 +16,10 @@ from peft import (
     PrefixTuningConfig,
     PromptTuningConfig,
 )
-from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from peft.utils.constants import DUMMY_TARGET_MODULES
 
-from lowcost_ft.errors import UserError
 from lowcost_ft.methods import find_method
+from lowcost_ft.models.adapter_files import check_adapter_config, read_adapter_config
 from lowcost_ft.models.adapters import (
     ALL_LINEAR,
     add_adapter,
@@ -32,14 +29,12 @@ from lowcost_ft.models.adapters import (
     has_transposed,
 )
 from lowcost_ft.models.base import BaseModel, Head
-from lowcost_ft.models.starts import keep_start
+from lowcost_ft.models.starts import keep_start, takes_from_weights
 
-__all__ = ["AdapterSettings", "build_adapter", "default_alpha", "read_adapter_config"]
+__all__ = ["AdapterSettings", "build_adapter", "default_alpha"]
 
 _SAME_SCALE_RANK = 16
 """At this rank the default alpha of every method gives the same scale."""
-_NEEDS_DATA = ("eva", "corda", "loftq")
-"""Values of `init_lora_weights` that peft cannot compute from the weights alone."""
 
 
 def default_alpha(method: str) -> int:
@@ -143,48 +138,6 @@ def adapter_config(
     return LoraConfig(r=settings.r, **special.get(method, {}), **common)
 
 
-def read_adapter_config(path: str | Path, *, common: dict[str, Any]) -> PeftConfig:
-    """Reads an `adapter_config.json` of peft, of any kind.
-
-    Args:
-        path: The file, or the folder that holds it.
-        common: Fields that take the place of the file's, which is about another model.
-
-    Raises:
-        UserError: It is no such file, or names a kind or a field that peft does not know.
-    """
-    file = Path(path)
-    file = file / "adapter_config.json" if file.is_dir() else file
-    try:
-        values = json.loads(file.read_text("utf-8"))
-        kind = values.pop("peft_type")
-        config_class = PEFT_TYPE_TO_CONFIG_MAPPING[kind]
-    except FileNotFoundError:
-        raise UserError(f"adapter_config: {file} does not exist") from None
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise UserError(f"adapter_config: {file} is not a JSON object [{error}]") from None
-    except KeyError:
-        known = ", ".join(sorted(kind.value for kind in PEFT_TYPE_TO_CONFIG_MAPPING))
-        raise UserError(
-            f"adapter_config: {file} names no peft_type that peft knows; known: {known}"
-        ) from None
-    for name in ("auto_mapping", "peft_version", "base_model_name_or_path", "inference_mode"):
-        values.pop(name, None)
-    common = dict(common)
-    heads = common["modules_to_save"]
-    common["modules_to_save"] = [*heads, *(set(values.get("modules_to_save") or ()) - set(heads))]
-    init = str(values.get("init_lora_weights", "")).lower()
-    if init.startswith(_NEEDS_DATA):
-        raise UserError(
-            f"adapter_config: init_lora_weights {init!r} cannot be computed from the weights alone;"
-            " take another (--method loftq makes up for quantization)"
-        )
-    try:
-        return config_class(**(values | common))
-    except (TypeError, ValueError) as error:
-        raise UserError(f"adapter_config: {file} does not fit peft's {kind} [{error}]") from None
-
-
 def build_adapter(
     base: BaseModel,
     method: str,
@@ -230,9 +183,14 @@ def build_adapter(
 
     config: Any
     if file is not None:
-        config = read_adapter_config(file, common=common)
+        config = read_adapter_config(file, model, common=common)
         if getattr(config, "target_modules", "none") in (None, ALL_LINEAR):
-            config.target_modules = targets()
+            ia3 = family is not None and isinstance(config, IA3Config)
+            config.target_modules = targets(family.ia3_targets if family and ia3 else None)
+            if family and ia3 and config.feedforward_modules is None:
+                config.feedforward_modules = targets(family.ia3_targets[-1:], None)
+        if on_meta and takes_from_weights(config):
+            config.init_lora_weights = True  # There is nothing to take it from.
     else:
         # On meta there is nothing to take a start from; the shapes are the same.
         plain = {"pissa": "lora", "olora": "lora"} if on_meta else {}
@@ -257,7 +215,10 @@ def build_adapter(
             from_vocabulary=not on_meta,
         )
     with torch.device("meta" if on_meta else "cpu"):
-        peft_model = add_adapter(model, config, head_names=base.head_names)
+        field = "method" if file is None else "adapter_config"
+        peft_model = add_adapter(model, config, head_names=base.head_names, field=field)
+    if file is not None:
+        check_adapter_config(config, file)
     if not on_meta:
         keep_start(peft_model)
     return peft_model

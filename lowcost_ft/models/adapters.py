@@ -35,13 +35,16 @@ def layer_list(model: Any, family: Family) -> nn.ModuleList:
     return layers
 
 
-def add_adapter(model: Any, config: PeftConfig, *, head_names: Sequence[str]) -> PeftModel:
+def add_adapter(
+    model: Any, config: PeftConfig, *, head_names: Sequence[str], field: str = "method"
+) -> PeftModel:
     """Freezes a model, and adds an adapter and a trainable copy of its heads.
 
     Args:
         model: A task model of transformers, as loaded.
         config: What `adapter_config` or `read_adapter_config` returned.
         head_names: Paths of the modules to train in full and save with the adapter.
+        field: The setting that the adapter comes from, for messages.
 
     Returns:
         The model wrapped by peft; only the adapter and the heads require gradients.
@@ -55,9 +58,11 @@ def add_adapter(model: Any, config: PeftConfig, *, head_names: Sequence[str]) ->
         with quiet_libraries():
             peft_model = get_peft_model(model, config)
     except (ValueError, TypeError, AttributeError, NotImplementedError) as error:
+        if isinstance(error, NotImplementedError) and model.device.type == "meta":
+            raise  # It has to see the weights, which are not there yet.
         reason = str(error).splitlines()[0]
         raise UserError(
-            f"method: peft cannot add {fields.peft_type.value} to model type "
+            f"{field}: peft cannot add {fields.peft_type.value} to model type "
             f"{model.config.model_type!r} [{reason}]"
         ) from error
     # peft appends "classifier" and "score" to the list, which would be saved as duplicates.

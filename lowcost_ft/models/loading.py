@@ -14,6 +14,7 @@ from peft import PeftModel
 
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.adapter_configs import AdapterSettings, build_adapter
+from lowcost_ft.models.adapter_files import method_like
 from lowcost_ft.models.adapters import train_fully
 from lowcost_ft.models.base import Head, load_base_model
 from lowcost_ft.models.families import Family
@@ -145,13 +146,14 @@ def build_model(
         on_meta=on_meta,
     )
     check_method(
-        "" if adapter_config else method,
+        method_like(adapter_config) if adapter_config else method,
         load_config(model_id, revision=revision, trust_remote_code=trust_remote_code),
         model_id,
         head=head,
         quantization=quantization,
         trainable_layers=trainable_layers,
         gradient_checkpointing=gradient_checkpointing,
+        field="adapter_config" if adapter_config else "method",
     )
     # One seed for the new head and the update; the caller's own random stream is not moved.
     with torch.random.fork_rng(devices=[]):

@@ -70,8 +70,9 @@ def check_method(
     quantization: Quantization,
     trainable_layers: int | None,
     gradient_checkpointing: bool,
+    field: str = "method",
 ) -> None:
-    """Refuses what cannot work, before any weight is read."""
+    """Refuses what cannot work, before any weight is read; `field` is the setting to name."""
     stored = getattr(config, "quantization_config", None)
     problem = method_problem(
         method,
@@ -85,7 +86,7 @@ def check_method(
     if method == "prefix" and gradient_checkpointing:
         problem = "prefix hands keys and values to the layers, which checkpointing would drop"
     if problem:
-        raise UserError(f"method: {problem}")
+        raise UserError(f"{field}: {problem}")
 
 
 def check_arguments(

@@ -22,6 +22,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 __all__ = ["export_adapter", "keep_start", "note_ranks", "start_from_rounding"]
+__all__ += ["takes_from_weights"]
 
 _FACTORS = (".lora_A.", ".lora_B.")
 

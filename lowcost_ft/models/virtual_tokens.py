@@ -27,7 +27,7 @@ class VirtualTokens(nn.Module):
         super().__init__()
         self.peft_model = peft_model
         config = peft_model.active_peft_config
-        in_input = config.peft_type != PeftType.PREFIX_TUNING
+        in_input = config.peft_type not in (PeftType.PREFIX_TUNING, PeftType.CARTRIDGE)
         per_token = "TOKEN" in str(config.task_type)
         self.to_strip = config.num_virtual_tokens if in_input and per_token else 0
 
@@ -35,6 +35,16 @@ class VirtualTokens(nn.Module):
     def config(self) -> Any:
         """The configuration of the model of transformers."""
         return self.peft_model.config
+
+    @property
+    def supports_gradient_checkpointing(self) -> bool:
+        """Whether the layers of the model can be computed again in the backward pass."""
+        return bool(self.peft_model.get_base_model().supports_gradient_checkpointing)
+
+    @property
+    def is_activation_checkpointing(self) -> bool:
+        """Whether they are."""
+        return any(getattr(m, "gradient_checkpointing", False) for m in self.peft_model.modules())
 
     def forward(self, **inputs: torch.Tensor) -> Any:
         """Takes and returns what the model of transformers does."""
@@ -56,8 +66,10 @@ def virtual_logits(model: Any, max_length: int) -> int | None:
     longest = getattr(config, "max_position_embeddings", None)
     # Some families count positions from 2.
     if longest is not None and max_length + count + 2 > longest:
+        left = longest - count - 2
+        fix = f"lower --max-length to {left}" if left > 2 else "take fewer --num-virtual-tokens"
         raise UserError(
             f"--max-length {max_length} and {count} virtual tokens are more than the {longest} "
-            f"positions of the model: lower --max-length to {longest - count - 2}"
+            f"positions of the model: {fix}"
         )
     return VirtualTokens(model).to_strip or None

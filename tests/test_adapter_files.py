@@ -105,7 +105,7 @@ def test_virtual_tokens(tmp_path, recipe, small_files, capfd, name, family, more
     assert saved["num_virtual_tokens"] == 6
     train = run["train"]
     predicted, measured = train["predicted_peak_memory_bytes"], train["peak_memory_bytes"]
-    assert predicted == pytest.approx(measured, rel=5e-3)
+    assert predicted == pytest.approx(measured, rel=2e-2)
     capfd.readouterr()
     assert main(["merge", str(tmp_path / "run"), "--output-dir", str(tmp_path / "merged")]) == 2
     assert "use the adapter as it is" in capfd.readouterr().err

@@ -166,6 +166,11 @@ def _text(
     for part, size in parts.items():
         bar = "#" * round(_BAR * size / largest)
         lines.append(f"  {part:<14}{megabytes(size):>12}  {bar}".rstrip())
+    if prediction.paged_bytes:
+        lines.append(
+            f"  paged: {megabytes(prediction.paged_bytes)} of optimizer state more, which moves to "
+            "the host"
+        )
     lines.append(f"  {'needed':<14}{megabytes(prediction.needed_bytes):>12}")
     if budget is not None:
         lines.append(f"  {'budget':<14}{megabytes(budget):>12}")

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 from small_runs import forget_precision
-from tiny import FAMILY_NAMES, TOKEN_FAMILIES
+from tiny import FAMILY_NAMES, TOKEN_FAMILIES, make_tiny
 
 from lowcost_ft.config import RunConfig, split_list
 from lowcost_ft.data.features import Features
+from lowcost_ft.errors import UserError
 from lowcost_ft.memory.operators import Target
 from lowcost_ft.memory.simulate import PARTS
 from lowcost_ft.models.loading import build_model, forward_module
@@ -171,6 +172,35 @@ def test_every_family_as_measured(tiny_model, family):
 def test_every_setting_as_measured(tiny_model, family, values):
     case = Case(tiny_model(family), config("classification", **values))
     assert_equal(case.predict(), case.measure())
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "adafactor", "adamw8bit"])
+def test_every_optimizer_as_measured(tiny_model, optimizer):
+    # So few tokens that the update is what needs most.
+    values = config(method="full", optimizer=optimizer, dropout=0.0)
+    case = Case(tiny_model("bert"), values, lengths=(3, 2))
+    assert_equal(case.predict(), case.measure())
+
+
+def test_paged_state_is_counted_apart(tmp_path):
+    model_id = make_tiny(
+        "bert", tmp_path, hidden_size=256, intermediate_size=512, num_hidden_layers=1
+    )
+    plain, paged, chosen = (
+        Case(model_id, config(method="full", optimizer=name)).predict(device="cuda")
+        for name in ("adamw8bit", "paged_adamw8bit", "auto")
+    )
+    assert plain.paged_bytes == chosen.paged_bytes == 0
+    # Two bytes a number: of the matrices of the layer, at least.
+    assert paged.paged_bytes >= 2 * 2 * 256 * 512
+    assert paged.parts["optimizer"] == pytest.approx(
+        plain.parts["optimizer"] - paged.paged_bytes, rel=0.01
+    )
+    quantized = Case(model_id, config(optimizer="auto", quantization="nf4"))
+    eight = Case(model_id, config(optimizer="paged_adamw8bit", quantization="nf4"))
+    assert quantized.predict(device="cuda") == eight.predict(device="cuda")
+    with pytest.raises(UserError, match="no CUDA GPU"):
+        eight.predict()
 
 
 @pytest.mark.parametrize("quantization", ["8bit", "nf4"])

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import bitsandbytes  # noqa: F401 - registers its operators
 import torch
 from torch.nn import functional as F  # noqa: N812
 from torch.overrides import TorchFunctionMode
@@ -300,6 +301,17 @@ def _cuda_efficient_backward(target: Target, args: Sequence[Any], kwargs: dict[s
     return 4 * batch * heads * _round_up(length, 32) * (1 + summed)
 
 
+def _cpu_adam_8bit(target: Target, args: Sequence[Any], kwargs: dict[str, Any]) -> int:
+    # bitsandbytes/backends/cpu/ops.py: both moments and the gradient in float32, and a square root
+    # before and after it is corrected.
+    return 5 * 4 * args[1].numel()
+
+
+def _cpu_adam_32bit(target: Target, args: Sequence[Any], kwargs: dict[str, Any]) -> int:
+    # The same file: the gradient, and a square root before and after a number is added.
+    return 3 * 4 * args[1].numel()
+
+
 def _round_up(value: int, multiple: int) -> int:
     return -(-value // multiple) * multiple
 
@@ -316,6 +328,8 @@ _CPU: dict[Any, Any] = {
     _aten.native_layer_norm_backward.default: _cpu_norm_backward,
     _aten.embedding.default: _cpu_index_copy,
     _aten.embedding_dense_backward.default: _cpu_index_copy,
+    torch.ops.bitsandbytes.optimizer_update_8bit_blockwise.default: _cpu_adam_8bit,
+    torch.ops.bitsandbytes.optimizer_update_32bit.default: _cpu_adam_32bit,
 }
 _CUDA: dict[Any, Any] = {
     _aten._safe_softmax.default: _safe_softmax,

@@ -64,6 +64,7 @@ class Plan:
                 "peak_bytes": building.peak_bytes,
                 "parts": building.parts | {"cuda_context": building.context_bytes},
             },
+            "paged_optimizer_bytes": self.prediction.paged_bytes,
             "flops_per_step": self.prediction.flops,
             "choices": [asdict(choice) for choice in self.choices],
         }

@@ -45,6 +45,8 @@ class Prediction:
             out whole segments.
         context_bytes: What a GPU loses to driver and kernels.
         flops: Floating-point operations of the simulated passes.
+        paged_bytes: Optimizer state that the driver moves to the host where the GPU is full; no
+            part of the peak.
         building: The same of what comes before the first step: frozen layers that are read one at
             a time.
     """
@@ -54,6 +56,7 @@ class Prediction:
     reserved_bytes: int
     context_bytes: int
     flops: int
+    paged_bytes: int = 0
     building: "Prediction | None" = None
 
     @property

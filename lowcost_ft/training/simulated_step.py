@@ -6,7 +6,7 @@ only the model's numbers and the accelerator are stand-ins. So the two cannot dr
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -24,11 +24,18 @@ from lowcost_ft.models.loading import BuiltModel, forward_module
 from lowcost_ft.models.quantization import compute_dtype
 from lowcost_ft.tasks.base import Task
 from lowcost_ft.training.backbone_cache import CachedStates
-from lowcost_ft.training.optimizer import build_optimizer, parameter_groups
+from lowcost_ft.training.optimizer import (
+    build_optimizer,
+    choose_optimizer,
+    parameter_groups,
+)
 from lowcost_ft.training.steps import StepRunner
 from lowcost_ft.training.stored_states import DTYPES, StoredStates
 
 __all__ = ["heaviest_micro_batches", "simulate_step"]
+
+_SMALLEST_PAGED = 100_000
+"""Numbers of a parameter whose state bitsandbytes pages (`Optimizer8bit.get_state_buffer`)."""
 
 _RANDOM_STATE_BYTES = torch.get_rng_state().nbytes
 """The CPU's random state is kept in its memory, to go on from there: by a step that may have to be
@@ -77,8 +84,12 @@ def simulate_step(
         head_learning_rate=settings.head_learning_rate,
         weight_decay=settings.weight_decay,
     )
-    optimizer = build_optimizer(groups, name=settings.optimizer, device=torch.device(target.device))
-    _make_state(optimizer)
+    device = torch.device(target.device)
+    name = choose_optimizer(
+        settings.optimizer, device=device, quantized=built.quantization != "none"
+    )
+    optimizer = build_optimizer(groups, name=name, device=device)
+    paged = _make_state(optimizer)
     lower = None
     if settings.cache_frozen_layers:
         assert trainable_layers is not None
@@ -89,7 +100,8 @@ def simulate_step(
         away = {id(tensor) for tensor in lower.tensors()}
         resident["weights"] = [t for t in resident["weights"] if id(t) not in away]
     state = [t for s in optimizer.state.values() for t in s.values() if torch.is_tensor(t)]
-    resident["optimizer"] = [t for t in state if t.is_meta]
+    paged_ids = {id(tensor) for tensor in paged}
+    resident["optimizer"] = [t for t in state if t.is_meta and id(t) not in paged_ids]
 
     found: list[CachedStates] = []
     if lower is not None:  # No part of the step: what runs here is not counted.
@@ -127,13 +139,14 @@ def simulate_step(
     layers = _checkpointed_layers(model, lower)
     kept_states = 2 + layers if layers else 1
     with real_integers(model):
-        return simulate(
+        prediction = simulate(
             target,
             step,
             resident=resident,
             trained=trained,
             hidden_bytes=_RANDOM_STATE_BYTES * kept_states if target.device == "cpu" else 0,
         )
+    return replace(prediction, paged_bytes=sum(tensor.nbytes for tensor in paged))
 
 
 def heaviest_micro_batches(
@@ -184,11 +197,18 @@ def _by_part(built: BuiltModel, model: Any) -> dict[str, list[torch.Tensor]]:
     return parts
 
 
-def _make_state(optimizer: torch.optim.Optimizer) -> None:
+def _make_state(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
     """Gives the optimizer the state that its first step would make.
 
-    The fused AdamW refuses to make it on the meta device, though its kernel runs there.
+    The fused AdamW refuses to make it on the meta device, though its kernel runs there; a paged
+    one asks the driver for it.
+
+    Returns:
+        What of it is paged: memory of the host and the GPU, wherever there is room.
     """
+    is_paged = getattr(optimizer, "is_paged", False)
+    if is_paged:
+        optimizer.is_paged = False  # type: ignore[attr-defined]
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             if isinstance(optimizer, torch.optim.AdamW):
@@ -202,6 +222,14 @@ def _make_state(optimizer: torch.optim.Optimizer) -> None:
     if not optimizer.state:
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
+    if not is_paged:
+        return []
+    return [
+        state[name]
+        for parameter, state in optimizer.state.items()
+        for name in ("state1", "state2")
+        if parameter.numel() >= _SMALLEST_PAGED
+    ]
 
 
 def _checkpointed_layers(model: Any, lower: LowerPart | None) -> int:

@@ -74,10 +74,7 @@ class TrainState:
         if is_sharded(self.accelerator) or self.accelerator.device.type != "cpu":
             main = self.accelerator.is_main_process
             return {key: whole_tensors(t.items(), keep=main) for key, t in found.items()}
-        return {
-            key: {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
-            for key, tensors in found.items()
-        }
+        return {key: _apart(tensors) for key, tensors in found.items()}
 
     def numbers(self) -> dict[str, Any]:
         """Everything else, as JSON has it; every process takes part."""
@@ -134,6 +131,19 @@ class TrainState:
         # on with its own.
         if self.accelerator.process_index < len(saved["random"]):
             set_random_states(saved["random"][self.accelerator.process_index])
+
+
+def _apart(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Each in memory of its own, as a file wants it: the tables of 8-bit states are one for all."""
+    found: dict[str, torch.Tensor] = {}
+    seen = set()
+    for name, tensor in tensors.items():
+        found[name] = tensor.detach().contiguous()
+        place = found[name].untyped_storage().data_ptr()
+        if place in seen:
+            found[name] = found[name].clone()
+        seen.add(place)
+    return found
 
 
 def _leaves(values: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

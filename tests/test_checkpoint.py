@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -232,10 +233,24 @@ def test_other_settings_are_refused_by_name_and_cuts_are_free(
     assert "--batch-size was 20 and is now 10" in printed
     assert "--num-train-epochs" not in printed
     free = {"micro_batch_tokens": 128, "gradient_checkpointing": True, "keep_checkpoints": 1}
+    free |= {"memory_budget": "1GB", "allow_model_change": True}
     assert call_recipe("lora_ner", *options(output_dir=folder, resume=True, **free)) == 0
     one, other = (load_file(f / "adapter_model.safetensors") for f in (folder, whole()))
     for key, weight in other.items():  # Dropout falls otherwise on other micro-batches.
         assert one[key].shape == weight.shape
+
+
+def test_a_budget_that_makes_another_model_is_refused(
+    tmp_path, stopped, options, tiny_model, capfd
+):
+    folder = stopped(tmp_path / "run")
+    # The smallest that the model itself can do with, less what is saved by fewer layers only.
+    assert call_recipe("lora_ner", *options(output_dir=tmp_path / "no", memory_budget="1B")) == 2
+    size, unit = re.search(r"needs at least ([\d.]+) (MB|GB)", capfd.readouterr().err).groups()
+    assert unit == "MB"
+    budget = {"memory_budget": f"{int(float(size) * 0.97e6)}B", "allow_model_change": True}
+    assert call_recipe("lora_ner", *options(output_dir=folder, resume=True, **budget)) == 2
+    assert "--memory-budget makes it" in capfd.readouterr().err
 
 
 def test_changed_data_are_refused(tmp_path, stopped, options, small_files, capfd):

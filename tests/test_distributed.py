@@ -69,6 +69,9 @@ def test_two_processes_train_what_one_trains(tmp_path, tiny_model, name):
     assert_same_runs(one, two)
     runs = [json.loads((folder / "run.json").read_text()) for folder in (one, two)]
     assert [run["hardware"]["processes"] for run in runs] == [1, 2]
+    for run in runs:
+        predicted = run["train"]["predicted_peak_memory_bytes"]
+        assert predicted == pytest.approx(run["train"]["peak_memory_bytes"], rel=1e-3, abs=6000)
 
 
 def assert_same_runs(one, two):

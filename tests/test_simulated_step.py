@@ -120,7 +120,7 @@ class Case:
         ) as report:
             return rehearsed(report.states["train"])
 
-    def predict(self, **target):
+    def predict(self, num_processes=1, **target):
         (step,) = list(self.steps())
         return simulate_step(
             build_model(self.folder, **self.options, on_meta=True),
@@ -131,6 +131,7 @@ class Case:
             target=Target(num_threads=torch.get_num_threads(), **target),
             pad_token_id=1,
             trainable_layers=self.config.trainable_layers,
+            num_processes=num_processes,
         )
 
 
@@ -180,6 +181,18 @@ def test_every_optimizer_as_measured(tiny_model, optimizer):
     values = config(method="full", optimizer=optimizer, dropout=0.0)
     case = Case(tiny_model("bert"), values, lengths=(3, 2))
     assert_equal(case.predict(), case.measure())
+
+
+def test_processes_add_up_their_gradients_in_two_copies(tiny_model, monkeypatch):
+    case = Case(tiny_model("bert"), config(method="full", optimizer="sgd"), lengths=(3, 2))
+    alone, together = case.predict(), case.predict(num_processes=2)
+    held = sum(alone.parts[part] for part in ("weights", "head", "optimizer", "gradients"))
+    copies = 2 * alone.parts["gradients"]
+    assert together.peak_bytes == pytest.approx(held + copies, rel=0.01)
+    # Of a large model, only what is exchanged at once.
+    monkeypatch.setattr("lowcost_ft.training.steps._SUMMED_AT_ONCE", 500)
+    bounded = case.predict(num_processes=2)
+    assert bounded.peak_bytes == alone.peak_bytes < together.peak_bytes
 
 
 def test_paged_state_is_counted_apart(tmp_path):

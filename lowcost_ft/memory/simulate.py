@@ -71,11 +71,11 @@ class SimulatedAccelerator:
 
     device = torch.device("meta")
     process_index = 0
-    num_processes = 1
     distributed_type = DistributedType.NO
     scaler = None
 
     def __init__(self, functions: DeviceFunctions) -> None:
+        self.num_processes = 1
         self.mixed_precision = functions.target.mixed_precision
         self.functions = functions
 
@@ -97,6 +97,10 @@ class SimulatedAccelerator:
             allow_unreachable=True,
             accumulate_grad=True,
         )
+
+    def reduce(self, tensor: torch.Tensor, reduction: str) -> torch.Tensor:
+        """A sum over processes: a new tensor, as Accelerate makes it."""
+        return tensor.clone()
 
     def clip_grad_norm_(self, parameters: Iterable[torch.Tensor], max_norm: float) -> torch.Tensor:
         """As Accelerate does it without a scaler."""

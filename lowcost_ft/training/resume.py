@@ -25,7 +25,8 @@ _FREE = {
     # How a step is cut, and where and how fast it is computed.
     *("micro_batch_tokens", "gradient_accumulation_steps", "gradient_checkpointing"),
     *("cache_frozen_layers", "cache_dir", "cache_dtype", "num_threads", "attn_implementation"),
-    *("memory_budget", "torch_compile"),
+    # What --allow-model-change did to the model is compared with the weights.
+    *("memory_budget", "allow_model_change", "torch_compile"),
     # What is written.
     *("output_dir", "overwrite", "resume", "report_to", "debug", "max_bad_steps"),
     *("checkpoint_every_steps", "checkpoint_every_minutes", "keep_checkpoints"),

@@ -125,9 +125,8 @@ def simulate_step(
                 lean_dropout=target.device == "cpu",
                 cached=found[0] if found else None,
             )
-            loss = runner.backward(heaviest, 1.0)
-            if num_processes > 1:  # They add up their gradients in one piece.
-                torch.cat([p.grad.flatten() for p in runner.trainable if p.grad is not None])
+            accelerator.num_processes = num_processes
+            loss = runner.summed(runner.backward(heaviest, 1.0))
             runner.update(optimizer, loss)
 
     trained = [p for p in model.parameters() if p.requires_grad]

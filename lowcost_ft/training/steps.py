@@ -37,6 +37,10 @@ from lowcost_ft.training.step_plan import PlannedStep, costliest_steps, cut_plan
 __all__ = ["StepOutcome", "StepRunner", "rehearse"]
 
 
+_SUMMED_AT_ONCE = 4 * 2**20
+"""Numbers of a gradient that the processes exchange together: each has two copies of them."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class StepOutcome:
     """What became of an optimizer step.
@@ -220,7 +224,7 @@ class StepRunner:
             # The exception is gone, and with it what the failed attempt held.
             failed_tokens, too_long = agree(self.accelerator, failed_tokens, too_long)
             if not failed_tokens:
-                loss = self._summed(loss)
+                loss = self.summed(loss)
                 if self.penalty is not None:
                     # Once a step, whatever it is cut into, and the same in every process.
                     self.accelerator.backward(self.penalty())
@@ -240,23 +244,25 @@ class StepRunner:
             step = self.recut(step)
             set_torch_states(random)
 
-    def _summed(self, loss: torch.Tensor) -> torch.Tensor:
-        """Adds up loss and gradients over the processes."""
+    def summed(self, loss: torch.Tensor) -> torch.Tensor:
+        """Adds up loss and gradients over the processes, some megabytes at a time."""
         if self.accelerator.num_processes == 1:
             return loss
         if self.sharded:
             return self.accelerator.reduce(loss, reduction="sum")
-        gradients = []
+        pieces = [loss.view(1)]
         for parameter in self.trainable:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
-            gradients.append(parameter.grad)
-        parts = [gradient.flatten() for gradient in gradients] + [loss.view(1)]
-        total = self.accelerator.reduce(torch.cat(parts), reduction="sum")
-        *sums, loss = total.split([len(part) for part in parts])
-        for gradient, summed in zip(gradients, sums, strict=True):
-            gradient.copy_(summed.view_as(gradient))
-        return loss.view(())
+            elif not parameter.grad.is_contiguous():
+                parameter.grad = parameter.grad.contiguous()
+            pieces += parameter.grad.view(-1).split(_SUMMED_AT_ONCE)
+        for together in _up_to(_SUMMED_AT_ONCE, pieces):
+            total = self.accelerator.reduce(torch.cat(together), reduction="sum")
+            sums = total.split([len(piece) for piece in together])
+            for piece, summed in zip(together, sums, strict=True):
+                piece.copy_(summed)
+        return loss
 
     def _bad_examples(self, step: PlannedStep) -> list[str]:
         """Names of the examples whose own loss is not finite; of all where none is alone."""
@@ -271,6 +277,19 @@ class StepRunner:
             bad = sorted(gather_object(bad))
         examples = np.unique(self.features.examples[bad or step.rows])
         return [self.example_name(int(example)) for example in examples]
+
+
+def _up_to(most: int, pieces: list[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
+    """The pieces in order, as many together as have no more than so many numbers."""
+    together: list[torch.Tensor] = []
+    count = 0
+    for piece in pieces:
+        count += piece.numel()
+        if together and count > most:
+            yield together
+            together, count = [], piece.numel()
+        together.append(piece)
+    yield together
 
 
 def rehearse(

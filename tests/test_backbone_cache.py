@@ -393,6 +393,22 @@ def test_a_disk_too_small_is_refused_before_anything_is_written(tmp_path, tiny_m
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_disk_that_old_caches_fill_is_told_with_their_sizes(tmp_path, tiny_model, monkeypatch):
+    case, other = (Case(tiny_model("bert"), "bert", "ner", trainable_layers=k) for k in (2, 1))
+    few = case.task.featurize(case.examples[:5], case.tokenizer, max_length=16)
+    with other.cached(tmp_path), case.cached(tmp_path, splits={"validation": few}):
+        pass
+    names = {json.loads(p.read_text())["layer"]: p.parent for p in tmp_path.glob("*/manifest.json")}
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**9, 10**9, 10**6))
+    # The validation states, of layer 1, are in use; those of layer 2 belong to another run.
+    both = {"train": case.features, "validation": few}
+    with pytest.raises(UserError) as told, case.cached(tmp_path, splits=both):
+        pass
+    assert f" MB  {names[2]}" in str(told.value) and "rm -r FOLDER" in str(told.value)
+    assert str(names[1]) not in str(told.value)
+
+
 def test_a_folder_that_cannot_be_written_is_named(tmp_path, tiny_model):
     case = Case(tiny_model("bert"), "bert", "ner")
     (tmp_path / "file").write_text("")

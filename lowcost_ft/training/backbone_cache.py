@@ -237,7 +237,7 @@ def _announce(
         kept = sum(missing.values())
         needed = streaming_disk_bytes(missing, stages, growth=growth) if stages > 1 else kept
         try:
-            free = check_space(base, needed)
+            free = check_space(base, needed, in_use=[w.folder for w in wanted.values()])
         except UserError as error:
             problem = str(error)
         else:

@@ -9,7 +9,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,8 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _STATES, _MANIFEST = "states.bin", "manifest.json"
 _SPARE_BYTES = 64 * 2**20
 """Disk that must stay free beside the cache: the run itself still has to be saved."""
+_NAMED = 5
+"""How many caches of other runs are named when the disk is too small."""
 
 
 def default_cache_dir() -> Path:
@@ -39,11 +41,16 @@ def default_cache_dir() -> Path:
     return Path(cache).expanduser() / "lowcost_ft" / "frozen_layers"
 
 
-def check_space(folder: Path, num_bytes: int) -> int:
+def check_space(folder: Path, num_bytes: int, *, in_use: Iterable[Path] = ()) -> int:
     """Bytes that are free where `folder` is or will be.
 
+    Args:
+        folder: Holds all caches.
+        num_bytes: What is to be written.
+        in_use: Those of its folders that the run needs.
+
     Raises:
-        UserError: Fewer than `num_bytes` and a little to spare.
+        UserError: Fewer than `num_bytes` and a little to spare; names the caches of other runs.
     """
     existing = next(path for path in (folder, *folder.absolute().parents) if path.is_dir())
     free = shutil.disk_usage(existing).free
@@ -52,9 +59,26 @@ def check_space(folder: Path, num_bytes: int) -> int:
             f"cache_frozen_layers: the states need {num_bytes / 1e6:,.0f} MB of disk (and "
             f"{_SPARE_BYTES / 1e6:,.0f} MB to spare), and {existing} has {free / 1e6:,.0f} MB "
             "free: make room, name another disk with --cache-dir, halve it with --cache-dtype "
-            "bf16, or leave the flag out"
+            f"bf16, or leave the flag out{_others(folder, set(in_use))}"
         )
     return free
+
+
+def _others(folder: Path, in_use: set[Path]) -> str:
+    """Which caches of other runs could be deleted, the largest first."""
+    sizes = {
+        found.parent: found.stat().st_size
+        for found in folder.glob(f"*/{_STATES}")
+        if found.parent not in in_use
+    }
+    if not sizes:
+        return ""
+    largest = sorted(sizes, key=lambda path: -sizes[path])[:_NAMED]
+    listed = "".join(f"\n    {sizes[path] / 1e6:,.0f} MB  {path}" for path in largest)
+    return (
+        f". Caches of other runs take {sum(sizes.values()) / 1e6:,.0f} MB there. Delete what no "
+        f"run needs now, by `rm -r FOLDER`; it is made again when needed:{listed}"
+    )
 
 
 @contextmanager

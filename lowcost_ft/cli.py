@@ -4,6 +4,7 @@ Answers go to standard output, everything else to standard error. What needs PyT
 where it is used: help and wrong flags do not wait for it.
 """
 
+import inspect
 import json
 import sys
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from lowcost_ft.config import narrow
 from lowcost_ft.errors import UserError
 from lowcost_ft.plan_command import PlanMemory, plan
 from lowcost_ft.program import exit_code
@@ -90,8 +92,10 @@ class Merge:
     """Show a traceback with each error."""
 
 
+_PLAN = narrow(inspect.getdoc(PlanMemory) or "")
+
 Command = (
-    Annotated[PlanMemory, tyro.conf.subcommand("plan")]
+    Annotated[PlanMemory, tyro.conf.subcommand("plan", description=_PLAN)]
     | Annotated[Predict, tyro.conf.subcommand("predict")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Merge, tyro.conf.subcommand("merge")]

@@ -15,7 +15,7 @@ from lowcost_ft.config_checks import conflict_problems, parse_bytes, range_probl
 from lowcost_ft.errors import UserError
 
 __all__ = ["DEFAULT_MODEL_ID", "DataConfig", "ModelConfig", "OutputConfig", "RunConfig"]
-__all__ += ["TrainingConfig", "parse_bytes", "parse_config", "split_list"]
+__all__ += ["TrainingConfig", "narrow", "parse_bytes", "parse_config", "split_list"]
 
 DEFAULT_MODEL_ID = "sentence-transformers/all-MiniLM-L6-v2"
 
@@ -241,12 +241,12 @@ def parse_config(
         _Flags,
         default=_Flags(**default.to_dict()),
         args=arguments,
-        description=_narrow(description or ""),
+        description=narrow(description or ""),
     )
     return RunConfig(**typed.to_dict())
 
 
-def _narrow(description: str) -> str:
+def narrow(description: str) -> str:
     """Paragraphs as wide as a small terminal; what is indented keeps its lines.
 
     tyro makes one line of a paragraph, however wide, unless its lines begin with a space.
@@ -254,7 +254,11 @@ def _narrow(description: str) -> str:
     paragraphs = []
     for paragraph in description.strip().split("\n\n"):
         as_it_is = paragraph.startswith("    ")
-        lines = paragraph.split("\n") if as_it_is else textwrap.wrap(paragraph, 76)
+        lines = (
+            paragraph.split("\n")
+            if as_it_is
+            else textwrap.wrap(paragraph, 76, break_on_hyphens=False)
+        )
         paragraphs.append("\n".join(f" {line}" for line in lines))
     return "\n\n".join(paragraphs)
 

@@ -5,7 +5,13 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from lowcost_ft.config import ModelConfig, RunConfig, TrainingConfig, parse_bytes
+from lowcost_ft.config import (
+    DEFAULT_MODEL_ID,
+    ModelConfig,
+    RunConfig,
+    TrainingConfig,
+    parse_bytes,
+)
 from lowcost_ft.errors import UserError
 
 if TYPE_CHECKING:
@@ -20,11 +26,8 @@ _BAR = 34
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlanMemory(ModelConfig, TrainingConfig):
-    """Predict the peak memory of a training step from a model's config.json alone.
-
-    Takes a recipe's flags for model and training; those that have nothing to do with memory
-    change nothing. Every example is taken to be as long as --max-length allows."""
+class PlanFlags:
+    """Flags that only a plan has. They come first in `--help`."""
 
     task: Literal["ner", "classification"] = "ner"
     """What the model learns."""
@@ -50,6 +53,14 @@ class PlanMemory(ModelConfig, TrainingConfig):
     """File for a picture of the parts beside the budget: .png, .svg or .pdf."""
     debug: bool = False
     """Show a traceback with each error."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanMemory(TrainingConfig, ModelConfig, PlanFlags):
+    """Predict the peak memory of a training step from a model's config.json alone.
+
+    Takes a recipe's flags for model and training; those that have nothing to do with memory
+    change nothing. Every example is taken to be as long as --max-length allows."""
 
 
 def plan(command: PlanMemory) -> None:
@@ -98,11 +109,10 @@ def plan(command: PlanMemory) -> None:
 def _run_config(command: PlanMemory) -> RunConfig:
     known = {field.name for field in fields(RunConfig)}
     values = {k: v for k, v in vars(command).items() if k in known}
-    if command.config_file is not None:
-        if not Path(command.config_file).is_file():
-            raise UserError(f"--config-file {command.config_file}: there is no such file")
-        values["model_id"] = command.config_file
     problems = []
+    if command.config_file is not None:
+        problems += _config_file_problems(command)
+        values["model_id"] = command.config_file
     for flag, value in (("num-labels", command.num_labels), ("examples", command.examples)):
         if value < 1:
             problems.append(f"--{flag} {value} is too small; at least 1")
@@ -116,6 +126,21 @@ def _run_config(command: PlanMemory) -> RunConfig:
     if problems:
         raise UserError(problems)
     return RunConfig(**values)
+
+
+def _config_file_problems(command: PlanMemory) -> list[str]:
+    file = Path(command.config_file or "")
+    if command.model_id != DEFAULT_MODEL_ID:
+        return ["--config-file and --model-id both name the model: give one of them"]
+    if file.is_dir():
+        return [f"--config-file {file} is a folder: give the config.json in it, or --model-id"]
+    if not file.is_file():
+        return [f"--config-file {file}: there is no such file"]
+    try:
+        known = isinstance(json.loads(file.read_text("utf-8")), dict)
+    except ValueError:
+        known = False
+    return [] if known else [f"--config-file {file} is no config.json of a model: it is no JSON"]
 
 
 def _target(command: PlanMemory) -> "Target":

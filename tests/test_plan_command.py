@@ -22,6 +22,16 @@ def planned(capsys, *flags):
     return json.loads(capsys.readouterr().out)
 
 
+def test_help_fits_the_screen_and_begins_with_what_only_a_plan_has(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        main(["plan", "--help"])
+    lines = capsys.readouterr().out.splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    text = "\n".join(lines)
+    assert text.index("--config-file") < text.index("--trainable-layers") < text.index("--seed")
+
+
 def test_a_plan_needs_no_weights_and_fits_the_screen(capsys, config_file):
     flags = ["--config-file", config_file, "--max-length", "64", "--batch-size", "8"]
     assert main(["plan", *flags]) == 0
@@ -93,6 +103,9 @@ def test_a_plan_for_frozen_layers_that_are_read_one_at_a_time(capsys, config_fil
     ("flags", "message"),
     [
         (["--config-file", "nowhere.json"], "--config-file nowhere.json: there is no such file"),
+        (["--config-file", "."], "is a folder: give the config.json in it, or --model-id"),
+        (["--config-file", __file__], "is no config.json of a model: it is no JSON"),
+        (["--model-id", "some/model"], "both name the model: give one of them"),
         (["--num-labels", "0"], "--num-labels 0 is too small"),
         (["--plot", "plan.txt"], "name a .png, .svg or .pdf file"),
         (["--examples", "0"], "--examples 0 is too small"),

@@ -6,7 +6,10 @@ import pytest
 from small_runs import call_recipe, flags
 
 from lowcost_ft.cli import main
+from lowcost_ft.config import RunConfig
 from lowcost_ft.predictor import load_predictor
+from lowcost_ft.training.resume import run_settings
+from lowcost_ft.training.setup import build_accelerator
 
 LORA = {"peft_type": "LORA", "r": 4, "lora_alpha": 8, "target_modules": ["query", "value"]}
 
@@ -157,6 +160,15 @@ def test_all_problems_of_a_file_are_told_at_once(recipe, capfd):
 def test_a_file_that_is_not_there(tmp_path, recipe, capfd):
     assert recipe(adapter_config=tmp_path / "nowhere.json") == 2
     assert "nowhere.json does not exist" in capfd.readouterr().err
+
+
+def test_a_run_is_resumed_with_what_the_file_held(tmp_path):
+    settings = []
+    for name, file in (("a", LORA), ("b", LORA), ("c", LORA | {"lora_alpha": 9})):
+        (tmp_path / name).write_text(json.dumps(file))
+        config = RunConfig(task="ner", adapter_config=str(tmp_path / name))
+        settings.append(run_settings(config, build_accelerator()))
+    assert settings[0] == settings[1] != settings[2]
 
 
 def test_the_adapter_of_another_run(tmp_path, recipe, trained_run):

@@ -12,6 +12,7 @@ from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from lowcost_ft.errors import UserError
 
 __all__ = ["check_adapter_config", "method_like", "read_adapter_config"]
+__all__ += ["read_adapter_file"]
 
 _NEEDS_DATA = ("eva", "corda", "loftq")
 """Values of `init_lora_weights` that peft cannot compute from the weights alone."""
@@ -49,7 +50,7 @@ def read_adapter_config(path: str | Path, model: Any, *, common: dict[str, Any])
         UserError: It is no such file, it is about another task, or it holds what peft does not
             know, or what this model or a head cannot be trained with.
     """
-    file, values = _read_object(path)
+    file, values = read_adapter_file(path)
     kind = str(values.pop("peft_type", None))
     classes = {known.value: config for known, config in PEFT_TYPE_TO_CONFIG_MAPPING.items()}
     config_class = classes.get(kind)
@@ -108,7 +109,7 @@ def check_adapter_config(config: PeftConfig, path: str) -> None:
 
 def method_like(path: str | Path) -> str:
     """The method of the table whose refusals hold for the adapter of a file; "" for none."""
-    _, values = _read_object(path)
+    _, values = read_adapter_file(path)
     start = str(values.get("init_lora_weights", "")).lower()
     for method in ("pissa", "olora"):
         if start.startswith(method):
@@ -116,7 +117,12 @@ def method_like(path: str | Path) -> str:
     return _LIKE.get(str(values.get("peft_type")), "")
 
 
-def _read_object(path: str | Path) -> tuple[Path, dict[str, Any]]:
+def read_adapter_file(path: str | Path) -> tuple[Path, dict[str, Any]]:
+    """The file that `path`, perhaps a folder, stands for, and the object in it.
+
+    Raises:
+        UserError: There is none.
+    """
     file = Path(path)
     file = file / "adapter_config.json" if file.is_dir() else file
     try:

@@ -14,6 +14,7 @@ from lowcost_ft.config import RunConfig
 from lowcost_ft.data.features import Features
 from lowcost_ft.environment import versions
 from lowcost_ft.errors import UserError
+from lowcost_ft.models.adapter_files import read_adapter_file
 from lowcost_ft.redaction import redact
 from lowcost_ft.training.cache_key import digest
 from lowcost_ft.training.checkpoint_files import Checkpoint, newest_checkpoint
@@ -41,6 +42,8 @@ def run_settings(config: RunConfig, accelerator: Accelerator) -> dict[str, Any]:
     """The settings that decide the result, as a checkpoint records them."""
     fields = {name: value for name, value in config.to_dict().items() if name not in _FREE}
     settings = fields | {"mixed_precision": str(accelerator.mixed_precision)}
+    if config.adapter_config:  # The file may have moved, too: what it holds counts.
+        settings["adapter_config"] = read_adapter_file(config.adapter_config)[1]
     return json.loads(json.dumps(redact(settings)))
 
 

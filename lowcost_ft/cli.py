@@ -8,7 +8,7 @@ import inspect
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated, Any
 
 import tyro
@@ -118,7 +118,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Merge: _merge,
         Report: report,
     }
-    return exit_code(lambda: actions[type(command)](command), debug=command.debug)
+    return exit_code(
+        lambda: actions[type(command)](command),
+        debug=command.debug,
+        flags=[field.name for field in fields(command)],
+    )
 
 
 def _predictor(command: Any) -> Any:

@@ -30,7 +30,7 @@ def parse_bytes(text: str) -> int:
     """
     match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([KMGT]?)(i?B?)\s*", text, re.IGNORECASE)
     if match is None or (not match[2] and match[3].lower().startswith("i")):
-        raise ValueError(f"{text!r} is no size; write it like 8GiB or 900MB")
+        raise ValueError(f"{text!r} is no size; write it like 8GiB or 900MB (K, M, G or T)")
     base = 1000 if match[3].lower() == "b" else 1024
     return int(float(match[1]) * base ** " KMGT".index(match[2].upper() or " "))
 
@@ -169,12 +169,15 @@ def _step_problems(config: "RunConfig") -> list[str]:
     pieces, budget = config.gradient_accumulation_steps, config.memory_budget
     if budget is not None:
         try:
-            too_small = parse_bytes(budget) < 1
+            size = parse_bytes(budget)
         except ValueError as error:
             problems.append(f"--memory-budget {error}")
         else:
-            if too_small:
-                problems.append(f"--memory-budget {budget} is too small")
+            if size < 1000:
+                problems.append(
+                    f"--memory-budget {budget} is {size:,} bytes, in which no model fits: give "
+                    "the unit, as in 8GiB or 900MB"
+                )
         if pieces:
             problems.append(
                 "--memory-budget decides how a step is cut up: remove --gradient-accumulation-steps"

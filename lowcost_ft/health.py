@@ -63,6 +63,11 @@ def run_warnings(
             f"training changed nothing in {parts}: see that --learning-rate is not tiny and that "
             "there are more steps than the warm-up takes"
         )
+    if problem_type is None and not _any_entity(examples):
+        found.append(
+            f"the {split} split holds no entity, so its scores say nothing of the model: give a "
+            "file in which there are some"
+        )
     if (reason := _collapsed(problem_type, split, examples, scores)) and not unmoved:
         found.append(f"{reason}; {_RATES}")
     if bad_steps:
@@ -73,12 +78,15 @@ def run_warnings(
     return found
 
 
+def _any_entity(examples: Sequence[Any]) -> bool:
+    return any(tag != "O" for example in examples for tag in example.tags or ())
+
+
 def _collapsed(
     problem_type: str | None, split: str, examples: Sequence[Any], scores: Mapping[str, Any]
 ) -> str | None:
     if problem_type is None:
-        entities = any(tag != "O" for example in examples for tag in example.tags or ())
-        if entities and scores["f1"] == 0:
+        if _any_entity(examples) and scores["f1"] == 0:
             return f"not one entity of the {split} split was found"
     elif problem_type == "multi_label_classification":
         if any(example.label for example in examples) and scores["micro_f1"] == 0:

@@ -72,6 +72,8 @@ def plan(command: PlanMemory) -> None:
     if command.gpus:
         from lowcost_ft.gpu_table import print_table
 
+        if others := _given(command, *_names_but("gpus", "json", "debug")):
+            raise UserError(f"--gpus prints a table of its own: remove {', '.join(others)}")
         print_table(as_json=command.json)
         return
     config = _run_config(command)
@@ -106,6 +108,17 @@ def plan(command: PlanMemory) -> None:
         _draw(command.plot, found, budget, title=config.model_id)
 
 
+def _names_but(*names: str) -> list[str]:
+    return [field.name for field in fields(PlanMemory) if field.name not in names]
+
+
+def _given(command: PlanMemory, *names: str) -> list[str]:
+    """Those of these flags that do not hold their default."""
+    defaults = {field.name: field.default for field in fields(command)}
+    changed = [name for name in names if getattr(command, name) != defaults[name]]
+    return ["--" + name.replace("_", "-") for name in sorted(changed)]
+
+
 def _run_config(command: PlanMemory) -> RunConfig:
     known = {field.name for field in fields(RunConfig)}
     values = {k: v for k, v in vars(command).items() if k in known}
@@ -121,6 +134,9 @@ def _run_config(command: PlanMemory) -> RunConfig:
             problems.append(f"--disk-rate {command.disk_rate} is too small")
     except ValueError as error:
         problems.append(f"--disk-rate {error}")
+    if not command.cache_frozen_layers and not command.memory_budget:
+        unused = _given(command, "examples", "disk_rate")
+        problems += [f"{flag} goes with --cache-frozen-layers" for flag in unused]
     if command.device == "cpu" and command.mixed_precision == "fp16":
         problems.append("--mixed-precision fp16 is for a GPU: use bf16, or no")
     if problems:
@@ -137,10 +153,12 @@ def _config_file_problems(command: PlanMemory) -> list[str]:
     if not file.is_file():
         return [f"--config-file {file}: there is no such file"]
     try:
-        known = isinstance(json.loads(file.read_text("utf-8")), dict)
+        content = json.loads(file.read_text("utf-8"))
     except ValueError:
-        known = False
-    return [] if known else [f"--config-file {file} is no config.json of a model: it is no JSON"]
+        return [f"--config-file {file} is no config.json of a model: it is no JSON"]
+    if not isinstance(content, dict) or "model_type" not in content:
+        return [f"--config-file {file} is no config.json of a model: it names no model_type"]
+    return []
 
 
 def _target(command: PlanMemory) -> "Target":

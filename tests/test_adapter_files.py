@@ -125,6 +125,7 @@ REFUSED = [
     ("{", {}, "adapter.json cannot be read as JSON"),
     (LORA | {"r": 0}, {}, "--adapter-config: peft cannot add LORA"),
     (LORA | {"target_modules": ["q_proj"]}, {}, "--adapter-config: peft cannot add LORA"),
+    (LORA | {"bias": "all"}, {}, "bias 'all' would train the model's own biases"),
     (LORA | {"modules_to_save": ["nope"]}, {}, "the model has no 'nope'"),
     (LORA | {"init_lora_weights": "eva"}, {}, "cannot be computed from the weights alone"),
     ({"peft_type": "IA3", "target_modules": ["key"]}, {}, "should be a subset"),

@@ -23,7 +23,6 @@ SINGLE, MULTI = "single_label_classification", "multi_label_classification"
     [
         (None, NER, {"f1": 0.0}, "not one entity of the test split"),
         (None, NER, {"f1": 0.01}, None),
-        (None, NER[1:], {"f1": 0.0}, None),  # There was none to find.
         (SINGLE, labelled("a", "a", "b"), {"accuracy": 2 / 3}, "always answering 'a' (0.667"),
         (SINGLE, labelled("a", "a", "b"), {"accuracy": 1.0}, None),
         (SINGLE, labelled("a", "a"), {"accuracy": 1.0}, None),
@@ -41,6 +40,11 @@ def test_a_model_that_learned_nothing(problem_type, examples, scores, message):
         (warning,) = warnings
         assert message in warning
         assert "--learning-rate" in warning
+
+
+def test_a_split_that_can_score_nothing():
+    (warning,) = run_warnings(None, "validation", NER[1:], {"f1": 0.0})
+    assert warning.startswith("the validation split holds no entity")
 
 
 def test_parts_that_did_not_move():

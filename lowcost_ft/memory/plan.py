@@ -211,9 +211,14 @@ def _refusal(
     can_choose_layers: bool,
 ) -> str:
     needed, smallest = best
+    building = predict(smallest).building
+    if building is not None and building.needed_bytes >= needed:
+        what = "reading the frozen layers one at a time needs"
+    else:
+        what = "one step needs"
     text = (
-        f"--memory-budget {config.memory_budget}: one step needs at least "
-        f"{megabytes(needed)} ({_flags(config, smallest)}): give that much"
+        f"--memory-budget {config.memory_budget}: {what} at least {megabytes(needed)} "
+        f"({_flags(config, smallest)}): give that much"
     )
     if config.allow_model_change:
         return f"{text}, shorten --max-length, or take a smaller model"

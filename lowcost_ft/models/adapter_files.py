@@ -80,6 +80,11 @@ def read_adapter_config(path: str | Path, model: Any, *, common: dict[str, Any])
             f"init_lora_weights {init!r} cannot be computed from the weights alone; take another "
             "(--method loftq makes up for quantization)"
         )
+    if values.get("bias", "none") != "none":
+        problems.append(
+            f"bias {values['bias']!r} would train the model's own biases, which are not saved with "
+            'an adapter here; write "none" (--method bias trains biases)'
+        )
     if problems:
         raise UserError([f"adapter_config: {file}: {problem}" for problem in problems])
     heads = common["modules_to_save"]

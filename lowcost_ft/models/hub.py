@@ -14,6 +14,7 @@ from huggingface_hub.errors import (
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
+    StrictDataclassError,
 )
 from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig
@@ -183,7 +184,7 @@ def load_config(
                 trust_remote_code=trust_remote_code,
                 local_files_only=is_cached(model_id, revision),
             )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, StrictDataclassError) as error:
         raise not_loadable("configuration", model_id, error) from error
 
 

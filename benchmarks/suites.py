@@ -95,8 +95,6 @@ _STANDARD = [
         *("--num-train-epochs", "3"),
         files=_WNUT17,
     ),
-    # In how much less time cached layers reach what `Trainer` reaches in three epochs.
-    *_entries("wnut17-2", "ner", ("lora-cached3",), *("--num-train-epochs", "2"), files=_WNUT17),
     Entry(
         name="wnut17-trainer-peft",
         program="benchmarks/trainer_peft.py",

@@ -245,7 +245,7 @@ def test_a_budget_that_makes_another_model_is_refused(
 ):
     folder = stopped(tmp_path / "run")
     # The smallest that the model itself can do with, less what is saved by fewer layers only.
-    assert call_recipe("lora_ner", *options(output_dir=tmp_path / "no", memory_budget="1B")) == 2
+    assert call_recipe("lora_ner", *options(output_dir=tmp_path / "no", memory_budget="1KB")) == 2
     size, unit = re.search(r"needs at least ([\d.]+) (MB|GB)", capfd.readouterr().err).groups()
     assert unit == "MB"
     budget = {"memory_budget": f"{int(float(size) * 0.97e6)}B", "allow_model_change": True}

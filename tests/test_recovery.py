@@ -244,7 +244,7 @@ def test_a_bad_step_is_left_out_and_its_example_named(trainer, value):
 def test_too_many_bad_steps_stop_the_run(trainer):
     run, result = trainer(), TrainResult()
     poison(run, 5)
-    with pytest.raises(UserError, match=r"diverged: in 2 steps .*row 5"):
+    with pytest.raises(UserError, match=r"diverged: in 2 steps, .*row 5"):
         run(num_train_epochs=9, max_bad_steps=2, early_stopping_patience=0, result=result)
     assert len(result.bad_steps) == 2
     assert all(p.isfinite().all() for p in run.weights().values())

@@ -81,7 +81,7 @@ def merge_run(
     whole = load_trained(run_folder, plain, **options)
     check_mergeable(whole)
     examples = load_run_splits(run["config"] | {"task": run["task"]}).validation
-    as_trained = load_predictor(run_folder, num_threads=num_threads, **options)
+    as_trained = load_predictor(run_folder, num_threads=num_threads, keep_adapter=True, **options)
     tokenizer = as_trained.tokenizer
     features = as_trained.task.featurize(
         examples, tokenizer, max_length=run["config"]["max_length"]

@@ -14,6 +14,7 @@ from lowcost_ft.data.rows import Columns, text_fault
 from lowcost_ft.errors import UserError
 from lowcost_ft.evaluation import predict
 from lowcost_ft.models.loading import forward_module, load_tokenizer, load_trained
+from lowcost_ft.models.merging import is_mergeable, merge_adapter
 from lowcost_ft.models.quantization import compute_dtype
 from lowcost_ft.runs import load_run
 from lowcost_ft.tasks.base import Task
@@ -157,14 +158,22 @@ class Predictor:
 
 
 def load_predictor(
-    folder: str | Path, *, trust_remote_code: bool = False, num_threads: int | None = None
+    folder: str | Path,
+    *,
+    trust_remote_code: bool = False,
+    num_threads: int | None = None,
+    keep_adapter: bool = False,
 ) -> Predictor:
     """Loads a run folder.
+
+    In float32 on a CPU an adapter that can be merged is added to the weights, in memory: about a
+    tenth less work, for logits that differ by rounding.
 
     Args:
         folder: The `--output-dir` of a completed run.
         trust_remote_code: Whether the base model's own Python code may run.
         num_threads: CPU threads; see `set_num_threads`.
+        keep_adapter: Leave the adapter beside the weights, as it was in training.
 
     Raises:
         UserError: The folder is not a completed run, or its model cannot be loaded.
@@ -181,6 +190,10 @@ def load_predictor(
         trust_remote_code=trust_remote_code,
         dtype=compute_dtype(accelerator.mixed_precision),
     )
+    # In half precision the sum would lose digits of the adapter; a GPU hides its passes anyway.
+    exact = accelerator.device.type == "cpu" and accelerator.mixed_precision == "no"
+    if exact and not keep_adapter and is_mergeable(model):
+        model = merge_adapter(model)
     config = run["config"]
     tokenizer = load_tokenizer(
         str(folder), words=run["task"] == "ner", trust_remote_code=trust_remote_code

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from lowcost_ft.config import RunConfig, parse_config
 from lowcost_ft.errors import UserError, disk_problem
 from lowcost_ft.redaction import redact
-from lowcost_ft.screen import wrapped
+from lowcost_ft.screen import readers_may_leave, wrapped
 
 __all__ = ["exit_code", "run_recipe"]
 
@@ -31,11 +31,13 @@ def run_recipe(
     # What stops a job (a scheduler, a container) is recorded like Ctrl-C.
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        code = exit_code(
-            lambda: main(parse_config(default, typed, description=description)),
-            debug="--debug" in typed,
-            flags=[field.name for field in fields(RunConfig)],
-        )
+        # Nobody may be reading any more; a run goes on to its end all the same.
+        with readers_may_leave():
+            code = exit_code(
+                lambda: main(parse_config(default, typed, description=description)),
+                debug="--debug" in typed,
+                flags=[field.name for field in fields(RunConfig)],
+            )
     finally:
         signal.signal(signal.SIGTERM, before)
     sys.exit(code)

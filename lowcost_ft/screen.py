@@ -1,14 +1,52 @@
-"""Text for people: cut to the width of their terminal, between words and not within commands."""
+"""Text for people: as wide as their terminal, and no trouble once they have enough of it."""
 
+import os
 import re
 import shutil
+import sys
 import textwrap
-from typing import TextIO
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from typing import Any, TextIO
 
-__all__ = ["wrapped"]
+__all__ = ["readers_may_leave", "wrapped"]
 
 _COMMAND = re.compile(r"`[^`]*`|next:  .*")
 _KEPT = "\0"
+
+
+@contextmanager
+def readers_may_leave() -> Iterator[None]:
+    """Inside the block, a closed pipe (`| head`) ends the output, and not what writes it."""
+    out, err = _Output(sys.stdout), _Output(sys.stderr)
+    with redirect_stdout(out), redirect_stderr(err):
+        yield
+
+
+class _Output:
+    """A stream that goes on as if it were /dev/null once its reader has left."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        self._try(lambda: self._stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        self._try(self._stream.flush)
+
+    def _try(self, action: Callable[[], Any]) -> None:
+        try:
+            action()
+        except BrokenPipeError:
+            null = os.open(os.devnull, os.O_WRONLY)
+            # What the stream still holds, and all that follows, goes there.
+            os.dup2(null, self._stream.fileno())
+            os.close(null)
 
 
 def wrapped(text: str, stream: TextIO) -> str:

@@ -584,6 +584,21 @@ def test_sigint_of_a_program_of_its_own(tmp_path, options, whole):
     assert newest_checkpoint(folder / "checkpoints", print) is not None
 
 
+def test_a_run_goes_on_when_nobody_reads_it_any_more(tmp_path, options, whole):
+    """`python recipes/lora_ner.py | head -1`"""
+    folder = tmp_path / "run"
+    program = start(options(output_dir=folder), tmp_path)
+    try:
+        program.stdout.readline()
+        program.stdout.close()
+        program.stderr.close()
+        assert program.wait(timeout=120) == 0
+    finally:
+        program.kill()
+    assert record(folder)["status"] == "completed"
+    assert_same_run(folder, whole())
+
+
 @pytest.mark.slow
 def test_ten_kills_at_random_moments(tmp_path):
     """See benchmarks/kill_and_resume.py, which kills any number of times."""

@@ -4,12 +4,15 @@ import json
 import shutil
 
 import pytest
+import torch
+from peft.tuners.tuners_utils import BaseTunerLayer
 from small_runs import call_recipe, flags, text_rows, write_jsonl
 
 from lowcost_ft import load_predictor
 from lowcost_ft.cli import _as_text, main
 from lowcost_ft.data.rows import Columns
 from lowcost_ft.errors import UserError
+from lowcost_ft.models.virtual_tokens import VirtualTokens
 
 
 @pytest.fixture(scope="module")
@@ -20,6 +23,33 @@ def ner(trained_run):
 @pytest.fixture(scope="module")
 def single(trained_run):
     return load_predictor(trained_run("single", "bert"))
+
+
+@pytest.mark.parametrize(
+    ("family", "changes", "stays"),
+    [
+        ("bert", {}, False),
+        ("llama", {}, False),
+        ("bert", {"method": "prefix"}, True),
+        ("bert", {"quantization": "nf4"}, True),
+    ],
+)
+def test_an_adapter_is_merged_to_predict_where_that_is_exact(trained_run, family, changes, stays):
+    folder = trained_run("ner", family, **changes)
+    merged, beside = (load_predictor(folder, keep_adapter=keep) for keep in (False, True))
+    assert holds_adapter(beside.model)
+    assert holds_adapter(merged.model) == stays
+    ids = torch.tensor([[2, 40, 50, 3], [2, 60, 40, 50]])
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    with torch.inference_mode():
+        expected = beside.model(**inputs).logits
+        torch.testing.assert_close(merged.model(**inputs).logits, expected, rtol=1e-5, atol=1e-5)
+
+
+def holds_adapter(model):
+    return isinstance(model, VirtualTokens) or any(
+        isinstance(module, BaseTunerLayer) for module in model.modules()
+    )
 
 
 def recorded(run, split="test"):

@@ -94,7 +94,7 @@ def test_plain_loading_gives_identical_logits(case):
     tokenizer = AutoTokenizer.from_pretrained(folder)
     texts = ["where is my order ?", "chen wei lives in red river", "hello"]
     inputs = tokenizer(texts, padding=True, return_tensors="pt")
-    ours = load_predictor(folder).model
+    ours = load_predictor(folder, keep_adapter=True).model
     with torch.no_grad():
         expected = trained(**inputs).logits
         # The kernels round by where in memory a file's weights come to lie: not to the last bit.

@@ -86,6 +86,15 @@ def test_other_data_and_other_devices_are_not_compared():
     }
 
 
+def test_comparisons_of_the_same_name_have_titles_of_their_own():
+    untested = record(data={"rows": {"train": 80}}, score=None)
+    titles = [c.title for c in compare([Result(name="x", run=r) for r in (record(), untested)])]
+    assert titles == [
+        "wnut17/train.conll on Some CPU, rows: 80 for train, 20 for test",
+        "wnut17/train.conll on Some CPU, rows: 80 for train",
+    ]
+
+
 def test_the_cheapest_that_is_not_clearly_worse_is_advised():
     best = record("full", score=0.82, memory=900e6, speed=500)
     close = record("lora", score=0.80, memory=400e6, speed=900)
@@ -109,6 +118,15 @@ def test_a_clear_difference_is_a_difference():
     advice = advise(comparison(best, record("lora", score=0.80)))
     assert advice.headline == "Use full fine-tuning."
     assert "Too few seeds" in " ".join(advice.reasons)
+
+
+def test_longer_training_is_not_taken_for_a_better_method():
+    long = record("lora", score=0.9, config={"num_train_epochs": 10})
+    short = record("full", score=0.8, config={"num_train_epochs": 3})
+    said = " ".join(advise(comparison(long, short)).reasons)
+    assert "Not all trained equally long (10 epochs and 3 epochs)" in said
+    alike = record("lora", score=0.9, config={"num_train_epochs": 3})
+    assert "equally long" not in " ".join(advise(comparison(alike, short)).reasons)
 
 
 def test_runs_without_scores_are_advised_by_cost():

@@ -12,7 +12,7 @@ from lowcost_ft.models.hub import quiet_libraries
 from lowcost_ft.models.quantization import weight_bytes
 from lowcost_ft.models.virtual_tokens import has_virtual_tokens
 
-__all__ = ["MERGE_TOLERANCE", "check_mergeable", "merge_adapter", "parity_gap"]
+__all__ = ["MERGE_TOLERANCE", "check_mergeable", "is_mergeable", "merge_adapter", "parity_gap"]
 
 MERGE_TOLERANCE = 1e-4
 """How far, in float32, a merged model's logits may be from those with the adapter beside it."""
@@ -42,6 +42,15 @@ def check_mergeable(model: Any) -> None:
                 f"merge: {name} has no bias that the trained vector could be added to; use the "
                 "adapter as it is"
             )
+
+
+def is_mergeable(model: Any) -> bool:
+    """Whether `merge_adapter` takes the model."""
+    try:
+        check_mergeable(model)
+    except UserError:
+        return False
+    return True
 
 
 def merge_adapter(peft_model: PeftModel) -> Any:

@@ -7,7 +7,7 @@ row. Everything else is said to be no clear difference, whatever the means are.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from lowcost_ft.report.labels import metric_name
+from lowcost_ft.report.labels import DEFAULTS, metric_name
 from lowcost_ft.report.numbers import memory_text, score_text, speed_text
 from lowcost_ft.report.rows import Comparison, Row
 
@@ -125,6 +125,11 @@ def _advise_by_score(rows: list[Row], metric: str, *, others: bool) -> Advice:
     alike = [row.label for row in equals if row not in (least, best, fastest)]
     if alike:
         reasons.append(f"Not clearly below the best either: {', '.join(alike)}.")
+    if len(lengths := sorted({_training_length(row) for row in rows})) > 1:
+        reasons.append(
+            f"Not all trained equally long ({' and '.join(lengths)}): a part of the differences, "
+            "in score and in time, is due to that."
+        )
     if best.interval is None:
         reasons.append("No intervals were recorded: small differences may be chance.")
     elif best.seed_error is None:
@@ -179,6 +184,13 @@ def _cheapest_good_row(rows: Sequence[Row]) -> Row:
 
 def _fastest(rows: Sequence[Row]) -> Row:
     return max(rows, key=lambda row: row.speed or 0.0)
+
+
+def _training_length(row: Row) -> str:
+    if steps := row.setting("max_steps"):
+        return f"{steps:,} steps"
+    # A record without it is older than the setting.
+    return f"{row.setting('num_train_epochs') or DEFAULTS['num_train_epochs']} epochs"
 
 
 def _memory(row: Row) -> float:

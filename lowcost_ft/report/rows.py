@@ -176,7 +176,7 @@ def compare(results: Sequence[Result]) -> list[Comparison]:
         alike = [other for other in groups if other[-1] and other[:-2] == key[:-2]]
         if len(alike) == 1:
             groups[alike[0]] += groups.pop(key)
-    comparisons = [_comparison(group) for group in groups.values()]
+    comparisons = _told_apart([_comparison(group) for group in groups.values()])
     return sorted(comparisons, key=lambda comparison: -len(comparison.rows))
 
 
@@ -237,6 +237,26 @@ def _comparison(results: list[Result]) -> Comparison:
         rows=rows,
         notices=notices,
     )
+
+
+def _told_apart(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """Adds to titles that are alike the rows of their splits, by which the data differ."""
+    titles = [comparison.title for comparison in comparisons]
+    return [
+        replace(comparison, title=f"{comparison.title}, {_splits(comparison)}")
+        if titles.count(comparison.title) > 1
+        else comparison
+        for comparison in comparisons
+    ]
+
+
+def _splits(comparison: Comparison) -> str:
+    result = comparison.rows[0].results[0]
+    rows = result.table("data", "rows")
+    known = [f"{rows[name]:,} for {name}" for name in rows if isinstance(rows[name], int)]
+    if result.get("benchmark", "no_scores"):
+        return "for cost alone"
+    return f"rows: {', '.join(known)}" if known else "data not read"
 
 
 def _one_a_seed(results: list[Result], notices: list[str]) -> list[Result]:

@@ -15,7 +15,7 @@ from lowcost_ft.errors import UserError
 from lowcost_ft.evaluation import predict
 from lowcost_ft.models.loading import forward_module, load_tokenizer, load_trained
 from lowcost_ft.models.merging import is_mergeable, merge_adapter
-from lowcost_ft.models.quantization import compute_dtype
+from lowcost_ft.models.quantization import compute_dtype, weight_bytes
 from lowcost_ft.runs import load_run
 from lowcost_ft.tasks.base import Task
 from lowcost_ft.tasks.classification import ClassificationTask, TextExample
@@ -35,6 +35,7 @@ class Predictor:
         model: In evaluation mode, on the accelerator's device.
         tokenizer: As it was in training.
         accelerator: Device and precision.
+        concurrent: Whether each thread of a CPU may run a copy of the modules: see `predict`.
         notices: What the user should know of the files and texts so far.
     """
 
@@ -43,6 +44,7 @@ class Predictor:
     model: torch.nn.Module
     tokenizer: PreTrainedTokenizerBase
     accelerator: Accelerator
+    concurrent: bool = False
     notices: list[str] = field(default_factory=list)
 
     def __call__(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[dict]:
@@ -154,6 +156,7 @@ class Predictor:
             features,
             pad_token_id=self.tokenizer.pad_token_id,
             micro_batch_tokens=config["micro_batch_tokens"],
+            concurrent=self.concurrent,
         )
 
 
@@ -210,4 +213,6 @@ def load_predictor(
         model=forward_module(model).to(accelerator.device).eval(),
         tokenizer=tokenizer,
         accelerator=accelerator,
+        # A quantized layer keeps notes beside its weights, and foreign code may keep anything.
+        concurrent=not weight_bytes(model)[0] and not trust_remote_code,
     )

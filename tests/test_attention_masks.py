@@ -1,6 +1,7 @@
 """Masks made from the lengths alone are the masks that the model makes by looking."""
 
 import contextlib
+import threading
 
 import numpy as np
 import pytest
@@ -86,3 +87,33 @@ def test_the_library_is_as_before_outside_the_block(tiny_model):
         assert not torch.equal(model(**batch).logits, expected)  # The padding is seen.
         raise KeyboardInterrupt
     assert torch.equal(model(**batch).logits, expected)
+
+
+def test_threads_have_answers_of_their_own(tiny_model):
+    model = forward_module(build_model(tiny_model("bert"), head="token", labels=["a", "b"]).model)
+    features = {padded: rows(LENGTHS["padded" if padded else "full"]) for padded in (True, False)}
+    batches = {
+        p: model_inputs(collate(f, np.arange(3), pad_token_id=1)) for p, f in features.items()
+    }
+    model.eval()
+    expected = {padded: model(**batch).logits for padded, batch in batches.items()}
+    both, wrong = threading.Barrier(2), []
+
+    def ask(padded):
+        for _ in range(20):
+            with known_padding(padded):
+                both.wait(timeout=60)
+                if not torch.equal(model(**batches[padded]).logits, expected[padded]):
+                    wrong.append(padded)
+            both.wait(timeout=60)
+            # One thread may be in a block while the other is not.
+            if not torch.equal(model(**batches[padded]).logits, expected[padded]):
+                wrong.append(padded)
+
+    asking = [threading.Thread(target=ask, args=(padded,)) for padded in (True, False)]
+    for thread in asking:
+        thread.start()
+    for thread in asking:
+        thread.join()
+    assert not wrong
+    assert torch.equal(model(**batches[True]).logits, expected[True])

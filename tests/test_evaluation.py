@@ -1,10 +1,13 @@
 """Predictions of a split do not depend on how it is cut into micro-batches."""
 
+import threading
+
 import numpy as np
 import pytest
 import torch
 from small_runs import ner_rows, text_rows
 
+import lowcost_ft.evaluation
 from lowcost_ft.evaluation import evaluate, predict
 from lowcost_ft.models.loading import build_model, forward_module, load_tokenizer
 from lowcost_ft.tasks.classification import ClassificationTask, TextExample
@@ -38,7 +41,7 @@ def setting(request, tiny_model):
     return task, examples, features, forward_module(built.model), tokenizer.pad_token_id
 
 
-def predicted(setting, micro_batch_tokens):
+def predicted(setting, micro_batch_tokens, **options):
     task, _, features, model, pad_token_id = setting
     return predict(
         build_accelerator(),
@@ -47,7 +50,56 @@ def predicted(setting, micro_batch_tokens):
         features,
         pad_token_id=pad_token_id,
         micro_batch_tokens=micro_batch_tokens,
+        **options,
     )
+
+
+@pytest.fixture
+def threads():
+    """Sets PyTorch's threads for a test."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+def test_threads_of_their_own_predict_the_same_bits(setting, threads, monkeypatch):
+    monkeypatch.setattr(lowcost_ft.evaluation, "_LEAST_TOKENS", 12)
+    seen, forward = set(), type(setting[3]).forward
+
+    def noted(self, *args, **kwargs):
+        seen.add((id(self), threading.get_ident(), torch.get_num_threads()))
+        return forward(self, *args, **kwargs)
+
+    monkeypatch.setattr(type(setting[3]), "forward", noted)
+    threads(1)
+    alone = predicted(setting, 12)
+    assert len(seen) == 1
+    seen.clear()
+    threads(3)
+    together = predicted(setting, 36, concurrent=True)
+    assert len({model for model, _, _ in seen}) == len(seen) == 3
+    assert {count for _, _, count in seen} == {1}
+    assert torch.get_num_threads() == 3
+    for name, values in alone.items():
+        assert (together[name] == values).all()
+
+
+def test_memory_that_runs_out_in_one_thread_cuts_its_micro_batches(setting, threads, monkeypatch):
+    monkeypatch.setattr(lowcost_ft.evaluation, "_LEAST_TOKENS", 24)
+    whole, forward = predicted(setting, 4096), type(setting[3]).forward
+
+    def limited(self, input_ids, **kwargs):
+        if input_ids.numel() > 12:
+            raise MemoryError
+        return forward(self, input_ids=input_ids, **kwargs)
+
+    monkeypatch.setattr(type(setting[3]), "forward", limited)
+    threads(2)
+    recoveries = []
+    cut = predicted(setting, 48, concurrent=True, recoveries=recoveries)
+    assert recoveries
+    for name, values in whole.items():
+        np.testing.assert_allclose(cut[name], values, atol=1e-6)
 
 
 def test_micro_batches_do_not_change_predictions(setting):

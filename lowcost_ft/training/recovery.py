@@ -2,7 +2,7 @@
 
 import gc
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -100,7 +100,7 @@ class MicroBatchMemoryError(RuntimeError):
 
 
 def each_that_fits(
-    micro_batches: Sequence[MicroBatch],
+    micro_batches: Iterable[MicroBatch],
     lengths: np.ndarray,
     run: Callable[[MicroBatch], Result],
     *,
@@ -111,7 +111,7 @@ def each_that_fits(
     """Runs micro-batches that do not depend on each other, cut smaller once memory runs out.
 
     Args:
-        micro_batches: Row indices.
+        micro_batches: Row indices; each is taken when the one before is done.
         lengths: Tokens of every row.
         run: What to do with each.
         absorb: False where memory that runs out must be an error all the same.
@@ -124,8 +124,16 @@ def each_that_fits(
     Raises:
         NoRoomError: A single row does not fit.
     """
-    pending = deque(micro_batches)
-    while pending:
+    limit: int | None = None
+    pending: deque[MicroBatch] = deque()
+    source = iter(micro_batches)
+    while True:
+        if not pending:
+            if (taken := next(source, None)) is None:
+                return
+            cut = [taken] if limit is None else cut_step(taken, lengths, micro_batch_tokens=limit)
+            pending.extend(cut)
+            continue
         rows = pending.popleft()
         try:
             result = run(rows)
@@ -140,9 +148,10 @@ def each_that_fits(
         # The exception is gone, and with it what the failed attempt held.
         free_memory()
         failed = padded_tokens([rows], lengths)
-        cut = [cut_step(r, lengths, micro_batch_tokens=failed // 2) for r in (rows, *pending)]
-        pending = deque(piece for pieces in cut for piece in pieces)
-        change = {"failed_tokens": failed, "micro_batch_tokens": failed // 2}
+        limit = failed // 2
+        pieces = [cut_step(r, lengths, micro_batch_tokens=limit) for r in (rows, *pending)]
+        pending = deque(piece for cut in pieces for piece in cut)
+        change = {"failed_tokens": failed, "micro_batch_tokens": limit}
         recoveries.append({"during": "evaluation", **change})
 
 

@@ -21,7 +21,13 @@ METHODS: dict[str, tuple[str, ...]] = {
     "head": ("--method", "head"),
 }
 """What is compared: the flags that make LoRA's recipe train in this way."""
-_CHOSEN = {"lora-cached4": ("--trainable-layers", "4", "--cache-frozen-layers")}
+_CHOSEN = {
+    "lora-cached2": (
+        *("--trainable-layers", "2", "--cache-frozen-layers"),
+        *("--learning-rate", "2e-3"),
+    ),
+    "lora-cached4": ("--trainable-layers", "4", "--cache-frozen-layers"),
+}
 """Settings that the validation split of one data set asks for."""
 
 _RECIPES = {
@@ -93,7 +99,7 @@ _STANDARD = [
     *_entries(
         "wnut17",
         "ner",
-        tuple(name for name in METHODS if name != "prompt"),
+        (*(name for name in METHODS if name != "prompt"), "lora-cached2"),
         *("--num-train-epochs", "3"),
         files=_WNUT17,
     ),

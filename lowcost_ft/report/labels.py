@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import fields
+from typing import Any
 
 from lowcost_ft.config import RunConfig
 from lowcost_ft.report.collect import Result
@@ -77,8 +78,12 @@ def row_labels(groups: Sequence[list[Result]]) -> list[str]:
             if name in NOT_A_SETTING or len(set(map(str, values))) == 1:
                 continue
             for index, value in zip(alike, values, strict=True):
-                labels[index] += f", {name} {value}"
+                labels[index] += f", {_setting(name, value)}"
     return labels
+
+
+def _setting(name: str, value: Any) -> str:
+    return f"{value} epochs" if name == "num_train_epochs" else f"{name} {value}"
 
 
 def short_model(model_id: str) -> str:

@@ -33,7 +33,8 @@ def speed_tables() -> str:
     """All arms, for the benchmarks' README."""
     tables = [_training_table(_read(file)) for file in sorted(SPEED.glob("speed-*.json"))]
     inference = [_inference_line(_read(file)) for file in sorted(SPEED.glob("inference-*.json"))]
-    return "\n\n".join([*tables, *_time_to_score(), *inference])
+    profiles = [_profile_line(_read(file)) for file in sorted(SPEED.glob("profile-*.json"))]
+    return "\n\n".join([*tables, *profiles, *_time_to_score(), *inference])
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -123,6 +124,17 @@ def _inference_line(result: dict[str, Any]) -> str:
         f"{result['ours_over_pipeline']:.2f}x of `transformers.pipeline` with batches of "
         f"{result['config']['batch_size']} ({speeds['pipeline']:,}); the same entities in "
         f"{result['same_entities']:.1%} of the texts (`compare_inference.py`)."
+    )
+
+
+def _profile_line(result: dict[str, Any]) -> str:
+    shares = ", ".join(f"{share:.0%} {kind}" for kind, share in result["shares"].items())
+    machine, alone = result["machine_gflops"], result["matmul_gflops_alone"]
+    in_steps = result["matmul_gflops_in_steps"] / machine
+    return (
+        f"By the profiler ({_data(result)}, {_machine(result)}, `profile_step.py`), a step of "
+        f"{result['config']['arm']} is {shares}. Its matrix products ran at {in_steps:.0%} of "
+        f"the machine's rate; repeated alone, at the same sizes, at {alone / machine:.0%}."
     )
 
 

@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 
 import compare_inference
 import compare_speed
+import profile_step
 import trainer_peft
 
 
@@ -37,6 +38,23 @@ def test_speed_is_compared_arm_by_arm_and_rounds_add_up(tmp_path, tiny_model, ca
     assert "another config" in capsys.readouterr().err
     assert compare_speed.main(replace(options, only="ours-lora,nope")) == 2
     assert "unknown nope" in capsys.readouterr().err
+
+
+def test_a_step_is_taken_apart(tmp_path, tiny_model, capsys):
+    data = write_jsonl(tmp_path / "train.jsonl", ner_rows(40))
+    file = tmp_path / "profile.json"
+    options = profile_step.Options(
+        train_file=data, model_id=tiny_model("bert"), steps=2, output=file
+    )
+    assert profile_step.main(options) == 0
+    result = json.loads(file.read_text("utf-8"))
+    assert abs(sum(result["shares"].values()) - 1) < 0.01
+    for kind in ("matrix products", "attention", "GELU", "random numbers", "optimizer"):
+        assert result["shares"][kind] > 0, kind
+    assert result["matmul_gflops_in_steps"] >= 0
+    assert "matrix products" in capsys.readouterr().out
+    assert profile_step.main(replace(options, arm="trainer-peft")) == 2
+    assert "--arm trainer-peft: give one of ours-full" in capsys.readouterr().err
 
 
 def test_prediction_is_compared_with_the_pipeline(tmp_path, tiny_model, small_files, capsys):

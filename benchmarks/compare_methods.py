@@ -20,8 +20,11 @@ from pathlib import Path
 from typing import Literal
 
 import tyro
-from one_run import Place, is_finished, run_entry
+from one_run import Place, is_finished, other_settings, run_entry
 from suites import METHODS, SUITES, Entry, own_entries
+
+from lowcost_ft.errors import UserError
+from lowcost_ft.screen import readers_may_leave
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -81,6 +84,13 @@ def main(options: Options) -> int:
     for name in sorted({name for entry in entries for name in entry.files.values()}):
         if options.data_dir and not (options.data_dir / name).is_file():
             problems.append(f"--data-dir {options.data_dir} lacks {name}")
+    if len(set(seeds)) < len(seeds):
+        problems.append(f"--seeds {options.seeds}: one of them is named twice")
+    if results.exists() and not results.is_dir():
+        problems.append(f"--results-dir {results} is a file: name a folder")
+    suite = "own" if own else options.suite
+    if not problems:
+        problems = _differing(entries, seeds, results, suite)
     if problems:
         print("\n".join(f"error: {problem}" for problem in problems), file=sys.stderr)
         return 2
@@ -88,7 +98,6 @@ def main(options: Options) -> int:
         _print_list(entries, seeds, results)
         return 0
     results.mkdir(parents=True, exist_ok=True)
-    suite = "own" if own else options.suite
     failed = []
     with tempfile.TemporaryDirectory(prefix="compare-methods-") as folder:
         place = Place(
@@ -120,6 +129,12 @@ def _entries(options: Options, own: bool) -> tuple[list[Entry], list[str]]:
     if given and not own:
         flags = ", ".join("--" + name.replace("_", "-") for name in given)
         problems.append(f"{flags} go with data of your own: --train-file or --dataset")
+    for name in ("train_file", "validation_file", "test_file"):
+        path = getattr(options, name)
+        if path is not None and not Path(path).exists():
+            problems.append(f"--{name.replace('_', '-')} {path}: there is no such file")
+    if options.num_threads is not None and options.num_threads < 1:
+        problems.append(f"--num-threads {options.num_threads} is too small; at least 1")
     if own and options.task is None:
         problems.append("--task ner or --task classification must say what your data is for")
     if options.model_id and not own and options.suite != "quick":
@@ -149,6 +164,24 @@ def _entries(options: Options, own: bool) -> tuple[list[Entry], list[str]]:
     return entries, problems
 
 
+def _differing(entries: list[Entry], seeds: list[str], results: Path, suite: str) -> list[str]:
+    """Results that are in the way: those of other settings under the same name, and no results."""
+    problems = []
+    for seed, entry in product(seeds, entries):
+        file = results / f"{entry.name}-seed{seed}.json"
+        try:
+            other = other_settings(file, entry, int(seed), suite)
+        except UserError as error:
+            problems.append(f"{error}, or delete the file")
+            continue
+        if other:
+            problems.append(
+                f"{file} is the result of other settings: {other}. Name another --results-dir, or "
+                "delete the file"
+            )
+    return problems
+
+
 def _print_list(entries: list[Entry], seeds: list[str], results: Path) -> None:
     for entry in entries:
         done = [s for s in seeds if is_finished(results / f"{entry.name}-seed{s}.json")]
@@ -158,4 +191,6 @@ def _print_list(entries: list[Entry], seeds: list[str], results: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(tyro.cli(Options, description=__doc__)))
+    with readers_may_leave():
+        code = main(tyro.cli(Options, description=__doc__))
+    sys.exit(code)

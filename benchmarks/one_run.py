@@ -1,9 +1,11 @@
 """One run of a suite: started as a user would start it, and its record kept whatever happens."""
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from suites import Entry
 from lowcost_ft.environment import git_state, hardware, versions
 from lowcost_ft.runs import SCHEMA_VERSION, load_record
 
-__all__ = ["Place", "is_finished", "run_entry"]
+__all__ = ["Place", "is_finished", "other_settings", "run_entry"]
 
 ROOT = Path(__file__).resolve().parent.parent
 _RANDOM_ROWS = 400
@@ -44,6 +46,33 @@ def is_finished(file: Path) -> bool:
     if not file.exists():
         return False
     return load_record(file)["status"] in ("completed", "out_of_memory")
+
+
+def other_settings(file: Path, entry: Entry, seed: int, suite: str) -> str | None:
+    """The command of a finished result that is there already, where it is not that of the entry.
+
+    The number of threads may differ. A record without a command is older than commands are.
+    """
+    if not is_finished(file) or not (recorded := load_record(file).get("command")):
+        return None
+    mine = _command(entry, seed, suite)
+    return None if _threadless(recorded) == _threadless(mine) else shlex.join(recorded)
+
+
+def _threadless(command: list[str]) -> list[str]:
+    if "--num-threads" not in command:
+        return command
+    at = command.index("--num-threads")
+    return command[:at] + command[at + 2 :]
+
+
+def _command(entry: Entry, seed: int, suite: str) -> list[str]:
+    """The command to run an entry again, on any machine."""
+    if entry.shape is not None:
+        again = ["benchmarks/compare_methods.py", "--suite", suite, "--only", entry.name]
+        return [*again, "--seeds", str(seed), "--results-dir", "runs/again"]
+    files = [part for flag, name in entry.files.items() for part in (f"--{flag}", f"DATA/{name}")]
+    return [entry.program, *entry.flags, "--seed", str(seed), *files]
 
 
 def run_entry(entry: Entry, seed: int, file: Path, place: Place) -> str:
@@ -83,9 +112,7 @@ def run_entry(entry: Entry, seed: int, file: Path, place: Place) -> str:
         run = load_record(record)
     else:
         run = _record_of_a_death(entry, seed, done.returncode, done.stderr)
-    run = _tidy(run, entry, seed, place) | {
-        "command": _portable([entry.program, *flags], entry, place)
-    }
+    run = _tidy(run, entry, seed, place) | {"command": _command(entry, seed, place.suite)}
     text = json.dumps(run, indent=1, ensure_ascii=False) + "\n"
     file.write_text(text, "utf-8", errors="backslashreplace")
     if place.keep_predictions and (folder / "predictions.jsonl").exists():
@@ -118,7 +145,8 @@ def _record_of_a_death(entry: Entry, seed: int, code: int, printed: str) -> dict
         "model_id": entry.shape or flag("--model-id", ""),
         "method": flag("--method", "lora"),
         "seed": seed,
-        "config": {
+        "config": _settings(flags)
+        | {
             "method": flag("--method", "lora"),
             "quantization": flag("--quantization", "none"),
             "train_file": entry.files.get("train-file") or flag("--train-file", "") or None,
@@ -128,6 +156,16 @@ def _record_of_a_death(entry: Entry, seed: int, code: int, printed: str) -> dict
         "git": git_state(),
         "error": printed.strip()[-2000:] or f"the process ended with code {code}",
     }
+
+
+def _settings(flags: Sequence[str]) -> dict[str, Any]:
+    """Flags as the fields of a configuration, which tell the run from others."""
+    settings: dict[str, Any] = {}
+    for flag, value in zip(flags, (*flags[1:], "--"), strict=True):
+        if flag.startswith("--"):
+            given: Any = int(value) if value.isdigit() else value
+            settings[flag[2:].replace("-", "_")] = True if value.startswith("--") else given
+    return settings
 
 
 def _tidy(run: dict[str, Any], entry: Entry, seed: int, place: Place) -> dict[str, Any]:
@@ -150,13 +188,3 @@ def _tidy(run: dict[str, Any], entry: Entry, seed: int, place: Place) -> dict[st
             notices = run["data"].get("notices", [])
             run["data"]["notices"] = [notice.replace(prefix, "") for notice in notices]
     return run | {"config": config, "benchmark": benchmark}
-
-
-def _portable(command: list[str], entry: Entry, place: Place) -> list[str]:
-    """The command to run an entry again, on any machine."""
-    if entry.shape is not None:
-        seed = command[command.index("--seed") + 1]
-        again = ["benchmarks/compare_methods.py", "--suite", place.suite, "--only", entry.name]
-        return [*again, "--seeds", seed, "--results-dir", "runs/again"]
-    data = f"{place.data_dir}/"
-    return [f"DATA/{part[len(data) :]}" if part.startswith(data) else part for part in command]

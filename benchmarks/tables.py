@@ -14,7 +14,7 @@ from support_tables import support_tables
 
 from lowcost_ft.report.advice import advise
 from lowcost_ft.report.collect import Result, collect
-from lowcost_ft.report.numbers import ratio_text
+from lowcost_ft.report.numbers import ratio_text, seconds_text
 from lowcost_ft.report.rows import Comparison, Row, compare
 from lowcost_ft.report.tables import comparison_table, markdown_table, markdown_text
 
@@ -40,10 +40,9 @@ def _section(comparison: Comparison) -> str:
     table = comparison_table(comparison, None)
     kept = [index for index, name in enumerate(table.columns) if name not in _LEFT_OUT]
     rows = [[row[index] for index in kept] for row in table.rows]
-    models = sorted({row.model for row in comparison.rows})
     threads = sorted({str(row.results[0].get("hardware", "threads")) for row in comparison.rows})
     on = f"{' and '.join(threads)} thread{'s' * (threads != ['1'])}"
-    title = f"{comparison.title}, {on}, {', '.join(models)}"
+    title = f"{comparison.title}, {on}"
     advice = advise(comparison)
     sentences = [advice.headline, *(_extremes(comparison) if len(comparison.rows) > 1 else [])]
     return "\n\n".join(
@@ -60,9 +59,11 @@ def _extremes(comparison: Comparison) -> list[str]:
     rows = [row for row in comparison.rows if row.completed]
     least = min(rows, key=lambda row: row.memory or float("inf"))
     fastest = max(rows, key=lambda row: row.speed or 0.0)
+    seconds = fastest.cache_seconds
+    built = f" a step, once its cache was built in {seconds_text(seconds)}" * bool(seconds)
     return [
         f"Least memory: {least.label}{_ratios(comparison, least, 'memory')}.",
-        f"Fastest: {fastest.label}{_ratios(comparison, fastest, 'speed')}.",
+        f"Fastest{built}: {fastest.label}{_ratios(comparison, fastest, 'speed')}.",
     ]
 
 

@@ -94,8 +94,12 @@ def test_a_run_that_failed_is_kept_with_its_reason_and_tried_again(suite, monkey
     assert "failed: tiny-lora seed 0" in capfd.readouterr().err
     assert not one_run.is_finished(suite / "results" / "tiny-lora-seed0.json")
     # What the system kills is taken to have been out of memory, and is not tried again.
+    broken = replace(broken, flags=("--trainable-layers", "3", "--cache-frozen-layers"))
     record = one_run._record_of_a_death(broken, 0, -9, "")
     assert record["status"] == "out_of_memory"
+    # Or a report would take it for another method's run.
+    assert record["config"]["trainable_layers"] == 3
+    assert record["config"]["cache_frozen_layers"] is True
 
 
 def test_wrong_flags_are_refused_all_at_once(suite, capfd):
@@ -108,8 +112,15 @@ def test_wrong_flags_are_refused_all_at_once(suite, capfd):
     assert "needs --data-dir" in capfd.readouterr().err
     assert compare_methods.main(Options(test_file="x.csv")) == 2
     assert "--test-file go with data of your own" in capfd.readouterr().err
-    assert compare_methods.main(Options(train_file="x.csv")) == 2
-    assert "--task ner or --task classification" in capfd.readouterr().err
+    assert compare_methods.main(Options(train_file="x.csv", seeds="0,0", num_threads=0)) == 2
+    printed = capfd.readouterr().err
+    assert "--task ner or --task classification" in printed
+    assert "--train-file x.csv: there is no such file" in printed
+    assert "--seeds 0,0: one of them is named twice" in printed
+    assert "--num-threads 0 is too small" in printed
+    (suite / "results").write_text("")
+    assert compare_methods.main(standard(suite)) == 2
+    assert "is a file: name a folder" in capfd.readouterr().err
 
 
 def test_own_data(suite, tiny_model, capfd):
@@ -131,6 +142,16 @@ def test_own_data(suite, tiny_model, capfd):
     (collected,), _ = collect([str(suite / "own")])
     assert collected.predictions is not None  # The report shows the worst of them.
     assert f"lowcost-ft report {suite / 'own'}" in capfd.readouterr().out
+    # A result is not taken for one on other data, with other settings; threads may differ.
+    assert compare_methods.main(replace(options, num_threads=2)) == 0
+    assert "there already" in capfd.readouterr().out
+    for changes in ({"train_file": str(data / "dev.jsonl")}, {"num_train_epochs": 2}):
+        assert compare_methods.main(replace(options, **changes)) == 2
+        printed = capfd.readouterr().err
+        assert "own-lora-seed0.json is the result of other settings: recipes/lora_ner.py" in printed
+    (suite / "own" / "own-lora-seed0.json").write_text("{")
+    assert compare_methods.main(replace(options, list=True)) == 2
+    assert "own-lora-seed0.json" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

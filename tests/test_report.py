@@ -80,9 +80,9 @@ def test_other_data_and_other_devices_are_not_compared():
     elsewhere = record(config={"train_file": "/home/me/other/train.conll"})
     found = compare([Result(name="x", run=run) for run in (record(), gpu, elsewhere)])
     assert {one.title for one in found} == {
-        "wnut17/train.conll on Some CPU",
-        "wnut17/train.conll on Some GPU",
-        "other/train.conll on Some CPU",
+        "wnut17/train.conll on Some CPU, tiny",
+        "wnut17/train.conll on Some GPU, tiny",
+        "other/train.conll on Some CPU, tiny",
     }
 
 
@@ -90,8 +90,8 @@ def test_comparisons_of_the_same_name_have_titles_of_their_own():
     untested = record(data={"rows": {"train": 80}}, score=None)
     titles = [c.title for c in compare([Result(name="x", run=r) for r in (record(), untested)])]
     assert titles == [
-        "wnut17/train.conll on Some CPU, rows: 80 for train, 20 for test",
-        "wnut17/train.conll on Some CPU, rows: 80 for train",
+        "wnut17/train.conll on Some CPU, tiny, rows: 80 for train, 20 for test",
+        "wnut17/train.conll on Some CPU, tiny, rows: 80 for train",
     ]
 
 
@@ -110,7 +110,7 @@ def test_the_cheapest_that_is_not_clearly_worse_is_advised():
     assert small.headline == "Use head only: nothing else that was tried fits."
     nothing = advise(comparison(best, close, poor), 50e6)
     assert nothing.headline == "Nothing that was tried fits 50 MB."
-    assert nothing.reasons == ["The least that any of them needs is 100 MB."]
+    assert nothing.reasons == ["The least that any of them needs is 100 MB (100,000,000 bytes)."]
 
 
 def test_a_clear_difference_is_a_difference():
@@ -171,7 +171,11 @@ def test_ratios_best_cells_and_time_to_score():
     assert lora["tokens/s"].detail == "2.00x of full" and lora["tokens/s"].best
     assert lora["time to validation entity F1 0.700"].text == "50 s"  # 0.9 * 0.81 in epoch 1
     assert lora["trained"].text == "3.00%"
-    assert compared.rows[0].seconds_to(0.9) is None  # never reached
+    assert compared.rows[0].seconds_to(0.9) == [None]
+    table = comparison_table(compared, 0.9)
+    assert {
+        row[table.columns.index("time to validation entity F1 0.900")].text for row in table.rows
+    } == {"not reached"}
 
 
 @pytest.mark.parametrize("missing", [None, "everything"])

@@ -7,8 +7,8 @@ row. Everything else is said to be no clear difference, whatever the means are.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from lowcost_ft.report.labels import DEFAULTS, metric_name
-from lowcost_ft.report.numbers import memory_text, score_text, speed_text
+from lowcost_ft.report.labels import metric_name
+from lowcost_ft.report.numbers import memory_text, score_text, seconds_text, speed_text
 from lowcost_ft.report.rows import Comparison, Row
 
 __all__ = ["Advice", "Budget", "advise", "not_clearly_worse"]
@@ -71,12 +71,14 @@ def advise(comparison: Comparison, memory_budget: float | None = None) -> Advice
         rows = [row for row in rows if row.memory is not None and row.memory <= memory_budget]
         if not rows:
             needed = [row.memory for row in comparison.rows if row.completed and row.memory]
-            least = f" The least that any of them needs is {memory_text(min(needed))}." * bool(
-                needed
-            )
+            least = ""
+            if needed:
+                least = f"The least that any of them needs is {memory_text(min(needed))}"
+                # Both may be the same once they are rounded.
+                least += f" ({min(needed):,.0f} bytes)."
             return Advice(
                 headline=f"Nothing that was tried fits {memory_text(memory_budget)}.",
-                reasons=[least.strip()] if least else [],
+                reasons=[least] if least else [],
                 budgets=[],
             )
     if not rows:
@@ -85,20 +87,21 @@ def advise(comparison: Comparison, memory_budget: float | None = None) -> Advice
     if not scored:
         return _advise_by_speed(rows)
     others = sum(bool(row.completed) for row in comparison.rows) > len(scored)
-    return _advise_by_score(scored, metric_name(comparison.metric), others=others)
+    among = f" of what fits {memory_text(memory_budget)}" if memory_budget else ""
+    return _advise_by_score(scored, metric_name(comparison.metric), others=others, among=among)
 
 
-def _advise_by_score(rows: list[Row], metric: str, *, others: bool) -> Advice:
+def _advise_by_score(rows: list[Row], metric: str, *, others: bool, among: str) -> Advice:
     best = max(rows, key=_score)
     equals = [row for row in rows if not_clearly_worse(row, best)]
     least, fastest = _cheapest_good_row(rows), _fastest(equals)
 
     def facts(row: Row) -> str:
         score = score_text(row.score, row.interval)
-        return f"{metric} {score}, {memory_text(row.memory)}, {speed_text(row.speed)}"
+        return f"{metric} {score}, {memory_text(row.memory)}, {_speed(row)}"
 
     if len(rows) == 1:
-        alone = f"Only {best.label} was run, so there is nothing to choose from."
+        alone = f"One method was run, {best.label}: there is nothing to choose from."
         return Advice(
             headline=f"Use {best.label}: nothing else that was tried fits." if others else alone,
             reasons=[f"{best.label}: {facts(best)}."],
@@ -106,14 +109,14 @@ def _advise_by_score(rows: list[Row], metric: str, *, others: bool) -> Advice:
         )
     reasons = []
     if least is best:
-        reasons.append(f"{_capital(best.label)} scored highest: {facts(best)}.")
+        reasons.append(f"{_capital(best.label)} scored highest{among}: {facts(best)}.")
     else:
         reasons.append(
             f"{_capital(least.label)} needs the least memory of all that are not clearly below the "
             f"best: {facts(least)}."
         )
         reasons.append(
-            f"{_capital(best.label)} scored highest: {facts(best)}. The difference to "
+            f"{_capital(best.label)} scored highest{among}: {facts(best)}. The difference to "
             f"{least.label}, {_score(best) - _score(least):.3f}, lies within the interval."
         )
     if fastest is not least and fastest is not best:
@@ -125,7 +128,7 @@ def _advise_by_score(rows: list[Row], metric: str, *, others: bool) -> Advice:
     alike = [row.label for row in equals if row not in (least, best, fastest)]
     if alike:
         reasons.append(f"Not clearly below the best either: {', '.join(alike)}.")
-    if len(lengths := sorted({_training_length(row) for row in rows})) > 1:
+    if len(lengths := sorted({row.length for row in rows})) > 1:
         reasons.append(
             f"Not all trained equally long ({' and '.join(lengths)}): a part of the differences, "
             "in score and in time, is due to that."
@@ -146,12 +149,10 @@ def _advise_by_score(rows: list[Row], metric: str, *, others: bool) -> Advice:
 
 def _advise_by_speed(rows: list[Row]) -> Advice:
     least, fastest = min(rows, key=_memory), _fastest(rows)
-    reasons = [
-        f"Least memory: {least.label}, {memory_text(least.memory)}, {speed_text(least.speed)}."
-    ]
+    reasons = [f"Least memory: {least.label}, {memory_text(least.memory)}, {_speed(least)}."]
     if fastest is not least:
         reasons.append(
-            f"Fastest: {fastest.label}, {memory_text(fastest.memory)}, {speed_text(fastest.speed)}."
+            f"Fastest: {fastest.label}, {memory_text(fastest.memory)}, {_speed(fastest)}."
         )
     return Advice(
         headline="These runs measured memory and speed, not quality: fit one to your device.",
@@ -186,11 +187,12 @@ def _fastest(rows: Sequence[Row]) -> Row:
     return max(rows, key=lambda row: row.speed or 0.0)
 
 
-def _training_length(row: Row) -> str:
-    if steps := row.setting("max_steps"):
-        return f"{steps:,} steps"
-    # A record without it is older than the setting.
-    return f"{row.setting('num_train_epochs') or DEFAULTS['num_train_epochs']} epochs"
+def _speed(row: Row) -> str:
+    """Tokens a second in the steps, and what had to be done before the first of them."""
+    built = f" once its cache was built in {seconds_text(row.cache_seconds)}" * bool(
+        row.cache_seconds
+    )
+    return speed_text(row.speed) + built
 
 
 def _memory(row: Row) -> float:

@@ -84,7 +84,7 @@ def collect(paths: Sequence[str]) -> tuple[list[Result], list[str]]:
                 if file in (place, place / RUN_FILE):
                     problems.append(str(error))
                 else:  # What lies in a folder need not be a run.
-                    notices.append(f"left out: {error}")
+                    notices.append(str(error))
         if files and not read and not problems:
             problems.append(f"{path} holds JSON files, but none of them is the record of a run")
     if problems:

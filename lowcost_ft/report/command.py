@@ -49,6 +49,14 @@ def report(command: Report) -> None:
             budget = parse_bytes(command.memory_budget)
         except ValueError as error:
             problems.append(f"--memory-budget: {error}")
+        else:
+            if budget < 1000:
+                problems.append(
+                    f"--memory-budget {command.memory_budget} is {budget:,} bytes: give the unit, "
+                    "as in 8GiB or 900MB"
+                )
+    if (target := command.target_score) is not None and not -1 < target <= 1:
+        problems.append(f"--target-score {target}: give a score as the tables show it, up to 1")
     if problems:
         raise UserError(problems)
     notices = write_report(
@@ -61,5 +69,5 @@ def report(command: Report) -> None:
         ),
     )
     for notice in notices:
-        print(f"note: {notice}", file=sys.stderr)
+        print(f"note: left out: {notice}", file=sys.stderr)
     print(f"wrote {command.output}", file=sys.stderr)

@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import Any
 
 from lowcost_ft.config import RunConfig
 from lowcost_ft.report.collect import Result
@@ -34,7 +33,7 @@ _METHODS = {
     "head": "head only",
     "bias": "biases only",
     "layernorm": "norms only",
-    "trainer-peft": "Trainer + peft",
+    "trainer-peft": "Trainer + peft (query, value)",
 }
 _QUANTIZATIONS = {"8bit": "8-bit", "nf4": "NF4"}
 
@@ -61,6 +60,9 @@ def row_labels(groups: Sequence[list[Result]]) -> list[str]:
             f"{label}, {short_model(str(first.get('model_id')))}"
             for label, first in zip(labels, firsts, strict=True)
         ]
+    epochs = [{**DEFAULTS, **first.table("config")}["num_train_epochs"] for first in firsts]
+    if len(set(map(str, epochs))) > 1:
+        labels = [f"{label}, {n} epochs" for label, n in zip(labels, epochs, strict=True)]
     by_label: dict[str, list[int]] = defaultdict(list)
     for index, label in enumerate(labels):
         by_label[label].append(index)
@@ -75,15 +77,12 @@ def row_labels(groups: Sequence[list[Result]]) -> list[str]:
         ]
         for name in dict.fromkeys(key for config in configs for key in config):
             values = [config.get(name) for config in configs]
-            if name in NOT_A_SETTING or len(set(map(str, values))) == 1:
+            named = name in NOT_A_SETTING or name == "num_train_epochs"
+            if named or len(set(map(str, values))) == 1:
                 continue
             for index, value in zip(alike, values, strict=True):
-                labels[index] += f", {_setting(name, value)}"
+                labels[index] += f", {name} {value}"
     return labels
-
-
-def _setting(name: str, value: Any) -> str:
-    return f"{value} epochs" if name == "num_train_epochs" else f"{name} {value}"
 
 
 def short_model(model_id: str) -> str:

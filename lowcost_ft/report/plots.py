@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 __all__ = ["draw_plots"]
 
 
+_PARTS = (
+    *("weights", "adapter", "head", "gradients", "optimizer", "activations", "temporary"),
+    "cuda_context",
+)
+
+
 def draw_plots(comparison: Comparison, memory_budget: float | None = None) -> list[Plot]:
     """The plots for which the rows hold numbers.
 
@@ -59,7 +65,8 @@ def draw_plots(comparison: Comparison, memory_budget: float | None = None) -> li
         plots.append(
             draw(
                 "Training loss over time",
-                "Seconds of training, evaluation left out; the first seed of each row.",
+                "Seconds of training steps, evaluation and building of caches left out; the first "
+                f"seed of each row.{_left_out(rows, timed)}",
                 lambda axes: _curves(axes, comparison, timed, _loss_points, "loss", log=True),
             )
         )
@@ -67,7 +74,7 @@ def draw_plots(comparison: Comparison, memory_budget: float | None = None) -> li
         plots.append(
             draw(
                 "Validation score over time",
-                "One point an epoch; the first seed of each row.",
+                f"One point an epoch; the first seed of each row.{_left_out(rows, judged)}",
                 lambda axes: _curves(axes, comparison, judged, _score_points, f"validation {name}"),
             )
         )
@@ -82,6 +89,11 @@ def draw_plots(comparison: Comparison, memory_budget: float | None = None) -> li
             )
         )
     return plots
+
+
+def _left_out(rows: Sequence[Row], shown: Sequence[Row]) -> str:
+    missing = [row.label for row in rows if row not in shown]
+    return f" Not recorded: {', '.join(missing)}." if missing else ""
 
 
 def _points(
@@ -162,9 +174,13 @@ def _curves(
             markevery=max(1, len(known) // 8),
             label=short_name(row.label),
         )
+    from matplotlib.ticker import LogLocator
+
     if log and all(value > 0 for row in rows for _, value in points(row)):
         axes.set_yscale("log")
+        axes.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
         axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter("{x:g}")
     axes.set_xlabel("seconds")
     axes.set_xlim(left=0)
     axes.set_ylabel(label)
@@ -211,10 +227,15 @@ def _budget_of(rows: Sequence[Row]) -> float | None:
 def _parts(axes: "Axes", rows: Sequence[Row], budget: float | None) -> None:
     parts = [_memory_parts(row.results[0]) for row in rows]
     unit, shown = memory_unit(max(sum(sizes.values()) for sizes in parts))
-    names = list(dict.fromkeys(name for sizes in parts for name in sizes))
+    found = dict.fromkeys(name for sizes in parts for name in sizes)
+    # In the same order, and so in the same colours, in each section of a report.
+    names = [name for name in _PARTS if name in found]
+    names += [name for name in found if name not in names]
+    numbers = [*_PARTS, *names]
     places = list(range(len(rows)))
     left = [0.0] * len(rows)
-    for index, name in enumerate(names):
+    for name in names:
+        index = numbers.index(name)
         widths = [sizes.get(name, 0.0) / unit for sizes in parts]
         axes.barh(
             places,
@@ -243,5 +264,6 @@ def _parts(axes: "Axes", rows: Sequence[Row], budget: float | None) -> None:
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
     axes.set_xlabel(f"memory ({shown})")
+    axes.margins(x=0.05)
     budget_line(axes, budget, unit)
     legend(axes, len(names))

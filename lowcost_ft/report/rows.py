@@ -99,29 +99,48 @@ class Row:
         return self.median("train", "real_tokens_per_second")
 
     @property
+    def training_seconds(self) -> float | None:
+        """Seconds of all training steps, and of building the cache of frozen layers before them."""
+        seconds = self.median("train", "seconds")
+        return None if seconds is None else seconds + self.cache_seconds
+
+    @property
+    def cache_seconds(self) -> float:
+        """Seconds that building the cache took; 0 without one."""
+        return self.median("train", "cache_seconds") or 0.0
+
+    @property
+    def length(self) -> str:
+        """How long it trained."""
+        if steps := self.setting("max_steps"):
+            return f"{steps:,} steps"
+        # A record without it is older than the setting.
+        return f"{self.setting('num_train_epochs') or DEFAULTS['num_train_epochs']} epochs"
+
+    @property
     def trained_share(self) -> float | None:
         """Share of the parameters that train."""
         trainable = self.median("parameters", "trainable")
         total = self.median("parameters", "total")
         return trainable / total if trainable is not None and total else None
 
-    def seconds_to(self, target: float) -> float | None:
-        """Median training seconds, cache building included, to a validation score.
+    def seconds_to(self, target: float) -> list[float | None]:
+        """Training seconds, cache building included, to a validation score, of each run.
 
-        Scores are known at the ends of epochs. None where a run did not get there, or did not
-        record the times.
+        Scores are known at the ends of epochs. None where a run did not get there; runs that did
+        not record the times are left out.
         """
-        times = []
+        times: list[float | None] = []
         for result in self.completed:
             building = result.number("train", "cache_seconds") or 0.0
-            for epoch in result.rows("train", "validation_history"):
-                score, seconds = epoch.get(str(self.metric)), epoch.get("seconds")
-                if _is_number(score) and _is_number(seconds) and score >= target:
-                    times.append(building + seconds)
-                    break
-            else:
-                return None
-        return statistics.median(times) if times else None
+            scored = [
+                (epoch.get(str(self.metric)), epoch.get("seconds"))
+                for epoch in result.rows("train", "validation_history")
+            ]
+            known = [(x, s) for x, s in scored if _is_number(x) and _is_number(s)]
+            if known:
+                times.append(next((building + s for x, s in known if x >= target), None))
+        return times
 
     def _scored(self) -> list[tuple[float, float | None, float | None]]:
         scored = []
@@ -152,7 +171,10 @@ class Comparison:
     notices: list[str]
 
     def full(self, row: Row) -> Row | None:
-        """The full fine-tuning that a row's costs are compared with: same model, length, step."""
+        """The full fine-tuning that a row's costs are compared with.
+
+        Of the same model, length of texts, examples a step, and length of training.
+        """
         for other in self.rows:
             alike = ("model_id", "max_length", "batch_size")
             if (
@@ -161,6 +183,7 @@ class Comparison:
                 and other.setting("trainable_layers") is None
                 and not other.setting("gradient_checkpointing")
                 and all(row.setting(name) == other.setting(name) for name in alike)
+                and row.length == other.length
             ):
                 return other
         return None
@@ -231,8 +254,10 @@ def _comparison(results: list[Result]) -> Comparison:
             f"Some runs had {' and others '.join(threads)} threads: compare speeds only between "
             "rows of the same number."
         )
+    models = sorted({row.model for row in rows})
+    named = ", ".join(models) if len(models) < 4 else f"{len(models)} models"
     return Comparison(
-        title=f"{data_name(results[0])} on {device(results[0])}",
+        title=f"{data_name(results[0])} on {device(results[0])}, {named}",
         metric=metric,
         rows=rows,
         notices=notices,

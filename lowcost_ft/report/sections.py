@@ -11,6 +11,7 @@ from lowcost_ft.report.details import (
     confusion_of,
     worst_predictions,
 )
+from lowcost_ft.report.numbers import memory_text
 from lowcost_ft.report.repeat import facts_of, repeat_command
 from lowcost_ft.report.rows import Comparison, Row
 from lowcost_ft.report.tables import Table, comparison_table, target_score
@@ -19,12 +20,13 @@ __all__ = ["READING", "Options", "RowDetails", "RunDetails", "Section", "build_s
 
 READING = (
     "Scores are those of the test split, by the weights of the epoch that was best on the "
-    "validation split. An interval covers how far another test set of the same size (bootstrap) "
-    "and other seeds may move the score; the seeds' spread is pooled over the rows that have "
-    "several, and left out where there are too few. Two rows differ clearly when the lower score "
-    "lies outside the interval of the higher.",
+    "validation split (of Trainer + peft: of the last epoch). An interval covers how far another "
+    "test set of the same size (bootstrap) and other seeds may move the score; the seeds' spread "
+    "is pooled over the rows that have several, and left out where there are too few. Two rows "
+    "differ clearly when the lower score lies outside the interval of the higher.",
     "Peak memory is what tensors held in the costliest training step, by the allocator's account. "
-    "Speed counts real tokens, padding left out, over the training steps alone. Costs are medians "
+    "Speed counts real tokens, padding left out, over the training steps alone; training is the "
+    "time of all steps and, before them, of building a cache of frozen layers. Costs are medians "
     "over the seeds. Speed and time depend on the machine, and on what else ran on it.",
     "Time to a validation score is counted in training seconds to the end of the first epoch that "
     "reached it, plus the building of a cache of frozen layers.",
@@ -93,6 +95,8 @@ def build_section(comparison: Comparison, options: Options) -> Section:
     notes = list(comparison.notices)
     if judged:
         notes.insert(0, "Bold: the best of its column. ≈: not clearly worse than the best score.")
+    if process := _process_memory(comparison):
+        notes.append(process)
     reasons = [result.get("benchmark", "no_scores") for result in _all_results(comparison)]
     notes += dict.fromkeys(f"No scores: {reason}." for reason in reasons if reason)
     return Section(
@@ -100,11 +104,32 @@ def build_section(comparison: Comparison, options: Options) -> Section:
         title=comparison.title,
         advice=advise(comparison, options.memory_budget),
         judged=judged,
-        table=comparison_table(comparison, target),
+        table=comparison_table(comparison, target, options.memory_budget),
         failed=[not row.completed for row in comparison.rows],
         notes=notes,
         classes=class_table(comparison),
         rows=[_row_details(row, options) for row in comparison.rows],
+    )
+
+
+def _process_memory(comparison: Comparison) -> str:
+    """What a CPU needs beside the tensors of a step: it is the larger part for small models."""
+    peaks = {row.label: row.median("train", "peak_resident_bytes") for row in comparison.rows}
+    known = {label: peak for label, peak in peaks.items() if peak is not None}
+    on_cpu = all(
+        result.get("train", "peak_memory_source") == "cpu_allocator"
+        for row in comparison.rows
+        for result in row.completed
+    )
+    if not known or not on_cpu:
+        return ""
+    least, most = min(known, key=lambda k: known[k]), max(known, key=lambda k: known[k])
+    between = f"{memory_text(known[least])} ({least})"
+    if least != most:
+        between += f" to {memory_text(known[most])} ({most})"
+    return (
+        f"Peak memory and budgets are those of a training step's tensors. The whole process, with "
+        f"Python, its libraries, the data and loading, took {between} at most."
     )
 
 

@@ -2,8 +2,9 @@
 
 import csv
 import io
+import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lowcost_ft.report.advice import not_clearly_worse
@@ -53,12 +54,15 @@ def target_score(comparison: Comparison, given: float | None = None) -> float | 
     return _TARGET_SHARE * max(known) if known else None
 
 
-def comparison_table(comparison: Comparison, target: float | None) -> Table:
+def comparison_table(
+    comparison: Comparison, target: float | None, budget: float | None = None
+) -> Table:
     """The rows of a comparison with what they gave and cost; columns of nothing are left out.
 
     Args:
         comparison: The rows.
         target: Validation score for the time to it, or None to leave that column out.
+        budget: Bytes that there are; rows that need more are marked.
     """
     rows, name = comparison.rows, metric_name(comparison.metric)
     best = max((row for row in rows if row.score is not None), key=_score, default=None)
@@ -96,12 +100,17 @@ def comparison_table(comparison: Comparison, target: float | None) -> Table:
             columns.append((column, cells))
 
     measured("peak memory", lambda row: row.memory, memory_text, min)
+    if budget is not None:
+        columns[-1] = ("peak memory", _over(columns[-1][1], rows, budget))
     measured("tokens/s", lambda row: row.speed, lambda value: f"{value:,.0f}", max)
     measured("a step", lambda row: _seconds_per_step(row), seconds_text, min)
-    measured("training", lambda row: row.median("train", "seconds"), seconds_text, min)
+    measured("training", lambda row: row.training_seconds, seconds_text, min)
     if target is not None:
         until = f"time to validation {name} {target:.3f}"
-        measured(until, lambda row: row.seconds_to(target), seconds_text, min)
+        measured(until, lambda row: _median_time(row, target), seconds_text, min)
+        if columns[-1][0] != until:
+            columns.append((until, [Cell(text="") for _ in rows]))
+        columns[-1] = (until, _without_time(columns[-1][1], rows, target))
     measured("trained", lambda row: row.trained_share, lambda value: f"{value:.2%}", None)
     measured("saved", lambda row: row.median("saved_bytes"), memory_text, min)
     kept = [(name, cells) for name, cells in columns if any(cell.text for cell in cells)]
@@ -109,6 +118,33 @@ def comparison_table(comparison: Comparison, target: float | None) -> Table:
         columns=[name for name, _ in kept],
         rows=[[cells[index] for _, cells in kept] for index in range(len(rows))],
     )
+
+
+def _over(cells: Sequence[Cell], rows: Sequence[Row], budget: float) -> list[Cell]:
+    return [
+        replace(cell, detail=f"{cell.detail}, over {memory_text(budget)}".removeprefix(", "))
+        if row.memory is not None and row.memory > budget
+        else cell
+        for cell, row in zip(cells, rows, strict=True)
+    ]
+
+
+def _median_time(row: Row, target: float) -> float | None:
+    times = row.seconds_to(target)
+    reached = [time for time in times if time is not None]
+    return statistics.median(reached) if reached and len(reached) == len(times) else None
+
+
+def _without_time(cells: Sequence[Cell], rows: Sequence[Row], target: float) -> list[Cell]:
+    """Says of each empty cell why there is no time to the score."""
+    filled = []
+    for cell, row in zip(cells, rows, strict=True):
+        times = row.seconds_to(target)
+        reached = sum(time is not None for time in times)
+        why = f"{reached} of {len(times)} seeds" if reached else "not reached"
+        text = cell.text or (why if times else "not recorded" * bool(row.completed))
+        filled.append(replace(cell, text=text))
+    return filled
 
 
 def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
@@ -177,7 +213,7 @@ def _csv_fields(
         "ci95_high": high,
         **train,
         "target_validation_score": target,
-        "seconds_to_target": None if target is None else one.seconds_to(target),
+        "seconds_to_target": None if target is None else _median_time(one, target),
         "trainable_parameters": result.get("parameters", "trainable"),
         "parameters": result.get("parameters", "total"),
         "saved_bytes": result.get("saved_bytes"),

@@ -43,6 +43,8 @@ def write_report(
         problems.append(f"--output {output}: end its name in {', '.join(_KINDS)}")
     if file.is_dir() or not file.absolute().parent.is_dir():
         problems.append(f"--output {output}: name a file in a folder that exists")
+    if kind == ".csv" and options.memory_budget is not None:
+        problems.append("--memory-budget: a .csv holds the runs and no answer; leave it out")
     if problems:
         raise UserError(problems)
     if kind == ".html":

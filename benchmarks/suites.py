@@ -124,7 +124,7 @@ _STANDARD = [
     *_entries(
         "banking77",
         "classification",
-        ("full", "lora", "lora-cached4", "lora-nf4"),
+        ("full", "lora", "lora-cached4"),
         *("--num-train-epochs", "10"),
         files=_BANKING77,
     ),

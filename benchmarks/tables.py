@@ -91,9 +91,22 @@ def _memory_line(file: Path) -> str:
     )
 
 
+def chosen_table() -> str:
+    """What was tried on validation splits to choose the settings of the suites' top-layer rows."""
+    tried = json.loads((ROOT / "benchmarks" / "chosen_on_validation.json").read_text("utf-8"))
+    lines = ["| data | method | rate | epochs | validation score |", "|---|---|---|---|---|"]
+    for run in tried:
+        layers = run["trainable_layers"]
+        method = run["method"] + (f", top {layers} layers, cached" if layers else ", all layers")
+        (score,) = [value for name, value in run.items() if name.startswith("validation_")]
+        cells = [run["data"], method, f"{run['learning_rate']:g}", run["num_train_epochs"]]
+        lines.append("| " + " | ".join(map(str, [*cells, f"{score:.3f}"])) + " |")
+    return "\n".join(lines)
+
+
 PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"results": results_tables, "support": support_tables},
-    "benchmarks/README.md": {"speed": speed_tables},
+    "benchmarks/README.md": {"speed": speed_tables, "chosen": chosen_table},
 }
 """Which page has which tables."""
 

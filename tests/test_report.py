@@ -301,6 +301,62 @@ def test_what_is_no_run_is_said(tmp_path, capfd):
     assert "notes.json" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--memory-budget", "300"], "--memory-budget 300 is 300 bytes: give the unit"),
+        (["--target-score", "56"], "--target-score 56.0: give a score as the tables show it"),
+        (["--target-score", "nan"], "--target-score nan"),
+        (["--memory-budget", "1GB", "--output", "report.csv"], "a .csv holds the runs"),
+    ],
+)
+def test_flags_that_mean_nothing_are_refused(tmp_path, monkeypatch, capfd, flags, said):
+    folder = write_records(tmp_path / "results", a=record())
+    monkeypatch.chdir(tmp_path)
+    assert main(["report", folder, *flags]) == 2
+    assert said in capfd.readouterr().err
+    assert [file.name for file in tmp_path.iterdir()] == ["results"]
+
+
+def test_costs_are_compared_with_full_fine_tuning_of_the_same_length():
+    runs = [
+        record(method, config={"num_train_epochs": epochs}, memory=memory)
+        for method, epochs, memory in (
+            ("full", 3, 800e6),
+            ("lora", 3, 400e6),
+            ("lora", 10, 600e6),
+        )
+    ]
+    compared = comparison(*runs)
+    table = comparison_table(compared, None)
+    details = {row[0].text: row[table.columns.index("peak memory")].detail for row in table.rows}
+    assert details == {
+        "full fine-tuning, 3 epochs": "",
+        "LoRA, 3 epochs": "0.50x of full",
+        "LoRA, 10 epochs": "",
+    }
+
+
+def test_a_cache_is_part_of_the_training_and_named_beside_its_speed():
+    cached = record("lora", score=0.82, config={"trainable_layers": 2})
+    cached["train"] |= {"cache_seconds": 60.0}
+    compared = comparison(cached, record("full", score=0.6))
+    table = comparison_table(compared, None)
+    cells = dict(zip(table.columns, table.rows[0], strict=True))
+    assert (cells["training"].text, cells["training"].detail) == ("160 s", "1.60x of full")
+    assert "1,000 tokens/s once its cache was built in 60 s" in advise(compared).reasons[0]
+
+
+def test_what_is_over_the_budget_is_marked():
+    best = record("full", score=0.82, memory=900e6)
+    compared = comparison(best, record("lora", score=0.80, memory=400e6), record("head", score=0.5))
+    table = comparison_table(compared, None, 500e6)
+    details = {row[0].text: row[table.columns.index("peak memory")].detail for row in table.rows}
+    assert details["full fine-tuning"] == "over 500 MB"
+    assert details["LoRA"] == "0.44x of full"
+    assert "LoRA scored highest of what fits 500 MB" in advise(compared, 500e6).reasons[0]
+
+
 def test_missing_libraries_are_named(tmp_path, monkeypatch):
     monkeypatch.setattr("lowcost_ft.report.drawing.find_spec", lambda name: None)
     folder = write_records(tmp_path / "results", a=record())

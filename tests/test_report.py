@@ -347,6 +347,14 @@ def test_a_cache_is_part_of_the_training_and_named_beside_its_speed():
     assert "1,000 tokens/s once its cache was built in 60 s" in advise(compared).reasons[0]
 
 
+def test_seeds_of_different_speed_show_their_range():
+    runs = [record(seed=seed, speed=speed) for seed, speed in enumerate((900, 1100, 1000))]
+    table = comparison_table(comparison(*runs, record("full", speed=500)), None)
+    cells = [row[table.columns.index("tokens/s")] for row in table.rows]
+    found = {(cell.text, cell.detail) for cell in cells}
+    assert found == {("1,000", "2.00x of full; 900 to 1,100"), ("500", "")}
+
+
 def test_what_is_over_the_budget_is_marked():
     best = record("full", score=0.82, memory=900e6)
     compared = comparison(best, record("lora", score=0.80, memory=400e6), record("head", score=0.5))

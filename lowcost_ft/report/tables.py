@@ -103,6 +103,8 @@ def comparison_table(
     if budget is not None:
         columns[-1] = ("peak memory", _over(columns[-1][1], rows, budget))
     measured("tokens/s", lambda row: row.speed, lambda value: f"{value:,.0f}", max)
+    if columns[-1][0] == "tokens/s":
+        columns[-1] = ("tokens/s", _with_spread(columns[-1][1], rows))
     measured("a step", lambda row: _seconds_per_step(row), seconds_text, min)
     measured("training", lambda row: row.training_seconds, seconds_text, min)
     if target is not None:
@@ -127,6 +129,19 @@ def _over(cells: Sequence[Cell], rows: Sequence[Row], budget: float) -> list[Cel
         else cell
         for cell, row in zip(cells, rows, strict=True)
     ]
+
+
+def _with_spread(cells: Sequence[Cell], rows: Sequence[Row]) -> list[Cell]:
+    """Adds the slowest and the fastest seed, which may have shared the machine differently."""
+    spread = []
+    for cell, row in zip(cells, rows, strict=True):
+        speeds = [result.number("train", "real_tokens_per_second") for result in row.completed]
+        known = sorted(speed for speed in speeds if speed is not None)
+        if len(known) > 1:
+            ends = f"{known[0]:,.0f} to {known[-1]:,.0f}"
+            cell = replace(cell, detail=f"{cell.detail}; {ends}".removeprefix("; "))
+        spread.append(cell)
+    return spread
 
 
 def _median_time(row: Row, target: float) -> float | None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -50,6 +51,27 @@ def holds_adapter(model):
     return isinstance(model, VirtualTokens) or any(
         isinstance(module, BaseTunerLayer) for module in model.modules()
     )
+
+
+@pytest.mark.parametrize("kind", ["ner", "single"])
+def test_several_threads_may_predict_at_once(trained_run, kind):
+    predictor = load_predictor(trained_run(kind, "bert"))
+    asked = [
+        [f"send order {i} to chen wei in oslo" + " please" * (i % part) for i in range(20)]
+        for part in range(1, 7)
+    ]
+    with ThreadPoolExecutor(len(asked)) as pool:
+        answers = list(pool.map(predictor, asked))
+    for texts, together in zip(asked, answers, strict=True):
+        alone = predictor(texts)
+        assert [without_scores(a) for a in together] == [without_scores(a) for a in alone]
+
+
+def without_scores(answer):
+    kept = {name: value for name, value in answer.items() if name != "score"}
+    if "entities" in kept:
+        kept["entities"] = [without_scores(entity) for entity in kept["entities"]]
+    return kept
 
 
 def recorded(run, split="test"):

@@ -60,7 +60,7 @@ def _extremes(comparison: Comparison) -> list[str]:
     least = min(rows, key=lambda row: row.memory or float("inf"))
     fastest = max(rows, key=lambda row: row.speed or 0.0)
     seconds = fastest.cache_seconds
-    built = f" a step, once its cache was built in {seconds_text(seconds)}" * bool(seconds)
+    built = f" steps, once its cache was built in {seconds_text(seconds)}" * bool(seconds)
     return [
         f"Least memory: {least.label}{_ratios(comparison, least, 'memory')}.",
         f"Fastest{built}: {fastest.label}{_ratios(comparison, fastest, 'speed')}.",

@@ -14,7 +14,7 @@ from report_records import HOSTILE, record, write_records
 from lowcost_ft.cli import main
 from lowcost_ft.config import RunConfig, parse_config
 from lowcost_ft.errors import UserError
-from lowcost_ft.report.advice import advise
+from lowcost_ft.report.advice import advise, not_clearly_worse
 from lowcost_ft.report.collect import Result, collect
 from lowcost_ft.report.numbers import memory_text
 from lowcost_ft.report.repeat import repeat_command
@@ -118,6 +118,19 @@ def test_a_clear_difference_is_a_difference():
     advice = advise(comparison(best, record("lora", score=0.80)))
     assert advice.headline == "Use full fine-tuning."
     assert "Too few seeds" in " ".join(advice.reasons)
+
+
+def test_what_seeds_do_not_explain_is_a_clear_difference():
+    """All rows have one test set, whose part of the interval does not lie between them."""
+    best = [record("full", seed=s, score=score) for s, score in enumerate((0.80, 0.81, 0.79))]
+    near = [record("lora", seed=s, score=score) for s, score in enumerate((0.79, 0.80, 0.78))]
+    far = [record("bias", seed=s, score=score) for s, score in enumerate((0.76, 0.77, 0.75))]
+    rows = {row.label: row for row in comparison(*best, *near, *far).rows}
+    full = rows["full fine-tuning"]
+    assert full.interval[0] < 0.76  # By the interval alone, both would be as good.
+    assert not_clearly_worse(full, full)
+    assert not_clearly_worse(rows["LoRA"], full)
+    assert not not_clearly_worse(rows["biases only"], full)
 
 
 def test_longer_training_is_not_taken_for_a_better_method():

@@ -1,9 +1,12 @@
 """The answer to "which method should I use for my budget?", computed from the rows.
 
 A difference counts as clear when a row's mean score lies outside the 95% interval of the better
-row. Everything else is said to be no clear difference, whatever the means are.
+row, or when it is more than other seeds explain: all rows have the same test set, so that only the
+seeds' part of the interval stands between them there. Everything else is said to be no clear
+difference, whatever the means are.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -52,11 +55,19 @@ class Advice:
 
 
 def not_clearly_worse(row: Row, best: Row) -> bool:
-    """Whether a row's mean score lies within the best row's interval."""
-    if row.score is None or best.score is None:
+    """Whether the best row's interval holds a row's mean score, and seeds explain the difference.
+
+    `seed_error` is t times the standard deviation s of a seed; the difference of means over n and m
+    seeds has the standard deviation s (1/n + 1/m)^(1/2).
+    """
+    if row is best or row.score is None or best.score is None:
+        return row is best and row.score is not None
+    if row.score < (best.interval[0] if best.interval else best.score):
         return False
-    low = best.interval[0] if best.interval else best.score
-    return row is best or row.score >= low
+    if best.seed_error is None:
+        return True
+    seeds = 1 / len(row.scores()) + 1 / len(best.scores())
+    return best.score - row.score <= best.seed_error * math.sqrt(seeds)
 
 
 def advise(comparison: Comparison, memory_budget: float | None = None) -> Advice:

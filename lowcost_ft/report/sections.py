@@ -23,7 +23,8 @@ READING = (
     "validation split (of Trainer + peft: of the last epoch). An interval covers how far another "
     "test set of the same size (bootstrap) and other seeds may move the score; the seeds' spread "
     "is pooled over the rows that have several, and left out where there are too few. Two rows "
-    "differ clearly when the lower score lies outside the interval of the higher.",
+    "differ clearly when the lower score lies outside the interval of the higher, or when their "
+    "difference is more than other seeds explain on the same test set.",
     "Peak memory is what tensors held in the costliest training step, by the allocator's account. "
     "Speed counts real tokens, padding left out, over the training steps alone; training is the "
     "time of all steps and, before them, of building a cache of frozen layers. Costs are medians "

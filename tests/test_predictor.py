@@ -26,11 +26,15 @@ def single(trained_run):
     return load_predictor(trained_run("single", "bert"))
 
 
+MERGED = ("bias", "layernorm", "rslora", "dora", "pissa", "olora", "adalora", "ia3", "oft")
+
+
 @pytest.mark.parametrize(
     ("family", "changes", "stays"),
     [
         ("bert", {}, False),
         ("llama", {}, False),
+        *(("bert", {"method": method}, False) for method in MERGED),
         ("bert", {"method": "prefix"}, True),
         ("bert", {"quantization": "nf4"}, True),
     ],

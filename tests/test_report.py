@@ -63,7 +63,7 @@ def test_a_copy_of_a_run_is_no_other_seed():
 def test_labels_say_what_was_done():
     configs = {
         "NF4 LoRA": {"quantization": "nf4"},
-        "LoRA, top 3 layers from cached states": {
+        "LoRA, top 3 layers, cached": {
             "trainable_layers": 3,
             "cache_frozen_layers": True,
         },

@@ -98,7 +98,7 @@ def _method_label(result: Result) -> str:
         parts[0] = f"{_QUANTIZATIONS.get(quantization, quantization)} {parts[0]}"
     layers = result.get("config", "trainable_layers")
     if layers is not None:
-        cached = " from cached states" if result.get("config", "cache_frozen_layers") else ""
+        cached = ", cached" if result.get("config", "cache_frozen_layers") else ""
         parts.append(f"top {layers} layers{cached}")
     if result.get("config", "gradient_checkpointing"):
         parts.append("checkpointed")

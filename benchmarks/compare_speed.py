@@ -200,16 +200,20 @@ def describe(options: Options, setting: Setting) -> dict[str, Any]:
     config = asdict(options)
     for field in ("rounds", "only", "output"):
         del config[field]
-    if options.train_file:
-        config["train_file"] = "/".join(Path(options.train_file).parts[-2:])
+    return conditions(config) | {"precision": setting.accelerator.mixed_precision, "rounds": []}
+
+
+def conditions(config: dict[str, Any]) -> dict[str, Any]:
+    """The beginning of a results file: settings, without the places of this machine, and the rest
+    that a result depends on."""
+    if config["train_file"]:
+        config["train_file"] = "/".join(Path(config["train_file"]).parts[-2:])
     return {
         "status": "completed",
         "config": config,
         "versions": versions(),
         "hardware": hardware(),
         "git": git_state(),
-        "precision": setting.accelerator.mixed_precision,
-        "rounds": [],
     }
 
 

@@ -23,7 +23,6 @@ import tyro
 from torch.profiler import ProfilerActivity, profile
 
 from lowcost_ft.config import DEFAULT_MODEL_ID
-from lowcost_ft.environment import git_state, hardware, versions
 from lowcost_ft.errors import UserError
 
 RESULTS = compare_speed.RESULTS
@@ -98,15 +97,7 @@ def profiled(options: Options) -> dict[str, Any]:
     products = _products(profiler)
     flops = sum(2 * n * k * m * count for (n, k, m), (count, _) in products.items())
     seconds = sum(spent for _, spent in products.values())
-    config = asdict(options) | {"output": None}
-    if options.train_file:
-        config["train_file"] = "/".join(Path(options.train_file).parts[-2:])
-    return {
-        "status": "completed",
-        "config": config,
-        "versions": versions(),
-        "hardware": hardware(),
-        "git": git_state(),
+    return compare_speed.conditions(asdict(options) | {"output": None}) | {
         "shares": _shares(profiler),
         "machine_gflops": round(machine),
         "matmul_gflops_in_steps": round(flops / seconds / 1e9),

@@ -70,12 +70,11 @@ def predict(
     predictions = task.new_predictions(features)
     tokens = inference_tokens(micro_batch_tokens, device.type)
     workers, share = 1, _share(accelerator, features, tokens)
-    if concurrent and device.type == "cpu":
-        most = torch.get_num_threads()
+    if concurrent and device.type == "cpu" and (most := torch.get_num_threads()) > 1:
         each = min(tokens, max(_LEAST_TOKENS, micro_batch_tokens // most))
         cut = _share(accelerator, features, each)
         # Towards the end some have nothing left to do: not worth it for a few texts.
-        if len(cut) >= 4 * most > 4:
+        if len(cut) >= 4 * most:
             workers, share = min(most, max(1, micro_batch_tokens // each)), cut
     bar = tqdm(total=sum(map(len, share)), file=sys.stderr, disable=None, leave=False, unit="row")
     bar.disable = bar.disable or not accelerator.is_main_process

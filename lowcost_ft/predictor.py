@@ -193,7 +193,7 @@ def load_predictor(
         trust_remote_code=trust_remote_code,
         dtype=compute_dtype(accelerator.mixed_precision),
     )
-    # In half precision the sum would lose digits of the adapter; a GPU hides its passes anyway.
+    # In half precision the sum would lose digits of the adapter.
     exact = accelerator.device.type == "cpu" and accelerator.mixed_precision == "no"
     if exact and not keep_adapter and is_mergeable(model):
         model = merge_adapter(model)

@@ -378,6 +378,16 @@ def test_what_is_over_the_budget_is_marked():
     assert "LoRA scored highest of what fits 500 MB" in advise(compared, 500e6).reasons[0]
 
 
+def test_a_budget_without_a_known_peak_moves_no_column():
+    run = record(score=0.8)
+    del run["train"]["peak_memory_bytes"]
+    table = comparison_table(comparison(run), None, 500e6)
+    assert "peak memory" not in table.columns
+    assert table.rows[0][table.columns.index("test entity F1 (95% interval)")].text.startswith(
+        "0.8"
+    )
+
+
 def test_missing_libraries_are_named(tmp_path, monkeypatch):
     monkeypatch.setattr("lowcost_ft.report.drawing.find_spec", lambda name: None)
     folder = write_records(tmp_path / "results", a=record())

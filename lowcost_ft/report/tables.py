@@ -100,7 +100,7 @@ def comparison_table(
             columns.append((column, cells))
 
     measured("peak memory", lambda row: row.memory, memory_text, min)
-    if budget is not None:
+    if budget is not None and columns[-1][0] == "peak memory":
         columns[-1] = ("peak memory", _over(columns[-1][1], rows, budget))
     measured("tokens/s", lambda row: row.speed, lambda value: f"{value:,.0f}", max)
     if columns[-1][0] == "tokens/s":

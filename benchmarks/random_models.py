@@ -85,7 +85,9 @@ def write_random_model(name: str, folder: Path, *, seed: int = 0) -> str:
     }
     config = AutoConfig.for_model(shape.model_type, **{**special, **shape.fields})
     torch.manual_seed(seed)
-    model = AutoModel.from_config(config, dtype=torch.bfloat16)
+    # Drawing 8 billion numbers takes a CPU minutes.
+    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+        model = AutoModel.from_config(config, dtype=torch.bfloat16)
     model.save_pretrained(folder)
     tokenizer.model_max_length = 512
     if getattr(config, "type_vocab_size", 0) < 2:

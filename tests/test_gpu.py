@@ -1,15 +1,21 @@
 """What only a CUDA GPU can show: run by `make test-gpu`."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from small_runs import call_recipe, flags, forget_precision
+from small_runs import RECIPES, call_recipe, flags, forget_precision, ner_rows, write_jsonl
 from small_training import Trainer
 from support_matrix import RESULTS, all_cases, run_cases
+from tiny import make_tiny
 
+from lowcost_ft.cli import main
 from lowcost_ft.data.batching import cut_step
 from lowcost_ft.predictor import load_predictor
 from lowcost_ft.tasks.classification import ClassificationTask
@@ -17,6 +23,39 @@ from lowcost_ft.training.setup import build_accelerator
 from lowcost_ft.training.steps import StepRunner
 
 pytestmark = pytest.mark.gpu
+
+MEDIUM = {"hidden_size": 256, "intermediate_size": 1024, "num_attention_heads": 4}
+"""Large enough that activations, and not the allocator's segments, decide what fits."""
+
+
+def record(folder):
+    return json.loads((folder / "run.json").read_text("utf-8"))
+
+
+def same_adapters(one, two, **tolerance):
+    """Two run folders hold the same weights, and they have moved."""
+    expected, found = (load_file(f / "adapter_model.safetensors") for f in (one, two))
+    assert expected.keys() == found.keys()
+    assert max(w.abs().max() for name, w in expected.items() if "lora_B" in name) > 1e-3
+    for name, weight in expected.items():
+        torch.testing.assert_close(found[name], weight, **tolerance)
+
+
+@pytest.fixture(scope="module")
+def long_rows(tmp_path_factory):
+    """Flags of files with sentences of very different lengths, up to a hundred words."""
+    folder = tmp_path_factory.mktemp("long")
+    rows = ner_rows(96)
+    for number, row in enumerate(rows):
+        for key in ("tokens", "tags"):
+            row[key] = row[key] * (1 + number % 16)
+    return {
+        "train_file": write_jsonl(folder / "train.jsonl", rows),
+        "validation_file": write_jsonl(folder / "validation.jsonl", ner_rows(21, seed=1)),
+        "max_length": 128,
+        "batch_size": 48,
+        "dropout": 0.0,
+    }
 
 
 @pytest.mark.parametrize("precision", ["auto", "no", "fp16"])
@@ -98,3 +137,146 @@ def test_qlora_keeps_its_optimizer_in_pages_of_8_bits(tmp_path, tiny_model, smal
     run = json.loads((tmp_path / "run.json").read_text())
     assert run["config"]["optimizer"] == "paged_adamw8bit"
     assert run["quantization"] == "nf4"
+
+
+def test_a_gpu_and_a_cpu_train_the_same_adapter(tmp_path, tiny_model, small_files):
+    values = {"model_id": tiny_model("bert"), "max_steps": 20, "batch_size": 8, "dropout": 0.0}
+    values |= {"mixed_precision": "no", "optimizer": "sgd", "learning_rate": 0.1, "max_length": 32}
+    values |= small_files["ner"]
+    gpu, cpu = tmp_path / "gpu", tmp_path / "cpu"
+    assert call_recipe("lora_ner", *flags(**values, output_dir=gpu)) == 0
+    done = subprocess.run(
+        [sys.executable, str(RECIPES / "lora_ner.py"), *flags(**values, output_dir=cpu)],
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert record(gpu)["hardware"]["gpus"] and not record(cpu)["hardware"]["gpus"]
+    same_adapters(cpu, gpu, rtol=1e-2, atol=1e-3)
+    scores = [record(folder)["evaluation"]["test"]["f1"] for folder in (cpu, gpu)]
+    assert scores[1] == pytest.approx(scores[0], abs=0.02)
+
+
+def test_what_a_gpu_trained_a_cpu_reads(tmp_path, tiny_model, small_files):
+    values = {"model_id": tiny_model("bert"), "output_dir": tmp_path / "run", "max_steps": 40}
+    values |= {"mixed_precision": "no", "dropout": 0.0, "batch_size": 8, "learning_rate": 3e-3}
+    assert call_recipe("lora_ner", *flags(**values, **small_files["ner"])) == 0
+    test_file = small_files["ner"]["test_file"]
+    command = ["evaluate", str(tmp_path / "run"), "--test-file", test_file, "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "lowcost_ft", *command],
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    expected = record(tmp_path / "run")["evaluation"]["test"]["f1"]
+    assert json.loads(done.stdout)["f1"] == pytest.approx(expected, abs=0.02)
+
+
+@pytest.mark.parametrize("precision", ["no", "auto"])
+def test_memory_that_really_runs_out_changes_no_weight(tmp_path, long_rows, precision):
+    model_id = make_tiny("bert", tmp_path / "model", **MEDIUM)
+    values = {"model_id": model_id, "max_steps": 4, "mixed_precision": precision, **long_rows}
+    values |= {"optimizer": "sgd", "learning_rate": 0.05}
+    short, cut = tmp_path / "short", tmp_path / "cut"
+    torch.cuda.empty_cache()
+    total = torch.cuda.mem_get_info()[1]
+    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + 120e6) / total)
+    try:
+        arguments = flags(**values, output_dir=short, micro_batch_tokens=65536)
+        assert call_recipe("lora_ner", *arguments) == 0
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    recoveries = record(short)["train"]["recoveries"]
+    assert recoveries
+    tokens = recoveries[-1]["micro_batch_tokens"]
+    arguments = flags(**values, output_dir=cut, micro_batch_tokens=tokens)
+    assert call_recipe("lora_ner", *arguments) == 0
+    assert record(cut)["train"]["recoveries"] == []
+    same_adapters(cut, short, rtol=1e-3, atol=1e-5)
+
+
+def test_a_budget_is_predicted_and_kept(tmp_path, long_rows):
+    model_id = make_tiny("bert", tmp_path / "model", **MEDIUM)
+    values = {"model_id": model_id, "max_steps": 4, **long_rows, "micro_batch_tokens": 65536}
+    free, kept = tmp_path / "free", tmp_path / "kept"
+    assert call_recipe("lora_ner", *flags(**values, output_dir=free)) == 0
+    plan = record(free)["memory_plan"]
+    budget = plan["needed_bytes"] - 100_000_000
+    arguments = flags(**values, output_dir=kept, memory_budget=budget)
+    try:
+        assert call_recipe("lora_ner", *arguments) == 0
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    train = record(kept)["train"]
+    assert train["recoveries"] == []
+    assert record(kept)["config"]["micro_batch_tokens"] < 65536
+    for run in (record(free)["train"], train):
+        assert run["predicted_peak_memory_bytes"] == pytest.approx(
+            run["peak_memory_bytes"], rel=0.03
+        )
+
+
+@pytest.mark.parametrize("family", ["bert", "llama"])
+def test_cached_and_streamed_layers_train_the_same_adapter(
+    tmp_path, tiny_model, small_files, family
+):
+    values = {"model_id": tiny_model(family), "max_steps": 12, "batch_size": 8, "dropout": 0.0}
+    values |= {"mixed_precision": "no", "optimizer": "sgd", "learning_rate": 0.1, "max_length": 32}
+    values |= {"trainable_layers": 1, **small_files["single"]}
+    ways = {
+        "whole": {},
+        "cached": {"cache_frozen_layers": True},
+        "streamed": {"cache_frozen_layers": True, "stream_frozen_layers": True},
+    }
+    for name, own in ways.items():
+        own = own | ({"cache_dir": tmp_path / f"{name}-cache"} if own else {})
+        arguments = flags(**values, **own, output_dir=tmp_path / name)
+        assert call_recipe("lora_classification", *arguments) == 0
+    for name in ("cached", "streamed"):
+        same_adapters(tmp_path / "whole", tmp_path / name, rtol=1e-3, atol=1e-5)
+
+
+def test_a_stopped_run_goes_on(tmp_path, tiny_model, small_files, monkeypatch):
+    values = {"model_id": tiny_model("bert"), "num_train_epochs": 2, "batch_size": 8}
+    values |= {"mixed_precision": "no", "lora_dropout": 0.2, **small_files["ner"]}
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    assert call_recipe("lora_ner", *flags(**values, output_dir=whole)) == 0
+    real, calls = StepRunner.step, []
+
+    def step(self, optimizer, planned):
+        calls.append(planned.number)
+        if len(calls) == 7:
+            signal.raise_signal(signal.SIGTERM)
+        return real(self, optimizer, planned)
+
+    monkeypatch.setattr(StepRunner, "step", step)
+    assert call_recipe("lora_ner", *flags(**values, output_dir=stopped)) == 143
+    assert record(stopped)["status"] == "interrupted"
+    assert call_recipe("lora_ner", *flags(**values, output_dir=stopped, resume=True)) == 0
+    assert len(calls) < 7 + 20  # It did not begin again.
+    # Some kernels of a GPU add up in an order of their own.
+    same_adapters(whole, stopped, rtol=1e-3, atol=1e-5)
+
+
+def test_compiled_layers_train_the_same_adapter(tmp_path, tiny_model, small_files):
+    values = {"model_id": tiny_model("bert"), "max_steps": 6, "batch_size": 8, "dropout": 0.0}
+    values |= {"mixed_precision": "no", "optimizer": "sgd", "learning_rate": 0.1, "max_length": 32}
+    values |= {"trainable_layers": 1, **small_files["ner"]}
+    plain, compiled = tmp_path / "plain", tmp_path / "compiled"
+    assert call_recipe("lora_ner", *flags(**values, output_dir=plain)) == 0
+    arguments = flags(**values, output_dir=compiled, torch_compile=True)
+    assert call_recipe("lora_ner", *arguments) == 0
+    same_adapters(plain, compiled, rtol=1e-2, atol=1e-4)
+
+
+def test_a_merged_model_answers_as_the_adapter_does(tmp_path, tiny_model, small_files, capsys):
+    values = {"model_id": tiny_model("bert"), "output_dir": tmp_path / "run", "max_steps": 20}
+    assert call_recipe("lora_ner", *flags(**values, batch_size=8, **small_files["ner"])) == 0
+    forget_precision()
+    capsys.readouterr()
+    command = ["merge", str(tmp_path / "run"), "--output-dir", str(tmp_path / "merged"), "--json"]
+    assert main(command) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["parity_gap"] <= 1e-4

@@ -30,7 +30,9 @@ from lowcost_ft.config import RunConfig
 from lowcost_ft.data.features import Features
 from lowcost_ft.environment import git_state, hardware, versions
 from lowcost_ft.memory.operators import Target
+from lowcost_ft.models.held_precision import hold_frozen_weights
 from lowcost_ft.models.loading import BuiltModel, build_model, forward_module
+from lowcost_ft.models.quantization import compute_dtype
 from lowcost_ft.recipe_memory import model_options
 from lowcost_ft.tasks.base import Task
 from lowcost_ft.tasks.classification import ClassificationTask
@@ -209,6 +211,12 @@ def _measure(
     built: BuiltModel, task: Task, features: Features, config: RunConfig, accelerator: Any
 ) -> int:
     device = accelerator.device
+    hold_frozen_weights(
+        built.model,
+        compute_dtype(accelerator.mixed_precision),
+        family=built.family,
+        top_layers=config.trainable_layers if config.cache_frozen_layers else None,
+    )
     model = forward_module(built.model).to(device).train()
 
     def make_optimizer() -> torch.optim.Optimizer:

@@ -13,6 +13,7 @@ from lowcost_ft.data.loading import read_examples_file, read_text_lines
 from lowcost_ft.data.rows import Columns, text_fault
 from lowcost_ft.errors import UserError
 from lowcost_ft.evaluation import predict
+from lowcost_ft.models.held_precision import hold_frozen_weights
 from lowcost_ft.models.loading import forward_module, load_tokenizer, load_trained
 from lowcost_ft.models.merging import is_mergeable, merge_adapter
 from lowcost_ft.models.quantization import compute_dtype, weight_bytes
@@ -197,6 +198,7 @@ def load_predictor(
     exact = accelerator.device.type == "cpu" and accelerator.mixed_precision == "no"
     if exact and not keep_adapter and is_mergeable(model):
         model = merge_adapter(model)
+    hold_frozen_weights(model, compute_dtype(accelerator.mixed_precision))
     config = run["config"]
     tokenizer = load_tokenizer(
         str(folder), words=run["task"] == "ner", trust_remote_code=trust_remote_code

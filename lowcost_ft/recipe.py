@@ -17,6 +17,7 @@ from lowcost_ft.evaluation import check_same, evaluate, predict
 from lowcost_ft.health import run_warnings
 from lowcost_ft.memory.measure import resident_peak_bytes
 from lowcost_ft.model_card import write_model_card
+from lowcost_ft.models.held_precision import hold_frozen_weights
 from lowcost_ft.models.loading import (
     BuiltModel,
     build_model,
@@ -232,6 +233,8 @@ def save_run(
         dtype=compute_dtype(run.accelerator.mixed_precision),
         stream_below=run.config.trainable_layers if built.streamed else None,
     )
+    if not built.streamed:
+        hold_frozen_weights(reloaded, compute_dtype(run.accelerator.mixed_precision))
     split = "test" if "test" in predictions else "validation"
     cached = None
     if built.streamed:

@@ -15,10 +15,12 @@ from lowcost_ft.errors import UserError
 from lowcost_ft.evaluation import evaluate
 from lowcost_ft.health import checksums, unmoved_parts
 from lowcost_ft.models.adapters import layer_list
+from lowcost_ft.models.held_precision import hold_frozen_weights
 from lowcost_ft.models.loading import (
     BuiltModel,
     forward_module,
 )
+from lowcost_ft.models.quantization import compute_dtype
 from lowcost_ft.run_folder import CHECKPOINTS, clear_output_dir
 from lowcost_ft.start import Run
 from lowcost_ft.tasks.base import Task
@@ -49,13 +51,21 @@ def train_run(
     """
     config = run.config
     model = built.model
-    if not is_sharded(run.accelerator):
-        model.to(run.accelerator.device)
-    elif built.family is not None:  # Each part moves by itself: the whole may not fit.
+    sharded = is_sharded(run.accelerator)
+    if sharded and built.family is not None:  # Each part moves by itself: the whole may not fit.
         split_by_layer(run.accelerator, layer_list(forward_module(model), built.family)[0])
     rate = config.learning_rate or default_learning_rate(built.method, model.config.hidden_size)
     run.record["config"]["learning_rate"] = rate
+    # Before weights are rounded: a run may go on in another precision of the computation.
     checkpoints = _checkpoints(run, built, splits, features["train"])
+    if not sharded:
+        hold_frozen_weights(
+            model,
+            compute_dtype(run.accelerator.mixed_precision),
+            family=built.family,
+            top_layers=config.trainable_layers if config.cache_frozen_layers else None,
+        )
+        model.to(run.accelerator.device)
     # From here on nothing but the training itself can go wrong: an earlier run may go.
     if run.accelerator.is_main_process:
         clear_output_dir(run.folder, keep_checkpoints=run.resume is not None)
@@ -114,7 +124,7 @@ def train_run(
             f"training diverged, the weights are no numbers any more: lower --learning-rate "
             f"(it was {rate:g}) or keep --max-grad-norm at 1"
         )
-    if not is_sharded(run.accelerator):  # A part of a weight has another sum.
+    if not sharded:  # A part of a weight has another sum.
         after = checksums(model.named_parameters())
         run.unmoved = unmoved_parts(before, after, built.head_names)
     return result

@@ -99,6 +99,7 @@ def test_a_step_cut_into_micro_batches_is_the_same_step(tmp_path, tiny_model, sm
 
 @pytest.mark.parametrize(("name", "family"), [("ner", "bert"), ("single", "llama")])
 def test_no_micro_batch_makes_the_host_wait(tmp_path, tiny_model, name, family):
+    forget_precision()
     trainer = Trainer(tiny_model, tmp_path, name, family)
     if name == "single":
         trainer.task = ClassificationTask(trainer.task.labels, class_weights=[0.5, 1.0, 2.0])

@@ -13,6 +13,7 @@ from lowcost_ft.config import RunConfig
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.loading import build_model, load_tokenizer
 from lowcost_ft.models.quantization import count_parameters, weight_bytes
+from lowcost_ft.models.quantized_layers import settle_kernels
 from lowcost_ft.predictor import load_predictor
 from lowcost_ft.reload_code import reload_code
 
@@ -89,6 +90,43 @@ def test_training_and_evaluation_compute_the_same_function(tiny_model, quantizat
     trained.sum().backward()
     lower = [p for name, p in model.named_parameters() if ".0." in name and "lora_B" in name]
     assert lower and all(p.grad.abs().max() > 0 for p in lower)
+
+
+def test_integers_are_multiplied_as_the_weights_that_they_stand_for():
+    """Whatever else is in the batch: an outlier in one token must not change another."""
+    torch.manual_seed(0)
+    layer = Linear8bitLt(12, 7, has_fp16_weights=False, threshold=6.0).to("cpu")
+    settle_kernels(layer, torch.float32)
+    x = torch.randn(5, 12)
+    layer(x)  # Takes codes and scales from the weight.
+    weights = layer.state.CB.float() * layer.state.SCB[:, None] / 127
+    bias = layer.bias.detach().clone().requires_grad_()
+    layer.bias = torch.nn.Parameter(bias.detach().clone())
+    inputs = [x.clone().requires_grad_() for _ in range(2)]
+    for y in (layer(inputs[0]), torch.nn.functional.linear(inputs[1], weights, bias)):
+        (y**2).sum().backward()
+    torch.testing.assert_close(inputs[0].grad, inputs[1].grad)
+    torch.testing.assert_close(layer.bias.grad, bias.grad)
+    loud = torch.cat([x, 100 * x[:1]])
+    for mode in (True, False):
+        layer.train(mode)
+        torch.testing.assert_close(layer(loud)[:5], layer(x))
+
+
+@pytest.mark.parametrize("quantization", ["8bit", "nf4"])
+@pytest.mark.parametrize("family", ["bert", "deberta-v2"])
+def test_mixed_precision_reaches_the_quantized_layers(tiny_model, family, quantization):
+    folder = tiny_model(family)
+    model = build(folder, quantization, dtype=torch.bfloat16, dropout=0.0).model
+    seen = []
+    for module in model.modules():
+        if isinstance(module, QUANTIZED):
+            module.register_forward_hook(lambda layer, given, out: seen.append(out.dtype))
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = model(**inputs(folder, "Where is my parcel?")).logits
+    logits.float().sum().backward()
+    assert set(seen) == {torch.bfloat16}
+    assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
 
 
 @pytest.mark.parametrize("quantization", ["8bit", "nf4"])

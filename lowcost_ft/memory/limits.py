@@ -38,4 +38,6 @@ def enforce_budget(device: torch.device, budget_bytes: int) -> None:
             f"--memory-budget: the driver alone takes {context / 2**20:.0f} MiB of the GPU; "
             "give more"
         )
-    torch.cuda.set_per_process_memory_fraction((budget_bytes - context) / total, device)
+    # PyTorch does not take the device without its number here.
+    number = torch.cuda.current_device() if device.index is None else device.index
+    torch.cuda.set_per_process_memory_fraction((budget_bytes - context) / total, number)

@@ -62,10 +62,14 @@ class DeviceFunctions(TorchFunctionMode):
         # LoRA's layers ask; the flag itself changes nothing for tensors on the meta device.
         self._asked = torch.is_autocast_enabled(self.target.device)
         torch.set_autocast_enabled(self.target.device, self._lower is not None)
+        self._asked_dtype = torch.get_autocast_dtype(self.target.device)
+        if self._lower is not None:
+            torch.set_autocast_dtype(self.target.device, self._lower)
         return super().__enter__()
 
     def __exit__(self, *error: Any) -> None:
         torch.set_autocast_enabled(self.target.device, self._asked)
+        torch.set_autocast_dtype(self.target.device, self._asked_dtype)
         super().__exit__(*error)
 
     @contextmanager

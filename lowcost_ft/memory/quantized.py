@@ -1,8 +1,8 @@
 """Stand-ins for bitsandbytes' quantized layers: on the meta device they allocate what those do.
 
-The kernels themselves refuse the meta device. What each stand-in makes and keeps was read off
-bitsandbytes 0.50 (`autograd/_functions.py`, `functional.py`) and is compared with the real layers,
-on the CPU, by a test.
+The kernels of nf4 refuse the meta device. What its stand-in makes and keeps was read off
+bitsandbytes 0.50 (`autograd/_functions.py`, `functional.py`). Both are compared with the real
+layers, on the CPU, by a test.
 """
 
 from typing import Any
@@ -14,6 +14,8 @@ from peft.tuners.lora.bnb import Linear8bitLt as LoraLinear8bit
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 from transformers.pytorch_utils import Conv1D
+
+from lowcost_ft.models.quantized_layers import MultiplyInt8
 
 __all__ = ["put_stand_ins"]
 
@@ -29,7 +31,6 @@ def put_stand_ins(
     quantization: str,
     kept: tuple[str, ...],
     dtype: torch.dtype,
-    on_cuda: bool,
 ) -> None:
     """Replaces, in place, the linear layers that would be quantized.
 
@@ -37,8 +38,7 @@ def put_stand_ins(
         model: A task model on the meta device, with its adapter.
         quantization: "8bit" or "nf4".
         kept: Paths of the linear layers that stay as they are, before adapters were added.
-        dtype: Precision of the computation, in which nf4 weights are multiplied.
-        on_cuda: Whether the kernels are those of a GPU.
+        dtype: Precision of the computation.
     """
     for name, module in list(model.named_modules()):
         adapted = isinstance(module, LoraLinear)
@@ -50,7 +50,7 @@ def put_stand_ins(
         replaced: Any = module.base_layer if adapted else module
         if isinstance(replaced, _Quantized):
             continue
-        kind = _Nf4 if quantization == "nf4" else _Int8OnGpu if on_cuda else _Int8
+        kind = _Nf4 if quantization == "nf4" else _Int8
         stand_in = kind(replaced, dtype)
         if adapted:
             # peft's own layers for quantized weights: one more copy of each result under nf4.
@@ -83,6 +83,10 @@ class _Quantized(nn.Module):
             tensor = torch.empty(shape, dtype=dtype, device="meta")
             self.register_parameter(name, nn.Parameter(tensor, requires_grad=False))
 
+    def _cast(self, x: torch.Tensor) -> torch.Tensor:
+        """The input as `models/quantized_layers.py` takes it: in the precision of autocast."""
+        return x if self.dtype == torch.float32 else x.to(self.dtype)
+
 
 class _Nf4(_Quantized):
     """`Linear4bit` with double quantization: a whole copy of the weights while it multiplies."""
@@ -99,6 +103,7 @@ class _Nf4(_Quantized):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self._cast(x)
         bias = None if self.bias is None else self.bias.to(self.dtype)
         shape = (self.out_features, self.in_features)
         result = _MultiplyNf4.apply(x.to(self.dtype), self.weight, self.scales, bias, shape)
@@ -136,7 +141,7 @@ def _decoded(
 
 
 class _Int8(_Quantized):
-    """`Linear8bitLt` on a CPU: a whole copy of the weights, and the input is kept."""
+    """`Linear8bitLt` as it is made to compute here (`models/quantized_layers.py`)."""
 
     def __init__(self, layer: nn.Module, dtype: torch.dtype) -> None:
         super().__init__(layer, dtype)
@@ -146,64 +151,7 @@ class _Int8(_Quantized):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return _MultiplyInt8.apply(x, self.weight, self.scales, self.bias)
-
-
-class _MultiplyInt8(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any,
-        x: torch.Tensor,
-        codes: torch.Tensor,
-        scales: torch.Tensor,
-        bias: torch.Tensor | None,
-    ) -> torch.Tensor:
-        ctx.x, ctx.codes, ctx.scales = x, codes, scales
-        return F.linear(x, _rescaled(codes, scales, x.dtype), bias)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> Any:
-        return _gradient_of_input(ctx, gradient), None, None, None
-
-
-class _Int8OnGpu(_Int8):
-    """`Linear8bitLt` on a GPU: integers are multiplied, outliers in the input's precision."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return _MultiplyIntegers.apply(x, self.weight, self.scales, self.bias)
-
-
-class _MultiplyIntegers(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any,
-        x: torch.Tensor,
-        codes: torch.Tensor,
-        scales: torch.Tensor,
-        bias: torch.Tensor | None,
-    ) -> torch.Tensor:
-        ctx.x, ctx.codes, ctx.scales = x, codes, scales
-        rows = x.reshape(-1, x.shape[-1])
-        half = rows.to(torch.float16)
-        quantized = torch.empty_like(half, dtype=torch.int8)
-        del half
-        product = quantized.new_empty((len(rows), codes.shape[0]), dtype=torch.int32)
-        result = product.to(torch.float16)
-        del product
-        if bias is not None and x.dtype != torch.float16:
-            result = result.to(x.dtype) + bias
-        return result.to(x.dtype).reshape(*x.shape[:-1], codes.shape[0])
-
-    @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> Any:
-        return _gradient_of_input(ctx, gradient), None, None, None
-
-
-def _rescaled(codes: torch.Tensor, scales: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    return codes.to(dtype).mul_(scales.unsqueeze(1).mul(1.0 / 127.0))
-
-
-def _gradient_of_input(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
-    flat = gradient.reshape(-1, gradient.shape[-1]).contiguous()
-    weights = _rescaled(ctx.codes, ctx.scales, ctx.x.dtype)
-    return torch.matmul(flat.to(ctx.x.dtype), weights).view(ctx.x.shape)
+        x = self._cast(x)
+        bias = None if self.bias is None else self.bias.to(x.dtype)
+        result: torch.Tensor = MultiplyInt8.apply(x, self.weight, self.scales, bias)
+        return result

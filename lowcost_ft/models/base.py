@@ -25,10 +25,10 @@ from lowcost_ft.models.quantization import (
     check_new_weights,
     not_quantized_in_checkpoint,
     quantization_config,
-    settle_kernels,
     settle_quantization,
     unquantized_modules,
 )
+from lowcost_ft.models.quantized_layers import settle_kernels
 from lowcost_ft.models.refusals import check_layers
 from lowcost_ft.models.safety import check_weight_files
 from lowcost_ft.models.streaming import StreamedWeights, load_upper_part

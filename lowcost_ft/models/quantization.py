@@ -6,10 +6,9 @@ Only linear layers inside the transformer layers are quantized: no head, no embe
 
 What a layer of N x K weights costs while it runs, for who counts memory: a copy of its weights in
 the precision of the computation (4 N K bytes in float32), forward and backward, gone when the layer
-is through. On a GPU, 8bit multiplies integers and makes that copy in the backward pass alone.
+is through.
 """
 
-import functools
 import logging
 import math
 from collections.abc import Iterable
@@ -34,7 +33,6 @@ __all__ = [
     "quantization_config",
     "quantization_notice",
     "scale_tensors",
-    "settle_kernels",
     "settle_quantization",
     "unquantized_modules",
     "weight_bytes",
@@ -167,66 +165,6 @@ def quantization_config(
         bnb_4bit_compute_dtype=dtype,
         llm_int8_skip_modules=skip,
     )
-
-
-def settle_kernels(model: nn.Module, dtype: torch.dtype) -> None:
-    """Lets training and evaluation on a CPU compute the same function of the same weights.
-
-    bitsandbytes has faster, coarser kernels for evaluation there. That of 8bit rounds the
-    activations to 8 bits as well: training would not see what is evaluated, and what a token gets
-    would depend on its neighbours in the batch. That of nf4 repacks the weights in place, for good,
-    with coarser scales, and has no backward pass: after the first evaluation, gradients would
-    silently stop at every 4-bit layer (bitsandbytes 0.50). On a GPU nothing changes.
-
-    Args:
-        model: With quantized layers or without.
-        dtype: Precision of the computation, for nf4.
-    """
-    for module in model.modules():
-        if isinstance(module, bitsandbytes.nn.Linear4bit):
-            module.support_avx512bf16_for_cpu = False
-            module.compute_dtype = dtype
-        elif isinstance(module, bitsandbytes.nn.Linear8bitLt):
-            kind: Any = type(module)
-            module.__class__ = _settled_class(kind)
-            module.train()
-
-
-class _Settled8bit:
-    """Mixed into the class of an 8-bit layer."""
-
-    def train(self, mode: bool = True) -> Any:
-        # The mode chooses the kernel, and nothing else in a linear layer.
-        return super().train(True)  # type: ignore[misc]
-
-    def init_8bit_state(self) -> None:
-        """Takes codes and scales from the weight, unless a copy of it came without its scales.
-
-        peft makes such a copy on a CPU whenever it reads the weight, as DoRA does in each step.
-        """
-        layer: Any = self
-        if layer.weight.SCB is not None:
-            super().init_8bit_state()  # type: ignore[misc]
-        layer.weight.CB = None
-
-    def _apply(self, fn: Any, recurse: bool = True) -> Any:
-        """Moves the scales and the second reference to the codes along with the weight."""
-        super()._apply(fn, recurse)  # type: ignore[misc]
-        layer: Any = self
-        for owner in (layer.weight, layer.state):
-            if owner.CB is not None:
-                owner.CB = layer.weight.data
-            if owner.SCB is not None:
-                owner.SCB = fn(owner.SCB)
-        return self
-
-
-@functools.cache
-def _settled_class(module_class: type) -> type:
-    if issubclass(module_class, _Settled8bit):
-        return module_class
-    # The name stays: libraries look layers up by it.
-    return type(module_class.__name__, (_Settled8bit, module_class), {})
 
 
 def scale_tensors(model: nn.Module) -> list[torch.Tensor]:

@@ -106,7 +106,8 @@ def start_from_rounding(peft_model: PeftModel, whole: Any) -> None:
         full = whole.get_submodule(name)
         weight = full.weight.T if isinstance(full, Conv1D) else full.weight  # (out, in)
         layer: nn.Module = module.get_base_layer()
-        lost = weight.float() - dequantize_module_weight(layer).float()
+        # A GPU has the quantized layers from the start on.
+        lost = weight.float() - dequantize_module_weight(layer).float().to(weight.device)
         u, s, v = torch.linalg.svd(lost, full_matrices=False)
         r, root = module.r["default"], s.sqrt()
         with torch.no_grad():

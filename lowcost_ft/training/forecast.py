@@ -18,7 +18,10 @@ from lowcost_ft.training.step_plan import PlannedStep, costliest_steps, planned_
 
 __all__ = ["Forecast"]
 
-_BUILD_FIELDS = ("method", "quantization", "trainable_layers", "gradient_checkpointing")
+_BUILD_FIELDS = (
+    *("method", "quantization", "trainable_layers"),
+    *("gradient_checkpointing", "cache_frozen_layers"),
+)
 """Settings that change the model and that a plan may choose."""
 
 

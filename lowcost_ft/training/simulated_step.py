@@ -20,6 +20,7 @@ from lowcost_ft.memory.operators import Target
 from lowcost_ft.memory.quantized import put_stand_ins
 from lowcost_ft.memory.simulate import Prediction, SimulatedAccelerator, real_integers, simulate
 from lowcost_ft.models.frozen_layers import LowerPart
+from lowcost_ft.models.held_precision import hold_frozen_weights
 from lowcost_ft.models.loading import BuiltModel, forward_module
 from lowcost_ft.models.quantization import compute_dtype
 from lowcost_ft.tasks.base import Task
@@ -67,6 +68,12 @@ def simulate_step(
         trainable_layers: How many of the top layers train, with `settings.cache_frozen_layers`.
         num_processes: How many train together.
     """
+    hold_frozen_weights(
+        built.model,
+        compute_dtype(target.mixed_precision),
+        family=built.family,
+        top_layers=trainable_layers if settings.cache_frozen_layers else None,
+    )
     model = forward_module(built.model)
     if built.quantization != "none":
         put_stand_ins(
@@ -74,7 +81,6 @@ def simulate_step(
             quantization=built.quantization,
             kept=built.unquantized_modules,
             dtype=compute_dtype(target.mixed_precision),
-            on_cuda=target.device == "cuda",
         )
     model.train()
     groups = parameter_groups(

@@ -106,8 +106,12 @@ def test_what_training_counts(trainer):
     assert result["padded_tokens"] >= result["real_tokens"]
     share = 1 - result["real_tokens"] / result["padded_tokens"]
     assert result["padding_share"] == pytest.approx(share, abs=1e-4)
-    rate = result["real_tokens"] / result["seconds"]
+    # On a GPU the first step takes long, once: it is no part of the speed.
+    first, seconds = result["first_step_seconds"], result["seconds"]
+    assert 0 < first == pytest.approx(result["loss_history"][0]["seconds"], abs=1e-3)
+    rate = (result["real_tokens"] - result["first_step_tokens"]) / (seconds - first)
     assert result["real_tokens_per_second"] == pytest.approx(rate, rel=0.01)
+    assert result["seconds_per_step"] == pytest.approx((seconds - first) / 5, rel=0.01)
     assert result["peak_memory_bytes"] > sum(p.nbytes for p in run.model.parameters())
     assert math.isfinite(result["final_loss"])
     assert [entry["step"] for entry in result["loss_history"]] == list(range(1, 7))

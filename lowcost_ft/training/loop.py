@@ -155,8 +155,7 @@ def train(
             rate = float(scheduler.get_last_lr()[0])
             outcome = runner.step(optimizer, next(steps))
             scheduler.step()
-            result.count(outcome)
-            result.seconds += time.perf_counter() - started
+            result.count(outcome, time.perf_counter() - started)
             epoch_ends = outcome.step.last_of_epoch or result.optimizer_steps == total_steps
             if outcome.bad_examples is not None:
                 # When no example is good any more, it is the weights that are broken.

@@ -44,9 +44,15 @@ class TrainResult:
     """Optimizer steps that the run went on from after it had been stopped."""
     overflowed_steps: int = 0
     """Steps left out by the float16 scaler, which then tries smaller numbers."""
+    first_step_seconds: float = 0.0
+    """Part of `seconds`, and no part of the speed: a GPU loads its kernels meanwhile."""
+    first_step_tokens: int = 0
 
-    def count(self, outcome: StepOutcome) -> None:
+    def count(self, outcome: StepOutcome, seconds: float) -> None:
         """Adds an optimizer step."""
+        self.seconds += seconds
+        if not self.optimizer_steps:
+            self.first_step_seconds, self.first_step_tokens = seconds, outcome.step.real_tokens
         self.optimizer_steps += 1
         self.examples += outcome.step.examples
         self.real_tokens += outcome.step.real_tokens
@@ -59,12 +65,16 @@ class TrainResult:
     def to_dict(self) -> dict[str, Any]:
         """The fields, with padding share and throughput."""
         share = 1 - self.real_tokens / self.padded_tokens if self.padded_tokens else 0.0
-        rate = self.real_tokens / self.seconds if self.seconds else 0.0
+        steps, seconds, tokens = self.optimizer_steps, self.seconds, self.real_tokens
+        if steps > 1:
+            steps -= 1
+            seconds -= self.first_step_seconds
+            tokens -= self.first_step_tokens
         return {
             **vars(self),
             "padding_share": round(share, 4),
-            "real_tokens_per_second": round(rate, 1),
-            "seconds_per_step": round(self.seconds / max(self.optimizer_steps, 1), 6),
+            "real_tokens_per_second": round(tokens / seconds if seconds else 0.0, 1),
+            "seconds_per_step": round(seconds / max(steps, 1), 6),
         }
 
 

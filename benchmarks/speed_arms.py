@@ -36,8 +36,10 @@ from transformers import (
 
 from lowcost_ft.config import RunConfig
 from lowcost_ft.data.features import Features, collate, model_inputs
+from lowcost_ft.models.held_precision import hold_frozen_weights
 from lowcost_ft.models.hub import is_cached, quiet_libraries
 from lowcost_ft.models.loading import build_model, forward_module
+from lowcost_ft.models.quantization import compute_dtype
 from lowcost_ft.tasks.base import Task
 from lowcost_ft.training.backbone_cache import CachedStates, cached_layers
 from lowcost_ft.training.optimizer import build_optimizer, parameter_groups
@@ -107,6 +109,12 @@ class OurArm:
             pad_token_id=setting.tokenizer.pad_token_id,
         )
         self.head_names = built.head_names
+        hold_frozen_weights(
+            built.model,
+            compute_dtype(setting.accelerator.mixed_precision),
+            family=built.family,
+            top_layers=config.trainable_layers if cache_dir else None,
+        )
         self.model = forward_module(built.model).to(setting.accelerator.device)
         self.facts: dict[str, Any] = {"changes": {"cache": bool(cache_dir), **changes}}
         self.cached: CachedStates | None = None

@@ -32,6 +32,10 @@ _CUBLAS_WORKSPACE_BYTES = 4096 * 1024 * 2 + 16 * 1024 * 8
 _CUBLAS_WORKSPACE_BYTES_HOPPER = 4096 * 1024 * 8
 """What PyTorch gives to cuBLAS from its own allocator (docs: CUBLAS_WORKSPACE_CONFIG,
 `:4096:2:16:8`, and `:4096:8` from compute capability 9.0 on)."""
+_CUBLASLT_WORKSPACE_BYTES = 1 << 20
+"""And to cuBLASLt, which adds the bias in the same kernel."""
+_BLAS_HANDLES = 2
+"""That of the thread which runs the model, and that of autograd's, each with its workspaces."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +138,7 @@ def simulate(
     if on_cuda:
         hopper = target.compute_capability >= (9, 0)
         workspace = _CUBLAS_WORKSPACE_BYTES_HOPPER if hopper else _CUBLAS_WORKSPACE_BYTES
-        trace.add_bytes(workspace, "workspace")
+        trace.add_bytes(_BLAS_HANDLES * (workspace + _CUBLASLT_WORKSPACE_BYTES), "workspace")
 
     def note_gradient(parameter: torch.Tensor) -> None:
         if parameter.grad is not None:  # It is where nothing of the loss depends on it.

@@ -38,6 +38,9 @@ def build_accelerator(
     Raises:
         ValueError: See `choose_mixed_precision`.
     """
+    # On the newest GPUs PyTorch prefers cuDNN's attention, which lays a plan for every new shape:
+    # micro-batches are of another shape each.
+    torch.backends.cuda.enable_cudnn_sdp(False)
     return Accelerator(
         cpu=not torch.accelerator.is_available(),
         mixed_precision=choose_mixed_precision(mixed_precision),

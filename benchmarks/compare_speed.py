@@ -206,6 +206,8 @@ def describe(options: Options, setting: Setting) -> dict[str, Any]:
 def conditions(config: dict[str, Any]) -> dict[str, Any]:
     """The beginning of a results file: settings, without the places of this machine, and the rest
     that a result depends on."""
+    if Path(config["model_id"]).is_dir():
+        config["model_id"] = Path(config["model_id"]).name
     if config["train_file"]:
         config["train_file"] = "/".join(Path(config["train_file"]).parts[-2:])
     return {

@@ -143,7 +143,11 @@ def _arm(name: str, result: dict[str, Any]) -> str:
 
 
 def _data(result: dict[str, Any]) -> str:
-    return markdown_text(result["config"].get("train_file") or "the embedded sample")
+    data = result["config"].get("train_file") or "the embedded sample"
+    model = result["config"]["model_id"]
+    if model.startswith("random/"):
+        data += f", {model.removeprefix('random/')} with random weights"
+    return markdown_text(data)
 
 
 def _machine(result: dict[str, Any]) -> str:

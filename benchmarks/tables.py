@@ -5,9 +5,11 @@ tables of results are those of `lowcost-ft report benchmarks/results`, with fewe
 """
 
 import json
+import statistics
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from speed_tables import speed_lines, speed_tables
 from support_tables import support_tables
@@ -17,6 +19,7 @@ from lowcost_ft.report.collect import Result, collect
 from lowcost_ft.report.numbers import ratio_text, seconds_text
 from lowcost_ft.report.rows import Comparison, Row, compare
 from lowcost_ft.report.tables import comparison_table, markdown_table, markdown_text
+from lowcost_ft.runs import load_record
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -28,7 +31,7 @@ def results_tables() -> str:
     comparisons = compare(_committed())
     parts = [_section(comparison) for comparison in comparisons]
     memory = [_memory_line(file) for file in sorted((RESULTS / "memory").glob("*.json"))]
-    return "\n\n".join([*parts, *speed_lines(), *memory])
+    return "\n\n".join([*parts, *_other_device_lines(), *speed_lines(), *memory])
 
 
 def _committed() -> list[Result]:
@@ -75,6 +78,34 @@ def _ratios(comparison: Comparison, row: Row, what: str) -> str:
         for other in [*([full] if full else []), *usual]
         if other is not row and (ratio := ratio_text(getattr(row, what), getattr(other, what)))
     )
+
+
+def _other_device_lines() -> list[str]:
+    """Scores of rows that were run on another device, too, beside those of the table."""
+    here = {file.name: load_record(file) for file in RESULTS.glob("*.json")}
+    elsewhere = [load_record(file) for file in sorted((RESULTS / "scores").glob("*.json"))]
+    told: dict[tuple[str, str], list[str]] = {}
+    for name in dict.fromkeys(run["benchmark"]["name"] for run in elsewhere):
+        runs = [run for run in elsewhere if run["benchmark"]["name"] == name]
+        same = [here[f"{name}-seed{run['seed']}.json"] for run in runs]
+        device = ", ".join(gpu["name"] for gpu in runs[0]["hardware"]["gpus"])
+        there, usual = _mean_score(runs), _mean_score(same)
+        key = (device, runs[0]["config"]["train_file"])
+        told.setdefault(key, []).append(f"{runs[0]['method']} {there}; on the CPU {usual}")
+    return [
+        markdown_text(
+            f"The same commands on an {device}, in mixed precision ({data}; mean and each seed): "
+            + ". ".join(lines)
+            + "."
+        )
+        for (device, data), lines in told.items()
+    ]
+
+
+def _mean_score(runs: list[dict[str, Any]]) -> str:
+    scores = [run["evaluation"]["test"]["f1"] for run in runs]
+    each = ", ".join(f"{score:.3f}" for score in scores)
+    return f"{statistics.mean(scores):.3f} ({each})"
 
 
 def _memory_line(file: Path) -> str:

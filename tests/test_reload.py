@@ -159,3 +159,11 @@ def test_a_pipeline_predicts_what_the_run_predicted(case):
         (found,) = predict(row["text"])
         assert found["score"] == pytest.approx(row["score"], abs=1e-5)
         assert run["problem_type"] == "regression" or found["label"] == row["label"]
+
+
+def test_a_model_folder_may_be_a_link(tmp_path, tiny_model, small_files):
+    link = tmp_path / "link"
+    link.symlink_to(tiny_model("bert"))
+    values = {"model_id": link, "output_dir": tmp_path / "run", "max_steps": 2, "max_length": 48}
+    assert call_recipe("lora_ner", *flags(**values, **small_files["ner"])) == 0
+    assert load_predictor(tmp_path / "run")(["anna lives in oslo"])

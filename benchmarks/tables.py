@@ -31,7 +31,7 @@ def results_tables() -> str:
     comparisons = compare(_committed())
     parts = [_section(comparison) for comparison in comparisons]
     memory = [_memory_line(file) for file in sorted((RESULTS / "memory").glob("*.json"))]
-    return "\n\n".join([*parts, *_other_device_lines(), *speed_lines(), *memory])
+    return "\n\n".join([*parts, *_other_device_lines(), *speed_lines(), *memory, *_plan_lines()])
 
 
 def _committed() -> list[Result]:
@@ -120,6 +120,27 @@ def _memory_line(file: Path) -> str:
         f"too low by more than 1% in {summary['share_under_by_1_percent']:.0%} of them, by "
         f"anything in {summary['share_under']:.0%}."
     )
+
+
+def _plan_lines() -> list[str]:
+    """The same of the runs of the gpu suite, each of which predicts its own step."""
+    runs = [run for run in map(load_record, sorted(RESULTS.glob("*.json"))) if _on_gpu(run)]
+    errors = sorted(
+        run["train"]["predicted_peak_memory_bytes"] / run["train"]["peak_memory_bytes"] - 1
+        for run in runs
+    )
+    if not errors:
+        return []
+    (device,) = {gpu["name"] for run in runs for gpu in run["hardware"]["gpus"]}
+    return [
+        f"The {len(runs)} runs on an {device} in the table above predicted their own peak memory: "
+        f"{errors[0]:+.1%} to {errors[-1]:+.1%}, {statistics.median(errors):+.1%} in the median."
+    ]
+
+
+def _on_gpu(run: dict[str, Any]) -> bool:
+    train = run.get("train", {})
+    return run["status"] == "completed" and train.get("peak_memory_source") == "cuda_allocator"
 
 
 def chosen_table() -> str:

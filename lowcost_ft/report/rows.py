@@ -200,7 +200,8 @@ def compare(results: Sequence[Result]) -> list[Comparison]:
         if len(alike) == 1:
             groups[alike[0]] += groups.pop(key)
     comparisons = _told_apart([_comparison(group) for group in groups.values()])
-    return sorted(comparisons, key=lambda comparison: -len(comparison.rows))
+    # Scores before costs alone.
+    return sorted(comparisons, key=lambda c: (c.metric is None, -len(c.rows)))
 
 
 def main_metric(result: Result) -> str | None:

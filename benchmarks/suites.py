@@ -22,6 +22,8 @@ METHODS: dict[str, tuple[str, ...]] = {
 }
 """What is compared: the flags that make LoRA's recipe train in this way."""
 _CHOSEN = {
+    "lora-nodropout": ("--dropout", "0"),
+    "full-nodropout": ("--method", "full", "--dropout", "0"),
     "lora-cached2-fast": (
         *("--trainable-layers", "2", "--cache-frozen-layers"),
         *("--learning-rate", "2e-3"),
@@ -103,7 +105,10 @@ _STANDARD = [
     *_entries(
         "wnut17",
         "ner",
-        (*(name for name in METHODS if name != "prompt"), "lora-cached2-fast"),
+        (
+            *(name for name in METHODS if name != "prompt"),
+            *("lora-cached2-fast", "lora-nodropout", "full-nodropout"),
+        ),
         *("--num-train-epochs", "3"),
         files=_WNUT17,
     ),
@@ -116,7 +121,10 @@ _STANDARD = [
     *_entries(
         "banking77-3",
         "classification",
-        ("full", "lora", "lora-cached3", "lora-cached4-fast", "lora-8bit", "lora-nf4"),
+        (
+            *("full", "lora", "lora-cached3", "lora-cached4-fast", "lora-8bit", "lora-nf4"),
+            *("lora-nodropout", "full-nodropout"),
+        ),
         *("--num-train-epochs", "3"),
         files=_BANKING77,
     ),
@@ -124,7 +132,7 @@ _STANDARD = [
     *_entries(
         "banking77",
         "classification",
-        ("full", "lora", "lora-cached4"),
+        ("full", "lora", "lora-cached4", "lora-nodropout"),
         *("--num-train-epochs", "10"),
         files=_BANKING77,
     ),

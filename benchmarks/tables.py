@@ -150,6 +150,7 @@ def chosen_table() -> str:
     for run in tried:
         layers = run["trainable_layers"]
         method = run["method"] + (f", top {layers} layers, cached" if layers else ", all layers")
+        method += ", no dropout" * (run.get("dropout") == 0)
         (score,) = [value for name, value in run.items() if name.startswith("validation_")]
         cells = [run["data"], method, f"{run['learning_rate']:g}", run["num_train_epochs"]]
         lines.append("| " + " | ".join(map(str, [*cells, f"{score:.3f}"])) + " |")

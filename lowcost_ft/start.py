@@ -102,6 +102,8 @@ def start_run(config: RunConfig) -> Iterator[Run]:
                 flat = {k: v for k, v in record["config"].items() if v is not None}
                 accelerator.init_trackers("lowcost_ft", config=redact(flat))
             yield run
+            # Who leaves first cuts the connections of those that still use them.
+            accelerator.wait_for_everyone()
             accelerator.end_training()
         if accelerator.is_main_process:
             remove_checkpoints(folder)

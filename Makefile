@@ -49,7 +49,7 @@ test-slow: $(VENV)/installed-slow ## run the tests that take minutes (SmolLM2)
 
 test-gpu: $(VENV)/installed-test ## run the tests that need a CUDA GPU
 	@$(BIN)/python -m lowcost_ft.models.offline
-	@$(BIN)/python -m pytest -m gpu $(ARGS)
+	@$(BIN)/python -m pytest -m gpu -v $(ARGS)
 
 support: $(VENV)/installed-test ## try every family, method and precision: benchmarks/support.json
 	@$(BIN)/python tests/support_matrix.py

@@ -27,7 +27,8 @@ def versions() -> dict[str, str | None]:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             found[name] = None
-    return found
+    # Its package's metadata leave out for which GPUs it was built.
+    return found | {"torch": str(torch.__version__)}
 
 
 def command_line() -> list[str]:

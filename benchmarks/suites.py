@@ -105,7 +105,10 @@ _STANDARD = [
     *_entries(
         "wnut17",
         "ner",
-        (*(name for name in METHODS if name != "prompt"), "lora-cached2-fast"),
+        (
+            *(name for name in METHODS if name != "prompt"),
+            *("lora-cached2-fast", "lora-nodropout"),
+        ),
         *("--num-train-epochs", "3"),
         files=_WNUT17,
     ),

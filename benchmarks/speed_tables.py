@@ -131,9 +131,10 @@ def _profile_line(result: dict[str, Any]) -> str:
     shares = ", ".join(f"{share:.0%} {kind}" for kind, share in result["shares"].items())
     machine, alone = result["machine_gflops"], result["matmul_gflops_alone"]
     in_steps = result["matmul_gflops_in_steps"] / machine
+    arm = _arm(result["config"]["arm"], result)
     return (
         f"By the profiler ({_data(result)}, {_machine(result)}, `profile_step.py`), a step of "
-        f"{result['config']['arm']} is {shares}. Its matrix products ran at {in_steps:.0%} of "
+        f"{arm} is {shares}. Its matrix products ran at {in_steps:.0%} of "
         f"the machine's rate; repeated alone, at the same sizes, at {alone / machine:.0%}."
     )
 

@@ -105,10 +105,7 @@ _STANDARD = [
     *_entries(
         "wnut17",
         "ner",
-        (
-            *(name for name in METHODS if name != "prompt"),
-            *("lora-cached2-fast", "lora-nodropout"),
-        ),
+        (*(name for name in METHODS if name != "prompt"), "lora-cached2-fast"),
         *("--num-train-epochs", "3"),
         files=_WNUT17,
     ),

@@ -88,13 +88,15 @@ def _other_device_lines() -> list[str]:
     for name in dict.fromkeys(run["benchmark"]["name"] for run in elsewhere):
         runs = [run for run in elsewhere if run["benchmark"]["name"] == name]
         same = [here[f"{name}-seed{run['seed']}.json"] for run in runs]
-        device = ", ".join(gpu["name"] for gpu in runs[0]["hardware"]["gpus"])
+        hardware = runs[0]["hardware"]
+        gpus = ", ".join(gpu["name"] for gpu in hardware["gpus"])
+        device = f"{gpus}, in mixed precision" if gpus else hardware["cpu"]
         there, usual = _mean_score(runs), _mean_score(same)
         key = (device, runs[0]["config"]["train_file"])
-        told.setdefault(key, []).append(f"{runs[0]['method']} {there}; on the CPU {usual}")
+        told.setdefault(key, []).append(f"{runs[0]['method']} {there}; in the table {usual}")
     return [
         markdown_text(
-            f"The same commands on an {device}, in mixed precision ({data}; mean and each seed): "
+            f"The same commands on an {device} ({data}; mean and each seed): "
             + ". ".join(lines)
             + "."
         )
@@ -103,7 +105,8 @@ def _other_device_lines() -> list[str]:
 
 
 def _mean_score(runs: list[dict[str, Any]]) -> str:
-    scores = [run["evaluation"]["test"]["f1"] for run in runs]
+    tests = [run["evaluation"]["test"] for run in runs]
+    scores = [test.get("f1", test.get("accuracy")) for test in tests]
     each = ", ".join(f"{score:.3f}" for score in scores)
     return f"{statistics.mean(scores):.3f} ({each})"
 
@@ -134,7 +137,8 @@ def _plan_lines() -> list[str]:
     (device,) = {gpu["name"] for run in runs for gpu in run["hardware"]["gpus"]}
     return [
         f"The {len(runs)} runs on an {device} in the table above predicted their own peak memory: "
-        f"{errors[0]:+.1%} to {errors[-1]:+.1%}, {statistics.median(errors):+.1%} in the median."
+        f"{errors[0]:+.1%} (too low) to {errors[-1]:+.1%} (too high), "
+        f"{statistics.median(errors):+.1%} in the median."
     ]
 
 
@@ -146,13 +150,17 @@ def _on_gpu(run: dict[str, Any]) -> bool:
 def chosen_table() -> str:
     """What was tried on validation splits to choose the settings of the suites' top-layer rows."""
     tried = json.loads((ROOT / "benchmarks" / "chosen_on_validation.json").read_text("utf-8"))
-    lines = ["| data | method | rate | epochs | validation score |", "|---|---|---|---|---|"]
+    lines = [
+        "| data | method | rate | epochs | seed | validation score |",
+        "|---|---|---|---|---|---|",
+    ]
     for run in tried:
         layers = run["trainable_layers"]
         method = run["method"] + (f", top {layers} layers, cached" if layers else ", all layers")
         method += ", no dropout" * (run.get("dropout") == 0)
         (score,) = [value for name, value in run.items() if name.startswith("validation_")]
-        cells = [run["data"], method, f"{run['learning_rate']:g}", run["num_train_epochs"]]
+        cells = [run["data"], method, f"{run['learning_rate']:g}"]
+        cells += [run["num_train_epochs"], run["seed"]]
         lines.append("| " + " | ".join(map(str, [*cells, f"{score:.3f}"])) + " |")
     return "\n".join(lines)
 

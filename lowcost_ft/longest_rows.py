@@ -8,7 +8,9 @@ import numpy as np
 from lowcost_ft.config import RunConfig
 from lowcost_ft.data.features import Features
 from lowcost_ft.memory.operators import Target
+from lowcost_ft.models.hub import load_config
 from lowcost_ft.models.loading import build_model
+from lowcost_ft.models.refusals import check_length
 from lowcost_ft.recipe_memory import model_options
 from lowcost_ft.tasks.classification import ClassificationTask
 from lowcost_ft.tasks.ner import NerTask
@@ -26,6 +28,10 @@ def longest_forecast(config: RunConfig, target: Target, *, num_labels: int) -> F
         target: The hardware.
         num_labels: Outputs of the head.
     """
+    described = load_config(
+        config.model_id, revision=config.revision, trust_remote_code=config.trust_remote_code
+    )
+    check_length(config.max_length, described, config.model_id)
     labels = [f"label {number}" for number in range(num_labels)]
     task: Any
     if config.task == "ner":

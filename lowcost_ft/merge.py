@@ -92,7 +92,7 @@ def merge_run(
     # The folder goes again when nothing was written. The scratch folder lies beside it, so that the
     # last step is a rename.
     with (
-        claimed_output_dir(str(output_dir), "merged") as folder,
+        claimed_output_dir(str(output_dir), "merged", overwrite=None) as folder,
         tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch,
     ):
         save_model(merge_adapter(whole), tokenizer, scratch)
@@ -108,7 +108,7 @@ def merge_run(
         report = _report(as_trained, examples, before, after, folder=str(folder), gap=gap)
         say(
             f"drift: {report.changed:,} of {report.predictions:,} predictions "
-            f"({report.drift:.2%}) on the validation split differ from the run's, "
+            f"({report.drift:.2%}) on the validation split differ from the adapter's, "
             f"{report.metric} {report.score_before:.4f} -> {report.score_after:.4f}"
         )
         if report.drift > max_drift:

@@ -168,6 +168,15 @@ def _target(command: PlanMemory) -> "Target":
 
     major, minor = divmod(round(command.compute_capability * 10), 10)
     precision: str = command.mixed_precision
+    if command.compute_capability < 3:
+        raise UserError(
+            f"--compute-capability {command.compute_capability:g}: give the GPU's, such as 8.6"
+        )
+    if command.device == "cuda" and precision == "bf16" and major < 8:
+        raise UserError(
+            f"--mixed-precision bf16: a GPU of compute capability {command.compute_capability:g} "
+            "has no bfloat16; take fp16"
+        )
     if precision == "auto":
         precision = "no" if command.device == "cpu" else "bf16" if major >= 8 else "fp16"
     return Target(

@@ -18,6 +18,7 @@ from lowcost_ft.health import run_warnings
 from lowcost_ft.memory.measure import resident_peak_bytes
 from lowcost_ft.model_card import write_model_card
 from lowcost_ft.models.held_precision import hold_frozen_weights
+from lowcost_ft.models.hub import load_config
 from lowcost_ft.models.loading import (
     BuiltModel,
     build_model,
@@ -27,6 +28,7 @@ from lowcost_ft.models.loading import (
     saved_tensors,
 )
 from lowcost_ft.models.quantization import compute_dtype, count_parameters
+from lowcost_ft.models.refusals import check_length
 from lowcost_ft.models.virtual_tokens import virtual_logits
 from lowcost_ft.recipe_memory import model_options
 from lowcost_ft.recipe_training import train_run
@@ -137,7 +139,11 @@ def featurize_splits(
     run: Run, splits: Splits, task: Task, tokenizer: PreTrainedTokenizerBase
 ) -> dict[str, Features]:
     """Tokenizes every split once, or finds it tokenized; says how many texts were cut off."""
-    limit = run.config.max_length
+    config, limit = run.config, run.config.max_length
+    described = load_config(
+        config.model_id, revision=config.revision, trust_remote_code=config.trust_remote_code
+    )
+    check_length(limit, described, config.model_id)
     features = {}
     for name in ("train", "validation", "test"):
         examples = getattr(splits, name)

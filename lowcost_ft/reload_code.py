@@ -175,10 +175,13 @@ def _classification_code(run: Run) -> str:
 with torch.inference_mode():
     scores = model(**inputs).logits[0]{scale}
 {show}"""
-    return f"{code}\n\n{_pipeline_code(run)}"
+    return "\n\n".join(filter(None, [code, _pipeline_code(run)]))
 
 
 def _pipeline_code(run: Run) -> str:
+    entry = find_method(str(run["method"]))
+    if entry.virtual_tokens if entry else str(run["method"]).endswith("_tuning"):
+        return ""  # A pipeline loads adapters by transformers, which knows none of these.
     arguments = [f'"{pipeline_task(run)}"', "RUN"]
     if is_adapter(run):
         arguments.append("model_kwargs=settings")

@@ -38,7 +38,7 @@ class _InUseError(Exception):
 
 @contextlib.contextmanager
 def claimed_output_dir(
-    path: str | None, default_name: str, *, overwrite: bool = False, resume: bool = False
+    path: str | None, default_name: str, *, overwrite: bool | None = False, resume: bool = False
 ) -> Iterator[Path]:
     """Creates the folder of a new run, or takes an empty one, and keeps other runs out of it.
 
@@ -49,7 +49,7 @@ def claimed_output_dir(
         path: The folder that the user named, or None for `runs/<default_name>`, or
             `runs/<default_name>-2`, -3 and so on where that is taken.
         default_name: Used without a path.
-        overwrite: Whether an earlier run in `path` may be replaced.
+        overwrite: Whether an earlier run in `path` may be replaced; None where nobody can say so.
         resume: Whether to go on with an unfinished run: the one in `path`, or without a path the
             newest of the default name. Where there is none, a new one begins.
 
@@ -163,10 +163,11 @@ def _is_same_file(path: Path, handle: int) -> bool:
         return False
 
 
-def _check_contents(folder: Path, *, overwrite: bool, resume: bool) -> None:
+def _check_contents(folder: Path, *, overwrite: bool | None, resume: bool) -> None:
     earlier = sorted(file for pattern in _OUTPUT_PATTERNS for file in folder.glob(pattern))
     has_checkpoints = (folder / CHECKPOINTS).is_dir()
-    advice = "name another folder, or replace it with --overwrite"
+    replaced = "delete it" if overwrite is None else "replace it with --overwrite"
+    advice = f"name another folder, or {replaced}"
     if has_checkpoints:
         advice = f"go on with it by --resume, {advice}"
     if (folder / RUN_FILE).exists():

@@ -5,7 +5,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,9 @@ def start_run(config: RunConfig) -> Iterator[Run]:
                 for name in missing
             ]
         )
+    # Wherever the result is used later, and whatever becomes of a link.
+    if Path(config.model_id).is_dir():
+        config = replace(config, model_id=str(Path(config.model_id).resolve()))
     try:
         # Some trackers need a folder at once; the run's own is known, and set, a little later.
         accelerator = build_accelerator(

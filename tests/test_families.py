@@ -6,10 +6,10 @@ import pytest
 import torch
 from tiny import FAMILY_NAMES, TOKEN_FAMILIES, make_tiny
 from torch import nn
-from transformers import AutoConfig
+from transformers import AutoConfig, AutoModel
 from transformers.pytorch_utils import Conv1D
 
-from lowcost_ft.models.families import FAMILIES, find_family, known_families
+from lowcost_ft.models.families import FAMILIES, find_family, known_families, longest_input
 from lowcost_ft.models.loading import build_model
 
 CASES = [(name, "sequence") for name in FAMILY_NAMES] + [(name, "token") for name in TOKEN_FAMILIES]
@@ -129,3 +129,24 @@ def test_shared_layers_share_weights(tiny_models):
     assert built.family.shared_layers
     assert len(built.model.base_model.get_submodule(built.family.layers)) == 1
     assert not any(family.shared_layers for family in FAMILIES if family is not built.family)
+
+
+@pytest.mark.parametrize("family", FAMILY_NAMES)
+def test_the_longest_input_is_the_longest_that_runs(tmp_path, family):
+    folder = make_tiny(family, tmp_path, max_position_embeddings=24)
+    config = AutoConfig.from_pretrained(folder)
+    model = AutoModel.from_pretrained(folder).eval()
+    longest = longest_input(config)
+
+    def run(length):
+        ids = torch.full((1, length), 5)
+        with torch.inference_mode():
+            return model(input_ids=ids, attention_mask=torch.ones_like(ids))
+
+    if longest is None:
+        run(60)
+        return
+    assert longest in (22, 24)
+    run(longest)
+    with pytest.raises((IndexError, RuntimeError)):
+        run(longest + 1)

@@ -115,6 +115,9 @@ def test_a_plan_for_frozen_layers_that_are_read_one_at_a_time(capsys, config_fil
         (["--disk-rate", "fast"], "--disk-rate 'fast' is no size; write it like 8GiB or 900MB"),
         ([*STREAMED, "--memory-budget", "200MB"], "reading the frozen layers one at a time needs"),
         (["--memory-budget", "lots"], "write it like 8GiB"),
+        (["--max-length", "200"], "200 tokens are more than"),
+        (["--compute-capability", "-3"], "--compute-capability -3: give the GPU's"),
+        (["--compute-capability", "7.5", "--mixed-precision", "bf16"], "no bfloat16; take fp16"),
         (["--memory-budget", "200MB"], "--memory-budget 200MB: one step needs at least"),
     ],
 )

@@ -161,9 +161,14 @@ def test_a_pipeline_predicts_what_the_run_predicted(case):
         assert run["problem_type"] == "regression" or found["label"] == row["label"]
 
 
-def test_a_model_folder_may_be_a_link(tmp_path, tiny_model, small_files):
+def test_a_model_folder_may_be_a_link_and_have_a_relative_path(
+    tmp_path, tiny_model, small_files, monkeypatch
+):
     link = tmp_path / "link"
     link.symlink_to(tiny_model("bert"))
-    values = {"model_id": link, "output_dir": tmp_path / "run", "max_steps": 2, "max_length": 48}
-    assert call_recipe("lora_ner", *flags(**values, **small_files["ner"])) == 0
+    values = {"model_id": "./link/", "output_dir": tmp_path / "run", "max_length": 48}
+    monkeypatch.chdir(tmp_path)
+    assert call_recipe("lora_ner", *flags(**values, max_steps=2, **small_files["ner"])) == 0
+    monkeypatch.chdir("/")
+    link.unlink()
     assert load_predictor(tmp_path / "run")(["anna lives in oslo"])

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["FAMILIES", "Family", "find_family", "known_families"]
+__all__ = ["FAMILIES", "Family", "find_family", "known_families", "longest_input"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +39,10 @@ class Family:
     """Whether keys and values may be given that stand in front of the text's."""
     shared_layers: bool = False
     """Whether one set of weights serves all layers, so that no layer can be chosen by itself."""
+    learned_positions: bool = False
+    """Whether each position has a vector of its own, so that a text cannot be longer."""
+    positions_after_padding: bool = False
+    """Whether a text's positions are numbered from the padding token's number on."""
 
 
 _BERT_TARGETS = (
@@ -68,7 +72,10 @@ _LLAMA_DROPOUT = ("attention_dropout", "classifier_dropout")
 
 
 def _bert_like(
-    name: str, *model_types: str, embeddings: tuple[str, ...] = ("embeddings",)
+    name: str,
+    *model_types: str,
+    embeddings: tuple[str, ...] = ("embeddings",),
+    positions_after_padding: bool = False,
 ) -> Family:
     return Family(
         name=name,
@@ -80,6 +87,8 @@ def _bert_like(
         dropout_fields=_BERT_DROPOUT,
         embeddings=embeddings,
         takes_prefix=True,
+        learned_positions=True,
+        positions_after_padding=positions_after_padding,
     )
 
 
@@ -115,9 +124,10 @@ FAMILIES: tuple[Family, ...] = (
         ),
         ia3_targets=("attention.k_lin", "attention.v_lin", "ffn.lin2"),
         dropout_fields=("dropout", "attention_dropout", "seq_classif_dropout"),
+        learned_positions=True,
     ),
     # RoBERTa's and ELECTRA's sequence head is one module, `classifier`, with a `dense` inside.
-    _bert_like("RoBERTa", "roberta", "xlm-roberta"),
+    _bert_like("RoBERTa", "roberta", "xlm-roberta", positions_after_padding=True),
     # The projection is there where the embeddings are narrower than the layers.
     _bert_like("ELECTRA", "electra", embeddings=("embeddings", "embeddings_project")),
     Family(
@@ -144,6 +154,7 @@ FAMILIES: tuple[Family, ...] = (
             "classifier_dropout_prob",
         ),
         shared_layers=True,
+        learned_positions=True,
     ),
     Family(
         name="DeBERTa-v2/v3",
@@ -170,6 +181,7 @@ FAMILIES: tuple[Family, ...] = (
             "cls_dropout",
         ),
         after_first_layer=("encoder.conv",),  # In some of the published v2 models.
+        learned_positions=True,
     ),
     Family(
         name="ModernBERT",
@@ -198,6 +210,7 @@ FAMILIES: tuple[Family, ...] = (
         embeddings=("wte", "wpe", "drop"),
         causal=True,
         takes_prefix=True,
+        learned_positions=True,
     ),
     _llama_like("Llama", "llama"),
     _llama_like("Qwen2", "qwen2"),
@@ -220,6 +233,22 @@ def find_family(config: Any) -> Family | None:
         if model_type in family.model_types:
             return family
     return None
+
+
+def longest_input(config: Any) -> int | None:
+    """Tokens of the longest text that a model has positions for; None where none is known.
+
+    Args:
+        config: Configuration of a model.
+    """
+    family = find_family(config)
+    # DeBERTa's positions are relative, unless the embeddings have some, too.
+    if family is None or not family.learned_positions:
+        return None
+    if not getattr(config, "position_biased_input", True):
+        return None
+    count = int(config.max_position_embeddings)
+    return count - config.pad_token_id - 1 if family.positions_after_padding else count
 
 
 def is_causal(config: Any) -> bool:

@@ -161,7 +161,7 @@ def build_model(
         base = load(quantization=quantization)
         model, family, head_names = base.model, base.family, base.head_names
         kept = unquantized_modules(model, family) if base.quantization != "none" else []
-        notice = None if on_meta else quantization_notice(model, base.quantization)
+        notice = None if on_meta else quantization_notice(model, base.quantization, dtype)
         num_layers = check_layers(model, family, trainable_layers)
         trained: Any = model
         if method == "full":

@@ -214,13 +214,17 @@ def count_parameters(model: nn.Module) -> tuple[int, int]:
     return total, trainable
 
 
-def quantization_notice(model: nn.Module, quantization: Quantization) -> str | None:
+def quantization_notice(
+    model: nn.Module, quantization: Quantization, dtype: torch.dtype
+) -> str | None:
     """What the choice saves and costs, in numbers, where it does not pay; else None.
 
     The time is that of LoRA on all linear layers of MiniLM (320 to 4,096 tokens) and SmolLM2-135M
     (256) on a CPU: 1.05 to 1.15 times that in float32 with 8bit, 1.12 to 1.16 times with nf4.
     """
-    stored, full = weight_bytes(model)
+    stored, in_float32 = weight_bytes(model)
+    # Without it they would be held in the precision of the computation (`held_precision.py`).
+    full = in_float32 * dtype.itemsize // 4
     saved = full - stored
     if quantization == "none" or saved >= _PAYS_FROM_BYTES:
         return None
@@ -228,6 +232,6 @@ def quantization_notice(model: nn.Module, quantization: Quantization) -> str | N
     return (
         f"--quantization {quantization} saves {saved / 1e6:,.0f} of {whole / 1e6:,.0f} MB of "
         "weights here, and rounds them; each step takes longer (on a CPU 1.05 to 1.2 times as "
-        "long). It pays where the weights do not fit otherwise: a billion parameters take 4 GB in "
-        "float32"
+        "long). It pays where the weights do not fit otherwise: a billion parameters take "
+        f"{dtype.itemsize} GB in {str(dtype).removeprefix('torch.')}"
     )

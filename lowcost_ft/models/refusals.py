@@ -6,10 +6,29 @@ from typing import Any
 from lowcost_ft.errors import UserError
 from lowcost_ft.methods import METHODS, find_method
 from lowcost_ft.models.adapters import layer_list
-from lowcost_ft.models.families import Family, find_family
+from lowcost_ft.models.families import Family, find_family, longest_input
 from lowcost_ft.models.quantization import Quantization, settle_quantization
 
-__all__ = ["check_arguments", "check_layers", "check_method", "method_problem"]
+__all__ = ["check_arguments", "check_layers", "check_length", "check_method", "method_problem"]
+
+
+def check_length(max_length: int, config: Any, model_id: str) -> None:
+    """Refuses texts that are longer than the model has positions for.
+
+    Args:
+        max_length: As in `--max-length`.
+        config: The model's configuration.
+        model_id: For the message.
+
+    Raises:
+        UserError: It is too long.
+    """
+    longest = longest_input(config)
+    if longest is not None and max_length > longest:
+        raise UserError(
+            f"max_length: {max_length:,} tokens are more than {model_id!r} has positions for; "
+            f"lower it to {longest:,}"
+        )
 
 
 def method_problem(

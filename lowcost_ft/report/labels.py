@@ -8,6 +8,7 @@ from lowcost_ft.config import RunConfig
 from lowcost_ft.report.collect import Result
 
 __all__ = ["DEFAULTS", "NOT_A_SETTING", "metric_name", "row_labels", "short_model"]
+__all__ += ["training_length"]
 
 DEFAULTS = {field.name: field.default for field in fields(RunConfig)}
 """What a setting was in a record that is older than the setting."""
@@ -17,6 +18,7 @@ NOT_A_SETTING = (
     *("seed", "output_dir", "overwrite", "report_to", "debug", "num_threads", "cache_dir"),
     *("train_file", "validation_file", "test_file", "dataset", "resume"),
 )
+_TOLD_ANYWAY = (*NOT_A_SETTING, "num_train_epochs", "max_steps", "dropout")
 _METHODS = {
     "full": "full fine-tuning",
     "lora": "LoRA",
@@ -60,29 +62,37 @@ def row_labels(groups: Sequence[list[Result]]) -> list[str]:
             f"{label}, {short_model(str(first.get('model_id')))}"
             for label, first in zip(labels, firsts, strict=True)
         ]
-    epochs = [{**DEFAULTS, **first.table("config")}["num_train_epochs"] for first in firsts]
-    if len(set(map(str, epochs))) > 1:
-        labels = [f"{label}, {n} epochs" for label, n in zip(labels, epochs, strict=True)]
-    by_label: dict[str, list[int]] = defaultdict(list)
+    alike: dict[str, list[int]] = defaultdict(list)
     for index, label in enumerate(labels):
-        by_label[label].append(index)
-    for alike in (indices for indices in by_label.values() if len(indices) > 1):
+        alike[label].append(index)
+    lengths = [training_length(first) for first in firsts]
+    if len(set(lengths)) > 1:
+        labels = [f"{label}, {length}" for label, length in zip(labels, lengths, strict=True)]
+    for group in (indices for indices in alike.values() if len(indices) > 1):
         configs = [
             {
                 **DEFAULTS,
                 **firsts[i].table("config"),
                 "threads": firsts[i].get("hardware", "threads"),
             }
-            for i in alike
+            for i in group
         ]
         for name in dict.fromkeys(key for config in configs for key in config):
             values = [config.get(name) for config in configs]
-            named = name in NOT_A_SETTING or name == "num_train_epochs"
-            if named or len(set(map(str, values))) == 1:
+            if name in _TOLD_ANYWAY or len(set(map(str, values))) == 1:
                 continue
-            for index, value in zip(alike, values, strict=True):
+            for index, value in zip(group, values, strict=True):
                 labels[index] += f", {name} {value}"
     return labels
+
+
+def training_length(result: Result) -> str:
+    """How long a run trained: `3 epochs`, `40 steps`."""
+    config = {**DEFAULTS, **result.table("config")}
+    if steps := config["max_steps"]:
+        return f"{steps:,} step{'s' * (steps != 1)}"
+    epochs = config["num_train_epochs"]
+    return f"{epochs} epoch{'s' * (epochs != 1)}"
 
 
 def short_model(model_id: str) -> str:
@@ -100,6 +110,8 @@ def _method_label(result: Result) -> str:
     if layers is not None:
         cached = ", cached" if result.get("config", "cache_frozen_layers") else ""
         parts.append(f"top {layers} layers{cached}")
+    if (dropout := result.get("config", "dropout")) is not None:
+        parts.append(f"dropout {dropout}" if dropout else "no dropout")
     if result.get("config", "gradient_checkpointing"):
         parts.append("checkpointed")
     return ", ".join(parts)

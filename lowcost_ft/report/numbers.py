@@ -34,10 +34,10 @@ def speed_text(tokens_per_second: float | None) -> str:
 
 
 def seconds_text(seconds: float | None) -> str:
-    """`1,882 s`; below 10 seconds `0.563 s`."""
+    """`1,882 s`; below 10 seconds `2.5 s`, below one `0.563 s`."""
     if seconds is None:
         return ""
-    return f"{seconds:,.0f} s" if seconds >= 10 else f"{seconds:.3f} s"
+    return f"{seconds:,.{0 if seconds >= 10 else 1 if seconds >= 1 else 3}f} s"
 
 
 def ratio_text(value: float | None, reference: float | None) -> str:

@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from lowcost_ft.report.collect import Result
-from lowcost_ft.report.labels import DEFAULTS, NOT_A_SETTING, row_labels, short_model
+from lowcost_ft.report.labels import (
+    DEFAULTS,
+    NOT_A_SETTING,
+    row_labels,
+    short_model,
+    training_length,
+)
 
 __all__ = ["Comparison", "Row", "compare", "data_name", "device", "main_metric"]
 
@@ -112,10 +118,7 @@ class Row:
     @property
     def length(self) -> str:
         """How long it trained."""
-        if steps := self.setting("max_steps"):
-            return f"{steps:,} steps"
-        # A record without it is older than the setting.
-        return f"{self.setting('num_train_epochs') or DEFAULTS['num_train_epochs']} epochs"
+        return training_length(self.results[0])
 
     @property
     def trained_share(self) -> float | None:

@@ -72,8 +72,9 @@ def _summary(results: Sequence[Result], sections: Sequence[Section]) -> str:
     text = f"{len(results)} run{'s' * (len(results) != 1)} in {rows} row{'s' * (rows != 1)}"
     if failed:
         text += f"; {failed} did not complete"
-    versions = sorted({str(r.get("versions", "lowcost_ft") or "unknown") for r in results})
-    return f"{text}. Made by lowcost_ft {', '.join(versions)}."
+    # A source tree that was never installed has no version; each run names its commit.
+    versions = sorted({str(v) for r in results if (v := r.get("versions", "lowcost_ft"))})
+    return f"{text}. Made by lowcost_ft {', '.join(versions)}".rstrip() + "."
 
 
 def _html(

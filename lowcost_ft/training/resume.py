@@ -85,13 +85,11 @@ def check_settings(checkpoint: Checkpoint, settings: Mapping[str, Any]) -> None:
         if before.get(name) != settings.get(name)
     ]
     if problems:
-        raise UserError(
-            [
-                *problems,
-                "a run goes on as it began: give these as they were, or start a new run "
-                "without --resume (in another --output-dir, or with --overwrite)",
-            ]
+        problems[-1] += (
+            ". A run goes on as it began: give what it had, or start a new one without --resume "
+            "(in another --output-dir, or with --overwrite)"
         )
+        raise UserError(problems)
 
 
 def check_training(

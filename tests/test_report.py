@@ -178,6 +178,12 @@ def test_ratios_best_cells_and_time_to_score():
     compared = comparison(full, record("lora", score=0.81, memory=400e6, speed=1000))
     assert target_score(compared) == pytest.approx(0.95 * 0.80)
     assert target_score(compared, 0.7) == 0.7
+    nothing = record("full", score=0.80)
+    for epoch in nothing["train"]["validation_history"]:
+        epoch["f1"] = 0.0
+    useful = comparison(nothing, record("lora", score=0.4))
+    assert target_score(useful) == pytest.approx(0.95 * 0.4)
+    assert target_score(comparison(nothing)) is None
     table = comparison_table(compared, 0.7)
     lora = dict(zip(table.columns, table.rows[0], strict=True))
     assert lora["peak memory"].detail == "0.50x of full" and lora["peak memory"].best
@@ -407,4 +413,24 @@ def test_sizes_are_written():
         "2.50 MB",
         "391 MB",
         "24.0 GB",
+    ]
+
+
+def test_labels_tell_how_long_and_what_else_differs():
+    def labels(*changes):
+        runs = [record("lora", score=0.5) for _ in changes]
+        for run, change in zip(runs, changes, strict=True):
+            run["config"] |= change
+        return sorted(row.label for row in comparison(*runs).rows)
+
+    assert labels({"max_steps": 20}, {"num_train_epochs": 1}) == ["LoRA, 1 epoch", "LoRA, 20 steps"]
+    fast = {"num_train_epochs": 3, "learning_rate": 0.002}
+    assert labels({"num_train_epochs": 10, "learning_rate": 0.001}, fast) == [
+        "LoRA, 10 epochs, learning_rate 0.001",
+        "LoRA, 3 epochs, learning_rate 0.002",
+    ]
+    assert labels({"mixed_precision": "bf16"}, {"mixed_precision": "no"}, {"dropout": 0.0}) == [
+        "LoRA, mixed_precision bf16",
+        "LoRA, mixed_precision no",
+        "LoRA, no dropout",
     ]

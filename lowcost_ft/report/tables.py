@@ -50,7 +50,8 @@ def target_score(comparison: Comparison, given: float | None = None) -> float | 
         return given
     best = {row.label: _best_validation(row) for row in comparison.rows}
     full = [best[row.label] for row in comparison.rows if row is comparison.full(row)]
-    known = [score for score in full or best.values() if score is not None]
+    # A score of nothing is reached at once, and says nothing of the time.
+    known = [s for s in full if s and s > 0] or [s for s in best.values() if s and s > 0]
     return _TARGET_SHARE * max(known) if known else None
 
 

@@ -134,7 +134,7 @@ def _plan_lines() -> list[str]:
     )
     if not errors:
         return []
-    (device,) = {gpu["name"] for run in runs for gpu in run["hardware"]["gpus"]}
+    device = " and ".join(sorted({gpu["name"] for r in runs for gpu in r["hardware"]["gpus"]}))
     return [
         f"The {len(runs)} runs on an {device} in the table above predicted their own peak memory: "
         f"{errors[0]:+.1%} (too low) to {errors[-1]:+.1%} (too high), "
@@ -144,7 +144,8 @@ def _plan_lines() -> list[str]:
 
 def _on_gpu(run: dict[str, Any]) -> bool:
     train = run.get("train", {})
-    return run["status"] == "completed" and train.get("peak_memory_source") == "cuda_allocator"
+    predicted = train.get("predicted_peak_memory_bytes") is not None
+    return predicted and train.get("peak_memory_source") == "cuda_allocator"
 
 
 def chosen_table() -> str:

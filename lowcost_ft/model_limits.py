@@ -61,8 +61,9 @@ def limits(run: Run) -> str:
         found.append(f"The main score, {METRICS[main][0]}, is 0: the model is of no use.")
     if quantization(run) != "none":
         found.append(
-            "On a CPU, bitsandbytes by itself rounds more than it did in training (lowcost_ft "
-            "keeps it from that): there, predictions of the Python code can differ a little."
+            "bitsandbytes by itself rounds more than it did in training, on a CPU and, with 8bit, "
+            "on a GPU (lowcost_ft keeps it from that): predictions of the Python code can differ a "
+            "little."
         )
     length = max_length(run)
     if is_ner(run):

@@ -239,8 +239,12 @@ def save_run(
         dtype=compute_dtype(run.accelerator.mixed_precision),
         stream_below=run.config.trainable_layers if built.streamed else None,
     )
-    if not built.streamed:
-        hold_frozen_weights(reloaded, compute_dtype(run.accelerator.mixed_precision))
+    hold_frozen_weights(
+        reloaded,
+        compute_dtype(run.accelerator.mixed_precision),
+        family=built.family,
+        top_layers=run.config.trainable_layers if built.streamed else None,
+    )
     split = "test" if "test" in predictions else "validation"
     cached = None
     if built.streamed:

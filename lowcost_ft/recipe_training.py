@@ -56,7 +56,7 @@ def train_run(
         split_by_layer(run.accelerator, layer_list(forward_module(model), built.family)[0])
     rate = config.learning_rate or default_learning_rate(built.method, model.config.hidden_size)
     run.record["config"]["learning_rate"] = rate
-    # Before weights are rounded: a run may go on in another precision of the computation.
+    # Of the weights as they were read, which are rounded next.
     checkpoints = _checkpoints(run, built, splits, features["train"])
     if not sharded:
         hold_frozen_weights(

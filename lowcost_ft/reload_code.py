@@ -19,6 +19,8 @@ __all__ = [
     "run_config",
 ]
 
+_VECTORS_IN_FRONT = ("prefix_tuning", "prompt_tuning", "p_tuning", "cartridge")
+"""Kinds of adapters from a file that put trained vectors in front of the text."""
 Run = Mapping[str, Any]
 """The content of `run.json`."""
 
@@ -180,7 +182,7 @@ with torch.inference_mode():
 
 def _pipeline_code(run: Run) -> str:
     entry = find_method(str(run["method"]))
-    if entry.virtual_tokens if entry else str(run["method"]).endswith("_tuning"):
+    if entry.virtual_tokens if entry else run["method"] in _VECTORS_IN_FRONT:
         return ""  # A pipeline loads adapters by transformers, which knows none of these.
     arguments = [f'"{pipeline_task(run)}"', "RUN"]
     if is_adapter(run):

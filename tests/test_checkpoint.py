@@ -85,7 +85,7 @@ def weights(folder):
 
 
 TIMES = {"seconds", "real_tokens_per_second", "seconds_per_step", "cache_seconds"}
-TIMES |= {"first_step_seconds"}
+TIMES |= {"first_steps", "first_step_seconds", "first_step_tokens"}
 TIMES |= {"resumed_at_steps", "peak_resident_bytes", "peak_memory_bytes"}
 
 

@@ -1,6 +1,7 @@
 """Frozen weights that are rounded once give what rounding them each time gives, bit by bit."""
 
 import copy
+import json
 
 import pytest
 import torch
@@ -61,6 +62,27 @@ def test_the_lean_layer_is_as_close_to_full_precision_as_pefts(tiny_model, famil
         for got in (usual, found)
     ]
     assert 0 < errors[1] < 1.3 * errors[0] < 0.1
+
+
+@pytest.mark.parametrize("method", ["adalora", "ia3", "bias", "layernorm", "head", "prefix"])
+def test_the_products_of_other_methods_are_the_same_bits(tiny_model, method):
+    model = built(tiny_model("bert"), method=method, num_virtual_tokens=5).model.train()
+    held = copy.deepcopy(model)
+    hold_frozen_weights(held, HALF)
+    assert any(p.dtype == HALF for p in held.parameters())
+    expected, found = outcome(forward_module(model)), outcome(forward_module(held))
+    for name, tensor in expected.items():
+        assert torch.equal(found[name], tensor), name
+
+
+def test_kinds_of_adapters_that_are_not_known_are_left_alone(tiny_model, tmp_path):
+    file = tmp_path / "adapter_config.json"
+    file.write_text(json.dumps({"peft_type": "HIRA", "target_modules": ["query", "value"], "r": 4}))
+    model = built(tiny_model("bert"), adapter_config=str(file)).model
+    hold_frozen_weights(model, HALF)
+    for name, parameter in model.named_parameters():
+        adapted = ".query." in name or ".value." in name
+        assert (parameter.dtype == HALF) == (".key." in name) or not (adapted or ".key." in name)
 
 
 def test_what_trains_or_is_read_otherwise_stays(tiny_model):

@@ -126,6 +126,8 @@ def test_mixed_precision_reaches_the_quantized_layers(tiny_model, family, quanti
         logits = model(**inputs(folder, "Where is my parcel?")).logits
     logits.float().sum().backward()
     assert set(seen) == {torch.bfloat16}
+    biases = [m.bias for m in model.modules() if isinstance(m, QUANTIZED) and m.bias is not None]
+    assert biases and {bias.dtype for bias in biases} == {torch.float32}
     assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
 
 

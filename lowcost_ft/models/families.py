@@ -248,7 +248,7 @@ def longest_input(config: Any) -> int | None:
     if not getattr(config, "position_biased_input", True):
         return None
     count = int(config.max_position_embeddings)
-    return count - config.pad_token_id - 1 if family.positions_after_padding else count
+    return count - (config.pad_token_id or 0) - 1 if family.positions_after_padding else count
 
 
 def is_causal(config: Any) -> bool:

@@ -9,8 +9,10 @@ from typing import Any
 
 import torch
 from peft import PeftModel
+from peft.tuners.ia3 import IA3Layer
 from peft.tuners.lora import LoraLayer
-from peft.tuners.oft import OFTLayer
+from peft.tuners.lora.layer import ParamWrapper
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
@@ -26,8 +28,9 @@ def hold_frozen_weights(
     """Rounds the frozen linear layers under an adapter, in place, to the computation's precision.
 
     The model must run under autocast alone from then on. What trains stays as it is, and so do
-    quantized layers, embeddings and norms, and weights that an adapter reads otherwise than by
-    multiplying with them (DoRA, OFT). A model without an adapter is saved whole, and left alone.
+    quantized layers, embeddings and norms. Of the layers that an adapter wraps only those of plain
+    LoRA (AdaLoRA among them) and IA3 are rounded, which do no more with a weight than to multiply
+    with it; DoRA, say, takes its norm. A model without an adapter is saved whole, and left alone.
 
     Args:
         model: A `PeftModel`, or another; it may be on the meta device.
@@ -42,7 +45,7 @@ def hold_frozen_weights(
     if top_layers is not None:
         assert family is not None
         part = layer_list(model.get_base_model(), family)[-top_layers:]
-    others = {id(other) for layer in part.modules() for other in _read_otherwise(layer)}
+    others = {id(other) for layer in part.modules() for other in _not_rounded(layer)}
     for layer in part.modules():
         if type(layer) not in (nn.Linear, Conv1D) or id(layer) in others:
             continue
@@ -51,9 +54,14 @@ def hold_frozen_weights(
                 parameter.data = parameter.data.to(dtype)
 
 
-def _read_otherwise(layer: Any) -> list[nn.Module]:
-    """Linear layers inside an adapter's layer that are not rounded."""
+def _not_rounded(layer: Any) -> list[nn.Module]:
+    """What stays as it is inside an adapter's layer: its own part, or all of it."""
+    if not isinstance(layer, BaseTunerLayer):
+        return []
+    tuner: Any = layer
     if isinstance(layer, LoraLayer):
-        base = [layer.get_base_layer()] if layer.lora_variant else []
-        return [*base, *layer.lora_A.values(), *layer.lora_B.values()]
-    return [layer.get_base_layer()] if isinstance(layer, OFTLayer) else []
+        plain = not layer.lora_variant and not isinstance(layer, ParamWrapper)
+    else:
+        plain = isinstance(layer, IA3Layer)
+    kept = set(tuner.modules())
+    return list(kept - set(tuner.get_base_layer().modules()) if plain else kept)

@@ -9,7 +9,7 @@ activations as they are, on every device: what bitsandbytes itself does in train
 
 nf4: its kernel for evaluation on a CPU repacks the weights in place, for good, with coarser scales,
 and has no backward pass: after the first evaluation, gradients would silently stop at every 4-bit
-layer (bitsandbytes 0.50). It is switched off.
+layer (bitsandbytes 0.50). The one for training is called instead.
 
 Both take their input in the precision of automatic mixed precision, as every other linear layer
 does there. By themselves they return that of their input, which in float32 is twice as much to keep
@@ -37,7 +37,6 @@ def settle_kernels(model: nn.Module, dtype: torch.dtype) -> None:
     for module in model.modules():
         kind: Any = type(module)
         if isinstance(module, bitsandbytes.nn.Linear4bit):
-            module.support_avx512bf16_for_cpu = False
             module.compute_dtype = dtype
             module.__class__ = _settled_class(kind, _Settled4bit)
         elif isinstance(module, bitsandbytes.nn.Linear8bitLt):
@@ -61,8 +60,17 @@ class _Settled4bit:
     """Mixed into the class of a 4-bit layer."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        result: torch.Tensor = super().forward(_in_lower_precision(x))  # type: ignore[misc]
-        return result
+        layer: Any = self
+        x = _in_lower_precision(x)
+        # bitsandbytes' own rounds the bias for good, and so a bias that trains.
+        bias = None if layer.bias is None else layer.bias.to(layer.compute_dtype)
+        result: torch.Tensor = bitsandbytes.matmul_4bit(
+            x.to(layer.compute_dtype),
+            layer.weight,
+            bias=bias,
+            quant_state=layer.weight.quant_state,
+        )
+        return result.to(x.dtype)
 
 
 class _Settled8bit:

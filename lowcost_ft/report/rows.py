@@ -320,6 +320,8 @@ def _seed_error(rows: Sequence[Row]) -> float | None:
 def _setting_key(result: Result) -> tuple:
     # A field that is younger than a record had its default there.
     config = DEFAULTS | result.table("config")
+    if config["max_steps"]:  # Then epochs decide nothing.
+        config["num_train_epochs"] = None
     settings = {name: config[name] for name in config if name not in NOT_A_SETTING}
     return (
         str(result.get("model_id")),

@@ -43,7 +43,7 @@ from lowcost_ft.training.streaming import StreamingCost, fill_layer_by_layer, st
 
 __all__ = ["CacheReport", "CachedStates", "cached_layers"]
 
-FORMAT = 2
+FORMAT = 3
 """Raised whenever states are computed or laid out in another way: older caches are not reused."""
 
 

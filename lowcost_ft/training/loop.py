@@ -136,7 +136,7 @@ def train(
         state.load(checkpoints.resume)
         result.resumed_at_steps.append(result.optimizer_steps)
     steps = islice(plan(), result.optimizer_steps, None)
-    alone = accelerator.num_processes == 1
+    alone, first = accelerator.num_processes == 1, True
     with noted_signals() as interruption:
         while True:
             if state.epoch_to_score is not None:
@@ -155,7 +155,8 @@ def train(
             rate = float(scheduler.get_last_lr()[0])
             outcome = runner.step(optimizer, next(steps))
             scheduler.step()
-            result.count(outcome, time.perf_counter() - started)
+            result.count(outcome, time.perf_counter() - started, first=first)
+            first = False
             epoch_ends = outcome.step.last_of_epoch or result.optimizer_steps == total_steps
             if outcome.bad_examples is not None:
                 # When no example is good any more, it is the weights that are broken.

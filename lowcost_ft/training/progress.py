@@ -44,15 +44,19 @@ class TrainResult:
     """Optimizer steps that the run went on from after it had been stopped."""
     overflowed_steps: int = 0
     """Steps left out by the float16 scaler, which then tries smaller numbers."""
+    first_steps: int = 0
+    """Steps that were the first of a process: one, and one more each time the run was resumed."""
     first_step_seconds: float = 0.0
-    """Part of `seconds`, and no part of the speed: a GPU loads its kernels meanwhile."""
+    """Of these: part of `seconds`, and no part of the speed, since a GPU loads its kernels then."""
     first_step_tokens: int = 0
 
-    def count(self, outcome: StepOutcome, seconds: float) -> None:
-        """Adds an optimizer step."""
+    def count(self, outcome: StepOutcome, seconds: float, *, first: bool) -> None:
+        """Adds an optimizer step; `first` of this process."""
         self.seconds += seconds
-        if not self.optimizer_steps:
-            self.first_step_seconds, self.first_step_tokens = seconds, outcome.step.real_tokens
+        if first:
+            self.first_steps += 1
+            self.first_step_seconds += seconds
+            self.first_step_tokens += outcome.step.real_tokens
         self.optimizer_steps += 1
         self.examples += outcome.step.examples
         self.real_tokens += outcome.step.real_tokens
@@ -66,8 +70,8 @@ class TrainResult:
         """The fields, with padding share and throughput."""
         share = 1 - self.real_tokens / self.padded_tokens if self.padded_tokens else 0.0
         steps, seconds, tokens = self.optimizer_steps, self.seconds, self.real_tokens
-        if steps > 1:
-            steps -= 1
+        if steps > self.first_steps:
+            steps -= self.first_steps
             seconds -= self.first_step_seconds
             tokens -= self.first_step_tokens
         return {

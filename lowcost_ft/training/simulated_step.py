@@ -68,12 +68,6 @@ def simulate_step(
         trainable_layers: How many of the top layers train, with `settings.cache_frozen_layers`.
         num_processes: How many train together.
     """
-    hold_frozen_weights(
-        built.model,
-        compute_dtype(target.mixed_precision),
-        family=built.family,
-        top_layers=trainable_layers if settings.cache_frozen_layers else None,
-    )
     model = forward_module(built.model)
     if built.quantization != "none":
         put_stand_ins(
@@ -82,6 +76,12 @@ def simulate_step(
             kept=built.unquantized_modules,
             dtype=compute_dtype(target.mixed_precision),
         )
+    hold_frozen_weights(
+        built.model,
+        compute_dtype(target.mixed_precision),
+        family=built.family,
+        top_layers=trainable_layers if settings.cache_frozen_layers else None,
+    )
     model.train()
     groups = parameter_groups(
         model.named_parameters(),

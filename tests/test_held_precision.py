@@ -17,6 +17,7 @@ HALF = torch.bfloat16
 def built(model_id, **options):
     options = {"dropout": 0.0, "pad_token_id": 1} | options
     made = build_model(model_id, head="sequence", labels=["a", "b"], **options)
+    # Zeros would hide what LoRA adds.
     for name, parameter in made.model.named_parameters():
         if "lora_B" in name:
             nn.init.normal_(parameter, std=0.05)
@@ -51,17 +52,19 @@ def test_the_products_are_the_same_bits(tiny_model, family):
 
 @pytest.mark.parametrize("family", ["bert", "gpt2", "llama", "modernbert"])
 def test_the_lean_layer_is_as_close_to_full_precision_as_pefts(tiny_model, family):
-    model = built(tiny_model(family)).model.train()
-    exact = outcome(forward_module(copy.deepcopy(model)), enabled=False)
-    hold_frozen_weights(model, HALF)
-    lean = copy.deepcopy(model)
-    usual, found = outcome(model.get_base_model()), outcome(forward_module(lean))
-    assert any(type(m).__name__ == "_LeanLinear" for m in lean.modules())
-    errors = [
-        sum(float((got[n] - exact[n]).norm() / exact[n].norm()) for n in exact) / len(exact)
-        for got in (usual, found)
-    ]
-    assert 0 < errors[1] < 1.3 * errors[0] < 0.1
+    errors = [0.0, 0.0]  # One draw says little: rounding is luck.
+    for seed in range(6):
+        torch.manual_seed(seed)
+        model = built(tiny_model(family)).model.train()
+        exact = outcome(forward_module(copy.deepcopy(model)), enabled=False)
+        hold_frozen_weights(model, HALF)
+        lean = copy.deepcopy(model)
+        usual, found = outcome(model.get_base_model()), outcome(forward_module(lean))
+        assert any(type(m).__name__ == "_LeanLinear" for m in lean.modules())
+        for index, got in enumerate((usual, found)):
+            off = [float((got[n] - exact[n]).norm() / exact[n].norm()) for n in exact]
+            errors[index] += sum(off) / len(off)
+    assert 0 < errors[1] < 1.4 * errors[0] < 0.5
 
 
 @pytest.mark.parametrize("method", ["adalora", "ia3", "bias", "layernorm", "head", "prefix"])

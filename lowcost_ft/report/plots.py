@@ -225,7 +225,12 @@ def _budget_of(rows: Sequence[Row]) -> float | None:
 
 
 def _parts(axes: "Axes", rows: Sequence[Row], budget: float | None) -> None:
-    parts = [_memory_parts(row.results[0]) for row in rows]
+    # The allocator, which measures, knows nothing of a GPU's context; a budget is for that, too.
+    left_out = () if budget else ("cuda_context",)
+    parts = [
+        {n: size for n, size in _memory_parts(row.results[0]).items() if n not in left_out}
+        for row in rows
+    ]
     unit, shown = memory_unit(max(sum(sizes.values()) for sizes in parts))
     found = dict.fromkeys(name for sizes in parts for name in sizes)
     # In the same order, and so in the same colours, in each section of a report.

@@ -5,6 +5,8 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+from lowcost_ft.config import DEFAULT_MODEL_ID
+from lowcost_ft.report.labels import short_model
 from lowcost_ft.report.tables import markdown_text
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -146,8 +148,8 @@ def _arm(name: str, result: dict[str, Any]) -> str:
 def _data(result: dict[str, Any]) -> str:
     data = result["config"].get("train_file") or "the embedded sample"
     model = result["config"]["model_id"]
-    if model.startswith("random/"):
-        data += f", {model.removeprefix('random/')} with random weights"
+    if model != DEFAULT_MODEL_ID:
+        data += f", {short_model(model)}{' with random weights' * model.startswith('random/')}"
     return markdown_text(data)
 
 

@@ -87,16 +87,18 @@ def _other_device_lines() -> list[str]:
     told: dict[tuple[str, str], list[str]] = {}
     for name in dict.fromkeys(run["benchmark"]["name"] for run in elsewhere):
         runs = [run for run in elsewhere if run["benchmark"]["name"] == name]
-        same = [here[f"{name}-seed{run['seed']}.json"] for run in runs]
+        same = [twin for run in runs if (twin := here.get(f"{name}-seed{run['seed']}.json"))]
+        if len(same) < len(runs):
+            continue
         hardware = runs[0]["hardware"]
         gpus = ", ".join(gpu["name"] for gpu in hardware["gpus"])
         device = f"{gpus}, in mixed precision" if gpus else hardware["cpu"]
         there, usual = _mean_score(runs), _mean_score(same)
         key = (device, runs[0]["config"]["train_file"])
-        told.setdefault(key, []).append(f"{runs[0]['method']} {there}; in the table {usual}")
+        told.setdefault(key, []).append(f"{name} {there}; in the table {usual}")
     return [
         markdown_text(
-            f"The same commands on an {device} ({data}; mean and each seed): "
+            f"The same commands on an {device} ({data}; mean over the seeds, and each): "
             + ". ".join(lines)
             + "."
         )
@@ -107,8 +109,8 @@ def _other_device_lines() -> list[str]:
 def _mean_score(runs: list[dict[str, Any]]) -> str:
     tests = [run["evaluation"]["test"] for run in runs]
     scores = [test.get("f1", test.get("accuracy")) for test in tests]
-    each = ", ".join(f"{score:.3f}" for score in scores)
-    return f"{statistics.mean(scores):.3f} ({each})"
+    each = f" ({', '.join(f'{score:.3f}' for score in scores)})" * (len(scores) > 1)
+    return f"{statistics.mean(scores):.3f}{each}"
 
 
 def _memory_line(file: Path) -> str:

@@ -12,7 +12,7 @@ scaling s:
 The same arithmetic in another order: results agree to rounding. On a CPU, where nothing hides such
 passes, a layer with its update then takes 1.2 times the time of the frozen layer instead of 1.6.
 Under automatic mixed precision all products are taken in its lower precision, as they are by peft,
-where W is held in it already (`held_precision.py`): half the kernels for a GPU to start.
+where W is held in it already (`held_precision.py`).
 """
 
 from typing import Any

@@ -6,7 +6,6 @@ name files elsewhere on the machine. Both are refused before anything is read.
 
 import json
 from pathlib import Path
-from typing import Any
 
 from lowcost_ft.errors import UserError
 
@@ -98,7 +97,7 @@ def check_run_folder(folder: Path, model_id: str) -> None:
         base = json.loads(config.read_text("utf-8")).get("base_model_name_or_path")
     except (ValueError, AttributeError) as error:
         raise UserError(f"{config}: is damaged ({type(error).__name__}); train again") from error
-    if _place(base) != _place(model_id):
+    if base != model_id:
         raise UserError(
             f"{folder}: adapter_config.json names the base model {base!r} and run.json "
             f"{model_id!r}; restore the one that was changed"
@@ -107,9 +106,3 @@ def check_run_folder(folder: Path, model_id: str) -> None:
 
 def _pickles(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.suffix.lower() in _PICKLES)
-
-
-def _place(model_id: Any) -> Any:
-    """The folder that a model's name leads to, through links; another name as it is."""
-    is_folder = isinstance(model_id, str) and Path(model_id).is_dir()
-    return str(Path(model_id).resolve()) if is_folder else model_id

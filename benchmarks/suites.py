@@ -22,7 +22,6 @@ METHODS: dict[str, tuple[str, ...]] = {
 }
 """What is compared: the flags that make LoRA's recipe train in this way."""
 _CHOSEN = {
-    "lora-nodropout": ("--dropout", "0"),
     "full-nodropout": ("--method", "full", "--dropout", "0"),
     "lora-cached2-fast": (
         *("--trainable-layers", "2", "--cache-frozen-layers"),
@@ -119,8 +118,8 @@ _STANDARD = [
         "banking77-3",
         "classification",
         (
-            *("full", "lora", "lora-cached3", "lora-cached4-fast", "lora-8bit", "lora-nf4"),
-            *("lora-nodropout", "full-nodropout"),
+            *("full", "full-nodropout", "lora", "lora-8bit", "lora-nf4"),
+            *("lora-cached4", "lora-cached4-fast"),
         ),
         *("--num-train-epochs", "3"),
         files=_BANKING77,
@@ -129,7 +128,7 @@ _STANDARD = [
     *_entries(
         "banking77",
         "classification",
-        ("full", "lora", "lora-cached4", "lora-nodropout"),
+        ("full", "lora", "lora-cached4"),
         *("--num-train-epochs", "10"),
         files=_BANKING77,
     ),

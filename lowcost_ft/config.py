@@ -105,10 +105,18 @@ class ModelConfig:
     """Trained vectors in front of each text, for prefix and prompt."""
     trainable_layers: int | None = None
     """Train only the top K layers and the head; the layers below stay frozen. Default: all."""
-    dropout: float | None = None
-    """Dropout of the backbone. Default: what the model's own configuration says."""
+    dropout: float | Literal["auto", "model"] = "auto"
+    """Every dropout of the backbone and its head. model: as the model's own configuration says.
+    auto: that with --method full, else 0 (benchmarks/README.md says why)."""
     attn_implementation: Literal["eager", "sdpa", "flash_attention_2"] | None = None
     """Attention kernel. Default: the fastest that transformers has for the model."""
+
+    @property
+    def model_dropout(self) -> float | None:
+        """What `--dropout` comes to: a probability, or None, which keeps the model's own."""
+        if self.dropout == "auto":
+            return None if self.method == "full" else 0.0
+        return None if self.dropout == "model" else self.dropout
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -44,7 +44,7 @@ def model_options(
         "lora_r": config.lora_r,
         "lora_alpha": config.lora_alpha,
         "lora_dropout": config.lora_dropout,
-        "dropout": config.dropout,
+        "dropout": config.model_dropout,
         "target_modules": split_list(config.target_modules),
         "num_virtual_tokens": config.num_virtual_tokens,
         "adapter_config": config.adapter_config,

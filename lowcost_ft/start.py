@@ -140,13 +140,15 @@ def _find_resume(run: Run) -> Checkpoint | None:
 
 
 def _new_record(accelerator: Accelerator, config: RunConfig, folder: Path) -> dict[str, Any]:
+    dropout = config.model_dropout
+    settled = {"output_dir": str(folder), "dropout": "model" if dropout is None else dropout}
     return {
         "task": config.task,
         "model_id": config.model_id,
         "method": config.method,
         "seed": config.seed,
         "command": command_line(),
-        "config": config.to_dict() | {"output_dir": str(folder)},
+        "config": config.to_dict() | settled,
         "versions": versions(),
         "hardware": hardware() | {"processes": accelerator.num_processes},
         "git": git_state(),

@@ -207,7 +207,7 @@ def _set_dropout(config: Any, family: Family | None, dropout: float) -> None:
             for name, value in config.to_dict().items()
             if ("dropout" in name or "pdrop" in name) and isinstance(value, float | int)
         )
-    if not fields:
+    if not fields and dropout:
         raise UserError(
             f"dropout: model type {config.model_type!r} has no dropout in its configuration, so "
             f"{dropout} could not be obeyed; leave it out"

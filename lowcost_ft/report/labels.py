@@ -3,15 +3,16 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import fields
+from typing import Any
 
 from lowcost_ft.config import RunConfig
 from lowcost_ft.report.collect import Result
 
-__all__ = ["DEFAULTS", "NOT_A_SETTING", "metric_name", "row_labels", "short_model"]
-__all__ += ["training_length"]
+__all__ = ["NOT_A_SETTING", "known_settings", "metric_name", "row_labels", "short_model"]
+__all__ += ["training_length", "unusual_dropout"]
 
-DEFAULTS = {field.name: field.default for field in fields(RunConfig)}
-"""What a setting was in a record that is older than the setting."""
+# What a setting was in a record that is older than the setting.
+_DEFAULTS = {field.name: field.default for field in fields(RunConfig)} | {"dropout": "model"}
 
 # What may differ between the runs of a row: their place, and what only shows or repeats them.
 NOT_A_SETTING = (
@@ -70,11 +71,7 @@ def row_labels(groups: Sequence[list[Result]]) -> list[str]:
         labels = [f"{label}, {length}" for label, length in zip(labels, lengths, strict=True)]
     for group in (indices for indices in alike.values() if len(indices) > 1):
         configs = [
-            {
-                **DEFAULTS,
-                **firsts[i].table("config"),
-                "threads": firsts[i].get("hardware", "threads"),
-            }
+            known_settings(firsts[i]) | {"threads": firsts[i].get("hardware", "threads")}
             for i in group
         ]
         for name in dict.fromkeys(key for config in configs for key in config):
@@ -86,13 +83,28 @@ def row_labels(groups: Sequence[list[Result]]) -> list[str]:
     return labels
 
 
+def known_settings(result: Result) -> dict[str, Any]:
+    """The settings of a run, those that it is older than included."""
+    settings = _DEFAULTS | result.table("config")
+    if settings["dropout"] is None:  # as older records write it
+        settings["dropout"] = "model"
+    return settings
+
+
 def training_length(result: Result) -> str:
     """How long a run trained: `3 epochs`, `40 steps`."""
-    config = {**DEFAULTS, **result.table("config")}
+    config = known_settings(result)
     if steps := config["max_steps"]:
         return f"{steps:,} step{'s' * (steps != 1)}"
     epochs = config["num_train_epochs"]
     return f"{epochs} epoch{'s' * (epochs != 1)}"
+
+
+def unusual_dropout(result: Result) -> float | str | None:
+    """The dropout of a run; None where it is what its method has without being told."""
+    dropout = known_settings(result)["dropout"]
+    usual = "model" if result.get("method") in ("full", "trainer-peft") else 0.0
+    return None if dropout == usual else dropout
 
 
 def short_model(model_id: str) -> str:
@@ -110,8 +122,9 @@ def _method_label(result: Result) -> str:
     if layers is not None:
         cached = ", cached" if result.get("config", "cache_frozen_layers") else ""
         parts.append(f"top {layers} layers{cached}")
-    if (dropout := result.get("config", "dropout")) is not None:
-        parts.append(f"dropout {dropout}" if dropout else "no dropout")
+    if (dropout := unusual_dropout(result)) is not None:
+        told = {"model": "the model's dropout", 0.0: "no dropout"}
+        parts.append(told.get(dropout, f"dropout {dropout}"))
     if result.get("config", "gradient_checkpointing"):
         parts.append("checkpointed")
     return ", ".join(parts)

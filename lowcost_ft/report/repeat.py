@@ -1,13 +1,16 @@
 """How to repeat a run: the command, and what else its result depended on."""
 
 import shlex
+from dataclasses import fields
 
+from lowcost_ft.config import RunConfig
 from lowcost_ft.report.collect import Result
-from lowcost_ft.report.labels import DEFAULTS, NOT_A_SETTING
+from lowcost_ft.report.labels import NOT_A_SETTING, unusual_dropout
 
 __all__ = ["facts_of", "repeat_command"]
 
 _FILES = ("train_file", "validation_file", "test_file", "dataset")
+_DEFAULTS = {field.name: field.default for field in fields(RunConfig)}
 _ALWAYS = ("model_id", "num_train_epochs", "seed")
 """Given also where they hold their default: the recipe may have another."""
 
@@ -26,6 +29,9 @@ def repeat_command(result: Result) -> str | None:
         parts = [f"recipes/lora_{result.get('task')}.py", *_flags(result)]
     else:
         return None
+    # The default was another one when the oldest runs were recorded.
+    if (dropout := unusual_dropout(result)) is not None and "--dropout" not in parts:
+        parts += ["--dropout", str(dropout)]
     threads = result.get("hardware", "threads")
     on_cpu = result.get("train", "peak_memory_source") == "cpu_allocator"
     if threads and on_cpu and "--num-threads" not in parts:
@@ -37,9 +43,9 @@ def _flags(result: Result) -> list[str]:
     """The settings that LoRA's recipes do not have anyhow, as flags."""
     flags = []
     for name, value in result.table("config").items():
-        left_out = name in NOT_A_SETTING and name not in (*_FILES, *_ALWAYS)
-        same = name in DEFAULTS and value == DEFAULTS[name] and name not in _ALWAYS
-        if left_out or same or value is None or name not in DEFAULTS or name == "task":
+        left_out = name == "dropout" or (name in NOT_A_SETTING and name not in (*_FILES, *_ALWAYS))
+        same = value == _DEFAULTS.get(name) and name not in _ALWAYS
+        if left_out or same or value is None or name not in _DEFAULTS or name == "task":
             continue
         flag = name.replace("_", "-")
         if isinstance(value, bool):

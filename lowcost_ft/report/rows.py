@@ -10,8 +10,8 @@ from typing import Any, TypeGuard
 
 from lowcost_ft.report.collect import Result
 from lowcost_ft.report.labels import (
-    DEFAULTS,
     NOT_A_SETTING,
+    known_settings,
     row_labels,
     short_model,
     training_length,
@@ -318,8 +318,7 @@ def _seed_error(rows: Sequence[Row]) -> float | None:
 
 
 def _setting_key(result: Result) -> tuple:
-    # A field that is younger than a record had its default there.
-    config = DEFAULTS | result.table("config")
+    config = known_settings(result)
     if config["max_steps"]:  # Then epochs decide nothing.
         config["num_train_epochs"] = None
     settings = {name: config[name] for name in config if name not in NOT_A_SETTING}

@@ -112,6 +112,7 @@ class Point:
             micro_batch_tokens=self.micro_batch_tokens,
             mixed_precision="auto" if mixed_precision == "fp16" else mixed_precision,  # type: ignore[arg-type]
             num_train_epochs=1,
+            dropout="model",  # more to predict than without
             **SETTINGS[self.setting],
         )
 

@@ -61,13 +61,15 @@ def _extremes(comparison: Comparison) -> list[str]:
     """The least memory and the highest speed, as ratios to the usual ways of training."""
     rows = [row for row in comparison.rows if row.completed]
     least = min(rows, key=lambda row: row.memory or float("inf"))
-    fastest = max(rows, key=lambda row: row.speed or 0.0)
-    seconds = fastest.cache_seconds
-    built = f" steps, once its cache was built in {seconds_text(seconds)}" * bool(seconds)
-    return [
-        f"Least memory: {least.label}{_ratios(comparison, least, 'memory')}.",
-        f"Fastest{built}: {fastest.label}{_ratios(comparison, fastest, 'speed')}.",
-    ]
+    sentences = [f"Least memory: {least.label}{_ratios(comparison, least, 'memory')}."]
+    for device in comparison.devices:
+        fastest = max((row for row in rows if row.device == device), key=lambda row: row.speed or 0)
+        seconds = fastest.cache_seconds
+        built = f" steps, once its cache was built in {seconds_text(seconds)}" * bool(seconds)
+        where = f" on {device}" * (len(comparison.devices) > 1)
+        ratios = _ratios(comparison, fastest, "speed")
+        sentences.append(f"Fastest{built}{where}: {fastest.label}{ratios}.")
+    return sentences
 
 
 def _ratios(comparison: Comparison, row: Row, what: str) -> str:
@@ -76,7 +78,9 @@ def _ratios(comparison: Comparison, row: Row, what: str) -> str:
     return "".join(
         f", {ratio} of {other.label}"
         for other in [*([full] if full else []), *usual]
-        if other is not row and (ratio := ratio_text(getattr(row, what), getattr(other, what)))
+        if other is not row
+        and (what != "speed" or other.device == row.device)
+        and (ratio := ratio_text(getattr(row, what), getattr(other, what)))
     )
 
 

@@ -82,6 +82,28 @@ def test_settings_that_may_look_wrong_are_obeyed():
     replace(NER, dataset="conll", test_file="mine.conll")
 
 
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, 0.0),
+        ({"method": "bias"}, 0.0),
+        ({"method": "full"}, None),
+        ({"method": "full", "dropout": 0.2}, 0.2),
+        ({"dropout": "model"}, None),
+        ({"dropout": 0.1}, 0.1),
+    ],
+)
+def test_only_full_fine_tuning_keeps_the_models_dropout_untold(changes, expected):
+    assert replace(NER, **changes).model_dropout == expected
+
+
+def test_dropout_is_a_number_or_a_name():
+    assert parse_config(NER, ["--dropout", "model"]).dropout == "model"
+    assert parse_config(NER, ["--dropout", "0.1"]).dropout == 0.1
+    with pytest.raises(SystemExit):
+        parse_config(NER, ["--dropout", "none"])
+
+
 def test_flags_change_the_recipes_configuration():
     config = parse_config(
         replace(NER, num_train_epochs=8),

@@ -395,6 +395,7 @@ def test_dropout_for_a_model_without_any_is_refused():
 
     with pytest.raises(UserError, match="dropout: model type 'mamba' has no dropout"):
         _set_dropout(AutoConfig.for_model("mamba"), None, 0.1)
+    _set_dropout(AutoConfig.for_model("mamba"), None, 0.0)  # There is nothing to switch off.
 
 
 def test_family_without_the_head_is_refused(tiny_models):

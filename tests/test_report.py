@@ -429,8 +429,49 @@ def test_labels_tell_how_long_and_what_else_differs():
         "LoRA, 10 epochs, learning_rate 0.001",
         "LoRA, 3 epochs, learning_rate 0.002",
     ]
-    assert labels({"mixed_precision": "bf16"}, {"mixed_precision": "no"}, {"dropout": 0.0}) == [
+    assert labels({"mixed_precision": "bf16"}, {"mixed_precision": "no"}) == [
         "LoRA, mixed_precision bf16",
         "LoRA, mixed_precision no",
-        "LoRA, no dropout",
     ]
+
+
+def test_dropout_is_told_where_it_is_not_the_default():
+    def told(method, **config):
+        (row,) = comparison(record(method, config=config)).rows
+        return row.label, repeat_command(row.results[0])
+
+    assert told("lora", dropout=0.0) == (
+        "LoRA",
+        "python recipes/lora_ner.py --seed 0 --num-threads 1",
+    )
+    label, command = told("lora", dropout=None)  # as it was written when None was the default
+    assert label == "LoRA, the model's dropout"
+    assert "--dropout model" in command
+    assert told("lora", dropout=0.1)[0] == "LoRA, dropout 0.1"
+    assert told("full", dropout="model")[0] == told("full", dropout=None)[0] == "full fine-tuning"
+    label, command = told("full", dropout=0.0)
+    assert label == "full fine-tuning, no dropout"
+    assert "--dropout 0.0" in command
+
+
+def test_scores_are_compared_between_cpus_and_speeds_are_not():
+    full, lora = record("full", speed=500, memory=800e6), record(speed=1500)
+    lora["hardware"]["cpu"] = "Other CPU"
+    here = record("bias", speed=700)
+    only = comparison(full, lora, here)
+    assert only.title == "wnut17/train.conll on Other CPU and Some CPU, tiny"
+    assert "speeds and times are compared between rows of the same one" in " ".join(only.notices)
+    table = comparison_table(only, 0.7)
+    rows = {row[0].text: dict(zip(table.columns, row, strict=True)) for row in table.rows}
+    assert {name: row["device"].text for name, row in rows.items()} == {
+        "full fine-tuning": "Some CPU",
+        "LoRA": "Other CPU",
+        "biases only": "Some CPU",
+    }
+    assert rows["LoRA"]["peak memory"].detail == "0.50x of full"
+    assert "of full" not in rows["LoRA"]["tokens/s"].detail + rows["LoRA"]["training"].detail
+    assert rows["biases only"]["tokens/s"].detail == "1.40x of full"
+    assert not any(row["tokens/s"].best or row["training"].best for row in rows.values())
+    assert "Which of these is fastest is not known" in " ".join(advise(only).reasons)
+    both = comparison(record(), lora, here)  # the same setting on both
+    assert {"LoRA, device Some CPU", "LoRA, device Other CPU"} < {row.label for row in both.rows}

@@ -130,13 +130,19 @@ def _advise_by_score(rows: list[Row], metric: str, *, others: bool, among: str) 
             f"{_capital(best.label)} scored highest{among}: {facts(best)}. The difference to "
             f"{least.label}, {_score(best) - _score(least):.3f}, lies within the interval."
         )
-    if fastest is not least and fastest is not best:
+    if len(devices := sorted({row.device for row in equals})) > 1:
+        reasons.append(
+            f"Which of these is fastest is not known: not all ran on the same CPU "
+            f"({' and '.join(devices)})."
+        )
+    elif fastest is not least and fastest is not best:
         reasons.append(f"{_capital(fastest.label)} is the fastest of these: {facts(fastest)}.")
     elif fastest is not least:
         reasons.append(f"{_capital(fastest.label)} is also the fastest of these.")
     elif len(equals) > 1:
         reasons.append(f"{_capital(least.label)} is also the fastest of these.")
-    alike = [row.label for row in equals if row not in (least, best, fastest)]
+    named = (least, best) if len(devices) > 1 else (least, best, fastest)
+    alike = [row.label for row in equals if row not in named]
     if alike:
         reasons.append(f"Not clearly below the best either: {', '.join(alike)}.")
     if len(lengths := sorted({row.length for row in rows})) > 1:

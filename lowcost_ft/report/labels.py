@@ -1,15 +1,16 @@
-"""Names: of a row among those that it is compared with, of methods, of models."""
+"""Names: of a row among those that it is compared with, of methods, models, data and devices."""
 
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 from lowcost_ft.config import RunConfig
 from lowcost_ft.report.collect import Result
 
-__all__ = ["NOT_A_SETTING", "known_settings", "metric_name", "row_labels", "short_model"]
-__all__ += ["training_length", "unusual_dropout"]
+__all__ = ["NOT_A_SETTING", "data_name", "device", "known_settings", "metric_name", "row_labels"]
+__all__ += ["short_model", "training_length", "unusual_dropout"]
 
 # What a setting was in a record that is older than the setting.
 _DEFAULTS = {field.name: field.default for field in fields(RunConfig)} | {"dropout": "model"}
@@ -71,7 +72,8 @@ def row_labels(groups: Sequence[list[Result]]) -> list[str]:
         labels = [f"{label}, {length}" for label, length in zip(labels, lengths, strict=True)]
     for group in (indices for indices in alike.values() if len(indices) > 1):
         configs = [
-            known_settings(firsts[i]) | {"threads": firsts[i].get("hardware", "threads")}
+            known_settings(firsts[i])
+            | {"threads": firsts[i].get("hardware", "threads"), "device": device(firsts[i])}
             for i in group
         ]
         for name in dict.fromkeys(key for config in configs for key in config):
@@ -81,6 +83,21 @@ def row_labels(groups: Sequence[list[Result]]) -> list[str]:
             for index, value in zip(group, values, strict=True):
                 labels[index] += f", {name} {value}"
     return labels
+
+
+def data_name(result: Result) -> str:
+    """The training data, without the folders of somebody's machine."""
+    source = result.get("config", "dataset") or result.get("config", "train_file")
+    return "/".join(Path(str(source)).parts[-2:]) if source else "embedded sample"
+
+
+def device(result: Result) -> str:
+    """The GPUs of a run, or its CPU."""
+    if result.get("train", "peak_memory_source") != "cpu_allocator":
+        names = [str(gpu.get("name")) for gpu in result.rows("hardware", "gpus")]
+        if names:
+            return ", ".join(names)
+    return str(result.get("hardware", "cpu") or "unknown device")
 
 
 def known_settings(result: Result) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def _flags(result: Result) -> list[str]:
     """The settings that LoRA's recipes do not have anyhow, as flags."""
     flags = []
     for name, value in result.table("config").items():
-        left_out = name == "dropout" or (name in NOT_A_SETTING and name not in (*_FILES, *_ALWAYS))
+        left_out = name in NOT_A_SETTING and name not in (*_FILES, *_ALWAYS)
         same = value == _DEFAULTS.get(name) and name not in _ALWAYS
         if left_out or same or value is None or name not in _DEFAULTS or name == "task":
             continue

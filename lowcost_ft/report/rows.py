@@ -5,19 +5,20 @@ import statistics
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, TypeGuard
 
 from lowcost_ft.report.collect import Result
 from lowcost_ft.report.labels import (
     NOT_A_SETTING,
+    data_name,
+    device,
     known_settings,
     row_labels,
     short_model,
     training_length,
 )
 
-__all__ = ["Comparison", "Row", "compare", "data_name", "device", "main_metric"]
+__all__ = ["Comparison", "Row", "compare", "main_metric"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +52,11 @@ class Row:
         named = ", ".join(others)
         done = len(self.completed)
         return named if not done else f"{named} ({done} of {len(endings)} completed)"
+
+    @property
+    def device(self) -> str:
+        """What it ran on."""
+        return device(self.results[0])
 
     @property
     def model(self) -> str:
@@ -161,6 +167,9 @@ class Row:
 class Comparison:
     """Rows on the same data and the same kind of device.
 
+    CPUs are one kind: scores and memory do not depend on which. Speeds do, and are compared between
+    rows of one CPU alone.
+
     Attributes:
         title: The data, and the device.
         metric: Name of the main score, or None where nothing was scored.
@@ -173,12 +182,18 @@ class Comparison:
     rows: list[Row]
     notices: list[str]
 
+    @property
+    def devices(self) -> list[str]:
+        """What the rows ran on."""
+        return sorted({row.device for row in self.rows})
+
     def full(self, row: Row) -> Row | None:
         """The full fine-tuning that a row's costs are compared with.
 
-        Of the same model, length of texts, examples a step, and length of training.
+        Of the same model, length of texts, examples a step, and length of training; on the same
+        device, if there is one.
         """
-        for other in self.rows:
+        for other in sorted(self.rows, key=lambda other: other.device != row.device):
             alike = ("model_id", "max_length", "batch_size")
             if (
                 other.setting("method") == "full"
@@ -216,19 +231,12 @@ def main_metric(result: Result) -> str | None:
     return None
 
 
-def data_name(result: Result) -> str:
-    """The training data, without the folders of somebody's machine."""
-    source = result.get("config", "dataset") or result.get("config", "train_file")
-    return "/".join(Path(str(source)).parts[-2:]) if source else "embedded sample"
-
-
-def device(result: Result) -> str:
-    """The GPUs of a run, or its CPU."""
-    if result.get("train", "peak_memory_source") != "cpu_allocator":
-        names = [str(gpu.get("name")) for gpu in result.rows("hardware", "gpus")]
-        if names:
-            return ", ".join(names)
-    return str(result.get("hardware", "cpu") or "unknown device")
+def _kind_of_device(result: Result) -> str:
+    # Without scores there is nothing to compare between CPUs.
+    if result.get("benchmark", "no_scores"):
+        return device(result)
+    on_cpu = device(result) == result.get("hardware", "cpu")
+    return "CPU" if on_cpu else device(result)
 
 
 def _data_key(result: Result) -> tuple:
@@ -236,7 +244,7 @@ def _data_key(result: Result) -> tuple:
     labels = tuple(map(str, result.get("labels") or ()))
     # Runs that say nothing of quality have no place in a table of scores.
     for_cost = bool(result.get("benchmark", "no_scores"))
-    return result.get("task"), data_name(result), device(result), for_cost, labels, rows
+    return result.get("task"), data_name(result), _kind_of_device(result), for_cost, labels, rows
 
 
 def _comparison(results: list[Result]) -> Comparison:
@@ -258,10 +266,16 @@ def _comparison(results: list[Result]) -> Comparison:
             f"Some runs had {' and others '.join(threads)} threads: compare speeds only between "
             "rows of the same number."
         )
+    devices = sorted({row.device for row in rows})
+    if len(devices) > 1:
+        notices.append(
+            f"Not all ran on the same CPU ({' and '.join(devices)}): speeds and times are compared "
+            "between rows of the same one only."
+        )
     models = sorted({row.model for row in rows})
     named = ", ".join(models) if len(models) < 4 else f"{len(models)} models"
     return Comparison(
-        title=f"{data_name(results[0])} on {device(results[0])}, {named}",
+        title=f"{data_name(results[0])} on {' and '.join(devices)}, {named}",
         metric=metric,
         rows=rows,
         notices=notices,
@@ -326,6 +340,7 @@ def _setting_key(result: Result) -> tuple:
         str(result.get("model_id")),
         str(result.get("method")),
         str(result.get("hardware", "threads")),
+        device(result),
         str(sorted(settings.items(), key=lambda item: item[0])),
     )
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from lowcost_ft.report.advice import not_clearly_worse
 from lowcost_ft.report.collect import Result
-from lowcost_ft.report.labels import metric_name
+from lowcost_ft.report.labels import data_name, device, metric_name
 from lowcost_ft.report.numbers import memory_text, ratio_text, score_text, seconds_text
-from lowcost_ft.report.rows import Comparison, Row, data_name, device, main_metric
+from lowcost_ft.report.rows import Comparison, Row, main_metric
 
 __all__ = ["Cell", "Table", "comparison_table", "markdown_table", "results_csv", "target_score"]
 
@@ -76,18 +76,29 @@ def comparison_table(
         ),
     ]
 
+    if several := len(comparison.devices) > 1:
+        columns.append(("device", [Cell(text=row.device) for row in rows]))
+
     def measured(
-        column: str, value: Callable[[Row], float | None], text: Callable[[float], str], pick: Any
+        column: str,
+        value: Callable[[Row], float | None],
+        text: Callable[[float], str],
+        pick: Any,
+        *,
+        timed: bool = False,
     ) -> None:
         values = {row.label: value(row) if row.completed else None for row in rows}
         known = [number for number in values.values() if number is not None]
-        top = pick(known) if pick is not None and len(known) > 1 else None
+        comparable = pick is not None and not (timed and several)
+        top = pick(known) if comparable and len(known) > 1 else None
         cells = []
         for row in rows:
             number, reference = values[row.label], comparison.full(row)
             if number is None:
                 cells.append(Cell(text=""))
                 continue
+            if timed and reference and reference.device != row.device:
+                reference = None
             other = values[reference.label] if reference and reference is not row else None
             ratio = ratio_text(number, other) if pick is not None else ""
             cells.append(
@@ -103,14 +114,14 @@ def comparison_table(
     measured("peak memory", lambda row: row.memory, memory_text, min)
     if budget is not None and columns[-1][0] == "peak memory":
         columns[-1] = ("peak memory", _over(columns[-1][1], rows, budget))
-    measured("tokens/s", lambda row: row.speed, lambda value: f"{value:,.0f}", max)
+    measured("tokens/s", lambda row: row.speed, lambda value: f"{value:,.0f}", max, timed=True)
     if columns[-1][0] == "tokens/s":
         columns[-1] = ("tokens/s", _with_spread(columns[-1][1], rows))
-    measured("a step", lambda row: _seconds_per_step(row), seconds_text, min)
-    measured("training", lambda row: row.training_seconds, seconds_text, min)
+    measured("a step", lambda row: _seconds_per_step(row), seconds_text, min, timed=True)
+    measured("training", lambda row: row.training_seconds, seconds_text, min, timed=True)
     if target is not None:
         until = f"time to validation {name} {target:.3f}"
-        measured(until, lambda row: _median_time(row, target), seconds_text, min)
+        measured(until, lambda row: _median_time(row, target), seconds_text, min, timed=True)
         if columns[-1][0] != until:
             columns.append((until, [Cell(text="") for _ in rows]))
         columns[-1] = (until, _without_time(columns[-1][1], rows, target))

@@ -1,10 +1,12 @@
 """One run of a suite: started as a user would start it, and its record kept whatever happens."""
 
 import json
+import os
 import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,23 +103,40 @@ def run_entry(entry: Entry, seed: int, file: Path, place: Place) -> str:
     places = ["--output-dir", str(folder)]
     if "--cache-frozen-layers" in flags:
         places += ["--cache-dir", str(cache)]
-    done = subprocess.run(
-        [sys.executable, str(ROOT / entry.program), *flags, *places],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    sys.stderr.write(done.stderr)
+    code, complaints = _call([sys.executable, str(ROOT / entry.program), *flags, *places], place)
+    sys.stderr.write(complaints)
     record = folder / "run.json"
     if record.exists():
         run = load_record(record)
     else:
-        run = _record_of_a_death(entry, seed, done.returncode, done.stderr)
+        run = _record_of_a_death(entry, seed, code, complaints)
     run = _tidy(run, entry, seed, place) | {"command": _command(entry, seed, place.suite)}
     text = json.dumps(run, indent=1, ensure_ascii=False) + "\n"
     file.write_text(text, "utf-8", errors="backslashreplace")
     if place.keep_predictions and (folder / "predictions.jsonl").exists():
         shutil.copyfile(folder / "predictions.jsonl", file.with_suffix(".predictions.jsonl"))
     return str(run["status"])
+
+
+def _call(command: Sequence[str], place: Place) -> tuple[int, str]:
+    """Runs a program and shows what it prints; returns its exit code and standard error.
+
+    Lines that name the scratch folder are left out: it will be gone when somebody follows them.
+    """
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        )
+        with process:
+            for line in process.stdout or ():
+                if str(place.scratch) not in line:
+                    print(line, end="", flush=True)
+        errors.seek(0)
+        return process.returncode, errors.read()
 
 
 def _random_flags(shape: str, tokens: int, scratch: Path) -> list[str]:

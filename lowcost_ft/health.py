@@ -12,7 +12,7 @@ __all__ = ["checksums", "run_warnings", "unmoved_parts"]
 
 _RATES = (
     "try another --learning-rate (LoRA wants about ten times that of full fine-tuning; too high a "
-    "rate collapses), more --num-train-epochs, and a --warmup-ratio of 0.1"
+    "rate collapses)"
 )
 
 
@@ -45,6 +45,7 @@ def run_warnings(
     *,
     unmoved: Sequence[str] = (),
     bad_steps: int = 0,
+    warmup_ratio: float = 0.0,
 ) -> list[str]:
     """What a user should not overlook at the end of a run.
 
@@ -55,6 +56,7 @@ def run_warnings(
         scores: Its scores.
         unmoved: Parts of the model that training did not change.
         bad_steps: Steps that were left out since their numbers were not finite.
+        warmup_ratio: Share of the steps in which the rate rose.
     """
     found = []
     if unmoved:
@@ -69,7 +71,8 @@ def run_warnings(
             "file in which there are some"
         )
     if (reason := _collapsed(problem_type, split, examples, scores)) and not unmoved:
-        found.append(f"{reason}; {_RATES}")
+        warmup = ", a --warmup-ratio of 0.1" * (warmup_ratio < 0.1)
+        found.append(f"{reason}; {_RATES}{warmup}, and more --num-train-epochs")
     if bad_steps:
         found.append(
             f"{bad_steps} steps were left out, since loss or gradient was no finite number: see "

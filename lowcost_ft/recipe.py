@@ -196,6 +196,7 @@ def evaluate_run(
         run.record["evaluation"][name],
         unmoved=run.unmoved,
         bad_steps=len(run.record["train"]["bad_steps"]),
+        warmup_ratio=run.config.warmup_ratio,
     )
     return predictions
 

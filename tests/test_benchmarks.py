@@ -67,7 +67,9 @@ def test_runs_are_kept_and_not_repeated(suite, capfd):
     assert "DATA/train.jsonl" in result["command"]
     assert str(suite / "data") not in json.dumps(result)
     assert not list(suite.glob("results/*.predictions.jsonl"))
-    capfd.readouterr()
+    printed = capfd.readouterr().out
+    assert "throughput" in printed
+    assert "saved in" not in printed and " predict " not in printed  # That folder is gone.
     assert compare_methods.main(standard(suite)) == 0
     assert "tiny-lora-seed0.json: there already\n" in capfd.readouterr().out
     (row,) = [line for line in tables.results_tables().splitlines() if "| LoRA" in line]

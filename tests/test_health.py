@@ -40,6 +40,9 @@ def test_a_model_that_learned_nothing(problem_type, examples, scores, message):
         (warning,) = warnings
         assert message in warning
         assert "--learning-rate" in warning
+        assert "--warmup-ratio of 0.1" in warning
+        (warning,) = run_warnings(problem_type, "test", examples, scores, warmup_ratio=0.1)
+        assert "--warmup-ratio" not in warning
 
 
 def test_a_split_that_can_score_nothing():

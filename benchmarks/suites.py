@@ -22,7 +22,9 @@ METHODS: dict[str, tuple[str, ...]] = {
 }
 """What is compared: the flags that make LoRA's recipe train in this way."""
 _CHOSEN = {
-    "full-nodropout": ("--method", "full", "--dropout", "0"),
+    "full-dropout": ("--method", "full", "--dropout", "model"),
+    "lora-dropout": ("--dropout", "model"),
+    "lora-nodropout": ("--dropout", "0"),
     "lora-cached2-fast": (
         *("--trainable-layers", "2", "--cache-frozen-layers"),
         *("--learning-rate", "2e-3"),
@@ -104,7 +106,10 @@ _STANDARD = [
     *_entries(
         "wnut17",
         "ner",
-        (*(name for name in METHODS if name != "prompt"), "lora-cached2-fast"),
+        (
+            *(name for name in METHODS if name != "prompt"),
+            *("lora-cached2-fast", "lora-nodropout"),
+        ),
         *("--num-train-epochs", "3"),
         files=_WNUT17,
     ),
@@ -118,8 +123,8 @@ _STANDARD = [
         "banking77-3",
         "classification",
         (
-            *("full", "full-nodropout", "lora", "lora-8bit", "lora-nf4"),
-            *("lora-cached4", "lora-cached4-fast"),
+            *("full", "lora", "lora-cached4", "lora-cached4-fast", "lora-8bit", "lora-nf4"),
+            *("full-dropout", "lora-dropout"),
         ),
         *("--num-train-epochs", "3"),
         files=_BANKING77,

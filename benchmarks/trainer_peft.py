@@ -27,13 +27,7 @@ from lowcost_ft.training.optimizer import default_learning_rate
 from lowcost_ft.training.progress import LOGGED_POINTS, TrainResult
 from lowcost_ft.training.random_state import set_torch_states, torch_states
 
-CONFIG = RunConfig(
-    task="ner",
-    method="lora",
-    target_modules="query,value",
-    dropout="model",  # which is what loading a model and nothing more gives
-    num_train_epochs=6,
-)
+CONFIG = RunConfig(task="ner", method="lora", target_modules="query,value", num_train_epochs=6)
 
 
 def main(config: RunConfig) -> Path:

@@ -107,16 +107,9 @@ class ModelConfig:
     """Train only the top K layers and the head; the layers below stay frozen. Default: all."""
     dropout: float | Literal["auto", "model"] = "auto"
     """Every dropout of the backbone and its head. model: as the model's own configuration says.
-    auto: that with --method full, else 0 (benchmarks/README.md says why)."""
+    auto: that for NER, 0 for text classification (benchmarks/README.md says why)."""
     attn_implementation: Literal["eager", "sdpa", "flash_attention_2"] | None = None
     """Attention kernel. Default: the fastest that transformers has for the model."""
-
-    @property
-    def model_dropout(self) -> float | None:
-        """What `--dropout` comes to: a probability, or None, which keeps the model's own."""
-        if self.dropout == "auto":
-            return None if self.method == "full" else 0.0
-        return None if self.dropout == "model" else self.dropout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,6 +217,13 @@ class RunConfig(DataConfig, ModelConfig, TrainingConfig, OutputConfig):
     def __post_init__(self) -> None:
         if problems := [*range_problems(self), *conflict_problems(self)]:
             raise UserError(problems)
+
+    @property
+    def model_dropout(self) -> float | None:
+        """What `--dropout` comes to: a probability, or None, which keeps the model's own."""
+        if self.dropout == "auto":
+            return None if self.task == "ner" else 0.0
+        return None if self.dropout == "model" else self.dropout
 
     def to_dict(self) -> dict[str, Any]:
         """All fields as plain values, as `run.json` records them."""

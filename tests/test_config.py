@@ -85,16 +85,17 @@ def test_settings_that_may_look_wrong_are_obeyed():
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({}, 0.0),
-        ({"method": "bias"}, 0.0),
-        ({"method": "full"}, None),
-        ({"method": "full", "dropout": 0.2}, 0.2),
-        ({"dropout": "model"}, None),
-        ({"dropout": 0.1}, 0.1),
+        ({"task": "ner"}, None),
+        ({"task": "ner", "method": "full"}, None),
+        ({"task": "ner", "dropout": 0.0}, 0.0),
+        ({"task": "classification"}, 0.0),
+        ({"task": "classification", "method": "full"}, 0.0),
+        ({"task": "classification", "dropout": "model"}, None),
+        ({"task": "classification", "dropout": 0.1}, 0.1),
     ],
 )
-def test_only_full_fine_tuning_keeps_the_models_dropout_untold(changes, expected):
-    assert replace(NER, **changes).model_dropout == expected
+def test_dropout_is_by_task_unless_told(changes, expected):
+    assert RunConfig(**changes).model_dropout == expected
 
 
 def test_dropout_is_a_number_or_a_name():

@@ -436,22 +436,21 @@ def test_labels_tell_how_long_and_what_else_differs():
 
 
 def test_dropout_is_told_where_it_is_not_the_default():
-    def told(method, **config):
-        (row,) = comparison(record(method, config=config)).rows
+    def told(method="lora", task="ner", **config):
+        (row,) = comparison(record(method, config=config, task=task)).rows
         return row.label, repeat_command(row.results[0])
 
-    assert told("lora", dropout=0.0) == (
-        "LoRA",
-        "python recipes/lora_ner.py --seed 0 --num-threads 1",
-    )
-    label, command = told("lora", dropout=None)  # as it was written when None was the default
-    assert label == "LoRA, the model's dropout"
-    assert "--dropout model" in command
-    assert told("lora", dropout=0.1)[0] == "LoRA, dropout 0.1"
-    assert told("full", dropout="model")[0] == told("full", dropout=None)[0] == "full fine-tuning"
+    plain = "python recipes/lora_ner.py --seed 0 --num-threads 1"
+    assert told(dropout="model") == told(dropout=None) == ("LoRA", plain)
+    assert told(dropout=0.1)[0] == "LoRA, dropout 0.1"
     label, command = told("full", dropout=0.0)
     assert label == "full fine-tuning, no dropout"
     assert "--dropout 0.0" in command
+    assert told(task="classification", dropout=0.0) == ("LoRA", plain)
+    # As a record says it that is older than the default.
+    label, command = told(task="classification", dropout=None)
+    assert label == "LoRA, the model's dropout"
+    assert "--dropout model" in command
 
 
 def test_scores_are_compared_between_cpus_and_speeds_are_not():

@@ -118,9 +118,9 @@ def training_length(result: Result) -> str:
 
 
 def unusual_dropout(result: Result) -> float | str | None:
-    """The dropout of a run; None where it is what its method has without being told."""
+    """The dropout of a run; None where it is what its task has without being told."""
     dropout = known_settings(result)["dropout"]
-    usual = "model" if result.get("method") in ("full", "trainer-peft") else 0.0
+    usual = "model" if result.get("task") == "ner" else 0.0
     return None if dropout == usual else dropout
 
 

@@ -20,7 +20,8 @@ from typing import Any, Literal
 
 import torch
 import tyro
-from speed_arms import Arm, OurArm, Setting, TextbookArm, Timing, TrainerArm, seconds_now
+from speed_arms import Arm, OurArm, Setting, Timing, seconds_now
+from usual_arms import TextbookArm, TrainerArm
 
 from lowcost_ft.config import DEFAULT_MODEL_ID, RunConfig
 from lowcost_ft.data.loading import load_splits
@@ -35,6 +36,7 @@ from lowcost_ft.training.setup import build_accelerator, set_num_threads
 
 RESULTS = Path(__file__).resolve().parent / "results" / "speed"
 BASELINE = "trainer-peft"
+COMPILED = "ours-lora-query-value-compiled"
 LARGE_STEP = 160
 """Sentences a step where micro-batches are to be as large as the token budget allows."""
 
@@ -62,7 +64,10 @@ class Options:
     rounds: int = 3
     """Rounds."""
     only: str | None = None
-    """Comma-separated names of arms. Default: all."""
+    """Comma-separated names of arms. Default: all but the compiled one, which needs a C++ compiler
+    and some minutes."""
+    dropout: float | Literal["model"] = "model"
+    """Dropout in all arms. model: as the model's own configuration says."""
     mixed_precision: Literal["auto", "no", "bf16", "fp16"] = "auto"
     """As for the recipes: float32 on a CPU."""
     num_threads: int | None = None
@@ -80,6 +85,7 @@ def arms_of(setting: Setting, options: Options, cache_dir: str) -> dict[str, Cal
         BASELINE: lambda: TrainerArm(setting),
         "ours-full": lambda: OurArm(setting, method="full"),
         "ours-lora-query-value": lambda: OurArm(setting, **query_value),
+        COMPILED: lambda: OurArm(setting, torch_compile=True, **query_value),
         "ours-lora": lambda: OurArm(setting),
         "ours-lora-large-step": lambda: OurArm(setting, batch_size=LARGE_STEP),
         "ours-lora-top": lambda: OurArm(setting, **top),
@@ -108,6 +114,7 @@ def load_setting(options: Options, output_dir: str) -> Setting:
             task=options.task,
             batch_size=options.batch_size,
             max_length=options.max_length,
+            dropout=options.dropout,
             output_dir=output_dir,
         ),
         query_value=tuple(options.query_value.split(",")),
@@ -155,7 +162,8 @@ def run_rounds(options: Options, file: Path) -> dict[str, Any]:
         if file.exists():
             result["rounds"] = earlier_rounds(file, result)
         factories = arms_of(setting, options, f"{folder}/cache")
-        names = options.only.split(",") if options.only else list(factories)
+        usual = [name for name in factories if name != COMPILED]
+        names = options.only.split(",") if options.only else usual
         if unknown := sorted(set(names) - set(factories)):
             raise UserError(f"unknown {', '.join(unknown)}; known: {', '.join(factories)}")
         arms = {name: factories[name]() for name in names}

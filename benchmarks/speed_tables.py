@@ -17,6 +17,7 @@ ARMS = {
     "trainer-peft": "Trainer + peft, LoRA on query and value",
     "ours-full": "full",
     "ours-lora-query-value": "LoRA on query and value",
+    "ours-lora-query-value-compiled": "the same, compiled (--torch-compile)",
     "ours-lora": "LoRA on all linear layers",
     "ours-lora-large-step": "the same, 160 examples a step",
     "ours-lora-top": "LoRA on all linear layers of the top {trainable_layers}",
@@ -150,6 +151,8 @@ def _data(result: dict[str, Any]) -> str:
     model = result["config"]["model_id"]
     if model != DEFAULT_MODEL_ID:
         data += f", {short_model(model)}{' with random weights' * model.startswith('random/')}"
+    if (dropout := result["config"].get("dropout", "model")) != "model":
+        data += f", dropout {dropout}" if dropout else ", without dropout"
     return markdown_text(data)
 
 

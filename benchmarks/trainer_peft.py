@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from speed_arms import Setting, TrainerArm
+from speed_arms import Setting
 from transformers import Trainer, TrainerCallback, TrainingArguments
+from usual_arms import TrainerArm
 
 from lowcost_ft import RunConfig, run_recipe, start_run
 from lowcost_ft.evaluation import evaluate

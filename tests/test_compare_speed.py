@@ -5,6 +5,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+import torch
 from small_runs import call_recipe, flags, forget_precision, ner_rows, write_jsonl
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
@@ -38,6 +40,35 @@ def test_speed_is_compared_arm_by_arm_and_rounds_add_up(tmp_path, tiny_model, ca
     assert "another config" in capsys.readouterr().err
     assert compare_speed.main(replace(options, only="ours-lora,nope")) == 2
     assert "unknown nope" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("dropout", [0.0, "model"])
+def test_all_arms_have_the_same_dropout(tmp_path, tiny_model, dropout):
+    data = write_jsonl(tmp_path / "train.jsonl", ner_rows(20))
+    options = compare_speed.Options(
+        train_file=data, model_id=tiny_model("bert"), max_length=32, dropout=dropout
+    )
+    setting = compare_speed.load_setting(options, str(tmp_path / "run"))
+    arms = compare_speed.arms_of(setting, options, str(tmp_path / "cache"))
+    expected = [0.0] if dropout == 0.0 else [0.1]
+    for name in ("textbook-full", "trainer-peft", "ours-full", "ours-lora-query-value"):
+        arm = arms[name]()
+        drops = {m.p for m in arm.model.modules() if isinstance(m, torch.nn.Dropout)}
+        assert sorted(drops) == expected, name
+        assert arm.model.config.attention_probs_dropout_prob == expected[0], name
+
+
+@pytest.mark.slow
+def test_a_compiled_arm(tmp_path, tiny_model):
+    data = write_jsonl(tmp_path / "train.jsonl", ner_rows(40))
+    names = ("ours-lora-query-value", compare_speed.COMPILED)
+    options = compare_speed.Options(
+        train_file=data, model_id=tiny_model("bert"), steps=2, rounds=2, max_length=32
+    )
+    options = replace(options, only=",".join(names), output=tmp_path / "speed.json")
+    assert compare_speed.main(options) == 0
+    arms = json.loads(options.output.read_text("utf-8"))["arms"]
+    assert all(arms[name]["real_tokens_per_second"] > 0 for name in names)
 
 
 def test_a_step_is_taken_apart(tmp_path, tiny_model, capsys):

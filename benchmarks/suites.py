@@ -156,7 +156,10 @@ _GPU = [
     Entry(
         name=f"{shape}-{tokens}-{method}",
         program="recipes/lora_classification.py",
-        flags=("--max-steps", "20", "--max-length", str(tokens), *METHODS[method]),
+        flags=(
+            *("--max-steps", "20", "--max-length", str(tokens)),
+            *("--dropout", "model", *METHODS[method]),  # as for NER
+        ),
         shape=shape,
         text_tokens=tokens,
         no_scores=_RANDOM,

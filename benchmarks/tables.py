@@ -155,20 +155,24 @@ def _on_gpu(run: dict[str, Any]) -> bool:
 
 
 def chosen_table() -> str:
-    """What was tried on validation splits to choose the settings of the suites' top-layer rows."""
+    """What was tried on validation splits: layers, rates and dropout, each with all its seeds."""
     tried = json.loads((ROOT / "benchmarks" / "chosen_on_validation.json").read_text("utf-8"))
-    lines = [
-        "| data | method | rate | epochs | seed | validation score |",
-        "|---|---|---|---|---|---|",
-    ]
+    scores: dict[tuple[Any, ...], list[float]] = {}
     for run in tried:
         layers = run["trainable_layers"]
         method = run["method"] + (f", top {layers} layers, cached" if layers else ", all layers")
-        method += ", no dropout" * (run.get("dropout") == 0)
+        dropout = "the model's" if run["dropout"] == "model" else f"{run['dropout']:g}"
+        key = (run["data"], method, dropout, f"{run['learning_rate']:g}", run["num_train_epochs"])
         (score,) = [value for name, value in run.items() if name.startswith("validation_")]
-        cells = [run["data"], method, f"{run['learning_rate']:g}"]
-        cells += [run["num_train_epochs"], run["seed"]]
-        lines.append("| " + " | ".join(map(str, [*cells, f"{score:.3f}"])) + " |")
+        scores.setdefault(key, []).append(score)
+    lines = [
+        "| data | method | dropout | rate | epochs | mean validation score (seeds 0, 1, 2) |",
+        "|---|---|---|---|---|---|",
+    ]
+    for key, found in scores.items():
+        each = f" ({', '.join(f'{score:.3f}' for score in found)})" * (len(found) > 1)
+        cells = [*map(str, key), f"{statistics.mean(found):.3f}{each}"]
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 

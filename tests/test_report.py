@@ -435,22 +435,40 @@ def test_labels_tell_how_long_and_what_else_differs():
     ]
 
 
-def test_dropout_is_told_where_it_is_not_the_default():
-    def told(method="lora", task="ner", **config):
-        (row,) = comparison(record(method, config=config, task=task)).rows
-        return row.label, repeat_command(row.results[0])
+def test_dropout_is_told_where_rows_differ_in_it():
+    def labels(*configs, task="ner"):
+        only = comparison(*(record(config=config, task=task) for config in configs))
+        return {row.label for row in only.rows}, only.notices
+
+    assert labels({"dropout": "model"}, {"dropout": 0.1}, {"dropout": 0.0})[0] == {
+        "LoRA",
+        "LoRA, dropout 0.1",
+        "LoRA, no dropout",
+    }
+    # Records that are older than the default hold None.
+    names, notices = labels({"dropout": 0.0}, {"dropout": None}, task="classification")
+    assert names == {"LoRA", "LoRA, the model's dropout"}
+    assert notices == []
+    names, notices = labels({"dropout": None}, task="classification")
+    assert names == {"LoRA"}
+    assert notices == [
+        "All rows train with the model's dropout, which is not the default of their task."
+    ]
+    assert labels({"dropout": None})[1] == []
+
+
+def test_a_recorded_command_is_completed_where_defaults_have_changed():
+    def command(dropout, task, program="recipes/lora_ner.py"):
+        run = record(config={"dropout": dropout}, task=task, command=[program, "--seed", "0"])
+        return repeat_command(Result(name="x", run=run))
 
     plain = "python recipes/lora_ner.py --seed 0 --num-threads 1"
-    assert told(dropout="model") == told(dropout=None) == ("LoRA", plain)
-    assert told(dropout=0.1)[0] == "LoRA, dropout 0.1"
-    label, command = told("full", dropout=0.0)
-    assert label == "full fine-tuning, no dropout"
-    assert "--dropout 0.0" in command
-    assert told(task="classification", dropout=0.0) == ("LoRA", plain)
-    # As a record says it that is older than the default.
-    label, command = told(task="classification", dropout=None)
-    assert label == "LoRA, the model's dropout"
-    assert "--dropout model" in command
+    assert command("model", "ner") == command(None, "ner") == plain
+    assert command(0.0, "classification") == plain
+    assert "--dropout model" in command(None, "classification")
+    assert "--dropout 0.0" in command(0.0, "ner")
+    # A suite's row says it itself.
+    assert "--dropout" not in command(None, "classification", "benchmarks/compare_methods.py")
 
 
 def test_scores_are_compared_between_cpus_and_speeds_are_not():

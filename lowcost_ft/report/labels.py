@@ -9,8 +9,8 @@ from typing import Any
 from lowcost_ft.config import RunConfig
 from lowcost_ft.report.collect import Result
 
-__all__ = ["NOT_A_SETTING", "data_name", "device", "known_settings", "metric_name", "row_labels"]
-__all__ += ["short_model", "training_length", "unusual_dropout"]
+__all__ = ["NOT_A_SETTING", "data_name", "device", "dropout_text", "known_settings", "metric_name"]
+__all__ += ["row_labels", "short_model", "training_length", "unusual_dropout"]
 
 # What a setting was in a record that is older than the setting.
 _DEFAULTS = {field.name: field.default for field in fields(RunConfig)} | {"dropout": "model"}
@@ -58,7 +58,8 @@ def row_labels(groups: Sequence[list[Result]]) -> list[str]:
     """A label a group: method and precision, and whatever else is needed to tell it apart."""
     firsts = [group[0] for group in groups]
     several = len({str(first.get("model_id")) for first in firsts}) > 1
-    labels = [_method_label(first) for first in firsts]
+    dropouts = {unusual_dropout(first) for first in firsts}
+    labels = [_method_label(first, with_dropout=len(dropouts) > 1) for first in firsts]
     if several:
         labels = [
             f"{label}, {short_model(str(first.get('model_id')))}"
@@ -129,7 +130,13 @@ def short_model(model_id: str) -> str:
     return model_id.rstrip("/").rpartition("/")[2] or model_id
 
 
-def _method_label(result: Result) -> str:
+def dropout_text(dropout: float | str | None) -> str:
+    """In words what `unusual_dropout` returned."""
+    told = {None: "", "model": "the model's dropout", 0.0: "no dropout"}
+    return told.get(dropout, f"dropout {dropout}")
+
+
+def _method_label(result: Result, *, with_dropout: bool) -> str:
     method = str(result.get("method"))
     parts = [_METHODS.get(method, method)]
     quantization = result.get("config", "quantization")
@@ -139,9 +146,8 @@ def _method_label(result: Result) -> str:
     if layers is not None:
         cached = ", cached" if result.get("config", "cache_frozen_layers") else ""
         parts.append(f"top {layers} layers{cached}")
-    if (dropout := unusual_dropout(result)) is not None:
-        told = {"model": "the model's dropout", 0.0: "no dropout"}
-        parts.append(told.get(dropout, f"dropout {dropout}"))
+    if with_dropout and (dropout := dropout_text(unusual_dropout(result))):
+        parts.append(dropout)
     if result.get("config", "gradient_checkpointing"):
         parts.append("checkpointed")
     return ", ".join(parts)

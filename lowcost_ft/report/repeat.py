@@ -30,7 +30,8 @@ def repeat_command(result: Result) -> str | None:
     else:
         return None
     # The default was another one when the oldest runs were recorded.
-    if (dropout := unusual_dropout(result)) is not None and "--dropout" not in parts:
+    dropout, of_suite = unusual_dropout(result), parts[0].endswith("compare_methods.py")
+    if dropout is not None and not of_suite and "--dropout" not in parts:
         parts += ["--dropout", str(dropout)]
     threads = result.get("hardware", "threads")
     on_cpu = result.get("train", "peak_memory_source") == "cpu_allocator"

@@ -12,10 +12,12 @@ from lowcost_ft.report.labels import (
     NOT_A_SETTING,
     data_name,
     device,
+    dropout_text,
     known_settings,
     row_labels,
     short_model,
     training_length,
+    unusual_dropout,
 )
 
 __all__ = ["Comparison", "Row", "compare", "main_metric"]
@@ -272,6 +274,9 @@ def _comparison(results: list[Result]) -> Comparison:
             f"Not all ran on the same CPU ({' and '.join(devices)}): speeds and times are compared "
             "between rows of the same one only."
         )
+    dropouts = {unusual_dropout(result) for result in results}
+    if len(dropouts) == 1 and (dropout := dropout_text(*dropouts)):
+        notices.append(f"All rows train with {dropout}, which is not the default of their task.")
     models = sorted({row.model for row in rows})
     named = ", ".join(models) if len(models) < 4 else f"{len(models)} models"
     return Comparison(

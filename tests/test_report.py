@@ -16,9 +16,10 @@ from lowcost_ft.config import RunConfig, parse_config
 from lowcost_ft.errors import UserError
 from lowcost_ft.report.advice import advise, not_clearly_worse
 from lowcost_ft.report.collect import Result, collect
+from lowcost_ft.report.grouping import compare
 from lowcost_ft.report.numbers import memory_text
+from lowcost_ft.report.plots import draw_plots
 from lowcost_ft.report.repeat import repeat_command
-from lowcost_ft.report.rows import compare
 from lowcost_ft.report.sections import build_section
 from lowcost_ft.report.tables import comparison_table, target_score
 from lowcost_ft.report.writing import Options, write_report
@@ -490,5 +491,6 @@ def test_scores_are_compared_between_cpus_and_speeds_are_not():
     assert rows["biases only"]["tokens/s"].detail == "1.40x of full"
     assert not any(row["tokens/s"].best or row["training"].best for row in rows.values())
     assert "Which of these is fastest is not known" in " ".join(advise(only).reasons)
+    assert [plot.title for plot in draw_plots(only)] == ["Score against memory", "Memory by part"]
     both = comparison(record(), lora, here)  # the same setting on both
     assert {"LoRA, device Some CPU", "LoRA, device Other CPU"} < {row.label for row in both.rows}

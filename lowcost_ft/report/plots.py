@@ -35,7 +35,7 @@ def draw_plots(comparison: Comparison, memory_budget: float | None = None) -> li
     """The plots for which the rows hold numbers.
 
     Args:
-        comparison: The rows.
+        comparison: The rows. Nothing with time in it is drawn where they ran on several CPUs.
         memory_budget: Bytes; drawn as a line where memory is an axis.
     """
     rows = [row for row in comparison.rows if row.completed]
@@ -53,7 +53,9 @@ def draw_plots(comparison: Comparison, memory_budget: float | None = None) -> li
                 lambda axes: _score_memory(axes, comparison, scored, f"test {name}", memory_budget),
             )
         )
-    if len(costed) > 1:
+    # Speeds of several CPUs do not compare.
+    places = len(comparison.devices)
+    if len(costed) > 1 and places == 1:
         plots.append(
             draw(
                 "Memory against speed",
@@ -61,7 +63,7 @@ def draw_plots(comparison: Comparison, memory_budget: float | None = None) -> li
                 lambda axes: _memory_speed(axes, comparison, costed, memory_budget),
             )
         )
-    if timed:
+    if timed and places == 1:
         plots.append(
             draw(
                 "Training loss over time",
@@ -70,7 +72,7 @@ def draw_plots(comparison: Comparison, memory_budget: float | None = None) -> li
                 lambda axes: _curves(axes, comparison, timed, _loss_points, "loss", log=True),
             )
         )
-    if judged:
+    if judged and places == 1:
         plots.append(
             draw(
                 "Validation score over time",

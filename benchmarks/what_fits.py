@@ -39,6 +39,7 @@ def needed(folder: Path, rows: int, **values: Any) -> int:
         max_length=MAX_LENGTH,
         batch_size=2 * rows,
         micro_batch_tokens=rows * MAX_LENGTH,
+        dropout="model",  # so that it holds for NER, too
         **values,
     )
     target = Target(device="cuda", mixed_precision="bf16")

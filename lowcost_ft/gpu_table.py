@@ -28,7 +28,8 @@ def print_table(*, as_json: bool) -> None:
         print(json.dumps(table, indent=1))
         return
     print(
-        f"Tokens that a micro-batch may hold, texts of {table['max_length']} tokens, bf16\n"
+        f"Tokens that a micro-batch may hold, texts of {table['max_length']} tokens, bf16,\n"
+        "the model's own dropout, which text classification trains without\n"
         "(c: with gradient checkpointing; -: not even one text fits)\n"
     )
     print(f"{'':<18}{'':<14}" + "".join(f"{f'{card} GB':>8}" for card in CARDS))

@@ -1,12 +1,17 @@
 """`lowcost-ft plan`: answers from config.json alone."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
 from lowcost_ft.cli import main
 from lowcost_ft.gpu_table import CARDS, load_table
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
+
+import what_fits
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +140,16 @@ def test_the_table_of_cards_fits_the_screen(capsys):
     assert any(line.startswith("BERT-base") for line in lines)
     assert main(["plan", "--gpus", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == load_table()
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_the_table_says_what_is_predicted_today(tmp_path, number):
+    """The rows of its first model; all would take minutes."""
+    row = load_table()["rows"][number]
+    shapes = Path(what_fits.FOLDER / "model_shapes.json").read_text("utf-8")
+    (tmp_path / "config.json").write_text(json.dumps(json.loads(shapes)[row["model"]]), "utf-8")
+    needed = what_fits.needed(tmp_path, 1, **what_fits.METHODS[row["method"]])
+    assert needed == pytest.approx(row["needed_bytes"]["plain"]["1"], rel=1e-3)
 
 
 def test_more_memory_never_holds_less():

@@ -48,7 +48,8 @@ def _section(comparison: Comparison) -> str:
     on = f"{' and '.join(threads)} thread{'s' * (threads != ['1'])}"
     title = f"{comparison.title}, {on}"
     advice = advise(comparison)
-    sentences = [advice.headline, *(_extremes(comparison) if len(comparison.rows) > 1 else [])]
+    extremes = _extremes(comparison) if len(comparison.rows) > 1 else []
+    sentences = [advice.headline, *extremes, *comparison.notices]
     return "\n\n".join(
         [
             f"**{markdown_text(title)}**",

@@ -458,6 +458,26 @@ def test_dropout_is_told_where_rows_differ_in_it():
     assert labels({"dropout": None})[1] == []
 
 
+def test_costs_are_compared_with_full_fine_tuning_of_the_same_dropout():
+    rows = [
+        record(method, memory=memory, config={"dropout": dropout})
+        for method, memory, dropout in (
+            ("full", 800e6, "model"),
+            ("full", 500e6, 0.0),
+            ("lora", 400e6, "model"),
+            ("lora", 300e6, 0.0),
+        )
+    ]
+    table = comparison_table(comparison(*rows), None)
+    memory = table.columns.index("peak memory")
+    assert {row[0].text: row[memory].detail for row in table.rows} == {
+        "full fine-tuning": "",
+        "full fine-tuning, no dropout": "",
+        "LoRA": "0.50x of full",
+        "LoRA, no dropout": "0.60x of full",
+    }
+
+
 def test_a_recorded_command_is_completed_where_defaults_have_changed():
     def command(dropout, task, program="recipes/lora_ner.py"):
         run = record(config={"dropout": dropout}, task=task, command=[program, "--seed", "0"])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from lowcost_ft.report.collect import Result
-from lowcost_ft.report.labels import device, short_model, training_length
+from lowcost_ft.report.labels import device, short_model, training_length, unusual_dropout
 
 __all__ = ["Comparison", "Row", "main_metric"]
 
@@ -180,10 +180,15 @@ class Comparison:
     def full(self, row: Row) -> Row | None:
         """The full fine-tuning that a row's costs are compared with.
 
-        Of the same model, length of texts, examples a step, and length of training; on the same
-        device, if there is one.
+        Of the same model, length of texts, examples a step, and length of training; with the same
+        dropout and on the same device, if there is one.
         """
-        for other in sorted(self.rows, key=lambda other: other.device != row.device):
+
+        def differs(other: Row) -> tuple[bool, bool]:
+            dropouts = {unusual_dropout(one.results[0]) for one in (row, other)}
+            return len(dropouts) > 1, other.device != row.device
+
+        for other in sorted(self.rows, key=differs):
             alike = ("model_id", "max_length", "batch_size")
             if (
                 other.setting("method") == "full"

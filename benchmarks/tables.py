@@ -7,7 +7,7 @@ tables of results are those of `lowcost-ft report benchmarks/results`, with fewe
 import json
 import statistics
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -87,34 +87,62 @@ def _ratios(comparison: Comparison, row: Row, what: str) -> str:
 
 
 def _other_device_lines() -> list[str]:
-    """Scores of rows that were run on another device, too, beside those of the table."""
+    """Runs that were repeated on another device, beside those of the table: a folder a device."""
     here = {file.name: load_record(file) for file in RESULTS.glob("*.json")}
-    elsewhere = [load_record(file) for file in sorted((RESULTS / "scores").glob("*.json"))]
-    told: dict[tuple[str, str], list[str]] = {}
-    for name in dict.fromkeys(run["benchmark"]["name"] for run in elsewhere):
-        runs = [run for run in elsewhere if run["benchmark"]["name"] == name]
-        same = [twin for run in runs if (twin := here.get(f"{name}-seed{run['seed']}.json"))]
-        if len(same) < len(runs):
-            continue
-        hardware = runs[0]["hardware"]
-        gpus = ", ".join(gpu["name"] for gpu in hardware["gpus"])
-        device = f"{gpus}, in mixed precision" if gpus else hardware["cpu"]
-        there, usual = _mean_score(runs), _mean_score(same)
-        key = (device, runs[0]["config"]["train_file"])
-        told.setdefault(key, []).append(f"{name} {there}; in the table {usual}")
-    return [
-        markdown_text(
-            f"The same commands on an {device} ({data}; mean over the seeds, and each): "
-            + ". ".join(lines)
-            + "."
-        )
-        for (device, data), lines in told.items()
+    lines = []
+    for folder in sorted(path for path in (RESULTS / "scores").glob("*") if path.is_dir()):
+        pairs = [
+            (load_record(file), here[file.name])
+            for file in sorted(folder.glob("*.json"))
+            if file.name in here
+        ]
+        if pairs:
+            on_gpu = bool(pairs[0][0]["hardware"]["gpus"])
+            lines.append(markdown_text(_gpu_line(pairs) if on_gpu else _cpu_line(pairs)))
+    return lines
+
+
+_Pairs = list[tuple[dict[str, Any], dict[str, Any]]]
+
+
+def _gpu_line(pairs: _Pairs) -> str:
+    """Mean scores: another precision, and so never the same digits."""
+    (device,) = {there["hardware"]["gpus"][0]["name"] for there, _ in pairs}
+    told = []
+    for name in dict.fromkeys(there["benchmark"]["name"] for there, _ in pairs):
+        both = zip(*(pair for pair in pairs if pair[0]["benchmark"]["name"] == name), strict=True)
+        there, usual = map(_mean_score, both)
+        told.append(f"{name} {there}; in the table {usual}")
+    return (
+        f"The same commands on an {device}, in mixed precision (mean over the seeds, and each): "
+        + ". ".join(told)
+        + "."
+    )
+
+
+def _cpu_line(pairs: _Pairs) -> str:
+    (device,) = {there["hardware"]["cpu"] for there, _ in pairs}
+    off = [abs(_test_score(there) - _test_score(usual)) for there, usual in pairs]
+    peaks = [
+        abs(there["train"]["peak_memory_bytes"] / usual["train"]["peak_memory_bytes"] - 1)
+        for there, usual in pairs
     ]
+    same = sum(not difference for difference in off)
+    others = f", the others differ by {max(off):.3f} at most" * (same < len(off))
+    return (
+        f"{len(pairs)} of these runs were also made on an {device}, by the same commands: {same} "
+        f"test scores are the same to the last digit{others}; peak memory differs by "
+        f"{max(peaks):.2%} at most."
+    )
 
 
-def _mean_score(runs: list[dict[str, Any]]) -> str:
-    tests = [run["evaluation"]["test"] for run in runs]
-    scores = [test.get("f1", test.get("accuracy")) for test in tests]
+def _test_score(run: dict[str, Any]) -> float:
+    test = run["evaluation"]["test"]
+    return float(test.get("f1", test.get("accuracy")))
+
+
+def _mean_score(runs: Iterable[dict[str, Any]]) -> str:
+    scores = [_test_score(run) for run in runs]
     each = f" ({', '.join(f'{score:.3f}' for score in scores)})" * (len(scores) > 1)
     return f"{statistics.mean(scores):.3f}{each}"
 

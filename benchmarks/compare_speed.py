@@ -265,13 +265,13 @@ def summarize(rounds: list[dict[str, Any]], facts: dict[str, Any]) -> dict[str, 
 def table(result: dict[str, Any]) -> str:
     """The summary, for people."""
     lines = [
-        f"{'arm':24} {'tokens/s':>9} {'range':>15} {'x Trainer':>9} {'padding':>8} {'of matmul':>9}"
+        f"{'arm':30} {'tokens/s':>9} {'range':>15} {'x Trainer':>9} {'padding':>8} {'of matmul':>9}"
     ]
     for name, arm in result["arms"].items():
         low, high = arm["range"]
         share = arm.get("share_of_matmul_rate")
         lines.append(
-            f"{name:24} {arm['real_tokens_per_second']:9,.0f} {f'{low:,.0f}-{high:,.0f}':>15} "
+            f"{name:30} {arm['real_tokens_per_second']:9,.0f} {f'{low:,.0f}-{high:,.0f}':>15} "
             f"{arm.get('over_trainer_peft', float('nan')):9.2f} {arm['padding_share']:8.1%} "
             f"{f'{share:.0%}' if share else '':>9}"
         )

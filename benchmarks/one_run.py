@@ -15,6 +15,7 @@ from typing import Any
 from random_models import write_random_model, write_texts
 from suites import Entry
 
+from lowcost_ft.config import RunConfig
 from lowcost_ft.environment import git_state, hardware, versions
 from lowcost_ft.runs import SCHEMA_VERSION, load_record
 
@@ -53,12 +54,25 @@ def is_finished(file: Path) -> bool:
 def other_settings(file: Path, entry: Entry, seed: int, suite: str) -> str | None:
     """The command of a finished result that is there already, where it is not that of the entry.
 
-    The number of threads may differ. A record without a command is older than commands are.
+    The number of threads may differ. A record without a command is older than commands are. One
+    that is older than today's default of `--dropout` may have trained with another: then that is
+    named, too.
     """
     if not is_finished(file) or not (recorded := load_record(file).get("command")):
         return None
-    mine = _command(entry, seed, suite)
-    return None if _threadless(recorded) == _threadless(mine) else shlex.join(recorded)
+    if _threadless(recorded) != _threadless(_command(entry, seed, suite)):
+        return shlex.join(recorded)
+    before = load_record(file)["config"].get("dropout")
+    before = "model" if before is None else before
+    return None if before == _dropout(entry) else f"{shlex.join(recorded)} --dropout {before}"
+
+
+def _dropout(entry: Entry) -> float | str:
+    """What the dropout of an entry comes to."""
+    task: Any = "classification" if "classification" in entry.program else "ner"
+    given: Any = _settings(entry.flags).get("dropout", "auto")
+    dropout = given if given in ("auto", "model") else float(given)
+    return RunConfig(task=task, dropout=dropout).settled_dropout
 
 
 def _threadless(command: list[str]) -> list[str]:
@@ -168,6 +182,7 @@ def _record_of_a_death(entry: Entry, seed: int, code: int, printed: str) -> dict
         | {
             "method": flag("--method", "lora"),
             "quantization": flag("--quantization", "none"),
+            "dropout": _dropout(entry),
             "train_file": entry.files.get("train-file") or flag("--train-file", "") or None,
         },
         "versions": versions(),

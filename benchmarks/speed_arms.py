@@ -22,13 +22,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lowcost_ft.config import RunConfig
 from lowcost_ft.data.features import Features
+from lowcost_ft.errors import UserError
 from lowcost_ft.models.adapters import layer_list
 from lowcost_ft.models.held_precision import hold_frozen_weights
 from lowcost_ft.models.loading import build_model, forward_module
 from lowcost_ft.models.quantization import compute_dtype
 from lowcost_ft.tasks.base import Task
 from lowcost_ft.training.backbone_cache import CachedStates, cached_layers
-from lowcost_ft.training.compilation import compiled_layers
+from lowcost_ft.training.compilation import check_compiler, compiled_layers
 from lowcost_ft.training.optimizer import build_optimizer, parameter_groups
 from lowcost_ft.training.step_plan import PlannedStep, planned_steps
 from lowcost_ft.training.steps import StepRunner, rehearse
@@ -110,7 +111,9 @@ class OurArm:
         if cache_dir:
             self._fill_cache(cache_dir, built.family)
         elif config.torch_compile:
-            assert built.family is not None
+            if built.family is None:
+                raise UserError(f"{setting.model_id}: its layers cannot be compiled")
+            check_compiler()
             self.inside = partial(compiled_layers, layer_list(self.model, built.family))
         self.steps = self._plan()
         real = sum(step.real_tokens for step in self.steps)

@@ -98,9 +98,13 @@ def _time_to_score() -> list[str]:
         for cached in [RESULTS / f"{CACHED}-seed{seed}.json"]
         if usual.exists() and cached.exists()
     ]
-    if not pairs:
+    records = [(_read(usual), _read(cached)) for usual, cached in pairs]
+    # Seconds of several machines do not compare.
+    records = [pair for pair in records if len({_machine(run) for run in pair}) == 1]
+    records = [pair for pair in records if _machine(pair[0]) == _machine(records[0][0])]
+    if not records:
         return []
-    runs = [[_read(file) for file in of_way] for of_way in zip(*pairs, strict=True)]
+    runs = list(zip(*records, strict=True))
     scores = [[run["evaluation"]["test"]["f1"] for run in of_way] for of_way in runs]
     seconds = [
         [run["train"]["seconds"] + run["train"]["cache_seconds"] for run in of_way]

@@ -94,12 +94,20 @@ def _other_device_lines() -> list[str]:
         pairs = [
             (load_record(file), here[file.name])
             for file in sorted(folder.glob("*.json"))
-            if file.name in here
+            if file.name in here and _same_run(load_record(file), here[file.name])
         ]
         if pairs:
             on_gpu = bool(pairs[0][0]["hardware"]["gpus"])
             lines.append(markdown_text(_gpu_line(pairs) if on_gpu else _cpu_line(pairs)))
     return lines
+
+
+def _same_run(there: dict[str, Any], usual: dict[str, Any]) -> bool:
+    """Whether both come of one command, whose default dropout has not changed between them."""
+    commands = [run["command"] for run in (there, usual)]
+    kept = [run["config"].get("dropout") for run in (there, usual)]
+    dropouts = {"model" if dropout is None else dropout for dropout in kept}
+    return commands[0] == commands[1] and len(dropouts) == 1
 
 
 _Pairs = list[tuple[dict[str, Any], dict[str, Any]]]
@@ -185,23 +193,25 @@ def _on_gpu(run: dict[str, Any]) -> bool:
 
 
 def chosen_table() -> str:
-    """What was tried on validation splits: layers, rates and dropout, each with all its seeds."""
+    """What was tried on validation splits: layers, rates and dropout."""
     tried = json.loads((ROOT / "benchmarks" / "chosen_on_validation.json").read_text("utf-8"))
-    scores: dict[tuple[Any, ...], list[float]] = {}
+    scores: dict[tuple[Any, ...], dict[int, float]] = {}
     for run in tried:
         layers = run["trainable_layers"]
         method = run["method"] + (f", top {layers} layers, cached" if layers else ", all layers")
         dropout = "the model's" if run["dropout"] == "model" else f"{run['dropout']:g}"
         key = (run["data"], method, dropout, f"{run['learning_rate']:g}", run["num_train_epochs"])
         (score,) = [value for name, value in run.items() if name.startswith("validation_")]
-        scores.setdefault(key, []).append(score)
+        scores.setdefault(key, {})[run["seed"]] = score
     lines = [
-        "| data | method | dropout | rate | epochs | mean validation score (seeds 0, 1, 2) |",
-        "|---|---|---|---|---|---|",
+        "| data | method | dropout | rate | epochs | seeds | mean validation score (each) |",
+        "|---|---|---|---|---|---|---|",
     ]
-    for key, found in scores.items():
-        each = f" ({', '.join(f'{score:.3f}' for score in found)})" * (len(found) > 1)
-        cells = [*map(str, key), f"{statistics.mean(found):.3f}{each}"]
+    for key, by_seed in scores.items():
+        found = dict(sorted(by_seed.items()))
+        each = f" ({', '.join(f'{score:.3f}' for score in found.values())})" * (len(found) > 1)
+        seeds = ", ".join(map(str, found))
+        cells = [*map(str, key), seeds, f"{statistics.mean(found.values()):.3f}{each}"]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

@@ -26,6 +26,7 @@ from transformers import (
 )
 
 from lowcost_ft.data.features import Features, collate, model_inputs
+from lowcost_ft.models.base import set_dropout
 from lowcost_ft.models.families import find_family
 from lowcost_ft.models.hub import is_cached, load_config, quiet_libraries
 
@@ -121,17 +122,15 @@ def load_plain(setting: Setting) -> Any:
     """The model as transformers loads it."""
     token = setting.task.head == "token"
     auto = AutoModelForTokenClassification if token else AutoModelForSequenceClassification
-    own: dict[str, float] = {}
+    config = load_config(setting.model_id)
+    config.num_labels = len(setting.task.labels)
     if (dropout := setting.config.model_dropout) is not None:
-        family = find_family(load_config(setting.model_id))
-        assert family is not None  # Its query and value layers were named, too.
-        own = dict.fromkeys(family.dropout_fields, dropout)
+        set_dropout(config, find_family(config), dropout)
     with _silent():
         model = auto.from_pretrained(
             setting.model_id,
-            num_labels=len(setting.task.labels),
+            config=config,
             local_files_only=is_cached(setting.model_id),
-            **own,
         )
     model.config.pad_token_id = setting.tokenizer.pad_token_id
     return model

@@ -219,11 +219,16 @@ class RunConfig(DataConfig, ModelConfig, TrainingConfig, OutputConfig):
             raise UserError(problems)
 
     @property
-    def model_dropout(self) -> float | None:
-        """What `--dropout` comes to: a probability, or None, which keeps the model's own."""
+    def settled_dropout(self) -> float | Literal["model"]:
+        """What `--dropout` comes to, as records hold it."""
         if self.dropout == "auto":
-            return None if self.task == "ner" else 0.0
-        return None if self.dropout == "model" else self.dropout
+            return "model" if self.task == "ner" else 0.0
+        return "model" if self.dropout == "model" else float(self.dropout)
+
+    @property
+    def model_dropout(self) -> float | None:
+        """The same for those who build a model: None keeps its own."""
+        return None if self.settled_dropout == "model" else self.settled_dropout
 
     def to_dict(self) -> dict[str, Any]:
         """All fields as plain values, as `run.json` records them."""

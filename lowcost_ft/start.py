@@ -140,8 +140,7 @@ def _find_resume(run: Run) -> Checkpoint | None:
 
 
 def _new_record(accelerator: Accelerator, config: RunConfig, folder: Path) -> dict[str, Any]:
-    dropout = config.model_dropout
-    settled = {"output_dir": str(folder), "dropout": "model" if dropout is None else dropout}
+    settled = {"output_dir": str(folder), "dropout": config.settled_dropout}
     return {
         "task": config.task,
         "model_id": config.model_id,

@@ -85,6 +85,19 @@ def test_runs_are_kept_and_not_repeated(suite, capfd):
     assert again["command"] == result["command"]
 
 
+def test_a_result_older_than_the_default_dropout_is_of_other_settings(suite, capfd):
+    assert compare_methods.main(standard(suite)) == 0
+    file = suite / "results" / "tiny-lora-seed0.json"
+    result = read(file)
+    assert result["config"]["dropout"] == "model"
+    for before, code in ((None, 0), (0.0, 2)):  # NER has always trained with the model's.
+        result["config"]["dropout"] = before
+        file.write_text(json.dumps(result), "utf-8")
+        capfd.readouterr()
+        assert compare_methods.main(standard(suite)) == code
+    assert "--dropout 0.0" in capfd.readouterr().err
+
+
 def test_a_run_that_failed_is_kept_with_its_reason_and_tried_again(suite, monkeypatch, capfd):
     (broken,) = suites.SUITES["standard"]
     broken = replace(broken, flags=(*broken.flags, "--learning-rate", "-1"))
@@ -102,6 +115,9 @@ def test_a_run_that_failed_is_kept_with_its_reason_and_tried_again(suite, monkey
     # Or a report would take it for another method's run.
     assert record["config"]["trainable_layers"] == 3
     assert record["config"]["cache_frozen_layers"] is True
+    assert record["config"]["dropout"] == "model"
+    text = replace(broken, program="recipes/lora_classification.py")
+    assert one_run._record_of_a_death(text, 0, -9, "")["config"]["dropout"] == 0.0
 
 
 def test_wrong_flags_are_refused_all_at_once(suite, capfd):

@@ -18,8 +18,10 @@ from small_runs import RECIPES, call_recipe, flags, write_jsonl
 
 import lowcost_ft.recipe
 import lowcost_ft.recipe_training
+from lowcost_ft.errors import UserError
 from lowcost_ft.training import checkpoint_files
-from lowcost_ft.training.checkpoint_files import newest_checkpoint, write_checkpoint
+from lowcost_ft.training.checkpoint_files import Checkpoint, newest_checkpoint, write_checkpoint
+from lowcost_ft.training.resume import check_settings
 from lowcost_ft.training.steps import StepRunner
 
 TENSORS = {"weights": {"a": torch.arange(6.0)}, "optimizer": {"0.step": torch.tensor(3.0)}}
@@ -222,6 +224,15 @@ def stopped(tmp_path_factory, options):
         return to
 
     return copy
+
+
+def test_checkpoints_older_than_the_default_dropout_kept_the_models():
+    checkpoint = Checkpoint(
+        folder=Path("x"), step=1, state={"identity": {"settings": {"dropout": None, "seed": 0}}}
+    )
+    check_settings(checkpoint, {"dropout": "model", "seed": 0})
+    with pytest.raises(UserError, match=r"--dropout was 'model' and is now 0\.0"):
+        check_settings(checkpoint, {"dropout": 0.0, "seed": 0})
 
 
 def test_other_settings_are_refused_by_name_and_cuts_are_free(

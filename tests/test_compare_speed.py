@@ -42,11 +42,16 @@ def test_speed_is_compared_arm_by_arm_and_rounds_add_up(tmp_path, tiny_model, ca
     assert "unknown nope" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("family", ["bert", "gpt2"])
 @pytest.mark.parametrize("dropout", [0.0, "model"])
-def test_all_arms_have_the_same_dropout(tmp_path, tiny_model, dropout):
+def test_all_arms_have_the_same_dropout(tmp_path, tiny_model, dropout, family):
     data = write_jsonl(tmp_path / "train.jsonl", ner_rows(20))
     options = compare_speed.Options(
-        train_file=data, model_id=tiny_model("bert"), max_length=32, dropout=dropout
+        train_file=data,
+        model_id=tiny_model(family),
+        max_length=32,
+        dropout=dropout,
+        query_value={"bert": "query,value", "gpt2": "c_attn"}[family],
     )
     setting = compare_speed.load_setting(options, str(tmp_path / "run"))
     arms = compare_speed.arms_of(setting, options, str(tmp_path / "cache"))
@@ -55,7 +60,8 @@ def test_all_arms_have_the_same_dropout(tmp_path, tiny_model, dropout):
         arm = arms[name]()
         drops = {m.p for m in arm.model.modules() if isinstance(m, torch.nn.Dropout)}
         assert sorted(drops) == expected, name
-        assert arm.model.config.attention_probs_dropout_prob == expected[0], name
+        field = {"bert": "attention_probs_dropout_prob", "gpt2": "attn_pdrop"}[family]
+        assert getattr(arm.model.config, field) == expected[0], name
 
 
 @pytest.mark.slow

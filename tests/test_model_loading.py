@@ -391,11 +391,11 @@ def test_albert_cannot_choose_layers(tiny_models):
 
 
 def test_dropout_for_a_model_without_any_is_refused():
-    from lowcost_ft.models.base import _set_dropout
+    from lowcost_ft.models.base import set_dropout
 
     with pytest.raises(UserError, match="dropout: model type 'mamba' has no dropout"):
-        _set_dropout(AutoConfig.for_model("mamba"), None, 0.1)
-    _set_dropout(AutoConfig.for_model("mamba"), None, 0.0)  # There is nothing to switch off.
+        set_dropout(AutoConfig.for_model("mamba"), None, 0.1)
+    set_dropout(AutoConfig.for_model("mamba"), None, 0.0)  # There is nothing to switch off.
 
 
 def test_family_without_the_head_is_refused(tiny_models):

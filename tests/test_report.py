@@ -514,3 +514,41 @@ def test_scores_are_compared_between_cpus_and_speeds_are_not():
     assert [plot.title for plot in draw_plots(only)] == ["Score against memory", "Memory by part"]
     both = comparison(record(), lora, here)  # the same setting on both
     assert {"LoRA, device Some CPU", "LoRA, device Other CPU"} < {row.label for row in both.rows}
+
+
+def elsewhere(run):
+    run["hardware"] = run["hardware"] | {"cpu": "Other CPU"}
+    return run
+
+
+def test_the_same_seeds_on_another_cpu_say_nothing_new_of_the_seeds():
+    scores = dict(enumerate((0.6, 0.7, 0.8)))
+    runs = [record(seed=seed, score=score) for seed, score in scores.items()]
+    again = [elsewhere(record(seed=seed, score=score)) for seed, score in scores.items()]
+    (row,) = comparison(*runs).rows
+    assert [twin.interval for twin in comparison(*runs, *again).rows] == [row.interval] * 2
+
+
+def test_a_failure_on_another_cpu_spoils_no_comparison_of_speeds():
+    runs = [record("full", speed=500), record(speed=1500)]
+    failed = elsewhere(record("bias", score=None, status="failed"))
+    only = comparison(*runs, failed)
+    assert only.devices == ["Some CPU"]
+    assert not [notice for notice in only.notices if "same CPU" in notice]
+    titles = [plot.title for plot in draw_plots(only)]
+    assert "Memory against speed" in titles and "Training loss over time" in titles
+
+
+def test_runs_without_a_test_split_are_not_advised_by_speed_across_cpus():
+    runs = [record("full", score=None, speed=2500), elsewhere(record(score=None, speed=1500))]
+    advice = advise(comparison(*runs))
+    assert "Fastest" not in " ".join(advice.reasons)
+    assert advice.budgets == []
+
+
+def test_a_number_is_the_same_dropout_however_it_is_written():
+    (row,) = comparison(
+        *(record(seed=i, config={"dropout": d}) for i, d in enumerate((0, 0.0)))
+    ).rows
+    assert len(row.results) == 2
+    assert comparison(record(config={"dropout": ["odd"]})).rows[0].label == "LoRA"

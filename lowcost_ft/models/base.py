@@ -105,7 +105,7 @@ def load_base_model(
     _describe_task(config, labels, problem_type)
     _set_padding(config, pad_token_id, causal=family.causal if family else None)
     if dropout is not None:
-        _set_dropout(config, family, dropout)
+        set_dropout(config, family, dropout)
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
     if attn_implementation is not None:
         options["attn_implementation"] = attn_implementation
@@ -198,7 +198,12 @@ def _set_padding(config: Any, pad_token_id: int | None, *, causal: bool | None) 
         config.get_text_config().pad_token_id = pad_token_id
 
 
-def _set_dropout(config: Any, family: Family | None, dropout: float) -> None:
+def set_dropout(config: Any, family: Family | None, dropout: float) -> None:
+    """Sets every dropout probability of a model's configuration.
+
+    Raises:
+        UserError: It has none, and one above zero is asked for.
+    """
     if family is not None:
         fields = family.dropout_fields
     else:  # Names that hold a probability in the configurations of transformers.

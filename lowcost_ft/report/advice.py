@@ -167,14 +167,15 @@ def _advise_by_score(rows: list[Row], metric: str, *, others: bool, among: str) 
 def _advise_by_speed(rows: list[Row]) -> Advice:
     least, fastest = min(rows, key=_memory), _fastest(rows)
     reasons = [f"Least memory: {least.label}, {memory_text(least.memory)}, {_speed(least)}."]
-    if fastest is not least:
+    comparable = len({row.device for row in rows}) == 1
+    if fastest is not least and comparable:
         reasons.append(
             f"Fastest: {fastest.label}, {memory_text(fastest.memory)}, {_speed(fastest)}."
         )
     return Advice(
         headline="These runs measured memory and speed, not quality: fit one to your device.",
         reasons=reasons,
-        budgets=_budgets(rows, _fastest),
+        budgets=_budgets(rows, _fastest) if comparable else [],
     )
 
 

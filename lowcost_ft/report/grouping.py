@@ -73,7 +73,7 @@ def _comparison(results: list[Result]) -> Comparison:
             "rows of the same number."
         )
     devices = sorted({row.device for row in rows})
-    if len(devices) > 1:
+    if len({row.device for row in rows if row.completed}) > 1:
         notices.append(
             f"Not all ran on the same CPU ({' and '.join(devices)}): speeds and times are compared "
             "between rows of the same one only."
@@ -128,9 +128,13 @@ def _seed_error(rows: Sequence[Row]) -> float | None:
     """95% half-width by which a seed moves the score of one run, by Student's t.
 
     The rows share one standard deviation, pooled over all that have several seeds: three scores
-    alone hardly know theirs. None for fewer than two degrees of freedom.
+    alone hardly know theirs. A setting that ran on several CPUs counts once: the same seeds again
+    are no others. None for fewer than two degrees of freedom.
     """
-    groups = [scores for row in rows if len(scores := row.scores()) > 1]
+    of_settings: dict[tuple, list[float]] = {}
+    for row in rows:
+        of_settings.setdefault(_setting_key(row.results[0])[:-1], row.scores())
+    groups = [scores for scores in of_settings.values() if len(scores) > 1]
     freedom = sum(len(scores) - 1 for scores in groups)
     if freedom < 2:
         return None
@@ -149,6 +153,6 @@ def _setting_key(result: Result) -> tuple:
         str(result.get("model_id")),
         str(result.get("method")),
         str(result.get("hardware", "threads")),
-        device(result),
         str(sorted(settings.items(), key=lambda item: item[0])),
+        device(result),
     )

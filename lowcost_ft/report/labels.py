@@ -103,9 +103,10 @@ def device(result: Result) -> str:
 
 def known_settings(result: Result) -> dict[str, Any]:
     """The settings of a run, those that it is older than included."""
-    settings = _DEFAULTS | result.table("config")
-    if settings["dropout"] is None:  # as older records write it
-        settings["dropout"] = "model"
+    settings: dict[str, Any] = _DEFAULTS | result.table("config")
+    dropout: Any = settings["dropout"]
+    # Older records hold None.
+    settings["dropout"] = float(dropout) if isinstance(dropout, int | float) else "model"
     return settings
 
 

@@ -55,7 +55,7 @@ def draw_plots(comparison: Comparison, memory_budget: float | None = None) -> li
         )
     # Speeds of several CPUs do not compare.
     places = len(comparison.devices)
-    if len(costed) > 1 and places == 1:
+    if len(costed) > 1 and places <= 1:
         plots.append(
             draw(
                 "Memory against speed",
@@ -63,7 +63,7 @@ def draw_plots(comparison: Comparison, memory_budget: float | None = None) -> li
                 lambda axes: _memory_speed(axes, comparison, costed, memory_budget),
             )
         )
-    if timed and places == 1:
+    if timed and places <= 1:
         plots.append(
             draw(
                 "Training loss over time",
@@ -72,7 +72,7 @@ def draw_plots(comparison: Comparison, memory_budget: float | None = None) -> li
                 lambda axes: _curves(axes, comparison, timed, _loss_points, "loss", log=True),
             )
         )
-    if judged and places == 1:
+    if judged and places <= 1:
         plots.append(
             draw(
                 "Validation score over time",

@@ -174,8 +174,8 @@ class Comparison:
 
     @property
     def devices(self) -> list[str]:
-        """What the rows ran on."""
-        return sorted({row.device for row in self.rows})
+        """What the completed rows ran on."""
+        return sorted({row.device for row in self.rows if row.completed})
 
     def full(self, row: Row) -> Row | None:
         """The full fine-tuning that a row's costs are compared with.

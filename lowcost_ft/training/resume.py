@@ -41,7 +41,10 @@ _FREE = {
 def run_settings(config: RunConfig, accelerator: Accelerator) -> dict[str, Any]:
     """The settings that decide the result, as a checkpoint records them."""
     fields = {name: value for name, value in config.to_dict().items() if name not in _FREE}
-    settings = fields | {"mixed_precision": str(accelerator.mixed_precision)}
+    settings = fields | {
+        "mixed_precision": str(accelerator.mixed_precision),
+        "dropout": config.settled_dropout,
+    }
     if config.adapter_config:  # The file may have moved, too: what it holds counts.
         settings["adapter_config"] = read_adapter_file(config.adapter_config)[1]
     return json.loads(json.dumps(redact(settings)))
@@ -78,7 +81,9 @@ def check_settings(checkpoint: Checkpoint, settings: Mapping[str, Any]) -> None:
     Raises:
         UserError: Names each field, what it was and what it is.
     """
-    before = checkpoint.state["identity"]["settings"]
+    before = dict(checkpoint.state["identity"]["settings"])
+    if before.get("dropout") is None:  # as older checkpoints say it
+        before["dropout"] = "model"
     problems = [
         f"--{name.replace('_', '-')} was {before.get(name)!r} and is now {settings.get(name)!r}"
         for name in sorted(set(before) | set(settings))

@@ -25,6 +25,10 @@ _CHOSEN = {
     "full-dropout": ("--method", "full", "--dropout", "model"),
     "lora-dropout": ("--dropout", "model"),
     "lora-nodropout": ("--dropout", "0"),
+    "lora-cached3-nodropout": (
+        *("--trainable-layers", "3", "--cache-frozen-layers"),
+        *("--dropout", "0"),
+    ),
     "lora-cached2-fast": (
         *("--trainable-layers", "2", "--cache-frozen-layers"),
         *("--learning-rate", "2e-3"),
@@ -108,7 +112,7 @@ _STANDARD = [
         "ner",
         (
             *(name for name in METHODS if name != "prompt"),
-            *("lora-cached2-fast", "lora-nodropout"),
+            *("lora-cached2-fast", "lora-cached3-nodropout", "lora-nodropout"),
         ),
         *("--num-train-epochs", "3"),
         files=_WNUT17,

@@ -111,8 +111,8 @@ def _time_to_score() -> list[str]:
     ends = _test_scores(list(usual.values()))
     return [
         f"Time to a score (three epochs on WNUT-17, {_machine(next(iter(usual.values())))}, the "
-        f"standard suite's runs): Trainer + peft ends at a test F1 of {ends}; LoRA in the top three "
-        f"layers from cached frozen layers, building the cache included, {'; '.join(told)}."
+        f"standard suite's runs): Trainer + peft ends at a test F1 of {ends}; LoRA in the top "
+        f"three layers from cached frozen layers, building the cache included, {'; '.join(told)}."
     ]
 
 

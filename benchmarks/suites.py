@@ -133,14 +133,6 @@ _STANDARD = [
         *("--num-train-epochs", "3"),
         files=_BANKING77,
     ),
-    # Long enough for LoRA to arrive where full fine-tuning does; three epochs are not.
-    *_entries(
-        "banking77",
-        "classification",
-        ("full", "lora", "lora-cached4"),
-        *("--num-train-epochs", "10"),
-        files=_BANKING77,
-    ),
     *(
         replace(
             entry,

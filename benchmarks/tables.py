@@ -136,7 +136,7 @@ def _cpu_line(pairs: _Pairs) -> str:
         for there, usual in pairs
     ]
     same = sum(not difference for difference in off)
-    others = f", the others differ by {max(off):.3f} at most" * (same < len(off))
+    others = f", the others differ by {max(off):.4f} at most" * (same < len(off))
     return (
         f"{len(pairs)} of these runs were also made on an {device}, by the same commands: {same} "
         f"test scores are the same to the last digit{others}; peak memory differs by "

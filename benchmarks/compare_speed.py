@@ -272,7 +272,7 @@ def table(result: dict[str, Any]) -> str:
         share = arm.get("share_of_matmul_rate")
         lines.append(
             f"{name:30} {arm['real_tokens_per_second']:9,.0f} {f'{low:,.0f}-{high:,.0f}':>15} "
-            f"{arm.get('over_trainer_peft', float('nan')):9.2f} {arm['padding_share']:8.1%} "
+            f"{arm.get('over_trainer_peft', ''):>9} {arm['padding_share']:8.1%} "
             f"{f'{share:.0%}' if share else '':>9}"
         )
     lines.append(

@@ -31,17 +31,22 @@ ARMS = {
 
 def speed_lines() -> list[str]:
     """One sentence a result, for the README."""
-    training = [_training_line(_read(file)) for file in sorted(SPEED.glob("speed-*.json"))]
-    inference = [_inference_line(_read(file)) for file in sorted(SPEED.glob("inference-*.json"))]
+    training = [_training_line(_read(file)) for file in _files("speed")]
+    inference = [_inference_line(_read(file)) for file in _files("inference")]
     return [*training, *inference]
 
 
 def speed_tables() -> str:
     """All arms, for the benchmarks' README."""
-    tables = [_training_table(_read(file)) for file in sorted(SPEED.glob("speed-*.json"))]
-    inference = [_inference_line(_read(file)) for file in sorted(SPEED.glob("inference-*.json"))]
-    profiles = [_profile_line(_read(file)) for file in sorted(SPEED.glob("profile-*.json"))]
-    return "\n\n".join([*tables, *profiles, *_time_to_score(), *inference])
+    tables = [_training_table(_read(file)) for file in _files("speed")]
+    inference = [_inference_line(_read(file)) for file in _files("inference")]
+    profiles = [_profile_line(_read(file)) for file in _files("profile")]
+    compiled = [_compiled_line(_read(file)) for file in _files("compiled")]
+    return "\n\n".join([*tables, *profiles, *_time_to_score(), *compiled, *inference])
+
+
+def _files(kind: str) -> list[Path]:
+    return sorted(SPEED.glob(f"{kind}-*.json"), key=lambda file: file.stem)
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -164,6 +169,18 @@ def _profile_line(result: dict[str, Any]) -> str:
         f"By the profiler ({_data(result)}, {_machine(result)}, `profile_step.py`), a step of "
         f"{arm} is {shares}. Its matrix products ran at {in_steps:.0%} of "
         f"the machine's rate; repeated alone, at the same sizes, at {alone / machine:.0%}."
+    )
+
+
+def _compiled_line(result: dict[str, Any]) -> str:
+    plain, compiled = (
+        result["arms"][f"ours-lora-query-value{end}"]["real_tokens_per_second"]
+        for end in ("", "-compiled")
+    )
+    return (
+        f"`--torch-compile` ({_data(result)}, {_machine(result)}, {len(result['rounds'])} rounds): "
+        f"{compiled:,.0f} tokens/s, {compiled / plain:.2f}x of the speed without it, for LoRA on "
+        "query and value."
     )
 
 

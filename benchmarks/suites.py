@@ -22,9 +22,6 @@ METHODS: dict[str, tuple[str, ...]] = {
 }
 """What is compared: the flags that make LoRA's recipe train in this way."""
 _CHOSEN = {
-    "full-dropout": ("--method", "full", "--dropout", "model"),
-    "lora-dropout": ("--dropout", "model"),
-    "lora-nodropout": ("--dropout", "0"),
     "lora-cached3-nodropout": (
         *("--trainable-layers", "3", "--cache-frozen-layers"),
         *("--dropout", "0"),
@@ -112,7 +109,7 @@ _STANDARD = [
         "ner",
         (
             *(name for name in METHODS if name != "prompt"),
-            *("lora-cached2-fast", "lora-cached3-nodropout", "lora-nodropout"),
+            *("lora-cached2-fast", "lora-cached3-nodropout"),
         ),
         *("--num-train-epochs", "3"),
         files=_WNUT17,
@@ -126,10 +123,7 @@ _STANDARD = [
     *_entries(
         "banking77-3",
         "classification",
-        (
-            *("full", "lora", "lora-cached4", "lora-cached4-fast", "lora-8bit", "lora-nf4"),
-            *("full-dropout", "lora-dropout"),
-        ),
+        ("full", "lora", "lora-cached4", "lora-cached4-fast", "lora-nf4"),
         *("--num-train-epochs", "3"),
         files=_BANKING77,
     ),

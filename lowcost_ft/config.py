@@ -106,8 +106,8 @@ class ModelConfig:
     trainable_layers: int | None = None
     """Train only the top K layers and the head; the layers below stay frozen. Default: all."""
     dropout: float | Literal["auto", "model"] = "auto"
-    """Every dropout of the backbone and its head. model: as the model's own configuration says.
-    auto: that for NER, 0 for text classification (benchmarks/README.md says why)."""
+    """Every dropout of the backbone and its head: a probability, or model (what the model's own
+    configuration says), or auto (model for NER, 0 for text classification)."""
     attn_implementation: Literal["eager", "sdpa", "flash_attention_2"] | None = None
     """Attention kernel. Default: the fastest that transformers has for the model."""
 

@@ -427,13 +427,49 @@ def test_labels_tell_how_long_and_what_else_differs():
     assert labels({"max_steps": 20}, {"num_train_epochs": 1}) == ["LoRA, 1 epoch", "LoRA, 20 steps"]
     fast = {"num_train_epochs": 3, "learning_rate": 0.002}
     assert labels({"num_train_epochs": 10, "learning_rate": 0.001}, fast) == [
-        "LoRA, 10 epochs, learning_rate 0.001",
-        "LoRA, 3 epochs, learning_rate 0.002",
+        "LoRA, 10 epochs",
+        "LoRA, learning rate 0.002, 3 epochs",
     ]
     assert labels({"mixed_precision": "bf16"}, {"mixed_precision": "no"}) == [
         "LoRA, mixed_precision bf16",
         "LoRA, mixed_precision no",
     ]
+
+
+def test_a_rate_that_others_of_the_method_do_not_have_is_told():
+    runs = [
+        record("full", config={"learning_rate": 1e-4}),
+        record(config={"learning_rate": 1e-3}),
+        record(config={"learning_rate": 1e-3, "quantization": "nf4"}),
+        record(config={"learning_rate": 2e-3, "trainable_layers": 2}),
+    ]
+    assert {row.label for row in comparison(*runs).rows} == {
+        "full fine-tuning",
+        "LoRA",
+        "NF4 LoRA",
+        "LoRA, top 2 layers, learning rate 0.002",
+    }
+
+
+def test_a_comparison_with_another_dropout_is_said():
+    only = comparison(record("full"), record(config={"dropout": 0.0}), record())
+    assert only.notices == [
+        "LoRA, no dropout: compared with full fine-tuning of another dropout, since none of the "
+        "same was run."
+    ]
+
+
+def test_what_learned_nothing_is_not_advised():
+    advice = advise(comparison(record("full", score=0.0), record(score=0.0)))
+    assert advice.headline == "Nothing that was tried has learned anything yet."
+    assert advice.budgets == []
+    assert "entity F1 on the test split is 0.000" in advice.reasons[0]
+
+
+def test_a_command_to_repeat_leaves_the_run_alone():
+    command = ["recipes/lora_ner.py", "--output-dir", "runs/a", "--overwrite", "--seed", "1"]
+    run = Result(name="x", run=record(command=command))
+    assert repeat_command(run) == "python recipes/lora_ner.py --seed 1 --num-threads 1"
 
 
 def test_dropout_is_told_where_rows_differ_in_it():

@@ -104,6 +104,15 @@ def advise(comparison: Comparison, memory_budget: float | None = None) -> Advice
 
 def _advise_by_score(rows: list[Row], metric: str, *, others: bool, among: str) -> Advice:
     best = max(rows, key=_score)
+    if _score(best) <= 0:
+        return Advice(
+            headline="Nothing that was tried has learned anything yet.",
+            reasons=[
+                f"The best {metric} on the test split is {_score(best):.3f}: train longer, and see "
+                "the warnings at the ends of the runs."
+            ],
+            budgets=[],
+        )
     equals = [row for row in rows if not_clearly_worse(row, best)]
     least, fastest = _cheapest_good_row(rows), _fastest(equals)
 

@@ -83,12 +83,26 @@ def _comparison(results: list[Result]) -> Comparison:
         notices.append(f"All rows train with {dropout}, which is not the default of their task.")
     models = sorted({row.model for row in rows})
     named = ", ".join(models) if len(models) < 4 else f"{len(models)} models"
-    return Comparison(
+    comparison = Comparison(
         title=f"{data_name(results[0])} on {' and '.join(devices)}, {named}",
         metric=metric,
         rows=rows,
         notices=notices,
     )
+    unlike = [row.label for row in rows if _full_has_other_dropout(comparison, row)]
+    if unlike:
+        notices.append(
+            f"{'; '.join(unlike)}: compared with full fine-tuning of another dropout, since none "
+            "of the same was run."
+        )
+    return comparison
+
+
+def _full_has_other_dropout(comparison: Comparison, row: Row) -> bool:
+    full = comparison.full(row)
+    if full is None:
+        return False
+    return len({unusual_dropout(one.results[0]) for one in (row, full)}) > 1
 
 
 def _told_apart(comparisons: Sequence[Comparison]) -> list[Comparison]:

@@ -1,5 +1,6 @@
 """Names: of a row among those that it is compared with, of methods, models, data and devices."""
 
+import statistics
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import fields
@@ -65,6 +66,11 @@ def row_labels(groups: Sequence[list[Result]]) -> list[str]:
             f"{label}, {short_model(str(first.get('model_id')))}"
             for label, first in zip(labels, firsts, strict=True)
         ]
+    rates = _unusual_rates(firsts)
+    labels = [
+        f"{label}, learning rate {rate}" if rate else label
+        for label, rate in zip(labels, rates, strict=True)
+    ]
     alike: dict[str, list[int]] = defaultdict(list)
     for index, label in enumerate(labels):
         alike[label].append(index)
@@ -84,6 +90,22 @@ def row_labels(groups: Sequence[list[Result]]) -> list[str]:
             for index, value in zip(group, values, strict=True):
                 labels[index] += f", {name} {value}"
     return labels
+
+
+def _unusual_rates(firsts: Sequence[Result]) -> list[Any]:
+    """The learning rates that are not those of most rows of the method; None for the others.
+
+    Methods have rates of their own by default, and so have models of other widths.
+    """
+    kinds = [(str(first.get("method")), str(first.get("model_id"))) for first in firsts]
+    rates = [first.get("config", "learning_rate") for first in firsts]
+    usual = {
+        kind: statistics.mode(str(r) for k, r in zip(kinds, rates, strict=True) if k == kind)
+        for kind in set(kinds)
+    }
+    return [
+        rate if str(rate) != usual[kind] else None for kind, rate in zip(kinds, rates, strict=True)
+    ]
 
 
 def data_name(result: Result) -> str:

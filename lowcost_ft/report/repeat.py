@@ -24,7 +24,7 @@ def repeat_command(result: Result) -> str | None:
     """
     command = result.get("command")
     if isinstance(command, list) and command and str(command[0]).endswith(".py"):
-        parts = [str(part) for part in command]
+        parts = _without_places([str(part) for part in command])
     elif result.table("config") and result.get("task") in ("ner", "classification"):
         parts = [f"recipes/lora_{result.get('task')}.py", *_flags(result)]
     else:
@@ -38,6 +38,20 @@ def repeat_command(result: Result) -> str | None:
     if threads and on_cpu and "--num-threads" not in parts:
         parts += ["--num-threads", str(threads)]
     return shlex.join(["python", *parts])
+
+
+def _without_places(parts: list[str]) -> list[str]:
+    """A command that writes to a folder of its own, and leaves the run that it repeats alone."""
+    kept = []
+    skip = False
+    for part in parts:
+        if skip or part in ("--overwrite", "--resume") or part.startswith("--output-dir="):
+            skip = False
+        elif part == "--output-dir":
+            skip = True
+        else:
+            kept.append(part)
+    return kept
 
 
 def _flags(result: Result) -> list[str]:

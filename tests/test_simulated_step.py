@@ -68,7 +68,8 @@ class Case:
             "problem_type": self.task.problem_type,
             "pad_token_id": 1,
         }
-        names = ("method", "dropout", "lora_dropout", "trainable_layers")
+        self.options["dropout"] = config.model_dropout
+        names = ("method", "lora_dropout", "trainable_layers")
         names += ("gradient_checkpointing", "attn_implementation", "quantization")
         self.options |= {name: getattr(config, name) for name in names}
         self.options["target_modules"] = split_list(config.target_modules)
@@ -140,6 +141,7 @@ class Case:
 
 def config(task="classification", **values):
     values = {"batch_size": 6, "num_train_epochs": 1, "micro_batch_tokens": 80} | values
+    values = {"dropout": "model"} | values  # more to predict than without
     return RunConfig(task=task, max_length=40, **values)
 
 

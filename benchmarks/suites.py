@@ -22,6 +22,8 @@ METHODS: dict[str, tuple[str, ...]] = {
 }
 """What is compared: the flags that make LoRA's recipe train in this way."""
 _CHOSEN = {
+    "full-nodropout": ("--method", "full", "--dropout", "0"),
+    "lora-nodropout": ("--dropout", "0"),
     "lora-cached3-nodropout": (
         *("--trainable-layers", "3", "--cache-frozen-layers"),
         *("--dropout", "0"),
@@ -110,6 +112,7 @@ _STANDARD = [
         (
             *(name for name in METHODS if name != "prompt"),
             *("lora-cached2-fast", "lora-cached3-nodropout"),
+            *("lora-nodropout", "full-nodropout"),
         ),
         *("--num-train-epochs", "3"),
         files=_WNUT17,

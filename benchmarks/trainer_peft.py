@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from speed_arms import Setting
 from transformers import Trainer, TrainerCallback, TrainingArguments
-from usual_arms import TrainerArm
+from usual_arms import TrainerArm, trainer_options
 
 from lowcost_ft import RunConfig, run_recipe, start_run
 from lowcost_ft.evaluation import evaluate
@@ -99,13 +99,8 @@ def train_with_trainer(run: Run, arm: TrainerArm) -> None:
             lr_scheduler_type=config.lr_scheduler_type,
             warmup_steps=round(config.warmup_ratio * steps),
             seed=config.seed,
-            bf16=run.accelerator.mixed_precision == "bf16",
-            fp16=run.accelerator.mixed_precision == "fp16",
-            use_cpu=run.accelerator.device.type == "cpu",
             logging_steps=max(1, steps // LOGGED_POINTS),
-            save_strategy="no",
-            report_to="none",
-            disable_tqdm=True,
+            **trainer_options(run.accelerator),
         ),
         train_dataset=arm.dataset,
         data_collator=arm.collator,

@@ -11,6 +11,7 @@ import lowcost_ft  # noqa: F401 - before peft: it keeps bitsandbytes quiet
 # isort: split
 import numpy as np
 import torch
+from accelerate import Accelerator
 from datasets import Dataset
 from peft import LoraConfig, TaskType, get_peft_model
 from speed_arms import LEARNING_RATES, WARM_UP_STEPS, Setting, Timing, seconds_now
@@ -51,9 +52,7 @@ class TrainerArm:
         self.collator = collator(setting.tokenizer)
 
     def run(self, steps: int, *, part: int) -> Timing:
-        device = self.setting.accelerator.device
-        precision = self.setting.accelerator.mixed_precision
-        clock = _Clock(device)
+        clock = _Clock(self.setting.accelerator.device)
         trainer = Trainer(
             model=self.model,
             args=TrainingArguments(
@@ -62,13 +61,8 @@ class TrainerArm:
                 per_device_train_batch_size=self.setting.config.batch_size,
                 learning_rate=LEARNING_RATES["lora"],
                 seed=part,
-                bf16=precision == "bf16",
-                fp16=precision == "fp16",
-                use_cpu=device.type == "cpu",
                 logging_strategy="no",
-                save_strategy="no",
-                report_to="none",
-                disable_tqdm=True,
+                **trainer_options(self.setting.accelerator),
             ),
             train_dataset=self.dataset,
             data_collator=self.collator,
@@ -116,6 +110,18 @@ class TextbookArm:
                 optimizer.step()
                 clock.step()
         return clock.timing(self.setting.config.batch_size)
+
+
+def trainer_options(accelerator: Accelerator) -> dict[str, Any]:
+    """Fields of `TrainingArguments`: the device and precision that all arms have, and no output."""
+    return {
+        "bf16": accelerator.mixed_precision == "bf16",
+        "fp16": accelerator.mixed_precision == "fp16",
+        "use_cpu": accelerator.device.type == "cpu",
+        "save_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,
+    }
 
 
 def load_plain(setting: Setting) -> Any:

@@ -40,9 +40,10 @@ from lowcost_ft.tasks.ner import NerTask
 from lowcost_ft.training.backbone_cache import cached_layers
 from lowcost_ft.training.forecast import Forecast
 from lowcost_ft.training.optimizer import build_optimizer, parameter_groups
+from lowcost_ft.training.rehearsal import rehearse
 from lowcost_ft.training.setup import build_accelerator
 from lowcost_ft.training.step_plan import planned_steps
-from lowcost_ft.training.steps import StepRunner, rehearse
+from lowcost_ft.training.steps import StepRunner
 
 RESULTS = Path(__file__).resolve().parent / "results" / "memory"
 LABELS = ["O", "B-a", "I-a", "B-b", "I-b"]

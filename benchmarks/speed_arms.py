@@ -29,10 +29,11 @@ from lowcost_ft.models.loading import build_model, forward_module
 from lowcost_ft.models.quantization import compute_dtype
 from lowcost_ft.tasks.base import Task
 from lowcost_ft.training.backbone_cache import CachedStates, cached_layers
-from lowcost_ft.training.compilation import check_compiler, compiled_layers
+from lowcost_ft.training.compilation import check_compiler, compiled_layers, without_compiling
 from lowcost_ft.training.optimizer import build_optimizer, parameter_groups
+from lowcost_ft.training.rehearsal import rehearse
 from lowcost_ft.training.step_plan import PlannedStep, planned_steps
-from lowcost_ft.training.steps import StepRunner, rehearse
+from lowcost_ft.training.steps import StepRunner
 
 WARM_UP_STEPS = 2
 LEARNING_RATES = {"lora": 1e-3, "full": 1e-4}
@@ -201,7 +202,7 @@ class OurArm:
                 self.facts["peak_memory_bytes"] = peak
             runner, optimizer = self._runner(), self._optimizer()
             some = self.steps[:: max(1, len(self.steps) // 4)][:4]
-            with FlopCounterMode(display=False) as counter:
+            with without_compiling(), FlopCounterMode(display=False) as counter:
                 for step in some:
                     runner.step(optimizer, step)
         tokens = sum(step.padded_tokens for step in some)

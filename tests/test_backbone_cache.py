@@ -27,9 +27,10 @@ from lowcost_ft.tasks.ner import NerExample, NerTask
 from lowcost_ft.training import cache_key, lower_run, stored_states
 from lowcost_ft.training.backbone_cache import cached_layers
 from lowcost_ft.training.optimizer import build_optimizer, parameter_groups
+from lowcost_ft.training.rehearsal import rehearse
 from lowcost_ft.training.setup import build_accelerator
 from lowcost_ft.training.step_plan import planned_steps
-from lowcost_ft.training.steps import StepRunner, rehearse
+from lowcost_ft.training.steps import StepRunner
 
 SEPARATE = [name for name in FAMILY_NAMES if name != "albert"]
 CASES = [(name, "classification") for name in SEPARATE]

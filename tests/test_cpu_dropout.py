@@ -1,4 +1,4 @@
-"""Dropout drawn 16 bits at a time is dropout, and attention with it is attention."""
+"""Dropout drawn 8 bits at a time is dropout, and attention with it is attention."""
 
 import pytest
 import torch
@@ -16,15 +16,26 @@ from lowcost_ft.models.cpu_dropout import (
 from lowcost_ft.models.loading import build_model, forward_module
 
 
-@pytest.mark.parametrize("probability", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("probability", [0.05, 0.1, 0.5, 0.9])
 def test_the_probability_is_met_everywhere_and_the_mean_kept(probability):
     torch.manual_seed(0)
-    kept = torch.stack([lean_dropout(torch.ones(64, 31), probability) for _ in range(400)])
-    shares = (kept == 0).double().mean(0)  # of each element, whatever its place in a draw
+    draws = torch.stack([lean_dropout(torch.ones(64, 31), probability) for _ in range(400)])
+    shares = (draws == 0).double().mean(0)  # of each element, whatever its place in a draw
     assert (shares - probability).abs().max() < 0.13
-    assert (shares.mean() - probability).abs() < 2e-3
-    assert kept.mean().item() == pytest.approx(1, abs=0.01)
-    assert len(kept.unique()) == 2
+    assert (shares.mean() - probability).abs() < 1e-3
+    assert draws.mean().item() == pytest.approx(1, abs=0.01)
+    assert all(len(one.unique()) == 2 for one in draws)
+
+
+def test_between_two_probabilities_each_call_draws_one_and_scales_by_it():
+    """A tenth is no multiple of 1/256: 6 calls of 10 drop 26 of 256, and 4 drop 25."""
+    torch.manual_seed(0)
+    scales = torch.stack([lean_dropout(torch.ones(1000), 0.1).max() for _ in range(2000)])
+    fewer, more = 256 / (256 - 25), 256 / (256 - 26)
+    assert torch.allclose(scales.unique(), torch.tensor([fewer, more]))
+    assert (scales > (fewer + more) / 2).double().mean().item() == pytest.approx(0.6, abs=0.03)
+    quarter = torch.stack([lean_dropout(torch.ones(99), 0.25).max() for _ in range(50)])
+    assert len(quarter.unique()) == 1
 
 
 @pytest.mark.parametrize("shape", [(0, 4), (1,), (3, 5, 7)])
@@ -37,10 +48,13 @@ def test_any_shape_and_type(shape, dtype):
     assert torch.equal(x.grad * x, y)
 
 
-def test_the_extremes():
+@pytest.mark.parametrize("probability", [1e-6, 0.03, 0.97, 1.0])
+def test_what_256_levels_are_too_coarse_for_is_left_to_pytorch(probability):
     x = torch.randn(50)
-    assert torch.equal(lean_dropout(x, 1.0), torch.zeros(50))
-    assert torch.equal(lean_dropout(x, 1e-6), x)
+    torch.manual_seed(0)
+    ours = lean_dropout(x, probability)
+    torch.manual_seed(0)
+    assert torch.equal(ours, F.dropout(x, probability))
 
 
 def test_the_seed_decides_and_neighbours_do_not_repeat():
@@ -109,6 +123,7 @@ def test_attention_is_that_of_pytorch_where_nothing_falls_out(monkeypatch, kind,
 def test_attention_drops_probabilities_and_nothing_else():
     layer, x = Layer(), torch.randn(2, 3, 50, 8)
     identity = torch.eye(50).expand(2, 3, 50, 50)
+    torch.manual_seed(0)
     with lean_attention_dropout():
         attend = cpu_dropout.ALL_ATTENTION_FUNCTIONS["sdpa"]
         seen = attend(layer, x, x, identity, None, dropout=0.25)[0].transpose(1, 2)
@@ -117,6 +132,20 @@ def test_attention_drops_probabilities_and_nothing_else():
     assert kept.double().mean().item() == pytest.approx(0.75, abs=0.02)
     torch.testing.assert_close(seen[kept], (expected / 0.75)[kept])
     assert cpu_dropout.ALL_ATTENTION_FUNCTIONS["sdpa"] is sdpa_attention_forward
+
+
+def test_each_layer_gets_what_its_own_mask_hides(monkeypatch):
+    """Layers share a mask, or do not: windows beside full attention, for instance."""
+    monkeypatch.setattr(cpu_dropout, "lean_dropout", lambda x, probability: x)
+    x = torch.randn(3, 2, 7, 8)
+    first, second = (masks(3, 7)[kind] for kind in ("padding", "causal and padding"))
+    with lean_attention_dropout():
+        attend = cpu_dropout.ALL_ATTENTION_FUNCTIONS["sdpa"]
+        for mask in (first, second, second, first, None, first):
+            ours, _ = attend(Layer(), x, x, x, mask, dropout=0.1)
+            theirs, _ = sdpa_attention_forward(Layer(), x, x, x, mask)
+            real = torch.ones(3, 7, dtype=torch.bool) if mask is None else mask[:, 0, -1]
+            torch.testing.assert_close(ours[real], theirs[real])
 
 
 @pytest.mark.parametrize(

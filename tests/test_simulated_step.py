@@ -20,10 +20,11 @@ from lowcost_ft.tasks.classification import ClassificationTask
 from lowcost_ft.tasks.ner import NerTask
 from lowcost_ft.training.backbone_cache import cached_layers
 from lowcost_ft.training.optimizer import build_optimizer, parameter_groups
+from lowcost_ft.training.rehearsal import rehearse
 from lowcost_ft.training.setup import build_accelerator
 from lowcost_ft.training.simulated_step import heaviest_micro_batches, simulate_step
 from lowcost_ft.training.step_plan import planned_steps
-from lowcost_ft.training.steps import StepRunner, rehearse
+from lowcost_ft.training.steps import StepRunner
 
 LABELS = ["a", "b", "c"]
 

@@ -1,10 +1,11 @@
 """Dropout on a CPU at a fifth of its price.
 
 PyTorch draws one random number an element there, one after the other: more time than some of the
-matrix products around it. A mask needs far fewer bits: 16 decide whether an element is kept, so
-one draw of 64 serves four. The probability is met to 1/65536, and the scaling is that of the
-probability as met. The draws come from PyTorch's own generator: seeds, checkpoints and gradient
-checkpointing mean what they did.
+matrix products around it. A mask needs far fewer bits: 8 decide whether an element is kept, so one
+draw of 64 serves eight. They know 256 probabilities; between two of them, each call draws which one
+it takes, so that every element falls out with the probability asked for, and scales by the one it
+took. The draws come from PyTorch's own generator: seeds, checkpoints and gradient checkpointing
+mean what they did.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,24 +15,43 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional as F  # noqa: N812
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 __all__ = ["lean_attention_dropout", "lean_dropout", "make_dropout_lean"]
 
-_LEVELS = 1 << 16
+_LEVELS = 1 << 8
+_USUAL = (0.04, 0.96)
+"""Probabilities for which 256 levels are fine enough."""
 
 
 def lean_dropout(x: torch.Tensor, probability: float) -> torch.Tensor:
     """x, with each element set to zero with this probability, and the others scaled up."""
-    dropped = round(probability * _LEVELS)
-    if dropped == _LEVELS:
-        return x * 0.0
-    words = x.new_empty(-(-x.numel() // 4), dtype=torch.int64)
+    if not _USUAL[0] <= probability <= _USUAL[1]:
+        return F.dropout(x, probability)
+    if torch.compiler.is_compiling():  # What is drawn inside would break the compiled code apart.
+        return x * _compiled_noise(x.detach(), probability)
+    return x * _noise(x, probability)
+
+
+def _noise(x: torch.Tensor, probability: float) -> torch.Tensor:
+    """0 where an element of x falls out, and elsewhere what scales it up; in the shape of x."""
+    words = x.new_empty(-(-x.numel() // 8) + 1, dtype=torch.int64)
     words.random_(-(2**63), None)
-    draws = words.view(torch.int16)[: x.numel()].view(x.shape)
+    dropped, between = divmod(probability * _LEVELS, 1)
+    if between and not x.is_meta:  # A simulated step has no numbers.
+        dropped += words[-1].item() < (between - 0.5) * 2**64
+    draws = words.view(torch.int8)[: x.numel()].view(x.shape)
     noise = x.new_empty(x.shape)
     torch.ge(draws, dropped - _LEVELS // 2, out=noise)
-    return x * noise.mul_(_LEVELS / (_LEVELS - dropped))
+    return noise.mul_(_LEVELS / (_LEVELS - dropped))
+
+
+# To torch.compile a single operation, which it neither looks into nor runs again.
+_compiled_noise = torch.library.custom_op(
+    "lowcost_ft::dropout_noise", _noise, mutates_args=(), tags=(torch.Tag.nondeterministic_seeded,)
+)
+_compiled_noise.register_fake(lambda x, probability: x.new_empty(x.shape))
 
 
 def make_dropout_lean(model: nn.Module) -> None:
@@ -56,15 +76,38 @@ def lean_attention_dropout() -> Iterator[None]:
     The block holds the backward pass as well, where gradient checkpointing runs layers again.
     """
     fused = ALL_ATTENTION_FUNCTIONS["sdpa"]
-    ALL_ATTENTION_FUNCTIONS["sdpa"] = partial(_attend, fused)
+    ALL_ATTENTION_FUNCTIONS["sdpa"] = partial(_attend, fused, _Bias())
     try:
         yield
     finally:
         del ALL_ATTENTION_FUNCTIONS["sdpa"]
 
 
+class _Bias:
+    """What a mask adds to the scores, computed for the first layer and kept for the others."""
+
+    def __init__(self) -> None:
+        self._mask: torch.Tensor | None = None
+        self._bias: torch.Tensor | None = None
+
+    def of(self, mask: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        if mask.dtype != torch.bool:
+            return mask
+        if torch.compiler.is_compiling():  # Compiled code must not keep tensors of one call.
+            return _bias_of(mask, dtype)
+        if mask is not self._mask or self._bias is None:
+            self._mask, self._bias = mask, _bias_of(mask, dtype)
+        return self._bias
+
+
+def _bias_of(mask: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    # Not minus infinity: a padding token that sees nothing must not become a NaN.
+    return (~mask).to(dtype).mul_(torch.finfo(dtype).min)
+
+
 def _attend(
     fused: Callable[..., Any],
+    bias: _Bias,
     module: nn.Module,
     query: torch.Tensor,
     key: torch.Tensor,
@@ -79,6 +122,7 @@ def _attend(
 
     Args:
         fused: What computes it where there is no dropout, or something unusual is asked for.
+        bias: Of the masks.
         module: The layer's attention.
         query: From which it looks.
         key: At what; it may have fewer heads, each for several of the query's.
@@ -106,11 +150,8 @@ def _attend(
     if attention_mask is None and causal and tokens > 1:
         attention_mask = scores.new_ones(tokens, key.shape[1], dtype=torch.bool).tril()
     if attention_mask is not None:
-        if attention_mask.dtype == torch.bool:
-            # Not minus infinity: a padding token that sees nothing must not become a NaN.
-            low = torch.finfo(scores.dtype).min
-            attention_mask = (~attention_mask).to(scores.dtype).mul_(low)
-        scores = (scores.view(batch, heads, tokens, -1) + attention_mask).view(scores.shape)
+        added = bias.of(attention_mask, scores.dtype)
+        scores = (scores.view(batch, heads, tokens, -1) + added).view(scores.shape)
     probabilities = lean_dropout(scores.softmax(-1), dropout).to(value.dtype)
     seen = torch.bmm(probabilities, value).view(batch, heads, tokens, -1)
     return seen.transpose(1, 2).contiguous(), None

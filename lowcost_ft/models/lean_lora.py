@@ -50,6 +50,8 @@ class _LeanLinear(Linear):
 
     def _is_plain(self, x: torch.Tensor, base: Any) -> bool:
         """Whether peft would do no more than add one update, in one precision."""
+        if torch.compiler.is_compiling():  # It merges the passes itself.
+            return False
         active = self.active_adapters
         if self.disable_adapters or self.merged or len(active) != 1:
             return False
@@ -97,10 +99,10 @@ class _LoraFunction(torch.autograd.Function):
     ) -> torch.Tensor:
         # All in the precision of the frozen weight, which under autocast may be a lower one.
         dtype = weight.dtype
-        flat = x.reshape(-1, x.shape[-1]).to(dtype)  # (tokens, in)
+        flat = _in(dtype, x.reshape(-1, x.shape[-1]))  # (tokens, in)
         y = flat @ weight.t() if bias is None else torch.addmm(bias, flat, weight.t())
-        u = flat @ a.to(dtype).t()  # (tokens, r)
-        y.addmm_(u, b.to(dtype).t(), alpha=scaling)
+        u = flat @ _in(dtype, a).t()  # (tokens, r)
+        y.addmm_(u, _in(dtype, b).t(), alpha=scaling)
         ctx.save_for_backward(flat, u, weight, a, b)
         ctx.scaling, ctx.x_dtype = scaling, x.dtype
         return y.view(*x.shape[:-1], len(weight))
@@ -111,14 +113,19 @@ class _LoraFunction(torch.autograd.Function):
         flat, u, weight, a, b = ctx.saved_tensors
         scaling, dtype = ctx.scaling, gradient.dtype
         dy = gradient.reshape(-1, gradient.shape[-1])  # (tokens, out)
-        a_then, b_then = a.to(dtype), b.to(dtype)
+        a_then, b_then = _in(dtype, a), _in(dtype, b)
         du = dy @ b_then  # (tokens, r), without the scaling, as u
         dx = None
         if ctx.needs_input_grad[0]:
-            dx = (dy @ weight).addmm_(du, a_then, alpha=scaling).to(ctx.x_dtype)
-            dx = dx.view(*gradient.shape[:-1], weight.shape[1])
+            dx = (dy @ weight).addmm_(du, a_then, alpha=scaling)
+            dx = _in(ctx.x_dtype, dx.view(*gradient.shape[:-1], weight.shape[1]))
         # beta=0: what stands there gives the shape alone. The gradient of B as that of its
         # transpose: a CPU's library takes half the time for it.
         da = torch.addmm(a_then, du.t(), flat, beta=0, alpha=scaling)
         db = torch.addmm(b_then.t(), u.t(), dy, beta=0, alpha=scaling).t()
-        return dx, None, None, da.to(a.dtype), db.to(b.dtype), None
+        return dx, None, None, _in(a.dtype, da), _in(b.dtype, db), None
+
+
+def _in(dtype: torch.dtype, tensor: torch.Tensor) -> torch.Tensor:
+    # `to` takes microseconds to find that there is nothing to do, a dozen times a layer.
+    return tensor if tensor.dtype == dtype else tensor.to(dtype)

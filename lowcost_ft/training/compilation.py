@@ -1,7 +1,8 @@
 """torch.compile for training, layer by layer: the same kernels serve all layers of a model.
 
 What is predicted, and what is saved, comes from the layers as they are: they run compiled in
-training steps alone. Dropout is then drawn by the compiled kernels, from PyTorch's generator.
+training steps alone. Dropout is drawn there by the compiled kernels on a GPU, and as without them
+on a CPU (`cpu_dropout.py`), from PyTorch's generator.
 """
 
 import os

@@ -23,9 +23,10 @@ from lowcost_ft.training.interruption import noted_signals
 from lowcost_ft.training.optimizer import build_optimizer, build_scheduler, parameter_groups
 from lowcost_ft.training.progress import TrainLog, TrainResult
 from lowcost_ft.training.recovery import MicroBatchBudget, agree
+from lowcost_ft.training.rehearsal import rehearse
 from lowcost_ft.training.sharding import is_sharded, prepare_training
 from lowcost_ft.training.step_plan import planned_steps
-from lowcost_ft.training.steps import StepRunner, rehearse
+from lowcost_ft.training.steps import StepRunner
 
 __all__ = ["TrainResult", "train"]
 

@@ -1,11 +1,10 @@
-"""One optimizer step: its share of micro-batches, its gradient, and a rehearsal of its memory."""
+"""One optimizer step: its share of micro-batches, and its gradient."""
 
 import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
@@ -17,10 +16,8 @@ from lowcost_ft.config import TrainingConfig
 from lowcost_ft.data.batching import MicroBatch, padded_tokens
 from lowcost_ft.data.features import Features, collate, model_inputs
 from lowcost_ft.errors import is_out_of_memory
-from lowcost_ft.memory.measure import cpu_step_peak_bytes
 from lowcost_ft.models.attention_masks import has_padding, known_padding
 from lowcost_ft.models.cpu_dropout import lean_attention_dropout, make_dropout_lean
-from lowcost_ft.models.quantization import scale_tensors
 from lowcost_ft.tasks.base import Task
 from lowcost_ft.training.backbone_cache import CachedStates
 from lowcost_ft.training.random_state import set_torch_states, torch_states
@@ -32,9 +29,9 @@ from lowcost_ft.training.recovery import (
     no_room,
 )
 from lowcost_ft.training.sharding import is_sharded, whole_tensor
-from lowcost_ft.training.step_plan import PlannedStep, costliest_steps, cut_planned
+from lowcost_ft.training.step_plan import PlannedStep, cut_planned
 
-__all__ = ["StepOutcome", "StepRunner", "rehearse"]
+__all__ = ["StepOutcome", "StepRunner"]
 
 
 _SUMMED_AT_ONCE = 4 * 2**20
@@ -290,32 +287,3 @@ def _up_to(most: int, pieces: list[torch.Tensor]) -> Iterator[list[torch.Tensor]
             together, count = [], piece.numel()
         together.append(piece)
     yield together
-
-
-def rehearse(
-    runner: StepRunner,
-    steps: Iterator[PlannedStep],
-    make_optimizer: Callable[[], torch.optim.Optimizer],
-) -> int:
-    """Peak memory in bytes of the costliest of `steps`, on the CPU.
-
-    Runs it once before, since that creates the optimizer's state, and puts weights and random
-    state back: training starts as if nothing had been.
-    """
-    costly = costliest_steps(steps, runner.features)
-    weights = [p.detach().clone() for p in runner.trainable]
-    random = torch_states()
-    optimizer = make_optimizer()
-    # Creates the optimizer's state, and shrinks the budget where it must.
-    costly = [runner.step(optimizer, step).step for step in costly]
-    state = [t for s in optimizer.state.values() for t in s.values() if torch.is_tensor(t)]
-    alive = [*runner.model.parameters(), *runner.model.buffers(), *state]
-    alive += scale_tensors(runner.model)
-    if runner.cached:  # Out of the model, but not out of this machine's memory.
-        alive += runner.cached.resident()
-    peak = max(cpu_step_peak_bytes(partial(runner.step, optimizer, step), alive) for step in costly)
-    with torch.no_grad():
-        for parameter, weight in zip(runner.trainable, weights, strict=True):
-            parameter.copy_(weight)
-    set_torch_states(random)
-    return peak

@@ -1,0 +1,44 @@
+"""A rehearsal of the costliest step before the first, for its memory on a CPU."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import torch
+
+from lowcost_ft.memory.measure import cpu_step_peak_bytes
+from lowcost_ft.models.quantization import scale_tensors
+from lowcost_ft.training.random_state import set_torch_states, torch_states
+from lowcost_ft.training.step_plan import PlannedStep, costliest_steps
+from lowcost_ft.training.steps import StepRunner
+
+__all__ = ["rehearse"]
+
+
+def rehearse(
+    runner: StepRunner,
+    steps: Iterator[PlannedStep],
+    make_optimizer: Callable[[], torch.optim.Optimizer],
+) -> int:
+    """Peak memory in bytes of the costliest of `steps`, on the CPU.
+
+    Runs it once before, since that creates the optimizer's state, and puts weights and random
+    state back: training starts as if nothing had been.
+    """
+    costly = costliest_steps(steps, runner.features)
+    weights = [p.detach().clone() for p in runner.trainable]
+    random = torch_states()
+    optimizer = make_optimizer()
+    # Creates the optimizer's state, and shrinks the budget where it must.
+    costly = [runner.step(optimizer, step).step for step in costly]
+    state = [t for s in optimizer.state.values() for t in s.values() if torch.is_tensor(t)]
+    alive = [*runner.model.parameters(), *runner.model.buffers(), *state]
+    alive += scale_tensors(runner.model)
+    if runner.cached:  # Out of the model, but not out of this machine's memory.
+        alive += runner.cached.resident()
+    runs = [partial(runner.step, optimizer, step) for step in costly]
+    peak = max(cpu_step_peak_bytes(run, alive) for run in runs)
+    with torch.no_grad():
+        for parameter, weight in zip(runner.trainable, weights, strict=True):
+            parameter.copy_(weight)
+    set_torch_states(random)
+    return peak

@@ -155,8 +155,8 @@ class TrainingConfig:
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, more time."""
     torch_compile: bool = False
-    """Compile the trained layers (torch.compile): for long runs on a GPU. The first steps take
-    minutes; on a CPU training was slower with it than without."""
+    """Compile the trained layers (torch.compile): for long runs on a GPU. The first steps take up
+    to a minute; on a CPU it gains a few per cent."""
     cache_frozen_layers: bool = False
     """Run the layers below the top --trainable-layers once, and keep their output on disk: each
     epoch starts from there. A second run on the same data reuses it."""

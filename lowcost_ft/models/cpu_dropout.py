@@ -38,7 +38,8 @@ def _noise(x: torch.Tensor, probability: float) -> torch.Tensor:
     """0 where an element of x falls out, and elsewhere what scales it up; in the shape of x."""
     words = x.new_empty(-(-x.numel() // 8) + 1, dtype=torch.int64)
     words.random_(-(2**63), None)
-    dropped, between = divmod(probability * _LEVELS, 1)
+    dropped = int(probability * _LEVELS)
+    between = probability * _LEVELS - dropped
     if between and not x.is_meta:  # A simulated step has no numbers.
         dropped += words[-1].item() < (between - 0.5) * 2**64
     draws = words.view(torch.int8)[: x.numel()].view(x.shape)

@@ -92,25 +92,19 @@ class Merge:
     """Show a traceback with each error."""
 
 
-_PLAN = narrow(inspect.getdoc(PlanMemory) or "")
-
-Command = (
-    Annotated[PlanMemory, tyro.conf.subcommand("plan", description=_PLAN)]
-    | Annotated[Predict, tyro.conf.subcommand("predict")]
-    | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
-    | Annotated[Merge, tyro.conf.subcommand("merge")]
-    | Annotated[Report, tyro.conf.subcommand("report")]
-)
+_COMMANDS: dict[str, Any] = {
+    "plan": PlanMemory,
+    "predict": Predict,
+    "evaluate": Evaluate,
+    "merge": Merge,
+    "report": Report,
+}
+_DESCRIPTIONS = {"plan": narrow(inspect.getdoc(PlanMemory) or "")}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code: 0 done, 2 the user's mistake, 1 ours."""
-    command: Any = tyro.cli(
-        Command,
-        prog="lowcost-ft",
-        args=arguments,
-        description="Plan what recipes will need; use, score and compare what they have trained.",
-    )
+    command = _parse(list(sys.argv[1:] if arguments is None else arguments))
     actions: dict[type, Any] = {
         PlanMemory: plan,
         Predict: _predict,
@@ -122,6 +116,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         lambda: actions[type(command)](command),
         debug=command.debug,
         flags=[field.name for field in fields(command)],
+    )
+
+
+def _parse(arguments: list[str]) -> Any:
+    name = arguments[0] if arguments else ""
+    if name in _COMMANDS:  # By itself, so that what tyro refuses points to this command's help.
+        return tyro.cli(
+            _COMMANDS[name],
+            prog=f"lowcost-ft {name}",
+            args=arguments[1:],
+            description=_DESCRIPTIONS.get(name),
+        )
+    return tyro.extras.subcommand_cli_from_dict(
+        _COMMANDS,
+        prog="lowcost-ft",
+        args=arguments,
+        description="Plan what recipes will need; use, score and compare what they have trained.",
     )
 
 

@@ -215,6 +215,14 @@ finally:
     assert done.stdout.splitlines()[-1] == "False"
 
 
+@pytest.mark.parametrize("command", ["plan", "predict", "evaluate", "merge", "report"])
+def test_a_wrong_flag_points_to_the_help_of_its_command(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([command, "runs/x", "--bogus"])
+    assert stop.value.code == 2
+    assert f"lowcost-ft {command} --help" in " ".join(capsys.readouterr().err.split())
+
+
 def test_the_module_is_the_command(single):
     done = subprocess.run(
         [sys.executable, "-m", "lowcost_ft", "predict", single, "--text", "hello", "--json"],

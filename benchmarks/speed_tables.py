@@ -2,6 +2,7 @@
 
 import json
 import statistics
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -110,14 +111,14 @@ def _time_to_score() -> list[str]:
             continue
         ratios = [f"{_seconds(usual[s]) / _seconds(cached[s]):.1f}" for s in seeds]
         passed = [_passes(cached[s], usual[s]) for s in seeds]
-        scores = _test_scores([cached[s] for s in seeds])
+        scores = mean_score(cached[s] for s in seeds)
         told.append(
             f"{label} at {scores}, {' and '.join(ratios)} times as fast (to the end of the first "
             f"epoch with a validation F1 as good as that of Trainer + peft: {' and '.join(passed)})"
         )
     if not told:
         return []
-    ends = _test_scores(list(usual.values()))
+    ends = mean_score(usual.values())
     return [
         f"Time to a score (three epochs on WNUT-17, {_machine(next(iter(usual.values())))}, the "
         f"standard suite's runs): Trainer + peft ends at a test F1 of {ends}; LoRA in the top "
@@ -144,9 +145,17 @@ def _seconds(run: dict[str, Any]) -> float:
     return float(run["train"]["seconds"] + run["train"]["cache_seconds"])
 
 
-def _test_scores(runs: list[dict[str, Any]]) -> str:
-    scores = [run["evaluation"]["test"]["f1"] for run in runs]
-    return f"{statistics.mean(scores):.3f} ({', '.join(f'{score:.3f}' for score in scores)})"
+def score_of(run: dict[str, Any]) -> float:
+    """The score on the test split."""
+    test = run["evaluation"]["test"]
+    return float(test.get("f1", test.get("accuracy")))
+
+
+def mean_score(runs: Iterable[dict[str, Any]]) -> str:
+    """The mean over some runs, and each."""
+    scores = [score_of(run) for run in runs]
+    each = f" ({', '.join(f'{score:.3f}' for score in scores)})" * (len(scores) > 1)
+    return f"{statistics.mean(scores):.3f}{each}"
 
 
 def _inference_line(result: dict[str, Any]) -> str:

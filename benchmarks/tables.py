@@ -7,11 +7,11 @@ tables of results are those of `lowcost-ft report benchmarks/results`, with fewe
 import json
 import statistics
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from speed_tables import speed_lines, speed_tables
+from speed_tables import mean_score, score_of, speed_lines, speed_tables
 from support_tables import support_tables
 
 from lowcost_ft.report.advice import advise
@@ -119,7 +119,7 @@ def _gpu_line(pairs: _Pairs) -> str:
     told = []
     for name in dict.fromkeys(there["benchmark"]["name"] for there, _ in pairs):
         both = zip(*(pair for pair in pairs if pair[0]["benchmark"]["name"] == name), strict=True)
-        there, usual = map(_mean_score, both)
+        there, usual = map(mean_score, both)
         told.append(f"{name} {there}; in the table {usual}")
     return (
         f"The same commands on an {device}, in mixed precision (mean over the seeds, and each): "
@@ -130,7 +130,7 @@ def _gpu_line(pairs: _Pairs) -> str:
 
 def _cpu_line(pairs: _Pairs) -> str:
     (device,) = {there["hardware"]["cpu"] for there, _ in pairs}
-    off = [abs(_test_score(there) - _test_score(usual)) for there, usual in pairs]
+    off = [abs(score_of(there) - score_of(usual)) for there, usual in pairs]
     peaks = [
         abs(there["train"]["peak_memory_bytes"] / usual["train"]["peak_memory_bytes"] - 1)
         for there, usual in pairs
@@ -142,17 +142,6 @@ def _cpu_line(pairs: _Pairs) -> str:
         f"test scores are the same to the last digit{others}; peak memory differs by "
         f"{max(peaks):.2%} at most."
     )
-
-
-def _test_score(run: dict[str, Any]) -> float:
-    test = run["evaluation"]["test"]
-    return float(test.get("f1", test.get("accuracy")))
-
-
-def _mean_score(runs: Iterable[dict[str, Any]]) -> str:
-    scores = [_test_score(run) for run in runs]
-    each = f" ({', '.join(f'{score:.3f}' for score in scores)})" * (len(scores) > 1)
-    return f"{statistics.mean(scores):.3f}{each}"
 
 
 def _memory_line(file: Path) -> str:

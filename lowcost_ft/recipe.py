@@ -220,7 +220,13 @@ def save_run(
     sharded = is_sharded(run.accelerator)
     weights = whole_tensors(saved_tensors(built.model), keep=main) if sharded else None
     if main:
-        save_model(built.model, tokenizer, run.folder, weights=weights)
+        save_model(
+            built.model,
+            tokenizer,
+            run.folder,
+            weights=weights,
+            own_dropout=built.own_dropout,
+        )
         run.record["saved_bytes"] = saved_bytes(run.folder)
         if "test" in predictions:
             write_predictions(

@@ -9,6 +9,7 @@ import torch
 from peft import AutoPeftModelForSequenceClassification, AutoPeftModelForTokenClassification
 from small_runs import call_recipe, flags
 from transformers import (
+    AutoConfig,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     AutoTokenizer,
@@ -172,3 +173,18 @@ def test_a_model_folder_may_be_a_link_and_have_a_relative_path(
     monkeypatch.chdir("/")
     link.unlink()
     assert load_predictor(tmp_path / "run")(["anna lives in oslo"])
+
+
+@pytest.mark.parametrize("family", ["bert", "gpt2"])
+def test_a_training_without_dropout_does_not_switch_it_off_for_the_next(
+    tmp_path, tiny_model, small_files, family
+):
+    """The saved configuration is that of the checkpoint, but for the labels."""
+    own = AutoConfig.from_pretrained(tiny_model(family)).to_dict()
+    values = {"model_id": tiny_model(family), "output_dir": tmp_path, "method": "full"}
+    values |= {"max_steps": 1, "max_length": 48, "dropout": 0.0, **small_files["single"]}
+    assert call_recipe("lora_classification", *flags(**values)) == 0
+    saved = AutoConfig.from_pretrained(tmp_path).to_dict()
+    told = {name for name in own if "drop" in name}
+    assert len(told) > 2 and any(own[name] for name in told)
+    assert {name: saved[name] for name in told} == {name: own[name] for name in told}

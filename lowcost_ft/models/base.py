@@ -4,7 +4,7 @@ What the checkpoint lacks is what must be trained; the table of families says th
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
@@ -55,6 +55,8 @@ class BaseModel:
     """How the linear layers are quantized."""
     notices: list[str]
     """What the user should know about how the model was loaded."""
+    own_dropout: dict[str, Any] = field(default_factory=dict)
+    """What its configuration said of dropout before training was told otherwise."""
     streamed: StreamedWeights | None = None
     """Where the weights below the trainable layers lie, which were then not read."""
 
@@ -104,8 +106,7 @@ def load_base_model(
     auto_class = _auto_class(head, config, model_id, trust_remote_code)
     _describe_task(config, labels, problem_type)
     _set_padding(config, pad_token_id, causal=family.causal if family else None)
-    if dropout is not None:
-        set_dropout(config, family, dropout)
+    own_dropout = set_dropout(config, family, dropout) if dropout is not None else {}
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
     if attn_implementation is not None:
         options["attn_implementation"] = attn_implementation
@@ -152,6 +153,7 @@ def load_base_model(
         new_weights=frozenset(missing or ()),
         quantization=quantization,
         notices=notices,
+        own_dropout=own_dropout,
         streamed=streamed,
     )
 
@@ -198,8 +200,11 @@ def _set_padding(config: Any, pad_token_id: int | None, *, causal: bool | None) 
         config.get_text_config().pad_token_id = pad_token_id
 
 
-def set_dropout(config: Any, family: Family | None, dropout: float) -> None:
+def set_dropout(config: Any, family: Family | None, dropout: float) -> dict[str, Any]:
     """Sets every dropout probability of a model's configuration.
+
+    Returns:
+        What was there before, by the names of the fields.
 
     Raises:
         UserError: It has none, and one above zero is asked for.
@@ -217,8 +222,10 @@ def set_dropout(config: Any, family: Family | None, dropout: float) -> None:
             f"dropout: model type {config.model_type!r} has no dropout in its configuration, so "
             f"{dropout} could not be obeyed; leave it out"
         )
+    before = {name: getattr(config, name, None) for name in fields}
     for name in fields:
         setattr(config, name, float(dropout))
+    return before
 
 
 def _build_without_weights(auto_class: Any, config: Any, options: dict[str, Any]) -> Any:

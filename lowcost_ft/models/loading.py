@@ -6,7 +6,7 @@ checkpoint lacks (the head) is made from the seed; then `models/adapters.py` dec
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -62,6 +62,8 @@ class BuiltModel:
     """How the linear layers are quantized: as asked for, or as the checkpoint is."""
     unquantized_modules: tuple[str, ...] = ()
     """Paths of the linear layers that are not; empty without quantization."""
+    own_dropout: dict[str, Any] = field(default_factory=dict)
+    """What the checkpoint's configuration says of dropout, where training was told otherwise."""
     streamed: StreamedPart | None = None
     """The layers below the trainable ones, which the model then lacks."""
 
@@ -205,6 +207,7 @@ def build_model(
         method=method if adapter_config is None else _kind(trained),
         quantization=base.quantization,
         unquantized_modules=tuple(kept),
+        own_dropout=base.own_dropout,
         streamed=streamed,
     )
 

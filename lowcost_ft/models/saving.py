@@ -31,6 +31,7 @@ def save_model(
     path: str | Path,
     *,
     weights: dict[str, torch.Tensor] | None = None,
+    own_dropout: dict[str, Any] | None = None,
 ) -> None:
     """Writes a model so that peft and transformers load it without this package.
 
@@ -41,11 +42,15 @@ def save_model(
         tokenizer: Saved beside it.
         path: The folder; created when missing.
         weights: The `saved_tensors`, where the model itself holds only parts of them.
+        own_dropout: Fields of `config.json` as the checkpoint had them: that training went without
+            dropout is no property of the model, and would follow it into the next training.
     """
     with quiet_libraries():
         if isinstance(model, PeftModel):
             _save_adapter(model, Path(path), weights)
         else:
+            for name, value in (own_dropout or {}).items():
+                setattr(model.config, name, value)
             model.save_pretrained(str(path), state_dict=weights)
         tokenizer.save_pretrained(str(path))
     # safetensors makes files that their owner alone may read; the others follow the user's umask.

@@ -14,10 +14,8 @@ RESULTS = Path(__file__).resolve().parent / "results"
 SPEED = RESULTS / "speed"
 USUAL = "wnut17-trainer-peft"
 CACHED = {
-    "wnut17-lora-cached3": "three epochs with the model's dropout",
-    "wnut17-lora-cached3-nodropout": "three epochs without dropout",
-    "wnut17-2-lora-cached3": "two epochs with the model's dropout",
-    "wnut17-2-lora-cached3-nodropout": "two epochs without dropout",
+    "wnut17-lora-cached3": "with the model's dropout",
+    "wnut17-lora-cached3-nodropout": "without dropout",
 }
 ARMS = {
     "textbook-full": "full, every text padded to --max-length: the usual listing",
@@ -123,7 +121,7 @@ def _time_to_score() -> list[str]:
     ends = mean_score(usual.values())
     return [
         f"Time to a score (WNUT-17, {_machine(next(iter(usual.values())))}, the standard suite's "
-        f"runs): three epochs of Trainer + peft end at a test F1 of {ends}. LoRA in the top three "
+        f"runs of three epochs): Trainer + peft ends at a test F1 of {ends}. LoRA in the top three "
         f"layers from cached frozen layers, building the cache included: {'; '.join(told)}."
     ]
 

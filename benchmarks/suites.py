@@ -117,13 +117,6 @@ _STANDARD = [
         *("--num-train-epochs", "3"),
         files=_WNUT17,
     ),
-    *_entries(  # As good as three epochs of Trainer, sooner.
-        "wnut17-2",
-        "ner",
-        ("lora-cached3", "lora-cached3-nodropout"),
-        *("--num-train-epochs", "2"),
-        files=_WNUT17,
-    ),
     Entry(
         name="wnut17-trainer-peft",
         program="benchmarks/trainer_peft.py",

@@ -156,7 +156,7 @@ class TrainingConfig:
     """Recompute activations in the backward pass: less memory, more time."""
     torch_compile: bool = False
     """Compile the trained layers (torch.compile): for long runs on a GPU. The first steps take up
-    to a minute; on a CPU it gains a few per cent."""
+    to a minute; on a CPU training is no faster with it."""
     cache_frozen_layers: bool = False
     """Run the layers below the top --trainable-layers once, and keep their output on disk: each
     epoch starts from there. A second run on the same data reuses it."""

@@ -143,9 +143,7 @@ def _compiled(run: Run, built: BuiltModel) -> contextlib.AbstractContextManager[
         raise UserError(f"--torch-compile: the layers of {what} cannot be compiled; leave it out")
     check_compiler()
     if run.accelerator.device.type == "cpu":
-        run.say(
-            "note: --torch-compile gains a few per cent on a CPU, after up to a minute of compiling"
-        )
+        run.say("note: --torch-compile rarely pays on a CPU: compare the speed without it")
     return compiled_layers(layer_list(forward_module(built.model), built.family))
 
 

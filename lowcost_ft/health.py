@@ -72,7 +72,7 @@ def run_warnings(
         )
     if (reason := _collapsed(problem_type, split, examples, scores)) and not unmoved:
         warmup = ", a --warmup-ratio of 0.1" * (warmup_ratio < 0.1)
-        found.append(f"{reason}; {_RATES}{warmup}, and more --num-train-epochs")
+        found.append(f"{reason}; {_RATES}{warmup}, and more --num-train-epochs or --max-steps")
     if bad_steps:
         found.append(
             f"{bad_steps} steps were left out, since loss or gradient was no finite number: see "

@@ -1,6 +1,7 @@
 """`lowcost-ft plan`: whether it fits, before anything is downloaded."""
 
 import json
+import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -77,6 +78,8 @@ def plan(command: PlanMemory) -> None:
         print_table(as_json=command.json)
         return
     config = _run_config(command)
+    if config.torch_compile:
+        print("note: --torch-compile: layers are predicted as if not compiled", file=sys.stderr)
     if command.plot is not None:
         _check_plot(command.plot)
     from lowcost_ft.longest_rows import longest_forecast

@@ -142,6 +142,7 @@ def _compiled(run: Run, built: BuiltModel) -> contextlib.AbstractContextManager[
         what = "a split model" if built.family else f"model type {built.model.config.model_type!r}"
         raise UserError(f"--torch-compile: the layers of {what} cannot be compiled; leave it out")
     check_compiler()
+    run.say("note: memory was predicted for layers that are not compiled")
     if run.accelerator.device.type == "cpu":
         run.say("note: --torch-compile rarely pays on a CPU: compare the speed without it")
     return compiled_layers(layer_list(forward_module(built.model), built.family))

@@ -88,8 +88,14 @@ def row_labels(groups: Sequence[list[Result]]) -> list[str]:
             if name in _TOLD_ANYWAY or len(set(map(str, values))) == 1:
                 continue
             for index, value in zip(group, values, strict=True):
-                labels[index] += f", {name} {value}"
+                labels[index] += f", {_told(name, value)}"
     return labels
+
+
+def _told(name: str, value: Any) -> str:
+    if isinstance(value, bool):  # A flag that was given, or was not.
+        return f"{'' if value else 'no '}--{name.replace('_', '-')}"
+    return f"{name} {value}"
 
 
 def _unusual_rates(firsts: Sequence[Result]) -> list[Any]:

@@ -451,6 +451,15 @@ def test_a_rate_that_others_of_the_method_do_not_have_is_told():
     }
 
 
+def test_a_flag_that_rows_differ_in_is_told_as_one():
+    runs = [record("full"), record(), record(config={"torch_compile": True})]
+    assert {row.label for row in comparison(*runs).rows} == {
+        "full fine-tuning",
+        "LoRA, no --torch-compile",
+        "LoRA, --torch-compile",
+    }
+
+
 def test_a_comparison_with_another_dropout_is_said():
     only = comparison(record("full"), record(config={"dropout": 0.0}), record())
     assert only.notices == [

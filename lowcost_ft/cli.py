@@ -17,6 +17,7 @@ from lowcost_ft.config import narrow
 from lowcost_ft.errors import UserError
 from lowcost_ft.plan_command import PlanMemory, plan
 from lowcost_ft.program import exit_code
+from lowcost_ft.reading import InputOptions, LabelOptions, reading_of
 from lowcost_ft.report.command import Report, report
 
 __all__ = ["Evaluate", "Predict", "main"]
@@ -26,13 +27,7 @@ RunFolder = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Common:
-    text_column: str | None = None
-    """Column with the text. Guessed when not given."""
-    text_pair_column: str | None = None
-    """Column with the second text of a pair."""
-    tokens_column: str | None = None
-    """Column with the list of words."""
+class _Common(InputOptions):
     json: bool = False
     """Print JSON: for predictions one object a line, for scores one object."""
     trust_remote_code: bool = False
@@ -58,17 +53,13 @@ class Predict(_Common):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluate(_Common):
+class Evaluate(_Common, LabelOptions):
     """Score a completed run on a labelled file."""
 
     run: RunFolder
     """Folder of a completed run."""
     test_file: str
     """Labelled file, in any format that training reads."""
-    label_column: str | None = None
-    """Column with the label."""
-    tags_column: str | None = None
-    """Column with the list of tags."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,18 +139,6 @@ def _predictor(command: Any) -> Any:
     )
 
 
-def _columns(command: Predict | Evaluate) -> Any:
-    from lowcost_ft.data.rows import Columns
-
-    return Columns(
-        text=command.text_column,
-        text_pair=command.text_pair_column,
-        label=command.label_column if isinstance(command, Evaluate) else None,
-        tokens=command.tokens_column,
-        tags=command.tags_column if isinstance(command, Evaluate) else None,
-    )
-
-
 def _predict(command: Predict) -> None:
     if command.text is not None and command.file is not None:
         raise UserError("--text and --file exclude each other")
@@ -176,7 +155,7 @@ def _predict(command: Predict) -> None:
         )
     predictor = _predictor(command)
     if command.file is not None:
-        answers = predictor.predict(predictor.read(command.file, columns=_columns(command)))
+        answers = predictor.predict(predictor.read(command.file, reading=reading_of(command)))
     elif command.text is not None:
         pairs = None if command.text_pair is None else [command.text_pair]
         answers = predictor([command.text], pairs)
@@ -227,7 +206,7 @@ def _evaluate(command: Evaluate) -> None:
     from lowcost_ft.summary import score_lines
 
     predictor = _predictor(command)
-    scores = predictor.evaluate(command.test_file, columns=_columns(command))
+    scores = predictor.evaluate(command.test_file, reading=reading_of(command))
     _print_notices(predictor)
     if command.json:
         print(json.dumps(scores, ensure_ascii=False, indent=2))

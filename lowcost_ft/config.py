@@ -13,6 +13,7 @@ import tyro
 
 from lowcost_ft.config_checks import conflict_problems, parse_bytes, range_problems, split_list
 from lowcost_ft.errors import UserError
+from lowcost_ft.reading import ReadingOptions
 
 __all__ = ["DEFAULT_MODEL_ID", "DataConfig", "ModelConfig", "OutputConfig", "RunConfig"]
 __all__ += ["TrainingConfig", "narrow", "parse_bytes", "parse_config", "split_list"]
@@ -21,7 +22,7 @@ DEFAULT_MODEL_ID = "sentence-transformers/all-MiniLM-L6-v2"
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataConfig:
+class DataConfig(ReadingOptions):
     """Where the examples come from and how they are read. Nothing given: the embedded sample."""
 
     train_file: str | None = None
@@ -34,20 +35,6 @@ class DataConfig:
     """Name of a dataset on the Hub, or a folder written by `datasets.save_to_disk`."""
     dataset_config_name: str | None = None
     """Configuration of the Hub dataset, where it has several."""
-    text_column: str | None = None
-    """Column with the text. Guessed when not given."""
-    text_pair_column: str | None = None
-    """Column with the second text of a pair."""
-    label_column: str | None = None
-    """Column with the label, the list of labels, or the number to predict."""
-    tokens_column: str | None = None
-    """Column with the list of words."""
-    tags_column: str | None = None
-    """Column with the list of tags, one a word."""
-    problem_type: (
-        Literal["single_label_classification", "multi_label_classification", "regression"] | None
-    ) = None
-    """What to predict in text classification. Chosen from the labels when not given."""
     validation_share: float = 0.1
     """Share of the training rows that becomes the validation split when there is none."""
     max_length: int = 128

@@ -1,7 +1,7 @@
 """A finished run, loaded to predict and to be scored on other data."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,14 @@ from accelerate import Accelerator
 from transformers import PreTrainedTokenizerBase
 
 from lowcost_ft.data.loading import read_examples_file, read_text_lines
-from lowcost_ft.data.rows import Columns, text_fault
+from lowcost_ft.data.rows import text_fault
 from lowcost_ft.errors import UserError
 from lowcost_ft.evaluation import predict
 from lowcost_ft.models.held_precision import hold_frozen_weights
 from lowcost_ft.models.loading import forward_module, load_tokenizer, load_trained
 from lowcost_ft.models.merging import is_mergeable, merge_adapter
 from lowcost_ft.models.quantization import compute_dtype, weight_bytes
+from lowcost_ft.reading import ReadingOptions, reading_of
 from lowcost_ft.runs import load_run
 from lowcost_ft.tasks.base import Task
 from lowcost_ft.tasks.classification import ClassificationTask, TextExample
@@ -91,12 +92,12 @@ class Predictor:
             for example, answer in zip(examples, answers, strict=True)
         ]
 
-    def evaluate(self, path: str, *, columns: Columns | None = None) -> dict[str, Any]:
+    def evaluate(self, path: str, *, reading: ReadingOptions | None = None) -> dict[str, Any]:
         """Scores a labelled file.
 
         Args:
             path: A file of any kind that training reads.
-            columns: Names of its columns; else those of the run, where the file has them.
+            reading: How it is read; else as the run's data was, where that fits.
 
         Raises:
             UserError: The file is malformed, or has labels that the model does not know.
@@ -104,22 +105,25 @@ class Predictor:
         examples = read_examples_file(
             self.task.name,
             path,
-            columns=columns,
-            usual_columns=self._run_columns(),
+            reading=self._reading(reading),
+            usual=reading_of(self.run["config"]),
             labelled=True,
             labels=self.task.labels,
-            problem_type=self.task.problem_type,
             notices=self.notices,
         )
         return self.task.score(examples, self._predictions(examples), seed=self.run["seed"])
 
-    def read(self, path: str, *, columns: Columns | None = None) -> list[Any]:
+    def _reading(self, given: ReadingOptions | None) -> ReadingOptions:
+        decided: Any = self.task.problem_type
+        return replace(given or ReadingOptions(), problem_type=decided)
+
+    def read(self, path: str, *, reading: ReadingOptions | None = None) -> list[Any]:
         """Reads a file of examples, labelled or not, to predict them."""
         return read_examples_file(
             self.task.name,
             path,
-            columns=columns,
-            usual_columns=self._run_columns(),
+            reading=reading,
+            usual=reading_of(self.run["config"]),
             labelled=False,
             notices=self.notices,
         )
@@ -127,12 +131,6 @@ class Predictor:
     def read_lines(self, data: bytes, *, name: str) -> list[Any]:
         """Reads texts that come one a line; `name` is what messages call their source."""
         return read_text_lines(self.task.name, name, data)
-
-    def _run_columns(self) -> Columns:
-        config = self.run["config"]
-        return Columns(
-            **{field.name: config.get(f"{field.name}_column") for field in fields(Columns)}
-        )
 
     def _predictions(self, examples: Sequence[Any]) -> Any:
         pairs = bool(self.run.get("data", {}).get("pairs"))

@@ -11,7 +11,6 @@ from transformers import PreTrainedTokenizerBase
 from lowcost_ft.data.feature_cache import cached_features, feature_cache_dir, feature_key
 from lowcost_ft.data.features import Features
 from lowcost_ft.data.loading import Splits, load_splits
-from lowcost_ft.data.rows import Columns
 from lowcost_ft.data.tagging import WORD_SPLITTING
 from lowcost_ft.evaluation import check_same, evaluate, predict
 from lowcost_ft.health import run_warnings
@@ -30,6 +29,7 @@ from lowcost_ft.models.loading import (
 from lowcost_ft.models.quantization import compute_dtype, count_parameters
 from lowcost_ft.models.refusals import check_length
 from lowcost_ft.models.virtual_tokens import virtual_logits
+from lowcost_ft.reading import reading_of
 from lowcost_ft.recipe_memory import model_options
 from lowcost_ft.recipe_training import train_run
 from lowcost_ft.runs import saved_bytes, write_predictions
@@ -58,14 +58,7 @@ def load_run_splits(config: Mapping[str, Any]) -> Splits:
         test_file=config["test_file"],
         dataset=config["dataset"],
         dataset_config_name=config["dataset_config_name"],
-        columns=Columns(
-            text=config["text_column"],
-            text_pair=config["text_pair_column"],
-            label=config["label_column"],
-            tokens=config["tokens_column"],
-            tags=config["tags_column"],
-        ),
-        problem_type=config["problem_type"],
+        reading=reading_of(config),
         validation_share=config["validation_share"],
         seed=config["seed"],
     )

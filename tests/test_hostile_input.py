@@ -30,6 +30,7 @@ from lowcost_ft.data.readers import read_rows
 from lowcost_ft.data.rows import text_fault
 from lowcost_ft.data.text_examples import TextExample
 from lowcost_ft.errors import UserError
+from lowcost_ft.reading import ReadingOptions
 from lowcost_ft.models.tokenizers import load_tokenizer
 from lowcost_ft.predictor import Predictor
 from lowcost_ft.tasks.classification import ClassificationTask

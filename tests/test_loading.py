@@ -16,7 +16,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lowcost_ft.data.loading import (
-    Columns,
     Splits,
     load_splits,
     read_examples_file,
@@ -24,6 +23,7 @@ from lowcost_ft.data.loading import (
 )
 from lowcost_ft.data.validation_cut import cut_validation
 from lowcost_ft.errors import UserError
+from lowcost_ft.reading import ReadingOptions
 from lowcost_ft.tasks.classification import TextExample
 from lowcost_ft.tasks.ner import NerExample
 
@@ -282,19 +282,51 @@ def test_all_files_are_reported_at_once_and_each_kind_is_capped() -> None:
 @pytest.mark.parametrize(
     ("task", "flags", "message"),
     [
-        ("ner", {"columns": Columns(label="x")}, "--label-column is not for ner"),
-        ("ner", {"columns": Columns(text_pair="x")}, "--text-pair-column is not for ner"),
-        ("classification", {"columns": Columns(tags="x")}, "--tags-column is not for class"),
-        ("ner", {"columns": Columns(text="x", tokens="y")}, "exclude each other"),
-        ("ner", {"problem_type": SINGLE}, "--problem-type is for text classification"),
-        ("classification", {"problem_type": "binary"}, "known: single_label_classification"),
+        ("ner", {"reading": ReadingOptions(label_column="x")}, "--label-column is not for ner"),
+        (
+            "ner",
+            {"reading": ReadingOptions(text_pair_column="x")},
+            "--text-pair-column is not for ner",
+        ),
+        (
+            "classification",
+            {"reading": ReadingOptions(tags_column="x")},
+            "--tags-column is not for class",
+        ),
+        (
+            "ner",
+            {"reading": ReadingOptions(text_column="x", tokens_column="y")},
+            "exclude each other",
+        ),
+        (
+            "ner",
+            {"reading": ReadingOptions(problem_type=SINGLE)},
+            "--problem-type is for text classification",
+        ),
+        (
+            "classification",
+            {"reading": ReadingOptions(problem_type="binary")},
+            "known: single_label_classification",
+        ),
         ("classification", {"dataset_config_name": "x"}, "goes with --dataset"),
         ("classification", {"dataset": "x", "train_file": "y"}, "exclude each other"),
         ("classification", {"test_file": "y"}, "need a --train-file"),
-        ("classification", {"columns": Columns(text="body")}, 'no column "body" (--text-column)'),
-        ("classification", {"columns": Columns(label="y")}, 'no column "y" (--label-column)'),
-        ("classification", {"columns": Columns(text="text", label="text")}, "used twice"),
-        ("ner", {"columns": Columns(tokens="y")}, 'no column "y" (--tokens-column)'),
+        (
+            "classification",
+            {"reading": ReadingOptions(text_column="body")},
+            'no column "body" (--text-column)',
+        ),
+        (
+            "classification",
+            {"reading": ReadingOptions(label_column="y")},
+            'no column "y" (--label-column)',
+        ),
+        (
+            "classification",
+            {"reading": ReadingOptions(text_column="text", label_column="text")},
+            "used twice",
+        ),
+        ("ner", {"reading": ReadingOptions(tokens_column="y")}, 'no column "y" (--tokens-column)'),
     ],
 )
 def test_flags_are_obeyed_or_refused(task: str, flags: dict[str, Any], message: str) -> None:
@@ -367,7 +399,7 @@ def test_whole_numbers_are_said_to_be_classes(labels: list[Any], noted: bool) ->
 def test_problem_type_can_be_given(
     labels: list[Any], problem_type: str, expected: list[Any]
 ) -> None:
-    splits = splits_of(texts(30, labels), problem_type=problem_type)
+    splits = splits_of(texts(30, labels), reading=ReadingOptions(problem_type=problem_type))
     assert splits.problem_type == problem_type
     assert [labels_by_text(splits)[f"text {i}"] for i in range(len(labels))] == expected
 
@@ -384,31 +416,61 @@ def test_problem_type_that_the_labels_refuse(
     labels: list[Any], problem_type: str, message: str
 ) -> None:
     train = write("a.jsonl", texts(2, labels))
-    problems = failure(load_splits, "classification", train_file=train, problem_type=problem_type)
+    problems = failure(
+        load_splits,
+        "classification",
+        train_file=train,
+        reading=ReadingOptions(problem_type=problem_type),
+    )
     assert problems[0].startswith(message)
 
 
 @pytest.mark.parametrize(
-    ("names", "columns", "texts_read", "label"),
+    ("names", "reading", "texts_read", "label"),
     [
-        (["text", "label"], Columns(), ("text", None), "label"),
-        (["id", "sentence", "category"], Columns(), ("sentence", None), "category"),
-        (["premise", "hypothesis", "label"], Columns(), ("premise", "hypothesis"), "label"),
-        (["question1", "question2", "label"], Columns(text="question2"), ("question2", None), ""),
-        (["text", "title", "label"], Columns(text_pair="title"), ("text", "title"), "label"),
-        (["premise", "hypothesis", "label"], Columns(text_pair="hypothesis"), ("premise",) * 2, ""),
-        (["a", "b", "c"], Columns(text="b", text_pair="c", label="a"), ("b", "c"), "a"),
-        (["text", "text_pair", "label"], Columns(label="text_pair"), ("text", None), "text_pair"),
+        (["text", "label"], ReadingOptions(), ("text", None), "label"),
+        (["id", "sentence", "category"], ReadingOptions(), ("sentence", None), "category"),
+        (["premise", "hypothesis", "label"], ReadingOptions(), ("premise", "hypothesis"), "label"),
+        (
+            ["question1", "question2", "label"],
+            ReadingOptions(text_column="question2"),
+            ("question2", None),
+            "",
+        ),
+        (
+            ["text", "title", "label"],
+            ReadingOptions(text_pair_column="title"),
+            ("text", "title"),
+            "label",
+        ),
+        (
+            ["premise", "hypothesis", "label"],
+            ReadingOptions(text_pair_column="hypothesis"),
+            ("premise",) * 2,
+            "",
+        ),
+        (
+            ["a", "b", "c"],
+            ReadingOptions(text_column="b", text_pair_column="c", label_column="a"),
+            ("b", "c"),
+            "a",
+        ),
+        (
+            ["text", "text_pair", "label"],
+            ReadingOptions(label_column="text_pair"),
+            ("text", None),
+            "text_pair",
+        ),
     ],
 )
 def test_columns(
-    names: list[str], columns: Columns, texts_read: tuple[str, str | None], label: str
+    names: list[str], reading: ReadingOptions, texts_read: tuple[str, str | None], label: str
 ) -> None:
     labelled = label or "label"
     rows = [
         {name: f"{name} {i % 2 if name == labelled else i}" for name in names} for i in range(20)
     ]
-    splits = splits_of(rows, columns=columns)
+    splits = splits_of(rows, reading=reading)
     example = splits.train[0]
     assert example.text.startswith(texts_read[0])
     if texts_read == ("premise", "premise"):
@@ -627,7 +689,7 @@ def test_labelled_files_are_checked_against_the_model() -> None:
     problems = failure(read_examples_file, "ner", file, labelled=True, labels=labels)
     assert problems[0].startswith('b.conll:1: the entity type "loc" (1 in this split) is not a lab')
     file = write("a.csv", "text,label\nx,a|b\n")
-    flags: dict[str, Any] = {"labelled": True, "problem_type": MULTI}
+    flags: dict[str, Any] = {"labelled": True, "reading": ReadingOptions(problem_type=MULTI)}
     examples = read_examples_file("classification", file, labels=["a", "b", "c"], **flags)
     assert examples[0].label == ("a", "b")
     problems = failure(read_examples_file, "classification", file, labels=["a"], **flags)
@@ -642,25 +704,27 @@ def test_rows_keep_their_ids(task: str) -> None:
     assert [example.row_id for example in examples] == ["x1", 7, 2.5, None, "\"['a']\""]
     # A column that is read as something else names no row.
     file = write("b.csv", "id,text\nhello,x\n")
-    examples = read_examples_file(task, file, columns=Columns(text="id"), labelled=False)
+    examples = read_examples_file(
+        task, file, reading=ReadingOptions(text_column="id"), labelled=False
+    )
     assert examples[0].row_id is None
 
 
 def test_a_trained_models_columns_are_taken_where_a_file_has_them() -> None:
-    usual = Columns(text="body", label="kind")
-    flags: dict[str, Any] = {"labelled": True, "labels": ["a", "b"], "problem_type": SINGLE}
+    usual = ReadingOptions(text_column="body", label_column="kind")
+    flags: dict[str, Any] = {"labelled": True, "labels": ["a", "b"]}
     both = write("a.jsonl", [{"body": "1", "text": "2", "kind": "a", "label": "b"}])
-    (example,) = read_examples_file("classification", both, usual_columns=usual, **flags)
+    (example,) = read_examples_file("classification", both, usual=usual, **flags)
     assert (example.text, example.label) == ("1", "a")
-    given: dict[str, Any] = {"columns": Columns(text="text"), "usual_columns": usual}
+    given: dict[str, Any] = {"reading": ReadingOptions(text_column="text"), "usual": usual}
     (example,) = read_examples_file("classification", both, **given, **flags)
     assert (example.text, example.label) == ("2", "a")
     neither = write("b.jsonl", [{"text": "2", "label": "b"}])
-    (example,) = read_examples_file("classification", neither, usual_columns=usual, **flags)
+    (example,) = read_examples_file("classification", neither, usual=usual, **flags)
     assert (example.text, example.label) == ("2", "b")
     # Words instead of the text that training read.
     words = write("c.jsonl", [{"body": "x", "pieces": ["a", "b"]}])
-    given = {"columns": Columns(tokens="pieces"), "usual_columns": usual}
+    given = {"reading": ReadingOptions(tokens_column="pieces"), "usual": usual}
     (example,) = read_examples_file("ner", words, **given, labelled=False)
     assert example.words == ("a", "b")
 

@@ -11,9 +11,9 @@ from small_runs import call_recipe, flags, text_rows, write_jsonl
 
 from lowcost_ft import load_predictor
 from lowcost_ft.cli import _as_text, main
-from lowcost_ft.data.rows import Columns
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.virtual_tokens import VirtualTokens
+from lowcost_ft.reading import ReadingOptions
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +138,7 @@ def test_predictions_are_those_of_the_run(trained_run, small_files, single):
 
 def test_unlabelled_and_other_columns(tmp_path, single, ner):
     path = write_jsonl(tmp_path / "rows.jsonl", [{"body": "hello", "id": 1}])
-    (answer,) = single.predict(single.read(path, columns=Columns(text="body")))
+    (answer,) = single.predict(single.read(path, reading=ReadingOptions(text_column="body")))
     assert answer["text"] == "hello"
     path = write_jsonl(tmp_path / "words.jsonl", [{"tokens": ["maria", "wants", "a", "refund"]}])
     (answer,) = ner.predict(ner.read(path))
@@ -212,7 +212,9 @@ def test_a_model_of_pairs_wants_pairs(tmp_path, tiny_model):
     assert scores["examples"] == 40
     assert predictor.predict(predictor.read(path))[0]["text"] == rows[0]["body"]
     assert main(["evaluate", str(folder), "--test-file", path]) == 0
-    swapped = predictor.read(path, columns=Columns(text="title", text_pair="body"))
+    swapped = predictor.read(
+        path, reading=ReadingOptions(text_column="title", text_pair_column="body")
+    )
     assert (swapped[0].text, swapped[0].text_pair) == ("hello", rows[0]["body"])
 
 

@@ -5,17 +5,18 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from lowcost_ft.data import ner_examples, ner_labels, text_examples, text_labels
 from lowcost_ft.data.readers import read_dataset, read_lines, read_rows
-from lowcost_ft.data.rows import Columns, Row, column_names
+from lowcost_ft.data.rows import Row, column_names
 from lowcost_ft.data.sample import sample_rows
 from lowcost_ft.data.validation_cut import cut_validation
 from lowcost_ft.errors import UserError
+from lowcost_ft.reading import ReadingOptions
 
-__all__ = ["Columns", "Example", "Splits", "load_splits", "read_examples_file"]
+__all__ = ["Example", "Splits", "load_splits", "read_examples_file"]
 __all__ += ["read_text_lines"]
 
 Example = ner_examples.NerExample | text_examples.TextExample
@@ -29,6 +30,7 @@ _CLASSES: dict[str, Callable[[Any], frozenset[str]]] = {
     "classification": text_labels.classes,
 }
 _COLUMNS = {"ner": ("text", "tokens", "tags"), "classification": ("text", "text_pair", "label")}
+_COLUMN_FIELDS = [f.name for f in fields(ReadingOptions) if f.name.endswith("_column")]
 _SHOWN_OF_A_KIND = 5
 
 
@@ -63,8 +65,7 @@ def load_splits(
     test_file: str | None = None,
     dataset: str | None = None,
     dataset_config_name: str | None = None,
-    columns: Columns | None = None,
-    problem_type: str | None = None,
+    reading: ReadingOptions | None = None,
     validation_share: float = 0.1,
     seed: int = 0,
 ) -> Splits:
@@ -77,9 +78,7 @@ def load_splits(
         test_file: Test file; beside `dataset`, it replaces the data set's own test split.
         dataset: Folder written by `datasets.save_to_disk`, or name of a Hub data set.
         dataset_config_name: Configuration of a Hub data set.
-        columns: Names of the columns; None: all are guessed.
-        problem_type: Classification: single-label, multi-label or regression, by the name that
-            transformers has for it; None: chosen from the labels.
+        reading: How the files are read; None: all is guessed.
         validation_share: Share of the training examples to cut off, above 0 and below 1.
         seed: Seed of the cut.
 
@@ -88,8 +87,8 @@ def load_splits(
     """
     problems: list[str] = []
     notices: list[str] = []
-    columns = columns or Columns()
-    problems += _argument_problems(task, columns, problem_type, dataset, dataset_config_name)
+    reading = reading or ReadingOptions()
+    problems += _argument_problems(task, reading, dataset, dataset_config_name)
     files = {"train": train_file, "validation": validation_file, "test": test_file}
     given = {split: path for split, path in files.items() if path is not None}
     if dataset is not None and (train_file is not None or validation_file is not None):
@@ -112,7 +111,7 @@ def load_splits(
 
     raw = {
         split: _READ_EXAMPLES[task](
-            rows.get(split, []), columns, problems=problems, notices=notices
+            rows.get(split, []), reading, problems=problems, notices=notices
         )
         for split in ("train", "validation", "test")
     }
@@ -120,7 +119,12 @@ def load_splits(
     if problems:
         raise UserError(_capped(problems))
     splits, labels, decided = _finish(
-        task, raw, problem_type=problem_type, labels=None, problems=problems, notices=notices
+        task,
+        raw,
+        problem_type=reading.problem_type,
+        labels=None,
+        problems=problems,
+        notices=notices,
     )
     if "validation" not in rows and not problems:
         train, validation = cut_validation(
@@ -154,11 +158,10 @@ def read_examples_file(
     task: str,
     path: str,
     *,
-    columns: Columns | None = None,
-    usual_columns: Columns | None = None,
+    reading: ReadingOptions | None = None,
+    usual: ReadingOptions | None = None,
     labelled: bool,
     labels: Sequence[str] | None = None,
-    problem_type: str | None = None,
     notices: list[str] | None = None,
 ) -> list[Any]:
     """Examples of one file, for a model that is already trained.
@@ -166,12 +169,12 @@ def read_examples_file(
     Args:
         task: "ner" or "classification".
         path: A file of any kind that `read_rows` reads.
-        columns: Names of the columns; None: all are guessed.
-        usual_columns: Names that the model was trained with: taken instead of a guess where the
-            file has them.
+        reading: How the file is read; None: all is guessed.
+        usual: How the model's training data was read: its columns are taken instead of a guess
+            where the file has them.
         labelled: Whether to read labels; if not, the examples' tags or labels are None.
-        labels: Labels of the trained model; needed when `labelled`.
-        problem_type: Problem type of the trained model, for text classification.
+        labels: Labels of the trained model; needed when `labelled`, as is `problem_type` in
+            `reading` for text classification.
         notices: Gets a line for what the user should know; None: those are not wanted.
 
     Raises:
@@ -179,22 +182,22 @@ def read_examples_file(
     """
     problems: list[str] = []
     notices = [] if notices is None else notices
-    columns = columns or Columns()
-    problems += _argument_problems(task, columns, problem_type, None, None)
+    reading = reading or ReadingOptions()
+    problems += _argument_problems(task, reading, None, None)
     if problems:
         raise UserError(problems)
     rows = read_rows(path, problems, notices)
-    if usual_columns is not None:
-        columns = _with_usual(columns, usual_columns, column_names(rows))
+    if usual is not None:
+        reading = _with_usual(reading, usual, column_names(rows))
     examples = _READ_EXAMPLES[task](
-        rows, columns, problems=problems, notices=notices, labelled=labelled
+        rows, reading, problems=problems, notices=notices, labelled=labelled
     )
     if labelled and examples:
         assert labels is not None, "labelled examples are read for the labels of a model"
         splits, _, _ = _finish(
             task,
             {"test": examples},
-            problem_type=problem_type,
+            problem_type=reading.problem_type,
             labels=labels,
             problems=problems,
             notices=notices,
@@ -219,39 +222,44 @@ def read_text_lines(task: str, name: str, data: bytes) -> list[Any]:
     problems: list[str] = []
     rows = read_lines(name, data, problems)
     examples = _READ_EXAMPLES[task](
-        rows, Columns(text="text"), problems=problems, notices=[], labelled=False
+        rows, ReadingOptions(text_column="text"), problems=problems, notices=[], labelled=False
     )
     if problems:
         raise UserError(_capped(problems))
     return examples
 
 
-def _with_usual(given: Columns, usual: Columns, names: Sequence[str]) -> Columns:
-    chosen = {field.name: getattr(given, field.name) for field in fields(Columns)}
+def _with_usual(
+    given: ReadingOptions, usual: ReadingOptions, names: Sequence[str]
+) -> ReadingOptions:
+    chosen = {name: getattr(given, name) for name in _COLUMN_FIELDS}
     for name in chosen:
         # Words and a text exclude each other.
-        other = {"text": "tokens", "tokens": "text"}.get(name)
+        other = {"text_column": "tokens_column", "tokens_column": "text_column"}.get(name)
         taken = chosen[name] is not None or (other is not None and chosen[other] is not None)
         if not taken and getattr(usual, name) in names:
             chosen[name] = getattr(usual, name)
-    return Columns(**chosen)
+    return replace(given, **chosen)
 
 
 def _argument_problems(
     task: str,
-    columns: Columns,
-    problem_type: str | None,
+    reading: ReadingOptions,
     dataset: str | None,
     dataset_config_name: str | None,
 ) -> list[str]:
     assert task in _COLUMNS, f"unknown task {task}"
     problems = []
-    for field in fields(columns):
-        if getattr(columns, field.name) is not None and field.name not in _COLUMNS[task]:
-            flag = f"--{field.name.replace('_', '-')}-column"
+    problem_type = reading.problem_type
+    for name in _COLUMN_FIELDS:
+        if (
+            getattr(reading, name) is not None
+            and name.removesuffix("_column") not in _COLUMNS[task]
+        ):
+            flag = f"--{name.replace('_', '-')}"
             usable = ", ".join(f"--{name.replace('_', '-')}-column" for name in _COLUMNS[task])
             problems.append(f"{flag} is not for {task}; its flags are {usable}")
-    if columns.text is not None and columns.tokens is not None:
+    if reading.text_column is not None and reading.tokens_column is not None:
         problems.append("--text-column and --tokens-column exclude each other")
     if problem_type is not None and task == "ner":
         problems.append("--problem-type is for text classification, not for ner; leave it out")

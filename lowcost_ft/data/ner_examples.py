@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from lowcost_ft.data.rows import (
-    Columns,
     Row,
     column_names,
     counted,
@@ -19,6 +18,7 @@ from lowcost_ft.data.rows import (
     text_fault,
 )
 from lowcost_ft.data.tagging import Span, entities_to_tags, is_tag, span_problems, split_words
+from lowcost_ft.reading import ReadingOptions
 
 __all__ = ["NerExample", "read_examples", "text_example", "word_source"]
 
@@ -65,7 +65,7 @@ def text_example(
 
 def read_examples(
     rows: Sequence[Row],
-    columns: Columns,
+    reading: ReadingOptions,
     *,
     problems: list[str],
     notices: list[str],
@@ -75,7 +75,7 @@ def read_examples(
 
     Args:
         rows: Rows of one file or split.
-        columns: Names of the columns, where the user gave them.
+        reading: How the rows are read; what is not given is guessed.
         problems: Gets a line for each problem.
         notices: Gets a line for guessed columns and for spans widened to whole words.
         labelled: Whether to read tags; if not, `tags` is None.
@@ -85,22 +85,24 @@ def read_examples(
     """
     if not rows:
         return []
-    tokenized = any(name in column_names(rows) for name in _TOKENS) and columns.text is None
-    if columns.tokens is not None or tokenized:
-        return _read_tokens(rows, columns, problems, notices, labelled)
-    return _read_texts(rows, columns, problems, notices, labelled)
+    tokenized = any(name in column_names(rows) for name in _TOKENS) and reading.text_column is None
+    if reading.tokens_column is not None or tokenized:
+        return _read_tokens(rows, reading, problems, notices, labelled)
+    return _read_texts(rows, reading, problems, notices, labelled)
 
 
 def _read_tokens(
     rows: Sequence[Row],
-    columns: Columns,
+    reading: ReadingOptions,
     problems: list[str],
     notices: list[str],
     labelled: bool,
 ) -> list[NerExample]:
     found: dict[str, Any] = {"problems": problems, "notices": notices}
-    tokens_column = find_column(rows, columns.tokens, _TOKENS, "tokens", **found)
-    tags_column = find_column(rows, columns.tags, _TAGS, "tags", **found) if labelled else None
+    tokens_column = find_column(rows, reading.tokens_column, _TOKENS, "tokens", **found)
+    tags_column = (
+        find_column(rows, reading.tags_column, _TAGS, "tags", **found) if labelled else None
+    )
     if tokens_column is None or (labelled and tags_column is None):
         return []
     used = [name for name in (tokens_column, tags_column) if name is not None]
@@ -171,20 +173,22 @@ def _read_tags(row: Row, column: str, problems: list[str]) -> tuple[str, ...]:
 
 def _read_texts(
     rows: Sequence[Row],
-    columns: Columns,
+    reading: ReadingOptions,
     problems: list[str],
     notices: list[str],
     labelled: bool,
 ) -> list[NerExample]:
-    if columns.text is None and not any(name in column_names(rows) for name in _TEXTS):
+    if reading.text_column is None and not any(name in column_names(rows) for name in _TEXTS):
         problems.append(
             f"{file_of(rows[0].source)}: no column of words or of a text; name it with "
             f"--tokens-column or --text-column; the columns are {listed(column_names(rows))}"
         )
         return []
     found: dict[str, Any] = {"problems": problems, "notices": notices}
-    text_column = find_column(rows, columns.text, _TEXTS, "text", **found)
-    tags_column = find_column(rows, columns.tags, _ENTITIES, "tags", **found) if labelled else None
+    text_column = find_column(rows, reading.text_column, _TEXTS, "text", **found)
+    tags_column = (
+        find_column(rows, reading.tags_column, _ENTITIES, "tags", **found) if labelled else None
+    )
     if text_column is None or (labelled and tags_column is None):
         return []
     used = [name for name in (text_column, tags_column) if name is not None]

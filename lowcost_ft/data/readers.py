@@ -4,7 +4,7 @@ import codecs
 import os
 import re
 
-from lowcost_ft.data.rows import Columns, Row, shown
+from lowcost_ft.data.rows import Row, shown
 from lowcost_ft.data.tables import read_dataset, read_parquet
 from lowcost_ft.data.text_files import (
     LINE_BREAK,
@@ -15,7 +15,7 @@ from lowcost_ft.data.text_files import (
     read_json_lines,
 )
 
-__all__ = ["Columns", "Row", "read_dataset", "read_lines", "read_rows"]
+__all__ = ["Row", "read_dataset", "read_lines", "read_rows"]
 
 _EXTENSIONS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 _CONLL_EXTENSIONS = (".conll", ".bio", ".iob", ".iob2", ".txt")

@@ -1,4 +1,4 @@
-"""A row of input, and the columns that a task takes from it."""
+"""A row of input, and how a column of it is found and read."""
 
 import json
 import math
@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Columns", "Row", "column_names", "counted", "file_of", "find_column", "read_id"]
-__all__ += ["listed", "read_text", "shown", "surrogate_fault", "text_fault"]
+__all__ = ["Row", "column_names", "counted", "file_of", "find_column"]
+__all__ += ["listed", "read_id", "read_text", "shown", "surrogate_fault", "text_fault"]
 
 _SHOWN_CHARACTERS = 60
 _SHOWN_NAMES = 20
@@ -27,18 +27,6 @@ class Row:
     values: dict[str, Any]
     source: str
     first_line: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Columns:
-    """Names of the columns to read; None is guessed from what the data has."""
-
-    text: str | None = None
-    text_pair: str | None = None
-    label: str | None = None
-    tokens: str | None = None
-    tags: str | None = None
-    """Tags, one a word; for rows with a text instead of tokens, the list of entities."""
 
 
 def counted(number: int, what: str) -> str:

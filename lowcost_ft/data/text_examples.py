@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from lowcost_ft.data.rows import (
-    Columns,
     Row,
     column_names,
     file_of,
@@ -16,6 +15,7 @@ from lowcost_ft.data.rows import (
     shown,
     surrogate_fault,
 )
+from lowcost_ft.reading import ReadingOptions
 
 __all__ = ["Label", "TextExample", "label_name", "read_examples"]
 
@@ -58,7 +58,7 @@ class TextExample:
 
 def read_examples(
     rows: Sequence[Row],
-    columns: Columns,
+    reading: ReadingOptions,
     *,
     problems: list[str],
     notices: list[str],
@@ -68,7 +68,7 @@ def read_examples(
 
     Args:
         rows: Rows of one file or split.
-        columns: Names of the columns, where the user gave them.
+        reading: How the rows are read; what is not given is guessed.
         problems: Gets a line for each problem.
         notices: Gets a line for guessed columns.
         labelled: Whether to read labels; if not, `label` is None.
@@ -79,12 +79,12 @@ def read_examples(
     if not rows:
         return []
     before = len(problems)
-    text_column, pair_column = _find_texts(rows, columns, problems, notices)
+    text_column, pair_column = _find_texts(rows, reading, problems, notices)
     label_column = None
     if labelled:
         guesses = [name for name in _LABELS if name not in (text_column, pair_column)]
         label_column = find_column(
-            rows, columns.label, guesses, "label", problems=problems, notices=notices
+            rows, reading.label_column, guesses, "label", problems=problems, notices=notices
         )
     used = [name for name in (text_column, pair_column, label_column) if name is not None]
     if len(set(used)) < len(used):
@@ -112,26 +112,28 @@ def read_examples(
 
 
 def _find_texts(
-    rows: Sequence[Row], columns: Columns, problems: list[str], notices: list[str]
+    rows: Sequence[Row], reading: ReadingOptions, problems: list[str], notices: list[str]
 ) -> tuple[str | None, str | None]:
     found: dict[str, Any] = {"problems": problems, "notices": notices}
     names = column_names(rows)
-    if columns.text is None and columns.text_pair is None:
+    if reading.text_column is None and reading.text_pair_column is None:
         for first, second in _PAIRS:
-            if first in names and second in names and columns.label not in (first, second):
+            if first in names and second in names and reading.label_column not in (first, second):
                 notices.append(
                     f"{file_of(rows[0].source)}: pairs of texts, {shown(first)} and "
                     f"{shown(second)} (--text-column alone reads one text)"
                 )
                 return first, second
-    taken = (columns.text_pair, columns.label)
+    taken = (reading.text_pair_column, reading.label_column)
     guesses = [name for name in _TEXTS if name not in taken]
-    if columns.text_pair is not None:
-        guesses = [first for first, second in _PAIRS if second == columns.text_pair] + guesses
-    text_column = find_column(rows, columns.text, guesses, "text", **found)
-    if columns.text_pair is None:
+    if reading.text_pair_column is not None:
+        guesses = [
+            first for first, second in _PAIRS if second == reading.text_pair_column
+        ] + guesses
+    text_column = find_column(rows, reading.text_column, guesses, "text", **found)
+    if reading.text_pair_column is None:
         return text_column, None
-    return text_column, find_column(rows, columns.text_pair, (), "text_pair", **found)
+    return text_column, find_column(rows, reading.text_pair_column, (), "text_pair", **found)
 
 
 def _read_label(row: Row, column: str, problems: list[str]) -> Label | None:

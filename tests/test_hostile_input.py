@@ -30,9 +30,9 @@ from lowcost_ft.data.readers import read_rows
 from lowcost_ft.data.rows import text_fault
 from lowcost_ft.data.text_examples import TextExample
 from lowcost_ft.errors import UserError
-from lowcost_ft.reading import ReadingOptions
 from lowcost_ft.models.tokenizers import load_tokenizer
 from lowcost_ft.predictor import Predictor
+from lowcost_ft.reading import ReadingOptions
 from lowcost_ft.tasks.classification import ClassificationTask
 from lowcost_ft.tasks.ner import NerTask
 
@@ -133,7 +133,7 @@ def any_file(folder: Path, file: tuple[str, bytes]) -> None:
         rows = read_or_refuse(read_examples_file, task, path, labelled=False)
         if splits is not None and rows is not None:
             assert len(splits.train) == len(rows)
-        flags: dict[str, Any] = {"labels": labels, "problem_type": kind}
+        flags: dict[str, Any] = {"labels": labels, "reading": ReadingOptions(problem_type=kind)}
         read_or_refuse(read_examples_file, task, path, labelled=True, **flags)
 
 

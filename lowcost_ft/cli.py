@@ -144,15 +144,11 @@ def _predict(command: Predict) -> None:
         raise UserError("--text and --file exclude each other")
     if command.text_pair is not None and command.text is None:
         raise UserError("--text-pair goes with --text")
-    columns = (command.text_column, command.text_pair_column, command.tokens_column)
-    if command.file is None and any(name is not None for name in columns):
-        raise UserError("--text-column, --text-pair-column and --tokens-column go with --file")
-    if command.file is not None and command.file.lower().endswith(".txt"):
-        # Training reads .txt as columns; a file of messages would lose words without a trace.
-        raise UserError(
-            f"{command.file}: give texts, one a line, on standard input (lowcost-ft predict "
-            f"{command.run} < {command.file}); if it holds CoNLL columns, name it .conll"
-        )
+    if command.file is None:
+        given = [f for f in fields(InputOptions) if getattr(command, f.name) != f.default]
+        flags = [f"--{'no-' * (f.default is True)}{f.name.replace('_', '-')}" for f in given]
+        if flags:
+            raise UserError(f"{', '.join(flags)}: for files; give one with --file, or leave it out")
     predictor = _predictor(command)
     if command.file is not None:
         answers = predictor.predict(predictor.read(command.file, reading=reading_of(command)))

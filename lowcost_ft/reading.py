@@ -19,7 +19,15 @@ class InputOptions:
     text_pair_column: str | None = None
     """Column with the second text of a pair."""
     tokens_column: str | None = None
-    """Column with the list of words."""
+    """Column with the list of words, or with a word in files of one word a line or row. A number
+    counts the columns of a file that does not name them, from 1."""
+    format: Literal[
+        "auto", "jsonl", "json", "csv", "tsv", "conll", "fasttext", "text", "parquet"
+    ] = "auto"
+    """What the files are; text: one text a line. auto looks at the content first and at the
+    extension second."""
+    csv_quotes: bool = True
+    """Quotes of CSV and TSV hold a field together. Off: a quote is a character like any other."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +37,8 @@ class LabelOptions:
     label_column: str | None = None
     """Column with the label, the list of labels, or the number to predict."""
     tags_column: str | None = None
-    """Column with the list of tags, one a word."""
+    """Column with the list of tags, one a word, or with a tag in files of one word a line or row.
+    A number counts the columns of a file that does not name them, from 1."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lowcost_ft.data.csv_files import read_csv
+from lowcost_ft.data.json_files import read_json, read_json_lines
 from lowcost_ft.data.readers import Row, read_dataset, read_rows
-from lowcost_ft.data.text_files import read_csv, read_json, read_json_lines
 
 BOM = b"\xef\xbb\xbf"
 
@@ -255,7 +256,9 @@ def test_conll_spaces_columns_and_docstart(tmp_path: Path) -> None:
     rows, problems, notices = read(tmp_path, "a.conll", content)
     assert problems == []
     assert values(rows) == [{"tokens": ["EU", "rejects"], "tags": ["B-ORG", "O"]}]
-    assert notices == ["a.conll: 1 -DOCSTART- line(s) skipped"]
+    assert notices[0] == "a.conll: 1 -DOCSTART- line(s) skipped"
+    assert notices[1].startswith("a.conll: the words are column 1 and the tags column 4 of 4; tags")
+    assert len(notices) == 2
 
 
 def test_conll_words_may_hold_anything(tmp_path: Path) -> None:

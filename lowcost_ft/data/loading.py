@@ -107,7 +107,7 @@ def load_splits(
         rows = _sample(task)
         notices.append("no data given: the embedded sample is used")
     for split, path in given.items():
-        rows[split] = read_rows(path, problems, notices)
+        rows[split] = read_rows(path, problems, notices, reading, words=task == "ner")
 
     raw = {
         split: _READ_EXAMPLES[task](
@@ -186,7 +186,14 @@ def read_examples_file(
     problems += _argument_problems(task, reading, None, None)
     if problems:
         raise UserError(problems)
-    rows = read_rows(path, problems, notices)
+    rows = read_rows(
+        path,
+        problems,
+        notices,
+        reading if usual is None else _with_usual_files(reading, usual),
+        labelled=labelled,
+        words=task == "ner",
+    )
     if usual is not None:
         reading = _with_usual(reading, usual, column_names(rows))
     examples = _READ_EXAMPLES[task](
@@ -227,6 +234,20 @@ def read_text_lines(task: str, name: str, data: bytes) -> list[Any]:
     if problems:
         raise UserError(_capped(problems))
     return examples
+
+
+def _with_usual_files(given: ReadingOptions, usual: ReadingOptions) -> ReadingOptions:
+    """Numbers of columns that training used, and names that say that rows are not words."""
+    usual_of = {
+        name: getattr(usual, name)
+        for name in _COLUMN_FIELDS
+        if getattr(given, name) is None and getattr(usual, name) is not None
+    }
+    for name in ("tokens_column", "tags_column"):
+        # A name is taken only where the file has it, which its reader knows.
+        if name in usual_of and not usual_of[name].isdecimal():
+            del usual_of[name]
+    return replace(given, **usual_of)
 
 
 def _with_usual(

@@ -13,6 +13,7 @@ from lowcost_ft.data.rows import (
     listed,
     read_id,
     read_text,
+    same_column,
     shown,
     surrogate_fault,
     text_fault,
@@ -39,7 +40,8 @@ class NerExample:
         source: File and line.
         text: The text that the words were cut from, where the input was one.
         offsets: Start and end of each word in `text`.
-        first_line: Line of the first word, where each word has a line of its own.
+        first_line: Line of the first word, where each word has a line of its own; the line of
+            each where other lines stand between them.
         row_id: What the row's column "id" holds, to be told beside the prediction.
     """
 
@@ -48,7 +50,7 @@ class NerExample:
     source: str
     text: str | None = None
     offsets: tuple[tuple[int, int], ...] | None = None
-    first_line: int | None = None
+    first_line: int | tuple[int, ...] | None = None
     row_id: str | int | float | None = None
 
 
@@ -85,10 +87,17 @@ def read_examples(
     """
     if not rows:
         return []
-    tokenized = any(name in column_names(rows) for name in _TOKENS) and reading.text_column is None
-    if reading.tokens_column is not None or tokenized:
+    names = column_names(rows)
+    tokenized = any(name in names for name in _TOKENS) or (
+        not any(name in names for name in _TEXTS) and _has_column(names, _TOKENS)
+    )
+    if reading.tokens_column is not None or (tokenized and reading.text_column is None):
         return _read_tokens(rows, reading, problems, notices, labelled)
     return _read_texts(rows, reading, problems, notices, labelled)
+
+
+def _has_column(names: Sequence[str], guesses: Sequence[str]) -> bool:
+    return any(same_column(names, guess) is not None for guess in guesses)
 
 
 def _read_tokens(
@@ -178,7 +187,7 @@ def _read_texts(
     notices: list[str],
     labelled: bool,
 ) -> list[NerExample]:
-    if reading.text_column is None and not any(name in column_names(rows) for name in _TEXTS):
+    if reading.text_column is None and not _has_column(column_names(rows), _TEXTS):
         problems.append(
             f"{file_of(rows[0].source)}: no column of words or of a text; name it with "
             f"--tokens-column or --text-column; the columns are {listed(column_names(rows))}"
@@ -254,8 +263,9 @@ def _read_spans(row: Row, column: str, problems: list[str]) -> list[Span]:
     return spans
 
 
-def word_source(source: str, first_line: int | None, position: int) -> str:
+def word_source(source: str, first_line: int | tuple[int, ...] | None, position: int) -> str:
     """File and line of a word; the row and the word where it has no line of its own."""
     if first_line is None:
         return f"{source} word {position + 1}"
-    return f"{file_of(source)}:{first_line + position}"
+    line = first_line[position] if isinstance(first_line, tuple) else first_line + position
+    return f"{file_of(source)}:{line}"

@@ -1,24 +1,20 @@
-"""Files by extension -> rows. Whatever is wrong with a file is said with its name and line."""
+"""Files -> rows. Whatever is wrong with a file is said with its name and line."""
 
-import codecs
 import os
-import re
 
-from lowcost_ft.data.rows import Row, shown
+from lowcost_ft.data.column_files import read_columns
+from lowcost_ft.data.csv_files import read_csv
+from lowcost_ft.data.decoding import binary_fault, decode
+from lowcost_ft.data.file_kinds import EXTENSIONS, FORMATS, extension_of, format_of
+from lowcost_ft.data.json_files import is_json_list, read_json, read_json_lines
+from lowcost_ft.data.rows import Row
 from lowcost_ft.data.tables import read_dataset, read_parquet
-from lowcost_ft.data.text_files import (
-    LINE_BREAK,
-    is_json_list,
-    read_conll,
-    read_csv,
-    read_json,
-    read_json_lines,
-)
+from lowcost_ft.data.text_lines import read_fasttext, read_texts
+from lowcost_ft.data.word_rows import join_words
+from lowcost_ft.reading import ReadingOptions
 
 __all__ = ["Row", "read_dataset", "read_lines", "read_rows"]
 
-_EXTENSIONS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
-_CONLL_EXTENSIONS = (".conll", ".bio", ".iob", ".iob2", ".txt")
 _OTHER_KINDS = {
     **dict.fromkeys(
         (".xlsx", ".xls", ".xlsm", ".ods", ".numbers"),
@@ -37,53 +33,105 @@ _OTHER_KINDS = {
         "a file that can run code when it is read; write its rows as JSONL or Parquet",
     ),
 }
-_BREAK_BYTES = re.compile(rb"\r\n|\r|\n")
-_ZIP = b"PK\x03\x04"
-_OLE = b"\xd0\xcf\x11\xe0"
+_PARQUET = b"PAR1"
 
 
-def read_rows(path: str, problems: list[str], notices: list[str]) -> list[Row]:
-    """All rows of a file, read by its extension.
+def read_rows(
+    path: str,
+    problems: list[str],
+    notices: list[str],
+    reading: ReadingOptions | None = None,
+    *,
+    labelled: bool = True,
+    words: bool = False,
+) -> list[Row]:
+    """All rows of a file, whose content tells what it is, and else its extension.
 
     Args:
-        path: .jsonl, .ndjson or .json (an object a line, or one list of them), .csv, .tsv,
-            .parquet, or CoNLL columns as .conll, .bio, .iob, .iob2 or .txt.
+        path: JSON (an object a line, one list of them, or a table as pandas writes it), CSV, TSV,
+            Parquet, columns with one word a line, fastText lines, or, without labels, one text a
+            line.
         problems: Gets a line for each problem: file, line, what is wrong, how to mend it.
-        notices: Gets a line for whatever is left out on purpose.
+        notices: Gets a line for whatever is left out on purpose, and for what the file was taken
+            for where its extension does not say that.
+        reading: How the file is read; None: all is guessed.
+        labelled: Whether the file must hold labels.
+        words: Whether lines of one word each are the words of sentences, as for NER, or texts.
 
     Returns:
-        The rows that could be read, in the file's order; CoNLL sentences as `{"tokens": [...],
-        "tags": [...]}`.
+        The rows that could be read, in the file's order; sentences with one word a line or row as
+        `{"tokens": [...], "tags": [...]}`.
     """
     before = len(problems)
-    extension = os.path.splitext(path)[1].lower()
+    reading = reading or ReadingOptions()
+    extension = extension_of(path)
     if not _is_readable_file(path, problems):
         return []
-    if extension == ".parquet":
-        rows = read_parquet(path, problems)
-    elif extension in _OTHER_KINDS:
+    if extension in _OTHER_KINDS:
         problems.append(f"{path}: {extension} is {_OTHER_KINDS[extension]}")
         return []
-    elif extension not in (*_EXTENSIONS, *_CONLL_EXTENSIONS):
-        known = ", ".join((*_EXTENSIONS, *_CONLL_EXTENSIONS))
-        problems.append(
-            f"{path}: unknown kind of file {extension or '(no extension)'}; rename it to what it "
-            f"is: {known}"
-        )
+    kind, text = _kind_and_text(path, reading.format, labelled, words, problems, notices)
+    if kind is None:
         return []
-    elif (text := _decode_file(path, problems)) is None:
-        return []
-    elif extension in _CONLL_EXTENSIONS:
-        rows = read_conll(path, text, problems, notices)
-    elif extension in (".csv", ".tsv"):
-        rows = read_csv(path, text, "\t" if extension == ".tsv" else None, problems)
-    elif extension == ".json" or is_json_list(text):
-        rows = read_json(path, text, problems)
+    if not reading.csv_quotes and kind not in ("csv", "tsv"):
+        notices.append(f"{path}: --no-csv-quotes is for CSV and TSV, not for {FORMATS[kind]}")
+    if kind == "parquet":
+        rows = read_parquet(path, problems)
+    elif kind == "conll":
+        rows = read_columns(path, text, problems, notices, reading, labelled=labelled)
+    elif kind in ("csv", "tsv"):
+        rows = read_csv(path, text, "\t" if kind == "tsv" else None, problems, notices, reading)
+    elif kind == "fasttext":
+        rows = read_fasttext(path, text)
+    elif kind == "text":
+        rows = read_texts(path, text)
+    elif kind == "json" or is_json_list(text):
+        rows = read_json(path, text, problems, notices)
     else:
-        rows = read_json_lines(path, text, problems)
+        rows = read_json_lines(path, text, problems, notices)
+    if len(problems) == before:
+        rows = join_words(rows, reading, problems, notices)
     if not rows and len(problems) == before:
         problems.append(f"{path}: holds no rows; add some or give another file")
     return rows
+
+
+def _kind_and_text(
+    path: str, given: str, labelled: bool, words: bool, problems: list[str], notices: list[str]
+) -> tuple[str | None, str]:
+    """What a file is and its text; None and a problem where it cannot be read."""
+    with open(path, "rb") as file:
+        is_parquet = file.read(len(_PARQUET)) == _PARQUET
+    expected = EXTENSIONS.get(extension_of(path))
+    if given == "parquet" or (given == "auto" and (is_parquet or expected == "parquet")):
+        if given == "auto" and expected != "parquet":
+            notices.append(_taken_for(path, "parquet"))
+        return "parquet", ""
+    if (text := _decode_file(path, problems)) is None:
+        return None, ""
+    if given != "auto":
+        kind: str | None = given
+    else:
+        kind, surprising = format_of(path, text, labelled=labelled, words=words)
+        if kind is None:
+            known = ", ".join(EXTENSIONS)
+            problems.append(
+                f"{path}: unknown kind of file {extension_of(path) or '(no extension)'}; say with "
+                f"--format what it is, or rename it to one of {known}"
+            )
+        elif surprising and not (kind == "text" and labelled):
+            notices.append(_taken_for(path, kind))
+    if kind == "text" and labelled:
+        problems.append(
+            f"{path}: holds one text a line, without labels; give a table with a column for the "
+            f"texts and one for the labels (CSV, JSONL), or one word and its tag a line"
+        )
+        return None, ""
+    return kind, text
+
+
+def _taken_for(path: str, kind: str) -> str:
+    return f"{path}: read as {FORMATS[kind]}, by its content (--format overrides)"
 
 
 def _is_readable_file(path: str, problems: list[str]) -> bool:
@@ -113,91 +161,14 @@ def read_lines(name: str, data: bytes, problems: list[str]) -> list[Row]:
         data: The bytes.
         problems: Gets a line for each problem.
     """
-    if (text := _decode(name, data, problems)) is None:
-        return []
-    lines = LINE_BREAK.split(text)
-    while not lines[-1].strip():
-        del lines[-1]
-    return [Row({"text": line}, f"{name}:{number}") for number, line in enumerate(lines, 1)]
+    text = decode(name, data, problems)
+    return [] if text is None else read_texts(name, text)
 
 
 def _decode_file(path: str, problems: list[str]) -> str | None:
     with open(path, "rb") as file:
         data = file.read()
-    if data.startswith((_ZIP, _OLE)):
-        problems.append(
-            f"{path}: is a spreadsheet or an archive, not text, whatever its name says; export it "
-            f"as CSV, or unpack it"
-        )
+    if fault := binary_fault(data):
+        problems.append(f"{path}: {fault}")
         return None
-    return _decode(path, data, problems)
-
-
-def _decode(name: str, data: bytes, problems: list[str]) -> str | None:
-    """The text without a byte order mark, or None and a problem."""
-    if encoding := _utf_16_or_32(data):
-        problems.append(f"{name}: is {encoding} text; {_conversion(name, encoding)}")
-        return None
-    if (position := data.find(b"\0")) >= 0:
-        problems.append(
-            f"{name}:{_line_at(data, position)}: a binary file (zero byte at offset {position}); "
-            f"give a text file"
-        )
-        return None
-    mark = len(codecs.BOM_UTF8) if data.startswith(codecs.BOM_UTF8) else 0
-    try:
-        text = data[mark:].decode("utf-8")
-    except UnicodeDecodeError as error:
-        position = error.start + mark
-        problems.append(
-            f"{name}:{_line_at(data, position)}: not UTF-8 (byte 0x{data[position]:02x} at offset "
-            f"{position}); {_other_encoding(name, data, position)}"
-        )
-        return None
-    if not text.strip():
-        what = "the file is empty but for blank lines" if text else "the file is empty"
-        problems.append(f"{name}: {what}; give one with rows")
-        return None
-    return text
-
-
-def _utf_16_or_32(data: bytes) -> str | None:
-    """The encoding of text that Windows calls Unicode: by its mark, or by every other zero byte."""
-    for mark, encoding in (
-        (codecs.BOM_UTF32_LE, "UTF-32"),  # begins like UTF-16
-        (codecs.BOM_UTF32_BE, "UTF-32"),
-        (codecs.BOM_UTF16_LE, "UTF-16"),
-        (codecs.BOM_UTF16_BE, "UTF-16"),
-    ):
-        if data.startswith(mark):
-            return encoding
-    start = data[:1000]
-    for zeros, others, encoding in ((1, 0, "UTF-16LE"), (0, 1, "UTF-16BE")):
-        half = len(start) // 2
-        if half > 1 and start[zeros::2].count(0) > half // 2 and 0 not in start[others::2]:
-            return encoding
-    return None
-
-
-def _other_encoding(name: str, data: bytes, position: int) -> str:
-    """Which encoding the text may be in, told by what the byte would be in it, and the fix."""
-    byte = data[position : position + 1]
-    if position + 4 > len(data) and not data[:position].isascii():
-        return "the file ends inside a character, as if it were cut off; give the whole file"
-    try:
-        character = byte.decode("windows-1252")
-    except UnicodeDecodeError:
-        return "save it as UTF-8 text (`iconv -f ITS_ENCODING -t UTF-8`; in Excel: CSV UTF-8)"
-    return (
-        f"likely WINDOWS-1252, where the byte is {shown(character)}; "
-        f"{_conversion(name, 'WINDOWS-1252')}"
-    )
-
-
-def _conversion(name: str, encoding: str) -> str:
-    source = name if os.path.isfile(name) else "OLD"
-    return f"convert it (`iconv -f {encoding} -t UTF-8 {source} > NEW`; in Excel: CSV UTF-8)"
-
-
-def _line_at(data: bytes, position: int) -> int:
-    return 1 + len(_BREAK_BYTES.findall(data[:position]))
+    return decode(path, data, problems)

@@ -2,12 +2,17 @@
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Row", "column_names", "counted", "file_of", "find_column"]
-__all__ += ["listed", "read_id", "read_text", "shown", "surrogate_fault", "text_fault"]
+__all__ = ["LINE_BREAK", "Row", "column_names", "counted", "file_of", "find_column", "listed"]
+__all__ += ["plain_name", "read_id", "read_text", "same_column", "shown", "surrogate_fault"]
+__all__ += ["text_fault"]
+
+LINE_BREAK = re.compile(r"\r\n|\r|\n")
+"""Where a line ends: str.splitlines would also split at U+2028 and others that occur in texts."""
 
 _SHOWN_CHARACTERS = 60
 _SHOWN_NAMES = 20
@@ -21,12 +26,13 @@ class Row:
         values: Column -> value.
         source: Path as the user typed it and 1-based line, "train.jsonl:12"; where there are no
             lines, the row, "train.parquet:row 12".
-        first_line: Line of the first word, for files with one word a line.
+        first_line: Line of the first word, for files with one word a line; the line of each word
+            where other lines stand between them.
     """
 
     values: dict[str, Any]
     source: str
-    first_line: int | None = None
+    first_line: int | tuple[int, ...] | None = None
 
 
 def counted(number: int, what: str) -> str:
@@ -61,6 +67,19 @@ def column_names(rows: Sequence[Row]) -> list[str]:
     return list(dict.fromkeys(name for row in rows for name in row.values))
 
 
+def plain_name(name: str) -> str:
+    """A column's name without what people write differently: case, blanks and underscores."""
+    return name.strip("\ufeff_ \t\u00a0").casefold()
+
+
+def same_column(names: Sequence[str], wanted: str) -> str | None:
+    """The one column that is called `wanted` but for case, blanks and underscores around it."""
+    if wanted in names:
+        return wanted
+    alike = [name for name in names if plain_name(name) == plain_name(wanted)]
+    return alike[0] if len(alike) == 1 else None
+
+
 def find_column(
     rows: Sequence[Row],
     given: str | None,
@@ -71,6 +90,9 @@ def find_column(
     notices: list[str],
 ) -> str | None:
     """The column to read: the one the user named, else the first guess that exists.
+
+    A name that differs in case, or by blanks and underscores around it, is taken where one column
+    has it.
 
     Args:
         rows: All rows of one split, at least one.
@@ -86,6 +108,9 @@ def find_column(
         return given
     columns = listed(names) or "no columns at all"
     if given is not None:
+        if (alike := same_column(names, given)) is not None:
+            notices.append(f"{file}: column {shown(alike)} read for {flag} {given}")
+            return alike
         problems.append(f"{file}: no column {shown(given)} ({flag}); the columns are {columns}")
         return None
     for guess in guesses:
@@ -93,6 +118,10 @@ def find_column(
             if guess != guesses[0]:
                 notices.append(f"{file}: column {shown(guess)} read as {what} ({flag} overrides)")
             return guess
+    for guess in guesses:
+        if (alike := same_column(names, guess)) is not None:
+            notices.append(f"{file}: column {shown(alike)} read as {what} ({flag} overrides)")
+            return alike
     problems.append(
         f"{file}: no column for the {what.replace('_', ' ')}; name it with {flag}; "
         f"the columns are {columns} (for CSV: is the header line there?)"

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lowcost_ft.data.known_names import LABEL_NAMES, TEXT_NAMES
 from lowcost_ft.data.rows import (
     Row,
     column_names,
@@ -12,6 +13,7 @@ from lowcost_ft.data.rows import (
     find_column,
     read_id,
     read_text,
+    same_column,
     shown,
     surrogate_fault,
 )
@@ -21,14 +23,6 @@ __all__ = ["Label", "TextExample", "label_name", "read_examples"]
 
 Label = str | int | float | tuple[str, ...]
 
-_TEXTS = (
-    *("text", "sentence", "content", "message", "utterance", "query", "question", "review"),
-    *("tweet", "document", "body", "comment"),
-)
-_LABELS = (
-    *("label", "labels", "category", "intent", "class", "target", "sentiment", "topic"),
-    *("emotion", "score", "rating", "stars"),
-)
 _PAIRS = (
     *(("text", "text_pair"), ("sentence1", "sentence2"), ("premise", "hypothesis")),
     *(("question1", "question2"), ("text1", "text2"), ("question", "sentence")),
@@ -82,7 +76,7 @@ def read_examples(
     text_column, pair_column = _find_texts(rows, reading, problems, notices)
     label_column = None
     if labelled:
-        guesses = [name for name in _LABELS if name not in (text_column, pair_column)]
+        guesses = [name for name in LABEL_NAMES if name not in (text_column, pair_column)]
         label_column = find_column(
             rows, reading.label_column, guesses, "label", problems=problems, notices=notices
         )
@@ -117,7 +111,8 @@ def _find_texts(
     found: dict[str, Any] = {"problems": problems, "notices": notices}
     names = column_names(rows)
     if reading.text_column is None and reading.text_pair_column is None:
-        for first, second in _PAIRS:
+        for pair in _PAIRS:
+            first, second = _as_written(names, pair)
             if first in names and second in names and reading.label_column not in (first, second):
                 notices.append(
                     f"{file_of(rows[0].source)}: pairs of texts, {shown(first)} and "
@@ -125,7 +120,7 @@ def _find_texts(
                 )
                 return first, second
     taken = (reading.text_pair_column, reading.label_column)
-    guesses = [name for name in _TEXTS if name not in taken]
+    guesses = [name for name in TEXT_NAMES if name not in taken]
     if reading.text_pair_column is not None:
         guesses = [
             first for first, second in _PAIRS if second == reading.text_pair_column
@@ -134,6 +129,14 @@ def _find_texts(
     if reading.text_pair_column is None:
         return text_column, None
     return text_column, find_column(rows, reading.text_pair_column, (), "text_pair", **found)
+
+
+def _as_written(names: Sequence[str], pair: tuple[str, str]) -> tuple[str, str]:
+    """A pair's columns in the file's spelling, unless the file has a text in the usual one."""
+    if any(name in names for name in TEXT_NAMES):
+        return pair
+    first, second = (same_column(names, name) for name in pair)
+    return pair if first is None or second is None else (first, second)
 
 
 def _read_label(row: Row, column: str, problems: list[str]) -> Label | None:

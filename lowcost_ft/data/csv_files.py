@@ -1,0 +1,136 @@
+"""CSV and TSV with a header -> rows, so that every problem has a line number."""
+
+import csv
+import io
+from collections import Counter
+
+from lowcost_ft.data.csv_quotes import Record, open_quote, swallowed_rows
+from lowcost_ft.data.rows import LINE_BREAK, Row, counted, listed, shown
+from lowcost_ft.reading import ReadingOptions
+
+__all__ = ["csv_delimiter", "read_csv"]
+
+# The largest limit that every platform's C long takes; the default of 128 KiB is a long document.
+_CSV_FIELD_LIMIT = 2**31 - 1
+
+
+def read_csv(
+    path: str,
+    text: str,
+    delimiter: str | None,
+    problems: list[str],
+    notices: list[str] | None = None,
+    reading: ReadingOptions | None = None,
+) -> list[Row]:
+    """Rows of a CSV file with a header; every value stays the text that it is.
+
+    Args:
+        path: For the messages.
+        text: Content of the file.
+        delimiter: None: the one of `,` `;` and tab that cuts the header into most columns.
+        problems: Gets a line for each problem.
+        notices: Gets a line for columns without a name, and for fields that may hide rows.
+        reading: Whether quotes are read as quotes, and which column holds the label.
+    """
+    notices = [] if notices is None else notices
+    reading = reading or ReadingOptions()
+    limit = csv.field_size_limit(_CSV_FIELD_LIMIT)
+    try:
+        delimiter = delimiter or csv_delimiter(text)
+        records = _records(path, text, delimiter, reading.csv_quotes, problems)
+        if faulty := swallowed_rows(
+            path, records, delimiter, reading.label_column, problems, notices
+        ):
+            if records[0].first in faulty:
+                return []
+            records = [record for record in records if record.first not in faulty]
+        return _rows(path, records, delimiter, reading.csv_quotes, problems, notices)
+    finally:
+        csv.field_size_limit(limit)
+
+
+def _records(
+    path: str, text: str, delimiter: str, quotes: bool, problems: list[str]
+) -> list[Record]:
+    # newline="" keeps the line breaks inside quotes and still counts CR, LF and CRLF as lines.
+    content = io.StringIO(text, newline="")
+    reader = (
+        csv.reader(content, delimiter=delimiter, strict=True)
+        if quotes
+        else csv.reader(content, delimiter=delimiter, strict=True, quoting=csv.QUOTE_NONE)
+    )
+    records: list[Record] = []
+    while True:
+        line = reader.line_num + 1
+        try:
+            fields = next(reader)
+        except StopIteration:
+            return records
+        except csv.Error:
+            lines = LINE_BREAK.split(text)[line - 1 : reader.line_num]
+            opened = line + open_quote(lines, delimiter)
+            problems.append(
+                f"{path}:{opened}: the quote that opens here is not closed before a delimiter or "
+                f'the end of a line; close it, and write a quote inside quotes twice (""); or read '
+                f"quotes as they are (--no-csv-quotes)"
+            )
+            return records
+        if fields:  # not a blank line
+            records.append(Record(line, reader.line_num, fields))
+
+
+def _rows(
+    path: str,
+    records: list[Record],
+    delimiter: str,
+    quotes: bool,
+    problems: list[str],
+    notices: list[str],
+) -> list[Row]:
+    if not records:
+        return []
+    line, _, fields = records[0]
+    header = [name.strip() for name in fields]
+    # One column without a name is what pandas writes for its index; several cannot be told apart.
+    unnamed = [place for place, name in enumerate(header, 1) if not name]
+    if len(unnamed) > 1:
+        notices.append(
+            f"{path}: {len(unnamed)} columns without a name are not read, the first is column "
+            f"{unnamed[0]}"
+        )
+    named = [place - 1 for place in range(1, len(header) + 1) if place not in unnamed]
+    kept = named if len(unnamed) > 1 else list(range(len(header)))
+    names = [header[place] for place in kept]
+    if repeated := [name for name, count in Counter(names).items() if count > 1]:
+        problems.append(f"{path}:{line}: the header has {listed(repeated)} twice; rename one")
+        return []
+    rows: list[Row] = []
+    for line, _, fields in records[1:]:
+        if len(fields) == len(header):
+            values = [fields[place] for place in kept]
+            rows.append(Row(dict(zip(names, values, strict=True)), f"{path}:{line}"))
+        else:
+            fix = (
+                f"put quotes around a text that holds {shown(delimiter)} or a quote"
+                if quotes
+                else f"read without quotes, a text cannot hold {shown(delimiter)}: give such texts "
+                f"as JSONL, or put quotes around them and leave out --no-csv-quotes"
+            )
+            problems.append(
+                f"{path}:{line}: {counted(len(fields), 'field')} where the header has "
+                f"{len(header)}; {fix}"
+            )
+    return rows
+
+
+def csv_delimiter(text: str) -> str:
+    """The one of `,` `;` and tab that cuts the first line into most columns."""
+
+    def columns(delimiter: str) -> int:
+        header = csv.reader(io.StringIO(text.lstrip(), newline=""), delimiter=delimiter)
+        try:
+            return len(next(header, []))
+        except csv.Error:  # a field beyond the limit
+            return 0
+
+    return max(",;\t", key=columns)

@@ -1,0 +1,198 @@
+"""Quotes of CSV that are not what they seem: left open, or closed rows later.
+
+A quote before a text opens a quoted field, which ends at the next lone quote, be it lines below.
+The lines between are then one text, and the rows that they were are gone.
+"""
+
+import csv
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from lowcost_ft.data.known_names import LABEL_NAMES, TAG_NAMES
+from lowcost_ft.data.rows import LINE_BREAK, counted, same_column
+
+__all__ = ["Record", "open_quote", "swallowed_rows"]
+
+_SEVERAL_LABELS = "|;,"
+
+
+class Record(NamedTuple):
+    """A row of a CSV file, cut into fields.
+
+    Attributes:
+        first: Its first line, from 1.
+        last: Its last line.
+        fields: The cells.
+    """
+
+    first: int
+    last: int
+    fields: list[str]
+
+
+def swallowed_rows(
+    path: str,
+    records: Sequence[Record],
+    delimiter: str,
+    label_column: str | None,
+    problems: list[str],
+    notices: list[str],
+) -> set[int]:
+    """Looks for rows inside of quoted fields.
+
+    A line inside a field is a row if it has the file's columns and its label cell is a label
+    elsewhere in the file: that is a problem. Where no column can be told to hold labels, lines that
+    have the file's columns give a notice.
+
+    Args:
+        path: For the messages.
+        records: All records, the header first.
+        delimiter: Between the cells.
+        label_column: Name of the label column, where the user gave one.
+        problems: Gets a line for each field that holds rows.
+        notices: Gets a line for the fields that may hold rows.
+
+    Returns:
+        First lines of the records that are a problem.
+    """
+    long = [record for record in records if any(map(LINE_BREAK.search, record.fields))]
+    if not long:
+        return set()
+    width = Counter(len(record.fields) for record in records).most_common(1)[0][0]
+    if width < 2:
+        return set()
+    known = _labels(records, width, label_column)
+    faulty: set[int] = set()
+    doubtful: list[str] = []
+    for record in long:
+        line = record.first
+        for place, field in enumerate(record.fields):
+            parts = LINE_BREAK.split(field)
+            opened, closed = line, line + len(parts) - 1
+            line = closed
+            if len(parts) == 1:
+                continue
+            rows = list(_rows_inside(record.fields, place, parts, width, delimiter))
+            hidden = [
+                row
+                for row, own in rows
+                if any(own[at] and _is_label(row[at], labels) for at, labels in known.items())
+            ]
+            if hidden:
+                faulty.add(record.first)
+                problems.append(
+                    f"{path}:{opened}: the quote that opens here closes on line {closed} and would "
+                    f"make one text of {counted(len(hidden), 'line')} with the file's columns and "
+                    f'a label; close it here, write it twice (""), or read quotes as they are '
+                    f"(--no-csv-quotes); if it is one text, give the file as JSONL"
+                )
+            elif rows and not known:
+                doubtful.append(f"lines {opened} to {closed}")
+    if doubtful:
+        notices.append(
+            f"{path}: {counted(len(doubtful), 'quoted field')} of several lines, each of which "
+            f"could be a row, read as one text: {doubtful[0]} (--no-csv-quotes reads quotes as "
+            f"they are)"
+        )
+    return faulty
+
+
+def _rows_inside(
+    fields: Sequence[str], place: int, parts: Sequence[str], width: int, delimiter: str
+) -> Iterator[tuple[list[str], list[bool]]]:
+    """Rows that the lines of a field would be, and which of their cells stand in the field.
+
+    The first line stands behind the record's cells before the field, and the last one before those
+    after it.
+    """
+    for number, part in enumerate(parts):
+        before = list(fields[:place]) if number == 0 else []
+        after = list(fields[place + 1 :]) if number == len(parts) - 1 else []
+        cells = _cells(part, delimiter)
+        row = [*before, *cells, *after]
+        if len(row) != width:
+            continue
+        own = [False] * len(before) + [True] * len(cells) + [False] * len(after)
+        # The cells at the field's own ends are there with or without other rows in it.
+        if number == 0:
+            own[len(before)] = False
+        if number == len(parts) - 1:
+            own[len(before) + len(cells) - 1] = False
+        if any(own):
+            yield row, own
+
+
+def _cells(line: str, delimiter: str) -> list[str]:
+    try:
+        return next(csv.reader([line], delimiter=delimiter), [])
+    except csv.Error:
+        return line.split(delimiter)
+
+
+def _labels(
+    records: Sequence[Record], width: int, label_column: str | None
+) -> dict[int, frozenset[str]]:
+    """Place of each column that may hold the labels -> its labels in rows of one line."""
+    whole = [
+        record.fields
+        for record in records[1:]
+        if len(record.fields) == width and not any(map(LINE_BREAK.search, record.fields))
+    ]
+    header = [name.strip() for name in records[0].fields]
+    wanted = (*LABEL_NAMES, *TAG_NAMES) if label_column is None else (label_column,)
+    for name in wanted:
+        found = same_column(header, name)
+        if found is not None and len(header) == width:
+            place = header.index(found)
+            return {place: frozenset().union(*(_parts(row[place]) for row in whole))}
+    columns = {}
+    for place in range(width):
+        cells = [row[place] for row in whole]
+        if cells and len(set(cells)) <= max(2, len(cells) // 2) and any(cells):
+            columns[place] = frozenset().union(*map(_parts, cells))
+    return columns
+
+
+def _is_label(cell: str, labels: frozenset[str]) -> bool:
+    parts = _parts(cell)
+    # Where the labels are numbers to predict, any number is one.
+    return bool(parts) and (
+        parts <= labels or (_is_number(cell) and bool(labels) and all(map(_is_number, labels)))
+    )
+
+
+def _parts(cell: str) -> set[str]:
+    cells = [cell]
+    for separator in _SEVERAL_LABELS:
+        cells = [part for whole in cells for part in whole.split(separator)]
+    return {part for part in cells if part}
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def open_quote(lines: list[str], delimiter: str) -> int:
+    """Index of the line on which the last quoted field of a broken record opens."""
+    opened = 0
+    quoted = False
+    for number, line in enumerate(lines):
+        before = "\n" if quoted else delimiter
+        for character in line:
+            if quoted:
+                quoted = character != '"'
+                before = '"'
+                continue
+            if character == '"':
+                if before == delimiter:
+                    opened = number
+                quoted = before in (delimiter, '"')
+            elif before == '"' and character != delimiter:
+                return opened  # text after the closing quote: where the parser gave up
+            before = character
+    return opened

@@ -1,0 +1,86 @@
+"""One JSON object that holds a whole table, in the layouts that pandas writes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lowcost_ft.data.rows import Row, counted
+
+__all__ = ["table_rows"]
+
+
+def table_rows(
+    path: str, whole: Any, problems: list[str], notices: list[str] | None
+) -> list[Row] | None:
+    """Rows of a table that one JSON value holds, or None where it does not hold one.
+
+    The layouts are those of `DataFrame.to_json(orient=...)`: "columns" (its default, column by
+    column), "index" (row by row, under the row's number), "split" and "table". Where column names
+    and row numbers cannot be told apart, it is a problem.
+
+    Args:
+        path: For the messages.
+        whole: The value of the whole file.
+        problems: Gets a line for a layout that could be two.
+        notices: Gets a line that says how the table was read; None: that is not wanted.
+
+    Returns:
+        The rows, their sources by number: "a.json:row 1".
+    """
+    if not isinstance(whole, dict) or not whole:
+        return None
+    found = _split(whole) or _schema(whole) or _nested(whole)
+    if found is None:
+        return None
+    how, records = found
+    if how == "ambiguous":
+        problems.append(
+            f"{path}: one JSON object of objects whose keys are numbers inside and outside, so "
+            f"that columns and rows cannot be told apart; write the table with "
+            f'to_json(orient="records", lines=True)'
+        )
+        return []
+    if notices is not None:
+        notices.append(
+            f"{path}: read as one table of {counted(len(records), 'row')}, as pandas writes it "
+            f'with orient="{how}"'
+        )
+    return [Row(values, f"{path}:row {number}") for number, values in enumerate(records, 1)]
+
+
+def _split(whole: Mapping[str, Any]) -> tuple[str, list[dict[str, Any]]] | None:
+    names, data = whole.get("columns"), whole.get("data")
+    if not set(whole) <= {"columns", "index", "data"} or not isinstance(names, list):
+        return None
+    if not isinstance(data, list) or len(set(map(str, names))) < len(names):
+        return None
+    if not all(isinstance(cells, list) and len(cells) == len(names) for cells in data):
+        return None
+    return "split", [dict(zip(map(str, names), cells, strict=True)) for cells in data]
+
+
+def _schema(whole: Mapping[str, Any]) -> tuple[str, list[dict[str, Any]]] | None:
+    data = whole.get("data")
+    if set(whole) != {"schema", "data"} or not isinstance(whole["schema"], dict):
+        return None
+    if not isinstance(data, list) or not all(isinstance(row, dict) for row in data):
+        return None
+    return "table", [dict(row) for row in data]
+
+
+def _nested(whole: Mapping[str, Any]) -> tuple[str, list[dict[str, Any]]] | None:
+    inner = list(whole.values())
+    if not all(isinstance(value, dict) and value for value in inner):
+        return None
+    keys = list(inner[0])
+    if any(list(value) != keys for value in inner):
+        return None
+    by_column, by_row = _are_numbers(keys), _are_numbers(whole)
+    if by_column and by_row:
+        return "ambiguous", []
+    if by_column:
+        return "columns", [{name: whole[name][key] for name in whole} for key in keys]
+    return ("index", [dict(value) for value in inner]) if by_row else None
+
+
+def _are_numbers(keys: Any) -> bool:
+    return all(key.isascii() and key.isdecimal() for key in keys)

@@ -1,0 +1,24 @@
+"""Names that columns usually have, the most usual one first."""
+
+import re
+
+__all__ = ["LABEL_NAMES", "SENTENCE_NAME", "TAG_NAMES", "TEXT_NAMES", "WORD_NAMES"]
+
+TEXT_NAMES = (
+    *("text", "sentence", "content", "message", "utterance", "query", "question", "review"),
+    *("tweet", "document", "body", "comment"),
+)
+LABEL_NAMES = (
+    *("label", "labels", "category", "intent", "class", "target", "sentiment", "topic"),
+    *("emotion", "score", "rating", "stars"),
+)
+WORD_NAMES = ("word", "words", "token", "tokens", "form")
+"""Of files with one word a line or row, as are `TAG_NAMES`."""
+
+TAG_NAMES = (
+    *("tag", "tags", "ner", "ner_tag", "ner_tags", "ner-tag", "entity", "iob", "bio", "iob_tag"),
+    *("bio_tag", "label", "labels"),
+)
+
+SENTENCE_NAME = re.compile(r"sent(ence)?s?[ _.-]*(id|no|nr|num|number|idx|index|#)?[ _.]*")
+"""Of a column that numbers the sentences, in lower case."""

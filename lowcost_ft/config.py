@@ -26,7 +26,8 @@ class DataConfig(ReadingOptions):
     """Where the examples come from and how they are read. Nothing given: the embedded sample."""
 
     train_file: str | None = None
-    """Training file: .jsonl, .json, .csv, .tsv, .parquet, or CoNLL columns (.conll, .txt)."""
+    """Training file: JSON, CSV, TSV, Parquet, columns with one word a line (CoNLL), or fastText
+    lines, told apart by their content."""
     validation_file: str | None = None
     """Validation file. Without one, a part of the training rows is cut off."""
     test_file: str | None = None

@@ -33,6 +33,7 @@ def read_columns(
     notices: list[str],
     reading: ReadingOptions | None = None,
     *,
+    usual: ReadingOptions | None = None,
     labelled: bool = True,
 ) -> list[Row]:
     """Sentences of a file with one word a line, its tag in another column.
@@ -47,6 +48,7 @@ def read_columns(
         problems: Gets a line for each problem.
         notices: Gets a line for what is skipped, and for columns that are not the obvious ones.
         reading: Columns that the user chose, by name or by number.
+        usual: Columns that training used, taken where the file has them.
         labelled: Whether tags are needed.
 
     Returns:
@@ -59,13 +61,21 @@ def read_columns(
     data = [line for line in body if not line.startswith(COMMENT)] or body
     tabs = by_tabs(data)
     cells = [split_line(line, tabs) if line else [] for line in lines]
-    header = split_line(data[0], tabs) if data and is_header(split_line(data[0], tabs)) else None
+    asked = [reading.tokens_column, reading.tags_column]
+    asked += [usual.tokens_column, usual.tags_column] if usual is not None else []
+    first = split_line(data[0], tabs) if data else []
+    header = (
+        first
+        if is_header(first, [name for name in asked if name and not name.isdecimal()])
+        else None
+    )
     # Most lines are right: the ones with another number of columns are the broken ones.
-    usual = Counter(
+    widths = Counter(
         len(split_line(line, tabs)) for line in data if header is None or line != data[0]
     )
-    width = usual.most_common(1)[0][0] if usual else 0
+    width = widths.most_common(1)[0][0] if widths else 0
     names = _column_names(lines, header, width)
+    reading = _with_usual(reading, usual, names, width)
     layout = find_layout(_sentences(lines, cells, width, header), names)
     chosen = _chosen(path, layout, names, reading, problems)
     if chosen is None:
@@ -74,10 +84,10 @@ def read_columns(
     rows = reader.read(problems, notices)
     if rows and (reading.tokens_column is None or reading.tags_column is None):
         notices += _what_was_read(path, chosen, len(names) > 0)
-    if rows and reading.tokens_column is None:
-        if fault := _numbers_for_words(path, rows, chosen):
-            problems.append(fault)
-            return []
+    fault = None if reading.tokens_column else _numbers_for_words(path, rows, chosen)
+    if fault is not None:
+        problems.append(fault)
+        return []
     if rows and labelled and chosen.tags is None and chosen.width > 1:
         problems.append(
             f"{path}: none of its {chosen.width} columns holds tags such as O and B-person; name "
@@ -194,6 +204,26 @@ class _Reader:
         return int(cells[place]) <= 1 and int(self.sentence[-1][1][place]) >= int(cells[place])
 
 
+def _with_usual(
+    reading: ReadingOptions, usual: ReadingOptions | None, names: Sequence[str], width: int
+) -> ReadingOptions:
+    """The reading, and of what training used the columns that this file has."""
+    for name in ("tokens_column", "tags_column"):
+        known = None if usual is None else getattr(usual, name)
+        if known is None or getattr(reading, name) is not None:
+            continue
+        if same_column(names, known) is not None or _place(known, width) is not None:
+            reading = replace(reading, **{name: known})
+    return reading
+
+
+def _place(number: str, width: int) -> int | None:
+    """The place, from 0, of the column that the user counted from 1; None if there is none."""
+    if not number.isascii() or not number.isdecimal() or not 1 <= int(number[:9]) <= width:
+        return None
+    return int(number) - 1
+
+
 def _key(given: str | None, usual: str) -> str:
     return usual if given is None else given
 
@@ -235,14 +265,7 @@ def _chosen(
         found = same_column(names, given)
         if found is not None:
             places[what] = list(names).index(found)
-        elif given.isascii() and given.isdecimal():
-            place = int(given[:9]) - 1
-            if not 0 <= place < layout.width:
-                problems.append(
-                    f"{path}: no column {given} (--{what}-column); it has "
-                    f"{counted(layout.width, 'column')}, counted from 1"
-                )
-                return None
+        elif (place := _place(given, layout.width)) is not None:
             places[what] = place
         elif given != what:
             known = (

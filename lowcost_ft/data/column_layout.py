@@ -73,8 +73,16 @@ def split_line(line: str, tabs: bool) -> list[str]:
     return re.split("[ \t]+", line.rstrip(" \t"))
 
 
-def is_header(cells: Sequence[str]) -> bool:
-    """Whether cells are names of columns, those of the words and of the tags among them."""
+def is_header(cells: Sequence[str], asked: Sequence[str] = ()) -> bool:
+    """Whether cells are names of columns.
+
+    Args:
+        cells: Of the first line.
+        asked: Names of columns that the user asked for: any of them tells. Without these, names of
+            the words' and of the tags' column do, and all others must be usual ones.
+    """
+    if any(same_column(cells, name) is not None for name in asked):
+        return True
     names = [plain_name(cell) for cell in cells]
     known = {*WORD_NAMES, *TAG_NAMES, *_OTHER_NAMES}
     return (

@@ -6,7 +6,6 @@ from collections import Counter
 
 from lowcost_ft.data.csv_quotes import Record, open_quote, swallowed_rows
 from lowcost_ft.data.rows import LINE_BREAK, Row, counted, listed, shown
-from lowcost_ft.reading import ReadingOptions
 
 __all__ = ["csv_delimiter", "read_csv"]
 
@@ -20,7 +19,9 @@ def read_csv(
     delimiter: str | None,
     problems: list[str],
     notices: list[str] | None = None,
-    reading: ReadingOptions | None = None,
+    *,
+    quotes: bool = True,
+    label_column: str | None = None,
 ) -> list[Row]:
     """Rows of a CSV file with a header; every value stays the text that it is.
 
@@ -30,21 +31,19 @@ def read_csv(
         delimiter: None: the one of `,` `;` and tab that cuts the header into most columns.
         problems: Gets a line for each problem.
         notices: Gets a line for columns without a name, and for fields that may hide rows.
-        reading: Whether quotes are read as quotes, and which column holds the label.
+        quotes: Whether quotes hold a field together.
+        label_column: Name of the label column, where it is known.
     """
     notices = [] if notices is None else notices
-    reading = reading or ReadingOptions()
     limit = csv.field_size_limit(_CSV_FIELD_LIMIT)
     try:
         delimiter = delimiter or csv_delimiter(text)
-        records = _records(path, text, delimiter, reading.csv_quotes, problems)
-        if faulty := swallowed_rows(
-            path, records, delimiter, reading.label_column, problems, notices
-        ):
+        records = _records(path, text, delimiter, quotes, problems)
+        if faulty := swallowed_rows(path, records, delimiter, label_column, problems, notices):
             if records[0].first in faulty:
                 return []
             records = [record for record in records if record.first not in faulty]
-        return _rows(path, records, delimiter, reading.csv_quotes, problems, notices)
+        return _rows(path, records, delimiter, quotes, problems, notices)
     finally:
         csv.field_size_limit(limit)
 

@@ -42,8 +42,8 @@ def swallowed_rows(
     """Looks for rows inside of quoted fields.
 
     A line inside a field is a row if it has the file's columns and its label cell is a label
-    elsewhere in the file: that is a problem. Where no column can be told to hold labels, lines that
-    have the file's columns give a notice.
+    elsewhere in the file: that is a problem. Lines that have the file's columns alone, as those of
+    a text with a comma in them, give a notice.
 
     Args:
         path: For the messages.
@@ -60,9 +60,7 @@ def swallowed_rows(
     if not long:
         return set()
     width = Counter(len(record.fields) for record in records).most_common(1)[0][0]
-    if width < 2:
-        return set()
-    known = _labels(records, width, label_column)
+    known = _labels(records, width, label_column) if width > 1 else {}
     faulty: set[int] = set()
     doubtful: list[str] = []
     for record in long:
@@ -82,18 +80,18 @@ def swallowed_rows(
             if hidden:
                 faulty.add(record.first)
                 problems.append(
-                    f"{path}:{opened}: the quote that opens here closes on line {closed} and would "
-                    f"make one text of {counted(len(hidden), 'line')} with the file's columns and "
-                    f'a label; close it here, write it twice (""), or read quotes as they are '
-                    f"(--no-csv-quotes); if it is one text, give the file as JSONL"
+                    f"{path}:{opened}: the quote that opens here closes on line {closed}, and "
+                    f"{counted(len(hidden), 'line')} of the text in it would be a row of its own, "
+                    f"with a label that other rows have; close the quote on line {opened}, write "
+                    f'it twice (""), or read quotes as they are (--no-csv-quotes); if it is one '
+                    f"text, give the file as JSONL"
                 )
-            elif rows and not known:
+            elif rows or width == 1:
                 doubtful.append(f"lines {opened} to {closed}")
     if doubtful:
         notices.append(
-            f"{path}: {counted(len(doubtful), 'quoted field')} of several lines, each of which "
-            f"could be a row, read as one text: {doubtful[0]} (--no-csv-quotes reads quotes as "
-            f"they are)"
+            f"{path}: {counted(len(doubtful), 'quoted text')} of several lines that could be rows, "
+            f"the first on {doubtful[0]}; --no-csv-quotes reads quotes as they are"
         )
     return faulty
 

@@ -98,7 +98,7 @@ def _by_content(text: str, lines: Sequence[str], expected: str | None) -> str | 
     header = _header(lines[0], delimiter)
     if in_table and _names_a_text(header):
         return expected
-    if sum(_FASTTEXT.match(line) is not None for line in lines) >= 0.8 * len(lines):
+    if sum(_FASTTEXT.match(line) is not None for line in lines) >= 0.5 * len(lines):
         return "fasttext"
     if _are_columns(text, lines):
         return "conll"

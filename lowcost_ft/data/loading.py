@@ -190,7 +190,8 @@ def read_examples_file(
         path,
         problems,
         notices,
-        reading if usual is None else _with_usual_files(reading, usual),
+        reading,
+        usual=usual,
         labelled=labelled,
         words=task == "ner",
     )
@@ -234,20 +235,6 @@ def read_text_lines(task: str, name: str, data: bytes) -> list[Any]:
     if problems:
         raise UserError(_capped(problems))
     return examples
-
-
-def _with_usual_files(given: ReadingOptions, usual: ReadingOptions) -> ReadingOptions:
-    """Numbers of columns that training used, and names that say that rows are not words."""
-    usual_of = {
-        name: getattr(usual, name)
-        for name in _COLUMN_FIELDS
-        if getattr(given, name) is None and getattr(usual, name) is not None
-    }
-    for name in ("tokens_column", "tags_column"):
-        # A name is taken only where the file has it, which its reader knows.
-        if name in usual_of and not usual_of[name].isdecimal():
-            del usual_of[name]
-    return replace(given, **usual_of)
 
 
 def _with_usual(

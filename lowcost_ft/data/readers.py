@@ -42,6 +42,7 @@ def read_rows(
     notices: list[str],
     reading: ReadingOptions | None = None,
     *,
+    usual: ReadingOptions | None = None,
     labelled: bool = True,
     words: bool = False,
 ) -> list[Row]:
@@ -55,15 +56,17 @@ def read_rows(
         notices: Gets a line for whatever is left out on purpose, and for what the file was taken
             for where its extension does not say that.
         reading: How the file is read; None: all is guessed.
+        usual: How the model's training data was read: a guess that comes first.
         labelled: Whether the file must hold labels.
-        words: Whether lines of one word each are the words of sentences, as for NER, or texts.
+        words: Whether sentences are wanted, as for NER: lines or rows of one word each are joined
+            to them, and are texts otherwise.
 
     Returns:
         The rows that could be read, in the file's order; sentences with one word a line or row as
         `{"tokens": [...], "tags": [...]}`.
     """
     before = len(problems)
-    reading = reading or ReadingOptions()
+    reading, usual = reading or ReadingOptions(), usual or ReadingOptions()
     extension = extension_of(path)
     if not _is_readable_file(path, problems):
         return []
@@ -78,9 +81,17 @@ def read_rows(
     if kind == "parquet":
         rows = read_parquet(path, problems)
     elif kind == "conll":
-        rows = read_columns(path, text, problems, notices, reading, labelled=labelled)
+        rows = read_columns(path, text, problems, notices, reading, usual=usual, labelled=labelled)
     elif kind in ("csv", "tsv"):
-        rows = read_csv(path, text, "\t" if kind == "tsv" else None, problems, notices, reading)
+        rows = read_csv(
+            path,
+            text,
+            "\t" if kind == "tsv" else None,
+            problems,
+            notices,
+            quotes=reading.csv_quotes,
+            label_column=reading.label_column or usual.label_column,
+        )
     elif kind == "fasttext":
         rows = read_fasttext(path, text)
     elif kind == "text":
@@ -89,8 +100,8 @@ def read_rows(
         rows = read_json(path, text, problems, notices)
     else:
         rows = read_json_lines(path, text, problems, notices)
-    if len(problems) == before:
-        rows = join_words(rows, reading, problems, notices)
+    if words and rows and len(problems) == before:
+        rows = join_words(rows, reading, usual, problems, notices)
     if not rows and len(problems) == before:
         problems.append(f"{path}: holds no rows; add some or give another file")
     return rows

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lowcost_ft.data.column_layout import is_tag_like
-from lowcost_ft.data.known_names import SENTENCE_NAME, TAG_NAMES, WORD_NAMES
+from lowcost_ft.data.known_names import SENTENCE_NAME, TAG_NAMES, TEXT_NAMES, WORD_NAMES
 from lowcost_ft.data.rows import Row, column_names, counted, file_of, plain_name, same_column, shown
 from lowcost_ft.reading import ReadingOptions
 
@@ -15,7 +15,11 @@ _LINE = re.compile(r".*:(\d+)", re.DOTALL)
 
 
 def join_words(
-    rows: Sequence[Row], reading: ReadingOptions, problems: list[str], notices: list[str]
+    rows: Sequence[Row],
+    reading: ReadingOptions,
+    usual: ReadingOptions,
+    problems: list[str],
+    notices: list[str],
 ) -> list[Row]:
     """Sentences of a table with one word a row; other tables as they are.
 
@@ -24,14 +28,15 @@ def join_words(
 
     Args:
         rows: Rows of one file.
-        reading: Columns that the user chose; a text or a label column means that rows are texts.
+        reading: Columns that the user chose; a text column means that rows are texts.
+        usual: Columns that training used, taken where the file has them.
         problems: Gets a line if nothing tells where a sentence ends.
         notices: Gets a line that says what was read.
 
     Returns:
         Rows `{"tokens": [...], "tags": [...]}`, under the names that the user gave the columns.
     """
-    found = _columns(rows, reading)
+    found = _columns(rows, reading, usual)
     if found is None:
         return list(rows)
     word, tag, sentence = found
@@ -54,18 +59,18 @@ def join_words(
 
 
 def _columns(
-    rows: Sequence[Row], reading: ReadingOptions
+    rows: Sequence[Row], reading: ReadingOptions, usual: ReadingOptions
 ) -> tuple[str, str | None, str | None] | None:
     """Columns of the words, of the tags and of the sentences' numbers; None for other tables."""
     names = column_names(rows)
-    chosen = (reading.text_column, reading.text_pair_column, reading.label_column)
-    if any(name is not None and same_column(names, name) is not None for name in chosen):
+    text = reading.text_column or usual.text_column
+    if text is not None and same_column(names, text) is not None:
         return None
-    word = _first(names, (reading.tokens_column,) if reading.tokens_column else WORD_NAMES)
+    word = _first(names, reading.tokens_column, usual.tokens_column, WORD_NAMES)
     if word is None or not all(isinstance(row.values.get(word), str | None) for row in rows):
         return None
+    tag = _first(names, reading.tags_column, usual.tags_column, TAG_NAMES)
     sentence = next((name for name in names if SENTENCE_NAME.fullmatch(plain_name(name))), None)
-    tag = _first(names, (reading.tags_column,) if reading.tags_column else TAG_NAMES)
     cells = [row.values.get(tag) for row in rows if tag is not None]
     tags = [cell for cell in cells if isinstance(cell, str) and cell.strip()]
     if any(not isinstance(cell, str | None) for cell in cells):
@@ -73,12 +78,15 @@ def _columns(
     if 2 * sum(map(is_tag_like, tags)) > len(tags):
         return word, tag, sentence
     # Types without a prefix, or no tags at all: only a sentence's number tells.
-    if sentence is None or sentence == word:
+    if sentence is None or (tag is None and sentence in TEXT_NAMES):
         return None
     return (word, tag, sentence) if tag is None or {"O", "o"} & set(tags) else None
 
 
-def _first(names: Sequence[str], wanted: Sequence[str]) -> str | None:
+def _first(
+    names: Sequence[str], given: str | None, usual: str | None, guesses: Sequence[str]
+) -> str | None:
+    wanted = (given,) if given is not None else (*filter(None, (usual,)), *guesses)
     found = (same_column(names, name) for name in wanted)
     return next((name for name in found if name is not None), None)
 

@@ -3,8 +3,8 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 
+from lowcost_ft.data.column_choice import chosen_layout, column_names_of, with_usual
 from lowcost_ft.data.column_layout import (
     COMMENT,
     DOCSTART,
@@ -15,13 +15,13 @@ from lowcost_ft.data.column_layout import (
     is_tag_like,
     split_line,
 )
-from lowcost_ft.data.rows import LINE_BREAK, Row, counted, same_column, shown
+from lowcost_ft.data.rows import LINE_BREAK, Row, counted, shown
 from lowcost_ft.reading import ReadingOptions
 
 __all__ = ["read_columns"]
 
+_LONG_SENTENCE = 200
 _SETTING = re.compile(r"#\s*[\w.:-]+\s*=\s")
-_NAMES = re.compile(r"#\s*global\.columns\s*=\s*(.+)")
 _NUMBERING = re.compile(r"\d+([-.]\d+)?", re.ASCII)
 _SEVERAL_WORDS = re.compile(r"\d+[-.]\d+", re.ASCII)
 
@@ -74,16 +74,18 @@ def read_columns(
         len(split_line(line, tabs)) for line in data if header is None or line != data[0]
     )
     width = widths.most_common(1)[0][0] if widths else 0
-    names = _column_names(lines, header, width)
-    reading = _with_usual(reading, usual, names, width)
+    names = column_names_of(lines, header, width)
+    reading = with_usual(reading, usual, names, width)
     layout = find_layout(_sentences(lines, cells, width, header), names)
-    chosen = _chosen(path, layout, names, reading, problems)
+    chosen = chosen_layout(path, layout, names, reading, problems)
     if chosen is None:
         return []
     reader = _Reader(path, chosen, lines, cells, tabs, header, reading)
     rows = reader.read(problems, notices)
     if rows and (reading.tokens_column is None or reading.tags_column is None):
         notices += _what_was_read(path, chosen, len(names) > 0)
+    if len(rows) == 1 and (count := len(next(iter(rows[0].values.values())))) > _LONG_SENTENCE:
+        notices.append(f"{path}: without a blank line, its {count:,} words are one sentence")
     fault = None if reading.tokens_column else _numbers_for_words(path, rows, chosen)
     if fault is not None:
         problems.append(fault)
@@ -204,41 +206,8 @@ class _Reader:
         return int(cells[place]) <= 1 and int(self.sentence[-1][1][place]) >= int(cells[place])
 
 
-def _with_usual(
-    reading: ReadingOptions, usual: ReadingOptions | None, names: Sequence[str], width: int
-) -> ReadingOptions:
-    """The reading, and of what training used the columns that this file has."""
-    for name in ("tokens_column", "tags_column"):
-        known = None if usual is None else getattr(usual, name)
-        if known is None or getattr(reading, name) is not None:
-            continue
-        if same_column(names, known) is not None or _place(known, width) is not None:
-            reading = replace(reading, **{name: known})
-    return reading
-
-
-def _place(number: str, width: int) -> int | None:
-    """The place, from 0, of the column that the user counted from 1; None if there is none."""
-    if not number.isascii() or not number.isdecimal() or not 1 <= int(number[:9]) <= width:
-        return None
-    return int(number) - 1
-
-
 def _key(given: str | None, usual: str) -> str:
     return usual if given is None else given
-
-
-def _column_names(lines: Sequence[str], header: list[str] | None, width: int) -> list[str]:
-    """Names of the columns, by the header or a line `# global.columns = ...`."""
-    if header is not None and len(header) == width:
-        return header
-    for line in lines:
-        if match := _NAMES.match(line):
-            names = match[1].split()
-            return names if len(names) == width else []
-        if line and not line.startswith(COMMENT):
-            break
-    return []
 
 
 def _sentences(
@@ -252,38 +221,6 @@ def _sentences(
         elif len(columns) == width and columns != header and not line.startswith(COMMENT):
             sentences[-1].append(columns)
     return [sentence for sentence in sentences if sentence]
-
-
-def _chosen(
-    path: str, layout: Layout, names: Sequence[str], reading: ReadingOptions, problems: list[str]
-) -> Layout | None:
-    """The layout with the columns that the user chose; None and a problem where they are not."""
-    places = {}
-    for what, given in (("tokens", reading.tokens_column), ("tags", reading.tags_column)):
-        if given is None:
-            continue
-        found = same_column(names, given)
-        if found is not None:
-            places[what] = list(names).index(found)
-        elif (place := _place(given, layout.width)) is not None:
-            places[what] = place
-        elif given != what:
-            known = (
-                f"its columns are {', '.join(map(shown, names))}"
-                if names
-                else (f"its columns have no names: give a number from 1 to {layout.width}")
-            )
-            problems.append(f"{path}: no column {shown(given)} (--{what}-column); {known}")
-            return None
-    words, tags = places.get("tokens", layout.words), places.get("tags", layout.tags)
-    if words == tags and "tokens" in places and "tags" in places:
-        problems.append(f"{path}: --tokens-column and --tags-column are the same column")
-        return None
-    if words == tags and "tokens" in places:
-        tags = next((place for place in reversed(layout.tag_columns) if place != words), None)
-    elif words == tags:
-        words = next(place for place in range(layout.width) if place != tags)
-    return replace(layout, words=words, tags=tags) if places else layout
 
 
 def _what_was_read(path: str, layout: Layout, named: bool) -> list[str]:

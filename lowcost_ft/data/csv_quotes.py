@@ -42,8 +42,8 @@ def swallowed_rows(
     """Looks for rows inside of quoted fields.
 
     A line inside a field is a row if it has the file's columns and its label cell is a label
-    elsewhere in the file: that is a problem. Lines that have the file's columns alone, as those of
-    a text with a comma in them, give a notice.
+    elsewhere in the file: that is a problem. Lines with the file's columns and another word in the
+    place of the label give a notice, as do texts of several lines where no other column tells.
 
     Args:
         path: For the messages.
@@ -72,21 +72,24 @@ def swallowed_rows(
             if len(parts) == 1:
                 continue
             rows = list(_rows_inside(record.fields, place, parts, width, delimiter))
-            hidden = [
-                row
-                for row, own in rows
-                if any(own[at] and _is_label(row[at], labels) for at, labels in known.items())
+            cells = [
+                [(row[at], labels) for at, labels in known.items() if own[at]] for row, own in rows
             ]
+            hidden = sum(any(_parts(c) and _parts(c) <= of for c, of in inside) for inside in cells)
+            numbers = sum(any(_is_new_number(c, of) for c, of in inside) for inside in cells)
+            could_be = any(_could_be_label(c, of) for inside in cells for c, of in inside)
+            # One line that ends in a number can be the "1,000" of a text.
+            hidden += numbers if hidden + numbers > 1 else 0
             if hidden:
                 faulty.add(record.first)
                 problems.append(
-                    f"{path}:{opened}: the quote that opens here closes on line {closed}, and "
-                    f"{counted(len(hidden), 'line')} of the text in it would be a row of its own, "
-                    f"with a label that other rows have; close the quote on line {opened}, write "
+                    f"{path}:{opened}: the quote that opens here closes on line {closed} and takes "
+                    f"in what looks like {counted(hidden, 'row')} with a label that other rows "
+                    f"have, too; close the quote on line {opened}, write "
                     f'it twice (""), or read quotes as they are (--no-csv-quotes); if it is one '
                     f"text, give the file as JSONL"
                 )
-            elif rows or width == 1:
+            elif could_be or (rows and not known) or width == 1:
                 doubtful.append(f"lines {opened} to {closed}")
     if doubtful:
         notices.append(
@@ -123,7 +126,7 @@ def _rows_inside(
 
 def _cells(line: str, delimiter: str) -> list[str]:
     try:
-        return next(csv.reader([line], delimiter=delimiter), [])
+        return next(csv.reader([line], delimiter=delimiter), []) or [""]
     except csv.Error:
         return line.split(delimiter)
 
@@ -152,12 +155,15 @@ def _labels(
     return columns
 
 
-def _is_label(cell: str, labels: frozenset[str]) -> bool:
-    parts = _parts(cell)
-    # Where the labels are numbers to predict, any number is one.
-    return bool(parts) and (
-        parts <= labels or (_is_number(cell) and bool(labels) and all(map(_is_number, labels)))
-    )
+def _is_new_number(cell: str, labels: frozenset[str]) -> bool:
+    """Whether a cell is a number among labels that are numbers, as in regression."""
+    return cell not in labels and _is_number(cell) and bool(labels) and all(map(_is_number, labels))
+
+
+def _could_be_label(cell: str, labels: frozenset[str]) -> bool:
+    """Whether a cell has a label's length: the rest of a sentence after a comma has more words."""
+    most = max((len(label.split()) for label in labels), default=1)
+    return cell == cell.strip() != "" and len(cell.split()) <= most
 
 
 def _parts(cell: str) -> set[str]:

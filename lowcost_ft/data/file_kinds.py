@@ -57,7 +57,9 @@ def extension_of(path: str) -> str:
     return os.path.splitext(path)[1].lower()
 
 
-def format_of(path: str, text: str, *, labelled: bool, words: bool) -> tuple[str | None, bool]:
+def format_of(
+    path: str, text: str, *, labelled: bool, words: bool, asked: Sequence[str] = ()
+) -> tuple[str | None, bool]:
     """What a text file holds.
 
     Args:
@@ -65,6 +67,7 @@ def format_of(path: str, text: str, *, labelled: bool, words: bool) -> tuple[str
         text: Its content.
         labelled: Whether it must hold labels, which rules out one text a line.
         words: Whether a list of single words is a sentence, as for NER, or a list of texts.
+        asked: Columns of texts and labels that the user named: a header with one is of a table.
 
     Returns:
         One of `FORMATS`, or None for a file that is none of them; and whether its extension says
@@ -73,7 +76,7 @@ def format_of(path: str, text: str, *, labelled: bool, words: bool) -> tuple[str
     extension = extension_of(path)
     expected = EXTENSIONS.get(extension)
     lines = [line for line in LINE_BREAK.split(text, _LOOKED_AT) if line.strip()][:_LOOKED_AT]
-    found = _by_content(text, lines, expected)
+    found = _by_content(text, lines, expected, asked)
     if found is None and extension == ".txt" and not (words and _are_words(lines)):
         found = None if labelled and not _are_texts(lines) else "text"
     if found is None and expected is None and not labelled and not _MARKUP.match(text):
@@ -82,7 +85,9 @@ def format_of(path: str, text: str, *, labelled: bool, words: bool) -> tuple[str
     return kind, kind != expected
 
 
-def _by_content(text: str, lines: Sequence[str], expected: str | None) -> str | None:
+def _by_content(
+    text: str, lines: Sequence[str], expected: str | None, asked: Sequence[str]
+) -> str | None:
     """What a content shows beyond doubt, or None."""
     if expected in ("json", "jsonl"):
         if text.lstrip()[:1] in ("{", "["):
@@ -96,11 +101,14 @@ def _by_content(text: str, lines: Sequence[str], expected: str | None) -> str | 
     in_table = expected in ("csv", "tsv")
     delimiter = "\t" if expected == "tsv" else csv_delimiter(lines[0])
     header = _header(lines[0], delimiter)
-    if in_table and _names_a_text(header):
+    if in_table and (_names_a_text(header) or header & {plain_name(name) for name in asked}):
         return expected
-    if sum(_FASTTEXT.match(line) is not None for line in lines) >= 0.5 * len(lines):
+    labelled = sum(_FASTTEXT.match(line) is not None for line in lines)
+    if labelled >= (0.5 if _FASTTEXT.match(lines[0]) else 0.9) * len(lines):
         return "fasttext"
-    if _are_columns(text, lines):
+    # Without blank lines a table can hold codes that look like tags: its first line tells.
+    table = in_table and _BLANK_LINE.search(text) is None
+    if _are_columns(text, lines) and not (table and header):
         return "conll"
     usual = {*TEXT_NAMES, *LABEL_NAMES, *WORD_NAMES, *TAG_NAMES}
     if not in_table and header & usual and _is_table(lines, delimiter):
@@ -113,7 +121,7 @@ def _header(line: str, delimiter: str) -> set[str]:
         cells = next(csv.reader([line], delimiter=delimiter), [])
     except csv.Error:
         cells = []
-    # A line of words and tags is not a header, whatever its word is.
+    # A line of words and tags does not name columns, whatever its words are.
     return set() if any(map(is_tag_like, cells)) else {plain_name(cell) for cell in cells}
 
 

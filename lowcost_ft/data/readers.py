@@ -73,7 +73,7 @@ def read_rows(
     if extension in _OTHER_KINDS:
         problems.append(f"{path}: {extension} is {_OTHER_KINDS[extension]}")
         return []
-    kind, text = _kind_and_text(path, reading.format, labelled, words, problems, notices)
+    kind, text = _kind_and_text(path, reading, usual, labelled, words, problems, notices)
     if kind is None:
         return []
     if not reading.csv_quotes and kind not in ("csv", "tsv"):
@@ -108,12 +108,18 @@ def read_rows(
 
 
 def _kind_and_text(
-    path: str, given: str, labelled: bool, words: bool, problems: list[str], notices: list[str]
+    path: str,
+    reading: ReadingOptions,
+    usual: ReadingOptions,
+    labelled: bool,
+    words: bool,
+    problems: list[str],
+    notices: list[str],
 ) -> tuple[str | None, str]:
     """What a file is and its text; None and a problem where it cannot be read."""
     with open(path, "rb") as file:
         is_parquet = file.read(len(_PARQUET)) == _PARQUET
-    expected = EXTENSIONS.get(extension_of(path))
+    given, expected = reading.format, EXTENSIONS.get(extension_of(path))
     if given == "parquet" or (given == "auto" and (is_parquet or expected == "parquet")):
         if given == "auto" and expected != "parquet":
             notices.append(_taken_for(path, "parquet"))
@@ -123,7 +129,10 @@ def _kind_and_text(
     if given != "auto":
         kind: str | None = given
     else:
-        kind, surprising = format_of(path, text, labelled=labelled, words=words)
+        asked = [reading.text_column, usual.text_column, reading.label_column, usual.label_column]
+        kind, surprising = format_of(
+            path, text, labelled=labelled, words=words, asked=[name for name in asked if name]
+        )
         if kind is None:
             known = ", ".join(EXTENSIONS)
             problems.append(

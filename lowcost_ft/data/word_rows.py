@@ -63,8 +63,9 @@ def _columns(
 ) -> tuple[str, str | None, str | None] | None:
     """Columns of the words, of the tags and of the sentences' numbers; None for other tables."""
     names = column_names(rows)
-    text = reading.text_column or usual.text_column
-    if text is not None and same_column(names, text) is not None:
+    texts = [name for name in TEXT_NAMES if not SENTENCE_NAME.fullmatch(name)]
+    texts += [name for name in (reading.text_column, usual.text_column) if name is not None]
+    if reading.tokens_column is None and any(same_column(names, name) for name in texts):
         return None
     word = _first(names, reading.tokens_column, usual.tokens_column, WORD_NAMES)
     if word is None or not all(isinstance(row.values.get(word), str | None) for row in rows):

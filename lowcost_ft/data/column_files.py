@@ -214,11 +214,13 @@ def _sentences(
     lines: Sequence[str], cells: Sequence[list[str]], width: int, header: list[str] | None
 ) -> list[list[list[str]]]:
     """Cells of the lines that have the file's columns, by sentence."""
+    filled = (line for line in lines if line and not line.startswith(DOCSTART))
+    whole = all(line.startswith(COMMENT) for line in filled)
     sentences: list[list[list[str]]] = [[]]
     for line, columns in zip(lines, cells, strict=True):
         if not line or line.startswith(DOCSTART):
             sentences.append([])
-        elif len(columns) == width and columns != header and not line.startswith(COMMENT):
+        elif len(columns) == width and columns != header and (whole or line[0] != COMMENT):
             sentences[-1].append(columns)
     return [sentence for sentence in sentences if sentence]
 

@@ -139,7 +139,7 @@ def _is_table(lines: Sequence[str], delimiter: str) -> bool:
         widths = [len(fields) for fields in csv.reader(content, delimiter=delimiter)]
     except csv.Error:
         return False
-    return widths[0] > 1 and widths.count(widths[0]) >= 0.9 * len(widths)
+    return len(widths) > 1 and widths[0] > 1 and widths.count(widths[0]) >= 0.9 * len(widths)
 
 
 def _data_lines(lines: Sequence[str]) -> list[str]:

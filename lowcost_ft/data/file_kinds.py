@@ -96,7 +96,9 @@ def _by_content(
         return "json"
     elif is_json_object(lines[0]):
         return "jsonl"
-    elif expected is None and text.lstrip()[:1] == "{" and text.rstrip()[-1:] == "}":
+    elif lines[0].lstrip()[:1] == "{" and (
+        is_json_object(text) or (expected is None and lines[-1].rstrip()[-1:] == "}")
+    ):
         return "json"
     in_table = expected in ("csv", "tsv")
     delimiter = "\t" if expected == "tsv" else csv_delimiter(lines[0])
@@ -172,7 +174,7 @@ def _are_columns(text: str, lines: Sequence[str]) -> bool:
     # Types without a prefix: mostly outside, few of them, and sentences that blank lines end.
     column = [columns[-1] for columns in whole]
     outside = sum(cell in ("O", "o") for cell in column)
-    few = len(set(column)) <= max(2, len(column) // 4)
+    few = len(set(column)) <= max(2, len(column) // 2)
     return outside >= 0.3 * len(column) and few and _BLANK_LINE.search(text) is not None
 
 

@@ -64,9 +64,9 @@ def read_json_lines(
     path: str, text: str, problems: list[str], notices: list[str] | None = None
 ) -> list[Row]:
     """One JSON object a line, blank lines are not rows; or one table as pandas writes it."""
-    if text.lstrip().startswith("{") and not LINE_BREAK.search(text.strip()):
+    if text.lstrip().startswith("{"):
         try:
-            whole = _DECODER.decode(text.strip())
+            whole = _DECODER.decode(text)  # of several objects only the first is looked at
         except (ValueError, RecursionError):
             whole = None
         table = table_rows(path, whole, problems, notices)

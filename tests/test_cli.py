@@ -116,6 +116,25 @@ def test_a_file(run, tmp_path, single, ner):
     ]
 
 
+def test_a_file_of_texts_and_one_of_columns(run, tmp_path, single, ner, capfd):
+    path = tmp_path / "rows.txt"
+    path.write_text("where is my parcel\nplease refund my card, it is late\nhello\n")
+    for folder in (single, ner):
+        printed = run("predict", folder, "--file", str(path), "--json").splitlines()
+        assert [json.loads(line)["text"] for line in printed] == path.read_text().splitlines()
+    path.write_text("1\tanna\tO\n2\tran\tO\n\n1\tto\tO\n2\toslo\tB-place\n")
+    assert main(["predict", ner, "--file", str(path), "--json"]) == 0
+    printed = capfd.readouterr()
+    assert [json.loads(line)["text"] for line in printed.out.splitlines()] == [
+        "anna ran",
+        "to oslo",
+    ]
+    assert "the words are column 2" in printed.err
+    path.write_text("1\tanna\tO\n2\tran\tO\n")
+    printed = run("predict", ner, "--file", str(path), "--format", "text", "--json").splitlines()
+    assert json.loads(printed[0])["text"] == "1\tanna\tO"
+
+
 def test_rows_keep_their_ids(run, tmp_path, single, ner):
     rows = [{"id": "m-1", "text": "hello"}, {"id": 7, "text": "anna wants a refund"}]
     path = write_jsonl(tmp_path / "rows.jsonl", rows)
@@ -155,7 +174,12 @@ def test_evaluate(run, trained_run, small_files, kind):
         (["--text", "a", "--text-pair", "b"], "trained on single texts"),
         (["--file", "missing.jsonl"], "missing.jsonl"),
         (["--txt", "a"], "--txt"),
-        (["--file", "messages.txt"], "on standard input"),
+        (["--file", "messages.txt"], "messages.txt: no such file"),
+        (["--text", "a", "--format", "csv"], "--format: for files; give one with --file"),
+        (
+            ["--text", "a", "--no-csv-quotes", "--text-column", "b"],
+            "--text-column, --no-csv-quotes",
+        ),
         (["--text", "a", "--num-threads", "0"], "--num-threads 0 is too small"),
     ],
 )

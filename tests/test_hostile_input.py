@@ -13,7 +13,7 @@ import re
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import datasets
 import numpy as np
@@ -72,13 +72,28 @@ WHOLE = {
     ".json": b'[{"text": "a", "label": "x"},\n{"text": "b", "label": 1.5}]\n',
     ".conll": b"Anna\tB-x\nran\tO\n\nto\tO\nRome\tB-x\n",
     ".parquet": _parquet(),
+    "": b"__label__a b\n__label__c d\n",
+    ".txt": b"1\tAnna\tB-x\tO\n# note\n2\tran\tO\tO\n\n1\tto\tO\tO\n",
+    ".train": b"word,tag,sentence_id\na,O,1\nb,B-x,1\nc,O,2\n",
+    ".dev": b'{"text": {"0": "a", "1": "b"}, "label": {"0": "x", "1": "y"}}',
 }
 pieces = st.binary(max_size=4) | st.sampled_from(
     [
         *(b"\0", b"\xff", b"\xef\xbb\xbf", b"\xff\xfe", b"\xed\xa0\x80", b"\xe2\x80\xa8", b"\x1a"),
         *(b"\n", b"\r", b"\r\n", b"\t", b",", b";", b'"', b"'", b"{", b"}", b"[", b"]", b":"),
         *(b"NaN", b"-Infinity", b"1e999", b"null", b"\\ud800", b'"text": 1,', b"9" * 5000),
-        *(b"B-", b"O", b"-DOCSTART-", b"PK\x03\x04", b"names", b"ClassLabel"),
+        *(
+            b"B-",
+            b"O",
+            b"-DOCSTART-",
+            b"#",
+            b"# id 1\n",
+            b"1\t",
+            b"_",
+            b"__label__x ",
+            b"word\ttag\n",
+        ),
+        *(b"PK\x03\x04", b"names", b"ClassLabel"),
     ]
 )
 
@@ -126,6 +141,13 @@ def any_file(folder: Path, file: tuple[str, bytes]) -> None:
     path = into_file(folder, *file)
     problems: list[str] = []
     assert read_rows(path, problems, []) or problems
+    for kind in get_args(get_type_hints(ReadingOptions)["format"]):
+        for number in (None, "2"):
+            reading = ReadingOptions(format=kind, tokens_column=number, csv_quotes=number is None)
+            problems = []
+            assert read_rows(path, problems, [], reading, labelled=number is None, words=True) or (
+                problems
+            )
     for task, labels, kind in (("ner", ["O", "B-x", "I-x"], None), (SINGLE, ["x", "y"], SINGLE)):
         task = "ner" if task == "ner" else "classification"
         read_or_refuse(load_splits, task, train_file=path, validation_share=0.5)
@@ -256,6 +278,64 @@ def conll_is_read_whole(
     ] == corpus
 
 
+lines = st.lists(
+    st.sampled_from(["", "#", "# id 1", "# a = b", "-DOCSTART- -X- O", "word\ttag", "Anna B-x"])
+    | st.lists(
+        st.sampled_from(["1", "2", "Anna", "#", "#a", "_", "O", "B-x", "o", "b_x", "", "PER"]),
+        min_size=1,
+        max_size=4,
+    ).map("\t".join)
+    | st.sampled_from(["Anna\tB-x", "#\tO", "1\tran\tO", "2\tto\tO", "1-2\tdel\tO"]),
+    min_size=1,
+    max_size=12,
+)
+
+
+@given(content=lines, words=st.booleans(), labelled=st.booleans(), separator=st.sampled_from("\t "))
+def every_line_of_columns_is_a_word_or_told(
+    folder: Path, content: list[str], words: bool, labelled: bool, separator: str
+) -> None:
+    text = "\n".join(content).replace("\t", separator)
+    path = into_file(folder, ".conll", text.encode())
+    problems: list[str] = []
+    notices: list[str] = []
+    reading = ReadingOptions(format="conll")
+    read = read_rows(path, problems, notices, reading, labelled=labelled, words=words)
+    told = [int(found[1]) for line in notices if (found := re.search(r": (\d+) .* skipped", line))]
+    faults = [text for text in problems if re.match(rf"{re.escape(path)}:\d", text)]
+    whole = len(problems) > len(faults)  # nothing of the file is read
+    filled = sum(bool(line.strip(" \t")) for line in text.split("\n"))
+    given_words = sum(len(row.values["tokens"]) for row in read)
+    assert whole or given_words + sum(told) + len(faults) == filled
+
+
+stray = st.lists(
+    st.tuples(st.sampled_from(["text", "label"]), st.integers(1, 11), st.booleans()), max_size=3
+)
+
+
+@given(quotes=stray, order=st.booleans(), delimiter=st.sampled_from(",;\t"))
+def no_quote_loses_a_row_in_silence(
+    folder: Path, quotes: list[tuple[str, int, bool]], order: bool, delimiter: str
+) -> None:
+    rows = [{"text": f"text {i}", "label": "ab"[i % 2]} for i in range(12)]
+    for column, place, before in quotes:
+        rows[place][column] = '"' + rows[place][column] if before else rows[place][column] + '"'
+    names = ["text", "label"] if order else ["label", "text"]
+    content = [
+        delimiter.join(names),
+        *(delimiter.join(row[name] for name in names) for row in rows),
+    ]
+    path = into_file(folder, ".csv", "\n".join(content).encode())
+    problems: list[str] = []
+    notices: list[str] = []
+    read = read_rows(path, problems, notices)
+    assert len(read) == 12 or problems or notices
+    problems = []
+    read = read_rows(path, problems, [], ReadingOptions(csv_quotes=False))
+    assert (len(read), problems) == (12, [])
+
+
 columns = st.sampled_from(
     [
         (pyarrow.string(), cells),
@@ -375,6 +455,8 @@ PROPERTIES: dict[Callable[..., None], str | None] = {
     csv_is_read_whole: "folder",
     json_is_read_whole_or_named: "folder",
     conll_is_read_whole: "folder",
+    every_line_of_columns_is_a_word_or_told: "folder",
+    no_quote_loses_a_row_in_silence: "folder",
     parquet_is_read_whole: "folder",
     every_word_is_tokenized_once: "tokenizers",
     offsets_give_back_the_text: None,

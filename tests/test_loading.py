@@ -308,6 +308,13 @@ def test_all_files_are_reported_at_once_and_each_kind_is_capped() -> None:
             {"reading": ReadingOptions(problem_type="binary")},
             "known: single_label_classification",
         ),
+        ("classification", {"reading": ReadingOptions(format="csv")}, "--format is for files"),
+        ("ner", {"reading": ReadingOptions(csv_quotes=False)}, "--no-csv-quotes is for files"),
+        (
+            "ner",
+            {"reading": ReadingOptions(format="xml")},  # type: ignore[arg-type]
+            "--format xml is unknown; known: auto, jsonl",
+        ),
         ("classification", {"dataset_config_name": "x"}, "goes with --dataset"),
         ("classification", {"dataset": "x", "train_file": "y"}, "exclude each other"),
         ("classification", {"test_file": "y"}, "need a --train-file"),

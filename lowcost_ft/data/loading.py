@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from lowcost_ft.data import ner_examples, ner_labels, text_examples, text_labels
+from lowcost_ft.data.file_kinds import FORMATS
 from lowcost_ft.data.readers import read_dataset, read_lines, read_rows
 from lowcost_ft.data.rows import Row, column_names
 from lowcost_ft.data.sample import sample_rows
@@ -95,6 +96,15 @@ def load_splits(
         problems.append("--dataset and --train-file/--validation-file exclude each other")
     if given and dataset is None and train_file is None:
         problems.append("--validation-file and --test-file need a --train-file beside them")
+    if not given:
+        problems += [
+            f"{flag} is for files; give one with --train-file, or leave it out"
+            for flag, is_given in (
+                ("--format", reading.format != "auto"),
+                ("--no-csv-quotes", not reading.csv_quotes),
+            )
+            if is_given
+        ]
     if problems:
         raise UserError(problems)
 
@@ -274,6 +284,9 @@ def _argument_problems(
     elif problem_type is not None and problem_type not in text_labels.PROBLEM_TYPES:
         known = ", ".join(text_labels.PROBLEM_TYPES)
         problems.append(f"--problem-type {problem_type} is unknown; known: {known}")
+    if reading.format not in ("auto", *FORMATS):
+        known = ", ".join(("auto", *FORMATS))
+        problems.append(f"--format {reading.format} is unknown; known: {known}")
     if dataset_config_name is not None and dataset is None:
         problems.append("--dataset-config-name goes with --dataset")
     return problems

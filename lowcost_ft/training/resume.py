@@ -34,7 +34,14 @@ _FREE = {
     # Files may have moved: what they hold is compared. `auto` is compared as what it comes to.
     *("train_file", "validation_file", "test_file", "dataset", "dataset_config_name"),
     *("text_column", "text_pair_column", "label_column", "tokens_column", "tags_column"),
-    *("id_column", "validation_share", "mixed_precision", "trust_remote_code"),
+    *(
+        "format",
+        "csv_quotes",
+        "id_column",
+        "validation_share",
+        "mixed_precision",
+        "trust_remote_code",
+    ),
 }
 
 

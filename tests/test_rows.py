@@ -1,0 +1,75 @@
+"""Columns are found by their usual names, whatever their case and what stands around them."""
+
+from pathlib import Path
+
+import pytest
+
+from lowcost_ft.data.loading import load_splits, read_examples_file
+from lowcost_ft.errors import UserError
+from lowcost_ft.reading import ReadingOptions
+
+SPANS = '{"Text": "Anna ran", "Entities": [{"start": 0, "end": 4, "label": "per"}]}\n'
+
+
+def table(header: str) -> str:
+    cells = header.count(",") - 1
+    return f"{header}\n" + "".join(f"text {i},{'ab'[i % 2]}{',' * cells}\n" for i in range(30))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Text,Sentiment",
+        "TEXT,LABEL",
+        "_text_,label_",
+        "Tweet,CLASS",
+        '"\ufeffText",Label',
+        "Text,Label,,",
+    ],
+)
+def test_names_in_another_spelling(tmp_path: Path, header: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(table(header))
+    splits = load_splits("classification", train_file=str(path))
+    assert splits.labels == ["a", "b"]
+    assert splits.train[0].text.startswith("text ")
+    assert sum(" read as text (--text-column overrides)" in line for line in splits.notices) == 1
+
+
+def test_the_usual_spelling_comes_first_and_two_others_are_not_told_apart(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    rows = "".join(f"x,y{i},{'ab'[i % 2]}\n" for i in range(30))
+    path.write_text("Text,sentence,label\n" + rows)
+    splits = load_splits("classification", train_file=str(path))
+    assert splits.train[0].text.startswith("y")
+    path.write_text("Text,TEXT,label\n" + rows)
+    with pytest.raises(UserError, match="no column for the text"):
+        load_splits("classification", train_file=str(path))
+
+
+def test_a_given_name_in_another_case(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(table("Body,Kind"))
+    reading = ReadingOptions(text_column="body", label_column="kind")
+    splits = load_splits("classification", train_file=str(path), reading=reading)
+    assert f'{path}: column "Kind" read for --label-column kind' in splits.notices
+    examples = read_examples_file("classification", str(path), usual=reading, labelled=False)
+    assert examples[0].text == "text 0"
+
+
+def test_pairs_spans_and_words_in_another_case(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(
+        "Premise,Hypothesis,Label\n" + "".join(f"a{i},b,{'xy'[i % 2]}\n" for i in range(30))
+    )
+    splits = load_splits("classification", train_file=str(path))
+    assert (splits.train[0].text_pair is None) is False
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(SPANS.replace("ran", f"ran{i}") for i in range(20)))
+    assert load_splits("ner", train_file=str(path)).labels == ["O", "B-per", "I-per"]
+    tokens = '{"Tokens": ["Anna", "ran%d"], "NER_tags": ["B-per", "O"]}\n'
+    path.write_text("".join(tokens % i for i in range(20)))
+    assert load_splits("ner", train_file=str(path)).labels == ["O", "B-per", "I-per"]
+    # A count of words in another case does not hide the text.
+    path.write_text('{"text": "Anna ran", "Words": 2}\n')
+    assert read_examples_file("ner", str(path), labelled=False)[0].words == ("Anna", "ran")

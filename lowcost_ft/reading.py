@@ -15,12 +15,12 @@ class InputOptions:
     """Where a row's input stands, labelled or not."""
 
     text_column: str | None = None
-    """Column with the text. Guessed when not given."""
+    """Column with the text. Guessed when not given. A number counts the columns from 1, here and
+    for the other columns: for files that do not name them."""
     text_pair_column: str | None = None
     """Column with the second text of a pair."""
     tokens_column: str | None = None
-    """Column with the list of words, or with a word in files of one word a line or row. A number
-    counts the columns of a file that does not name them, from 1."""
+    """Column with the list of words, or with a word in files of one word a line or row."""
     format: Literal[
         "auto", "jsonl", "json", "csv", "tsv", "conll", "fasttext", "text", "parquet"
     ] = "auto"
@@ -37,8 +37,8 @@ class LabelOptions:
     label_column: str | None = None
     """Column with the label, the list of labels, or the number to predict."""
     tags_column: str | None = None
-    """Column with the list of tags, one a word, or with a tag in files of one word a line or row.
-    A number counts the columns of a file that does not name them, from 1."""
+    """Column with the list of tags, one a word, or with a tag in files of one word a line or
+    row."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -73,3 +73,39 @@ def test_pairs_spans_and_words_in_another_case(tmp_path: Path) -> None:
     # A count of words in another case does not hide the text.
     path.write_text('{"text": "Anna ran", "Words": 2}\n')
     assert read_examples_file("ner", str(path), labelled=False)[0].words == ("Anna", "ran")
+
+
+def test_columns_of_a_table_without_a_header_are_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    rows = "".join(f"{'ab'[i % 2]},text {i}\n" for i in range(30))
+    reading = ReadingOptions(text_column="2", label_column="1")
+    for header, first in (("", "text 0"), ("kind,body\n", "text 0"), ("label,text\n", "text 0")):
+        path.write_text(header + rows)
+        splits = load_splits("classification", train_file=str(path), reading=reading)
+        assert splits.labels == ["a", "b"]
+        read = [*splits.train, *splits.validation]
+        assert len(read) == 30
+        assert first in [example.text for example in read]
+        said = f"{path}: read as a table without a header; its first line is a row"
+        assert (said in splits.notices) == (header == "")
+    path.write_text("x,hello\ny,there\n")
+    examples = read_examples_file("classification", str(path), usual=reading, labelled=False)
+    assert [example.text for example in examples] == ["hello", "there"]
+    path.write_text(rows)
+    with pytest.raises(
+        UserError, match=r'no column "3" \(--label-column\); the columns are "1", "2"'
+    ):
+        load_splits(
+            "classification",
+            train_file=str(path),
+            reading=ReadingOptions(text_column="2", label_column="3"),
+        )
+
+
+def test_words_of_a_table_without_a_header(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("".join(f"{i},Anna{i},B-per\n{i},ran,O\n\n" for i in range(20)))
+    reading = ReadingOptions(tokens_column="2", tags_column="3")
+    splits = load_splits("ner", train_file=str(path), reading=reading)
+    assert splits.labels == ["O", "B-per", "I-per"]
+    assert len(splits.train[0].words) == 2

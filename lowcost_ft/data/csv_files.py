@@ -3,9 +3,11 @@
 import csv
 import io
 from collections import Counter
+from collections.abc import Sequence
 
 from lowcost_ft.data.csv_quotes import Record, open_quote, swallowed_rows
-from lowcost_ft.data.rows import LINE_BREAK, Row, counted, listed, shown
+from lowcost_ft.data.known_names import LABEL_NAMES, TAG_NAMES, TEXT_NAMES, WORD_NAMES
+from lowcost_ft.data.rows import LINE_BREAK, Row, counted, listed, plain_name, shown
 
 __all__ = ["csv_delimiter", "read_csv"]
 
@@ -22,6 +24,7 @@ def read_csv(
     *,
     quotes: bool = True,
     label_column: str | None = None,
+    numbers: Sequence[str] = (),
 ) -> list[Row]:
     """Rows of a CSV file with a header; every value stays the text that it is.
 
@@ -32,7 +35,9 @@ def read_csv(
         problems: Gets a line for each problem.
         notices: Gets a line for columns without a name, and for fields that may hide rows.
         quotes: Whether quotes hold a field together.
-        label_column: Name of the label column, where it is known.
+        label_column: Name or number of the label column, where it is known.
+        numbers: Columns that the user chose by a number. Then the first line can be a row: unless
+            it has a usual name, or a label that no other row has. The columns are "1", "2", ...
     """
     notices = [] if notices is None else notices
     limit = csv.field_size_limit(_CSV_FIELD_LIMIT)
@@ -43,6 +48,11 @@ def read_csv(
             if records[0].first in faulty:
                 return []
             records = [record for record in records if record.first not in faulty]
+        if numbers and records and not _has_header(records, numbers, label_column):
+            notices.append(f"{path}: read as a table without a header; its first line is a row")
+            width = len(records[0].fields)
+            names = [str(number) for number in range(1, width + 1)]
+            records = [Record(records[0].first, records[0].last, names), *records]
         return _rows(path, records, delimiter, quotes, problems, notices)
     finally:
         csv.field_size_limit(limit)
@@ -76,6 +86,20 @@ def _records(
             return records
         if fields:  # not a blank line
             records.append(Record(line, reader.line_num, fields))
+
+
+def _has_header(
+    records: Sequence[Record], numbers: Sequence[str], label_column: str | None
+) -> bool:
+    first = {plain_name(name) for name in records[0].fields}
+    usual = {*TEXT_NAMES, *LABEL_NAMES, *WORD_NAMES, *TAG_NAMES, "id", ""}
+    if first & (usual | set(numbers)):
+        return True
+    if label_column is None or label_column not in numbers:
+        return False
+    place = int(label_column[:9]) - 1
+    labels = {record.fields[place] for record in records[1:] if place < len(record.fields)}
+    return place >= len(records[0].fields) or records[0].fields[place] not in labels
 
 
 def _rows(

@@ -1,5 +1,6 @@
 """Files -> rows. Whatever is wrong with a file is said with its name and line."""
 
+import dataclasses
 import os
 
 from lowcost_ft.data.column_files import read_columns
@@ -90,7 +91,8 @@ def read_rows(
             problems,
             notices,
             quotes=reading.csv_quotes,
-            label_column=reading.label_column or usual.label_column,
+            label_column=(reading.label_column or usual.label_column) if labelled else None,
+            numbers=[name for name in _columns(reading, usual) if name.isdecimal()],
         )
     elif kind == "fasttext":
         rows = read_fasttext(path, text)
@@ -105,6 +107,13 @@ def read_rows(
     if not rows and len(problems) == before:
         problems.append(f"{path}: holds no rows; add some or give another file")
     return rows
+
+
+def _columns(reading: ReadingOptions, usual: ReadingOptions) -> list[str]:
+    """Columns that the user chose, or training used, by name or number."""
+    fields = [field.name for field in dataclasses.fields(reading) if "_column" in field.name]
+    chosen = (getattr(reading, name) or getattr(usual, name) for name in fields)
+    return [name for name in chosen if name is not None]
 
 
 def _kind_and_text(

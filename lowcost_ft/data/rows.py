@@ -92,11 +92,11 @@ def find_column(
     """The column to read: the one the user named, else the first guess that exists.
 
     A name that differs in case, or by blanks and underscores around it, is taken where one column
-    has it.
+    has it. A number that is not a name counts the columns from 1.
 
     Args:
         rows: All rows of one split, at least one.
-        given: Name from the command line.
+        given: Name or number from the command line.
         guesses: Names to try, the usual one first; empty where nothing may be guessed.
         what: Such as "text_pair": names the flag, `--text-pair-column`.
         problems: Gets a line when there is no such column.
@@ -111,6 +111,10 @@ def find_column(
         if (alike := same_column(names, given)) is not None:
             notices.append(f"{file}: column {shown(alike)} read for {flag} {given}")
             return alike
+        if given.isascii() and given.isdecimal() and 1 <= int(given[:9]) <= len(names):
+            counted_to = names[int(given) - 1]
+            notices.append(f"{file}: column {shown(counted_to)} read for {flag} {given}")
+            return counted_to
         problems.append(f"{file}: no column {shown(given)} ({flag}); the columns are {columns}")
         return None
     for guess in guesses:

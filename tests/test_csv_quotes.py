@@ -110,6 +110,18 @@ def test_where_nothing_tells_a_notice_does() -> None:
     assert "the first on lines 4 to 6; --no-csv-quotes" in notices[0]
 
 
+def test_a_quote_around_labels_is_found_as_well() -> None:
+    lines = table(",", "label first")
+    lines[7], lines[9] = f'"{lines[7]}', lines[9].replace(",", '",')
+    assert lines[7].startswith('"neg') or lines[7].startswith('"pos')
+    _, problems, _ = read(lines)
+    assert problems[0].startswith("a.csv:8: the quote that opens here closes on line 10 and takes")
+    lines = [*table(",", "text first"), 'text,"pos\n"', 'text,"pos\nneg"']
+    count, problems, notices = read(lines)
+    assert (count, problems) == (32, [])
+    assert "1 quoted text of several lines that could be rows, the first on lines 34" in notices[0]
+
+
 def test_an_open_quote_and_a_wide_row_offer_what_works(tmp_path: Path) -> None:
     lines = table(",", "label first")
     lines[3] = 'pos,"text 3'

@@ -98,8 +98,10 @@ def _has_header(
     if label_column is None or label_column not in numbers:
         return False
     place = int(label_column[:9]) - 1
+    if not 0 <= place < len(records[0].fields):
+        return False
     labels = {record.fields[place] for record in records[1:] if place < len(record.fields)}
-    return place >= len(records[0].fields) or records[0].fields[place] not in labels
+    return records[0].fields[place] not in labels
 
 
 def _rows(

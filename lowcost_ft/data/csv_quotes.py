@@ -6,7 +6,7 @@ The lines between are then one text, and the rows that they were are gone.
 
 import csv
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import NamedTuple
 
 from lowcost_ft.data.known_names import LABEL_NAMES, TAG_NAMES
@@ -71,7 +71,7 @@ def swallowed_rows(
             line = closed
             if len(parts) == 1:
                 continue
-            rows = list(_rows_inside(record.fields, place, parts, width, delimiter))
+            rows = list(_rows_inside(record.fields, place, parts, width, delimiter, known))
             cells = [
                 [(row[at], labels) for at, labels in known.items() if own[at]] for row, own in rows
             ]
@@ -89,7 +89,9 @@ def swallowed_rows(
                     f'it twice (""), or read quotes as they are (--no-csv-quotes); if it is one '
                     f"text, give the file as JSONL"
                 )
-            elif could_be or (rows and not known) or width == 1:
+                continue
+            broken_label = place in known and sum(bool(part.strip()) for part in parts) > 1
+            if broken_label or could_be or (rows and not known) or width == 1:
                 doubtful.append(f"lines {opened} to {closed}")
     if doubtful:
         notices.append(
@@ -100,7 +102,12 @@ def swallowed_rows(
 
 
 def _rows_inside(
-    fields: Sequence[str], place: int, parts: Sequence[str], width: int, delimiter: str
+    fields: Sequence[str],
+    place: int,
+    parts: Sequence[str],
+    width: int,
+    delimiter: str,
+    label_places: Container[int],
 ) -> Iterator[tuple[list[str], list[bool]]]:
     """Rows that the lines of a field would be, and which of their cells stand in the field.
 
@@ -115,11 +122,10 @@ def _rows_inside(
         if len(row) != width:
             continue
         own = [False] * len(before) + [True] * len(cells) + [False] * len(after)
-        # The cells at the field's own ends are there with or without other rows in it.
-        if number == 0:
-            own[len(before)] = False
-        if number == len(parts) - 1:
-            own[len(before) + len(cells) - 1] = False
+        # The cells at the field's own ends are there with or without other rows in it, and tell
+        # only where a line that begins or ends with a label goes on behind it.
+        if number in (0, len(parts) - 1):
+            own[place] = len(cells) > 1 and place in label_places
         if any(own):
             yield row, own
 

@@ -14,6 +14,7 @@ from lowcost_ft.config import (
     parse_bytes,
 )
 from lowcost_ft.errors import UserError
+from lowcost_ft.overwriting import check_not_read, paths_of_settings
 
 if TYPE_CHECKING:
     from lowcost_ft.memory.operators import Target
@@ -82,6 +83,8 @@ def plan(command: PlanMemory) -> None:
         print("note: --torch-compile: layers are predicted as if not compiled", file=sys.stderr)
     if command.plot is not None:
         _check_plot(command.plot)
+        reads = paths_of_settings(vars(command))
+        check_not_read("--plot", command.plot, replaced=[Path(command.plot)], reads=reads)
     from lowcost_ft.longest_rows import longest_forecast
     from lowcost_ft.memory.plan import part_to_change
     from lowcost_ft.recipe_memory import find_plan

@@ -122,6 +122,7 @@ def load_trained(
             quantization=(_recorded(run, "quantization") or "none") if is_adapter else "none",
             dtype=dtype,
             stream_below=stream_below if is_adapter else None,
+            keep_head=True,
         )
         if is_adapter:
             return _add_saved_adapter(base.model, folder, model_id).eval()

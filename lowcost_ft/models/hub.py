@@ -23,7 +23,7 @@ from transformers.utils import logging as transformers_logging
 
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.offline import PACKAGED_MODELS
-from lowcost_ft.models.safety import OWN_CODE, shard_names
+from lowcost_ft.models.safety import OWN_CODE, check_not_an_adapter, shard_names
 
 __all__ = ["check_index", "find_model", "is_cached", "load_config", "not_loadable"]
 __all__ += ["model_folder", "quiet_libraries", "weight_files", "weight_names"]
@@ -184,6 +184,7 @@ def load_config(
         UserError: There is no such model, or its configuration is of no known kind.
     """
     find_model(model_id, revision)
+    check_not_an_adapter(model_id)
     try:
         with quiet_libraries():
             return AutoConfig.from_pretrained(

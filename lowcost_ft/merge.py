@@ -23,9 +23,9 @@ from lowcost_ft.model_card import write_model_card
 from lowcost_ft.models.loading import forward_module, load_trained
 from lowcost_ft.models.merging import MERGE_TOLERANCE, check_mergeable, merge_adapter, parity_gap
 from lowcost_ft.models.saving import save_model
+from lowcost_ft.overwriting import paths_of_settings
 from lowcost_ft.predictor import Predictor, load_predictor
 from lowcost_ft.recipe import load_run_splits
-from lowcost_ft.overwriting import paths_of_settings
 from lowcost_ft.run_folder import check_output_dir, claimed_output_dir
 from lowcost_ft.runs import load_run, write_run
 from lowcost_ft.tasks.base import Predictions, Task

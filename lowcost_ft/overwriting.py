@@ -32,7 +32,7 @@ def check_not_read(
         target: The file or folder that will be written.
         replaced: The files in it, or it itself, that will be deleted or overwritten.
         reads: By what the user calls them (`--model-id`), the files and folders that are read. A
-            folder is read as models and saved data sets are: its own files, and those of its splits.
+            folder is read as models and saved data sets are: its files, and those of its splits.
             What does not exist is not read from this machine.
 
     Raises:

@@ -58,7 +58,8 @@ class Run:
 
     def say(self, text: str) -> None:
         """Prints once, from the main process."""
-        self.accelerator.print(wrapped(redact(text), sys.stdout), flush=True)
+        shown = redact(text, keep=self.record.get("labels") or ())
+        self.accelerator.print(wrapped(shown, sys.stdout), flush=True)
 
 
 @contextlib.contextmanager

@@ -99,7 +99,8 @@ def test_another_number_of_labels_is_told(checkpoint):
 
 
 @pytest.mark.parametrize(
-    ("stored", "goes_on"), [("regression", True), (None, True), ("multi_label_classification", False)]
+    ("stored", "goes_on"),
+    [("regression", True), (None, True), ("multi_label_classification", False)],
 )
 def test_a_number_goes_on_from_a_head_for_a_number(checkpoint, stored, goes_on):
     folder, weight = checkpoint("bert", ["LABEL_0"], problem_type=stored)

@@ -52,7 +52,6 @@ def row(model: str, method: str, folder: Path) -> dict[str, Any]:
     for checkpointing in (False, True):
         values = METHODS[method] | {"gradient_checkpointing": checkpointing}
         found[checkpointing] = [needed(folder, rows, **values) for rows in ROWS]
-    fits = {str(card): _fit(found, int(card * 2**30 * USABLE)) for card in CARDS}
     return {
         "model": model,
         "method": method,
@@ -60,20 +59,32 @@ def row(model: str, method: str, folder: Path) -> dict[str, Any]:
             "checkpointing" if key else "plain": dict(zip(map(str, ROWS), value, strict=True))
             for key, value in found.items()
         },
-        "fits": fits,
+        "fits": fits(found),
     }
 
 
-def _fit(found: dict[bool, list[int]], card_bytes: int) -> dict[str, Any] | None:
+def fits(found: dict[bool, list[int]]) -> dict[str, dict[str, Any] | None]:
+    """What each card holds, the smallest first: never less than a smaller one.
+
+    Without gradient checkpointing, which costs time, where that is no less.
+    """
+    held: dict[str, dict[str, Any] | None] = {}
+    most = 0
+    for card in CARDS:
+        held[str(card)] = _fit(found, int(card * 2**30 * USABLE), at_least=most)
+        most = (held[str(card)] or {}).get("micro_batch_tokens", 0)
+    return held
+
+
+def _fit(found: dict[bool, list[int]], card_bytes: int, *, at_least: int) -> dict[str, Any] | None:
     for checkpointing, (one, eight) in found.items():
         if one > card_bytes:
             continue
         a_text = max(1.0, (eight - one) / (ROWS[1] - ROWS[0]))
         texts = ROWS[0] + int((card_bytes - one) / a_text)
-        return {
-            "micro_batch_tokens": min(MOST_TOKENS, texts * MAX_LENGTH),
-            "gradient_checkpointing": checkpointing,
-        }
+        tokens = min(MOST_TOKENS, texts * MAX_LENGTH)
+        if tokens >= at_least:
+            return {"micro_batch_tokens": tokens, "gradient_checkpointing": checkpointing}
     return None
 
 

@@ -28,6 +28,8 @@ RunFolder = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 
 @dataclass(frozen=True, kw_only=True)
 class _Common(InputOptions):
+    base_model: str | None = None
+    """Name or folder of the run's base model, where it is not what run.json names any more."""
     json: bool = False
     """Print JSON: for predictions one object a line, for scores one object."""
     trust_remote_code: bool = False
@@ -73,6 +75,8 @@ class Merge:
     max_drift: float = 0.05
     """Largest share of predictions on the run's validation split that may differ from the run's;
     above it nothing is written."""
+    base_model: str | None = None
+    """Name or folder of the run's base model, where it is not what run.json names any more."""
     json: bool = False
     """Print the result as one JSON object."""
     trust_remote_code: bool = False
@@ -134,6 +138,7 @@ def _predictor(command: Any) -> Any:
 
     return load_predictor(
         command.run,
+        base_model=command.base_model,
         trust_remote_code=command.trust_remote_code,
         num_threads=command.num_threads,
     )
@@ -219,6 +224,7 @@ def _merge(command: Merge) -> None:
         command.run,
         command.output_dir,
         max_drift=command.max_drift,
+        base_model=command.base_model,
         trust_remote_code=command.trust_remote_code,
         num_threads=command.num_threads,
         say=lambda text: print(text, file=sys.stderr),

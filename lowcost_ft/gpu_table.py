@@ -30,7 +30,8 @@ def print_table(*, as_json: bool) -> None:
     print(
         f"Tokens that a micro-batch may hold, texts of {table['max_length']} tokens, bf16,\n"
         "the model's own dropout, which text classification trains without\n"
-        "(c: with gradient checkpointing; -: not even one text fits)\n"
+        "(c: with gradient checkpointing, where a smaller card holds no more without;\n"
+        "-: not even one text fits)\n"
     )
     print(f"{'':<18}{'':<14}" + "".join(f"{f'{card} GB':>8}" for card in CARDS))
     model = ""
@@ -49,5 +50,4 @@ def _cell(fit: dict[str, Any] | None) -> str:
     if fit is None:
         return "-"
     tokens = fit["micro_batch_tokens"]
-    text = f"{tokens // 1000}k" if tokens >= 10_000 else f"{tokens:,}"
-    return text + ("c" if fit["gradient_checkpointing"] else "")
+    return f"{tokens:,}" + ("c" if fit["gradient_checkpointing"] else "")

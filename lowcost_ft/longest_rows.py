@@ -31,7 +31,13 @@ def longest_forecast(config: RunConfig, target: Target, *, num_labels: int) -> F
     described = load_config(
         config.model_id, revision=config.revision, trust_remote_code=config.trust_remote_code
     )
-    check_length(config.max_length, described, config.model_id)
+    check_length(
+        config.max_length,
+        described,
+        config.model_id,
+        head="token" if config.task == "ner" else "sequence",
+        trust_remote_code=config.trust_remote_code,
+    )
     labels = [f"label {number}" for number in range(num_labels)]
     task: Any
     if config.task == "ner":

@@ -23,9 +23,10 @@ from lowcost_ft.model_card import write_model_card
 from lowcost_ft.models.loading import forward_module, load_trained
 from lowcost_ft.models.merging import MERGE_TOLERANCE, check_mergeable, merge_adapter, parity_gap
 from lowcost_ft.models.saving import save_model
+from lowcost_ft.overwriting import paths_of_settings
 from lowcost_ft.predictor import Predictor, load_predictor
 from lowcost_ft.recipe import load_run_splits
-from lowcost_ft.run_folder import claimed_output_dir
+from lowcost_ft.run_folder import check_output_dir, claimed_output_dir
 from lowcost_ft.runs import load_run, write_run
 from lowcost_ft.tasks.base import Predictions, Task
 
@@ -57,6 +58,7 @@ def merge_run(
     output_dir: str | Path,
     *,
     max_drift: float = 0.05,
+    base_model: str | None = None,
     trust_remote_code: bool = False,
     num_threads: int | None = None,
     say: Callable[[str], None] = print,
@@ -67,6 +69,7 @@ def merge_run(
         run_folder: Its folder.
         output_dir: Folder to write; it must not hold a run or a model.
         max_drift: Largest share of changed predictions for which anything is written.
+        base_model: Where the base model lies now, if it has moved.
         trust_remote_code: Whether the base model's own Python code may run.
         num_threads: CPU threads.
         say: Prints one line.
@@ -76,7 +79,16 @@ def merge_run(
         RuntimeError: The merged model computes something else: report it.
     """
     run = load_run(run_folder)
-    options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
+    reads: dict[str, str | Path | None] = {
+        **paths_of_settings(run["config"]),
+        "RUN": run_folder,
+        "--base-model" if base_model else "--model-id": base_model or run["model_id"],
+    }
+    check_output_dir(output_dir, reads)
+    options: dict[str, Any] = {
+        "base_model": base_model,
+        "trust_remote_code": trust_remote_code,
+    }
     plain = run | {"quantization": "none"}
     whole = load_trained(run_folder, plain, **options)
     check_mergeable(whole)
@@ -92,12 +104,12 @@ def merge_run(
     # The folder goes again when nothing was written. The scratch folder lies beside it, so that the
     # last step is a rename.
     with (
-        claimed_output_dir(str(output_dir), "merged", overwrite=None) as folder,
+        claimed_output_dir(str(output_dir), "merged", overwrite=None, reads=reads) as folder,
         tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch,
     ):
         save_model(merge_adapter(whole), tokenizer, scratch)
         merged_run = _merged_record(run, run_folder)
-        merged = load_trained(scratch, merged_run, **options)
+        merged = load_trained(scratch, merged_run, trust_remote_code=trust_remote_code)
         gap = parity_gap(beside, _logits(merged, features, tokenizer))
         if gap > MERGE_TOLERANCE:
             raise RuntimeError(

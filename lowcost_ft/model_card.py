@@ -14,7 +14,7 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from lowcost_ft.methods import find_method
 from lowcost_ft.model_limits import METRICS, code, limits, scored_split
-from lowcost_ft.redaction import redact
+from lowcost_ft.redaction import redact_run
 from lowcost_ft.reload_code import (
     Run,
     is_adapter,
@@ -45,7 +45,7 @@ def write_model_card(folder: str | Path, run: Run) -> Path:
         The path of the card.
     """
     path = Path(folder) / "README.md"
-    text = model_card(redact(run), name=Path(folder).resolve().name)
+    text = model_card(redact_run(run), name=Path(folder).resolve().name)
     write_atomically(path, lambda file: file.write(text.encode("utf-8", "replace")))
     return path
 

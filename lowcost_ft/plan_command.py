@@ -2,7 +2,9 @@
 
 import json
 import sys
-from dataclasses import dataclass, fields
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -14,6 +16,8 @@ from lowcost_ft.config import (
     parse_bytes,
 )
 from lowcost_ft.errors import UserError
+from lowcost_ft.overwriting import check_not_read, paths_of_settings
+from lowcost_ft.shipped_configs import shipped_config, shipped_name
 
 if TYPE_CHECKING:
     from lowcost_ft.memory.operators import Target
@@ -82,6 +86,8 @@ def plan(command: PlanMemory) -> None:
         print("note: --torch-compile: layers are predicted as if not compiled", file=sys.stderr)
     if command.plot is not None:
         _check_plot(command.plot)
+        reads = paths_of_settings(vars(command))
+        check_not_read("--plot", command.plot, replaced=[Path(command.plot)], reads=reads)
     from lowcost_ft.longest_rows import longest_forecast
     from lowcost_ft.memory.plan import part_to_change
     from lowcost_ft.recipe_memory import find_plan
@@ -89,11 +95,13 @@ def plan(command: PlanMemory) -> None:
 
     set_num_threads(command.num_threads, local_processes=1)
     target = _target(command)
-    forecast = longest_forecast(config, target, num_labels=command.num_labels)
-    budget = parse_bytes(config.memory_budget) if config.memory_budget else None
-    found = find_plan(config, budget, forecast)
-    cache = forecast.cache_needs(found.config, command.examples * config.max_length)
-    change = part_to_change(found.config, found.prediction)
+    with _at_hand(config) as readable:
+        forecast = longest_forecast(readable, target, num_labels=command.num_labels)
+        budget = parse_bytes(config.memory_budget) if config.memory_budget else None
+        found = find_plan(readable, budget, forecast)
+        cache = forecast.cache_needs(found.config, command.examples * config.max_length)
+        change = part_to_change(found.config, found.prediction)
+    found = replace(found, config=replace(found.config, model_id=config.model_id))
     if command.json:
         record = {
             "model_id": config.model_id,
@@ -109,6 +117,27 @@ def plan(command: PlanMemory) -> None:
         print("\n".join(_text(command, found, target, budget, cache, change)))
     if command.plot is not None:
         _draw(command.plot, found, budget, title=config.model_id)
+
+
+@contextmanager
+def _at_hand(config: RunConfig) -> Iterator[RunConfig]:
+    """The same, with the shipped configuration of a model that is not on this machine.
+
+    Nobody is asked for it then: the Hub may be out of reach, and gives some models to few.
+    """
+    from lowcost_ft.models.hub import model_folder
+
+    name = None if config.revision else shipped_name(config.model_id)
+    if name is None or model_folder(config.model_id) is not None:
+        yield config
+        return
+    print(
+        f"note: {config.model_id} is not on this machine: the configuration of {name} that comes "
+        "with lowcost_ft is used",
+        file=sys.stderr,
+    )
+    with shipped_config(name) as file:
+        yield replace(config, model_id=str(file))
 
 
 def _names_but(*names: str) -> list[str]:

@@ -13,10 +13,14 @@ from lowcost_ft.data.loading import read_examples_file, read_text_lines
 from lowcost_ft.data.rows import text_fault
 from lowcost_ft.errors import UserError
 from lowcost_ft.evaluation import predict
+from lowcost_ft.models.families import find_family, longest_input
 from lowcost_ft.models.held_precision import hold_frozen_weights
 from lowcost_ft.models.loading import forward_module, load_tokenizer, load_trained
 from lowcost_ft.models.merging import is_mergeable, merge_adapter
+from lowcost_ft.models.positions import position_limit
 from lowcost_ft.models.quantization import compute_dtype, weight_bytes
+from lowcost_ft.models.refusals import check_token_ids
+from lowcost_ft.models.tokenizers import cut_end
 from lowcost_ft.reading import ReadingOptions, reading_of
 from lowcost_ft.runs import load_run
 from lowcost_ft.tasks.base import Task
@@ -39,6 +43,7 @@ class Predictor:
         accelerator: Device and precision.
         concurrent: Whether each thread of a CPU may run a copy of the modules: see `predict`.
         notices: What the user should know of the files and texts so far.
+        longest: Tokens that the model has positions for; None where any number will do.
     """
 
     run: dict[str, Any]
@@ -48,6 +53,7 @@ class Predictor:
     accelerator: Accelerator
     concurrent: bool = False
     notices: list[str] = field(default_factory=list)
+    longest: int | None = None
 
     def __call__(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[dict]:
         """Predicts texts.
@@ -142,11 +148,17 @@ class Predictor:
             )
             raise UserError(f"{examples[0].source}: the model was trained on {fix}")
         config = self.run["config"]
-        features = self.task.featurize(examples, self.tokenizer, max_length=config["max_length"])
+        limit = min(config["max_length"], self.longest or config["max_length"])
+        features = self.task.featurize(examples, self.tokenizer, max_length=limit)
+        check_token_ids(
+            features.input_ids, self.model.config, self.tokenizer, str(self.run["model_id"])
+        )
         if features.truncated:
+            given = limit == config["max_length"]
+            what = f"the run's --max-length {limit}" if given else f"the model's {limit} positions"
             self.notices.append(
-                f"{features.truncated:,} of {len(examples):,} texts are longer than the run's "
-                f"--max-length {config['max_length']} and lost their end"
+                f"{features.truncated:,} of {len(examples):,} texts are longer than {what} "
+                f"and lost their {cut_end(self.tokenizer)}"
             )
         return predict(
             self.accelerator,
@@ -162,6 +174,7 @@ class Predictor:
 def load_predictor(
     folder: str | Path,
     *,
+    base_model: str | None = None,
     trust_remote_code: bool = False,
     num_threads: int | None = None,
     keep_adapter: bool = False,
@@ -173,6 +186,7 @@ def load_predictor(
 
     Args:
         folder: The `--output-dir` of a completed run.
+        base_model: Where the run's base model lies now, if it has moved.
         trust_remote_code: Whether the base model's own Python code may run.
         num_threads: CPU threads; see `set_num_threads`.
         keep_adapter: Leave the adapter beside the weights, as it was in training.
@@ -189,6 +203,7 @@ def load_predictor(
     model = load_trained(
         folder,
         run,
+        base_model=base_model,
         trust_remote_code=trust_remote_code,
         dtype=compute_dtype(accelerator.mixed_precision),
     )
@@ -215,4 +230,6 @@ def load_predictor(
         accelerator=accelerator,
         # A quantized layer keeps notes beside its weights, and foreign code may keep anything.
         concurrent=not weight_bytes(model)[0] and not trust_remote_code,
+        longest=longest_input(model.config)
+        or (position_limit(model) if find_family(model.config) is None else None),
     )

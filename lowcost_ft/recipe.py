@@ -27,7 +27,8 @@ from lowcost_ft.models.loading import (
     saved_tensors,
 )
 from lowcost_ft.models.quantization import compute_dtype, count_parameters
-from lowcost_ft.models.refusals import check_length
+from lowcost_ft.models.refusals import check_length, check_token_ids, tokens_notice
+from lowcost_ft.models.tokenizers import cut_end
 from lowcost_ft.models.virtual_tokens import virtual_logits
 from lowcost_ft.reading import reading_of
 from lowcost_ft.recipe_memory import model_options
@@ -110,6 +111,7 @@ def build_recipe_model(
     total += built.streamed.num_parameters if built.streamed else 0
     run.record["parameters"] = {"total": total, "trainable": trainable}
     run.record["method"] = built.method
+    run.record["base_model"] = built.base_model
     run.record["config"]["optimizer"] = choose_optimizer(
         config.optimizer, device=device, quantized=built.quantization != "none"
     )
@@ -131,12 +133,24 @@ def build_recipe_model(
 def featurize_splits(
     run: Run, splits: Splits, task: Task, tokenizer: PreTrainedTokenizerBase
 ) -> dict[str, Features]:
-    """Tokenizes every split once, or finds it tokenized; says how many texts were cut off."""
+    """Tokenizes every split once, or finds it tokenized; says how many texts were cut, and where.
+
+    Raises:
+        UserError: The model lacks positions for `--max-length`, or embeddings for some tokens.
+    """
     config, limit = run.config, run.config.max_length
     described = load_config(
         config.model_id, revision=config.revision, trust_remote_code=config.trust_remote_code
     )
-    check_length(limit, described, config.model_id)
+    check_length(
+        limit,
+        described,
+        config.model_id,
+        head=task.head,
+        trust_remote_code=config.trust_remote_code,
+    )
+    end = cut_end(tokenizer)
+    run.record["truncation_side"] = tokenizer.truncation_side
     features = {}
     for name in ("train", "validation", "test"):
         examples = getattr(splits, name)
@@ -151,8 +165,11 @@ def featurize_splits(
         if cut := features[name].truncated:
             run.say(
                 f"note: {cut:,} of {len(examples):,} {name} texts are longer than --max-length "
-                f"{limit} and lose their end"
+                f"{limit} and lose their {end}"
             )
+        check_token_ids(features[name].input_ids, described, tokenizer, config.model_id)
+    if notice := tokens_notice(described, tokenizer):
+        run.say(f"note: {notice}")
     return features
 
 

@@ -6,13 +6,15 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from lowcost_ft.errors import UserError
+from lowcost_ft.overwriting import check_not_read
 from lowcost_ft.runs import RUN_FILE, load_run
 
-__all__ = ["CHECKPOINTS", "claimed_output_dir", "clear_output_dir", "remove_checkpoints"]
+__all__ = ["CHECKPOINTS", "check_output_dir", "claimed_output_dir", "clear_output_dir"]
+__all__ += ["files_of_run", "remove_checkpoints"]
 
 CHECKPOINTS = "checkpoints"
 """The folder in a run's folder that lets it go on when it is stopped."""
@@ -31,6 +33,9 @@ _OUTPUT_PATTERNS = (
     *("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors"),
 )
 
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+"""What a tokenizer writes; opened where they are, so that a link's target would be overwritten."""
+
 
 class _InUseError(Exception):
     """Another run holds the folder."""
@@ -38,7 +43,12 @@ class _InUseError(Exception):
 
 @contextlib.contextmanager
 def claimed_output_dir(
-    path: str | None, default_name: str, *, overwrite: bool | None = False, resume: bool = False
+    path: str | None,
+    default_name: str,
+    *,
+    overwrite: bool | None = False,
+    resume: bool = False,
+    reads: Mapping[str, str | Path | None] | None = None,
 ) -> Iterator[Path]:
     """Creates the folder of a new run, or takes an empty one, and keeps other runs out of it.
 
@@ -52,6 +62,7 @@ def claimed_output_dir(
         overwrite: Whether an earlier run in `path` may be replaced; None where nobody can say so.
         resume: Whether to go on with an unfinished run: the one in `path`, or without a path the
             newest of the default name. Where there is none, a new one begins.
+        reads: What the run reads, by flag; see `check_output_dir`.
 
     Yields:
         The folder, which exists.
@@ -59,18 +70,21 @@ def claimed_output_dir(
     Raises:
         UserError: Another run is going on in the folder; it holds a run and neither `overwrite` nor
             `resume` is given; the run to go on with is complete;
-            it holds files of something else that the run would replace; or it cannot be created
-            or written.
+            it holds files of something else, or of what is read, that the run would replace; or it
+            cannot be created or written.
     """
     with contextlib.ExitStack() as claim:
         try:
             if path is None:
-                taken = _newest_unfinished(Path("runs"), default_name, claim) if resume else None
+                taken = None
+                if resume:
+                    taken = _newest_unfinished(Path("runs"), default_name, claim, reads or {})
                 folder = taken or _first_free(Path("runs"), default_name, claim)
             else:
                 folder = Path(path)
                 if folder.is_file():
                     raise UserError(f"--output-dir {path} is a file: name a folder")
+                check_output_dir(folder, reads or {})
                 claim.enter_context(_locked(folder))
                 _check_contents(folder, overwrite=overwrite, resume=resume)
         except _InUseError:
@@ -84,6 +98,31 @@ def claimed_output_dir(
                 f"{error.strerror}. Name another --output-dir"
             ) from None
         yield folder
+
+
+def check_output_dir(folder: str | Path, reads: Mapping[str, str | Path | None]) -> None:
+    """Refuses a run folder in which the run would replace what it reads; changes nothing.
+
+    Args:
+        folder: What `--output-dir` names; it need not exist.
+        reads: Files and folders that the run reads, by flag.
+
+    Raises:
+        UserError: It would replace some of them.
+    """
+    replaced = files_of_run(folder)
+    replaced += [Path(folder) / name for name in _TOKENIZER_FILES]
+    check_not_read("--output-dir", folder, replaced=replaced, reads=reads)
+
+
+def files_of_run(folder: str | Path) -> list[Path]:
+    """The files there that a run writes, and that replacing it removes, checkpoints included."""
+    found: list[Path] = []
+    with contextlib.suppress(FileNotFoundError):  # Another run removes its empty folder just now.
+        for pattern in _OUTPUT_PATTERNS:
+            found += Path(folder).glob(pattern)
+    checkpoints = Path(folder) / CHECKPOINTS
+    return found + [Path(top) / name for top, _, names in os.walk(checkpoints) for name in names]
 
 
 def clear_output_dir(folder: Path, *, keep_checkpoints: bool = False) -> None:
@@ -186,7 +225,12 @@ def _check_contents(folder: Path, *, overwrite: bool | None, resume: bool) -> No
         )
 
 
-def _newest_unfinished(parent: Path, name: str, claim: contextlib.ExitStack) -> Path | None:
+def _newest_unfinished(
+    parent: Path,
+    name: str,
+    claim: contextlib.ExitStack,
+    reads: Mapping[str, str | Path | None],
+) -> Path | None:
     """Locks the run of the highest number that is neither complete nor going on.
 
     Raises:
@@ -202,6 +246,7 @@ def _newest_unfinished(parent: Path, name: str, claim: contextlib.ExitStack) -> 
                 continue
         elif not (folder / CHECKPOINTS).is_dir():
             continue
+        check_output_dir(folder, reads)
         with contextlib.suppress(_InUseError), contextlib.ExitStack() as attempt:
             attempt.enter_context(_locked(folder))
             claim.push(attempt.pop_all())

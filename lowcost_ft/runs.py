@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from lowcost_ft.errors import UserError, is_out_of_memory
-from lowcost_ft.redaction import redact
+from lowcost_ft.redaction import redact_run
 
 __all__ = [
     "RUN_FILE",
@@ -49,7 +49,7 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def write_run(folder: str | Path, run: Mapping[str, Any]) -> Path:
-    """Writes `run.json` with its schema version, and without credentials.
+    """Writes `run.json` with its schema version, and without credentials (`redact_run`).
 
     Args:
         folder: The run folder.
@@ -64,7 +64,7 @@ def write_run(folder: str | Path, run: Mapping[str, Any]) -> Path:
     if run.get("status") not in STATUSES:
         raise ValueError(f"status {run.get('status')!r} is not one of {', '.join(STATUSES)}")
     path = Path(folder) / RUN_FILE
-    write_json(path, redact(_plain({"schema_version": SCHEMA_VERSION, **run})))
+    write_json(path, redact_run(_plain({"schema_version": SCHEMA_VERSION, **run})))
     return path
 
 

@@ -15,6 +15,8 @@ from accelerate.utils import DistributedType, broadcast_object_list, set_seed
 from lowcost_ft.config import RunConfig, split_list
 from lowcost_ft.environment import command_line, git_state, hardware, versions
 from lowcost_ft.errors import UserError
+from lowcost_ft.models.hub import model_folder
+from lowcost_ft.overwriting import paths_of_settings
 from lowcost_ft.redaction import redact
 from lowcost_ft.run_folder import CHECKPOINTS, claimed_output_dir, remove_checkpoints
 from lowcost_ft.runs import record_run
@@ -56,7 +58,8 @@ class Run:
 
     def say(self, text: str) -> None:
         """Prints once, from the main process."""
-        self.accelerator.print(wrapped(redact(text), sys.stdout), flush=True)
+        shown = redact(text, keep=self.record.get("labels") or ())
+        self.accelerator.print(wrapped(shown, sys.stdout), flush=True)
 
 
 @contextlib.contextmanager
@@ -121,7 +124,12 @@ def _shared_folder(accelerator: Accelerator, config: RunConfig) -> Iterator[Path
         if accelerator.is_main_process:
             name = f"{config.task}-{config.method}"
             claimed = claimed_output_dir(
-                config.output_dir, name, overwrite=config.overwrite, resume=config.resume
+                config.output_dir,
+                name,
+                overwrite=config.overwrite,
+                resume=config.resume,
+                reads=paths_of_settings(config.to_dict())
+                | {"--model-id": model_folder(config.model_id, config.revision)},
             )
             folders = [claim.enter_context(claimed)]
         broadcast_object_list(folders)

@@ -294,7 +294,7 @@ def test_head_of_the_checkpoint_goes_on_and_one_of_another_size_is_replaced(tiny
     )
     other, _ = build(str(tmp_path), labels=["x", "y"])
     assert other.head_names == ("classifier",)
-    assert other.notices == []
+    assert "and the data x, y: a new one is made" in other.notices[0]
 
 
 def test_regression_has_one_output(tiny_models):

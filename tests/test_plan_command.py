@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from lowcost_ft.cli import main
-from lowcost_ft.gpu_table import CARDS, load_table
+from lowcost_ft.gpu_table import CARDS, cells, load_table
+from lowcost_ft.shipped_configs import HUB_NAMES, shipped_name
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 
@@ -155,10 +156,36 @@ def test_the_table_says_what_is_predicted_today(tmp_path, number):
 def test_more_memory_never_holds_less():
     for row in load_table()["rows"]:
         held = [row["fits"][str(card)] for card in CARDS]
+        tokens = [fit["micro_batch_tokens"] if fit else 0 for fit in held]
+        assert tokens == sorted(tokens)
+        shown = [cell.rstrip("c").replace(",", "") for cell in cells(row)]
+        assert [0 if cell == "-" else int(cell) for cell in shown] == tokens
         plain = [f["micro_batch_tokens"] for f in held if f and not f["gradient_checkpointing"]]
         assert plain == sorted(plain)
         first = next((i for i, fit in enumerate(held) if fit), len(held))
         assert all(held[first:])
+
+
+@pytest.mark.parametrize(
+    "name", ["meta-llama/Llama-3.1-8B", "Llama-3.1-8B", "openai-community/gpt2"]
+)
+def test_a_model_of_the_table_needs_no_hub(capsys, monkeypatch, name):
+    def asked(*_, **__):
+        raise AssertionError("the Hub was asked")
+
+    monkeypatch.setattr("lowcost_ft.models.hub.HfApi.model_info", asked)
+    monkeypatch.setattr("lowcost_ft.models.hub._cached_path", lambda *_: None)
+    assert main(["plan", "--model-id", name, "--json", "--micro-batch-tokens", "256"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["model_id"] == name
+    assert f"{name} is not on this machine" in printed.err
+    assert "comes with lowcost_ft" in printed.err
+
+
+def test_every_shape_has_its_name_on_the_hub():
+    shapes = json.loads((what_fits.FOLDER / "model_shapes.json").read_text("utf-8"))
+    assert set(HUB_NAMES.values()) == set(shapes) == {r["model"] for r in load_table()["rows"]}
+    assert shipped_name("some/model") is None
 
 
 @pytest.mark.parametrize("device", ["cuda", "cpu"])

@@ -229,6 +229,41 @@ def test_credentials_of_the_environment_are_redacted(monkeypatch: pytest.MonkeyP
     ]
 
 
+LABELS = ["sk-ii-facial-treatment-essence", "customer-service-desk", "https://a@b.org"]
+
+
+def test_labels_are_never_redacted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DB_PASSWORD", LABELS[1])
+    monkeypatch.setenv("WANDB_API_KEY", "0123456789abcdef")
+    scores = {"test": {"per_class": {label: {"f1": 0.5} for label in LABELS}, "token": "x"}}
+    run = {
+        **RUN,
+        "labels": LABELS,
+        "evaluation": scores,
+        "data": {"notices": [f"{label} is rare (0123456789abcdef)" for label in LABELS[:2]]},
+        "config": {"label_names": LABELS[1], "hub_token": "x", "model_id": "0123456789abcdef"},
+        "error": "login with 0123456789abcdef failed",
+        "status": "completed",
+    }
+    write_run(tmp_path, run)
+    found = load_run(tmp_path)
+    assert found["labels"] == LABELS
+    assert found["evaluation"] == scores
+    notices = [f"{label} is rare (<redacted>)" for label in LABELS[:2]]
+    assert found["data"]["notices"] == notices
+    assert found["config"] == {
+        "label_names": LABELS[1],
+        "hub_token": "<redacted>",
+        "model_id": "<redacted>",
+    }
+    assert found["error"] == "login with <redacted> failed"
+    key = "sk-proj-" + "aB3-" * 10 + "x"
+    assert redact(f"key {key} is wrong") == "key <redacted> is wrong"
+    # Of a message alone nobody knows the labels; data stand in quotes.
+    assert redact(f'a.csv:3: "{LABELS[1]}" is rare') == f'a.csv:3: "{LABELS[1]}" is rare'
+    assert redact(f"/home/{LABELS[1]}/a.csv") == "/home/<redacted>/a.csv"
+
+
 def test_predictions(tmp_path: Path) -> None:
     path = tmp_path / "predictions.jsonl"
     examples = [SimpleNamespace(words=("Ada", "质量")), SimpleNamespace(words=())]

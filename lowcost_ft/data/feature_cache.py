@@ -9,6 +9,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -32,6 +33,7 @@ WORTH_KEEPING_SECONDS = 2.0
 """What tokenizing must take for its result to be kept."""
 KEPT_DAYS = 30
 """Files that no run has used for so long are removed."""
+_OUR_NAME = re.compile(r"[0-9a-f]{32}\.safetensors")
 
 _ARRAYS = [f.name for f in dataclasses.fields(Features) if "ndarray" in str(f.type)]
 _NUMBERS = ("num_examples", "truncated")
@@ -142,7 +144,9 @@ def _write(features: Features, file: Path) -> None:
 
 def _remove_unused(folder: Path, say: Callable[[str], None]) -> None:
     oldest = time.time() - KEPT_DAYS * 86_400
-    unused = [f for f in folder.glob("*.safetensors") if f.stat().st_mtime < oldest]
+    # By their names: whatever else lies there, such as a model's weights, is somebody's.
+    ours = (f for f in folder.glob("*.safetensors") if _OUR_NAME.fullmatch(f.name))
+    unused = [f for f in ours if f.stat().st_mtime < oldest]
     for file in unused:
         file.unlink(missing_ok=True)
     if unused:

@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
 
 from lowcost_ft.errors import UserError
+from lowcost_ft.models.existing_head import fit_head, stored_labels
 from lowcost_ft.models.families import Family, find_family
 from lowcost_ft.models.hub import (
     check_index,
@@ -76,6 +77,7 @@ def load_base_model(
     dtype: torch.dtype = torch.float32,
     stream_below: int | None = None,
     on_meta: bool = False,
+    keep_head: bool = False,
 ) -> BaseModel:
     """Loads a checkpoint into the task model of its architecture.
 
@@ -97,6 +99,8 @@ def load_base_model(
         stream_below: Read only so many of the top layers; the weights below stay on disk.
         on_meta: Build the same modules on the meta device, none of them quantized; only the
             configuration is read.
+        keep_head: Leave a head of the checkpoint as it is, whatever its outputs are called: it is
+            this package's own, or is replaced afterwards.
 
     Raises:
         UserError: Something is missing or does not fit; names the field and the fix.
@@ -104,6 +108,7 @@ def load_base_model(
     config = load_config(model_id, revision=revision, trust_remote_code=trust_remote_code)
     family = find_family(config)
     auto_class = _auto_class(head, config, model_id, trust_remote_code)
+    names, stored_problem_type = stored_labels(config), getattr(config, "problem_type", None)
     _describe_task(config, labels, problem_type)
     _set_padding(config, pad_token_id, causal=family.causal if family else None)
     own_dropout = set_dropout(config, family, dropout) if dropout is not None else {}
@@ -113,6 +118,7 @@ def load_base_model(
     stored = config.__dict__.pop("quantization_config", None)
     quantization = settle_quantization(quantization, stored, model_id)
     missing: set[str] | None = None
+    resized: set[str] = set()
     streamed = None
     if on_meta or quantization != "none" or stream_below is not None:
         model = _build_without_weights(auto_class, config, options)
@@ -125,7 +131,7 @@ def load_base_model(
             )
         del options["trust_remote_code"]
         assert family is not None
-        model, missing, streamed = load_upper_part(
+        model, missing, resized, streamed = load_upper_part(
             type(model),
             config,
             model_id,
@@ -142,10 +148,29 @@ def load_base_model(
         elif quantization != "none":
             skip = unquantized_modules(model, family)
             options["quantization_config"] = quantization_config(quantization, skip, dtype)
-        model, missing = _read_weights(auto_class, model_id, config, revision, options)
+        model, missing, resized = _read_weights(auto_class, model_id, config, revision, options)
         settle_kernels(model, dtype)
-    head_names, notices = _find_heads(model, family, missing, model_id)
+    head_names, beside, notices = _find_heads(model, family, missing, model_id)
     check_new_weights(model, missing or (), model_id)
+    # Only a checkpoint that was fine-tuned before lacks nothing of them (a masked language model
+    # brings ModernBERT's `head`, never its `classifier`).
+    absent = (missing or set()) - resized
+    fine_tuned = missing is not None and not any(
+        key.startswith(f"{name}.") for key in absent for name in beside
+    )
+    if fine_tuned and beside and not keep_head:
+        notice, new = fit_head(
+            model,
+            model_id,
+            modules=beside,
+            names=names,
+            labels=labels,
+            stored_problem_type=stored_problem_type,
+            regression=not labels or problem_type == "regression",
+            replaced=bool(resized),
+        )
+        missing = (missing or set()) | new
+        notices[:0] = [notice]
     return BaseModel(
         model=model,
         family=family,
@@ -242,8 +267,8 @@ def _read_weights(
     config: Any,
     revision: str | None,
     options: dict[str, Any],
-) -> tuple[Any, set[str]]:
-    """Returns the model in float32 and the names of the weights that are new."""
+) -> tuple[Any, set[str], set[str]]:
+    """Returns the model in float32, the names of new weights, and those new by their size."""
     check_weight_files(model_id)
     check_index(model_id, revision)
     cached = is_cached(model_id, revision)
@@ -268,7 +293,7 @@ def _read_weights(
     except (OSError, RuntimeError, SafetensorError) as error:
         raise not_loadable("weights", model_id, error) from error
     mismatched = {key if isinstance(key, str) else key[0] for key in info["mismatched_keys"]}
-    return model, set(info["missing_keys"]) | mismatched
+    return model, set(info["missing_keys"]) | mismatched, mismatched
 
 
 def _unusable(config: Any, options: dict[str, Any], error: Exception) -> UserError:
@@ -283,7 +308,7 @@ def _unusable(config: Any, options: dict[str, Any], error: Exception) -> UserErr
 
 def _find_heads(
     model: Any, family: Family | None, missing: set[str] | None, model_id: str
-) -> tuple[tuple[str, ...], list[str]]:
+) -> tuple[tuple[str, ...], list[str], list[str]]:
     """Names the heads: what stands beside the backbone, and a pooler that the checkpoint lacks.
 
     Args:
@@ -293,7 +318,7 @@ def _find_heads(
         model_id: For messages.
 
     Returns:
-        Paths of the head modules in the model's order, and notices.
+        Paths of the head modules in the model's order, those beside the backbone, and notices.
 
     Raises:
         UserError: The checkpoint lacks weights of the backbone.
@@ -327,13 +352,6 @@ def _find_heads(
         )
     heads = set(beside) | poolers
     names = tuple(name for name, _ in model.named_modules() if name in heads)
-    # Only a checkpoint that was fine-tuned before lacks nothing of them (a masked language model
-    # brings ModernBERT's `head`, never its `classifier`).
-    loaded = missing is not None and not any(
-        key.startswith(f"{name}.") for key in missing for name in beside
-    )
-    if loaded:
-        notices.append(f"{model_id} already has a head ({', '.join(beside)}): training goes on")
     if poolers:
         notices.append(f"{', '.join(sorted(poolers))} is new and trained as part of the head")
-    return names, notices
+    return names, beside, notices

@@ -239,7 +239,8 @@ def longest_input(config: Any) -> int | None:
     """Tokens of the longest text that a model has positions for; None where none is known.
 
     Args:
-        config: Configuration of a model.
+        config: Configuration of a model. Of a family that is not in the table, `position_limit`
+            reads it off the model.
     """
     family = find_family(config)
     # DeBERTa's positions are relative, unless the embeddings have some, too.

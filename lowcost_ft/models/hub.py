@@ -23,10 +23,10 @@ from transformers.utils import logging as transformers_logging
 
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.offline import PACKAGED_MODELS
-from lowcost_ft.models.safety import OWN_CODE, shard_names
+from lowcost_ft.models.safety import OWN_CODE, check_not_an_adapter, shard_names
 
 __all__ = ["check_index", "find_model", "is_cached", "load_config", "not_loadable"]
-__all__ += ["quiet_libraries", "weight_files", "weight_names"]
+__all__ += ["model_folder", "quiet_libraries", "weight_files", "weight_names"]
 
 
 @contextmanager
@@ -67,6 +67,14 @@ def is_cached(model_id: str, revision: str | None = None) -> bool:
     if index := path("model.safetensors.index.json"):
         return all(path(shard) for shard in shard_names(index))
     return path("model.safetensors") is not None
+
+
+def model_folder(model_id: str, revision: str | None = None) -> Path | None:
+    """The folder on this machine that a model is read from, be it in the Hub's cache, or None."""
+    if Path(model_id).exists():
+        return Path(model_id)
+    config = _cached_path(model_id, "config.json", revision)
+    return config.parent if config else None
 
 
 def _cached_path(model_id: str, name: str, revision: str | None) -> Path | None:
@@ -176,6 +184,7 @@ def load_config(
         UserError: There is no such model, or its configuration is of no known kind.
     """
     find_model(model_id, revision)
+    check_not_an_adapter(model_id)
     try:
         with quiet_libraries():
             return AutoConfig.from_pretrained(

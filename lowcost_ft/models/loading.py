@@ -20,6 +20,7 @@ from lowcost_ft.models.base import Head, load_base_model
 from lowcost_ft.models.families import Family
 from lowcost_ft.models.frozen_layers import freeze_below
 from lowcost_ft.models.hub import load_config
+from lowcost_ft.models.identity import base_identity
 from lowcost_ft.models.lean_lora import make_lora_lean
 from lowcost_ft.models.quantization import Quantization, quantization_notice, unquantized_modules
 from lowcost_ft.models.refusals import check_arguments, check_layers, check_method
@@ -66,6 +67,8 @@ class BuiltModel:
     """What the checkpoint's configuration says of dropout, where training was told otherwise."""
     streamed: StreamedPart | None = None
     """The layers below the trainable ones, which the model then lacks."""
+    base_model: dict[str, Any] = field(default_factory=dict)
+    """What the base model is known by; see `base_identity`."""
 
 
 def build_model(
@@ -165,6 +168,7 @@ def build_model(
         kept = unquantized_modules(model, family) if base.quantization != "none" else []
         notice = None if on_meta else quantization_notice(model, base.quantization, dtype)
         num_layers = check_layers(model, family, trainable_layers)
+        identity = base_identity(model)
         trained: Any = model
         if method == "full":
             train_fully(model, family, head_names=head_names, trainable_layers=trainable_layers)
@@ -209,6 +213,7 @@ def build_model(
         unquantized_modules=tuple(kept),
         own_dropout=base.own_dropout,
         streamed=streamed,
+        base_model=identity,
     )
 
 

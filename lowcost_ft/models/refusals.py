@@ -7,28 +7,85 @@ from lowcost_ft.errors import UserError
 from lowcost_ft.methods import METHODS, find_method
 from lowcost_ft.models.adapters import layer_list
 from lowcost_ft.models.families import Family, find_family, longest_input
+from lowcost_ft.models.positions import model_on_meta, position_limit
 from lowcost_ft.models.quantization import Quantization, settle_quantization
 
-__all__ = ["check_arguments", "check_layers", "check_length", "check_method", "method_problem"]
+__all__ = ["check_arguments", "check_layers", "check_length", "check_method", "check_token_ids"]
+__all__ += ["method_problem", "tokens_notice"]
 
 
-def check_length(max_length: int, config: Any, model_id: str) -> None:
+def check_length(
+    max_length: int,
+    config: Any,
+    model_id: str,
+    *,
+    head: str = "sequence",
+    trust_remote_code: bool = False,
+) -> None:
     """Refuses texts that are longer than the model has positions for.
 
     Args:
         max_length: As in `--max-length`.
         config: The model's configuration.
         model_id: For the message.
+        head: "token" or "sequence": which task model tells it, for a family not in the table.
+        trust_remote_code: Whether the model's own Python code may run.
 
     Raises:
         UserError: It is too long.
     """
     longest = longest_input(config)
+    if longest is None and find_family(config) is None:
+        model = model_on_meta(config, head=head, trust_remote_code=trust_remote_code)
+        longest = None if model is None else position_limit(model)
     if longest is not None and max_length > longest:
         raise UserError(
             f"max_length: {max_length:,} tokens are more than {model_id!r} has positions for; "
             f"lower it to {longest:,}"
         )
+
+
+def check_token_ids(ids: Any, config: Any, tokenizer: Any, model_id: str) -> None:
+    """Refuses texts with tokens that the model has no embedding for.
+
+    Args:
+        ids: Numbers of all tokens, an array.
+        config: The model's configuration.
+        tokenizer: The tokenizer.
+        model_id: For the message.
+
+    Raises:
+        UserError: Names some of the tokens.
+    """
+    count = _num_embeddings(config)
+    if count is None or not len(ids) or int(ids.max()) < count:
+        return
+    beyond = sorted({int(number) for number in ids[ids >= count]})
+    tokens = tokenizer.convert_ids_to_tokens(beyond[:5])
+    shown = ", ".join(f"{t!r} ({n})" for t, n in zip(tokens, beyond, strict=False))
+    raise UserError(
+        f"model_id: the texts hold {len(beyond)} tokens for which {model_id!r} has no embedding, "
+        f"such as {shown}: it has {count:,}, and its tokenizer makes numbers up to {beyond[-1]}. "
+        "Take the tokenizer that belongs to the model (remove tokens that were added to it), or "
+        "give the model embeddings for them (resize_token_embeddings) and save it"
+    )
+
+
+def tokens_notice(config: Any, tokenizer: Any) -> str | None:
+    """What to say of a tokenizer that knows more tokens than the model; None where it does not."""
+    count = _num_embeddings(config)
+    most = max(tokenizer.get_vocab().values(), default=-1)
+    if count is None or most < count:
+        return None
+    return (
+        f"the tokenizer has tokens up to number {most:,}, and the model embeddings for {count:,}: "
+        "your texts hold none of the others, and a text that does cannot be predicted"
+    )
+
+
+def _num_embeddings(config: Any) -> int | None:
+    found = getattr(config.get_text_config(), "vocab_size", None)
+    return found if isinstance(found, int) else None
 
 
 def method_problem(

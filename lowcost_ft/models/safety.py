@@ -5,11 +5,13 @@ name files elsewhere on the machine. Both are refused before anything is read.
 """
 
 import json
+import shlex
 from pathlib import Path
 
 from lowcost_ft.errors import UserError
 
-__all__ = ["OWN_CODE", "check_run_folder", "check_weight_files", "is_plain_name", "shard_names"]
+__all__ = ["OWN_CODE", "check_not_an_adapter", "check_run_folder", "check_weight_files"]
+__all__ += ["is_plain_name", "shard_names"]
 
 OWN_CODE = (
     "it comes with Python code of its own; read that code, and add --trust-remote-code if you "
@@ -17,6 +19,7 @@ OWN_CODE = (
 )
 """What to say of a model that transformers cannot build by itself."""
 
+_VECTORS_IN_FRONT = ("PREFIX_TUNING", "PROMPT_TUNING", "P_TUNING", "CARTRIDGE")
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 
 
@@ -44,6 +47,37 @@ def shard_names(index: Path) -> set[str]:
     return shards
 
 
+def check_not_an_adapter(model_id: str) -> None:
+    """Refuses a folder that holds an adapter in the place of a model; says how to make it one.
+
+    Raises:
+        UserError: It does.
+    """
+    folder = Path(model_id)
+    config = folder / "adapter_config.json"
+    if not config.is_file():
+        return
+    try:
+        kind = json.loads(config.read_text("utf-8"))
+        run = json.loads((folder / "run.json").read_text("utf-8"))
+        kind, status = str(kind["peft_type"]), run["status"]
+    except (OSError, ValueError, LookupError, TypeError):
+        kind, status = "", ""
+    fix = "give the model that it belongs to, or merge the two first"
+    if status == "completed":
+        whole = shlex.quote(f"{str(folder).rstrip('/')}-merged")
+        fix = (
+            f"merge it into its base model first (lowcost-ft merge {shlex.quote(str(folder))} "
+            f"--output-dir {whole}), and give the new folder"
+        )
+        if kind.upper() in _VECTORS_IN_FRONT:
+            fix = "it cannot be merged into its base model; give a model, such as that one"
+    raise UserError(
+        f"model_id: the folder {model_id!r} holds an adapter (adapter_config.json) and not a whole "
+        f"model; {fix}"
+    )
+
+
 def check_weight_files(model_id: str) -> None:
     """Refuses a local folder whose weights are not safetensors in it, before any is read.
 
@@ -55,11 +89,7 @@ def check_weight_files(model_id: str) -> None:
     folder = Path(model_id)
     if not folder.is_dir():
         return
-    if (folder / "adapter_config.json").is_file():
-        raise UserError(
-            f"model_id: the folder {model_id!r} holds an adapter (adapter_config.json); give the "
-            "model that it belongs to, or merge the two first"
-        )
+    check_not_an_adapter(model_id)
     if any(folder.glob("*.safetensors")):
         return
     if pickles := _pickles(folder):

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.base import Head, load_base_model
 from lowcost_ft.models.hub import quiet_libraries
+from lowcost_ft.models.identity import check_base_is_there, check_identity
 from lowcost_ft.models.safety import check_run_folder
 from lowcost_ft.models.starts import export_adapter, note_ranks
 
@@ -74,6 +75,7 @@ def load_trained(
     path: str | Path,
     run: dict[str, Any],
     *,
+    base_model: str | None = None,
     trust_remote_code: bool = False,
     dtype: torch.dtype = torch.float32,
     stream_below: int | None = None,
@@ -85,6 +87,7 @@ def load_trained(
         run: Its `run.json`: `task`, `labels`, for an adapter `model_id`; `problem_type`,
             `pad_token_id`, `revision` and `quantization` are looked for at the top and then in
             `config`.
+        base_model: Name or folder of the base model, where it is not the one of `run` any more.
         trust_remote_code: Whether the model's own Python code may run. Never read from `run`: a
             file that one was sent must not be able to say so.
         dtype: Precision of the computation, in which nf4 weights are multiplied.
@@ -109,7 +112,16 @@ def load_trained(
     if not is_adapter and not any(folder.glob("model*.safetensors")):
         raise UserError(f"{folder}: lacks model.safetensors; restore it, or train again")
     check_run_folder(folder, run["model_id"])
-    model_id = run["model_id"] if is_adapter else str(folder)
+    if base_model is not None and not is_adapter:
+        raise UserError(
+            f"--base-model {base_model}: {folder} holds the whole model, and needs no other; leave "
+            "the flag out"
+        )
+    model_id = (base_model or run["model_id"]) if is_adapter else str(folder)
+    if is_adapter and base_model is None:
+        check_base_is_there(folder, model_id)
+    elif is_adapter and Path(model_id).is_dir():
+        model_id = str(Path(model_id).resolve())
     with torch.random.fork_rng(devices=[]):  # The head made here is replaced by the saved one.
         base = load_base_model(
             model_id,
@@ -117,13 +129,16 @@ def load_trained(
             labels=run["labels"],
             problem_type=_recorded(run, "problem_type"),
             pad_token_id=_recorded(run, "pad_token_id"),
-            revision=_recorded(run, "revision") if is_adapter else None,
+            revision=_recorded(run, "revision") if is_adapter and not base_model else None,
             trust_remote_code=trust_remote_code,
             quantization=(_recorded(run, "quantization") or "none") if is_adapter else "none",
             dtype=dtype,
             stream_below=stream_below if is_adapter else None,
+            keep_head=True,
         )
         if is_adapter:
+            if base_model is not None:
+                check_identity(base.model, run.get("base_model"), base_model)
             return _add_saved_adapter(base.model, folder, model_id).eval()
     if base.new_weights:
         raise UserError(

@@ -127,7 +127,7 @@ def load_upper_part(
     trainable_layers: int,
     revision: str | None,
     options: dict[str, Any],
-) -> tuple[Any, set[str], StreamedWeights]:
+) -> tuple[Any, set[str], set[str], StreamedWeights]:
     """Loads a checkpoint in float32 without the weights below its trainable layers.
 
     Which tensor of the checkpoint becomes which weight, transformers alone knows: it renames some.
@@ -145,8 +145,8 @@ def load_upper_part(
         options: More for `from_pretrained`.
 
     Returns:
-        The model, its lower weights on the meta device; the names of new weights; where all others
-        lie.
+        The model, its lower weights on the meta device; the names of new weights; those new by
+        their size; where all others lie.
 
     Raises:
         UserError: The checkpoint cannot be read, or not in parts.
@@ -190,7 +190,7 @@ def load_upper_part(
         for name, value in state.items()
     }
     model.load_state_dict(placed, strict=False, assign=True)
-    return model, missing, weights
+    return model, missing, mismatched, weights
 
 
 def lower_stages(part: LowerPart, family: Family) -> list[list[str]]:

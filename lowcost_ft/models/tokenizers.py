@@ -9,7 +9,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.hub import find_model, is_cached, not_loadable, quiet_libraries
 
-__all__ = ["load_tokenizer"]
+__all__ = ["cut_end", "load_tokenizer"]
 
 
 def load_tokenizer(
@@ -72,6 +72,11 @@ def load_tokenizer(
     if words:
         _keep_space_before_words(tokenizer)
     return tokenizer
+
+
+def cut_end(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Which end a text loses that is too long (`truncation_side` in tokenizer_config.json)."""
+    return "beginning" if tokenizer.truncation_side == "left" else "end"
 
 
 def _keep_space_before_words(tokenizer: Any) -> None:

@@ -18,12 +18,14 @@ class Result:
 
     Attributes:
         name: Name of its folder or result file.
+        file: Where its record lies.
         run: The content of its `run.json`; any field may be missing, or be of another kind.
         predictions: Its `predictions.jsonl`, or None where there is none.
     """
 
     name: str
     run: dict[str, Any]
+    file: Path = Path()
     predictions: Path | None = None
 
     def get(self, *keys: str) -> Any:
@@ -106,4 +108,5 @@ def _result(file: Path) -> Result:
         name, predictions = file.resolve().parent.name, file.with_name("predictions.jsonl")
     else:
         name, predictions = file.stem, file.with_suffix(".predictions.jsonl")
-    return Result(name=name, run=run, predictions=predictions if predictions.is_file() else None)
+    found = predictions if predictions.is_file() else None
+    return Result(name=name, run=run, file=file, predictions=found)

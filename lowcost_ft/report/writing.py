@@ -5,13 +5,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lowcost_ft.errors import UserError
+from lowcost_ft.overwriting import check_not_read
 from lowcost_ft.report.collect import Result, collect
 from lowcost_ft.report.drawing import COLORS, GLYPHS, check_libraries
 from lowcost_ft.report.grouping import compare
 from lowcost_ft.report.plots import draw_plots
 from lowcost_ft.report.sections import READING, Options, Section, build_section
 from lowcost_ft.report.tables import Cell, markdown_table, markdown_text, results_csv
-from lowcost_ft.runs import write_atomically
+from lowcost_ft.run_folder import files_of_run
+from lowcost_ft.runs import RUN_FILE, write_atomically
 
 __all__ = ["Options", "write_report"]
 
@@ -50,6 +52,7 @@ def write_report(
     if kind == ".html":
         check_libraries()
     results, notices = collect(paths)
+    check_not_read("--output", file, replaced=[file], reads=_files_of(results))
     comparisons = compare(results)
     if kind == ".csv":
         text = results_csv(comparisons, options.target_score)
@@ -64,6 +67,19 @@ def write_report(
     except OSError as error:
         raise UserError(f"--output {output} cannot be written: {error.strerror}") from None
     return notices
+
+
+def _files_of(results: Sequence[Result]) -> dict[str, Path]:
+    """The record of each run, its predictions, and what else the run wrote beside them."""
+    found = {}
+    for result in results:
+        found[f"the run {result.file}"] = result.file
+        if result.predictions is not None:
+            found[f"the predictions {result.predictions}"] = result.predictions
+        if result.file.name == RUN_FILE:
+            for file in files_of_run(result.file.parent):
+                found.setdefault(f"a file of the run {result.name}, {file.name}", file)
+    return found
 
 
 def _summary(results: Sequence[Result], sections: Sequence[Section]) -> str:

@@ -1,0 +1,66 @@
+"""How long a text may be: for families that are not in the table, read off the model's modules."""
+
+import re
+from typing import Any
+
+import torch
+from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
+
+from lowcost_ft.models.hub import quiet_libraries
+
+__all__ = ["model_on_meta", "position_limit"]
+
+_POSITIONS = re.compile(r"(^|_)(pos|positions?|wpe)(_|$)")
+_RELATIVE = re.compile(r"rel(ative)?_|distance|bias")
+
+
+def model_on_meta(config: Any, *, head: str, trust_remote_code: bool = False) -> Any | None:
+    """The task model of a configuration without weights; None where it cannot be built."""
+    auto_class: Any = {
+        "token": AutoModelForTokenClassification,
+        "sequence": AutoModelForSequenceClassification,
+    }[head]
+    stored = config.__dict__.pop("quantization_config", None)
+    try:
+        with quiet_libraries(), torch.device("meta"):
+            return auto_class.from_config(config, trust_remote_code=trust_remote_code)
+    except Exception:  # What building it needs is told where it is built to be trained.
+        return None
+    finally:
+        if stored is not None:
+            config.quantization_config = stored
+
+
+def position_limit(model: Any) -> int | None:
+    """Tokens of the longest text for which a model has positions; None where none is known.
+
+    Args:
+        model: A model of transformers; it may lie on the meta device.
+    """
+    limits: list[int] = []
+    for path, module in model.named_modules():
+        name = path.rpartition(".")[2]
+        if not _POSITIONS.search(name) or _RELATIVE.search(name):
+            continue
+        weight = getattr(module, "weight", None)
+        if isinstance(weight, torch.Tensor) and weight.dim() == 2:
+            limits.append(weight.shape[0] - _first(module))
+    for module in model.modules():  # Tables that are not weights: CTRL, GPT-J.
+        for name, table in (*vars(module).items(), *module.named_buffers(recurse=False)):
+            named = _POSITIONS.search(name) and not _RELATIVE.search(name)
+            if named and isinstance(table, torch.Tensor) and table.dim() == 2:
+                limits += [table.shape[0]] if table.is_floating_point() else []
+    if not limits:
+        return None
+    config = getattr(model.config, "get_text_config", lambda: model.config)()
+    named = getattr(config, "max_position_embeddings", None)
+    return min([*limits, *([int(named)] if named else [])])
+
+
+def _first(module: Any) -> int:
+    """Number of a text's first position."""
+    if isinstance(offset := getattr(module, "offset", None), int):
+        return offset
+    padding = getattr(module, "padding_idx", None)
+    sinusoidal = "Sinusoid" in type(module).__name__
+    return 0 if padding is None or sinusoidal else int(padding) + 1

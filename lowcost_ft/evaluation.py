@@ -154,19 +154,19 @@ def evaluate(
     seed: int = 0,
     cached: CachedStates | None = None,
     recoveries: list[dict[str, Any]] | None = None,
-    choose: bool = False,
+    validation: bool = False,
 ) -> tuple[dict[str, Any], Predictions]:
     """Predicts a split and scores it.
 
     Args:
-        choose: Whether these are validation data, by which the task may first choose what its
-            answers depend on, such as thresholds.
+        validation: Whether these are validation data: the task first chooses by them what its
+            answers depend on, such as thresholds, and the scores hold the `loss`, the mean over
+            all labels that the model knows (None without any).
 
     Returns:
-        The task's metrics and `loss`, the mean over all labels that the model knows (None without
-        any), and the predictions they were computed from.
+        The task's metrics, and the predictions they were computed from.
     """
-    losses: list[float] = []
+    losses: list[float] | None = [] if validation else None
     predictions = predict(
         accelerator,
         model,
@@ -179,7 +179,7 @@ def evaluate(
         recoveries=recoveries,
         losses=losses,
     )
-    if choose:
+    if validation:
         task.choose_decisions(examples, predictions)
     scores = task.score(examples, predictions, seed=seed)
     if task.metric not in scores:
@@ -187,7 +187,9 @@ def evaluate(
             f"the task's metric {task.metric!r} is not among its scores: let `score` return it, or "
             f"choose one of {', '.join(scores)}"
         )
-    return scores | {"loss": _mean_loss(accelerator, losses, features)}, predictions
+    if losses is not None:
+        scores = scores | {"loss": _mean_loss(accelerator, losses, features)}
+    return scores, predictions
 
 
 def _mean_loss(

@@ -183,7 +183,7 @@ def evaluate_run(
             seed=run.config.seed,
             cached=run.streamed.get(name),
             recoveries=run.record["train"]["recoveries"],
-            choose=name == "validation",
+            validation=name == "validation",
         )
         run.record["evaluation"][name] = scores
     run.record["thresholds"] = getattr(task, "thresholds", None)

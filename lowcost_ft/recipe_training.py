@@ -88,7 +88,7 @@ def train_run(
                     seed=config.seed,
                     cached=cache.states.get("validation"),
                     recoveries=result.recoveries,
-                    choose=True,
+                    validation=True,
                 )
             return scores
 

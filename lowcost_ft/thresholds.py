@@ -1,5 +1,7 @@
 """Scores from which on a multi-label model gives a label, chosen on validation data."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,11 +20,11 @@ label leaves the common one only on good evidence. With 30 rows the share of the
 finds is known to about 0.09 (a binomial's standard error); with fewer the choice is noise.
 """
 
-Floats = NDArray[np.float64]
+Floats = NDArray[Any]
 Bools = NDArray[np.bool_]
 
 
-def choose_thresholds(scores: NDArray[np.floating], truth: Bools) -> list[float]:
+def choose_thresholds(scores: Floats, truth: Bools) -> list[float]:
     """The thresholds with the best micro F1: one for all labels, then one for each frequent label.
 
     Args:
@@ -33,7 +35,7 @@ def choose_thresholds(scores: NDArray[np.floating], truth: Bools) -> list[float]
         A threshold for each label; a label applies at its threshold and above. 0.5 where the
         examples have no label at all.
     """
-    scores = scores.astype(np.float64)
+    scores = np.asarray(scores, np.float64)
     if not truth.any():
         return [DEFAULT_THRESHOLD] * scores.shape[1]
     common, _ = _best_cut(scores.ravel(), truth.ravel(), np.zeros(3))
@@ -47,7 +49,7 @@ def choose_thresholds(scores: NDArray[np.floating], truth: Bools) -> list[float]
             break
         others = np.arange(len(true)) != label
         rest = np.array([right[others].sum(), found[others].sum(), true[others].sum()], float)
-        before = f1_of(rest + [right[label], found[label], true[label]])
+        before = f1_of(rest + np.array([right[label], found[label], true[label]]))
         cut, f1 = _best_cut(scores[:, label], truth[:, label], rest)
         if f1 > before:
             thresholds[label] = cut
@@ -56,7 +58,7 @@ def choose_thresholds(scores: NDArray[np.floating], truth: Bools) -> list[float]
     return [float(threshold) for threshold in thresholds]
 
 
-def best_micro_f1(scores: NDArray[np.floating], truth: Bools) -> float:
+def best_micro_f1(scores: Floats, truth: Bools) -> float:
     """The micro F1 of the best common threshold, chosen on the very examples that it is for."""
     return _best_cut(scores.astype(np.float64).ravel(), truth.ravel(), np.zeros(3))[1]
 

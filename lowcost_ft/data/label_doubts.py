@@ -120,7 +120,7 @@ def _lists(cells: Counter[str], separator: str, *, multi_label: bool) -> list[st
         if len(parts := _parts(cell, separator)) > 1
         and (
             enough(len(where[part]) > 1 for part in parts)
-            or (separator in _CLEAR_SEPARATORS and _NUMBERS.fullmatch(cell))
+            or (separator in _CLEAR_SEPARATORS and (multi_label or _NUMBERS.fullmatch(cell)))
         )
     ]
 

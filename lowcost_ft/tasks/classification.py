@@ -92,9 +92,10 @@ class ClassificationTask:
         labels = self._label_array(examples)
         weights = np.ones(len(rows))
         if labels is not None and labels.dtype == np.int64:
+            known = labels != IGNORED_LABEL
             if self.class_weights is not None:
-                weights = self.class_weights.numpy().astype(np.float64)[labels]
-            weights[labels == IGNORED_LABEL] = 0.0
+                weights = self.class_weights.numpy().astype(np.float64)[np.where(known, labels, 0)]
+            weights = np.where(known, weights, 0.0)
         return Features(
             input_ids=input_ids,
             starts=starts,

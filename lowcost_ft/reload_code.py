@@ -184,18 +184,19 @@ with torch.inference_mode():
 
 def _decision_code(run: Run) -> str:
     """How the scores become labels: by the thresholds that training chose, else by 0.5."""
-    values = run.get("thresholds") or [0.5]
-    given = [repr(round(float(value), 6)) for value in values]
-    if len(set(given)) == 1:
+    thresholds = [float(value) for value in run.get("thresholds") or [0.5]]
+    if len(set(thresholds)) == 1:
         lines = [
-            f"threshold = {given[0]}",
-            "chosen = [i for i, s in enumerate(scores) if s >= threshold]",
+            f"threshold = {thresholds[0]!r}",
+            "chosen = [i for i, score in enumerate(scores) if score >= threshold]",
         ]
     else:
-        listed = pprint.pformat([float(value) for value in given], width=88, compact=True)
+        listed = pprint.pformat(thresholds, width=88, compact=True)
         lines = [
-            f"thresholds = {listed}  # of each label",
-            "chosen = [i for i, (s, t) in enumerate(zip(scores, thresholds)) if s >= t]",
+            "# Of each label:",
+            f"thresholds = {listed}",
+            "pairs = zip(scores.tolist(), thresholds, strict=True)",
+            "chosen = [i for i, (score, threshold) in enumerate(pairs) if score >= threshold]",
         ]
     return "\n".join([*lines, "print([model.config.id2label[i] for i in chosen])"])
 

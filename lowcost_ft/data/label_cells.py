@@ -56,7 +56,7 @@ def read_cells(
     found = _read_lists(splits, known, problems, notices)
     if reading.label_separator is not None:
         for split, examples in found.items():
-            found[split] = [_separated(e, reading.label_separator, known) for e in examples]
+            found[split] = [_separated(e, reading.label_separator) for e in examples]
     found = _read_vectors(found, names, notices)
     if reading.exclude_label is not None:
         found = _without(found, reading.exclude_label, names, problems, notices)
@@ -162,9 +162,9 @@ def _items(value: Iterable[Any], source: str, problems: list[str]) -> tuple[Scal
     return tuple(items)
 
 
-def _separated(example: TextExample, separator: str, known: Collection[str]) -> TextExample:
+def _separated(example: TextExample, separator: str) -> TextExample:
     label = example.label
-    if isinstance(label, tuple) or label in known:
+    if isinstance(label, tuple):
         return example
     parts: Iterable[Scalar] = [label] if label is not None else []
     if isinstance(label, str):

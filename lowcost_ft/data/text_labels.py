@@ -66,9 +66,8 @@ def finish(
     before = len(problems)
     reading = reading or ReadingOptions()
     problem_type: str | None = reading.problem_type
-    read, names = read_cells(
-        splits, reading, known=labels or (), problems=problems, notices=notices
-    )
+    known = frozenset(labels or ())
+    read, names = read_cells(splits, reading, known=known, problems=problems, notices=notices)
     if len(problems) > before:
         return read, [], problem_type or SINGLE_LABEL
     everything = [example for examples in read.values() for example in examples]
@@ -77,7 +76,7 @@ def finish(
     elif reading.label_separator is not None:
         problem_type = MULTI_LABEL
     elif problem_type in (None, MULTI_LABEL):
-        unclear = [e for e in everything if not labels or e.label not in labels]
+        unclear = [e for e in everything if e.label not in known]
         problems += label_doubts(unclear, multi_label=problem_type == MULTI_LABEL)
         if len(problems) > before:
             return read, [], problem_type or SINGLE_LABEL

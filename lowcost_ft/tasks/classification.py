@@ -50,7 +50,8 @@ class ClassificationTask:
         self.problem_type: str | None = problem_type
         self.class_weights = None if class_weights is None else torch.tensor(class_weights)
         self._copies: dict[torch.device, torch.Tensor] = {}
-        self.metric = self.metric or MAIN_METRICS[problem_type]
+        if not self.metric:
+            self.metric = MAIN_METRICS[problem_type]
         self._label_ids = {label: i for i, label in enumerate(labels)}
         self._thresholds = thresholds
 

@@ -52,6 +52,12 @@ class Predict(_Common):
     """The second text of a pair, beside --text."""
     file: str | None = None
     """File of examples in any format that training reads; labels are not needed."""
+    threshold: float | None = None
+    """Multi-label: give the labels with this score or a higher one. Default: the thresholds that
+    training chose by the validation split."""
+    top_k: int | None = None
+    """With --json: how many labels with their scores each line has under "scores". Default: all
+    where a text can have several labels, none else."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +68,9 @@ class Evaluate(_Common, LabelOptions):
     """Folder of a completed run."""
     test_file: str
     """Labelled file, in any format that training reads."""
+    threshold: float | None = None
+    """Multi-label: give the labels with this score or a higher one. Default: the thresholds that
+    training chose by the validation split."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +150,8 @@ def _predictor(command: Any) -> Any:
         base_model=command.base_model,
         trust_remote_code=command.trust_remote_code,
         num_threads=command.num_threads,
+        threshold=command.threshold,
+        top_k=getattr(command, "top_k", None),
     )
 
 
@@ -149,6 +160,8 @@ def _predict(command: Predict) -> None:
         raise UserError("--text and --file exclude each other")
     if command.text_pair is not None and command.text is None:
         raise UserError("--text-pair goes with --text")
+    if command.top_k is not None and not command.json:
+        raise UserError("--top-k goes with --json")
     if command.file is None:
         given = [f for f in fields(InputOptions) if getattr(command, f.name) != f.default]
         flags = [f"--{'no-' * (f.default is True)}{f.name.replace('_', '-')}" for f in given]

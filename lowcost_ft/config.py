@@ -137,7 +137,9 @@ class TrainingConfig:
     warmup_ratio: float = 0.1
     """Share of the optimizer steps in which the learning rate rises from zero."""
     early_stopping_patience: int = 3
-    """Stop after so many evaluations without a better score; 0 never stops."""
+    """Stop after so many evaluations in a row that were not better than the best one; 0 never
+    stops. Better is a higher validation score, or the same score with a lower validation loss: such
+    a tie starts the count anew, any other tie counts."""
     class_weights: Literal["balanced"] | None = None
     """Weigh rare classes up in the classification loss."""
     gradient_checkpointing: bool = False

@@ -6,6 +6,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from lowcost_ft.methods import find_method
+from lowcost_ft.reading import label_conflicts
 
 if TYPE_CHECKING:  # config.py imports this file
     from lowcost_ft.config import RunConfig
@@ -100,7 +101,7 @@ def _data_problems(config: "RunConfig") -> list[str]:
         for name in ("tokens_column", "tags_column", "window_overlap"):
             if getattr(config, name) is not None:
                 problems.append(f"{_flag(name)} is for NER, not for text classification")
-    return problems
+    return problems + label_conflicts(config, task=config.task)
 
 
 def _model_problems(config: "RunConfig") -> list[str]:

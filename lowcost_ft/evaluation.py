@@ -1,5 +1,6 @@
 """Predictions of a model on a whole split, in constant memory, and their scores."""
 
+import math
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +17,7 @@ from tqdm.auto import tqdm
 from lowcost_ft.concurrency import copies_of, run_all
 from lowcost_ft.data.batching import MicroBatch, inference_tokens, share_step
 from lowcost_ft.data.features import Features, collate, model_inputs
+from lowcost_ft.errors import UserError
 from lowcost_ft.models.attention_masks import has_padding, known_padding
 from lowcost_ft.tasks.base import Predictions, Task
 from lowcost_ft.training.backbone_cache import CachedStates
@@ -40,6 +42,7 @@ def predict(
     example_name: Callable[[int], str] = "example {}".format,
     recoveries: list[dict[str, Any]] | None = None,
     concurrent: bool = False,
+    losses: list[float] | None = None,
 ) -> Predictions:
     """Predicts every example; each micro-batch's logits are reduced before the next one runs.
 
@@ -58,6 +61,7 @@ def predict(
         concurrent: Let each thread of a CPU run micro-batches of its own where there are enough of
             them; all together hold no more than `micro_batch_tokens`. For a model without hooks,
             whose modules can be copied, in a single process.
+        losses: Gets the task's loss of each micro-batch of this process; for labelled features.
 
     Returns:
         The task's arrays, in the order of the examples.
@@ -82,7 +86,7 @@ def predict(
 
     def decode(
         model: nn.Module, rows: MicroBatch
-    ) -> tuple[dict[str, np.ndarray], dict[str, torch.Tensor]]:
+    ) -> tuple[dict[str, np.ndarray], dict[str, torch.Tensor], float]:
         # An empty share still runs forward: sharded models need every process.
         present = rows if len(rows) else np.zeros(1, np.int64)
         batch = collate(features, present, pad_token_id=pad_token_id)
@@ -90,8 +94,12 @@ def predict(
         entering = cached.entering(present) if cached else nullcontext()
         masks = known_padding(has_padding(features.lengths[present]))
         with masks, entering, accelerator.autocast():
-            logits = model(**on_device).logits
-        return {k: v.cpu().numpy() for k, v in task.decode(logits.float()).items()}, batch
+            logits = model(**on_device).logits.float()
+        decoded = {k: v.cpu().numpy() for k, v in task.decode(logits).items()}
+        if losses is None:
+            return decoded, batch, 0.0
+        labels = {name: value.to(device) for name, value in batch.items()}
+        return decoded, batch, float(task.loss(logits, labels))
 
     def work(micro_batches: Iterator[MicroBatch], worker: int) -> None:
         with torch.inference_mode():
@@ -104,9 +112,11 @@ def predict(
                 name=lambda row: example_name(int(features.examples[row])),
                 recoveries=[] if recoveries is None else recoveries,
             )
-            for rows, (decoded, batch) in results:
+            for rows, (decoded, batch, loss) in results:
                 with lock:
                     if len(rows):
+                        if losses is not None:
+                            losses.append(loss)
                         task.store(predictions, decoded, batch, features.examples[rows])
                     bar.update(len(rows))
 
@@ -144,12 +154,19 @@ def evaluate(
     seed: int = 0,
     cached: CachedStates | None = None,
     recoveries: list[dict[str, Any]] | None = None,
+    validation: bool = False,
 ) -> tuple[dict[str, Any], Predictions]:
     """Predicts a split and scores it.
+
+    Args:
+        validation: Whether these are validation data: the task first chooses by them what its
+            answers depend on, such as thresholds, and the scores hold the `loss`, the mean over
+            all labels that the model knows (None without any).
 
     Returns:
         The task's metrics, and the predictions they were computed from.
     """
+    losses: list[float] | None = [] if validation else None
     predictions = predict(
         accelerator,
         model,
@@ -160,8 +177,31 @@ def evaluate(
         cached=cached,
         example_name=lambda number: str(examples[number].source),
         recoveries=recoveries,
+        losses=losses,
     )
-    return task.score(examples, predictions, seed=seed), predictions
+    if validation:
+        task.choose_decisions(examples, predictions)
+    scores = task.score(examples, predictions, seed=seed)
+    if task.metric not in scores:
+        raise UserError(
+            f"the task's metric {task.metric!r} is not among its scores: let `score` return it, or "
+            f"choose one of {', '.join(scores)}"
+        )
+    if losses is not None:
+        scores = scores | {"loss": _mean_loss(accelerator, losses, features)}
+    return scores, predictions
+
+
+def _mean_loss(
+    accelerator: Accelerator, losses: Sequence[float], features: Features
+) -> float | None:
+    """The loss over all processes for each label that counts; None where it is not finite."""
+    total = math.fsum(losses) if all(map(math.isfinite, losses)) else math.nan
+    if accelerator.num_processes > 1:
+        summed = torch.tensor(total, dtype=torch.float32, device=accelerator.device)
+        total = float(accelerator.reduce(summed, reduction="sum"))
+    weight = float(features.weights.sum())
+    return total / weight if weight and math.isfinite(total) else None
 
 
 def check_same(trained: Predictions, reloaded: Predictions, *, tolerance: float) -> None:

@@ -8,7 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from lowcost_ft.thresholds import best_micro_f1, constant_micro_f1
+
 __all__ = ["checksums", "run_warnings", "unmoved_parts"]
+
+_CLEARLY = 0.9
+"""The best threshold, known afterwards, is a little better than chance on any scores."""
 
 _RATES = (
     "try another --learning-rate (LoRA wants about ten times that of full fine-tuning; too high a "
@@ -46,6 +51,8 @@ def run_warnings(
     unmoved: Sequence[str] = (),
     bad_steps: int = 0,
     warmup_ratio: float = 0.0,
+    label_scores: np.ndarray | None = None,
+    labels: Sequence[str] = (),
 ) -> list[str]:
     """What a user should not overlook at the end of a run.
 
@@ -57,6 +64,8 @@ def run_warnings(
         unmoved: Parts of the model that training did not change.
         bad_steps: Steps that were left out since their numbers were not finite.
         warmup_ratio: Share of the steps in which the rate rose.
+        label_scores: For multi-label, the score of each label, `(examples, labels)`.
+        labels: The labels of its columns.
     """
     found = []
     if unmoved:
@@ -70,7 +79,24 @@ def run_warnings(
             f"the {split} split holds no entity, so its scores say nothing of the model: give a "
             "file in which there are some"
         )
-    if (reason := _collapsed(problem_type, split, examples, scores)) and not unmoved:
+    reason = _collapsed(problem_type, split, examples, scores)
+    if problem_type == "multi_label_classification" and label_scores is not None:
+        truth = np.array([[label in (e.label or ()) for label in labels] for e in examples])
+        constant, reachable = constant_micro_f1(truth), best_micro_f1(label_scores, truth)
+        reason = None
+        if scores["micro_f1"] <= constant < reachable * _CLEARLY:
+            found.append(
+                f"on the {split} split the thresholds find no more than the same labels for every "
+                f"text would (micro F1 {scores['micro_f1']:.3f}), though the scores reach "
+                f"{reachable:.3f} with another one: choose them on more validation rows, or give "
+                f"`lowcost-ft predict` a --threshold"
+            )
+        elif scores["micro_f1"] <= constant and (truth != truth[0]).any():
+            reason = (
+                f"on the {split} split neither labels nor their scores are better than always "
+                f"giving the same labels (micro F1 {constant:.3f})"
+            )
+    if reason and not unmoved:
         warmup = ", a --warmup-ratio of 0.1" * (warmup_ratio < 0.1)
         found.append(f"{reason}; {_RATES}{warmup}, and more --num-train-epochs or --max-steps")
     if bad_steps:

@@ -45,6 +45,14 @@ def limits(run: Run) -> str:
     ]
     main = MAIN_METRICS[problem_type(run)]
     table = scores.get("per_entity") or scores.get("per_class") or {}
+    known = {label[2:] if is_ner(run) else label for label in run["labels"]}
+    unknown = [label for label in table if table[label]["support"] and label not in known]
+    if unknown:
+        found.append(
+            f"{len(unknown)} labels of the {split} split did not occur in training, and the model "
+            f"cannot give them: {', '.join(map(code, unknown[:5]))}. They count as mistakes."
+        )
+    table = {label: row for label, row in table.items() if label not in unknown}
     seen = [label for label in table if table[label]["support"]]
     if seen:
         worst = min(seen, key=lambda label: table[label]["f1"])
@@ -59,6 +67,12 @@ def limits(run: Run) -> str:
         )
     if scores.get(main) == 0:
         found.append(f"The main score, {METRICS[main][0]}, is 0: the model is of no use.")
+    if run.get("thresholds"):
+        found.append(
+            "A label is given from a threshold of its score on. The thresholds were chosen on the "
+            "validation split, whose score is therefore a little too high; texts of another kind "
+            "may need others (`lowcost-ft predict --threshold`)."
+        )
     if quantization(run) != "none":
         found.append(
             "bitsandbytes by itself rounds more than it did in training, on a CPU and, with 8bit, "

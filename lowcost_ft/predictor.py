@@ -42,6 +42,8 @@ class Predictor:
         tokenizer: As it was in training.
         accelerator: Device and precision.
         concurrent: Whether each thread of a CPU may run a copy of the modules: see `predict`.
+        top_k: How many labels an answer has under `scores`; None: all of a multi-label model, and
+            no `scores` else.
         notices: What the user should know of the files and texts so far.
         longest: Tokens that the model has positions for; None where any number will do.
     """
@@ -52,6 +54,7 @@ class Predictor:
     tokenizer: PreTrainedTokenizerBase
     accelerator: Accelerator
     concurrent: bool = False
+    top_k: int | None = None
     notices: list[str] = field(default_factory=list)
     longest: int | None = None
 
@@ -92,7 +95,11 @@ class Predictor:
         Raises:
             UserError: They should be pairs of texts, or should not.
         """
-        answers = self.task.answer(examples, self._predictions(examples)) if examples else []
+        predictions = self._predictions(examples) if examples else {}
+        answers = self.task.answer(examples, predictions) if examples else []
+        if self.top_k is not None and isinstance(self.task, ClassificationTask) and examples:
+            ranked = self.task.top_scores(predictions, self.top_k)
+            answers = [a | {"scores": r} for a, r in zip(answers, ranked, strict=True)]
         return [
             ({} if example.row_id is None else {"id": example.row_id}) | answer
             for example, answer in zip(examples, answers, strict=True)
@@ -106,7 +113,8 @@ class Predictor:
             reading: How it is read; else as the run's data was, where that fits.
 
         Raises:
-            UserError: The file is malformed, or has labels that the model does not know.
+            UserError: The file is malformed, or shares no label with the model. Single labels that
+                the model does not know count as mistakes.
         """
         examples = read_examples_file(
             self.task.name,
@@ -178,6 +186,8 @@ def load_predictor(
     trust_remote_code: bool = False,
     num_threads: int | None = None,
     keep_adapter: bool = False,
+    threshold: float | None = None,
+    top_k: int | None = None,
 ) -> Predictor:
     """Loads a run folder.
 
@@ -190,11 +200,17 @@ def load_predictor(
         trust_remote_code: Whether the base model's own Python code may run.
         num_threads: CPU threads; see `set_num_threads`.
         keep_adapter: Leave the adapter beside the weights, as it was in training.
+        threshold: For multi-label, the score from which on each label applies, 0 to 1; None: those
+            that training chose.
+        top_k: See `Predictor`.
 
     Raises:
-        UserError: The folder is not a completed run, or its model cannot be loaded.
+        UserError: The folder is not a completed run, or its model cannot be loaded; or its answers
+            have no threshold or no label scores.
     """
     run = load_run(folder)
+    if problems := _answer_problems(run, threshold, top_k):
+        raise UserError(problems)
     if not (Path(folder) / "tokenizer.json").is_file():
         # transformers would make up a tokenizer that knows no word, and predict with it.
         raise UserError(f"{folder} lacks tokenizer.json: restore the run folder, or train again")
@@ -221,7 +237,13 @@ def load_predictor(
         causal = run.get("pad_token_id") is not None
         task = NerTask(run["labels"], causal=causal, window_overlap=config["window_overlap"])
     else:
-        task = ClassificationTask(run["labels"], problem_type=run["problem_type"])
+        # Runs without thresholds decided at 0.5.
+        thresholds = run.get("thresholds")
+        if threshold is not None:
+            thresholds = [threshold] * len(run["labels"])
+        task = ClassificationTask(
+            run["labels"], problem_type=run["problem_type"], thresholds=thresholds
+        )
     return Predictor(
         run=run,
         task=task,
@@ -232,4 +254,21 @@ def load_predictor(
         concurrent=not weight_bytes(model)[0] and not trust_remote_code,
         longest=longest_input(model.config)
         or (position_limit(model) if find_family(model.config) is None else None),
+        top_k=top_k,
     )
+
+
+def _answer_problems(run: dict[str, Any], threshold: float | None, top_k: int | None) -> list[str]:
+    kind = "ner" if run["task"] == "ner" else run.get("problem_type")
+    problems = []
+    if threshold is not None and kind != "multi_label_classification":
+        problems.append(
+            f"--threshold is for multi-label classification; this run is {kind}: leave it out"
+        )
+    elif threshold is not None and not 0 <= threshold <= 1:
+        problems.append(f"--threshold {threshold:g} is not a score: give a number from 0 to 1")
+    if top_k is not None and kind in ("ner", "regression"):
+        problems.append(f"--top-k is for text classification; this run is {kind}: leave it out")
+    elif top_k is not None and top_k < 1:
+        problems.append(f"--top-k {top_k} is too small; at least 1")
+    return problems

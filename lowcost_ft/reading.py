@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-__all__ = ["InputOptions", "LabelOptions", "ReadingOptions", "reading_of"]
+__all__ = ["InputOptions", "LabelOptions", "ReadingOptions", "label_conflicts", "reading_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +39,19 @@ class LabelOptions:
     tags_column: str | None = None
     """Column with the list of tags, one a word, or with a tag in files of one word a line or
     row."""
+    label_columns: str | None = None
+    """Comma-separated columns of 0 and 1, one a label. Guessed when there is no column of labels
+    but several such columns."""
+    label_names: str | None = None
+    """Names of the labels (or tags) that the file gives as the numbers 0, 1, 2, ...: separated by
+    commas, or a file with one name a line."""
+    label_separator: str | None = None
+    """What stands between the labels of a text that has several, such as ";". The problem is then
+    multi-label."""
+    decimal_comma: bool = False
+    """Read labels such as 0,5 as numbers with a decimal comma."""
+    exclude_label: str | None = None
+    """Leave out the rows with this label, such as -1 where it stands for an unknown one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,3 +74,47 @@ def reading_of(settings: Any) -> ReadingOptions:
     found = settings if isinstance(settings, Mapping) else vars(settings)
     names = [field.name for field in fields(ReadingOptions)]
     return ReadingOptions(**{name: found[name] for name in names if name in found})
+
+
+def label_conflicts(reading: ReadingOptions, *, task: str) -> list[str]:
+    """What of the flags about labels the task does not take, or what excludes one another."""
+    given = {
+        name: getattr(reading, name)
+        for name in ("label_columns", "label_separator", "decimal_comma", "exclude_label")
+        if getattr(reading, name) not in (None, False)
+    }
+    flags = {name: "--" + name.replace("_", "-") for name in given}
+    if task == "ner":
+        return [f"{flag} is for text classification, not for NER" for flag in flags.values()]
+    problems = []
+    kind = reading.problem_type
+    for name, usable in (
+        ("label_columns", ("single_label_classification", "multi_label_classification")),
+        ("label_separator", ("multi_label_classification",)),
+        ("decimal_comma", ("regression",)),
+    ):
+        if name in given and kind not in (None, *usable):
+            problems.append(
+                f"{flags[name]} does not go with --problem-type {kind}; leave one of them out"
+            )
+    if reading.label_names is not None and kind == "regression":
+        problems.append("--label-names is for classes, not for --problem-type regression")
+    if reading.label_separator is not None and not reading.label_separator.strip():
+        problems.append(
+            "--label-separator must be a visible text, such as ;, since labels may hold blanks"
+        )
+    for one, other in (
+        ("label_columns", "label_column"),
+        ("label_columns", "label_names"),
+        ("label_columns", "label_separator"),
+        ("label_columns", "decimal_comma"),
+        ("label_separator", "decimal_comma"),
+        ("label_names", "decimal_comma"),
+    ):
+        if getattr(reading, one) not in (None, False) and getattr(reading, other) not in (
+            None,
+            False,
+        ):
+            pair = [f"--{name.replace('_', '-')}" for name in (one, other)]
+            problems.append(f"{pair[0]} and {pair[1]} exclude each other; leave one of them out")
+    return problems

@@ -181,7 +181,11 @@ def evaluate_run(
     features: dict[str, Features],
     tokenizer: PreTrainedTokenizerBase,
 ) -> dict[str, Predictions]:
-    """Scores validation and test split with the weights as they will be saved."""
+    """Scores validation and test split with the weights as they will be saved.
+
+    What the task chooses by the validation split, such as thresholds, the test split does not
+    change.
+    """
     run.record["evaluation"] = {}
     predictions: dict[str, Predictions] = {}
     for name in [name for name in ("validation", "test") if name in features]:
@@ -196,8 +200,10 @@ def evaluate_run(
             seed=run.config.seed,
             cached=run.streamed.get(name),
             recoveries=run.record["train"]["recoveries"],
+            validation=name == "validation",
         )
         run.record["evaluation"][name] = scores
+    run.record["thresholds"] = getattr(task, "thresholds", None)
     run.record["train"]["peak_resident_bytes"] = resident_peak_bytes()
     run.record["warnings"] = run_warnings(
         splits.problem_type,
@@ -207,6 +213,8 @@ def evaluate_run(
         unmoved=run.unmoved,
         bad_steps=len(run.record["train"]["bad_steps"]),
         warmup_ratio=run.config.warmup_ratio,
+        label_scores=predictions[name].get("scores"),
+        labels=task.labels,
     )
     return predictions
 

@@ -88,6 +88,7 @@ def train_run(
                     seed=config.seed,
                     cached=cache.states.get("validation"),
                     recoveries=result.recoveries,
+                    validation=True,
                 )
             return scores
 

@@ -171,6 +171,8 @@ def _classification_code(run: Run) -> str:
     show = "print(scores.item())"
     if scale:
         show = "print({model.config.id2label[i]: score for i, score in enumerate(scores.tolist())})"
+    if problem_type(run) == "multi_label_classification":
+        show += "\n" + _decision_code(run)
     code = f"""inputs = tokenizer(
     {inputs}, truncation=True, max_length={max_length(run)}, return_tensors="pt"
 )
@@ -178,6 +180,25 @@ with torch.inference_mode():
     scores = model(**inputs).logits[0]{scale}
 {show}"""
     return "\n\n".join(filter(None, [code, _pipeline_code(run)]))
+
+
+def _decision_code(run: Run) -> str:
+    """How the scores become labels: by the thresholds that training chose, else by 0.5."""
+    thresholds = [float(value) for value in run.get("thresholds") or [0.5]]
+    if len(set(thresholds)) == 1:
+        lines = [
+            f"threshold = {thresholds[0]!r}",
+            "chosen = [i for i, score in enumerate(scores) if score >= threshold]",
+        ]
+    else:
+        listed = pprint.pformat(thresholds, width=88, compact=True)
+        lines = [
+            "# Of each label:",
+            f"thresholds = {listed}",
+            "pairs = zip(scores.tolist(), thresholds, strict=True)",
+            "chosen = [i for i, (score, threshold) in enumerate(pairs) if score >= threshold]",
+        ]
+    return "\n".join([*lines, "print([model.config.id2label[i] for i in chosen])"])
 
 
 def _pipeline_code(run: Run) -> str:
@@ -200,6 +221,8 @@ def _pipeline_code(run: Run) -> str:
         if problem_type(run) == "multi_label_classification":
             arguments.append("top_k=None")
         comment = "# The same as a pipeline:"
+        if problem_type(run) == "multi_label_classification":
+            comment = "# The scores of all labels as a pipeline:"
         example = '"Where is my parcel?"'
         if run.get("data", {}).get("pairs"):
             example = '{"text": "Where is my parcel?", "text_pair": "Where is my order?"}'

@@ -16,7 +16,10 @@ TAGS = ["O", "B-person", "I-person", "B-place", "I-place"]
 
 
 class Trainer:
-    """A tiny model and data, to be trained with any settings; `scores` scripts the validation."""
+    """A tiny model and data, to be trained with any settings; `scores` scripts the validation.
+
+    Each is a score, or a score and a loss.
+    """
 
     def __init__(self, tiny_model, folder, name, family, **options):
         causal = family in ("llama", "gpt2")
@@ -63,7 +66,9 @@ class Trainer:
             assert model is not None
             self.seen.append(self.weights())
             model.eval()  # As the real one does.
-            return {self.task.metric: next(script, 0.0), "examples": 3, "per_class": {}}
+            found = next(script, 0.0)
+            score, loss = found if isinstance(found, tuple) else (found, None)
+            return {self.task.metric: score, "loss": loss, "examples": 3, "per_class": {}}
 
         accelerator = build_accelerator()
         return train(

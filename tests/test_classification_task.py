@@ -159,6 +159,68 @@ def test_scores_of_each_problem_type():
     assert number.score(examples_of(2.0, 4.0, 8.0), values)[number.metric] == pytest.approx(1.0)
 
 
+def test_a_label_that_the_model_does_not_know_is_a_mistake_and_no_loss(bert):
+    task = ClassificationTask(LABELS, class_weights=[0.5, 2.0, 3.0])
+    examples = examples_of("b", "new", "a", "new")
+    features = task.featurize(examples, bert, max_length=16)
+    assert features.weights.tolist() == [2.0, 0.0, 0.5, 0.0]
+    logits = torch.tensor([[0.0, 9.0, 0.0], [9.0, 0.0, 0.0], [9.0, 0.0, 0.0], [0.0, 0.0, 9.0]])
+    labels = torch.from_numpy(features.labels)
+    known = labels >= 0
+    both = [task.loss(logits[k], {"labels": labels[k]}).item() for k in (known, known | True)]
+    assert both[0] == pytest.approx(both[1])
+    predictions = {"scores": task.decode(logits)["scores"].numpy()}
+    losses = task.losses(examples, predictions)
+    assert np.isnan(losses).tolist() == [False, True, False, True]
+    scores = task.score(examples, predictions)
+    assert scores["accuracy"] == 0.5
+    assert list(scores["per_class"]) == [*LABELS, "new"]
+    assert scores["per_class"]["new"] == {"precision": 0, "recall": 0, "f1": 0, "support": 2}
+    # a: 2 / 3, b: 1, c and new: 0.
+    assert scores["macro_f1"] == pytest.approx((2 / 3 + 1) / 4)
+    assert scores["confusion"]["new"] == {"a": 1, "c": 1}
+
+
+def test_unknown_labels_among_several_are_missed(bert):
+    task = ClassificationTask(LABELS, problem_type=MULTI)
+    examples = examples_of(("a", "new"), ("new",))
+    features = task.featurize(examples, bert, max_length=16)
+    assert features.labels.tolist() == [[1, 0, 0], [0, 0, 0]]
+    assert features.weights.tolist() == [1, 1]
+    scores = task.score(examples, {"scores": np.array([[0.9, 0, 0], [0, 0, 0]], np.float32)})
+    assert scores["micro_f1"] == pytest.approx(2 / (1 + 3))
+    assert scores["per_class"]["new"]["support"] == 2
+
+
+def test_a_subclass_may_name_its_metric():
+    class Macro(ClassificationTask):
+        metric = "macro_f1"
+
+    assert Macro(LABELS).metric == "macro_f1"
+    assert Macro(LABELS, problem_type=MULTI).metric == "macro_f1"
+    assert ClassificationTask(LABELS).metric == "accuracy"
+
+
+def test_thresholds_decide_and_all_scores_are_told():
+    scores = {"scores": np.array([[0.2, 0.7, 0.1], [0.6, 0.5, 0.4]], np.float32)}
+    task = ClassificationTask(LABELS, problem_type=MULTI, thresholds=[0.6, 0.8, 0.1])
+    first, second = task.answer(examples_of((), ()), scores)
+    assert (first["label"], second["label"]) == (["c"], ["a", "c"])
+    assert list(first["scores"].items()) == [("b", 0.7), ("a", 0.2), ("c", 0.1)]
+    assert task.top_scores(scores, 1) == [{"b": 0.7}, {"a": 0.6}]
+    assert ClassificationTask(LABELS).thresholds is None
+    assert "scores" not in ClassificationTask(LABELS).answer(examples_of("a", "a"), scores)[0]
+    # Chosen by validation data.
+    task = ClassificationTask(LABELS, problem_type=MULTI)
+    assert task.thresholds == [0.5] * 3
+    low = {"scores": scores["scores"] / 10}
+    examples = examples_of(("b",), ("a", "b"))
+    assert task.score(examples, low)["micro_f1"] == 0.0
+    task.choose_decisions(examples, low)
+    assert task.thresholds == pytest.approx([0.045] * 3)
+    assert task.score(examples, low)["micro_f1"] == 1.0
+
+
 def test_decoding_gives_probabilities():
     logits = torch.tensor([[0.0, 1.0, -1.0]])
     single = ClassificationTask(LABELS).decode(logits)["scores"]

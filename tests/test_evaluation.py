@@ -8,6 +8,8 @@ import torch
 from small_runs import ner_rows, text_rows
 
 import lowcost_ft.evaluation
+from lowcost_ft.data.features import collate, model_inputs
+from lowcost_ft.errors import UserError
 from lowcost_ft.evaluation import evaluate, predict
 from lowcost_ft.models.loading import build_model, forward_module, load_tokenizer
 from lowcost_ft.tasks.classification import ClassificationTask, TextExample
@@ -132,6 +134,34 @@ def test_dropout_is_off_and_gradients_are_not_kept(setting):
         assert (first[name] == second[name]).all()
     assert not model.training
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("tokens", [16, 4096])
+def test_validation_data_are_scored_with_their_loss(setting, tokens):
+    task, examples, features, model, pad_token_id = setting
+    options = {"pad_token_id": pad_token_id, "micro_batch_tokens": tokens}
+    scores, _ = evaluate(
+        build_accelerator(), model, task, examples, features, validation=True, **options
+    )
+    batch = collate(features, np.arange(len(features.lengths)), pad_token_id=pad_token_id)
+    with torch.no_grad():
+        loss = task.loss(model.eval()(**model_inputs(batch)).logits, batch)
+    assert scores["loss"] == pytest.approx(loss.item() / features.weights.sum(), rel=1e-4)
+
+
+def test_a_metric_that_is_not_among_the_scores_is_told(setting, monkeypatch):
+    task, examples, features, model, pad_token_id = setting
+    monkeypatch.setattr(task, "metric", "kappa")
+    with pytest.raises(UserError, match=r"metric 'kappa' is not among its scores: .*precision|acc"):
+        evaluate(
+            build_accelerator(),
+            model,
+            task,
+            examples,
+            features,
+            pad_token_id=pad_token_id,
+            micro_batch_tokens=64,
+        )
 
 
 def test_scores_are_those_of_the_predictions(setting):

@@ -3,6 +3,7 @@
 import json
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from small_runs import call_recipe, flags
@@ -43,6 +44,33 @@ def test_a_model_that_learned_nothing(problem_type, examples, scores, message):
         assert "--warmup-ratio of 0.1" in warning
         (warning,) = run_warnings(problem_type, "test", examples, scores, warmup_ratio=0.1)
         assert "--warmup-ratio" not in warning
+
+
+def test_several_labels_are_judged_by_their_scores():
+    examples = labelled(("a",), ("b",), (), ("a",))
+
+    def warnings(micro_f1, scores):
+        return run_warnings(
+            MULTI,
+            "test",
+            examples,
+            {"micro_f1": micro_f1},
+            label_scores=np.array(scores),
+            labels=["a", "b"],
+        )
+
+    told_apart = [[0.3, 0.1], [0.1, 0.3], [0.1, 0.1], [0.3, 0.1]]
+    (warning,) = warnings(0.0, told_apart)
+    assert "the scores reach 1.000 with another one" in warning
+    assert "--threshold" in warning
+    assert "--learning-rate" not in warning
+    assert warnings(0.9, told_apart) == []
+    # The same for every text: what `a` alone for all of them scores, too.
+    (warning,) = warnings(4 / 7, [[0.3, 0.1]] * 4)
+    assert (
+        "neither labels nor their scores are better than always giving the same labels" in warning
+    )
+    assert "--learning-rate" in warning
 
 
 def test_a_split_that_can_score_nothing():

@@ -123,7 +123,7 @@ CLASSIFICATION_FAULTS: list[tuple[str, str | bytes | list[Any], str]] = [
     ),
     ("a.jsonl", [*NUMBERS, {"text": "x", "label": "NA"}], r'^a\.jsonl:21: label "NA" is no number'),
     ("a.jsonl", texts(20, [1.5]), r'^a\.jsonl: one class only: every label is "1.5"'),
-    ("a.jsonl", texts(6, ["a", "b"]), r"^a\.jsonl: .*6 training rows \(10%: 1 row\) is smaller"),
+    ("a.jsonl", texts(2, ["a", "b"]), r"^a\.jsonl: .*2 training rows \(10%: 0 rows\) is smaller"),
     ("a.jsonl", texts(1, ["a"]), r"^a\.jsonl: one class only"),
     ("a.jsonl", [{"text": f"{i}", "label": f"{i}"} for i in range(20)], r"^a\.jsonl: .*20 classes"),
     ("a.parquet", b"PAR1", r"^a\.parquet: broken Parquet"),
@@ -209,17 +209,33 @@ def test_parquet_missing_values() -> None:
 
 
 def test_label_that_training_lacks() -> None:
-    train = write("a.jsonl", GOOD_ROWS)
-    problems = failure(
-        load_splits,
+    splits = load_splits(
         "classification",
-        train_file=train,
+        train_file=write("a.jsonl", GOOD_ROWS),
         validation_file=write("v.jsonl", texts(9, ["a", "c"])),
-        test_file=write("t.jsonl", texts(9, ["b", "a", "A"])),
+        test_file=write("t.jsonl", texts(12, ["b", "a", "A", "x"])),
+    )
+    assert splits.labels == ["a", "b"]
+    assert [example.label for example in splits.test or ()] == ["b", "a", "A", "x"] * 3
+    assert [notice for notice in splits.notices if "mistake" in notice] == [
+        'v.jsonl: the label "c" is not in the training data: it occurs 4 times, first at '
+        "v.jsonl:2, and each time counts as a mistake",
+        't.jsonl: 2 labels ("A", "x") are not in the training data: they occur 6 times, first at '
+        "t.jsonl:3, and each time counts as a mistake",
+    ]
+    assert any("v.jsonl: 1 of the 2 classes does not occur" in notice for notice in splits.notices)
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_a_split_that_shares_no_label_with_training(split: str) -> None:
+    other: dict[str, Any] = {f"{split}_file": write("o.jsonl", texts(9, ["c", "d"]))}
+    problems = failure(
+        load_splits, "classification", train_file=write("a.jsonl", GOOD_ROWS), **other
     )
     assert [problem.split(";")[0] for problem in problems] == [
-        'v.jsonl:2: the label "c" (4 in this split) is not in the training data',
-        't.jsonl:3: the label "A" (3 in this split) is not in the training data',
+        f'o.jsonl:{line}: the label "{name}" ({count} in this split) is not in the training data, '
+        "and neither is any other label of this split"
+        for line, name, count in ((1, "c", 5), (2, "d", 4))
     ]
 
 
@@ -261,11 +277,13 @@ def test_entity_type_that_training_lacks() -> None:
 
 
 @pytest.mark.parametrize("split", ["validation", "test"])
-def test_split_smaller_than_its_classes(split: str) -> None:
+def test_a_split_may_lack_classes(split: str) -> None:
     train = write("a.jsonl", texts(60, ["a", "b", "c"]))
     small: dict[str, Any] = {f"{split}_file": write("small.jsonl", texts(2, ["a", "b"]))}
-    problems = failure(load_splits, "classification", train_file=train, **small)
-    assert problems == ["small.jsonl: 2 rows for 3 classes; every class needs one, so add rows"]
+    splits = load_splits("classification", train_file=train, **small)
+    assert splits.labels == ["a", "b", "c"]
+    notice = "small.jsonl: 1 of the 3 classes does not occur in it and is not scored there"
+    assert notice in splits.notices
 
 
 def test_all_files_are_reported_at_once_and_each_kind_is_capped() -> None:
@@ -414,8 +432,9 @@ def test_problem_type_can_be_given(
 @pytest.mark.parametrize(
     ("labels", "problem_type", "message"),
     [
-        ([["a"], ["b"]], SINGLE, "a.jsonl:1: a list of labels does not go with"),
-        ([[1.5], [2.5]], "regression", "a.jsonl:1: a list of labels does not go with"),
+        ([["a"], ["a", "b"]], SINGLE, "a.jsonl:2: a list of 2 labels does not go with"),
+        ([[], ["b"]], SINGLE, "a.jsonl:1: a list of 0 labels does not go with"),
+        ([[1], [2, 1]], "regression", "a.jsonl:2: a list of 2 labels does not go with"),
         (["1", "b"], "regression", 'a.jsonl:2: label "b" is no number'),
     ],
 )
@@ -699,8 +718,13 @@ def test_labelled_files_are_checked_against_the_model() -> None:
     flags: dict[str, Any] = {"labelled": True, "reading": ReadingOptions(problem_type=MULTI)}
     examples = read_examples_file("classification", file, labels=["a", "b", "c"], **flags)
     assert examples[0].label == ("a", "b")
-    problems = failure(read_examples_file, "classification", file, labels=["a"], **flags)
-    assert problems[0].startswith('a.csv:2: the label "b" (1 in this split) is not a label of')
+    notices.clear()
+    flags["notices"] = notices
+    (example,) = read_examples_file("classification", file, labels=["a"], **flags)
+    assert example.label == ("a", "b")
+    assert notices[0].startswith('a.csv: the label "b" is not a label of the trained model: it occ')
+    problems = failure(read_examples_file, "classification", file, labels=["c"], **flags)
+    assert problems[0].startswith('a.csv:2: the label "a" (1 in this split) is not a label of')
 
 
 @pytest.mark.parametrize("task", ["ner", "classification"])

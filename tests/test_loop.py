@@ -1,5 +1,6 @@
 """The training loop on tiny models: what moves, what stays, when it stops, what it leaves."""
 
+import json
 import math
 
 import numpy as np
@@ -9,6 +10,7 @@ from bitsandbytes.optim import AdamW8bit
 from small_training import Trainer
 
 from lowcost_ft.errors import UserError
+from lowcost_ft.training.best_epoch import BestEpoch
 from lowcost_ft.training.optimizer import (
     build_optimizer,
     build_scheduler,
@@ -16,6 +18,7 @@ from lowcost_ft.training.optimizer import (
     default_learning_rate,
     parameter_groups,
 )
+from lowcost_ft.training.setup import build_accelerator
 
 CPU = torch.device("cpu")
 
@@ -61,6 +64,39 @@ def test_the_best_epoch_is_restored_and_training_stops_when_nothing_gets_better(
         assert torch.equal(weight, run.seen[1][name]), name
     assert [entry["f1"] for entry in result.validation_history] == [0.1, 0.5, 0.5, 0.4]
     assert [entry["epoch"] for entry in result.validation_history] == [1.0, 2.0, 3.0, 4.0]
+
+
+def test_of_equal_scores_the_one_with_the_lower_loss_is_kept_and_patience_starts_anew(trainer):
+    run = trainer()
+    script = [(0.0, 0.9), (0.0, 0.8), (0.0, 0.8), (0.0, 0.7), (0.0, 0.75), (0.0, None), (1.0, 9.0)]
+    result = run(script, num_train_epochs=9, early_stopping_patience=2)
+    # The tie of epoch 3 counts, epoch 4 starts the count anew, 5 and 6 end it.
+    assert (result.best_epoch, len(run.seen), result.stopped_early) == (4, 6, True)
+    for name, weight in run.weights().items():
+        assert torch.equal(weight, run.seen[3][name]), name
+    assert [e.get("loss") for e in result.validation_history] == [0.9, 0.8, 0.8, 0.7, 0.75, None]
+
+
+def test_a_higher_score_counts_more_than_a_lower_loss(trainer):
+    result = trainer()([(0.5, 0.9), (0.6, 2.0), (0.5, 0.1)], num_train_epochs=3)
+    assert result.best_epoch == 2
+
+
+def test_the_loss_of_the_best_epoch_is_in_a_checkpoint(tmp_path):
+    model = torch.nn.Linear(2, 2)
+    best = BestEpoch(build_accelerator(), tmp_path / "best.safetensors")
+    best.update(model, 0.5, 1, loss=0.25)
+    again = BestEpoch(best.accelerator, tmp_path / "again.safetensors")
+    again.load(json.loads(json.dumps(best.state_dict())), best.path)
+    again.update(model, 0.5, 2, loss=0.25)
+    assert (again.epoch, again.without_better) == (1, 1)
+    again.update(model, 0.5, 3, loss=0.2)
+    assert (again.epoch, again.loss, again.without_better) == (3, 0.2, 0)
+    # A checkpoint of before knows no loss: the earlier epoch stays.
+    older = {name: value for name, value in best.state_dict().items() if name != "loss"}
+    again.load(older, best.path)
+    again.update(model, 0.5, 2, loss=0.1)
+    assert again.epoch == 1
 
 
 def test_without_patience_every_epoch_is_trained(trainer):

@@ -17,6 +17,7 @@ from transformers import (
 )
 
 from lowcost_ft.model_card import model_card, write_model_card
+from lowcost_ft.reload_code import reload_code
 
 NER_LABELS = ["O", "B-per", "I-per", "B-org", "I-org"]
 ODD_LABELS = ['say "no"', "it's", "a|b", "line\nend", "```", "\ud83d", "质量"]
@@ -271,11 +272,34 @@ def test_code_reloads_the_trained_model(
     # Not to the last bit: the kernels round by where in memory a file's weights come to lie.
     torch.testing.assert_close(reloaded, expected, rtol=1e-5, atol=1e-6)
     printed = capsys.readouterr().out.splitlines()
-    assert len(printed) == (6 if task == "ner" else 1) + ("predict" in namespace)
+    several = problem_type == "multi_label_classification"
+    lines = 6 if task == "ner" else 1 + several
+    assert len(printed) == lines + ("predict" in namespace)
+    if several:
+        chosen = [label for label, p in zip(labels, expected[0].sigmoid(), strict=True) if p >= 0.5]
+        assert printed[1] == str(chosen)
     if task == "ner":
         check_word_tags(namespace, expected, last=family == "llama", printed=printed[:6])
     else:
         check_scores(namespace, expected, problem_type, pair)
+
+
+@pytest.mark.parametrize("thresholds", [[0.3, 0.3, 0.3], [0.3, 0.9, 0.05]])
+def test_the_code_decides_by_the_thresholds_of_the_run(
+    thresholds: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    kind = "multi_label_classification"
+    run = make_run(
+        task="classification", labels=["a", "b", "c"], problem_type=kind, thresholds=thresholds
+    )
+    code = reload_code(run)
+    start = code.index("threshold")
+    decision = code[start : code.index("print(", start)]
+    found: dict[str, Any] = {"scores": torch.tensor([0.4, 0.8, 0.1])}
+    exec(decision, found)
+    scores = zip([0.4, 0.8, 0.1], thresholds, strict=True)
+    assert found["chosen"] == [i for i, (score, least) in enumerate(scores) if score >= least]
+    assert "thresholds were chosen on the validation split" in model_card(run, name="x")
 
 
 def check_word_tags(
@@ -307,3 +331,12 @@ def check_scores(
         expected = logits[0].softmax(-1).tolist()
     assert scores == pytest.approx(expected)
     assert max(row["score"] for row in rows) == pytest.approx(max(expected), abs=1e-5)
+
+
+def test_labels_that_training_lacked_are_told_apart_from_weak_ones() -> None:
+    row = {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 4}
+    table = {"per": row, "new": row | {"precision": 0.0, "recall": 0.0, "f1": 0.0}}
+    text = model_card(make_run(evaluation={"test": {"f1": 0.4, "per_entity": table}}), name="x")
+    assert "The weakest label is `per`" in text
+    assert "1 labels of the test split did not occur in training" in text
+    assert "cannot give them: `new`" in text

@@ -284,3 +284,17 @@ def test_how_wrong_a_sentence_is():
     # Right at 0.8; wrong at 0.75, so that 0.25 at most was left for the truth; wrong and certain.
     least = [-np.log(0.8) - np.log(0.25), -np.log(np.finfo(np.float32).eps), 0.0]
     np.testing.assert_allclose(task.losses(examples, predictions), least, rtol=1e-6)
+
+
+def test_a_type_that_the_model_does_not_know_is_predicted_and_has_no_loss(tokenizers):
+    task = NerTask(LABELS)
+    examples = [example(["anna", "Oslo", "lamp"], ["B-x", "B-new", "I-new"])]
+    features = task.featurize(examples, tokenizers["bert"], max_length=16)
+    assert features.words[features.words >= 0].tolist() == [0, 1, 2]
+    assert features.token_labels[features.token_labels >= 0].tolist() == [LABELS.index("B-x")]
+    assert features.weights.tolist() == [1.0]
+    predictions = {"label": np.array([1, 1, 0]), "score": np.array([0.5, 0.9, 0.9], np.float32)}
+    assert task.losses(examples, predictions) == pytest.approx([-np.log(0.5)])
+    scores = task.score(examples, predictions)
+    assert scores["per_entity"]["new"]["support"] == 1
+    assert (scores["precision"], scores["recall"]) == (0.5, 0.5)

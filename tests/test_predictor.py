@@ -126,6 +126,78 @@ def test_the_test_file_scores_as_in_the_run(trained_run, small_files, kind, fami
         assert scores[name] == expected, name
 
 
+def test_thresholds_are_those_of_the_validation_split_unless_one_is_given(trained_run, small_files):
+    folder = trained_run("multi", "bert")
+    predictor = load_predictor(folder)
+    thresholds = dict(zip(predictor.run["labels"], predictor.run["thresholds"], strict=True))
+    rows = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
+    answers = predictor.predict(predictor.read(small_files["multi"]["test_file"]))
+    for answer, row in zip(answers, rows, strict=True):
+        chosen = [name for name in thresholds if row["scores"][name] >= thresholds[name]]
+        assert answer["label"] == row["label"] == chosen
+        assert set(answer["scores"]) == set(thresholds)
+        assert list(answer["scores"].values()) == sorted(answer["scores"].values(), reverse=True)
+    file = small_files["multi"]["test_file"]
+    everything = load_predictor(folder, threshold=0.0, top_k=1)
+    (answer,) = everything(["hello"])
+    assert answer["label"] == predictor.run["labels"]
+    assert len(answer["scores"]) == 1
+    assert everything.evaluate(file)["micro_f1"] < predictor.evaluate(file)["micro_f1"]
+    assert predictor.run["evaluation"]["validation"]["loss"] > 0
+
+
+def test_a_run_without_thresholds_decides_at_a_half(tmp_path, trained_run):
+    folder = shutil.copytree(trained_run("multi", "bert"), tmp_path / "run")
+    run = json.loads((folder / "run.json").read_text())
+    del run["thresholds"]
+    (folder / "run.json").write_text(json.dumps(run))
+    assert load_predictor(folder).task.thresholds == [0.5] * len(run["labels"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "family", "flags_", "message"),
+    [
+        ("ner", "bert", {"threshold": 0.5}, "--threshold is for multi-label"),
+        ("single", "bert", {"threshold": 0.5}, "--threshold is for multi-label"),
+        ("multi", "bert", {"threshold": 1.5}, "--threshold 1.5 is not a score"),
+        ("multi", "bert", {"threshold": float("nan")}, "is not a score"),
+        ("ner", "bert", {"top_k": 2}, "--top-k is for text classification"),
+        ("number", "llama", {"top_k": 2}, "--top-k is for text classification"),
+        ("single", "bert", {"top_k": 0}, "--top-k 0 is too small"),
+    ],
+)
+def test_thresholds_and_scores_of_labels_where_there_are_none(
+    trained_run, kind, family, flags_, message
+):
+    with pytest.raises(UserError, match=message):
+        load_predictor(trained_run(kind, family), **flags_)
+
+
+def test_the_scores_of_the_best_labels(trained_run, capsys):
+    folder = str(trained_run("single", "bert"))
+    assert main(["predict", folder, "--text", "hello", "--json", "--top-k", "2"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert len(answer["scores"]) == 2
+    assert next(iter(answer["scores"])) == answer["label"]
+    assert main(["predict", folder, "--text", "hello", "--top-k", "2"]) == 2
+    assert "--top-k goes with --json" in capsys.readouterr().err
+
+
+def test_a_file_with_labels_that_the_model_does_not_know(tmp_path, single, ner):
+    rows = text_rows(6)
+    rows[1]["label"] = "new"
+    single.notices.clear()
+    scores = single.evaluate(write_jsonl(tmp_path / "a.jsonl", rows))
+    assert scores["per_class"]["new"] == {"precision": 0, "recall": 0, "f1": 0, "support": 1}
+    assert 'the label "new" is not a label of the trained model' in single.notices[0]
+    with pytest.raises(UserError, match="neither is any other label"):
+        single.evaluate(write_jsonl(tmp_path / "b.jsonl", [{"text": "x", "label": "new"}]))
+    row = {"tokens": ["maria", "saw", "k2"], "tags": ["B-person", "O", "B-peak"]}
+    scores = ner.evaluate(write_jsonl(tmp_path / "c.jsonl", [row]))
+    assert scores["per_entity"]["peak"]["support"] == 1
+    assert (scores["recall"], scores["per_entity"]["peak"]["recall"]) == (0.5, 0)
+
+
 def test_predictions_are_those_of_the_run(trained_run, small_files, single):
     rows = single.read(small_files["single"]["test_file"])
     written = trained_run("single", "bert") / "predictions.jsonl"

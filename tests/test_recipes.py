@@ -1,6 +1,7 @@
 """Every recipe, run as its users run it: files, record, exit codes, and mistakes of all kinds."""
 
 import json
+import math
 import runpy
 import signal
 import subprocess
@@ -11,7 +12,15 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from small_runs import RECIPES, call_recipe, flags, forget_precision, text_rows, write_jsonl
+from small_runs import (
+    RECIPES,
+    call_recipe,
+    flags,
+    forget_precision,
+    ner_rows,
+    text_rows,
+    write_jsonl,
+)
 
 import lowcost_ft.recipe
 import lowcost_ft.start
@@ -164,6 +173,34 @@ def test_problem_types(tmp_path, short, small_files, kind, changes, scores):
         assert "None" in run["labels"]  # A label, not a missing value.
 
 
+@pytest.mark.parametrize("kind", ["ner", "single", "multi"])
+def test_labels_that_only_validation_and_test_hold_are_mistakes(tmp_path, short, kind):
+    """As ATIS and flair's fixtures have them; published protocols count such rows as mistakes."""
+    rows = ner_rows(30) if kind == "ner" else text_rows(30, kind=kind)
+    train = write_jsonl(tmp_path / "train.jsonl", rows)
+    for row in rows[:2]:
+        if kind == "ner":
+            row["tags"][0] = "B-new"
+        else:
+            row["label"] = "new" if kind == "single" else ["new"]
+    held_out = write_jsonl(tmp_path / "other.jsonl", rows)
+    recipe = "lora_ner" if kind == "ner" else "lora_classification"
+    files = {"train_file": train, "validation_file": held_out, "test_file": held_out}
+    assert call_recipe(recipe, *short(recipe, output_dir=tmp_path / "run", **files)) == 0
+    run = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert not any("new" in label for label in run["labels"])
+    for split in ("validation", "test"):
+        scores = run["evaluation"][split]
+        new = (scores.get("per_entity") or scores["per_class"])["new"]
+        assert new == {"precision": 0, "recall": 0, "f1": 0, "support": 2}
+    assert math.isfinite(run["evaluation"]["validation"]["loss"])
+    assert sum("each time counts as a mistake" in notice for notice in run["data"]["notices"]) == 2
+    written = (tmp_path / "run" / "predictions.jsonl").read_text().splitlines()
+    assert (json.loads(written[0])["loss"] is None) == (kind == "single")
+    card = (tmp_path / "run" / "README.md").read_text()
+    assert "did not occur in training" in card
+
+
 def test_pairs(tmp_path, short):
     rows = [
         {"question": row["text"], "answer": text, "same": "yes" if index % 2 else "no"}
@@ -284,10 +321,10 @@ def test_a_wrong_column_can_be_mended_and_run_again(tmp_path, mistake, short):
 
 
 def test_an_unknown_label_is_named(tmp_path, mistake):
-    rows = rows_with(text_rows(9), label="praise")
-    path = write_jsonl(tmp_path / "test.jsonl", rows)
+    """Where no label is known, the file is of another task; some unknown ones are mistakes."""
+    path = write_jsonl(tmp_path / "test.jsonl", [row | {"label": "praise"} for row in text_rows(9)])
     printed = mistake("lora_classification", test_file=path)
-    assert f"{path}:10" in printed
+    assert f"{path}:1" in printed
     assert "praise" in printed
 
 

@@ -10,12 +10,13 @@ from typing import Any
 
 from lowcost_ft.data import ner_examples, ner_labels, text_examples, text_labels
 from lowcost_ft.data.file_kinds import FORMATS
+from lowcost_ft.data.known_labels import look_alikes
 from lowcost_ft.data.readers import read_dataset, read_lines, read_rows
 from lowcost_ft.data.rows import Row, column_names
 from lowcost_ft.data.sample import sample_rows
 from lowcost_ft.data.validation_cut import cut_validation
 from lowcost_ft.errors import UserError
-from lowcost_ft.reading import ReadingOptions
+from lowcost_ft.reading import ReadingOptions, label_conflicts
 
 __all__ = ["Example", "Splits", "load_splits", "read_examples_file"]
 __all__ += ["read_text_lines"]
@@ -116,6 +117,9 @@ def load_splits(
     elif not given:
         rows = _sample(task)
         notices.append("no data given: the embedded sample is used")
+        if task == "classification" and reading.problem_type is None:
+            # There is nothing to choose, and so nothing to tell.
+            reading = replace(reading, problem_type="single_label_classification")
     for split, path in given.items():
         rows[split] = read_rows(path, problems, notices, reading, words=task == "ner")
 
@@ -131,7 +135,7 @@ def load_splits(
     splits, labels, decided = _finish(
         task,
         raw,
-        problem_type=reading.problem_type,
+        reading=reading,
         labels=None,
         problems=problems,
         notices=notices,
@@ -215,7 +219,7 @@ def read_examples_file(
         splits, _, _ = _finish(
             task,
             {"test": examples},
-            problem_type=reading.problem_type,
+            reading=reading,
             labels=labels,
             problems=problems,
             notices=notices,
@@ -257,7 +261,20 @@ def _with_usual(
         taken = chosen[name] is not None or (other is not None and chosen[other] is not None)
         if not taken and getattr(usual, name) in names:
             chosen[name] = getattr(usual, name)
-    return replace(given, **chosen)
+    return replace(given, **chosen, **_usual_labels(given, usual, names))
+
+
+def _usual_labels(
+    given: ReadingOptions, usual: ReadingOptions, names: Sequence[str]
+) -> dict[str, Any]:
+    """How labels are written, as training read them where nothing else is given."""
+    fields_ = ("label_names", "label_separator", "decimal_comma", "exclude_label")
+    chosen = {name: getattr(given, name) or getattr(usual, name) for name in fields_}
+    columns = usual.label_columns
+    if columns is not None and given.label_columns is None and given.label_column is None:
+        wanted = [name.strip() for name in columns.split(",") if name.strip()]
+        chosen |= {"label_columns": columns} if set(wanted) <= set(names) else {}
+    return chosen
 
 
 def _argument_problems(
@@ -279,6 +296,7 @@ def _argument_problems(
             problems.append(f"{flag} is not for {task}; its flags are {usable}")
     if reading.text_column is not None and reading.tokens_column is not None:
         problems.append("--text-column and --tokens-column exclude each other")
+    problems += label_conflicts(reading, task=task)
     if problem_type is not None and task == "ner":
         problems.append("--problem-type is for text classification, not for ner; leave it out")
     elif problem_type is not None and problem_type not in text_labels.PROBLEM_TYPES:
@@ -303,19 +321,24 @@ def _finish(
     task: str,
     splits: Mapping[str, list[Any]],
     *,
-    problem_type: str | None,
+    reading: ReadingOptions,
     labels: Sequence[str] | None,
     problems: list[str],
     notices: list[str],
 ) -> tuple[dict[str, list[Any]], list[str], str | None]:
+    kind: str | None = None
+    converted: Mapping[str, list[Any]]
     if task == "ner":
         converted, names = ner_labels.finish(
             splits, labels=labels, problems=problems, notices=notices
         )
-        return dict(converted), names, None
-    return text_labels.finish(
-        splits, problem_type=problem_type, labels=labels, problems=problems, notices=notices
-    )
+    else:
+        converted, names, kind = text_labels.finish(
+            splits, reading=reading, labels=labels, problems=problems, notices=notices
+        )
+    if not problems:
+        notices += look_alikes(converted, _CLASSES[task])
+    return dict(converted), names, kind
 
 
 def _content(example: Any) -> tuple[Any, ...]:

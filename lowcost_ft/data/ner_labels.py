@@ -1,9 +1,9 @@
 """Tags of NER: IOB2 whatever the files use, and whether the splits agree."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from lowcost_ft.data.known_labels import Occurrences, tell_unknown
 from lowcost_ft.data.ner_examples import NerExample, word_source
 from lowcost_ft.data.rows import file_of, shown
 from lowcost_ft.data.tagging import detect_scheme, tags_to_spans, to_iob2
@@ -57,6 +57,7 @@ def finish(
             f"{len(illegal)} tag(s) not allowed where they stand in {scheme}, read as conlleval "
             f"reads them (what continues nothing begins an entity): {listed}"
         )
+    trained = labels is not None
     if labels is None:
         train = converted["train"]
         types = sorted(frozenset[str]().union(*map(classes, train)))
@@ -67,26 +68,30 @@ def finish(
             )
             return converted, ["O"]
         labels = ["O", *(f"{prefix}-{label}" for label in types for prefix in "BI")]
-        _check_types(converted, labels, "not in the training data; add examples", problems)
-    else:
-        _check_types(converted, labels, "not a label of the trained model; remove it", problems)
+    _check_types(converted, labels, trained=trained, problems=problems, notices=notices)
     return converted, list(labels)
 
 
 def _check_types(
-    splits: Mapping[str, list[NerExample]], labels: Sequence[str], fault: str, problems: list[str]
+    splits: Mapping[str, list[NerExample]],
+    labels: Sequence[str],
+    *,
+    trained: bool,
+    problems: list[str],
+    notices: list[str],
 ) -> None:
-    known = {label[2:] for label in labels}
+    """Says which entity types of each split the model does not know."""
+    known = {label[2:] for label in labels if label != "O"}
     for examples in splits.values():
-        first: dict[str, str] = {}
-        counts: Counter[str] = Counter()
+        found = Occurrences()
         for example in examples:
             for start, _, label in tags_to_spans(example.tags or ()):
-                if label not in known:
-                    counts[label] += 1
-                    first.setdefault(label, word_source(example.source, example.first_line, start))
-        problems += [
-            f"{first[label]}: the entity type {shown(label)} ({count} in this split) is {fault} "
-            f"or correct it"
-            for label, count in counts.items()
-        ]
+                found.add(label, word_source(example.source, example.first_line, start))
+        tell_unknown(
+            found,
+            known,
+            what="entity type",
+            trained=trained,
+            problems=problems,
+            notices=notices,
+        )

@@ -9,8 +9,10 @@ from lowcost_ft.data.known_names import LABEL_NAMES, TEXT_NAMES
 from lowcost_ft.data.rows import (
     Row,
     column_names,
+    counted,
     file_of,
     find_column,
+    listed,
     read_id,
     read_text,
     same_column,
@@ -19,15 +21,18 @@ from lowcost_ft.data.rows import (
 )
 from lowcost_ft.reading import ReadingOptions
 
-__all__ = ["Label", "TextExample", "label_name", "read_examples"]
+__all__ = ["Label", "Scalar", "TextExample", "label_name", "read_examples"]
 
-Label = str | int | float | tuple[str, ...]
+Scalar = str | int | float
+Label = Scalar | tuple[Scalar, ...]
 
 _PAIRS = (
     *(("text", "text_pair"), ("sentence1", "sentence2"), ("premise", "hypothesis")),
     *(("question1", "question2"), ("text1", "text2"), ("question", "sentence")),
     *(("question", "passage"), ("query", "passage")),
 )
+_FLAGS = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
+"""What a column of a label may hold, whichever way it is spelled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +43,7 @@ class TextExample:
         text: The text.
         text_pair: The second text of a pair.
         label: After `text_labels.finish` a str, a sorted tuple of str (multi-label) or a float
-            (regression); None without labels.
+            (regression), before it what the input has; None without labels.
         source: File and line.
         row_id: What the row's column "id" holds, to be told beside the prediction.
     """
@@ -74,24 +79,32 @@ def read_examples(
         return []
     before = len(problems)
     text_column, pair_column = _find_texts(rows, reading, problems, notices)
-    label_column = None
+    label_column, label_columns = None, None
     if labelled:
+        taken = [name for name in (text_column, pair_column) if name is not None]
+        label_columns = _find_label_columns(rows, reading, taken, problems, notices)
+    if labelled and label_columns is None:
         guesses = [name for name in LABEL_NAMES if name not in (text_column, pair_column)]
         label_column = find_column(
             rows, reading.label_column, guesses, "label", problems=problems, notices=notices
         )
     used = [name for name in (text_column, pair_column, label_column) if name is not None]
+    used += label_columns or []
     if len(set(used)) < len(used):
         listed = ", ".join(map(shown, used))
         problems.append(f"{file_of(rows[0].source)}: one column is used twice: {listed}")
     if text_column is None or len(problems) > before:
         return []
     examples = []
-    for row in rows:
+    for row in _without_headers(rows, used, notices):
         before = len(problems)
         text = read_text(row, text_column, problems)
         pair = None if pair_column is None else read_text(row, pair_column, problems)
-        label = None if label_column is None else _read_label(row, label_column, problems)
+        label: Label | None = None
+        if label_columns is not None:
+            label = _read_flags(row, label_columns, problems)
+        elif label_column is not None:
+            label = _read_label(row, label_column, problems)
         if text is not None and len(problems) == before:
             examples.append(
                 TextExample(
@@ -139,19 +152,86 @@ def _as_written(names: Sequence[str], pair: tuple[str, str]) -> tuple[str, str]:
     return pair if first is None or second is None else (first, second)
 
 
+def _find_label_columns(
+    rows: Sequence[Row],
+    reading: ReadingOptions,
+    taken: Sequence[str],
+    problems: list[str],
+    notices: list[str],
+) -> list[str] | None:
+    """The columns of 0 and 1, one a label; None where the labels stand in one column."""
+    names, file = column_names(rows), file_of(rows[0].source)
+    if reading.label_columns is not None:
+        given = [name.strip() for name in reading.label_columns.split(",") if name.strip()]
+        if missing := [name for name in given if name not in names]:
+            problems.append(
+                f"{file}: no column {listed(missing)} (--label-columns); the columns are "
+                f"{listed(names)}"
+            )
+        elif len(set(given)) < 2:
+            problems.append(
+                f"{file}: --label-columns names {counted(len(set(given)), 'column')}; give two or "
+                f"more, separated by commas (--label-column names a single one)"
+            )
+        return given
+    others = [name.strip().lower() for name in names if name not in taken]
+    if reading.label_column is not None or any(name in LABEL_NAMES for name in others):
+        return None
+    found = [
+        name
+        for name in names
+        if name not in (*taken, "id")
+        and all(_flag(row.values.get(name)) is not None for row in rows)
+    ]
+    if len(found) < 2:
+        return None
+    notices.append(
+        f"{file}: no column of labels, but {len(found)} columns of 0 and 1, read as one label "
+        f"each: {listed(found)} (--label-columns overrides)"
+    )
+    return found
+
+
+def _flag(value: Any) -> bool | None:
+    return _FLAGS.get(str(value).strip().lower())
+
+
+def _read_flags(row: Row, columns: Sequence[str], problems: list[str]) -> tuple[str, ...]:
+    chosen = []
+    for name in columns:
+        flag = _flag(row.values.get(name))
+        if flag is None:
+            problems.append(
+                f"{row.source}: {shown(name)} is {shown(row.values.get(name))}; a column of "
+                f"--label-columns holds 1 where the label applies and 0 where it does not"
+            )
+        elif flag:
+            chosen.append(name.strip())
+    return tuple(chosen)
+
+
+def _without_headers(rows: Sequence[Row], used: Sequence[str], notices: list[str]) -> Sequence[Row]:
+    """Leaves out rows that repeat the header, as files that were put together have them."""
+    if len(used) < 2:  # A text alone may be the word "text".
+        return rows
+    repeated = [row for row in rows if all(row.values.get(name) == name for name in used)]
+    if not repeated or len(repeated) == len(rows):
+        return rows
+    notices.append(
+        f"{repeated[0].source}: the header is repeated; {counted(len(repeated), 'such row')} left "
+        f"out"
+    )
+    sources = {row.source for row in repeated}
+    return [row for row in rows if row.source not in sources]
+
+
 def _read_label(row: Row, column: str, problems: list[str]) -> Label | None:
     value = row.values.get(column)
     where = f"{row.source}: {shown(column)}"
     if not isinstance(value, list | tuple):
         return _read_scalar(value, where, problems)
     names = [_read_scalar(item, f"{where}, item {i}", problems) for i, item in enumerate(value, 1)]
-    labels = tuple(sorted({label_name(name) for name in names if name is not None}))
-    if len(labels) < len(names) and None not in names:
-        problems.append(
-            f"{where} names a label twice; list the labels that apply once each (not a vector of "
-            f"0 and 1)"
-        )
-    return labels
+    return tuple(name for name in names if name is not None)
 
 
 def _read_scalar(value: Any, where: str, problems: list[str]) -> str | int | float | None:

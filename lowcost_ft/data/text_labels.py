@@ -2,12 +2,15 @@
 
 import math
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from lowcost_ft.data.rows import counted, file_of, shown
-from lowcost_ft.data.text_examples import Label, TextExample, label_name
+from lowcost_ft.data.known_labels import Occurrences, tell_unknown
+from lowcost_ft.data.label_cells import read_cells
+from lowcost_ft.data.label_doubts import label_doubts, separator_notice
+from lowcost_ft.data.rows import counted, file_of, listed, shown
+from lowcost_ft.data.text_examples import Label, Scalar, TextExample, label_name
+from lowcost_ft.reading import ReadingOptions
 
 __all__ = ["PROBLEM_TYPES", "SINGLE_LABEL", "classes", "finish"]
 
@@ -15,6 +18,8 @@ SINGLE_LABEL, MULTI_LABEL = "single_label_classification", "multi_label_classifi
 REGRESSION = "regression"
 PROBLEM_TYPES = (SINGLE_LABEL, MULTI_LABEL, REGRESSION)
 """As transformers names them."""
+
+_TITLES = {MULTI_LABEL: "a multi-label classification", REGRESSION: "a regression"}
 
 REGRESSION_LABELS = ["value"]
 """Name of the one output of a regression."""
@@ -31,13 +36,13 @@ def classes(example: TextExample) -> frozenset[str]:
     """Labels of a finished example; none for regression."""
     if isinstance(example.label, str):
         return frozenset((example.label,))
-    return frozenset(example.label) if isinstance(example.label, tuple) else frozenset()
+    return frozenset(map(str, example.label)) if isinstance(example.label, tuple) else frozenset()
 
 
 def finish(
     splits: Mapping[str, list[TextExample]],
     *,
-    problem_type: str | None = None,
+    reading: ReadingOptions | None = None,
     labels: Sequence[str] | None = None,
     problems: list[str],
     notices: list[str],
@@ -46,28 +51,49 @@ def finish(
 
     Args:
         splits: Labelled examples by split, "train" among them unless `labels` is given.
-        problem_type: One of `PROBLEM_TYPES`; None: chosen from the labels of all splits.
+        reading: How labels are written, and the problem type, one of `PROBLEM_TYPES`; None, or
+            without one: chosen from the labels of all splits.
         labels: Labels of a trained model; None: those of the training split.
         problems: Gets a line for each problem.
-        notices: Gets a line when regression was chosen.
+        notices: Gets a line about the problem type that was chosen, about what was converted or
+            left out, and about labels that are missing from training or from a split.
 
     Returns:
         The converted splits, the labels in the order of the model's outputs, and the problem
-        type. Labels are sorted, as numbers if they all are whole numbers.
+        type. Labels are in the order of `--label-names`, else sorted, as numbers if they all are
+        whole numbers.
     """
     before = len(problems)
+    reading = reading or ReadingOptions()
+    problem_type: str | None = reading.problem_type
+    known = frozenset(labels or ())
+    read, names = read_cells(splits, reading, known=known, problems=problems, notices=notices)
+    if len(problems) > before:
+        return read, [], problem_type or SINGLE_LABEL
+    everything = [example for examples in read.values() for example in examples]
+    if reading.decimal_comma:
+        problem_type = REGRESSION
+    elif reading.label_separator is not None:
+        problem_type = MULTI_LABEL
+    elif problem_type in (None, MULTI_LABEL):
+        unclear = [e for e in everything if e.label not in known]
+        problems += label_doubts(unclear, multi_label=problem_type == MULTI_LABEL)
+        if len(problems) > before:
+            return read, [], problem_type or SINGLE_LABEL
     if problem_type is None:
-        everything = [example for examples in splits.values() for example in examples]
         problem_type = _choose_problem_type(everything, problems, notices)
+    elif reading.problem_type is None:
+        flag = "--decimal-comma" if reading.decimal_comma else "--label-separator"
+        notices.append(f"{flag} makes this {_TITLES[problem_type]}")
     assert problem_type in PROBLEM_TYPES, problem_type
     converted = {
         split: [_convert(example, problem_type, problems) for example in examples]
-        for split, examples in splits.items()
+        for split, examples in read.items()
     }
     if len(problems) > before:
         return converted, [], problem_type
     if labels is not None:
-        _check_known(converted, labels, "not a label of the trained model", problems)
+        _compare(converted, labels, trained=True, problems=problems, notices=notices)
         return converted, list(labels), problem_type
 
     train = converted["train"]
@@ -80,18 +106,23 @@ def finish(
         return converted, [], problem_type
     if problem_type == REGRESSION:
         return converted, list(REGRESSION_LABELS), problem_type
-    names = frozenset[str]().union(*map(classes, train))
-    # Python turns no more than some thousand digits into a number.
-    numeric = all(name.isascii() and name.isdecimal() and len(name) < 100 for name in names)
-    ordered = sorted(names, key=(lambda name: (int(name), name)) if numeric else None)
-    _check_known(converted, ordered, "not in the training data", problems)
-    for examples in converted.values():
-        if problem_type == SINGLE_LABEL and examples and len(examples) < len(names):
-            problems.append(
-                f"{file_of(examples[0].source)}: {counted(len(examples), 'row')} for "
-                f"{len(names)} classes; every class needs one, so add rows"
-            )
+    ordered = _ordered(frozenset[str]().union(*map(classes, train)), names)
+    if unused := [name for name in names if name not in ordered]:
+        notices.append(
+            f"{file_of(train[0].source)}: {counted(len(unused), 'name')} of --label-names "
+            f"without a row, which the model will not know: {listed(unused)}"
+        )
+    others = {split: examples for split, examples in converted.items() if split != "train"}
+    _compare(others, ordered, trained=False, problems=problems, notices=notices)
     return converted, ordered, problem_type
+
+
+def _ordered(found: frozenset[str], names: Sequence[str]) -> list[str]:
+    if names:
+        return [name for name in names if name in found]
+    # Python turns no more than some thousand digits into a number.
+    numeric = all(name.isascii() and name.isdecimal() and len(name) < 100 for name in found)
+    return sorted(found, key=(lambda name: (int(name), name)) if numeric else None)
 
 
 def _choose_problem_type(
@@ -102,53 +133,80 @@ def _choose_problem_type(
     if lists and single:
         problems.append(
             f"{lists[0].source} has a list of labels and {single[0].source} a single label; "
-            f"make all of them lists, or none"
+            f"make all of them lists, or none (--problem-type {MULTI_LABEL} takes a single label "
+            f"for a list of one)"
         )
-    if lists:
         return MULTI_LABEL
-    numbers = [_number(example.label) for example in single]
+    several = [example for example in lists if len(_items(example)) != 1]
+    if several:
+        notices.append(
+            f"multi-label classification, since {counted(len(several), 'row')} of "
+            f"{len(lists):,} have no label or several, the first at {several[0].source} "
+            f"(--problem-type overrides)"
+        )
+        return MULTI_LABEL
+    notices += separator_notice(examples)
+    labels = [_items(example)[0] for example in examples]
+    numbers = [_number(label) for label in labels]
     fraction = next(
-        (e for e, n in zip(single, numbers, strict=True) if n is not None and n != int(n)), None
+        (e for e, n in zip(examples, numbers, strict=True) if n is not None and n != int(n)), None
     )
     # "NA" among fractions is a missing number; among words it is a label like any other.
     if fraction is None or not all(
-        number is not None or str(example.label).casefold() in _MISSING_WORDS
-        for example, number in zip(single, numbers, strict=True)
+        number is not None or str(label).casefold() in _MISSING_WORDS
+        for label, number in zip(labels, numbers, strict=True)
     ):
-        if all(number is not None for number in numbers):
+        if lists:
             notices.append(
-                "all labels are whole numbers and taken as classes (--problem-type regression "
-                "predicts them as numbers)"
+                f"single-label classification, since every row has a list of exactly one label "
+                f"(--problem-type {MULTI_LABEL} overrides)"
             )
+        elif numbers and all(number is not None for number in numbers):
+            notices.append(
+                "all labels are whole numbers and taken as classes, single-label classification "
+                "(--problem-type regression predicts them as numbers)"
+            )
+        elif examples:
+            notices.append("single-label classification (--problem-type overrides)")
         return SINGLE_LABEL
     notices.append(
-        f"all labels are numbers and some not whole ({fraction.source}: {fraction.label}): "
+        f"all labels are numbers and some not whole ({fraction.source}: {_items(fraction)[0]}): "
         f"regression (--problem-type overrides)"
     )
     return REGRESSION
 
 
-def _convert(example: TextExample, problem_type: str, problems: list[str]) -> TextExample:
+def _items(example: TextExample) -> tuple[Scalar, ...]:
     label = example.label
     assert label is not None, "finish takes labelled examples"
+    return label if isinstance(label, tuple) else (label,)
+
+
+def _convert(example: TextExample, problem_type: str, problems: list[str]) -> TextExample:
+    items = _items(example)
     new: Label
     if problem_type == MULTI_LABEL:
-        if isinstance(label, tuple):
-            return example
-        parts = label.split(LABEL_SEPARATOR) if isinstance(label, str) else [label_name(label)]
-        new = tuple(sorted({part.strip() for part in parts} - {""}))
-    elif isinstance(label, tuple):
+        if isinstance(example.label, str):
+            items = tuple(part.strip() for part in example.label.split(LABEL_SEPARATOR))
+        return replace(example, label=tuple(sorted(set(map(label_name, items)) - {""})))
+    if len(items) != 1:
         problems.append(
-            f"{example.source}: a list of labels does not go with --problem-type {problem_type}; "
-            f"use {MULTI_LABEL}"
+            f"{example.source}: a list of {counted(len(items), 'label')} does not go with "
+            f"--problem-type {problem_type}, which wants one a row; use {MULTI_LABEL}"
         )
         return example
-    elif problem_type == REGRESSION:
+    label = items[0]
+    if problem_type == REGRESSION:
         number = _number(label)
         if number is None:
+            comma = isinstance(label, str) and _number(label.replace(",", ".", 1)) is not None
+            fix = (
+                "--decimal-comma reads decimal commas"
+                if comma
+                else f"--problem-type {SINGLE_LABEL} takes it as a name"
+            )
             problems.append(
-                f"{example.source}: label {shown(label)} is no number; regression needs one "
-                f"(--problem-type {SINGLE_LABEL} takes it as a name)"
+                f"{example.source}: label {shown(label)} is no number; regression needs one ({fix})"
             )
             return example
         if abs(number) > _LARGEST_NUMBER:
@@ -185,19 +243,34 @@ def _check_pairs(splits: Mapping[str, list[TextExample]], problems: list[str]) -
             )
 
 
-def _check_known(
-    splits: Mapping[str, list[TextExample]], labels: Sequence[str], fault: str, problems: list[str]
+def _compare(
+    splits: Mapping[str, list[TextExample]],
+    labels: Sequence[str],
+    *,
+    trained: bool,
+    problems: list[str],
+    notices: list[str],
 ) -> None:
-    known = set(labels)
+    """Says which labels of each split the model does not know, and which the split lacks."""
     for examples in splits.values():
-        first: dict[str, str] = {}
-        counts: Counter[str] = Counter()
+        found = Occurrences()
         for example in examples:
-            for label in sorted(classes(example) - known):
-                counts[label] += 1
-                first.setdefault(label, example.source)
-        problems += [
-            f"{first[label]}: the label {shown(label)} ({count} in this split) is {fault}; "
-            f"add rows to the training data or correct it"
-            for label, count in counts.items()
-        ]
+            for label in sorted(classes(example)):
+                found.add(label, example.source)
+        tell_unknown(
+            found,
+            labels,
+            what="label",
+            trained=trained,
+            problems=problems,
+            notices=notices,
+        )
+        missing = [label for label in labels if label not in found.counts]
+        if found.counts and missing:
+            verb = (
+                "does not occur in it and is" if len(missing) == 1 else "do not occur in it and are"
+            )
+            notices.append(
+                f"{file_of(examples[0].source)}: {len(missing):,} of the {len(labels):,} classes "
+                f"{verb} not scored there"
+            )

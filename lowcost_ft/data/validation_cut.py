@@ -4,6 +4,7 @@ Examples with the same input stay on one side, since a model is not validated by
 """
 
 import heapq
+import math
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable
@@ -32,7 +33,7 @@ def cut_validation(
         classes_of: The labels or entity types of an example.
         input_of: What the model sees of an example; those with the same go to the same side.
         share: Share to cut off, above 0 and below 1.
-        every_class: Whether each class gets one place first, and all must have one.
+        every_class: Whether each class gets one place first, as far as there are places.
         seed: Seed of the choice within the strata.
         problems: Gets a line when there are too few examples.
         notices: Gets a line about the cut.
@@ -41,17 +42,10 @@ def cut_validation(
         The examples to train on and those to validate on.
     """
     file = file_of(examples[0].source)
-    size = round(share * len(examples))
+    asked = round(share * len(examples))
+    size = max(asked, 1)
     classes = [classes_of(example) for example in examples]
     num_classes = len(frozenset[str]().union(*classes))
-    fix = "give a --validation-file or more rows"
-    if size < (num_classes if every_class else 1):
-        kind = f"its {num_classes} classes" if every_class else "one row"
-        problems.append(
-            f"{file}: a validation split cut from the {counted(len(examples), 'training row')} "
-            f"({share:.0%}: {counted(size, 'row')}) is smaller than {kind}; {fix}"
-        )
-        return examples, []
 
     by_input: dict[Hashable, list[int]] = defaultdict(list)
     for index, example in enumerate(examples):
@@ -59,19 +53,21 @@ def cut_validation(
     groups = list(by_input.values())
     chosen = _choose(groups, classes, size=size, every_class=every_class, seed=seed)
     if not chosen or len(chosen) == len(examples):
-        problems.append(
-            f"{file}: no validation split can be cut from {counted(len(examples), 'training row')} "
-            f"({counted(len(groups), 'different input')}) without taking a label's only row or "
-            f"parting rows with the same input; {fix}"
+        of_classes = f" of {num_classes} classes" if every_class else ""
+        reason = (
+            f"no validation split can be cut from {counted(len(examples), 'training row')}"
+            f" ({counted(len(groups), 'different input')}){of_classes} without taking a label's "
+            f"only row or parting rows with the same input"
         )
+        if asked < 1:
+            reason = (
+                f"a validation split cut from the {counted(len(examples), 'training row')} "
+                f"({share:.0%}: 0 rows) is smaller than one row, and no row can be spared"
+            )
+        problems.append(f"{file}: {reason}; give a --validation-file or more rows")
         return examples, []
-    seen = frozenset[str]().union(*(classes[index] for index in chosen))
-    if every_class and len(seen) < num_classes:
-        missing = sorted(frozenset[str]().union(*classes) - seen)
-        notices.append(
-            f"{file}: {len(missing)} class(es) whose rows cannot be parted stay in training and "
-            f"are missing from the validation split: {', '.join(missing[:5])}"
-        )
+    if every_class:
+        notices += _missing(groups, classes, chosen, num_rows=len(examples), seed=seed, file=file)
     repeats = len(examples) - len(groups)
     together = (
         f"; {counted(repeats, 'row')} repeat an earlier input, and rows with the same input stay "
@@ -79,15 +75,55 @@ def cut_validation(
         if repeats
         else ""
     )
-    asked = f" ({size} asked for)" if len(chosen) != size else ""
+    told = f" ({asked} asked for)" if len(chosen) != asked else ""
     notices.append(
         f"no validation split: {len(chosen)} of the {len(examples)} training rows were cut off "
-        f"for it{asked}, stratified, seed {seed}{together}"
+        f"for it{told}, stratified, seed {seed}{together}"
     )
     return (
         [example for index, example in enumerate(examples) if index not in chosen],
         [example for index, example in enumerate(examples) if index in chosen],
     )
+
+
+def _missing(
+    groups: list[list[int]],
+    classes: list[frozenset[str]],
+    chosen: set[int],
+    *,
+    num_rows: int,
+    seed: int,
+    file: str,
+) -> list[str]:
+    """What to say of the classes that the validation split lacks, and the share that has them."""
+
+    def seen(indices: set[int]) -> frozenset[str]:
+        return frozenset[str]().union(*(classes[index] for index in indices))
+
+    every = frozenset[str]().union(*classes)
+    missing = every - seen(chosen)
+    if not missing:
+        return []
+    # In thousandths, as one would type it, and with a place for each class.
+    share = math.ceil(1000 * len(every) / num_rows) / 1000
+    more: frozenset[str] = frozenset()
+    if share < 1:
+        size = round(share * num_rows)
+        larger = _choose(groups, classes, size=size, every_class=True, seed=seed)
+        more = missing & seen(larger) if len(larger) < num_rows else frozenset()
+    notices = []
+    if more:
+        notices.append(
+            f"{file}: the validation split has no place for {len(more)} of the {len(every)} "
+            f"classes, which are not scored there: {', '.join(sorted(more)[:5])} "
+            f"(--validation-share {share:g} gives each a row)"
+        )
+    if unparted := sorted(missing - more):
+        notices.append(
+            f"{file}: {len(unparted)} class(es) whose rows cannot be parted stay in training and "
+            f"are missing from the validation split: {', '.join(unparted[:5])}"
+        )
+    return notices
 
 
 def _choose(

@@ -41,7 +41,10 @@ class Task(Protocol):
         """Tokenizes examples, labelled or not, in batches."""
 
     def loss(self, logits: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Sum of the losses over a micro-batch; the step divides by its summed weights."""
+        """Sum of the losses over a micro-batch; the step divides by its summed weights.
+
+        Labels that the model does not know have no part in it, nor in the weights.
+        """
 
     def decode(self, logits: torch.Tensor) -> dict[str, torch.Tensor]:
         """Reduces a micro-batch's logits to predictions, on the device."""
@@ -64,8 +67,14 @@ class Task(Protocol):
     def answer(self, examples: Sequence[Any], predictions: Predictions) -> list[dict[str, Any]]:
         """What a user is told of each example, in the order of the examples."""
 
+    def choose_decisions(self, examples: Sequence[Any], predictions: Predictions) -> None:
+        """Chooses by labelled validation data what answers depend on, such as thresholds."""
+
     def losses(self, examples: Sequence[Any], predictions: Predictions) -> np.ndarray:
-        """How wrong the prediction of each labelled example is, to find the worst of them."""
+        """How wrong the prediction of each labelled example is, to find the worst of them.
+
+        NaN where the model does not know the label.
+        """
 
     def score(
         self, examples: Sequence[Any], predictions: Predictions, *, seed: int = 0

@@ -9,10 +9,11 @@ import torch
 from torch.nn import functional as F  # noqa: N812
 from transformers import PreTrainedTokenizerBase
 
-from lowcost_ft.data.features import Features, flatten
+from lowcost_ft.data.features import IGNORED_LABEL, Features, flatten
 from lowcost_ft.data.text_examples import TextExample
 from lowcost_ft.metrics import MAIN_METRICS, score_classes, score_values
 from lowcost_ft.tasks.base import ENCODED_AT_ONCE, Predictions
+from lowcost_ft.thresholds import DEFAULT_THRESHOLD, choose_thresholds
 
 __all__ = ["ClassificationTask", "TextExample", "balanced_class_weights"]
 
@@ -25,10 +26,16 @@ class ClassificationTask:
         problem_type: `single_label_classification`, `multi_label_classification` or `regression`.
         class_weights: Weight of each class in the loss, `(labels,)`; all one by default. For
             multi-label it is the weight of a positive label.
+        thresholds: For multi-label, the score of each label from which on it applies; 0.5 by
+            default.
+
+    Attributes:
+        metric: Key in `score` that early stopping follows. A subclass may name another one.
     """
 
     name: ClassVar[str] = "classification"
     head: ClassVar[Literal["token", "sequence"]] = "sequence"
+    metric: str = ""
 
     def __init__(
         self,
@@ -36,14 +43,24 @@ class ClassificationTask:
         *,
         problem_type: str | None = "single_label_classification",
         class_weights: list[float] | None = None,
+        thresholds: list[float] | None = None,
     ) -> None:
         problem_type = problem_type or "single_label_classification"
         self.labels = labels
         self.problem_type: str | None = problem_type
         self.class_weights = None if class_weights is None else torch.tensor(class_weights)
         self._copies: dict[torch.device, torch.Tensor] = {}
-        self.metric: str = MAIN_METRICS[problem_type]
+        if not self.metric:
+            self.metric = MAIN_METRICS[problem_type]
         self._label_ids = {label: i for i, label in enumerate(labels)}
+        self._thresholds = thresholds
+
+    @property
+    def thresholds(self) -> list[float] | None:
+        """The score of each label from which on it applies; None unless multi-label."""
+        if self.problem_type != "multi_label_classification":
+            return None
+        return self._thresholds or [DEFAULT_THRESHOLD] * len(self.labels)
 
     def featurize(
         self,
@@ -75,8 +92,11 @@ class ClassificationTask:
         input_ids, starts = flatten(rows)
         labels = self._label_array(examples)
         weights = np.ones(len(rows))
-        if self.class_weights is not None and labels is not None and labels.dtype == np.int64:
-            weights = self.class_weights.numpy().astype(np.float64)[labels]
+        if labels is not None and labels.dtype == np.int64:
+            known = labels != IGNORED_LABEL
+            if self.class_weights is not None:
+                weights = self.class_weights.numpy().astype(np.float64)[np.where(known, labels, 0)]
+            weights = np.where(known, weights, 0.0)
         return Features(
             input_ids=input_ids,
             starts=starts,
@@ -89,16 +109,19 @@ class ClassificationTask:
         )
 
     def _label_array(self, examples: Sequence[TextExample]) -> np.ndarray | None:
+        """What the loss compares with; labels that the model does not know are left out of it."""
         if examples[0].label is None:
             return None
         if self.problem_type == "regression":
             return np.array([example.label for example in examples], np.float32)
         if self.problem_type == "single_label_classification":
-            return np.array([self._label_ids[str(e.label)] for e in examples], np.int64)
+            ids = [self._label_ids.get(str(e.label), IGNORED_LABEL) for e in examples]
+            return np.array(ids, np.int64)
         labels = np.zeros((len(examples), len(self.labels)), np.float32)
         for row, example in enumerate(examples):
             for label in _label_tuple(example):
-                labels[row, self._label_ids[label]] = 1.0
+                if label in self._label_ids:
+                    labels[row, self._label_ids[label]] = 1.0
         return labels
 
     def loss(self, logits: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -154,10 +177,12 @@ class ClassificationTask:
     ) -> list[dict[str, Any]]:
         """`{"text": ..., "label": ..., "score": ...}` of each example.
 
-        Multi-label: lists of the labels at 0.5 or above and of their scores. Regression: the
-        number is the `score`, and there is no label.
+        Multi-label: lists of the labels at their threshold or above and of their scores, and
+        `scores` of all labels, the highest first. Regression: the number is the `score`, and there
+        is no label.
         """
         answers = []
+        thresholds = np.array(self.thresholds or [], np.float64)
         for example, scores in zip(examples, predictions["scores"], strict=True):
             answer: dict[str, Any] = {"text": example.text}
             if example.text_pair is not None:
@@ -168,16 +193,39 @@ class ClassificationTask:
                 best = int(scores.argmax())
                 answer |= {"label": self.labels[best], "score": float(scores[best])}
             else:
-                chosen = np.flatnonzero(scores >= 0.5)
+                chosen = np.flatnonzero(scores >= thresholds)
                 answer["label"] = [self.labels[i] for i in chosen]
                 answer["score"] = [float(scores[i]) for i in chosen]
+                answer["scores"] = self._ranked(scores)
             answers.append(answer)
         return answers
 
     answer = present
 
+    def top_scores(self, predictions: Predictions, top_k: int) -> list[dict[str, float]]:
+        """The `top_k` labels of each example with the highest scores, the highest first."""
+        return [self._ranked(scores, top_k) for scores in predictions["scores"]]
+
+    def _ranked(self, scores: np.ndarray, top_k: int | None = None) -> dict[str, float]:
+        order = np.argsort(-scores, kind="stable")[:top_k]
+        return {self.labels[i]: round(float(scores[i]), 6) for i in order}
+
+    def choose_decisions(self, examples: Sequence[TextExample], predictions: Predictions) -> None:
+        """Chooses the thresholds of a multi-label problem by validation data.
+
+        It is done at each evaluation, so that the score that chooses the epoch is one that its
+        weights can reach; on the data that chose them, scores are a little too high.
+        """
+        if self.problem_type == "multi_label_classification":
+            truth = self._label_array(examples)
+            assert truth is not None
+            self._thresholds = choose_thresholds(predictions["scores"], truth > 0)
+
     def losses(self, examples: Sequence[TextExample], predictions: Predictions) -> np.ndarray:
-        """Unweighted loss of each example: cross-entropy, mean binary one, or squared error."""
+        """Unweighted loss of each example: cross-entropy, mean binary one, or squared error.
+
+        NaN for an example whose one label the model does not know.
+        """
         scores = predictions["scores"].astype(np.float64)
         labels = self._label_array(examples)
         assert labels is not None
@@ -185,14 +233,20 @@ class ClassificationTask:
             return (scores[:, 0] - labels) ** 2
         smallest = np.finfo(np.float32).eps
         if self.problem_type == "single_label_classification":
-            return -np.log(np.maximum(scores[np.arange(len(labels)), labels], smallest))
+            known = labels != IGNORED_LABEL
+            own = scores[np.arange(len(labels)), np.where(known, labels, 0)]
+            return np.where(known, -np.log(np.maximum(own, smallest)), np.nan)
         right = np.where(labels > 0, scores, 1 - scores)  # (examples, labels)
         return -np.log(np.maximum(right, smallest)).mean(axis=1)
 
     def score(
         self, examples: Sequence[TextExample], predictions: Predictions, *, seed: int = 0
     ) -> dict[str, Any]:
-        """Accuracy and F1, or errors and correlations."""
+        """Accuracy and F1, or errors and correlations.
+
+        Labels that the model does not know are in the table, after those that it knows, and each
+        is a mistake.
+        """
         answers = self.present(examples, predictions)
         if self.problem_type == "regression":
             values = [answer["score"] for answer in answers]
@@ -203,10 +257,11 @@ class ClassificationTask:
             list(_label_tuple(example)) if multi_label else str(example.label)
             for example in examples
         ]
+        true = {label for example in examples for label in _label_tuple(example)}
         return score_classes(
             [answer["label"] for answer in answers],
             references,
-            self.labels,
+            [*self.labels, *sorted(true - set(self.labels))],
             multi_label=multi_label,
             seed=seed,
         )
@@ -228,4 +283,5 @@ def balanced_class_weights(
 
 
 def _label_tuple(example: TextExample) -> tuple[str, ...]:
-    return example.label if isinstance(example.label, tuple) else (str(example.label),)
+    label = example.label
+    return tuple(map(str, label)) if isinstance(label, tuple) else (str(label),)

@@ -83,7 +83,8 @@ class NerTask:
                     place = positions[word] - start
                     words[place] = first_word + word
                     if example.tags is not None:
-                        labels[place] = self._label_ids[example.tags[word]]
+                        # A type that the model does not know has no part in the loss.
+                        labels[place] = self._label_ids.get(example.tags[word], IGNORED_LABEL)
                 before, after = len(prefix), len(suffix)
                 if before + end - start + after == 0:
                     # Words that are nothing to a tokenizer without special tokens.
@@ -199,16 +200,22 @@ class NerTask:
             answers.append({"text": text, "entities": entities})
         return answers
 
+    def choose_decisions(self, examples: Sequence[NerExample], predictions: Predictions) -> None:
+        """Nothing is chosen: the most probable tag is the answer."""
+
     def losses(self, examples: Sequence[NerExample], predictions: Predictions) -> np.ndarray:
         """At least the summed cross-entropy of each sentence's words.
 
         Kept of each word is the probability p of the predicted tag alone. It gives -log p where
-        that tag is right. Where it is wrong, the true tag had 1 - p at most: -log(1 - p).
+        that tag is right. Where it is wrong, the true tag had 1 - p at most: -log(1 - p). Words of
+        types that the model does not know count nothing.
         """
-        true = [self._label_ids[tag] for example in examples for tag in example.tags or ()]
-        right = predictions["label"] == np.asarray(true, np.int64)
+        tags = [tag for example in examples for tag in example.tags or ()]
+        true = np.asarray([self._label_ids.get(tag, IGNORED_LABEL) for tag in tags], np.int64)
+        right = predictions["label"] == true
         score = predictions["score"].astype(np.float64)
         losses = -np.log(np.maximum(np.where(right, score, 1 - score), np.finfo(np.float32).eps))
+        losses[true == IGNORED_LABEL] = 0.0
         sizes = [len(example.words) for example in examples]
         owners = np.repeat(np.arange(len(examples)), sizes)
         return np.bincount(owners, weights=losses, minlength=len(examples))

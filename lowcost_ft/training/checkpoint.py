@@ -51,7 +51,9 @@ class TrainState:
         """Takes the validation scores of the epoch that waits for them."""
         assert self.epoch_to_score is not None
         self.log.epoch(self.epoch_to_score, metric, scores)
-        self.best.update(self.model, float(scores[metric]), self.epoch_to_score)
+        self.best.update(
+            self.model, float(scores[metric]), self.epoch_to_score, loss=scores.get("loss")
+        )
         self.epoch_to_score = None
 
     def tensors(self) -> dict[str, dict[str, torch.Tensor]]:

@@ -19,6 +19,13 @@ from lowcost_ft.plan_command import PlanMemory, plan
 from lowcost_ft.program import exit_code
 from lowcost_ft.reading import InputOptions, LabelOptions, reading_of
 from lowcost_ft.report.command import Report, report
+from lowcost_ft.run_input import (
+    read_labelled_file,
+    read_lines,
+    read_unlabelled_file,
+    text_examples,
+)
+from lowcost_ft.runs import load_run
 
 __all__ = ["Evaluate", "Predict", "main"]
 
@@ -127,16 +134,27 @@ def _parse(arguments: list[str]) -> Any:
     )
 
 
-def _predictor(command: Any) -> Any:
+def _check_threads(command: Any) -> None:
     if command.num_threads is not None and command.num_threads < 1:
         raise UserError(f"--num-threads {command.num_threads} is too small; at least 1")
+
+
+def _predictor(command: Any, notices: list[str]) -> Any:
+    """The run with its model, once the input is known to be right.
+
+    Args:
+        command: The command.
+        notices: What was noticed of the input; they are printed with the model's own.
+    """
     from lowcost_ft.predictor import load_predictor
 
-    return load_predictor(
+    predictor = load_predictor(
         command.run,
         trust_remote_code=command.trust_remote_code,
         num_threads=command.num_threads,
     )
+    predictor.notices[:0] = notices
+    return predictor
 
 
 def _predict(command: Predict) -> None:
@@ -153,25 +171,35 @@ def _predict(command: Predict) -> None:
             f"{command.file}: give texts, one a line, on standard input (lowcost-ft predict "
             f"{command.run} < {command.file}); if it holds CoNLL columns, name it .conll"
         )
-    predictor = _predictor(command)
-    if command.file is not None:
-        answers = predictor.predict(predictor.read(command.file, reading=reading_of(command)))
-    elif command.text is not None:
-        pairs = None if command.text_pair is None else [command.text_pair]
-        answers = predictor([command.text], pairs)
-    else:
-        if sys.stdin.isatty():
-            print("reading texts from standard input, one a line", file=sys.stderr)
-        data = sys.stdin.buffer.read()
-        if not data.strip():
-            raise UserError("standard input holds no text: give --text, --file, or lines")
-        answers = predictor.predict(predictor.read_lines(data, name="standard input"))
+    _check_threads(command)
+    notices: list[str] = []
+    examples = _input(command, load_run(command.run), notices)
+    predictor = _predictor(command, notices)
+    answers = predictor.predict(examples)
     _print_notices(predictor)
     for answer in answers:
         if command.json:
             print(json.dumps(answer, ensure_ascii=False))
         else:
             print(_as_text(answer))
+
+
+def _input(command: Predict, run: dict[str, Any], notices: list[str]) -> list[Any]:
+    """What is to be predicted, read and checked."""
+    if command.file is not None:
+        reading = reading_of(command)
+        return read_unlabelled_file(run, command.file, reading=reading, notices=notices)
+    if command.text is not None:
+        if not command.text.strip():
+            raise UserError("--text is empty: give a text to predict")
+        pairs = None if command.text_pair is None else [command.text_pair]
+        return text_examples(run, [command.text], pairs)
+    if sys.stdin.isatty():
+        print("Reading texts from standard input, one a line.", file=sys.stderr)
+    data = sys.stdin.buffer.read()
+    if not data.strip():
+        raise UserError("standard input holds no text: give --text, --file, or lines")
+    return read_lines(run, data, name="standard input")
 
 
 def _print_notices(predictor: Any) -> None:
@@ -181,6 +209,8 @@ def _print_notices(predictor: Any) -> None:
 
 def _as_text(answer: dict[str, Any]) -> str:
     text = answer["text"]
+    if not text.strip():
+        return ""  # A blank line for a blank line: their numbers stay the same.
     if "text_pair" in answer:
         text += f"  |  {answer['text_pair']}"
     if "id" in answer:
@@ -205,8 +235,13 @@ def _as_text(answer: dict[str, Any]) -> str:
 def _evaluate(command: Evaluate) -> None:
     from lowcost_ft.summary import score_lines
 
-    predictor = _predictor(command)
-    scores = predictor.evaluate(command.test_file, reading=reading_of(command))
+    _check_threads(command)
+    notices: list[str] = []
+    examples = read_labelled_file(
+        load_run(command.run), command.test_file, reading=reading_of(command), notices=notices
+    )
+    predictor = _predictor(command, notices)
+    scores = predictor.score(examples)
     _print_notices(predictor)
     if command.json:
         print(json.dumps(scores, ensure_ascii=False, indent=2))

@@ -11,7 +11,13 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from lowcost_ft.config_checks import conflict_problems, parse_bytes, range_problems, split_list
+from lowcost_ft.config_checks import (
+    conflict_problems,
+    parse_bytes,
+    range_problems,
+    settle_types,
+    split_list,
+)
 from lowcost_ft.errors import UserError
 from lowcost_ft.reading import ReadingOptions
 
@@ -202,6 +208,8 @@ class RunConfig(DataConfig, ModelConfig, TrainingConfig, OutputConfig):
     """What the model learns: the recipe sets it."""
 
     def __post_init__(self) -> None:
+        if problems := settle_types(self):
+            raise UserError(problems)  # Of other types, they cannot be compared.
         if problems := [*range_problems(self), *conflict_problems(self)]:
             raise UserError(problems)
 

@@ -3,14 +3,17 @@
 import math
 import re
 from dataclasses import fields
-from typing import TYPE_CHECKING
+from os import PathLike, fspath
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from lowcost_ft.arguments import path_problem
 from lowcost_ft.methods import find_method
 
 if TYPE_CHECKING:  # config.py imports this file
     from lowcost_ft.config import RunConfig
 
-__all__ = ["conflict_problems", "parse_bytes", "range_problems", "split_list"]
+__all__ = ["conflict_problems", "parse_bytes", "range_problems", "settle_types", "split_list"]
 
 TRACKERS = ("tensorboard", "wandb", "mlflow", "trackio")
 
@@ -33,6 +36,76 @@ def parse_bytes(text: str) -> int:
         raise ValueError(f"{text!r} is no size; write it like 8GiB or 900MB (K, M, G or T)")
     base = 1000 if match[3].lower() == "b" else 1024
     return int(float(match[1]) * base ** " KMGT".index(match[2].upper() or " "))
+
+
+def settle_types(config: Any) -> list[str]:
+    """Converts what means the same (a path, a NumPy number, 3.0 for 3) and tells the rest.
+
+    Args:
+        config: A frozen dataclass, whose annotations say what its fields may hold.
+
+    Returns:
+        A problem for each value of another type.
+    """
+    hints = get_type_hints(type(config))
+    problems = []
+    for field in fields(config):
+        value = getattr(config, field.name)
+        for kind in _alternatives(hints[field.name]):
+            fits, settled = _settled(value, kind)
+            if fits:
+                if settled is not value:
+                    object.__setattr__(config, field.name, settled)
+                break
+        else:
+            name, hint = field.name, hints[field.name]
+            in_memory = path_problem(value, _flag(name)) if name in _PATHS else None
+            problems.append(in_memory or f"{_flag(name)} must be {_expected(hint, value)}")
+    return problems
+
+
+_PATHS = ("train_file", "validation_file", "test_file", "dataset")
+_KINDS = {int: "a whole number", float: "a number", str: "text", bool: "True or False"}
+
+
+def _alternatives(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+
+
+def _settled(value: Any, kind: Any) -> tuple[bool, Any]:
+    """Whether a value is of a kind, and the value as that kind has it."""
+    if get_origin(kind) is Literal:
+        return type(value) in (str, int, bool) and value in get_args(kind), value
+    if kind is type(None):
+        return value is None, value
+    if kind not in _KINDS:  # Nothing is known of it here.
+        return True, value
+    if kind is str and isinstance(value, PathLike):
+        return True, fspath(value)
+    if type(value).__module__ == "numpy" and hasattr(value, "item"):
+        value = value.item()
+    if kind is int and isinstance(value, float) and value.is_integer():
+        return True, int(value)
+    if isinstance(value, bool):
+        return kind is bool, value
+    return isinstance(value, int | float if kind is float else kind), value
+
+
+def _expected(hint: Any, value: Any) -> str:
+    """What a field takes, and what it got instead."""
+    expected = []
+    for kind in _alternatives(hint):
+        if get_origin(kind) is Literal:
+            expected.append("one of " + ", ".join(map(str, get_args(kind))))
+        elif kind is not type(None):
+            expected.append(_KINDS.get(kind, str(kind)))
+    got = f"the text {value!r}" if isinstance(value, str) else repr(value)
+    text = f"{' or '.join(expected)}, not {got}"
+    if str in _alternatives(hint) and isinstance(value, list | tuple | set):
+        names = [item for item in value if isinstance(item, str)]
+        if names and len(names) == len(value):
+            return f"{text}: write the names with commas between them, {','.join(names)!r}"
+    return text
 
 
 def range_problems(config: "RunConfig") -> list[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from lowcost_ft.metrics import MAIN_METRICS
+from lowcost_ft.main_metrics import MAIN_METRICS
 from lowcost_ft.reload_code import Run, is_ner, max_length, problem_type, quantization, run_config
 
 __all__ = ["METRICS", "code", "limits", "scored_split"]

@@ -2,7 +2,9 @@
 
 import json
 from dataclasses import fields, replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lowcost_ft.config import DEFAULT_MODEL_ID, RunConfig, parse_bytes, parse_config, split_list
@@ -72,6 +74,45 @@ def test_all_problems_are_said_at_once():
         RunConfig(task="ner", lora_r=0, batch_size=0, class_weights="balanced", report_to="x")
     assert len(caught.value.problems) == 4
     assert "4 problems:" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"lora_r": "16"}, "--lora-r must be a whole number, not the text '16'"),
+        ({"num_train_epochs": 2.5}, "--num-train-epochs must be a whole number, not 2.5"),
+        ({"learning_rate": "1e-4"}, "--learning-rate must be a number, not the text '1e-4'"),
+        ({"batch_size": None}, "--batch-size must be a whole number, not None"),
+        ({"seed": True}, "--seed must be a whole number, not True"),
+        ({"overwrite": "no"}, "--overwrite must be True or False, not the text 'no'"),
+        ({"gradient_checkpointing": 1}, "--gradient-checkpointing must be True or False, not 1"),
+        ({"method": "Lora"}, "--method must be one of full, head, bias,"),
+        ({"method": ["lora"]}, "--method must be one of"),
+        ({"dropout": "none"}, "--dropout must be a number or one of auto, model, not the text"),
+        ({"memory_budget": 8}, "--memory-budget must be text, not 8"),
+        ({"target_modules": ["query", "value"]}, "with commas between them, 'query,value'"),
+        ({"model_id": None}, "--model-id must be text, not None"),
+        ({"train_file": [{"text": "a"}]}, "--train-file is data in memory (list)"),
+    ],
+)
+def test_values_of_another_type_are_told_at_once(values, message):
+    with pytest.raises(UserError) as caught:
+        RunConfig(task="classification", **values)
+    assert [message in problem for problem in caught.value.problems] == [True]
+    with pytest.raises(UserError) as caught:
+        RunConfig(task="classification", **{"debug": "x", **values})
+    assert len(caught.value.problems) == 2
+
+
+def test_values_that_mean_the_same_are_taken():
+    given = {"train_file": Path("a") / "b.csv", "output_dir": Path("runs"), "lora_r": 8.0}
+    given |= {"learning_rate": 1, "seed": np.int64(3), "weight_decay": np.float32(0.5)}
+    config = RunConfig(task="ner", **given, batch_size=np.int32(4), overwrite=np.True_)
+    assert (config.train_file, config.output_dir) == (str(Path("a/b.csv")), "runs")
+    found = (config.lora_r, config.seed, config.batch_size, config.overwrite, config.weight_decay)
+    assert found == (8, 3, 4, True, 0.5)
+    assert [type(value) for value in found] == [int, int, int, bool, float]
+    assert json.loads(json.dumps(config.to_dict()))["seed"] == 3
 
 
 def test_settings_that_may_look_wrong_are_obeyed():

@@ -106,7 +106,7 @@ def _is_readable_file(path: str, problems: list[str]) -> bool:
 
 
 def read_lines(name: str, data: bytes, problems: list[str]) -> list[Row]:
-    """Rows `{"text": ...}` of texts that come one a line; blank lines at the end are no rows.
+    """Rows `{"text": ...}` of texts that come one a line, blank lines among them.
 
     Args:
         name: What to call the source in messages, such as "standard input".
@@ -116,7 +116,7 @@ def read_lines(name: str, data: bytes, problems: list[str]) -> list[Row]:
     if (text := _decode(name, data, problems)) is None:
         return []
     lines = LINE_BREAK.split(text)
-    while not lines[-1].strip():
+    if not lines[-1]:  # What follows the last line break is not a line.
         del lines[-1]
     return [Row({"text": line}, f"{name}:{number}") for number, line in enumerate(lines, 1)]
 

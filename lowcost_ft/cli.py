@@ -15,6 +15,7 @@ import tyro
 
 from lowcost_ft.config import narrow
 from lowcost_ft.errors import UserError
+from lowcost_ft.flag_names import foreign_flag_problems
 from lowcost_ft.plan_command import PlanMemory, plan
 from lowcost_ft.program import exit_code
 from lowcost_ft.reading import InputOptions, LabelOptions, reading_of
@@ -26,6 +27,7 @@ from lowcost_ft.run_input import (
     text_examples,
 )
 from lowcost_ft.runs import load_run
+from lowcost_ft.screen import readers_may_leave
 
 __all__ = ["Evaluate", "Predict", "main"]
 
@@ -102,7 +104,20 @@ _DESCRIPTIONS = {"plan": narrow(inspect.getdoc(PlanMemory) or "")}
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code: 0 done, 2 the user's mistake, 1 ours."""
-    command = _parse(list(sys.argv[1:] if arguments is None else arguments))
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    with readers_may_leave():
+        return exit_code(lambda: _check_flags(words), debug=False) or _run(_parse(words))
+
+
+def _check_flags(arguments: list[str]) -> None:
+    """Refuses flags of other trainers, each with the name it has here."""
+    if arguments and arguments[0] in _COMMANDS:
+        names = {field.name for field in fields(_COMMANDS[arguments[0]])}
+        if problems := foreign_flag_problems(arguments[1:], names):
+            raise UserError(problems)
+
+
+def _run(command: Any) -> int:
     actions: dict[type, Any] = {
         PlanMemory: plan,
         Predict: _predict,
@@ -246,7 +261,7 @@ def _evaluate(command: Evaluate) -> None:
     if command.json:
         print(json.dumps(scores, ensure_ascii=False, indent=2))
     else:
-        print("\n".join(score_lines("test", scores)))
+        print("\n".join(score_lines("test", scores, rest="(--json prints all)")))
 
 
 def _merge(command: Merge) -> None:

@@ -4,9 +4,10 @@ A recipe holds one `RunConfig`; a variant of it is `dataclasses.replace(CONFIG, 
 Every field has the same name as its flag (`lora_r`, `--lora-r`) and as its key in `run.json`.
 """
 
+import sys
 import textwrap
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Annotated, Any, Literal
 
 import tyro
@@ -19,6 +20,7 @@ from lowcost_ft.config_checks import (
     split_list,
 )
 from lowcost_ft.errors import UserError
+from lowcost_ft.flag_names import foreign_flag_problems
 from lowcost_ft.reading import ReadingOptions
 
 __all__ = ["DEFAULT_MODEL_ID", "DataConfig", "ModelConfig", "OutputConfig", "RunConfig"]
@@ -243,8 +245,11 @@ def parse_config(
     Raises:
         SystemExit: With code 2 and one message for an unknown flag or a value of another kind, 0
             for `--help`.
-        UserError: Values that cannot be obeyed.
+        UserError: Values that cannot be obeyed, and flags that other trainers have.
     """
+    words = sys.argv[1:] if arguments is None else arguments
+    if problems := foreign_flag_problems(words, {field.name for field in fields(RunConfig)}):
+        raise UserError(problems)
     typed = tyro.cli(
         _Flags,
         default=_Flags(**default.to_dict()),

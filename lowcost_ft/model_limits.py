@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from lowcost_ft.longer_training import longer_may_help
 from lowcost_ft.main_metrics import MAIN_METRICS
 from lowcost_ft.reload_code import Run, is_ner, max_length, problem_type, quantization, run_config
 
@@ -50,7 +51,7 @@ def limits(run: Run) -> str:
         worst = min(seen, key=lambda label: table[label]["f1"])
         found.append(
             f"The weakest label is {code(worst)}, with F1 {table[worst]['f1']:.2f} on "
-            f"{table[worst]['support']} examples."
+            f"{table[worst]['support']} {'entities' if is_ner(run) else 'examples'}."
         )
     if len(seen) < len(table):
         found.append(
@@ -59,6 +60,8 @@ def limits(run: Run) -> str:
         )
     if scores.get(main) == 0:
         found.append(f"The main score, {METRICS[main][0]}, is 0: the model is of no use.")
+    if longer_may_help(run):
+        found.append("Its last epoch was its best: longer training may give a better model.")
     if quantization(run) != "none":
         found.append(
             "bitsandbytes by itself rounds more than it did in training, on a CPU and, with 8bit, "

@@ -85,7 +85,8 @@ def text_examples(run: Mapping[str, Any], texts: Any, pairs: Any = None) -> list
     faults += _text_faults("second text", second or [], blank_allowed=False)
     if faults:
         more = len(faults) - _SHOWN_FAULTS
-        raise UserError(faults[:_SHOWN_FAULTS] + [f"and {more:,} more"] * (more > 0))
+        shown = faults[:_SHOWN_FAULTS] + [f"and {more:,} more"] * (more > 0)
+        raise UserError(shown, total=len(faults))
     if ner:
         return [text_example(text) for text in first]
     examples = [

@@ -597,3 +597,27 @@ def test_a_number_is_the_same_dropout_however_it_is_written():
     ).rows
     assert len(row.results) == 2
     assert comparison(record(config={"dropout": ["odd"]})).rows[0].label == "LoRA"
+
+
+def with_share(run, share):
+    run["train"]["cpu_share"] = share
+    return run
+
+
+def test_speeds_carry_the_share_of_the_cpu_they_were_had_with():
+    unlike = comparison(with_share(record("lora"), 0.95), with_share(record("full"), 0.45))
+    (notice,) = unlike.notices
+    assert "from 45% (full fine-tuning) to 95% (LoRA)" in notice
+    assert "only between rows with similar shares" in notice
+    table = comparison_table(unlike, None)
+    cells = [row[table.columns.index("tokens/s")] for row in table.rows]
+    assert sorted(cell.detail.split("; ")[-1] for cell in cells) == [
+        "45% of the CPU",
+        "95% of the CPU",
+    ]
+    assert comparison(with_share(record(), 0.95), with_share(record("full"), 0.9)).notices == []
+    assert comparison(record("lora"), record("full")).notices == []
+    on_gpu = [with_share(record(method), share) for method, share in (("lora", 0.9), ("full", 0.1))]
+    for run in on_gpu:
+        run["train"]["peak_memory_source"] = "cuda_allocator"
+    assert comparison(*on_gpu).notices == []

@@ -125,7 +125,7 @@ def load_splits(
     }
     # Compared with gaps in them, splits would show problems that they do not have.
     if problems:
-        raise UserError(_capped(problems))
+        raise UserError(_capped(problems), total=len(problems))
     splits, labels, decided = _finish(
         task,
         raw,
@@ -147,7 +147,7 @@ def load_splits(
         )
         splits |= {"train": train, "validation": validation}
     if problems:
-        raise UserError(_capped(problems))
+        raise UserError(_capped(problems), total=len(problems))
     if "test" not in rows:
         notices.append("no test split: the run ends without test scores")
     notices += _repeated(splits)
@@ -212,7 +212,7 @@ def read_examples_file(
         )
         examples = splits["test"]
     if problems:
-        raise UserError(_capped(problems))
+        raise UserError(_capped(problems), total=len(problems))
     return examples
 
 
@@ -233,7 +233,7 @@ def read_text_lines(task: str, name: str, data: bytes) -> list[Any]:
     problems: list[str] = []
     examples = line_examples(task, read_lines(name, data, problems), problems)
     if problems:
-        raise UserError(_capped(problems))
+        raise UserError(_capped(problems), total=len(problems))
     return examples
 
 

@@ -234,11 +234,3 @@ class Checkpoints:
         (failed_anywhere,) = agree(self.accelerator, int(failed))
         self._step = self._step if failed_anywhere else step
         return not failed_anywhere
-
-    def say_where(self, state: TrainState) -> None:
-        """Tells the user what is kept of a run that ends here."""
-        self.accelerator.print(
-            f"stopped after step {state.result.optimizer_steps:,}; checkpoints are in "
-            f"{self.folder}: the same command with --resume goes on",
-            flush=True,
-        )

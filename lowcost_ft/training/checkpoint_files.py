@@ -97,7 +97,7 @@ def write_checkpoint(
 
 def newest_checkpoint(parent: Path, say: Callable[[str], None]) -> Checkpoint | None:
     """The newest whole checkpoint; newer ones that are not are passed over, and named."""
-    for step, folder in sorted(_checkpoints(parent).items(), reverse=True):
+    for step, folder in sorted(checkpoint_folders(parent).items(), reverse=True):
         try:
             return Checkpoint(folder, step, _read(folder))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -107,7 +107,7 @@ def newest_checkpoint(parent: Path, say: Callable[[str], None]) -> Checkpoint | 
 
 def prune(parent: Path, *, newest: int, keep: int) -> None:
     """Keeps the last checkpoints up to the step `newest`, and removes what was broken off."""
-    steps = _checkpoints(parent)
+    steps = checkpoint_folders(parent)
     kept = set(sorted(step for step in steps if step <= newest)[-keep:])
     for step, folder in steps.items():
         if step not in kept:
@@ -133,7 +133,7 @@ def sync_folder(folder: Path, *, files: bool = True) -> None:
     _sync(folder)
 
 
-def _checkpoints(parent: Path) -> dict[int, Path]:
+def checkpoint_folders(parent: Path) -> dict[int, Path]:
     if not parent.is_dir():
         return {}
     named = ((_NAME.fullmatch(path.name), path) for path in parent.iterdir())

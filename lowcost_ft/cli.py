@@ -151,7 +151,7 @@ def _parse(arguments: list[str]) -> Any:
 
 def _check_threads(command: Any) -> None:
     if command.num_threads is not None and command.num_threads < 1:
-        raise UserError(f"--num-threads {command.num_threads} is too small; at least 1")
+        raise UserError(f"--num-threads {command.num_threads} is too small: it must be at least 1")
 
 
 def _predictor(command: Any, notices: list[str]) -> Any:
@@ -174,12 +174,12 @@ def _predictor(command: Any, notices: list[str]) -> Any:
 
 def _predict(command: Predict) -> None:
     if command.text is not None and command.file is not None:
-        raise UserError("--text and --file exclude each other")
+        raise UserError("--text and --file cannot be used together: give one of them")
     if command.text_pair is not None and command.text is None:
-        raise UserError("--text-pair goes with --text")
+        raise UserError("--text-pair needs --text")
     columns = (command.text_column, command.text_pair_column, command.tokens_column)
     if command.file is None and any(name is not None for name in columns):
-        raise UserError("--text-column, --text-pair-column and --tokens-column go with --file")
+        raise UserError("--text-column, --text-pair-column and --tokens-column need --file")
     if command.file is not None and command.file.lower().endswith(".txt"):
         # Training reads .txt as columns; a file of messages would lose words without a trace.
         raise UserError(
@@ -213,7 +213,7 @@ def _input(command: Predict, run: dict[str, Any], notices: list[str]) -> list[An
         print("Reading texts from standard input, one a line.", file=sys.stderr)
     data = sys.stdin.buffer.read()
     if not data.strip():
-        raise UserError("standard input holds no text: give --text, --file, or lines")
+        raise UserError("standard input contains no text: give --text, --file, or lines")
     return read_lines(run, data, name="standard input")
 
 
@@ -266,7 +266,9 @@ def _evaluate(command: Evaluate) -> None:
 
 def _merge(command: Merge) -> None:
     if not 0 <= command.max_drift <= 1:
-        raise UserError(f"--max-drift {command.max_drift} is no share: give 0 to 1")
+        raise UserError(
+            f"--max-drift {command.max_drift} is not a share: give a number from 0 to 1"
+        )
     from lowcost_ft.merge import merge_run
 
     report = merge_run(
@@ -280,7 +282,10 @@ def _merge(command: Merge) -> None:
     if command.json:
         print(json.dumps(vars(report)))
     else:
-        print(f"merged into {report.folder}; logits agree to {report.parity_gap:.1e}")
+        print(
+            f"Merged into {report.folder}. Its logits differ from the run's by at most "
+            f"{report.parity_gap:.1e}."
+        )
 
 
 if __name__ == "__main__":

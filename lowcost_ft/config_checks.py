@@ -33,7 +33,7 @@ def parse_bytes(text: str) -> int:
     """
     match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([KMGT]?)(i?B?)\s*", text, re.IGNORECASE)
     if match is None or (not match[2] and match[3].lower().startswith("i")):
-        raise ValueError(f"{text!r} is no size; write it like 8GiB or 900MB (K, M, G or T)")
+        raise ValueError(f"{text!r} is not a size: write it like 8GiB or 900MB (K, M, G or T)")
     base = 1000 if match[3].lower() == "b" else 1024
     return int(float(match[1]) * base ** " KMGT".index(match[2].upper() or " "))
 
@@ -130,7 +130,9 @@ def range_problems(config: "RunConfig") -> list[str]:
         if not math.isfinite(value):
             problems.append(f"{_flag(name)} {value} is not a finite number")
         elif value < at_least.get(name, -math.inf):
-            problems.append(f"{_flag(name)} {value} is too small; at least {at_least[name]}")
+            problems.append(
+                f"{_flag(name)} {value} is too small: it must be at least {at_least[name]}"
+            )
         elif name == "validation_share" and not 0 < value < 1:
             problems.append(f"{_flag(name)} {value} must be above 0 and below 1")
         elif name in shares and not 0 <= value < 1:
@@ -154,11 +156,13 @@ def _data_problems(config: "RunConfig") -> list[str]:
     problems = []
     files = config.validation_file or config.test_file
     if config.dataset and (config.train_file or config.validation_file):
-        problems.append("--dataset and --train-file/--validation-file exclude each other")
+        problems.append(
+            "--dataset cannot be used with --train-file or --validation-file: give one or the other"
+        )
     if files and not config.dataset and not config.train_file:
-        problems.append("--validation-file and --test-file need a --train-file beside them")
+        problems.append("--validation-file and --test-file need --train-file")
     if config.dataset_config_name and not config.dataset:
-        problems.append("--dataset-config-name goes with --dataset")
+        problems.append("--dataset-config-name needs --dataset")
     half = config.max_length // 2
     if config.window_overlap is not None and config.window_overlap > half:
         problems.append(
@@ -180,12 +184,12 @@ def _model_problems(config: "RunConfig") -> list[str]:
     problems = []
     if config.cache_frozen_layers and config.trainable_layers is None:
         problems.append(
-            "--cache-frozen-layers needs frozen layers: say with --trainable-layers K how many of "
-            "the top layers train"
+            "--cache-frozen-layers needs frozen layers: set --trainable-layers K, the number of "
+            "top layers to train"
         )
     if not config.cache_frozen_layers:
         for name in _changed(config, "cache_dir", "cache_dtype"):
-            problems.append(f"{_flag(name)} goes with --cache-frozen-layers")
+            problems.append(f"{_flag(name)} needs --cache-frozen-layers")
     if config.stream_frozen_layers:
         problems += _streaming_problems(config)
     return [*problems, *_method_problems(config)]
@@ -200,7 +204,9 @@ def _method_problems(config: "RunConfig") -> list[str]:
     if config.adapter_config is not None:
         method, unused = "--adapter-config", (*ranked, *target, *virtual)
         if config.method != "lora":
-            problems.append(f"--adapter-config takes the place of --method {config.method}")
+            problems.append(
+                f"--adapter-config cannot be used with --method {config.method}, which it replaces"
+            )
     else:
         entry = find_method(config.method)
         assert entry is not None
@@ -211,7 +217,7 @@ def _method_problems(config: "RunConfig") -> list[str]:
         unused += () if entry.layers else ("trainable_layers",)
     if changed := _changed(config, *unused):
         flags = ", ".join(_flag(name) for name in changed)
-        problems.append(f"{method} does not use what you gave: remove {flags}")
+        problems.append(f"{method} does not use these settings: remove {flags}")
     if config.method == "full" and config.quantization != "none":
         problems.append(
             f"--method full cannot train {config.quantization} weights, which have no gradient: "
@@ -223,7 +229,7 @@ def _method_problems(config: "RunConfig") -> list[str]:
 def _streaming_problems(config: "RunConfig") -> list[str]:
     problems = []
     if not config.cache_frozen_layers:
-        problems.append("--stream-frozen-layers goes with --cache-frozen-layers")
+        problems.append("--stream-frozen-layers needs --cache-frozen-layers")
     if config.method == "full":
         problems.append(
             "--stream-frozen-layers never holds the whole model, and --method full saves it: train "
@@ -248,8 +254,8 @@ def _step_problems(config: "RunConfig") -> list[str]:
         else:
             if size < 1000:
                 problems.append(
-                    f"--memory-budget {budget} is {size:,} bytes, in which no model fits: give "
-                    "the unit, as in 8GiB or 900MB"
+                    f"--memory-budget {budget} is {size:,} bytes, too few for any model: "
+                    "give the unit, as in 8GiB or 900MB"
                 )
         if pieces:
             problems.append(
@@ -257,10 +263,10 @@ def _step_problems(config: "RunConfig") -> list[str]:
             )
         if config.torch_compile:
             problems.append(
-                "--memory-budget predicts layers that are not compiled: remove --torch-compile"
+                "--memory-budget cannot predict compiled layers: remove --torch-compile"
             )
     elif config.allow_model_change:
-        problems.append("--allow-model-change goes with --memory-budget")
+        problems.append("--allow-model-change needs --memory-budget")
     if pieces and pieces > config.batch_size:
         problems.append(
             f"--gradient-accumulation-steps {pieces} is more than the {config.batch_size} examples "
@@ -268,7 +274,7 @@ def _step_problems(config: "RunConfig") -> list[str]:
         )
     if pieces and _changed(config, "micro_batch_tokens"):
         problems.append(
-            "--gradient-accumulation-steps and --micro-batch-tokens both say how a step is cut "
+            "--gradient-accumulation-steps and --micro-batch-tokens both decide how a step is cut "
             "up: give one of them"
         )
     elif pieces is None and not budget and config.micro_batch_tokens < config.max_length:
@@ -283,7 +289,7 @@ def _output_problems(config: "RunConfig") -> list[str]:
     known = ", ".join(TRACKERS)
     problems = []
     if config.resume and config.overwrite:
-        problems.append("--resume goes on with a run, --overwrite replaces it: give one of them")
+        problems.append("--resume continues a run, --overwrite replaces it: give one of them")
     return problems + [
         f"unknown tracker {tracker!r} in --report-to; known: {known}"
         for tracker in split_list(config.report_to) or ()

@@ -159,7 +159,7 @@ def _scores(run: Run) -> str:
     if split == "validation":
         lines.append(
             "There was no test split. These are the scores on the validation split, which also "
-            "chose the epoch that was kept; on new texts expect a little less.\n"
+            "chose the epoch that was kept; expect slightly lower scores on new texts.\n"
         )
     unit = "sentences" if is_ner(run) else "texts"
     size = f", {scores['examples']:,} {unit}" if _is_number(scores.get("examples")) else ""
@@ -172,8 +172,8 @@ def _scores(run: Run) -> str:
             lines.append(f"| {shown} | {value} | {interval} |")
     lines += [
         "",
-        "The interval is a bootstrap over the split's examples: it tells how far the score may "
-        "move with another test set of this size, not with another training seed."
+        "The interval is a bootstrap over the split's examples: it shows how much the score may "
+        "change with another test set of this size, not with another training seed."
         + (" An entity counts when its words and its type are right." if is_ner(run) else ""),
     ]
     table = scores.get("per_entity") or scores.get("per_class") or {}
@@ -288,8 +288,8 @@ def _use(run: Run) -> str:
             f'```bash\nlowcost-ft predict . --text "{text}"\n```',
             f"Without it, with {libraries} alone:",
             f"```python\n{reload_code(run)}\n```",
-            "`RUN` is this folder or, once it is there, the name of its repository on the Hub. If "
-            "the Hub cannot be reached, set `HF_HUB_OFFLINE=1`: the libraries would wait for it.",
+            "`RUN` is this folder or, after an upload, the name of its repository on the Hub. If "
+            "the Hub cannot be reached, set `HF_HUB_OFFLINE=1`, or the libraries wait for it.",
         ]
     )
 

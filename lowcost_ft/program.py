@@ -76,13 +76,16 @@ def exit_code(action: Callable[[], Any], *, debug: bool, flags: Sequence[str] = 
             print(redact(traceback.format_exc()), file=sys.stderr)
         if problem := disk_problem(error):
             print(
-                f"error: the disk refused to write ({problem}). Make room or give the right to "
-                "write; a training run then goes on with the same command and --resume",
+                f"error: cannot write to the disk ({problem}). Free some space or check the "
+                "permissions. To continue a training run, run the same command with --resume",
                 file=sys.stderr,
             )
             return 2
         print(f"failed: {type(error).__name__}: {redact(str(error))}", file=sys.stderr)
-        print("This is not your mistake; --debug shows where it happened.", file=sys.stderr)
+        print(
+            "This is a bug in lowcost_ft, not your mistake. Add --debug to see where it happened.",
+            file=sys.stderr,
+        )
         return 1
     return 0
 

@@ -151,7 +151,7 @@ def featurize_splits(
         if cut := features[name].truncated:
             run.say(
                 f"note: {cut:,} of {len(examples):,} {name} texts are longer than --max-length "
-                f"{limit} and lose their end"
+                f"{limit}: their ends are cut off"
             )
     return features
 

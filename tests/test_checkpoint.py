@@ -422,7 +422,7 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path, damage):
     assert (found.step, found.state) == (3, {"step": 3})
     assert torch.equal(found.tensors("weights")["a"], torch.arange(6.0))
     (message,) = said
-    assert "step-00000012 is passed over" in message
+    assert "step-00000012 is skipped" in message
     DAMAGE[damage](tmp_path / "step-00000003")
     assert newest_checkpoint(tmp_path, said.append) is None
 
@@ -432,7 +432,7 @@ def test_a_run_goes_on_from_the_last_whole_checkpoint(tmp_path, stopped, options
     flip(folder / "checkpoints" / "step-00000004" / "weights.safetensors")
     assert call_recipe("lora_ner", *options(output_dir=folder, resume=True)) == 0
     printed = capfd.readouterr().out
-    assert "passed over: weights.safetensors is not what was written" in printed
+    assert "skipped: weights.safetensors has changed since it was written" in printed
     assert "after step 2" in printed
     assert_same_run(folder, whole())
 
@@ -483,7 +483,10 @@ def test_training_goes_on_when_a_checkpoint_cannot_be_written(
         patched.setattr(checkpoint_files, "_describe", full_after(None, 0))
         arguments = options(output_dir=folder, checkpoint_every_steps=5)
         assert call_recipe("lora_ner", *arguments) == 0
-    assert "warning: no checkpoint of step 5: [Errno 28] No space left" in capfd.readouterr().err
+    assert (
+        "warning: the checkpoint of step 5 could not be written: [Errno 28] No space left"
+        in capfd.readouterr().err
+    )
     assert_same_run(folder, whole())
 
 

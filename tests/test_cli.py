@@ -193,8 +193,8 @@ def test_evaluate(run, trained_run, small_files, kind):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--text", "a", "--file", "b"], "--text and --file exclude each other"),
-        (["--text-pair", "b"], "--text-pair goes with --text"),
+        (["--text", "a", "--file", "b"], "--text and --file cannot be used together"),
+        (["--text-pair", "b"], "--text-pair needs --text"),
         (["--text", " "], "--text is empty"),
         (["--text", "a\udcff"], "half a surrogate pair"),  # Bytes that are not UTF-8.
         (["--text", "a", "--text-pair", "b"], "trained on single texts"),

@@ -18,8 +18,8 @@ TEXT = RunConfig(task="classification")
 @pytest.mark.parametrize(
     ("default", "changes", "message"),
     [
-        (NER, {"max_length": 4}, "--max-length 4 is too small; at least 8"),
-        (NER, {"lora_r": 0}, "--lora-r 0 is too small; at least 1"),
+        (NER, {"max_length": 4}, "--max-length 4 is too small: it must be at least 8"),
+        (NER, {"lora_r": 0}, "--lora-r 0 is too small: it must be at least 1"),
         (NER, {"batch_size": 0}, "--batch-size 0 is too small"),
         (NER, {"max_steps": 0}, "--max-steps 0 is too small"),
         (NER, {"num_train_epochs": 0}, "--num-train-epochs 0"),
@@ -37,14 +37,14 @@ TEXT = RunConfig(task="classification")
         (NER, {"validation_share": 0.0}, "--validation-share 0.0 must be above 0 and below 1"),
         (NER, {"validation_share": 1.5}, "--validation-share 1.5 must be above 0 and below 1"),
         (NER, {"window_overlap": 65}, "more than half of --max-length: at most 64"),
-        (NER, {"dataset": "x", "train_file": "y"}, "--dataset and --train-file"),
-        (NER, {"test_file": "y"}, "need a --train-file beside them"),
-        (NER, {"dataset_config_name": "x"}, "--dataset-config-name goes with --dataset"),
+        (NER, {"dataset": "x", "train_file": "y"}, "--dataset cannot be used with --train-file"),
+        (NER, {"test_file": "y"}, "--validation-file and --test-file need --train-file"),
+        (NER, {"dataset_config_name": "x"}, "--dataset-config-name needs --dataset"),
         (NER, {"gradient_accumulation_steps": 17}, "more than the 16 examples"),
         (
             NER,
             {"gradient_accumulation_steps": 2, "micro_batch_tokens": 512},
-            "both say how a step is cut up",
+            "both decide how a step is cut up",
         ),
         (NER, {"micro_batch_tokens": 100}, "cannot hold one example of --max-length 128"),
         (NER, {"text_pair_column": "x"}, "--text-pair-column is for text classification"),
@@ -53,7 +53,11 @@ TEXT = RunConfig(task="classification")
         (TEXT, {"tokens_column": "x"}, "--tokens-column is for NER"),
         (TEXT, {"tags_column": "x"}, "--tags-column is for NER"),
         (TEXT, {"window_overlap": 3}, "--window-overlap is for NER"),
-        (TEXT, {"method": "full", "lora_r": 8}, "full does not use what you gave: remove --lora-r"),
+        (
+            TEXT,
+            {"method": "full", "lora_r": 8},
+            "full does not use these settings: remove --lora-r",
+        ),
         (
             TEXT,
             {"method": "full", "target_modules": "query", "lora_dropout": 0.2, "lora_alpha": 8},
@@ -188,8 +192,8 @@ def test_wrong_values_are_said_like_every_other_mistake(capsys):
     assert stop.value.code == 2
     assert capsys.readouterr().err == (
         "error: 2 problems:\n"
-        "  - --batch-size 0 is too small; at least 1\n"
-        "  - --lora-r 0 is too small; at least 1\n"
+        "  - --batch-size 0 is too small: it must be at least 1\n"
+        "  - --lora-r 0 is too small: it must be at least 1\n"
     )
 
 
@@ -249,14 +253,14 @@ def test_sizes_are_read(text, size):
 
 @pytest.mark.parametrize("text", ["", "8 GiBs", "GiB", "-1GB", "8iB", "8GBGB", "nan"])
 def test_what_is_no_size_is_refused(text):
-    with pytest.raises(ValueError, match="is no size"):
+    with pytest.raises(ValueError, match="is not a size"):
         parse_bytes(text)
 
 
 def test_a_memory_budget_decides_alone_how_a_step_is_cut():
     with pytest.raises(UserError, match="remove --gradient-accumulation-steps"):
         RunConfig(task="ner", memory_budget="8GiB", gradient_accumulation_steps=2)
-    with pytest.raises(UserError, match="--allow-model-change goes with --memory-budget"):
+    with pytest.raises(UserError, match="--allow-model-change needs --memory-budget"):
         RunConfig(task="ner", allow_model_change=True)
     with pytest.raises(UserError, match="write it like 8GiB"):
         RunConfig(task="ner", memory_budget="much")

@@ -141,7 +141,7 @@ def test_scores_name_the_test_file_and_labels_without_examples() -> None:
     text = model_card(run, name="x")
     assert front_matter(text)["model-index"][0]["results"][0]["dataset"]["name"] == "other.conll"
     assert "The weakest label is `org`" in text
-    assert "1 labels do not occur in the test split" in text
+    assert "1 label does not occur in the test split" in text
 
 
 def test_trusted_code_stays_trusted() -> None:
@@ -166,7 +166,7 @@ def test_undefined_scores() -> None:
     run = make_run(task="classification", problem_type="regression", labels=[])
     text = model_card(run | {"evaluation": {"test": scores}}, name="x")
     assert "| mean squared error | undefined |  |" in text
-    assert "the model is of no use" in text
+    assert "the model has learned nothing" in text
     assert front_matter(text)["metrics"] == ["pearsonr"]
 
 

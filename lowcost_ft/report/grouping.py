@@ -72,15 +72,15 @@ def _comparison(results: list[Result]) -> Comparison:
     threads = sorted({str(result.get("hardware", "threads")) for result in results})
     if len(threads) > 1:
         notices.append(
-            f"Some runs had {' and others '.join(threads)} threads: compare speeds only between "
-            "rows of the same number."
+            f"Some runs used {' and others '.join(threads)} threads: compare speeds only between "
+            "rows with the same number."
         )
     notices += _unlike_shares(rows)
     devices = sorted({row.device for row in rows})
     if len({row.device for row in rows if row.completed}) > 1:
         notices.append(
-            f"Not all ran on the same CPU ({' and '.join(devices)}): speeds and times are compared "
-            "between rows of the same one only."
+            f"The rows ran on different CPUs ({' and '.join(devices)}): speeds and times are "
+            "compared only between rows of the same CPU."
         )
     dropouts = {unusual_dropout(result) for result in results}
     if len(dropouts) == 1 and (dropout := dropout_text(*dropouts)):
@@ -96,8 +96,8 @@ def _comparison(results: list[Result]) -> Comparison:
     unlike = [row.label for row in rows if _full_has_other_dropout(comparison, row)]
     if unlike:
         notices.append(
-            f"{'; '.join(unlike)}: compared with full fine-tuning of another dropout, since none "
-            "of the same was run."
+            f"{'; '.join(unlike)}: compared with full fine-tuning at another dropout, because none "
+            "with the same dropout was run."
         )
     return comparison
 

@@ -226,8 +226,10 @@ class Checkpoints:
             except (OSError, SafetensorError) as error:
                 failed = True
                 print(
-                    f"warning: no checkpoint of step {step:,}: {error}. Earlier ones are as they "
-                    "were; make room, or the run cannot be saved at its end",
+                    f"warning: the checkpoint of step {step:,} could not be written: "
+                    f"{error}. "
+                    "Earlier ones are intact. Free some space, or the run cannot be saved at its "
+                    "end",
                     file=sys.stderr,
                 )
         self._when = time.monotonic()

@@ -101,7 +101,7 @@ def newest_checkpoint(parent: Path, say: Callable[[str], None]) -> Checkpoint | 
         try:
             return Checkpoint(folder, step, _read(folder))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            say(f"note: checkpoint {folder} is passed over: {error}")
+            say(f"note: checkpoint {folder} is skipped: {error}")
     return None
 
 
@@ -150,7 +150,7 @@ def _read(folder: Path) -> dict[str, Any]:
         raise ValueError(f"it lacks {_MANIFEST}")
     manifest = json.loads((folder / _MANIFEST).read_text("utf-8"))
     if manifest["format"] != FORMAT:
-        raise ValueError(f"it has format {manifest['format']}, this version reads {FORMAT}")
+        raise ValueError(f"it has format {manifest['format']}, but this version reads {FORMAT}")
     expected = manifest["files"]
     present = {path.name for path in folder.iterdir()} - {_MANIFEST}
     if foreign := sorted(present - set(expected)):
@@ -159,7 +159,7 @@ def _read(folder: Path) -> dict[str, Any]:
         if name not in present:
             raise ValueError(f"it lacks {name}")
         if _describe(folder / name) != described:
-            raise ValueError(f"{name} is not what was written (size or SHA-256 sum)")
+            raise ValueError(f"{name} has changed since it was written (size or SHA-256 sum)")
     return json.loads((folder / _STATE).read_text("utf-8"))
 
 

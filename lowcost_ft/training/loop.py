@@ -199,9 +199,9 @@ def _diverged(result: TrainResult, learning_rate: float) -> UserError:
     named = ", ".join(examples[:3]) + (" ..." if len(examples) > 3 else "")
     return UserError(
         f"training diverged: in {len(result.bad_steps)} steps, the last of them step "
-        f"{result.optimizer_steps:,}, the loss or its gradient was no finite number. Lower "
-        f"--learning-rate (it was {learning_rate:g}), keep --max-grad-norm at 1, or look at the "
-        f"examples that it came from: {named} (all in run.json, train.bad_steps)"
+        f"{result.optimizer_steps:,}, the loss or its gradient was not finite. Lower "
+        f"--learning-rate (it was {learning_rate:g}), keep --max-grad-norm at 1, or check the "
+        f"examples that caused it: {named} (all are in run.json, train.bad_steps)"
     )
 
 

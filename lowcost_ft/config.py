@@ -79,7 +79,7 @@ class ModelConfig:
         "prefix",
         "prompt",
     ] = "lora"
-    """What is trained in addition to the head: all weights (full), nothing (head), or an adapter."""
+    """What is trained besides the head: all weights (full), nothing (head), or an adapter."""
     adapter_config: str | None = None
     """An adapter_config.json of peft, used instead of --method and its flags. Its settings for the
     head and the base model are replaced."""
@@ -153,8 +153,8 @@ class TrainingConfig:
     """Compile the trained layers (torch.compile): for long runs on a GPU. The first steps take up
     to a minute. On a CPU it does not make training faster."""
     cache_frozen_layers: bool = False
-    """Run the layers below the top --trainable-layers once and keep their output on disk; each epoch
-    starts from it. A second run on the same data reuses it."""
+    """Run the layers below the top --trainable-layers once and keep their output on disk; each
+    epoch starts from it. A second run on the same data reuses it."""
     stream_frozen_layers: bool = False
     """With --cache-frozen-layers: never hold the frozen layers together. Each is read from the
     checkpoint, run on all examples and forgotten, for a model that is larger than the memory."""

@@ -132,9 +132,9 @@ def _entries(options: Options, own: bool) -> tuple[list[Entry], list[str]]:
     for name in ("train_file", "validation_file", "test_file"):
         path = getattr(options, name)
         if path is not None and not Path(path).exists():
-            problems.append(f"--{name.replace('_', '-')} {path}: there is no such file")
+            problems.append(f"--{name.replace('_', '-')} {path} does not exist")
     if options.num_threads is not None and options.num_threads < 1:
-        problems.append(f"--num-threads {options.num_threads} is too small; at least 1")
+        problems.append(f"--num-threads {options.num_threads} is too small: it must be at least 1")
     if own and options.task is None:
         problems.append("--task ner or --task classification must say what your data is for")
     if options.model_id and not own and options.suite != "quick":

@@ -9,84 +9,62 @@ import logging
 import os
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from lowcost_ft.config import RunConfig
-    from lowcost_ft.data.loading import load_splits
-    from lowcost_ft.errors import UserError
-    from lowcost_ft.evaluation import evaluate, predict
-    from lowcost_ft.models.families import is_causal
-    from lowcost_ft.models.loading import (
-        build_model,
-        load_config,
-        load_tokenizer,
-        load_trained,
-        save_model,
-    )
-    from lowcost_ft.predictor import Predictor, load_predictor
-    from lowcost_ft.program import run_recipe
-    from lowcost_ft.recipe import (
-        build_recipe_model,
-        evaluate_run,
-        featurize_splits,
-        load_recipe_splits,
-        save_run,
-        train_run,
-    )
-    from lowcost_ft.start import start_run
-    from lowcost_ft.tasks.classification import ClassificationTask, balanced_class_weights
-    from lowcost_ft.tasks.ner import NerTask
-    from lowcost_ft.training.loop import train
-
-__all__ = [
-    "ClassificationTask",
-    "NerTask",
-    "Predictor",
-    "RunConfig",
-    "UserError",
-    "__version__",
-    "balanced_class_weights",
-    "build_model",
-    "build_recipe_model",
-    "evaluate",
-    "evaluate_run",
-    "featurize_splits",
-    "is_causal",
-    "load_config",
-    "load_predictor",
-    "load_recipe_splits",
-    "load_splits",
-    "load_tokenizer",
-    "load_trained",
-    "plan_memory",
-    "predict",
-    "run_recipe",
-    "save_model",
-    "save_run",
-    "start_run",
-    "train",
-    "train_run",
-]
+if TYPE_CHECKING:  # For type checkers, which do not run `__getattr__`.
+    from lowcost_ft.config import RunConfig as RunConfig
+    from lowcost_ft.data.loading import load_splits as load_splits
+    from lowcost_ft.errors import UserError as UserError
+    from lowcost_ft.evaluation import evaluate as evaluate
+    from lowcost_ft.evaluation import predict as predict
+    from lowcost_ft.models.families import is_causal as is_causal
+    from lowcost_ft.models.loading import build_model as build_model
+    from lowcost_ft.models.loading import load_config as load_config
+    from lowcost_ft.models.loading import load_tokenizer as load_tokenizer
+    from lowcost_ft.models.loading import load_trained as load_trained
+    from lowcost_ft.models.loading import save_model as save_model
+    from lowcost_ft.predictor import Predictor as Predictor
+    from lowcost_ft.predictor import load_predictor as load_predictor
+    from lowcost_ft.program import run_recipe as run_recipe
+    from lowcost_ft.recipe import build_recipe_model as build_recipe_model
+    from lowcost_ft.recipe import evaluate_run as evaluate_run
+    from lowcost_ft.recipe import featurize_splits as featurize_splits
+    from lowcost_ft.recipe import load_recipe_splits as load_recipe_splits
+    from lowcost_ft.recipe import save_run as save_run
+    from lowcost_ft.recipe import train_run as train_run
+    from lowcost_ft.recipe_memory import plan_memory as plan_memory
+    from lowcost_ft.start import start_run as start_run
+    from lowcost_ft.tasks.classification import ClassificationTask as ClassificationTask
+    from lowcost_ft.tasks.classification import balanced_class_weights as balanced_class_weights
+    from lowcost_ft.tasks.ner import NerTask as NerTask
+    from lowcost_ft.training.loop import train as train
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "RunConfig": "config",
-    "UserError": "errors",
-    "load_splits": "data.loading",
-    **dict.fromkeys(("ClassificationTask", "balanced_class_weights"), "tasks.classification"),
-    "NerTask": "tasks.ner",
-    "is_causal": "models.families",
-    **dict.fromkeys(("build_model", "load_config", "load_tokenizer"), "models.loading"),
-    **dict.fromkeys(("load_trained", "save_model"), "models.loading"),
-    "train": "training.loop",
-    **dict.fromkeys(("evaluate", "predict"), "evaluation"),
-    **dict.fromkeys(("build_recipe_model", "train_run", "evaluate_run", "save_run"), "recipe"),
-    **dict.fromkeys(("load_recipe_splits", "featurize_splits"), "recipe"),
-    "plan_memory": "recipe_memory",
-    "run_recipe": "program",
-    "start_run": "start",
-    **dict.fromkeys(("Predictor", "load_predictor"), "predictor"),
+_EXPORTS = {
+    "config": ("RunConfig",),
+    "data.loading": ("load_splits",),
+    "errors": ("UserError",),
+    "evaluation": ("evaluate", "predict"),
+    "models.families": ("is_causal",),
+    "models.loading": (
+        *("build_model", "load_config", "load_tokenizer", "load_trained", "save_model"),
+    ),
+    "predictor": ("Predictor", "load_predictor"),
+    "program": ("run_recipe",),
+    "recipe": (
+        *("build_recipe_model", "evaluate_run", "featurize_splits", "load_recipe_splits"),
+        *("save_run", "train_run"),
+    ),
+    "recipe_memory": ("plan_memory",),
+    "start": ("start_run",),
+    "tasks.classification": ("ClassificationTask", "balanced_class_weights"),
+    "tasks.ner": ("NerTask",),
+    "training.loop": ("train",),
 }
+"""The public names, by the module that each is loaded from when it is first used."""
+
+_HOMES = {name: module for module, names in _EXPORTS.items() for name in names}
+
+__all__ = sorted([*_HOMES, "__version__"])
 
 # bitsandbytes says on import that an optional kernel package is missing; nothing here needs it.
 logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
@@ -105,3 +83,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

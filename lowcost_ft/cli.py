@@ -15,10 +15,19 @@ import tyro
 
 from lowcost_ft.config import narrow
 from lowcost_ft.errors import UserError
+from lowcost_ft.flag_names import foreign_flag_problems
 from lowcost_ft.plan_command import PlanMemory, plan
 from lowcost_ft.program import exit_code
 from lowcost_ft.reading import InputOptions, LabelOptions, reading_of
 from lowcost_ft.report.command import Report, report
+from lowcost_ft.run_input import (
+    read_labelled_file,
+    read_lines,
+    read_unlabelled_file,
+    text_examples,
+)
+from lowcost_ft.runs import load_run
+from lowcost_ft.screen import readers_may_leave
 
 __all__ = ["Evaluate", "Predict", "main"]
 
@@ -108,7 +117,20 @@ _DESCRIPTIONS = {"plan": narrow(inspect.getdoc(PlanMemory) or "")}
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code: 0 done, 2 the user's mistake, 1 ours."""
-    command = _parse(list(sys.argv[1:] if arguments is None else arguments))
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    with readers_may_leave():
+        return exit_code(lambda: _check_flags(words), debug=False) or _run(_parse(words))
+
+
+def _check_flags(arguments: list[str]) -> None:
+    """Refuses flags of other trainers, each with the name it has here."""
+    if arguments and arguments[0] in _COMMANDS:
+        names = {field.name for field in fields(_COMMANDS[arguments[0]])}
+        if problems := foreign_flag_problems(arguments[1:], names):
+            raise UserError(problems)
+
+
+def _run(command: Any) -> int:
     actions: dict[type, Any] = {
         PlanMemory: plan,
         Predict: _predict,
@@ -140,12 +162,21 @@ def _parse(arguments: list[str]) -> Any:
     )
 
 
-def _predictor(command: Any) -> Any:
+def _check_threads(command: Any) -> None:
     if command.num_threads is not None and command.num_threads < 1:
-        raise UserError(f"--num-threads {command.num_threads} is too small; at least 1")
+        raise UserError(f"--num-threads {command.num_threads} is too small: it must be at least 1")
+
+
+def _predictor(command: Any, notices: list[str]) -> Any:
+    """The run with its model, once the input is known to be right.
+
+    Args:
+        command: The command.
+        notices: What was noticed of the input; they are printed with the model's own.
+    """
     from lowcost_ft.predictor import load_predictor
 
-    return load_predictor(
+    predictor = load_predictor(
         command.run,
         base_model=command.base_model,
         trust_remote_code=command.trust_remote_code,
@@ -153,39 +184,51 @@ def _predictor(command: Any) -> Any:
         threshold=command.threshold,
         top_k=getattr(command, "top_k", None),
     )
+    predictor.notices[:0] = notices
+    return predictor
 
 
 def _predict(command: Predict) -> None:
     if command.text is not None and command.file is not None:
-        raise UserError("--text and --file exclude each other")
+        raise UserError("--text and --file cannot be used together: give one of them")
     if command.text_pair is not None and command.text is None:
-        raise UserError("--text-pair goes with --text")
+        raise UserError("--text-pair needs --text")
     if command.top_k is not None and not command.json:
-        raise UserError("--top-k goes with --json")
+        raise UserError("--top-k needs --json")
     if command.file is None:
         given = [f for f in fields(InputOptions) if getattr(command, f.name) != f.default]
         flags = [f"--{'no-' * (f.default is True)}{f.name.replace('_', '-')}" for f in given]
         if flags:
             raise UserError(f"{', '.join(flags)}: for files; give one with --file, or leave it out")
-    predictor = _predictor(command)
-    if command.file is not None:
-        answers = predictor.predict(predictor.read(command.file, reading=reading_of(command)))
-    elif command.text is not None:
-        pairs = None if command.text_pair is None else [command.text_pair]
-        answers = predictor([command.text], pairs)
-    else:
-        if sys.stdin.isatty():
-            print("reading texts from standard input, one a line", file=sys.stderr)
-        data = sys.stdin.buffer.read()
-        if not data.strip():
-            raise UserError("standard input holds no text: give --text, --file, or lines")
-        answers = predictor.predict(predictor.read_lines(data, name="standard input"))
+    _check_threads(command)
+    notices: list[str] = []
+    examples = _input(command, load_run(command.run), notices)
+    predictor = _predictor(command, notices)
+    answers = predictor.predict(examples)
     _print_notices(predictor)
     for answer in answers:
         if command.json:
             print(json.dumps(answer, ensure_ascii=False))
         else:
             print(_as_text(answer))
+
+
+def _input(command: Predict, run: dict[str, Any], notices: list[str]) -> list[Any]:
+    """What is to be predicted, read and checked."""
+    if command.file is not None:
+        reading = reading_of(command)
+        return read_unlabelled_file(run, command.file, reading=reading, notices=notices)
+    if command.text is not None:
+        if not command.text.strip():
+            raise UserError("--text is empty: give a text to predict")
+        pairs = None if command.text_pair is None else [command.text_pair]
+        return text_examples(run, [command.text], pairs)
+    if sys.stdin.isatty():
+        print("Reading texts from standard input, one a line.", file=sys.stderr)
+    data = sys.stdin.buffer.read()
+    if not data.strip():
+        raise UserError("standard input contains no text: give --text, --file, or lines")
+    return read_lines(run, data, name="standard input")
 
 
 def _print_notices(predictor: Any) -> None:
@@ -195,6 +238,8 @@ def _print_notices(predictor: Any) -> None:
 
 def _as_text(answer: dict[str, Any]) -> str:
     text = answer["text"]
+    if not text.strip():
+        return ""  # A blank line for a blank line: their numbers stay the same.
     if "text_pair" in answer:
         text += f"  |  {answer['text_pair']}"
     if "id" in answer:
@@ -219,18 +264,25 @@ def _as_text(answer: dict[str, Any]) -> str:
 def _evaluate(command: Evaluate) -> None:
     from lowcost_ft.summary import score_lines
 
-    predictor = _predictor(command)
-    scores = predictor.evaluate(command.test_file, reading=reading_of(command))
+    _check_threads(command)
+    notices: list[str] = []
+    examples = read_labelled_file(
+        load_run(command.run), command.test_file, reading=reading_of(command), notices=notices
+    )
+    predictor = _predictor(command, notices)
+    scores = predictor.score(examples)
     _print_notices(predictor)
     if command.json:
         print(json.dumps(scores, ensure_ascii=False, indent=2))
     else:
-        print("\n".join(score_lines("test", scores)))
+        print("\n".join(score_lines("test", scores, rest="(--json prints all)")))
 
 
 def _merge(command: Merge) -> None:
     if not 0 <= command.max_drift <= 1:
-        raise UserError(f"--max-drift {command.max_drift} is no share: give 0 to 1")
+        raise UserError(
+            f"--max-drift {command.max_drift} is not a share: give a number from 0 to 1"
+        )
     from lowcost_ft.merge import merge_run
 
     report = merge_run(
@@ -245,7 +297,10 @@ def _merge(command: Merge) -> None:
     if command.json:
         print(json.dumps(vars(report)))
     else:
-        print(f"merged into {report.folder}; logits agree to {report.parity_gap:.1e}")
+        print(
+            f"Merged into {report.folder}. Its logits differ from the run's by at most "
+            f"{report.parity_gap:.1e}."
+        )
 
 
 if __name__ == "__main__":

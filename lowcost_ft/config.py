@@ -4,15 +4,23 @@ A recipe holds one `RunConfig`; a variant of it is `dataclasses.replace(CONFIG, 
 Every field has the same name as its flag (`lora_r`, `--lora-r`) and as its key in `run.json`.
 """
 
+import sys
 import textwrap
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Annotated, Any, Literal
 
 import tyro
 
-from lowcost_ft.config_checks import conflict_problems, parse_bytes, range_problems, split_list
+from lowcost_ft.config_checks import (
+    conflict_problems,
+    parse_bytes,
+    range_problems,
+    settle_types,
+    split_list,
+)
 from lowcost_ft.errors import UserError
+from lowcost_ft.flag_names import foreign_flag_problems
 from lowcost_ft.reading import ReadingOptions
 
 __all__ = ["DEFAULT_MODEL_ID", "DataConfig", "ModelConfig", "OutputConfig", "RunConfig"]
@@ -35,19 +43,19 @@ class DataConfig(ReadingOptions):
     dataset: str | None = None
     """Name of a dataset on the Hub, or a folder written by `datasets.save_to_disk`."""
     dataset_config_name: str | None = None
-    """Configuration of the Hub dataset, where it has several."""
+    """Configuration of the Hub dataset, if it has several."""
     validation_share: float = 0.1
-    """Share of the training rows that becomes the validation split when there is none."""
+    """Share of the training rows to use for validation if there is no validation split."""
     max_length: int = 128
     """Longest input in tokens. NER cuts longer sentences into windows; classification cuts off
-    the end, and says how often."""
+    the end and says how many texts it cut."""
     window_overlap: int | None = None
     """Tokens that neighbouring NER windows share. Default: a quarter of --max-length."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """The pretrained model and what of it is trained."""
+    """The pretrained model, and which part of it is trained."""
 
     model_id: str = DEFAULT_MODEL_ID
     """Name of the pretrained model on the Hub, or its folder."""
@@ -72,32 +80,32 @@ class ModelConfig:
         "prefix",
         "prompt",
     ] = "lora"
-    """What is trained beside the head: every weight (full), nothing (head), or an adapter."""
+    """What is trained besides the head: all weights (full), nothing (head), or an adapter."""
     adapter_config: str | None = None
-    """An adapter_config.json of peft, which says instead of --method and its flags what is
-    trained. What it says of the head and of the base model is replaced."""
+    """An adapter_config.json of peft, used instead of --method and its flags. Its settings for the
+    head and the base model are replaced."""
     quantization: Literal["none", "8bit", "nf4"] = "none"
-    """Hold the frozen linear layers in 8 or 4 bits (bitsandbytes): less memory for big models, all
-    else stays in full precision. none leaves a checkpoint as it is, quantized or not."""
+    """Hold the frozen linear layers in 8 or 4 bits (bitsandbytes): less memory for big models;
+    everything else stays in full precision. none leaves a checkpoint as it is."""
     lora_r: int = 16
     """Rank of the LoRA update."""
     lora_alpha: int | None = None
-    """LoRA scaling: the update is alpha / r * B A. Default 32 at every rank, so that one learning
-    rate serves them all (rslora: 8, and the square root of r)."""
+    """LoRA scaling: the update is alpha / r * B A. Default: 32 at every rank, so that one
+    learning rate fits them all (rslora: 8, and the square root of r)."""
     lora_dropout: float = 0.0
     """Dropout on the input of the LoRA matrices."""
     target_modules: str | None = None
-    """Comma-separated names of the layers that are adapted, such as query,value. Default: all
+    """Comma-separated names of the layers to adapt, such as query,value. Default: all
     linear layers of attention and feed-forward (ia3: keys, values, feed-forward output)."""
     num_virtual_tokens: int = 20
     """Trained vectors in front of each text, for prefix and prompt."""
     trainable_layers: int | None = None
     """Train only the top K layers and the head; the layers below stay frozen. Default: all."""
     dropout: float | Literal["auto", "model"] = "auto"
-    """Every dropout of the backbone and its head: a probability, or model (what the model's own
-    configuration says), or auto (model for NER, 0 for text classification)."""
+    """Dropout in the backbone and the head: a probability, model (as in the model's own
+    configuration) or auto (model for NER, 0 for text classification)."""
     attn_implementation: Literal["eager", "sdpa", "flash_attention_2"] | None = None
-    """Attention kernel. Default: the fastest that transformers has for the model."""
+    """Attention kernel. Default: the fastest one that transformers supports for the model."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,11 +115,11 @@ class TrainingConfig:
     num_train_epochs: int = 5
     """Passes over the training data."""
     max_steps: int | None = None
-    """Stop after so many optimizer steps; the schedule is laid out for them."""
+    """Stop after this many optimizer steps, instead of --num-train-epochs."""
     batch_size: int = 16
     """Examples per optimizer step, over all micro-batches and processes."""
     micro_batch_tokens: int = 4096
-    """Padded tokens that one micro-batch may hold: a matter of memory, not of the result."""
+    """Most padded tokens in a micro-batch. It affects memory, not the result."""
     gradient_accumulation_steps: int | None = None
     """Cut each optimizer step into exactly N micro-batches, instead of by --micro-batch-tokens."""
     group_by_length: bool = True
@@ -119,8 +127,8 @@ class TrainingConfig:
     optimizer: Literal["auto", "adamw", "sgd", "adafactor", "adamw8bit", "paged_adamw8bit"] = (
         "adamw"
     )
-    """Optimizer. The last two hold their state in 8 bits; paged moves it to the host's memory when
-    the GPU's is full. auto: that on quantized weights on a GPU, else adamw."""
+    """Optimizer. The last two keep their state in 8 bits; paged moves it to the host's memory when
+    the GPU is full. auto: paged_adamw8bit for quantized weights on a GPU, else adamw."""
     learning_rate: float | None = None
     """Peak learning rate. Default: by method and size of the model (see the README)."""
     head_learning_rate: float | None = None
@@ -128,28 +136,28 @@ class TrainingConfig:
     weight_decay: float = 0.01
     """Weight decay."""
     max_grad_norm: float = 1.0
-    """Gradients are clipped to this norm; 0 switches it off."""
+    """Clip gradients to this norm; 0 turns clipping off."""
     max_bad_steps: int = 3
-    """Stop when the loss or its gradient was no finite number in so many optimizer steps. Until
-    then such steps are left out, and run.json names the examples that they came from."""
+    """Stop after this many optimizer steps whose loss or gradient was not finite. Until then such
+    steps are skipped, and run.json names the examples that caused them."""
     lr_scheduler_type: Literal["linear", "cosine", "constant"] = "linear"
     """Shape of the learning rate after the warm-up."""
     warmup_ratio: float = 0.1
     """Share of the optimizer steps in which the learning rate rises from zero."""
     early_stopping_patience: int = 3
-    """Stop after so many evaluations in a row that were not better than the best one; 0 never
-    stops. Better is a higher validation score, or the same score with a lower validation loss: such
-    a tie starts the count anew, any other tie counts."""
+    """Stop after this many evaluations in a row that were not better than the best one; 0 never
+    stops early. Better is a higher validation score, or the same score with a lower loss there:
+    such a tie starts the count anew, any other tie counts."""
     class_weights: Literal["balanced"] | None = None
-    """Weigh rare classes up in the classification loss."""
+    """Give rare classes more weight in the classification loss."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, more time."""
     torch_compile: bool = False
     """Compile the trained layers (torch.compile): for long runs on a GPU. The first steps take up
-    to a minute; on a CPU training is no faster with it."""
+    to a minute. On a CPU it does not make training faster."""
     cache_frozen_layers: bool = False
-    """Run the layers below the top --trainable-layers once, and keep their output on disk: each
-    epoch starts from there. A second run on the same data reuses it."""
+    """Run the layers below the top --trainable-layers once and keep their output on disk; each
+    epoch starts from it. A second run on the same data reuses it."""
     stream_frozen_layers: bool = False
     """With --cache-frozen-layers: never hold the frozen layers together. Each is read from the
     checkpoint, run on all examples and forgotten, for a model that is larger than the memory."""
@@ -158,12 +166,12 @@ class TrainingConfig:
     cache_dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Precision of that output on disk. auto: that of the computation (fp32 on a CPU)."""
     memory_budget: str | None = None
-    """Memory that a training step may need, such as 8GiB or 900MB: of a GPU all that the program
-    takes of it (and no more is allowed), on a CPU its tensors. The step is cut into smaller
-    micro-batches, then checkpointed, then its frozen layers cached, as far as needed."""
+    """Memory that a training step may use, such as 8GiB or 900MB: on a GPU everything the program
+    allocates (a hard limit), on a CPU the tensors. The step is cut into smaller
+    micro-batches, then checkpointed, then its frozen layers cached, as needed."""
     allow_model_change: bool = False
-    """Where that is not enough for --memory-budget: 8-bit weights, then NF4, then fewer trainable
-    layers, which train another model."""
+    """If that is not enough for --memory-budget, use 8-bit weights, then NF4, then fewer trainable
+    layers. This trains a different model."""
     mixed_precision: Literal["auto", "no", "bf16", "fp16"] = "auto"
     """Precision of the computation. auto: bf16 or fp16 on a GPU, whichever it has; no on a CPU."""
     seed: int = 0
@@ -175,22 +183,22 @@ class TrainingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class OutputConfig:
-    """What is written where."""
+    """What is written, and where."""
 
     output_dir: str | None = None
     """Run folder. Default: runs/TASK-METHOD, with -2, -3, ... when taken."""
     overwrite: bool = False
     """Replace a finished run in --output-dir."""
     checkpoint_every_steps: int | None = None
-    """Take a checkpoint every N optimizer steps."""
+    """Save a checkpoint every N optimizer steps."""
     checkpoint_every_minutes: float = 10.0
-    """Take a checkpoint after so many minutes; 0 goes by steps alone. One is also taken at the end
-    of training and when the run is told to stop."""
+    """Save a checkpoint every N minutes; 0 saves by steps only. One is also saved at the end of
+    training and when the run is stopped."""
     keep_checkpoints: int = 2
-    """Keep so many of the last checkpoints. They are removed when the run is complete."""
+    """Number of checkpoints to keep. They are removed when the run is complete."""
     resume: bool = False
-    """Go on from the newest checkpoint in --output-dir (default: the newest unfinished run of this
-    recipe in runs/). Without a checkpoint the run starts from its beginning."""
+    """Continue from the newest checkpoint in --output-dir (default: the newest unfinished run of
+    this recipe in runs/). Without a checkpoint the run starts over."""
     report_to: str | None = None
     """Comma-separated trackers: tensorboard, wandb, mlflow, trackio."""
     debug: bool = False
@@ -205,6 +213,8 @@ class RunConfig(DataConfig, ModelConfig, TrainingConfig, OutputConfig):
     """What the model learns: the recipe sets it."""
 
     def __post_init__(self) -> None:
+        if problems := settle_types(self):
+            raise UserError(problems)  # Of other types, they cannot be compared.
         if problems := [*range_problems(self), *conflict_problems(self)]:
             raise UserError(problems)
 
@@ -238,8 +248,11 @@ def parse_config(
     Raises:
         SystemExit: With code 2 and one message for an unknown flag or a value of another kind, 0
             for `--help`.
-        UserError: Values that cannot be obeyed.
+        UserError: Values that cannot be obeyed, and flags that other trainers have.
     """
+    words = sys.argv[1:] if arguments is None else arguments
+    if problems := foreign_flag_problems(words, {field.name for field in fields(RunConfig)}):
+        raise UserError(problems)
     typed = tyro.cli(
         _Flags,
         default=_Flags(**default.to_dict()),

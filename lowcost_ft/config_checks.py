@@ -3,15 +3,18 @@
 import math
 import re
 from dataclasses import fields
-from typing import TYPE_CHECKING
+from os import PathLike, fspath
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from lowcost_ft.arguments import path_problem
 from lowcost_ft.methods import find_method
 from lowcost_ft.reading import label_conflicts
 
 if TYPE_CHECKING:  # config.py imports this file
     from lowcost_ft.config import RunConfig
 
-__all__ = ["conflict_problems", "parse_bytes", "range_problems", "split_list"]
+__all__ = ["conflict_problems", "parse_bytes", "range_problems", "settle_types", "split_list"]
 
 TRACKERS = ("tensorboard", "wandb", "mlflow", "trackio")
 
@@ -31,9 +34,79 @@ def parse_bytes(text: str) -> int:
     """
     match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([KMGT]?)(i?B?)\s*", text, re.IGNORECASE)
     if match is None or (not match[2] and match[3].lower().startswith("i")):
-        raise ValueError(f"{text!r} is no size; write it like 8GiB or 900MB (K, M, G or T)")
+        raise ValueError(f"{text!r} is not a size: write it like 8GiB or 900MB (K, M, G or T)")
     base = 1000 if match[3].lower() == "b" else 1024
     return int(float(match[1]) * base ** " KMGT".index(match[2].upper() or " "))
+
+
+def settle_types(config: Any) -> list[str]:
+    """Converts what means the same (a path, a NumPy number, 3.0 for 3) and tells the rest.
+
+    Args:
+        config: A frozen dataclass, whose annotations say what its fields may hold.
+
+    Returns:
+        A problem for each value of another type.
+    """
+    hints = get_type_hints(type(config))
+    problems = []
+    for field in fields(config):
+        value = getattr(config, field.name)
+        for kind in _alternatives(hints[field.name]):
+            fits, settled = _settled(value, kind)
+            if fits:
+                if settled is not value:
+                    object.__setattr__(config, field.name, settled)
+                break
+        else:
+            name, hint = field.name, hints[field.name]
+            in_memory = path_problem(value, _flag(name)) if name in _PATHS else None
+            problems.append(in_memory or f"{_flag(name)} must be {_expected(hint, value)}")
+    return problems
+
+
+_PATHS = ("train_file", "validation_file", "test_file", "dataset")
+_KINDS = {int: "a whole number", float: "a number", str: "text", bool: "True or False"}
+
+
+def _alternatives(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+
+
+def _settled(value: Any, kind: Any) -> tuple[bool, Any]:
+    """Whether a value is of a kind, and the value as that kind has it."""
+    if get_origin(kind) is Literal:
+        return type(value) in (str, int, bool) and value in get_args(kind), value
+    if kind is type(None):
+        return value is None, value
+    if kind not in _KINDS:  # Nothing is known of it here.
+        return True, value
+    if kind is str and isinstance(value, PathLike):
+        return True, fspath(value)
+    if type(value).__module__ == "numpy" and hasattr(value, "item"):
+        value = value.item()
+    if kind is int and isinstance(value, float) and value.is_integer():
+        return True, int(value)
+    if isinstance(value, bool):
+        return kind is bool, value
+    return isinstance(value, int | float if kind is float else kind), value
+
+
+def _expected(hint: Any, value: Any) -> str:
+    """What a field takes, and what it got instead."""
+    expected = []
+    for kind in _alternatives(hint):
+        if get_origin(kind) is Literal:
+            expected.append("one of " + ", ".join(map(str, get_args(kind))))
+        elif kind is not type(None):
+            expected.append(_KINDS.get(kind, str(kind)))
+    got = f"the text {value!r}" if isinstance(value, str) else repr(value)
+    text = f"{' or '.join(expected)}, not {got}"
+    if str in _alternatives(hint) and isinstance(value, list | tuple | set):
+        names = [item for item in value if isinstance(item, str)]
+        if names and len(names) == len(value):
+            return f"{text}: write the names with commas between them, {','.join(names)!r}"
+    return text
 
 
 def range_problems(config: "RunConfig") -> list[str]:
@@ -58,7 +131,9 @@ def range_problems(config: "RunConfig") -> list[str]:
         if not math.isfinite(value):
             problems.append(f"{_flag(name)} {value} is not a finite number")
         elif value < at_least.get(name, -math.inf):
-            problems.append(f"{_flag(name)} {value} is too small; at least {at_least[name]}")
+            problems.append(
+                f"{_flag(name)} {value} is too small: it must be at least {at_least[name]}"
+            )
         elif name == "validation_share" and not 0 < value < 1:
             problems.append(f"{_flag(name)} {value} must be above 0 and below 1")
         elif name in shares and not 0 <= value < 1:
@@ -82,11 +157,13 @@ def _data_problems(config: "RunConfig") -> list[str]:
     problems = []
     files = config.validation_file or config.test_file
     if config.dataset and (config.train_file or config.validation_file):
-        problems.append("--dataset and --train-file/--validation-file exclude each other")
+        problems.append(
+            "--dataset cannot be used with --train-file or --validation-file: give one or the other"
+        )
     if files and not config.dataset and not config.train_file:
-        problems.append("--validation-file and --test-file need a --train-file beside them")
+        problems.append("--validation-file and --test-file need --train-file")
     if config.dataset_config_name and not config.dataset:
-        problems.append("--dataset-config-name goes with --dataset")
+        problems.append("--dataset-config-name needs --dataset")
     half = config.max_length // 2
     if config.window_overlap is not None and config.window_overlap > half:
         problems.append(
@@ -108,12 +185,12 @@ def _model_problems(config: "RunConfig") -> list[str]:
     problems = []
     if config.cache_frozen_layers and config.trainable_layers is None:
         problems.append(
-            "--cache-frozen-layers needs frozen layers: say with --trainable-layers K how many of "
-            "the top layers train"
+            "--cache-frozen-layers needs frozen layers: set --trainable-layers K, the number of "
+            "top layers to train"
         )
     if not config.cache_frozen_layers:
         for name in _changed(config, "cache_dir", "cache_dtype"):
-            problems.append(f"{_flag(name)} goes with --cache-frozen-layers")
+            problems.append(f"{_flag(name)} needs --cache-frozen-layers")
     if config.stream_frozen_layers:
         problems += _streaming_problems(config)
     return [*problems, *_method_problems(config)]
@@ -128,7 +205,9 @@ def _method_problems(config: "RunConfig") -> list[str]:
     if config.adapter_config is not None:
         method, unused = "--adapter-config", (*ranked, *target, *virtual)
         if config.method != "lora":
-            problems.append(f"--adapter-config takes the place of --method {config.method}")
+            problems.append(
+                f"--adapter-config cannot be used with --method {config.method}, which it replaces"
+            )
     else:
         entry = find_method(config.method)
         assert entry is not None
@@ -139,7 +218,7 @@ def _method_problems(config: "RunConfig") -> list[str]:
         unused += () if entry.layers else ("trainable_layers",)
     if changed := _changed(config, *unused):
         flags = ", ".join(_flag(name) for name in changed)
-        problems.append(f"{method} does not use what you gave: remove {flags}")
+        problems.append(f"{method} does not use these settings: remove {flags}")
     if config.method == "full" and config.quantization != "none":
         problems.append(
             f"--method full cannot train {config.quantization} weights, which have no gradient: "
@@ -151,7 +230,7 @@ def _method_problems(config: "RunConfig") -> list[str]:
 def _streaming_problems(config: "RunConfig") -> list[str]:
     problems = []
     if not config.cache_frozen_layers:
-        problems.append("--stream-frozen-layers goes with --cache-frozen-layers")
+        problems.append("--stream-frozen-layers needs --cache-frozen-layers")
     if config.method == "full":
         problems.append(
             "--stream-frozen-layers never holds the whole model, and --method full saves it: train "
@@ -176,8 +255,8 @@ def _step_problems(config: "RunConfig") -> list[str]:
         else:
             if size < 1000:
                 problems.append(
-                    f"--memory-budget {budget} is {size:,} bytes, in which no model fits: give "
-                    "the unit, as in 8GiB or 900MB"
+                    f"--memory-budget {budget} is {size:,} bytes, too few for any model: "
+                    "give the unit, as in 8GiB or 900MB"
                 )
         if pieces:
             problems.append(
@@ -185,10 +264,10 @@ def _step_problems(config: "RunConfig") -> list[str]:
             )
         if config.torch_compile:
             problems.append(
-                "--memory-budget predicts layers that are not compiled: remove --torch-compile"
+                "--memory-budget cannot predict compiled layers: remove --torch-compile"
             )
     elif config.allow_model_change:
-        problems.append("--allow-model-change goes with --memory-budget")
+        problems.append("--allow-model-change needs --memory-budget")
     if pieces and pieces > config.batch_size:
         problems.append(
             f"--gradient-accumulation-steps {pieces} is more than the {config.batch_size} examples "
@@ -196,7 +275,7 @@ def _step_problems(config: "RunConfig") -> list[str]:
         )
     if pieces and _changed(config, "micro_batch_tokens"):
         problems.append(
-            "--gradient-accumulation-steps and --micro-batch-tokens both say how a step is cut "
+            "--gradient-accumulation-steps and --micro-batch-tokens both decide how a step is cut "
             "up: give one of them"
         )
     elif pieces is None and not budget and config.micro_batch_tokens < config.max_length:
@@ -211,7 +290,7 @@ def _output_problems(config: "RunConfig") -> list[str]:
     known = ", ".join(TRACKERS)
     problems = []
     if config.resume and config.overwrite:
-        problems.append("--resume goes on with a run, --overwrite replaces it: give one of them")
+        problems.append("--resume continues a run, --overwrite replaces it: give one of them")
     return problems + [
         f"unknown tracker {tracker!r} in --report-to; known: {known}"
         for tracker in split_list(config.report_to) or ()

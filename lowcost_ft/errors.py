@@ -15,17 +15,19 @@ class UserError(ValueError):
 
     Attributes:
         problems: Every problem found, each saying what is wrong, where, and how to fix it.
+        total: Their number, where a line of `problems` stands for several.
     """
 
-    def __init__(self, problems: str | Sequence[str]) -> None:
+    def __init__(self, problems: str | Sequence[str], *, total: int | None = None) -> None:
         self.problems = [problems] if isinstance(problems, str) else list(problems)
+        self.total = total or len(self.problems)
         super().__init__(self._text())
 
     def _text(self) -> str:
         if len(self.problems) == 1:
             return self.problems[0]
         listed = "\n".join(f"  - {problem}" for problem in self.problems)
-        return f"{len(self.problems)} problems:\n{listed}"
+        return f"{self.total:,} problems:\n{listed}"
 
 
 class NoRoomError(UserError):

@@ -217,6 +217,6 @@ def check_same(trained: Predictions, reloaded: Predictions, *, tolerance: float)
         ):
             largest = float(np.abs(before - after).max())
             raise RuntimeError(
-                f"the saved model predicts otherwise than the trained one: {name} differ by up to "
-                f"{largest:.2g}. Do not use it, and report this with run.json"
+                f"the saved model does not predict what the trained one did: {name} differ by up "
+                f"to {largest:.2g}. Do not use it, and report this with run.json"
             )

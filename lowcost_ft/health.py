@@ -16,8 +16,8 @@ _CLEARLY = 0.9
 """The best threshold, known afterwards, is a little better than chance on any scores."""
 
 _RATES = (
-    "try another --learning-rate (LoRA wants about ten times that of full fine-tuning; too high a "
-    "rate collapses)"
+    "try another --learning-rate (LoRA needs about ten times the rate of full fine-tuning; with "
+    "too high a rate training collapses)"
 )
 
 
@@ -71,13 +71,13 @@ def run_warnings(
     if unmoved:
         parts = " and ".join(f"the {part}" for part in unmoved)
         found.append(
-            f"training changed nothing in {parts}: see that --learning-rate is not tiny and that "
-            "there are more steps than the warm-up takes"
+            f"training did not change {parts}: check that --learning-rate is not too small "
+            "and that there are more steps than the warm-up takes"
         )
     if problem_type is None and not _any_entity(examples):
         found.append(
-            f"the {split} split holds no entity, so its scores say nothing of the model: give a "
-            "file in which there are some"
+            f"the {split} split contains no entities, so its scores say nothing about the model: "
+            "give a file that contains some"
         )
     reason = _collapsed(problem_type, split, examples, scores)
     if problem_type == "multi_label_classification" and label_scores is not None:
@@ -101,8 +101,8 @@ def run_warnings(
         found.append(f"{reason}; {_RATES}{warmup}, and more --num-train-epochs or --max-steps")
     if bad_steps:
         found.append(
-            f"{bad_steps} steps were left out, since loss or gradient was no finite number: see "
-            "the examples in run.json, train.bad_steps"
+            f"{bad_steps} steps were skipped because the loss or its gradient was not finite: the "
+            "examples are listed in run.json under train.bad_steps"
         )
     return found
 
@@ -116,20 +116,20 @@ def _collapsed(
 ) -> str | None:
     if problem_type is None:
         if _any_entity(examples) and scores["f1"] == 0:
-            return f"not one entity of the {split} split was found"
+            return f"the model found none of the entities in the {split} split"
     elif problem_type == "multi_label_classification":
         if any(example.label for example in examples) and scores["micro_f1"] == 0:
-            return f"not one label of the {split} split was found"
+            return f"the model found none of the labels in the {split} split"
     elif problem_type == "regression":
         variance = float(np.var([example.label for example in examples]))
         if variance > 0 and scores["mse"] >= variance:
-            return f"on the {split} split the model is no better than always giving the mean"
+            return f"on the {split} split the model is no better than always predicting the mean"
     else:
         counts = Counter(example.label for example in examples)
         label, count = counts.most_common(1)[0]
         if len(counts) > 1 and scores["accuracy"] <= count / len(examples):
             return (
-                f"on the {split} split the model is no better than always answering {label!r} "
+                f"on the {split} split the model is no better than always predicting {label!r} "
                 f"({count / len(examples):.3f} accuracy)"
             )
     return None

@@ -11,7 +11,7 @@ of an empty split) are 0.0: the model has shown nothing. None of them prints a w
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence, Sized
 from typing import Any
 
 import datasets
@@ -21,8 +21,11 @@ from seqeval.metrics.v1 import precision_recall_fscore_support as entity_prf
 from seqeval.metrics.v1 import unique_labels
 from seqeval.scheme import IOB2
 
+from lowcost_ft.arguments import to_list
 from lowcost_ft.bootstrap import interval
 from lowcost_ft.confusion import class_confusion, entity_confusion
+from lowcost_ft.errors import UserError
+from lowcost_ft.main_metrics import MAIN_METRICS
 from lowcost_ft.score_sums import (
     accuracy_of,
     entity_counts,
@@ -44,14 +47,6 @@ __all__ = [
     "score_entities",
     "score_values",
 ]
-
-MAIN_METRICS = {
-    "ner": "f1",
-    "single_label_classification": "accuracy",
-    "multi_label_classification": "micro_f1",
-    "regression": "pearson",
-}
-"""The metric that early stopping watches and that has an interval. Higher is better in all."""
 
 
 class _OfflineMetric(evaluate.Metric):
@@ -181,7 +176,7 @@ def score_entities(
     Raises:
         ValueError: The numbers of sentences, or of tags in a sentence, differ.
     """
-    predicted, actual = [list(tags) for tags in predictions], [list(tags) for tags in references]
+    predicted, actual = _rows(predictions, "predictions"), _rows(references, "references")
     _check_equal_lengths(predicted, actual)
     for index, (left, right) in enumerate(zip(predicted, actual, strict=True)):
         if len(left) != len(right):
@@ -217,11 +212,12 @@ def score_classes(
     Raises:
         ValueError: The numbers of examples differ, or a label is not one of `labels`.
     """
-    _check_equal_lengths(predictions, references)
+    labels = to_list(labels, "labels", of="label names")
+    read: Callable[[Any, str], list[Any]] = _rows if multi_label else _answers
+    predicted, actual = read(predictions, "predictions"), read(references, "references")
+    _check_equal_lengths(predicted, actual)
     metric = ClassificationScores("multi_label" if multi_label else None)
-    predicted: list[Any] = [list(row) if multi_label else row for row in predictions]
-    actual: list[Any] = [list(row) if multi_label else row for row in references]
-    scores = metric.compute(predictions=predicted, references=actual, labels=list(labels))
+    scores = metric.compute(predictions=predicted, references=actual, labels=labels)
     counts = label_counts(*indicators(predicted, actual, labels, metric.config_name))
     if multi_label:
         scores["micro_f1_ci95"] = interval(f1_of, counts, seed)
@@ -248,8 +244,9 @@ def score_values(
     Raises:
         ValueError: The numbers of examples differ.
     """
-    _check_equal_lengths(predictions, references)
-    predicted, actual = np.asarray(predictions, float), np.asarray(references, float)
+    predicted = _numbers(predictions, "predictions")
+    actual = _numbers(references, "references")
+    _check_equal_lengths(predicted, actual)
     scores = RegressionScores().compute(predictions=predicted, references=actual)
     scores["pearson_ci95"] = interval(pearson_of, moments(predicted, actual), seed)
     return {**scores, "examples": len(actual)}
@@ -269,7 +266,9 @@ def majority_baseline(train_references: Sequence[Any], test_references: Sequence
         predicting `O` finds no entity and has F1 0.0.) 0.0 as well where a split is empty. Of
         equally frequent answers the first in sorted order counts.
     """
-    if not len(train_references) or not len(test_references):
+    train_references = to_list(train_references, "train_references", of="labels")
+    test_references = to_list(test_references, "test_references", of="labels")
+    if not train_references or not test_references:
         return 0.0
     if not isinstance(train_references[0], str | Sequence):
         return 0.0
@@ -285,7 +284,38 @@ def majority_baseline(train_references: Sequence[Any], test_references: Sequence
     return float(f1_of(np.asarray(counts, float).sum(axis=0)))
 
 
-def _check_equal_lengths(predictions: Sequence[Any], references: Sequence[Any]) -> None:
+def _rows(values: Any, name: str) -> list[list[str]]:
+    """A list of tags or labels for each sentence or example."""
+    rows = to_list(values, name, of="lists")
+    return [to_list(row, f"{name}[{index}]", of="tags or labels") for index, row in enumerate(rows)]
+
+
+def _answers(values: Any, name: str) -> list[str]:
+    """One label for each example."""
+    answers = to_list(values, name, of="labels")
+    for index, answer in enumerate(answers):
+        if isinstance(answer, list | tuple | set):
+            raise UserError(
+                f"{name}[{index}] is a {type(answer).__name__}, not one label: with several labels "
+                "an example, give multi_label=True"
+            )
+    return answers
+
+
+def _numbers(values: Any, name: str) -> np.ndarray:
+    """One number for each example."""
+    try:
+        numbers = np.asarray(to_list(values, name, of="numbers"), float)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{name} must be numbers: {error}") from None
+    if numbers.ndim != 1:
+        raise UserError(f"{name} must be one number an example, not lists")
+    return numbers
+
+
+def _check_equal_lengths(predictions: Sized, references: Sized) -> None:
     if len(predictions) != len(references):
         raise ValueError(f"{len(predictions)} predictions for {len(references)} references")
 

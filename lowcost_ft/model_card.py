@@ -12,6 +12,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
+from lowcost_ft.class_table import worst_first
 from lowcost_ft.methods import find_method
 from lowcost_ft.model_limits import METRICS, code, limits, scored_split
 from lowcost_ft.redaction import redact_run
@@ -158,7 +159,7 @@ def _scores(run: Run) -> str:
     if split == "validation":
         lines.append(
             "There was no test split. These are the scores on the validation split, which also "
-            "chose the epoch that was kept; on new texts expect a little less.\n"
+            "chose the epoch that was kept; expect slightly lower scores on new texts.\n"
         )
     unit = "sentences" if is_ner(run) else "texts"
     size = f", {scores['examples']:,} {unit}" if _is_number(scores.get("examples")) else ""
@@ -171,20 +172,24 @@ def _scores(run: Run) -> str:
             lines.append(f"| {shown} | {value} | {interval} |")
     lines += [
         "",
-        "The interval is a bootstrap over the split's examples: it tells how far the score may "
-        "move with another test set of this size, not with another training seed."
+        "The interval is a bootstrap over the split's examples: it shows how much the score may "
+        "change with another test set of this size, not with another training seed."
         + (" An entity counts when its words and its type are right." if is_ner(run) else ""),
     ]
     table = scores.get("per_entity") or scores.get("per_class") or {}
     if table:
         kind = "entity type" if is_ner(run) else "class"
-        lines += ["", f"| {kind} | precision | recall | F1 | {split} examples |"]
+        counted = "entities" if is_ner(run) else "examples"
+        lines += ["", f"| {kind} | precision | recall | F1 | {split} {counted} |"]
         lines += ["|---|---|---|---|---|"]
-        for label, row in list(table.items())[:_TABLE_ROWS]:
+        for label, row in worst_first(table, most=_TABLE_ROWS):
             numbers = " | ".join(f"{row[key]:.3f}" for key in ("precision", "recall", "f1"))
             lines.append(f"| {code(label)} | {numbers} | {row['support']} |")
         if len(table) > _TABLE_ROWS:
-            lines.append(f"\n{len(table) - _TABLE_ROWS} more are in `run.json`.")
+            lines.append(
+                f"\nThese are the {_TABLE_ROWS} of the lowest F1; {len(table) - _TABLE_ROWS} more "
+                "are in `run.json`."
+            )
     return "\n".join(lines)
 
 
@@ -193,11 +198,14 @@ def _training(run: Run) -> str:
     data = f"`{_data_name(run)}`"
     if not config.get("dataset") and not config.get("train_file"):
         data = "the sample data in `lowcost_ft`: made-up messages to a small shop"
-    rows = f"{train['examples']:,} training examples of " if train.get("examples") else ""
+    rows = (run.get("data") or {}).get("rows") or {}
+    examples = f"{rows['train']:,} training examples of " if rows.get("train") else ""
+    if rows.get("validation") and config.get("train_file") and not config.get("validation_file"):
+        data += f", and {rows['validation']:,} of it for validation"
     revision = f", revision `{config['revision']}`" if config.get("revision") else ""
     facts = [
         ("Base model", f"`{_base_model(run)}`{revision}; its licence and terms apply"),
-        ("Data", rows + data),
+        ("Data", examples + data),
         ("Method", _method(run)),
     ]
     if parameters.get("total"):
@@ -213,7 +221,7 @@ def _training(run: Run) -> str:
             (
                 "Length",
                 f"{train.get('epochs', 0):g} epochs, {train['optimizer_steps']:,} optimizer steps "
-                f"of {train.get('effective_batch_size', 0)} examples",
+                f"of up to {train.get('effective_batch_size', 0)} examples",
             )
         )
     for name, shown in (("learning_rate", "Peak learning rate"), ("max_length", "Longest input")):
@@ -256,6 +264,9 @@ def _cost(run: Run) -> str:
     if train.get("real_tokens_per_second"):
         padding = train.get("padding_share")
         beside = f", without the {padding:.0%} padding" if padding is not None else ""
+        share = train.get("cpu_share")
+        if share is not None and train.get("peak_memory_source") == "cpu_allocator":
+            beside += f", with {share:.0%} of the CPU time of its threads"
         facts.append(("Speed", f"{train['real_tokens_per_second']:,.0f} tokens/s{beside}"))
     if train.get("peak_memory_bytes"):
         source = {"cuda_allocator": "GPU", "cpu_allocator": "main memory, counted by allocations"}
@@ -277,8 +288,8 @@ def _use(run: Run) -> str:
             f'```bash\nlowcost-ft predict . --text "{text}"\n```',
             f"Without it, with {libraries} alone:",
             f"```python\n{reload_code(run)}\n```",
-            "`RUN` is this folder or, once it is there, the name of its repository on the Hub. If "
-            "the Hub cannot be reached, set `HF_HUB_OFFLINE=1`: the libraries would wait for it.",
+            "`RUN` is this folder or, after an upload, the name of its repository on the Hub. If "
+            "the Hub cannot be reached, set `HF_HUB_OFFLINE=1`, or the libraries wait for it.",
         ]
     )
 

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from lowcost_ft.metrics import MAIN_METRICS
+from lowcost_ft.data.rows import counted
+from lowcost_ft.longer_training import longer_may_help
+from lowcost_ft.main_metrics import MAIN_METRICS
 from lowcost_ft.reload_code import Run, is_ner, max_length, problem_type, quantization, run_config
 
 __all__ = ["METRICS", "code", "limits", "scored_split"]
@@ -40,8 +42,8 @@ def limits(run: Run) -> str:
     split, scores = scored_split(run)
     found = [
         "One training run with one seed. Another seed gives another score.",
-        f"The scores hold for texts like those of the {split} split. Other subjects, languages or "
-        "styles were not tried, nor were fairness and robustness.",
+        f"The scores hold for texts like those of the {split} split. Other subjects, languages and "
+        "styles were not tested, nor were fairness and robustness.",
     ]
     main = MAIN_METRICS[problem_type(run)]
     table = scores.get("per_entity") or scores.get("per_class") or {}
@@ -58,15 +60,17 @@ def limits(run: Run) -> str:
         worst = min(seen, key=lambda label: table[label]["f1"])
         found.append(
             f"The weakest label is {code(worst)}, with F1 {table[worst]['f1']:.2f} on "
-            f"{table[worst]['support']} examples."
+            f"{table[worst]['support']} {'entities' if is_ner(run) else 'examples'}."
         )
-    if len(seen) < len(table):
+    if unseen := len(table) - len(seen):
         found.append(
-            f"{len(table) - len(seen)} labels do not occur in the {split} split: nothing is known "
-            "of how well they are found."
+            f"{counted(unseen, 'label')} {'does' if unseen == 1 else 'do'} not occur in "
+            f"the {split} split: how well the model predicts them is unknown."
         )
     if scores.get(main) == 0:
-        found.append(f"The main score, {METRICS[main][0]}, is 0: the model is of no use.")
+        found.append(f"The main score, {METRICS[main][0]}, is 0: the model has learned nothing.")
+    if longer_may_help(run):
+        found.append("Its last epoch was its best: longer training may give a better model.")
     if run.get("thresholds"):
         found.append(
             "A label is given from a threshold of its score on. The thresholds were chosen on the "
@@ -75,9 +79,8 @@ def limits(run: Run) -> str:
         )
     if quantization(run) != "none":
         found.append(
-            "bitsandbytes by itself rounds more than it did in training, on a CPU and, with 8bit, "
-            "on a GPU (lowcost_ft keeps it from that): predictions of the Python code can differ a "
-            "little."
+            "Outside lowcost_ft, bitsandbytes rounds more than it did in training (on a CPU and, "
+            "with 8bit, on a GPU), so predictions of the Python code can differ a little."
         )
     length = max_length(run)
     if is_ner(run):

@@ -43,19 +43,19 @@ class PlanFlags:
     config_file: str | None = None
     """config.json of the model, instead of --model-id."""
     device: Literal["cuda", "cpu"] = "cuda"
-    """What trains."""
+    """Device to train on."""
     compute_capability: float = 8.6
-    """Of the GPU: 7.5 is Turing (T4), 8.0 and 8.6 Ampere, 8.9 Ada, 9.0 Hopper."""
+    """Compute capability of the GPU: 7.5 Turing (T4), 8.0 and 8.6 Ampere, 8.9 Ada, 9.0 Hopper."""
     examples: int = 1000
-    """With --cache-frozen-layers: all examples of all splits, whose states are kept on disk."""
+    """With --cache-frozen-layers: number of examples in all splits, whose states go to disk."""
     disk_rate: str = "500MB"
-    """With --cache-frozen-layers: what the disk reads or writes in a second."""
+    """With --cache-frozen-layers: speed of the disk, in bytes a second."""
     gpus: bool = False
-    """Print what fits on which card instead: a table that comes with the package."""
+    """Print a table of what fits on which GPU instead; it comes with the package."""
     json: bool = False
     """Print JSON."""
     plot: str | None = None
-    """File for a picture of the parts beside the budget: .png, .svg or .pdf."""
+    """File for a plot of the parts and the budget: .png, .svg or .pdf."""
     debug: bool = False
     """Show a traceback with each error."""
 
@@ -64,8 +64,8 @@ class PlanFlags:
 class PlanMemory(TrainingConfig, ModelConfig, PlanFlags):
     """Predict the peak memory of a training step from a model's config.json alone.
 
-    Takes a recipe's flags for model and training; those that have nothing to do with memory
-    change nothing. Every example is taken to be as long as --max-length allows."""
+    Takes the flags of a recipe for model and training; those that do not affect memory are
+    accepted and ignored. Every example is assumed to be as long as --max-length allows."""
 
 
 def plan(command: PlanMemory) -> None:
@@ -78,12 +78,15 @@ def plan(command: PlanMemory) -> None:
         from lowcost_ft.gpu_table import print_table
 
         if others := _given(command, *_names_but("gpus", "json", "debug")):
-            raise UserError(f"--gpus prints a table of its own: remove {', '.join(others)}")
+            raise UserError(f"--gpus prints a fixed table: remove {', '.join(others)}")
         print_table(as_json=command.json)
         return
     config = _run_config(command)
     if config.torch_compile:
-        print("note: --torch-compile: layers are predicted as if not compiled", file=sys.stderr)
+        print(
+            "note: --torch-compile is ignored: the prediction is for layers that are not compiled",
+            file=sys.stderr,
+        )
     if command.plot is not None:
         _check_plot(command.plot)
         reads = paths_of_settings(vars(command))
@@ -160,7 +163,7 @@ def _run_config(command: PlanMemory) -> RunConfig:
         values["model_id"] = command.config_file
     for flag, value in (("num-labels", command.num_labels), ("examples", command.examples)):
         if value < 1:
-            problems.append(f"--{flag} {value} is too small; at least 1")
+            problems.append(f"--{flag} {value} is too small: it must be at least 1")
     try:
         if parse_bytes(command.disk_rate) < 1:
             problems.append(f"--disk-rate {command.disk_rate} is too small")
@@ -168,9 +171,9 @@ def _run_config(command: PlanMemory) -> RunConfig:
         problems.append(f"--disk-rate {error}")
     if not command.cache_frozen_layers and not command.memory_budget:
         unused = _given(command, "examples", "disk_rate")
-        problems += [f"{flag} goes with --cache-frozen-layers" for flag in unused]
+        problems += [f"{flag} needs --cache-frozen-layers" for flag in unused]
     if command.device == "cpu" and command.mixed_precision == "fp16":
-        problems.append("--mixed-precision fp16 is for a GPU: use bf16, or no")
+        problems.append("--mixed-precision fp16 needs a GPU: use bf16 or no")
     if problems:
         raise UserError(problems)
     return RunConfig(**values)
@@ -183,13 +186,13 @@ def _config_file_problems(command: PlanMemory) -> list[str]:
     if file.is_dir():
         return [f"--config-file {file} is a folder: give the config.json in it, or --model-id"]
     if not file.is_file():
-        return [f"--config-file {file}: there is no such file"]
+        return [f"--config-file {file} does not exist"]
     try:
         content = json.loads(file.read_text("utf-8"))
     except ValueError:
-        return [f"--config-file {file} is no config.json of a model: it is no JSON"]
+        return [f"--config-file {file} is not a model's config.json: it is not valid JSON"]
     if not isinstance(content, dict) or "model_type" not in content:
-        return [f"--config-file {file} is no config.json of a model: it names no model_type"]
+        return [f"--config-file {file} is not a model's config.json: it has no model_type"]
     return []
 
 
@@ -202,12 +205,13 @@ def _target(command: PlanMemory) -> "Target":
     precision: str = command.mixed_precision
     if command.compute_capability < 3:
         raise UserError(
-            f"--compute-capability {command.compute_capability:g}: give the GPU's, such as 8.6"
+            f"--compute-capability {command.compute_capability:g} is too low: give the "
+            "GPU's, such as 8.6"
         )
     if command.device == "cuda" and precision == "bf16" and major < 8:
         raise UserError(
             f"--mixed-precision bf16: a GPU of compute capability {command.compute_capability:g} "
-            "has no bfloat16; take fp16"
+            "does not support bfloat16: use fp16"
         )
     if precision == "auto":
         precision = "no" if command.device == "cpu" else "bf16" if major >= 8 else "fp16"
@@ -252,7 +256,7 @@ def _text(
         lines.append(f"  {part:<14}{megabytes(size):>12}  {bar}".rstrip())
     if prediction.paged_bytes:
         lines.append(
-            f"  paged: {megabytes(prediction.paged_bytes)} of optimizer state more, which moves to "
+            f"  paged: {megabytes(prediction.paged_bytes)} more optimizer state, which is paged to "
             "the host"
         )
     lines.append(f"  {'needed':<14}{megabytes(prediction.needed_bytes):>12}")

@@ -1,7 +1,7 @@
 """A finished run, loaded to predict and to be scored on other data."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +9,7 @@ import torch
 from accelerate import Accelerator
 from transformers import PreTrainedTokenizerBase
 
-from lowcost_ft.data.loading import read_examples_file, read_text_lines
-from lowcost_ft.data.rows import text_fault
+from lowcost_ft.arguments import to_list, to_path
 from lowcost_ft.errors import UserError
 from lowcost_ft.evaluation import predict
 from lowcost_ft.models.families import find_family, longest_input
@@ -21,11 +20,18 @@ from lowcost_ft.models.positions import position_limit
 from lowcost_ft.models.quantization import compute_dtype, weight_bytes
 from lowcost_ft.models.refusals import check_token_ids
 from lowcost_ft.models.tokenizers import cut_end
-from lowcost_ft.reading import ReadingOptions, reading_of
+from lowcost_ft.reading import ReadingOptions
+from lowcost_ft.run_input import (
+    check_pairs,
+    read_labelled_file,
+    read_lines,
+    read_unlabelled_file,
+    text_examples,
+)
 from lowcost_ft.runs import load_run
 from lowcost_ft.tasks.base import Task
-from lowcost_ft.tasks.classification import ClassificationTask, TextExample
-from lowcost_ft.tasks.ner import NerTask, text_example
+from lowcost_ft.tasks.classification import ClassificationTask
+from lowcost_ft.tasks.ner import NerTask
 from lowcost_ft.training.setup import build_accelerator, set_num_threads
 
 __all__ = ["Predictor", "load_predictor"]
@@ -58,52 +64,61 @@ class Predictor:
     notices: list[str] = field(default_factory=list)
     longest: int | None = None
 
-    def __call__(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[dict]:
+    def __call__(self, texts: Iterable[str], pairs: Iterable[str] | None = None) -> list[dict]:
         """Predicts texts.
 
         Args:
-            texts: The texts.
+            texts: The texts: a list, a tuple, an iterator, an array or a column. A single string
+                is refused: write `predictor([text])`.
             pairs: The second text of each, for a model of pairs.
 
         Returns:
-            For each text a dictionary; see `Task.answer`.
+            For each text a dictionary; see `Task.answer`. That of a blank text is empty: no
+            entities, and None (several labels: an empty list) as `label` and `score`.
 
         Raises:
-            UserError: A text is empty or broken, or it should be a pair, or should not.
+            UserError: A text is missing, broken or half of a pair; it should be a pair, or should
+                not; there are more texts than pairs, or fewer.
         """
-        for what, given in (("text", texts), ("second text", pairs or ())):
-            faults = [(number, text_fault(text)) for number, text in enumerate(given, 1)]
-            if problems := [f"{what} {number} {fault}" for number, fault in faults if fault]:
-                raise UserError(problems[:5])
-        if isinstance(self.task, NerTask):
-            if pairs is not None:
-                raise UserError("NER takes one text, not a pair")
-            return self.predict([text_example(text) for text in texts])
-        seconds = pairs if pairs is not None else [None] * len(texts)
-        return self.predict(
-            [
-                TextExample(text=text, text_pair=pair, label=None, source="text")
-                for text, pair in zip(texts, seconds, strict=True)
-            ]
-        )
+        return self.predict(text_examples(self.run, texts, pairs))
 
-    def predict(self, examples: Sequence[Any]) -> list[dict[str, Any]]:
+    def predict(self, examples: Iterable[Any]) -> list[dict[str, Any]]:
         """Predicts examples of the task; one answer each, in their order.
 
-        An answer begins with the `id` of its row, where the input has one.
+        An answer begins with the `id` of its row, where the input has one. An example without
+        text gets an empty answer: see `__call__`.
 
         Raises:
             UserError: They should be pairs of texts, or should not.
         """
-        predictions = self._predictions(examples) if examples else {}
-        answers = self.task.answer(examples, predictions) if examples else []
-        if self.top_k is not None and isinstance(self.task, ClassificationTask) and examples:
+        examples = to_list(examples, "examples", of="examples, as `read` returns them")
+        if wrong := next((e for e in examples if not hasattr(e, "source")), None):
+            raise UserError(
+                f"examples holds {type(wrong).__name__}, not examples, as `read` returns them: for "
+                "texts call the predictor itself, predictor([text, ...])"
+            )
+        present = [example for example in examples if not _is_blank(example)]
+        predictions = self._predictions(present) if present else {}
+        answers = self.task.answer(present, predictions) if present else []
+        if self.top_k is not None and isinstance(self.task, ClassificationTask) and present:
             ranked = self.task.top_scores(predictions, self.top_k)
             answers = [a | {"scores": r} for a, r in zip(answers, ranked, strict=True)]
+        answered = iter(answers)
         return [
-            ({} if example.row_id is None else {"id": example.row_id}) | answer
-            for example, answer in zip(examples, answers, strict=True)
+            ({} if example.row_id is None else {"id": example.row_id})
+            | (self._blank_answer(example) if _is_blank(example) else next(answered))
+            for example in examples
         ]
+
+    def _blank_answer(self, example: Any) -> dict[str, Any]:
+        """An answer of the usual form that says nothing."""
+        if isinstance(self.task, NerTask):
+            return {"text": example.text, "entities": []}
+        if self.task.problem_type == "regression":
+            return {"text": example.text, "score": None}
+        if self.task.problem_type == "multi_label_classification":
+            return {"text": example.text, "label": [], "score": []}
+        return {"text": example.text, "label": None, "score": None}
 
     def evaluate(self, path: str, *, reading: ReadingOptions | None = None) -> dict[str, Any]:
         """Scores a labelled file.
@@ -116,45 +131,22 @@ class Predictor:
             UserError: The file is malformed, or shares no label with the model. Single labels that
                 the model does not know count as mistakes.
         """
-        examples = read_examples_file(
-            self.task.name,
-            path,
-            reading=self._reading(reading),
-            usual=reading_of(self.run["config"]),
-            labelled=True,
-            labels=self.task.labels,
-            notices=self.notices,
-        )
-        return self.task.score(examples, self._predictions(examples), seed=self.run["seed"])
+        return self.score(read_labelled_file(self.run, path, reading=reading, notices=self.notices))
 
-    def _reading(self, given: ReadingOptions | None) -> ReadingOptions:
-        decided: Any = self.task.problem_type
-        return replace(given or ReadingOptions(), problem_type=decided)
+    def score(self, examples: Sequence[Any]) -> dict[str, Any]:
+        """Scores labelled examples, as `read_labelled_file` returns them."""
+        return self.task.score(examples, self._predictions(examples), seed=self.run["seed"])
 
     def read(self, path: str, *, reading: ReadingOptions | None = None) -> list[Any]:
         """Reads a file of examples, labelled or not, to predict them."""
-        return read_examples_file(
-            self.task.name,
-            path,
-            reading=reading,
-            usual=reading_of(self.run["config"]),
-            labelled=False,
-            notices=self.notices,
-        )
+        return read_unlabelled_file(self.run, path, reading=reading, notices=self.notices)
 
     def read_lines(self, data: bytes, *, name: str) -> list[Any]:
         """Reads texts that come one a line; `name` is what messages call their source."""
-        return read_text_lines(self.task.name, name, data)
+        return read_lines(self.run, data, name=name)
 
     def _predictions(self, examples: Sequence[Any]) -> Any:
-        pairs = bool(self.run.get("data", {}).get("pairs"))
-        if pairs != (getattr(examples[0], "text_pair", None) is not None):
-            fix = (
-                "pairs of texts: give the second one too (--text-pair, --text-pair-column)"
-                if pairs
-                else "single texts: leave out the second one (--text-pair, --text-pair-column)"
-            )
-            raise UserError(f"{examples[0].source}: the model was trained on {fix}")
+        check_pairs(self.run, examples)
         config = self.run["config"]
         limit = min(config["max_length"], self.longest or config["max_length"])
         features = self.task.featurize(examples, self.tokenizer, max_length=limit)
@@ -208,6 +200,7 @@ def load_predictor(
         UserError: The folder is not a completed run, or its model cannot be loaded; or its answers
             have no threshold or no label scores.
     """
+    folder = to_path(folder, "folder")
     run = load_run(folder)
     if problems := _answer_problems(run, threshold, top_k):
         raise UserError(problems)
@@ -272,3 +265,9 @@ def _answer_problems(run: dict[str, Any], threshold: float | None, top_k: int | 
     elif top_k is not None and top_k < 1:
         problems.append(f"--top-k {top_k} is too small; at least 1")
     return problems
+
+
+def _is_blank(example: Any) -> bool:
+    """Whether there is nothing to predict: a blank line, which keeps its place."""
+    words = getattr(example, "words", None)
+    return not words if words is not None else not example.text.strip()

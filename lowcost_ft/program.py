@@ -65,24 +65,27 @@ def exit_code(action: Callable[[], Any], *, debug: bool, flags: Sequence[str] = 
             print(wrapped(text, sys.stderr), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        print("interrupted (Ctrl-C)", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        # Whoever read the output has enough of it (`| head`); nothing is left to flush it to.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except SystemExit as stop:
+        if stop.code == 143:
+            print("interrupted (SIGTERM)", file=sys.stderr)
+        raise
     except Exception as error:
         if debug:
             print(redact(traceback.format_exc()), file=sys.stderr)
         if problem := disk_problem(error):
             print(
-                f"error: the disk refused to write ({problem}). Make room or give the right to "
-                "write; a training run then goes on with the same command and --resume",
+                f"error: cannot write to the disk ({problem}). Free some space or check the "
+                "permissions. To continue a training run, run the same command with --resume",
                 file=sys.stderr,
             )
             return 2
         print(f"failed: {type(error).__name__}: {redact(str(error))}", file=sys.stderr)
-        print("This is not your mistake; --debug shows where it happened.", file=sys.stderr)
+        print(
+            "This is a bug in lowcost_ft, not your mistake. Add --debug to see where it happened.",
+            file=sys.stderr,
+        )
         return 1
     return 0
 
@@ -94,4 +97,4 @@ def _in_words_of(flags: Sequence[str], error: UserError) -> UserError:
         name, colon, rest = problem.partition(":")
         flag = f"--{name.replace('_', '-')}" if name in flags else name
         problems.append(redact(f"{flag}{colon}{rest}"))
-    return UserError(problems)
+    return UserError(problems, total=error.total)

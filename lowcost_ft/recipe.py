@@ -165,7 +165,7 @@ def featurize_splits(
         if cut := features[name].truncated:
             run.say(
                 f"note: {cut:,} of {len(examples):,} {name} texts are longer than --max-length "
-                f"{limit} and lose their {end}"
+                f"{limit}: their {end} is cut off"
             )
         check_token_ids(features[name].input_ids, described, tokenizer, config.model_id)
     if notice := tokens_notice(described, tokenizer):

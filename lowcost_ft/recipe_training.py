@@ -122,7 +122,7 @@ def train_run(
             }
     if not all(bool(p.isfinite().all()) for p in model.parameters() if p.requires_grad):
         raise UserError(
-            f"training diverged, the weights are no numbers any more: lower --learning-rate "
+            f"training diverged: the weights are no longer finite. Lower --learning-rate "
             f"(it was {rate:g}) or keep --max-grad-norm at 1"
         )
     if not sharded:  # A part of a weight has another sum.
@@ -143,9 +143,9 @@ def _compiled(run: Run, built: BuiltModel) -> contextlib.AbstractContextManager[
         what = "a split model" if built.family else f"model type {built.model.config.model_type!r}"
         raise UserError(f"--torch-compile: the layers of {what} cannot be compiled; leave it out")
     check_compiler()
-    run.say("note: memory was predicted for layers that are not compiled")
+    run.say("note: the memory prediction is for layers that are not compiled")
     if run.accelerator.device.type == "cpu":
-        run.say("note: --torch-compile rarely pays on a CPU: compare the speed without it")
+        run.say("note: --torch-compile rarely helps on a CPU: compare the speed without it")
     return compiled_layers(layer_list(forward_module(built.model), built.family))
 
 

@@ -142,7 +142,7 @@ def load_run(path: str | Path, *, completed: bool = True) -> dict[str, Any]:
             "Train again, or give another folder"
         )
     if missing := [name for name in ("task", "model_id", "method", "labels") if name not in run]:
-        raise UserError(f"{file} is damaged, it lacks {', '.join(missing)}: train again")
+        raise UserError(f"{file} is damaged: it lacks {', '.join(missing)}: train again")
     return run
 
 

@@ -20,7 +20,11 @@ def readers_may_leave() -> Iterator[None]:
     """Inside the block, a closed pipe (`| head`) ends the output, and not what writes it."""
     out, err = _Output(sys.stdout), _Output(sys.stderr)
     with redirect_stdout(out), redirect_stderr(err):
-        yield
+        try:
+            yield
+        finally:  # Here, where a closed pipe is no trouble, and not when Python ends.
+            out.flush()
+            err.flush()
 
 
 class _Output:

@@ -21,6 +21,7 @@ from lowcost_ft.redaction import redact
 from lowcost_ft.run_folder import CHECKPOINTS, claimed_output_dir, remove_checkpoints
 from lowcost_ft.runs import record_run
 from lowcost_ft.screen import wrapped
+from lowcost_ft.stopping import says_how_to_continue
 from lowcost_ft.summary import summarize
 from lowcost_ft.training.backbone_cache import CachedStates
 from lowcost_ft.training.checkpoint_files import Checkpoint
@@ -107,7 +108,8 @@ def start_run(config: RunConfig) -> Iterator[Run]:
                 accelerator.project_configuration.logging_dir = str(folder)
                 flat = {k: v for k, v in record["config"].items() if v is not None}
                 accelerator.init_trackers("lowcost_ft", config=redact(flat))
-            yield run
+            with says_how_to_continue(record, folder, run.say):
+                yield run
             # Who leaves first cuts the connections of those that still use them.
             accelerator.wait_for_everyone()
             accelerator.end_training()

@@ -8,7 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from lowcost_ft.class_table import worst_first
 from lowcost_ft.data.rows import counted
+from lowcost_ft.longer_training import longer_command, longer_may_help
 
 __all__ = ["score_lines", "summarize"]
 
@@ -31,18 +33,44 @@ def summarize(record: Mapping[str, Any], folder: Path) -> str:
         f"peak memory   {train['peak_memory_bytes'] / 1e6:,.0f} MB in a training step ({source} "
         f"tensors); process {train['peak_resident_bytes'] / 1e6:,.0f} MB",
         f"throughput    {train['real_tokens_per_second']:,.0f} real tokens/s, "
-        f"{train['padding_share']:.1%} padding",
+        f"{train['padding_share']:.1%} padding{_cpu_share(record)}",
         f"training      {train['seconds']:.0f} s, {counted(train['optimizer_steps'], 'step')} of "
-        f"{counted(train['effective_batch_size'], 'example')}, best epoch {train['best_epoch']}",
+        f"up to {counted(train['effective_batch_size'], 'example')}, "
+        f"best epoch {train['best_epoch']}",
         f"saved in      {folder}",
         "",
         *(f"warning: {warning}\n" for warning in record.get("warnings", ())),
+        *_longer(record, folder),
         "next:  " + _next_command(record, folder),
     ]
     return "\n".join(lines)
 
 
-def score_lines(split: str, scores: Mapping[str, Any]) -> list[str]:
+def _cpu_share(record: Mapping[str, Any]) -> str:
+    """How much of the CPU the run got: on a shared machine its speed says little."""
+    train, threads = record["train"], (record.get("hardware") or {}).get("threads")
+    if train.get("cpu_share") is None or train["peak_memory_source"] != "cpu_allocator":
+        return ""
+    of = counted(threads, "thread") if threads else "its threads"
+    return f", with {train['cpu_share']:.0%} of the CPU time of {of}"
+
+
+def _longer(record: Mapping[str, Any], folder: Path) -> list[str]:
+    if not longer_may_help(record):
+        return []
+    command = longer_command(record, folder)
+    how = f"`{command}`" if command else "raise num_train_epochs or max_steps"
+    return [f"note: the last epoch was the best, so longer training may help: {how}\n"]
+
+
+def score_lines(split: str, scores: Mapping[str, Any], *, rest: str = "in run.json") -> list[str]:
+    """Scores with their intervals, and the table of classes.
+
+    Args:
+        split: What was scored.
+        scores: The scores.
+        rest: Where the classes are that a long table leaves out. It shows the worst ones.
+    """
     lines = []
     for name, value in scores.items():
         if isinstance(value, float) and name != "loss":  # It says little by itself.
@@ -54,14 +82,15 @@ def score_lines(split: str, scores: Mapping[str, Any]) -> list[str]:
     tables = [value for name, value in scores.items() if name in ("per_entity", "per_class")]
     for table in tables:
         width = min(30, max(len(name) for name in table)) if table else 0
-        lines += ["", f"{'':{width}}  precision  recall      f1  support"]
-        for name, row in list(table.items())[:_SHOWN_CLASSES]:
+        corner = "lowest F1 first"[:width] if len(table) > _SHOWN_CLASSES else ""
+        lines += ["", f"{corner:{width}}  precision  recall      f1  support"]
+        for name, row in worst_first(table, most=_SHOWN_CLASSES):
             lines.append(
                 f"{name[:width]:{width}}  {row['precision']:9.3f}  {row['recall']:6.3f}  "
                 f"{row['f1']:6.3f}  {row['support']:7,}"
             )
         if len(table) > _SHOWN_CLASSES:
-            lines.append(f"... and {len(table) - _SHOWN_CLASSES} more in run.json")
+            lines.append(f"... and {len(table) - _SHOWN_CLASSES} more {rest}")
     return lines
 
 

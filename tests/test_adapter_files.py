@@ -132,7 +132,7 @@ REFUSED = [
     ({"peft_type": "POLY"}, {}, "POLY wants a task's number"),
     ({"peft_type": "XLORA"}, {}, "XLORA cannot train a new head"),
     (LORA, {"lora_r": 3}, "remove --lora-r"),
-    (LORA, {"method": "ia3"}, "takes the place of --method ia3"),
+    (LORA, {"method": "ia3"}, "cannot be used with --method ia3"),
     (LORA | {"init_lora_weights": "olora"}, {"quantization": "8bit"}, "8bit weights would have"),
     (
         PROMPT | {"peft_type": "PREFIX_TUNING"},

@@ -440,9 +440,9 @@ def test_shared_and_unknown_layers_are_refused(tmp_path, tiny_model):
 def test_flags_that_belong_together():
     with pytest.raises(UserError, match="--trainable-layers K"):
         RunConfig(cache_frozen_layers=True)
-    with pytest.raises(UserError, match="--cache-dir goes with --cache-frozen-layers"):
+    with pytest.raises(UserError, match="--cache-dir needs --cache-frozen-layers"):
         RunConfig(trainable_layers=1, cache_dir="x")
-    with pytest.raises(UserError, match="--cache-dtype goes with"):
+    with pytest.raises(UserError, match="--cache-dtype needs"):
         RunConfig(trainable_layers=1, cache_dtype="bf16")
     RunConfig(trainable_layers=1, cache_frozen_layers=True, cache_dtype="bf16", cache_dir="x")
 

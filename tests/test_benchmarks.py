@@ -133,7 +133,7 @@ def test_wrong_flags_are_refused_all_at_once(suite, capfd):
     assert compare_methods.main(Options(train_file="x.csv", seeds="0,0", num_threads=0)) == 2
     printed = capfd.readouterr().err
     assert "--task ner or --task classification" in printed
-    assert "--train-file x.csv: there is no such file" in printed
+    assert "--train-file x.csv does not exist" in printed
     assert "--seeds 0,0: one of them is named twice" in printed
     assert "--num-threads 0 is too small" in printed
     (suite / "results").write_text("")

@@ -19,6 +19,7 @@ from small_runs import RECIPES, call_recipe, flags, write_jsonl
 import lowcost_ft.recipe
 import lowcost_ft.recipe_training
 from lowcost_ft.errors import UserError
+from lowcost_ft.stopping import stopped_text
 from lowcost_ft.training import checkpoint_files
 from lowcost_ft.training.checkpoint_files import Checkpoint, newest_checkpoint, write_checkpoint
 from lowcost_ft.training.resume import check_settings
@@ -78,6 +79,10 @@ def terminate():
     signal.raise_signal(signal.SIGTERM)
 
 
+def interrupt():
+    signal.raise_signal(signal.SIGINT)
+
+
 def record(folder):
     return json.loads((folder / "run.json").read_text())
 
@@ -89,6 +94,7 @@ def weights(folder):
 
 TIMES = {"seconds", "real_tokens_per_second", "seconds_per_step", "cache_seconds"}
 TIMES |= {"first_steps", "first_step_seconds", "first_step_tokens"}
+TIMES |= {"cpu_seconds", "cpu_seconds_possible", "cpu_share"}
 TIMES |= {"resumed_at_steps", "peak_resident_bytes", "peak_memory_bytes"}
 
 
@@ -142,7 +148,8 @@ def test_a_run_told_to_stop_goes_on_to_the_same_bits(
     assert (stopped["status"], stopped["train"]["optimizer_steps"]) == ("interrupted", step)
     assert (folder / "checkpoints" / f"step-{step:08d}" / "manifest.json").is_file()
     printed = capfd.readouterr()
-    assert "the same command with --resume goes on" in printed.out
+    assert f"Stopped after step {step}." in printed.out
+    assert "Run the same command with --resume to continue" in printed.out
     assert "Traceback" not in printed.err
 
     assert call_recipe(name, *arguments, "--resume") == 0
@@ -205,6 +212,50 @@ def test_interrupted_validation_is_done_again(tmp_path, options, whole, monkeypa
     assert len(stopped["train"]["validation_history"]) == 1
     assert call_recipe("lora_ner", *arguments, "--resume") == 0
     assert_same_run(folder, reference)
+
+
+@pytest.mark.parametrize("ending", [terminate, interrupt])
+@pytest.mark.parametrize(
+    ("module", "name", "said"),
+    [
+        ("recipe", "load_splits", "Stopped before the first checkpoint."),
+        ("recipe_training", "train", "Stopped before the first checkpoint."),
+        ("recipe", "evaluate", "Stopped after training, before the run was evaluated and saved."),
+        ("recipe", "save_model", "Stopped after training, before the run was evaluated and saved."),
+    ],
+)
+def test_a_stop_says_what_is_kept_and_how_to_continue(
+    tmp_path, options, whole, monkeypatch, capfd, module, name, said, ending
+):
+    reference, folder = whole(), tmp_path / "run"
+    arguments = options(output_dir=folder)
+    with monkeypatch.context() as patched:
+        patched.setattr(getattr(lowcost_ft, module), name, lambda *_, **__: ending())
+        code = call_recipe("lora_ner", *arguments)
+    assert code in (130, 143)
+    printed = capfd.readouterr()
+    assert said in printed.out
+    assert "Run the same command with --resume to" in printed.out
+    assert ("interrupted (Ctrl-C)" if code == 130 else "interrupted (SIGTERM)") in printed.err
+    # What it advises, works.
+    assert call_recipe("lora_ner", *arguments, "--resume") == 0
+    assert_same_run(folder, reference)
+
+
+def test_a_stop_says_what_works_beside_overwrite_and_resume(tmp_path):
+    folder = tmp_path / "run"
+    settings = {"config": {"overwrite": True, "resume": False}}
+    trained = settings | {"train": {"optimizer_steps": 7, "best_epoch": None}}
+    assert "with --resume instead of --overwrite to start over" in stopped_text(settings, folder)
+    (folder / "checkpoints" / "step-00000004").mkdir(parents=True)
+    text = stopped_text(trained, folder)
+    assert "Stopped after step 7." in text
+    assert text.endswith("with --resume instead of --overwrite to continue after step 4.")
+    # Nothing was replaced yet: --overwrite is needed again.
+    text = stopped_text(settings, folder)
+    assert text.endswith(f"what was in {folder} is unchanged. Run the same command again.")
+    resumed = trained | {"config": {"overwrite": False, "resume": True}}
+    assert "Run the same command again to continue after step 4." in stopped_text(resumed, folder)
 
 
 # What may be resumed, and what not.
@@ -371,7 +422,7 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path, damage):
     assert (found.step, found.state) == (3, {"step": 3})
     assert torch.equal(found.tensors("weights")["a"], torch.arange(6.0))
     (message,) = said
-    assert "step-00000012 is passed over" in message
+    assert "step-00000012 is skipped" in message
     DAMAGE[damage](tmp_path / "step-00000003")
     assert newest_checkpoint(tmp_path, said.append) is None
 
@@ -381,7 +432,7 @@ def test_a_run_goes_on_from_the_last_whole_checkpoint(tmp_path, stopped, options
     flip(folder / "checkpoints" / "step-00000004" / "weights.safetensors")
     assert call_recipe("lora_ner", *options(output_dir=folder, resume=True)) == 0
     printed = capfd.readouterr().out
-    assert "passed over: weights.safetensors is not what was written" in printed
+    assert "skipped: weights.safetensors has changed since it was written" in printed
     assert "after step 2" in printed
     assert_same_run(folder, whole())
 
@@ -432,7 +483,10 @@ def test_training_goes_on_when_a_checkpoint_cannot_be_written(
         patched.setattr(checkpoint_files, "_describe", full_after(None, 0))
         arguments = options(output_dir=folder, checkpoint_every_steps=5)
         assert call_recipe("lora_ner", *arguments) == 0
-    assert "warning: no checkpoint of step 5: [Errno 28] No space left" in capfd.readouterr().err
+    assert (
+        "warning: the checkpoint of step 5 could not be written: [Errno 28] No space left"
+        in capfd.readouterr().err
+    )
     assert_same_run(folder, whole())
 
 
@@ -592,7 +646,7 @@ def test_sigint_of_a_program_of_its_own(tmp_path, options, whole):
     finally:
         program.kill()
     assert program.returncode == 130, errors
-    assert "the same command with --resume goes on" in output
+    assert "Run the same command with --resume to continue" in output
     assert record(folder)["status"] == "interrupted"
     assert newest_checkpoint(folder / "checkpoints", print) is not None
 

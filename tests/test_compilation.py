@@ -63,8 +63,8 @@ def test_compiled_layers_train_to_the_same_weights(
     compiled, compiled_weights = train(tmp_path, "compiled", model_id, files, torch_compile=True)
     assert compiled_calls == [0, 0, 0, 1, 1, 1]
     printed = capsys.readouterr().out
-    assert "rarely pays on a CPU" in printed
-    assert "predicted for layers that are not compiled" in printed
+    assert "rarely helps on a CPU" in printed
+    assert "memory prediction is for layers that are not compiled" in printed
     assert compiled["config"]["torch_compile"]
     assert compiled_weights.keys() == weights.keys()
     for name, weight in weights.items():

@@ -2,7 +2,9 @@
 
 import json
 from dataclasses import fields, replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lowcost_ft.config import DEFAULT_MODEL_ID, RunConfig, parse_bytes, parse_config, split_list
@@ -16,8 +18,8 @@ TEXT = RunConfig(task="classification")
 @pytest.mark.parametrize(
     ("default", "changes", "message"),
     [
-        (NER, {"max_length": 4}, "--max-length 4 is too small; at least 8"),
-        (NER, {"lora_r": 0}, "--lora-r 0 is too small; at least 1"),
+        (NER, {"max_length": 4}, "--max-length 4 is too small: it must be at least 8"),
+        (NER, {"lora_r": 0}, "--lora-r 0 is too small: it must be at least 1"),
         (NER, {"batch_size": 0}, "--batch-size 0 is too small"),
         (NER, {"max_steps": 0}, "--max-steps 0 is too small"),
         (NER, {"num_train_epochs": 0}, "--num-train-epochs 0"),
@@ -35,14 +37,14 @@ TEXT = RunConfig(task="classification")
         (NER, {"validation_share": 0.0}, "--validation-share 0.0 must be above 0 and below 1"),
         (NER, {"validation_share": 1.5}, "--validation-share 1.5 must be above 0 and below 1"),
         (NER, {"window_overlap": 65}, "more than half of --max-length: at most 64"),
-        (NER, {"dataset": "x", "train_file": "y"}, "--dataset and --train-file"),
-        (NER, {"test_file": "y"}, "need a --train-file beside them"),
-        (NER, {"dataset_config_name": "x"}, "--dataset-config-name goes with --dataset"),
+        (NER, {"dataset": "x", "train_file": "y"}, "--dataset cannot be used with --train-file"),
+        (NER, {"test_file": "y"}, "--validation-file and --test-file need --train-file"),
+        (NER, {"dataset_config_name": "x"}, "--dataset-config-name needs --dataset"),
         (NER, {"gradient_accumulation_steps": 17}, "more than the 16 examples"),
         (
             NER,
             {"gradient_accumulation_steps": 2, "micro_batch_tokens": 512},
-            "both say how a step is cut up",
+            "both decide how a step is cut up",
         ),
         (NER, {"micro_batch_tokens": 100}, "cannot hold one example of --max-length 128"),
         (NER, {"text_pair_column": "x"}, "--text-pair-column is for text classification"),
@@ -51,7 +53,11 @@ TEXT = RunConfig(task="classification")
         (TEXT, {"tokens_column": "x"}, "--tokens-column is for NER"),
         (TEXT, {"tags_column": "x"}, "--tags-column is for NER"),
         (TEXT, {"window_overlap": 3}, "--window-overlap is for NER"),
-        (TEXT, {"method": "full", "lora_r": 8}, "full does not use what you gave: remove --lora-r"),
+        (
+            TEXT,
+            {"method": "full", "lora_r": 8},
+            "full does not use these settings: remove --lora-r",
+        ),
         (
             TEXT,
             {"method": "full", "target_modules": "query", "lora_dropout": 0.2, "lora_alpha": 8},
@@ -72,6 +78,45 @@ def test_all_problems_are_said_at_once():
         RunConfig(task="ner", lora_r=0, batch_size=0, class_weights="balanced", report_to="x")
     assert len(caught.value.problems) == 4
     assert "4 problems:" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"lora_r": "16"}, "--lora-r must be a whole number, not the text '16'"),
+        ({"num_train_epochs": 2.5}, "--num-train-epochs must be a whole number, not 2.5"),
+        ({"learning_rate": "1e-4"}, "--learning-rate must be a number, not the text '1e-4'"),
+        ({"batch_size": None}, "--batch-size must be a whole number, not None"),
+        ({"seed": True}, "--seed must be a whole number, not True"),
+        ({"overwrite": "no"}, "--overwrite must be True or False, not the text 'no'"),
+        ({"gradient_checkpointing": 1}, "--gradient-checkpointing must be True or False, not 1"),
+        ({"method": "Lora"}, "--method must be one of full, head, bias,"),
+        ({"method": ["lora"]}, "--method must be one of"),
+        ({"dropout": "none"}, "--dropout must be a number or one of auto, model, not the text"),
+        ({"memory_budget": 8}, "--memory-budget must be text, not 8"),
+        ({"target_modules": ["query", "value"]}, "with commas between them, 'query,value'"),
+        ({"model_id": None}, "--model-id must be text, not None"),
+        ({"train_file": [{"text": "a"}]}, "--train-file is data in memory (list)"),
+    ],
+)
+def test_values_of_another_type_are_told_at_once(values, message):
+    with pytest.raises(UserError) as caught:
+        RunConfig(task="classification", **values)
+    assert [message in problem for problem in caught.value.problems] == [True]
+    with pytest.raises(UserError) as caught:
+        RunConfig(task="classification", **{"debug": "x", **values})
+    assert len(caught.value.problems) == 2
+
+
+def test_values_that_mean_the_same_are_taken():
+    given = {"train_file": Path("a") / "b.csv", "output_dir": Path("runs"), "lora_r": 8.0}
+    given |= {"learning_rate": 1, "seed": np.int64(3), "weight_decay": np.float32(0.5)}
+    config = RunConfig(task="ner", **given, batch_size=np.int32(4), overwrite=np.True_)
+    assert (config.train_file, config.output_dir) == (str(Path("a/b.csv")), "runs")
+    found = (config.lora_r, config.seed, config.batch_size, config.overwrite, config.weight_decay)
+    assert found == (8, 3, 4, True, 0.5)
+    assert [type(value) for value in found] == [int, int, int, bool, float]
+    assert json.loads(json.dumps(config.to_dict()))["seed"] == 3
 
 
 def test_settings_that_may_look_wrong_are_obeyed():
@@ -147,8 +192,8 @@ def test_wrong_values_are_said_like_every_other_mistake(capsys):
     assert stop.value.code == 2
     assert capsys.readouterr().err == (
         "error: 2 problems:\n"
-        "  - --batch-size 0 is too small; at least 1\n"
-        "  - --lora-r 0 is too small; at least 1\n"
+        "  - --batch-size 0 is too small: it must be at least 1\n"
+        "  - --lora-r 0 is too small: it must be at least 1\n"
     )
 
 
@@ -208,14 +253,14 @@ def test_sizes_are_read(text, size):
 
 @pytest.mark.parametrize("text", ["", "8 GiBs", "GiB", "-1GB", "8iB", "8GBGB", "nan"])
 def test_what_is_no_size_is_refused(text):
-    with pytest.raises(ValueError, match="is no size"):
+    with pytest.raises(ValueError, match="is not a size"):
         parse_bytes(text)
 
 
 def test_a_memory_budget_decides_alone_how_a_step_is_cut():
     with pytest.raises(UserError, match="remove --gradient-accumulation-steps"):
         RunConfig(task="ner", memory_budget="8GiB", gradient_accumulation_steps=2)
-    with pytest.raises(UserError, match="--allow-model-change goes with --memory-budget"):
+    with pytest.raises(UserError, match="--allow-model-change needs --memory-budget"):
         RunConfig(task="ner", allow_model_change=True)
     with pytest.raises(UserError, match="write it like 8GiB"):
         RunConfig(task="ner", memory_budget="much")

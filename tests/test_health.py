@@ -22,14 +22,14 @@ SINGLE, MULTI = "single_label_classification", "multi_label_classification"
 @pytest.mark.parametrize(
     ("problem_type", "examples", "scores", "message"),
     [
-        (None, NER, {"f1": 0.0}, "not one entity of the test split"),
+        (None, NER, {"f1": 0.0}, "none of the entities in the test split"),
         (None, NER, {"f1": 0.01}, None),
-        (SINGLE, labelled("a", "a", "b"), {"accuracy": 2 / 3}, "always answering 'a' (0.667"),
+        (SINGLE, labelled("a", "a", "b"), {"accuracy": 2 / 3}, "always predicting 'a' (0.667"),
         (SINGLE, labelled("a", "a", "b"), {"accuracy": 1.0}, None),
         (SINGLE, labelled("a", "a"), {"accuracy": 1.0}, None),
-        (MULTI, labelled(("a",), ()), {"micro_f1": 0.0}, "not one label"),
+        (MULTI, labelled(("a",), ()), {"micro_f1": 0.0}, "none of the labels"),
         (MULTI, labelled((), ()), {"micro_f1": 0.0}, None),
-        ("regression", labelled(1.0, 3.0), {"mse": 1.0}, "always giving the mean"),
+        ("regression", labelled(1.0, 3.0), {"mse": 1.0}, "always predicting the mean"),
         ("regression", labelled(1.0, 3.0), {"mse": 0.9}, None),
     ],
 )
@@ -75,7 +75,7 @@ def test_several_labels_are_judged_by_their_scores():
 
 def test_a_split_that_can_score_nothing():
     (warning,) = run_warnings(None, "validation", NER[1:], {"f1": 0.0})
-    assert warning.startswith("the validation split holds no entity")
+    assert warning.startswith("the validation split contains no entities")
 
 
 def test_parts_that_did_not_move():
@@ -88,8 +88,8 @@ def test_parts_that_did_not_move():
         module["head"].bias += 1
     assert unmoved_parts(before, checksums(module.named_parameters()), ["head"]) == ["adapter"]
     warnings = run_warnings(None, "test", NER, {"f1": 0.0}, unmoved=["adapter"], bad_steps=2)
-    assert "changed nothing in the adapter" in warnings[0]
-    assert "2 steps were left out" in warnings[1]
+    assert "did not change the adapter" in warnings[0]
+    assert "2 steps were skipped" in warnings[1]
 
 
 def test_a_recipe_says_so_at_its_end(tmp_path, tiny_model, small_files, capsys):
@@ -97,6 +97,6 @@ def test_a_recipe_says_so_at_its_end(tmp_path, tiny_model, small_files, capsys):
     arguments = flags(model_id=tiny_model("bert"), max_steps=1, output_dir=tmp_path / "run")
     assert call_recipe("lora_ner", *arguments, *flags(**small_files["ner"], warmup_ratio=0.99)) == 0
     run = json.loads((tmp_path / "run" / "run.json").read_text())
-    assert "training changed nothing in the adapter and the head" in run["warnings"][0]
+    assert "training did not change the adapter and the head" in run["warnings"][0]
     printed = " ".join(capsys.readouterr().out.split())
-    assert "warning: training changed nothing" in printed
+    assert "warning: training did not change" in printed

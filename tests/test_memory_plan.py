@@ -77,7 +77,7 @@ def test_the_model_changes_only_where_that_is_allowed():
     message = str(refused.value)
     assert "one step needs at least 400 MB" in message
     assert "--micro-batch-tokens 100 --gradient-checkpointing" in message
-    assert "add --allow-model-change: 150 MB do with --quantization 8bit" in message
+    assert "add --allow-model-change: 150 MB are enough with --quantization 8bit" in message
     plan = fit(160e6, allow_model_change=True)
     assert [c.setting for c in plan.choices] == ["gradient_checkpointing", "quantization"]
     assert plan.config.quantization == "8bit"
@@ -93,7 +93,7 @@ def test_the_optimization_never_changes():
 
 
 def test_where_nothing_helps_the_message_says_what_a_step_needs():
-    with pytest.raises(UserError, match="take a smaller model"):
+    with pytest.raises(UserError, match="use a smaller model"):
         fit(50e6, allow_model_change=True)
 
 

@@ -39,12 +39,13 @@ def make_run(**changes: Any) -> dict[str, Any]:
         | {"max_length": 64, "learning_rate": 0.001},
         "versions": {"torch": "2.13.0", "transformers": "5.23.0", "peft": "0.21.2"},
         "hardware": {"cpu": "A CPU", "cores": 2, "threads": 2, "ram_bytes": 8e9, "gpus": []},
+        "data": {"rows": {"train": 3394, "validation": 512, "test": 1287}, "pairs": False},
         "parameters": {"total": 1000, "trainable": 25},
         "train": {
             "seconds": 61.6,
             "epochs": 3.0,
             "optimizer_steps": 639,
-            "examples": 3394,
+            "examples": 10182,
             "effective_batch_size": 16,
             "real_tokens_per_second": 1318.2,
             "padding_share": 0.04,
@@ -119,10 +120,10 @@ def test_text_says_what_was_recorded() -> None:
         "| test split, 1,287 sentences | score | 95% interval |",
         "| entity F1 | 0.444 | 0.420 to 0.470 |",
         "| `org` | 0.250 | 0.200 | 0.220 | 40 |",
-        "3,394 training examples of `train.conll`",
+        "3,394 training examples of `train.conll`, and 512 of it for validation",
         "LoRA, rank 16",
         "25 of 1,000 (2.5%)",
-        "3 epochs, 639 optimizer steps of 16 examples",
+        "3 epochs, 639 optimizer steps of up to 16 examples",
         "Peak learning rate: 0.001",
         "Training time: 62 s",
         "1,318 tokens/s, without the 4% padding",
@@ -141,7 +142,7 @@ def test_scores_name_the_test_file_and_labels_without_examples() -> None:
     text = model_card(run, name="x")
     assert front_matter(text)["model-index"][0]["results"][0]["dataset"]["name"] == "other.conll"
     assert "The weakest label is `org`" in text
-    assert "1 labels do not occur in the test split" in text
+    assert "1 label does not occur in the test split" in text
 
 
 def test_trusted_code_stays_trusted() -> None:
@@ -166,7 +167,7 @@ def test_undefined_scores() -> None:
     run = make_run(task="classification", problem_type="regression", labels=[])
     text = model_card(run | {"evaluation": {"test": scores}}, name="x")
     assert "| mean squared error | undefined |  |" in text
-    assert "the model is of no use" in text
+    assert "the model has learned nothing" in text
     assert front_matter(text)["metrics"] == ["pearsonr"]
 
 

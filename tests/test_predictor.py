@@ -241,16 +241,38 @@ def test_an_answer_does_not_depend_on_its_neighbours(single):
 @pytest.mark.parametrize(
     ("texts", "pairs", "message"),
     [
-        (["a", " "], None, "text 2 is an empty text"),
-        (["a", ""], None, "text 2 is an empty text"),
+        (["a", None], None, "text 2 is missing"),
         (["\ud800"], None, "half a surrogate pair"),
         (["a"], ["b"], "trained on single texts"),
         (["a"], [""], "second text 1 is an empty text"),
+        ([""], ["a"], "text 1 is an empty text"),
+        (["a", *"123456789"], [""] * 10, "and 5 more"),
     ],
 )
 def test_texts_that_cannot_be_predicted(single, texts, pairs, message):
     with pytest.raises(UserError, match=message):
         single(texts, pairs)
+
+
+@pytest.mark.parametrize(
+    ("kind", "family", "empty"),
+    [
+        ("ner", "bert", {"entities": []}),
+        ("single", "bert", {"label": None, "score": None}),
+        ("multi", "bert", {"label": [], "score": []}),
+        ("number", "llama", {"score": None}),
+    ],
+)
+def test_a_blank_text_has_an_empty_answer_in_its_place(trained_run, kind, family, empty):
+    predictor = load_predictor(trained_run(kind, family))
+    texts = ["", "please refund my card", " \t", "chen wei lives in oslo", "\n"]
+    answers = predictor(texts)
+    assert [answer["text"] for answer in answers] == texts
+    alone = predictor([texts[1], texts[3]])
+    assert [without_scores(answers[i]) for i in (1, 3)] == [without_scores(a) for a in alone]
+    for place in (0, 2, 4):
+        assert answers[place] == {"text": texts[place], **empty}
+    assert predictor([""]) == [{"text": "", **empty}]
 
 
 def test_ner_takes_no_pairs(ner):

@@ -473,7 +473,7 @@ def test_a_reload_that_predicts_otherwise_is_an_error(tmp_path, short, monkeypat
     folder = tmp_path / "run"
     arguments = short("lora_classification", output_dir=folder)
     assert call_recipe("lora_classification", *arguments) == 1
-    assert "predicts otherwise than the trained one" in capfd.readouterr().err
+    assert "does not predict what the trained one did" in capfd.readouterr().err
     assert json.loads((folder / "run.json").read_text())["status"] == "failed"
 
 

@@ -102,23 +102,23 @@ def test_the_cheapest_that_is_not_clearly_worse_is_advised():
     poor = record("head", score=0.50, memory=100e6, speed=3000)
     advice = advise(comparison(best, close, poor))
     assert advice.headline == "Use LoRA."
-    assert "difference to LoRA, 0.020, lies within the interval" in " ".join(advice.reasons)
+    assert "difference from LoRA, 0.020, lies within the interval" in " ".join(advice.reasons)
     assert [(budget.text, budget.row.label) for budget in advice.budgets] == [
         ("100 MB to 400 MB", "head only"),
         ("400 MB or more", "LoRA"),  # With 900 MB, too: full fine-tuning is not clearly better.
     ]
     small = advise(comparison(best, close, poor), 200e6)
-    assert small.headline == "Use head only: nothing else that was tried fits."
+    assert small.headline == "Use head only: nothing else that was run fits."
     nothing = advise(comparison(best, close, poor), 50e6)
-    assert nothing.headline == "Nothing that was tried fits 50 MB."
-    assert nothing.reasons == ["The least that any of them needs is 100 MB (100,000,000 bytes)."]
+    assert nothing.headline == "Nothing that was run fits 50 MB."
+    assert nothing.reasons == ["The smallest of them needs 100 MB (100,000,000 bytes)."]
 
 
 def test_a_clear_difference_is_a_difference():
     best = record("full", score=0.90, memory=900e6)
     advice = advise(comparison(best, record("lora", score=0.80)))
     assert advice.headline == "Use full fine-tuning."
-    assert "Too few seeds" in " ".join(advice.reasons)
+    assert "too few seeds" in " ".join(advice.reasons)
 
 
 def test_what_seeds_do_not_explain_is_a_clear_difference():
@@ -138,7 +138,7 @@ def test_longer_training_is_not_taken_for_a_better_method():
     long = record("lora", score=0.9, config={"num_train_epochs": 10})
     short = record("full", score=0.8, config={"num_train_epochs": 3})
     said = " ".join(advise(comparison(long, short)).reasons)
-    assert "Not all trained equally long (10 epochs and 3 epochs)" in said
+    assert "These did not train for the same time (10 epochs and 3 epochs)" in said
     alike = record("lora", score=0.9, config={"num_train_epochs": 3})
     assert "equally long" not in " ".join(advise(comparison(alike, short)).reasons)
 
@@ -248,7 +248,7 @@ def test_a_page_of_real_runs_holds_all_that_it_promises(tmp_path, trained_run):
     page = html(tmp_path, *folders)
     run = json.loads((Path(folders[0]) / "run.json").read_text("utf-8"))
     for text in (
-        *("Use ", "LoRA", "full fine-tuning", "By entity type", "What was taken for what"),
+        *("Use ", "LoRA", "full fine-tuning", "By entity type", "Confusions"),
         *(run["data"]["fingerprint"], "All settings", "--num-threads", run["versions"]["torch"]),
         *("Score against memory", "Memory against speed", "Training loss over time"),
         *("Validation score over time", "Memory by part"),
@@ -298,7 +298,9 @@ def test_worst_predictions_are_shown_with_their_truth(tmp_path, trained_run):
     assert "text 1.0" not in page and ">right<" not in page
     assert "text 3.0" not in html(tmp_path, str(copy), examples=0)
     file = write_records(tmp_path / "results", only=record())
-    assert "Its predictions are not here, and so its mistakes are left out." in html(tmp_path, file)
+    assert "Its predictions.jsonl is missing, so its mistakes are not shown." in html(
+        tmp_path, file
+    )
 
 
 def test_what_is_no_run_is_said(tmp_path, capfd):
@@ -312,7 +314,7 @@ def test_what_is_no_run_is_said(tmp_path, capfd):
         collect([str(tmp_path / "empty"), str(tmp_path / "nowhere"), f"{folder}/notes.json"])
     assert len(caught.value.problems) == 3
     assert main(["report", folder, "--output", str(tmp_path / "report.pdf")]) == 2
-    assert "end its name in .html, .md, .csv" in capfd.readouterr().err
+    assert "the name must end in .html, .md, .csv" in capfd.readouterr().err
     assert main(["report", "--memory-budget", "6 pounds", "--examples", "-1"]) == 2
     assert "3 problems" in capfd.readouterr().err
     assert (
@@ -327,7 +329,7 @@ def test_what_is_no_run_is_said(tmp_path, capfd):
         (["--memory-budget", "300"], "--memory-budget 300 is 300 bytes: give the unit"),
         (["--target-score", "56"], "--target-score 56.0: give a score as the tables show it"),
         (["--target-score", "nan"], "--target-score nan"),
-        (["--memory-budget", "1GB", "--output", "report.csv"], "a .csv holds the runs"),
+        (["--memory-budget", "1GB", "--output", "report.csv"], "a .csv lists the runs"),
     ],
 )
 def test_flags_that_mean_nothing_are_refused(tmp_path, monkeypatch, capfd, flags, said):
@@ -463,14 +465,14 @@ def test_a_flag_that_rows_differ_in_is_told_as_one():
 def test_a_comparison_with_another_dropout_is_said():
     only = comparison(record("full"), record(config={"dropout": 0.0}), record())
     assert only.notices == [
-        "LoRA, no dropout: compared with full fine-tuning of another dropout, since none of the "
-        "same was run."
+        "LoRA, no dropout: compared with full fine-tuning at another dropout, because none with "
+        "the same dropout was run."
     ]
 
 
 def test_what_learned_nothing_is_not_advised():
     advice = advise(comparison(record("full", score=0.0), record(score=0.0)))
-    assert advice.headline == "Nothing that was tried has learned anything yet."
+    assert advice.headline == "None of these methods has learned anything yet."
     assert advice.budgets == []
     assert "entity F1 on the test split is 0.000" in advice.reasons[0]
 
@@ -543,7 +545,9 @@ def test_scores_are_compared_between_cpus_and_speeds_are_not():
     here = record("bias", speed=700)
     only = comparison(full, lora, here)
     assert only.title == "wnut17/train.conll on Other CPU and Some CPU, tiny"
-    assert "speeds and times are compared between rows of the same one" in " ".join(only.notices)
+    assert "speeds and times are compared only between rows of the same CPU" in " ".join(
+        only.notices
+    )
     table = comparison_table(only, 0.7)
     rows = {row[0].text: dict(zip(table.columns, row, strict=True)) for row in table.rows}
     assert {name: row["device"].text for name, row in rows.items()} == {
@@ -555,7 +559,7 @@ def test_scores_are_compared_between_cpus_and_speeds_are_not():
     assert "of full" not in rows["LoRA"]["tokens/s"].detail + rows["LoRA"]["training"].detail
     assert rows["biases only"]["tokens/s"].detail == "1.40x of full"
     assert not any(row["tokens/s"].best or row["training"].best for row in rows.values())
-    assert "Which of these is fastest is not known" in " ".join(advise(only).reasons)
+    assert "Which of these is fastest is unknown" in " ".join(advise(only).reasons)
     assert [plot.title for plot in draw_plots(only)] == ["Score against memory", "Memory by part"]
     both = comparison(record(), lora, here)  # the same setting on both
     assert {"LoRA, device Some CPU", "LoRA, device Other CPU"} < {row.label for row in both.rows}
@@ -597,3 +601,27 @@ def test_a_number_is_the_same_dropout_however_it_is_written():
     ).rows
     assert len(row.results) == 2
     assert comparison(record(config={"dropout": ["odd"]})).rows[0].label == "LoRA"
+
+
+def with_share(run, share):
+    run["train"]["cpu_share"] = share
+    return run
+
+
+def test_speeds_carry_the_share_of_the_cpu_they_were_had_with():
+    unlike = comparison(with_share(record("lora"), 0.95), with_share(record("full"), 0.45))
+    (notice,) = unlike.notices
+    assert "from 45% (full fine-tuning) to 95% (LoRA)" in notice
+    assert "only between rows with similar shares" in notice
+    table = comparison_table(unlike, None)
+    cells = [row[table.columns.index("tokens/s")] for row in table.rows]
+    assert sorted(cell.detail.split("; ")[-1] for cell in cells) == [
+        "45% of the CPU",
+        "95% of the CPU",
+    ]
+    assert comparison(with_share(record(), 0.95), with_share(record("full"), 0.9)).notices == []
+    assert comparison(record("lora"), record("full")).notices == []
+    on_gpu = [with_share(record(method), share) for method, share in (("lora", 0.9), ("full", 0.1))]
+    for run in on_gpu:
+        run["train"]["peak_memory_source"] = "cuda_allocator"
+    assert comparison(*on_gpu).notices == []

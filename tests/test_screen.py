@@ -1,8 +1,11 @@
 """Lines fit the terminal; files and pipes get them whole."""
 
 import io
+import subprocess
+import sys
 
 import pytest
+from small_runs import RECIPES
 
 from lowcost_ft.screen import wrapped
 
@@ -37,3 +40,19 @@ def test_commands_can_be_copied(monkeypatch):
     assert wrapped(f"next:  {command}", Terminal()) == f"next:  {command}"
     lines = wrapped(f"a note: the file must be written anew, `{command}`", Terminal()).split("\n")
     assert lines[-1].strip() == f"`{command}`"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["-m", "lowcost_ft", name, "--help"] for name in ("plan", "predict", "report", "merge")]
+    + [["-m", "lowcost_ft", "--help"], [str(RECIPES / "lora_ner.py"), "--help"]],
+)
+def test_help_may_be_cut_short(command):
+    """`lowcost-ft plan --help | head -1`"""
+    program = subprocess.Popen(
+        [sys.executable, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    program.stdout.close()  # Before anything is written.
+    errors = program.stderr.read()
+    assert program.wait(timeout=60) == 0
+    assert errors == b""

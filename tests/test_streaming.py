@@ -329,7 +329,7 @@ def test_what_cannot_be_streamed_is_refused(tiny_model, tmp_path, capsys):
         return capsys.readouterr().err
 
     bert = tiny_model("bert")
-    assert "--stream-frozen-layers goes with" in refused(bert, cache_frozen_layers=None)
+    assert "--stream-frozen-layers needs" in refused(bert, cache_frozen_layers=None)
     assert "--method full saves it" in refused(bert, method="full")
     assert "does not read nf4 weights" in refused(bert, quantization="nf4")
     assert "one shared layer" in refused(tiny_model("albert"))

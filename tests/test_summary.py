@@ -45,7 +45,7 @@ def test_scores_cost_and_the_next_command():
         "person      0.500   0.250   0.333    1,234",
         "peak memory   431 MB in a training step (CPU tensors); process 912 MB",
         "throughput    1,318 real tokens/s, 4.1% padding",
-        "training      62 s, 1,639 steps of 16 examples, best epoch 3",
+        "training      62 s, 1,639 steps of up to 16 examples, best epoch 3",
         "saved in      runs/ner-lora",
         'next:  lowcost-ft predict runs/ner-lora --text "',
     ):
@@ -93,3 +93,67 @@ def test_scores_without_an_interval():
         ["test", "mse", "0.2500"],
         ["test", "pearson", "0.5000"],
     ]
+
+
+def test_tables_that_are_cut_show_the_worst_classes():
+    table = {f"label {i}": ROW | {"f1": i / 100, "support": 5} for i in range(99, -1, -1)}
+    table["never seen"] = ROW | {"f1": 0.0, "support": 0}
+    lines = score_lines("test", {"accuracy": 0.9, "per_class": table}, rest="(--json prints all)")
+    assert lines[2].startswith("lowest F1")
+    assert [line.split("  ")[0].strip() for line in lines[3:23]] == [
+        f"label {i}" for i in range(20)
+    ]
+    assert lines[23] == "... and 81 more (--json prints all)"
+    few = dict(list(table.items())[:20])
+    shown = score_lines("test", {"accuracy": 0.9, "per_class": few})
+    assert [line.split("  ")[0].strip() for line in shown[3:]] == list(few)
+
+
+def test_the_speed_says_how_much_of_the_cpu_it_got():
+    train = record()["train"] | {"cpu_share": 0.48}
+    text = summarize(record(train=train, hardware={"threads": 2}), Path("run"))
+    assert "4.1% padding, with 48% of the CPU time of 2 threads" in text
+    on_gpu = train | {"peak_memory_source": "cuda_allocator"}
+    assert "of the CPU" not in summarize(record(train=on_gpu), Path("run"))
+    assert "of the CPU" not in summarize(record(), Path("run"))
+
+
+def ended(best, scores=(0.1, 0.2, 0.3), *, config=None, **changes):
+    history = [{"epoch": i, "f1": score} for i, score in enumerate(scores, 1)]
+    train = {"best_epoch": best, "validation_history": history, "stopped_early": False}
+    config = {"num_train_epochs": 3, "max_steps": None} | (config or {})
+    return record(train=record()["train"] | train, config=config) | changes
+
+
+def test_a_run_that_was_still_getting_better_says_how_to_train_longer():
+    command = ["recipes/lora_ner.py", "--train-file", "my data.conll", "--num-train-epochs", "3"]
+    command += ["--output-dir=a b", "--overwrite", "--seed", "1"]
+    monkeyed = ended(3, command=command)
+    text = summarize(monkeyed, Path("runs/a b"))
+    (line,) = [line for line in text.splitlines() if "longer training may help" in line]
+    assert line.startswith("note: the last epoch was the best")
+    words = shlex.split(line.split("`")[1])
+    assert words[0].endswith("python")
+    assert words[1:] == [
+        *("recipes/lora_ner.py", "--train-file", "my data.conll", "--seed", "1"),
+        *("--num-train-epochs", "6", "--output-dir", "runs/a b-6-epochs"),
+    ]
+    steps = ended(3, command=["recipes/lora_ner.py", "--max-steps", "50"], config={"max_steps": 50})
+    assert "recipes/lora_ner.py --max-steps 100`" in summarize(steps, Path("run"))
+    launched = ended(3, command=["recipes/lora_ner.py"], hardware={"processes": 2, "threads": 1})
+    assert "`accelerate launch recipes/lora_ner.py" in summarize(launched, Path("run"))
+    from_python = ended(3, command=["/usr/bin/pytest"])
+    assert "may help: raise num_train_epochs or max_steps" in summarize(from_python, Path("run"))
+
+
+@pytest.mark.parametrize(
+    "run", [ended(2), ended(None, ()), ended(3, (0.1, 0.2, 1.0)), ended(1, (0.5, 0.4, 0.3))]
+)
+def test_a_run_that_had_its_best_epoch_before_says_nothing_of_it(run):
+    assert "longer training" not in summarize(run, Path("run"))
+
+
+def test_a_run_that_stopped_early_says_nothing_of_it():
+    run = ended(3)
+    run["train"]["stopped_early"] = True
+    assert "longer training" not in summarize(run, Path("run"))

@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from lowcost_ft.arguments import path_problem, to_path
 from lowcost_ft.data import ner_examples, ner_labels, text_examples, text_labels
 from lowcost_ft.data.file_kinds import FORMATS
 from lowcost_ft.data.known_labels import look_alikes
@@ -19,7 +21,7 @@ from lowcost_ft.errors import UserError
 from lowcost_ft.reading import ReadingOptions, label_conflicts
 
 __all__ = ["Example", "Splits", "load_splits", "read_examples_file"]
-__all__ += ["read_text_lines"]
+__all__ += ["line_examples", "read_text_lines"]
 
 Example = ner_examples.NerExample | text_examples.TextExample
 
@@ -92,7 +94,13 @@ def load_splits(
     reading = reading or ReadingOptions()
     problems += _argument_problems(task, reading, dataset, dataset_config_name)
     files = {"train": train_file, "validation": validation_file, "test": test_file}
-    given = {split: path for split, path in files.items() if path is not None}
+    named = {f"{split}_file": path for split, path in files.items()} | {"dataset": dataset}
+    for name, path in named.items():
+        if path is not None and (problem := path_problem(path, name)):
+            problems.append(problem)
+    if problems:
+        raise UserError(problems)
+    given = {split: os.fspath(path) for split, path in files.items() if path is not None}
     if dataset is not None and (train_file is not None or validation_file is not None):
         problems.append("--dataset and --train-file/--validation-file exclude each other")
     if given and dataset is None and train_file is None:
@@ -111,7 +119,7 @@ def load_splits(
 
     rows: dict[str, list[Row]] = {}
     if dataset is not None:
-        rows = read_dataset(dataset, dataset_config_name, problems, notices)
+        rows = read_dataset(os.fspath(dataset), dataset_config_name, problems, notices)
         if test_file is not None and rows.pop("test", []):
             notices.append(f"{test_file} is read instead of the test split of {dataset}")
     elif not given:
@@ -131,7 +139,7 @@ def load_splits(
     }
     # Compared with gaps in them, splits would show problems that they do not have.
     if problems:
-        raise UserError(_capped(problems))
+        raise UserError(_capped(problems), total=len(problems))
     splits, labels, decided = _finish(
         task,
         raw,
@@ -153,7 +161,7 @@ def load_splits(
         )
         splits |= {"train": train, "validation": validation}
     if problems:
-        raise UserError(_capped(problems))
+        raise UserError(_capped(problems), total=len(problems))
     if "test" not in rows:
         notices.append("no test split: the run ends without test scores")
     notices += _repeated(splits)
@@ -201,7 +209,7 @@ def read_examples_file(
     if problems:
         raise UserError(problems)
     rows = read_rows(
-        path,
+        to_path(path, "path"),
         problems,
         notices,
         reading,
@@ -209,6 +217,11 @@ def read_examples_file(
         labelled=labelled,
         words=task == "ner",
     )
+    if not labelled and rows and all(set(row.values) == {"text"} for row in rows):
+        examples = line_examples(task, rows, problems)
+        if problems:
+            raise UserError(_capped(problems), total=len(problems))
+        return examples
     if usual is not None:
         reading = _with_usual(reading, usual, column_names(rows))
     examples = _READ_EXAMPLES[task](
@@ -226,7 +239,7 @@ def read_examples_file(
         )
         examples = splits["test"]
     if problems:
-        raise UserError(_capped(problems))
+        raise UserError(_capped(problems), total=len(problems))
     return examples
 
 
@@ -238,17 +251,39 @@ def read_text_lines(task: str, name: str, data: bytes) -> list[Any]:
         name: What to call the source in messages, such as "standard input".
         data: The bytes.
 
+    Returns:
+        An example for each line; that of a blank line has no text.
+
     Raises:
-        UserError: Every line that is no text, by its number.
+        UserError: Every line that is not a text, by its number.
     """
     problems: list[str] = []
-    rows = read_lines(name, data, problems)
-    examples = _READ_EXAMPLES[task](
-        rows, ReadingOptions(text_column="text"), problems=problems, notices=[], labelled=False
+    examples = line_examples(task, read_lines(name, data, problems), problems)
+    if problems:
+        raise UserError(_capped(problems), total=len(problems))
+    return examples
+
+
+def line_examples(task: str, rows: Sequence[Row], problems: list[str]) -> list[Any]:
+    """Unlabelled examples of rows `{"text": ...}` that were lines of a file.
+
+    A blank line becomes an example without text, so that line and answer have one number.
+    """
+    filled = [row for row in rows if row.values["text"].strip()]
+    reading = ReadingOptions(text_column="text")
+    read = iter(
+        _READ_EXAMPLES[task](filled, reading, problems=problems, notices=[], labelled=False)
     )
     if problems:
-        raise UserError(_capped(problems))
-    return examples
+        return []
+    return [next(read) if row.values["text"].strip() else _blank(task, row) for row in rows]
+
+
+def _blank(task: str, row: Row) -> Example:
+    text = row.values["text"]
+    if task == "ner":
+        return ner_examples.text_example(text, source=row.source)
+    return text_examples.TextExample(text=text, label=None, source=row.source)
 
 
 def _with_usual(
@@ -283,7 +318,8 @@ def _argument_problems(
     dataset: str | None,
     dataset_config_name: str | None,
 ) -> list[str]:
-    assert task in _COLUMNS, f"unknown task {task}"
+    if task not in _COLUMNS:
+        return [f"task {task!r} is unknown; known: {', '.join(_COLUMNS)}"]
     problems = []
     problem_type = reading.problem_type
     for name in _COLUMN_FIELDS:

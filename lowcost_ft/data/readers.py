@@ -183,7 +183,7 @@ def _is_readable_file(path: str, problems: list[str]) -> bool:
 
 
 def read_lines(name: str, data: bytes, problems: list[str]) -> list[Row]:
-    """Rows `{"text": ...}` of texts that come one a line; blank lines at the end are no rows.
+    """Rows `{"text": ...}` of texts that come one a line, blank lines among them.
 
     Args:
         name: What to call the source in messages, such as "standard input".

@@ -6,9 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow
-import pyarrow.parquet
-
 from lowcost_ft.data.rows import Row, shown
 
 if TYPE_CHECKING:
@@ -18,8 +15,6 @@ __all__ = ["read_dataset", "read_parquet"]
 
 Decoder = Callable[[Any], Any]
 
-_BROKEN = (pyarrow.ArrowException, OSError, ValueError, LookupError, TypeError, AttributeError)
-"""What pyarrow and `datasets` raise on files that are not what they seem."""
 
 _SPLIT_NAMES = {
     "train": ("train", "training"),
@@ -28,8 +23,19 @@ _SPLIT_NAMES = {
 }
 
 
+def _broken() -> tuple[type[Exception], ...]:
+    """What pyarrow and `datasets` raise on files that are not what they seem."""
+    import pyarrow
+
+    known = (OSError, ValueError, LookupError, TypeError, AttributeError, MemoryError)
+    arrow: type[Exception] = pyarrow.ArrowException
+    return (arrow, *known)
+
+
 def read_parquet(path: str, problems: list[str]) -> list[Row]:
     """Rows of a Parquet file; class numbers that `datasets` wrote come out as their names."""
+    import pyarrow.parquet  # Here, since most files are text, and predicting needs it even less.
+
     try:
         # ParquetFile, because read_table takes folder names such as `a=b` for columns.
         with pyarrow.parquet.ParquetFile(path) as file:
@@ -40,7 +46,7 @@ def read_parquet(path: str, problems: list[str]) -> list[Row]:
             problems.append(f"{path}: two columns have the same name; rename one")
             return []
         columns = [table.column(name).to_pylist() for name in names]
-    except (*_BROKEN, MemoryError) as error:
+    except _broken() as error:
         problems.append(f"{path}: broken Parquet file ({_first_line(error)}); write it again")
         return []
     rows = []
@@ -126,7 +132,7 @@ def _load(
                 # The file is mapped into memory as it is: wrong offsets in it end the process.
                 part.data.table.validate(full=True)
             return loaded
-        except _BROKEN as error:
+        except _broken() as error:
             # An empty split is an IndexError in `datasets`.
             problems.append(
                 f"--dataset {name} is a broken data set folder, or has a split without rows "

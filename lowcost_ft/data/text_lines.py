@@ -13,9 +13,9 @@ _LABEL = re.compile(rf"{_PREFIX}(\S+)")
 
 
 def read_texts(source: str, text: str) -> list[Row]:
-    """Rows `{"text": ...}` of texts that come one a line; blank lines at the end are not rows."""
+    """Rows `{"text": ...}` of texts that come one a line, blank lines among them."""
     lines = LINE_BREAK.split(text)
-    while not lines[-1].strip():
+    if not lines[-1]:  # What follows the last line break is not a line.
         del lines[-1]
     return [Row({"text": line}, f"{source}:{number}") for number, line in enumerate(lines, 1)]
 

@@ -218,20 +218,20 @@ def _refusal(
         what = "one step needs"
     text = (
         f"--memory-budget {config.memory_budget}: {what} at least {megabytes(needed)} "
-        f"({_flags(config, smallest)}): give that much"
+        f"({_flags(config, smallest)}): raise the budget"
     )
     if config.allow_model_change:
-        return f"{text}, shorten --max-length, or take a smaller model"
+        return f"{text}, shorten --max-length, or use a smaller model"
     current = smallest
     for changes, _ in _model_steps(config, num_layers, can_choose_layers):
         current = replace(current, **changes)
         needed = predict(current).needed_bytes
         if needed <= budget_bytes:
             return (
-                f"{text}, or add --allow-model-change: {megabytes(needed)} do with "
+                f"{text}, or add --allow-model-change: {megabytes(needed)} are enough with "
                 f"{_flags(smallest, current)}"
             )
-    return f"{text}, shorten --max-length, or take a smaller model"
+    return f"{text}, shorten --max-length, or use a smaller model"
 
 
 def _flags(before: RunConfig, after: RunConfig) -> str:

@@ -84,11 +84,11 @@ def advise(comparison: Comparison, memory_budget: float | None = None) -> Advice
             needed = [row.memory for row in comparison.rows if row.completed and row.memory]
             least = ""
             if needed:
-                least = f"The least that any of them needs is {memory_text(min(needed))}"
+                least = f"The smallest of them needs {memory_text(min(needed))}"
                 # Both may be the same once they are rounded.
                 least += f" ({min(needed):,.0f} bytes)."
             return Advice(
-                headline=f"Nothing that was tried fits {memory_text(memory_budget)}.",
+                headline=f"Nothing that was run fits {memory_text(memory_budget)}.",
                 reasons=[least] if least else [],
                 budgets=[],
             )
@@ -106,10 +106,10 @@ def _advise_by_score(rows: list[Row], metric: str, *, others: bool, among: str) 
     best = max(rows, key=_score)
     if _score(best) <= 0:
         return Advice(
-            headline="Nothing that was tried has learned anything yet.",
+            headline="None of these methods has learned anything yet.",
             reasons=[
-                f"The best {metric} on the test split is {_score(best):.3f}: train longer, and see "
-                "the warnings at the ends of the runs."
+                f"The best {metric} on the test split is {_score(best):.3f}: train longer, and "
+                "read the warnings that the runs printed."
             ],
             budgets=[],
         )
@@ -121,9 +121,9 @@ def _advise_by_score(rows: list[Row], metric: str, *, others: bool, among: str) 
         return f"{metric} {score}, {memory_text(row.memory)}, {_speed(row)}"
 
     if len(rows) == 1:
-        alone = f"One method was run, {best.label}: there is nothing to choose from."
+        alone = f"Only {best.label} was run, so there is nothing to choose from."
         return Advice(
-            headline=f"Use {best.label}: nothing else that was tried fits." if others else alone,
+            headline=f"Use {best.label}: nothing else that was run fits." if others else alone,
             reasons=[f"{best.label}: {facts(best)}."],
             budgets=[],
         )
@@ -136,12 +136,12 @@ def _advise_by_score(rows: list[Row], metric: str, *, others: bool, among: str) 
             f"best: {facts(least)}."
         )
         reasons.append(
-            f"{_capital(best.label)} scored highest{among}: {facts(best)}. The difference to "
+            f"{_capital(best.label)} scored highest{among}: {facts(best)}. The difference from "
             f"{least.label}, {_score(best) - _score(least):.3f}, lies within the interval."
         )
     if len(devices := sorted({row.device for row in equals})) > 1:
         reasons.append(
-            f"Which of these is fastest is not known: not all ran on the same CPU "
+            f"Which of these is fastest is unknown, because they ran on different CPUs "
             f"({' and '.join(devices)})."
         )
     elif fastest is not least and fastest is not best:
@@ -156,15 +156,15 @@ def _advise_by_score(rows: list[Row], metric: str, *, others: bool, among: str) 
         reasons.append(f"Not clearly below the best either: {', '.join(alike)}.")
     if len(lengths := sorted({row.length for row in rows})) > 1:
         reasons.append(
-            f"Not all trained equally long ({' and '.join(lengths)}): a part of the differences, "
-            "in score and in time, is due to that."
+            f"These did not train for the same time ({' and '.join(lengths)}): this explains "
+            "part of the differences in score and in time."
         )
     if best.interval is None:
         reasons.append("No intervals were recorded: small differences may be chance.")
     elif best.seed_error is None:
         reasons.append(
-            "Too few seeds to know how far another one moves a score: the intervals cover the test "
-            "set alone."
+            "There are too few seeds to know how much the seed changes a score: the intervals "
+            "cover the test set only."
         )
     return Advice(
         headline=f"Use {least.label}.",

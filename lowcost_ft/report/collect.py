@@ -73,7 +73,8 @@ def collect(paths: Sequence[str]) -> tuple[list[Result], list[str]]:
         files = _files(place)
         if not files:
             problems.append(
-                f"{path} holds no run: give run folders, their {RUN_FILE}, or a folder of them"
+                f"{path} does not contain a run: give run folders, their {RUN_FILE}, or a folder "
+                "of them"
                 if place.exists()
                 else f"{path} does not exist: give a run folder or a file of results"
             )
@@ -88,7 +89,7 @@ def collect(paths: Sequence[str]) -> tuple[list[Result], list[str]]:
                 else:  # What lies in a folder need not be a run.
                     notices.append(str(error))
         if files and not read and not problems:
-            problems.append(f"{path} holds JSON files, but none of them is the record of a run")
+            problems.append(f"{path} contains JSON files, but none of them is the record of a run")
     if problems:
         raise UserError(problems)
     return list(found.values()), notices

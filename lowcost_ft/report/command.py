@@ -41,9 +41,9 @@ def report(command: Report) -> None:
     problems = []
     budget = None
     if not command.runs:
-        problems.append("name run folders or results, such as: lowcost-ft report runs")
+        problems.append("give run folders or results, such as: lowcost-ft report runs")
     if command.examples < 0:
-        problems.append(f"--examples {command.examples} is too small; at least 0")
+        problems.append(f"--examples {command.examples} is too small: it must be at least 0")
     if command.memory_budget is not None:
         try:
             budget = parse_bytes(command.memory_budget)
@@ -69,5 +69,5 @@ def report(command: Report) -> None:
         ),
     )
     for notice in notices:
-        print(f"note: left out: {notice}", file=sys.stderr)
+        print(f"note: skipped: {notice}", file=sys.stderr)
     print(f"wrote {command.output}", file=sys.stderr)

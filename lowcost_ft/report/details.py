@@ -81,7 +81,7 @@ def _class_scores(row: Row) -> dict[str, dict[str, float]]:
 
 @dataclass(frozen=True, kw_only=True)
 class Confusion:
-    """What was taken for what, summed over a row's runs.
+    """The confusions, summed over a row's runs.
 
     Attributes:
         classes: Names of the matrix's rows and columns; empty where there are too many.

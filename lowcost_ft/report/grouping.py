@@ -21,6 +21,9 @@ from lowcost_ft.report.rows import Comparison, Row, main_metric
 
 __all__ = ["compare"]
 
+_LIKE_SHARES = 0.1
+"""Shares of the CPU that differ by no more are called similar."""
+
 
 def compare(results: Sequence[Result]) -> list[Comparison]:
     """Sorts runs into rows, and rows into comparisons: those of most rows first."""
@@ -69,14 +72,15 @@ def _comparison(results: list[Result]) -> Comparison:
     threads = sorted({str(result.get("hardware", "threads")) for result in results})
     if len(threads) > 1:
         notices.append(
-            f"Some runs had {' and others '.join(threads)} threads: compare speeds only between "
-            "rows of the same number."
+            f"Some runs used {' and others '.join(threads)} threads: compare speeds only between "
+            "rows with the same number."
         )
+    notices += _unlike_shares(rows)
     devices = sorted({row.device for row in rows})
     if len({row.device for row in rows if row.completed}) > 1:
         notices.append(
-            f"Not all ran on the same CPU ({' and '.join(devices)}): speeds and times are compared "
-            "between rows of the same one only."
+            f"The rows ran on different CPUs ({' and '.join(devices)}): speeds and times are "
+            "compared only between rows of the same CPU."
         )
     dropouts = {unusual_dropout(result) for result in results}
     if len(dropouts) == 1 and (dropout := dropout_text(*dropouts)):
@@ -92,10 +96,24 @@ def _comparison(results: list[Result]) -> Comparison:
     unlike = [row.label for row in rows if _full_has_other_dropout(comparison, row)]
     if unlike:
         notices.append(
-            f"{'; '.join(unlike)}: compared with full fine-tuning of another dropout, since none "
-            "of the same was run."
+            f"{'; '.join(unlike)}: compared with full fine-tuning at another dropout, because none "
+            "with the same dropout was run."
         )
     return comparison
+
+
+def _unlike_shares(rows: Sequence[Row]) -> list[str]:
+    """Says that speeds are not alike where other programs took more of the CPU from some rows."""
+    shares = {row.label: row.cpu_share for row in rows if row.completed}
+    known = {label: share for label, share in shares.items() if share is not None}
+    if not known or max(known.values()) - min(known.values()) <= _LIKE_SHARES:
+        return []
+    least, most = min(known, key=lambda k: known[k]), max(known, key=lambda k: known[k])
+    return [
+        f"The rows got different shares of the CPU time of their threads, from {known[least]:.0%} "
+        f"({least}) to {known[most]:.0%} ({most}): compare speeds and times only between rows "
+        "with similar shares."
+    ]
 
 
 def _full_has_other_dropout(comparison: Comparison, row: Row) -> bool:

@@ -101,6 +101,13 @@ class Row:
         return self.median("train", "real_tokens_per_second")
 
     @property
+    def cpu_share(self) -> float | None:
+        """Share of the CPU time of its threads that it got (0 to 1); None on a GPU."""
+        if any(r.get("train", "peak_memory_source") != "cpu_allocator" for r in self.completed):
+            return None
+        return self.median("train", "cpu_share")
+
+    @property
     def training_seconds(self) -> float | None:
         """Seconds of all training steps, and of building the cache of frozen layers before them."""
         seconds = self.median("train", "seconds")

@@ -25,7 +25,7 @@ READING = (
     "is pooled over the rows that have several, and left out where there are too few. Two rows "
     "differ clearly when the lower score lies outside the interval of the higher, or when their "
     "difference is more than other seeds explain on the same test set.",
-    "Peak memory is what tensors held in the costliest training step, by the allocator's account. "
+    "Peak memory is what tensors held in the largest training step, as the allocator counted it. "
     "Speed counts real tokens, padding left out, over the training steps alone; training is the "
     "time of all steps and, before them, of building a cache of frozen layers. Costs are medians "
     "over the seeds. Speed and time depend on the machine, and on what else ran on it.",
@@ -147,12 +147,16 @@ def _row_details(row: Row, options: Options) -> RowDetails:
         if mistakes is not None:
             missing = ""
         elif result.predictions is None:
-            missing = "Its predictions are not here, and so its mistakes are left out."
+            missing = "Its predictions.jsonl is missing, so its mistakes are not shown."
         else:
-            missing = "Its predictions hold no mistakes with their truth and loss."
+            missing = "Its predictions.jsonl contains no mistakes with their truth and loss."
         dirty = ", plus changes that were not committed" if result.get("git", "dirty") else ""
         commit = result.get("git", "commit")
-        made = "" if result.get("command") else "made from its settings, no command was recorded"
+        made = (
+            ""
+            if result.get("command")
+            else "made from its settings, because no command was recorded"
+        )
         runs.append(
             RunDetails(
                 name=result.name,

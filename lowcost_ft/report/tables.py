@@ -116,7 +116,7 @@ def comparison_table(
         columns[-1] = ("peak memory", _over(columns[-1][1], rows, budget))
     measured("tokens/s", lambda row: row.speed, lambda value: f"{value:,.0f}", max, timed=True)
     if columns[-1][0] == "tokens/s":
-        columns[-1] = ("tokens/s", _with_spread(columns[-1][1], rows))
+        columns[-1] = ("tokens/s", _with_share(_with_spread(columns[-1][1], rows), rows))
     measured("a step", lambda row: _seconds_per_step(row), seconds_text, min, timed=True)
     measured("training", lambda row: row.training_seconds, seconds_text, min, timed=True)
     if target is not None:
@@ -154,6 +154,16 @@ def _with_spread(cells: Sequence[Cell], rows: Sequence[Row]) -> list[Cell]:
             cell = replace(cell, detail=f"{cell.detail}; {ends}".removeprefix("; "))
         spread.append(cell)
     return spread
+
+
+def _with_share(cells: Sequence[Cell], rows: Sequence[Row]) -> list[Cell]:
+    """Adds the share of the CPU that a speed was had with."""
+    return [
+        replace(cell, detail=f"{cell.detail}; {row.cpu_share:.0%} of the CPU".removeprefix("; "))
+        if row.completed and cell.text and row.cpu_share is not None
+        else cell
+        for cell, row in zip(cells, rows, strict=True)
+    ]
 
 
 def _median_time(row: Row, target: float) -> float | None:
@@ -221,7 +231,7 @@ def _csv_fields(
         for name in (
             *("peak_memory_bytes", "predicted_peak_memory_bytes", "peak_memory_source"),
             *("real_tokens_per_second", "padding_share", "optimizer_steps", "seconds"),
-            *("cache_seconds", "seconds_per_step"),
+            *("cache_seconds", "seconds_per_step", "cpu_share"),
         )
     }
     return {

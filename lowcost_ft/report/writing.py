@@ -42,11 +42,11 @@ def write_report(
     kind = file.suffix.lower()
     problems = []
     if kind not in _KINDS:
-        problems.append(f"--output {output}: end its name in {', '.join(_KINDS)}")
+        problems.append(f"--output {output}: the name must end in {', '.join(_KINDS)}")
     if file.is_dir() or not file.absolute().parent.is_dir():
         problems.append(f"--output {output}: name a file in a folder that exists")
     if kind == ".csv" and options.memory_budget is not None:
-        problems.append("--memory-budget: a .csv holds the runs and no answer; leave it out")
+        problems.append("--memory-budget: a .csv lists the runs and gives no advice: leave it out")
     if problems:
         raise UserError(problems)
     if kind == ".html":
@@ -150,8 +150,8 @@ def _markdown(results: Sequence[Result], sections: Sequence[Section], notices: l
             lines += [f"{markdown_text(run.name + commit + places)}:", ""]
             lines += [*(f"    {line}" for line in str(run.command).splitlines()), ""]
         if unknown := [run.name for run in runs if not run.command]:
-            lines.append(f"Of {markdown_text(', '.join(unknown))} no command was recorded.")
+            lines.append(f"No command was recorded for {markdown_text(', '.join(unknown))}.")
     if notices:
-        lines += ["", "## Left out", "", *(f"- {markdown_text(notice)}" for notice in notices)]
+        lines += ["", "## Skipped", "", *(f"- {markdown_text(notice)}" for notice in notices)]
     lines += ["", "## How to read this", "", *(f"{text}\n" for text in READING)]
     return "\n".join(lines).rstrip() + "\n"

@@ -9,9 +9,10 @@ import torch
 from torch.nn import functional as F  # noqa: N812
 from transformers import PreTrainedTokenizerBase
 
+from lowcost_ft.arguments import to_list
 from lowcost_ft.data.features import IGNORED_LABEL, Features, flatten
 from lowcost_ft.data.text_examples import TextExample
-from lowcost_ft.metrics import MAIN_METRICS, score_classes, score_values
+from lowcost_ft.main_metrics import MAIN_METRICS
 from lowcost_ft.tasks.base import ENCODED_AT_ONCE, Predictions
 from lowcost_ft.thresholds import DEFAULT_THRESHOLD, choose_thresholds
 
@@ -46,8 +47,11 @@ class ClassificationTask:
         thresholds: list[float] | None = None,
     ) -> None:
         problem_type = problem_type or "single_label_classification"
+        labels = to_list(labels, "labels", of="label names")
         self.labels = labels
         self.problem_type: str | None = problem_type
+        if class_weights is not None:
+            class_weights = to_list(class_weights, "class_weights", of="numbers, one a label")
         self.class_weights = None if class_weights is None else torch.tensor(class_weights)
         self._copies: dict[torch.device, torch.Tensor] = {}
         if not self.metric:
@@ -247,6 +251,8 @@ class ClassificationTask:
         Labels that the model does not know are in the table, after those that it knows, and each
         is a mistake.
         """
+        from lowcost_ft.metrics import score_classes, score_values  # Not needed to predict.
+
         answers = self.present(examples, predictions)
         if self.problem_type == "regression":
             values = [answer["score"] for answer in answers]
@@ -275,6 +281,8 @@ def balanced_class_weights(
     Single-label: `n / (classes * n_class)` (scikit-learn's `balanced`). Multi-label: negatives
     over positives, for PyTorch's `pos_weight`.
     """
+    examples = to_list(examples, "examples", of="examples")
+    labels = to_list(labels, "labels", of="label names")
     counts = Counter(label for example in examples for label in _label_tuple(example))
     if problem_type == "multi_label_classification":
         # A label that every row has needs no weighing up; a weight of 0 would unlearn it.

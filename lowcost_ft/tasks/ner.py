@@ -11,10 +11,10 @@ import torch
 from torch.nn import functional as F  # noqa: N812
 from transformers import PreTrainedTokenizerBase
 
+from lowcost_ft.arguments import to_list
 from lowcost_ft.data.features import IGNORED_LABEL, Features, cut_windows, flatten
 from lowcost_ft.data.ner_examples import NerExample, text_example
 from lowcost_ft.data.tagging import tags_to_spans
-from lowcost_ft.metrics import score_entities
 from lowcost_ft.tasks.base import ENCODED_AT_ONCE, Predictions
 
 __all__ = ["NerExample", "NerTask", "special_tokens", "text_example"]
@@ -40,6 +40,7 @@ class NerTask:
     def __init__(
         self, labels: list[str], *, causal: bool = False, window_overlap: int | None = None
     ) -> None:
+        labels = to_list(labels, "labels", of="tags")
         self.labels = labels
         self.causal = causal
         self.window_overlap = window_overlap
@@ -224,6 +225,8 @@ class NerTask:
         self, examples: Sequence[NerExample], predictions: Predictions, *, seed: int = 0
     ) -> dict[str, Any]:
         """Entity-level precision, recall and F1 over words (strict IOB2)."""
+        from lowcost_ft.metrics import score_entities  # Not needed to predict.
+
         references = [list(example.tags or ()) for example in examples]
         return score_entities(self.tags(examples, predictions), references, seed=seed)
 

@@ -228,19 +228,13 @@ class Checkpoints:
             except (OSError, SafetensorError) as error:
                 failed = True
                 print(
-                    f"warning: no checkpoint of step {step:,}: {error}. Earlier ones are as they "
-                    "were; make room, or the run cannot be saved at its end",
+                    f"warning: the checkpoint of step {step:,} could not be written: "
+                    f"{error}. "
+                    "Earlier ones are intact. Free some space, or the run cannot be saved at its "
+                    "end",
                     file=sys.stderr,
                 )
         self._when = time.monotonic()
         (failed_anywhere,) = agree(self.accelerator, int(failed))
         self._step = self._step if failed_anywhere else step
         return not failed_anywhere
-
-    def say_where(self, state: TrainState) -> None:
-        """Tells the user what is kept of a run that ends here."""
-        self.accelerator.print(
-            f"stopped after step {state.result.optimizer_steps:,}; checkpoints are in "
-            f"{self.folder}: the same command with --resume goes on",
-            flush=True,
-        )

@@ -97,17 +97,17 @@ def write_checkpoint(
 
 def newest_checkpoint(parent: Path, say: Callable[[str], None]) -> Checkpoint | None:
     """The newest whole checkpoint; newer ones that are not are passed over, and named."""
-    for step, folder in sorted(_checkpoints(parent).items(), reverse=True):
+    for step, folder in sorted(checkpoint_folders(parent).items(), reverse=True):
         try:
             return Checkpoint(folder, step, _read(folder))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            say(f"note: checkpoint {folder} is passed over: {error}")
+            say(f"note: checkpoint {folder} is skipped: {error}")
     return None
 
 
 def prune(parent: Path, *, newest: int, keep: int) -> None:
     """Keeps the last checkpoints up to the step `newest`, and removes what was broken off."""
-    steps = _checkpoints(parent)
+    steps = checkpoint_folders(parent)
     kept = set(sorted(step for step in steps if step <= newest)[-keep:])
     for step, folder in steps.items():
         if step not in kept:
@@ -133,7 +133,7 @@ def sync_folder(folder: Path, *, files: bool = True) -> None:
     _sync(folder)
 
 
-def _checkpoints(parent: Path) -> dict[int, Path]:
+def checkpoint_folders(parent: Path) -> dict[int, Path]:
     if not parent.is_dir():
         return {}
     named = ((_NAME.fullmatch(path.name), path) for path in parent.iterdir())
@@ -150,7 +150,7 @@ def _read(folder: Path) -> dict[str, Any]:
         raise ValueError(f"it lacks {_MANIFEST}")
     manifest = json.loads((folder / _MANIFEST).read_text("utf-8"))
     if manifest["format"] != FORMAT:
-        raise ValueError(f"it has format {manifest['format']}, this version reads {FORMAT}")
+        raise ValueError(f"it has format {manifest['format']}, but this version reads {FORMAT}")
     expected = manifest["files"]
     present = {path.name for path in folder.iterdir()} - {_MANIFEST}
     if foreign := sorted(present - set(expected)):
@@ -159,7 +159,7 @@ def _read(folder: Path) -> dict[str, Any]:
         if name not in present:
             raise ValueError(f"it lacks {name}")
         if _describe(folder / name) != described:
-            raise ValueError(f"{name} is not what was written (size or SHA-256 sum)")
+            raise ValueError(f"{name} has changed since it was written (size or SHA-256 sum)")
     return json.loads((folder / _STATE).read_text("utf-8"))
 
 

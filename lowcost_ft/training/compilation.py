@@ -30,7 +30,7 @@ def check_compiler() -> None:
     wanted = [os.environ["CXX"]] if os.environ.get("CXX") else list(_COMPILERS)
     if not any(map(shutil.which, wanted)):
         raise UserError(
-            f"--torch-compile needs a C++ compiler, and found no {', '.join(wanted)}: install one "
+            f"--torch-compile needs a C++ compiler, but found no {', '.join(wanted)}: install one "
             "(Debian, Ubuntu: apt install g++), or leave the flag out"
         )
 

@@ -44,7 +44,9 @@ class Interruption:
             self._noted, self._when = self._noted or number, now
             self.stop(number)
         self._noted, self._when = number, now
-        print("\nstopping after this step; once more stops at once", file=sys.stderr, flush=True)
+        once_more = "Press Ctrl-C again" if number == signal.SIGINT else "Send the signal again"
+        text = f"\nStopping after this step. {once_more} to stop immediately."
+        print(text, file=sys.stderr, flush=True)
 
     @contextmanager
     def at_once(self, enabled: bool = True) -> Iterator[None]:

@@ -152,11 +152,12 @@ def train(
                     torch.cuda.reset_peak_memory_stats(device)
             if result.stopped_early or result.optimizer_steps == total_steps:
                 break
-            started = time.perf_counter()
+            started, cpu_started = time.perf_counter(), time.process_time()
             rate = float(scheduler.get_last_lr()[0])
             outcome = runner.step(optimizer, next(steps))
             scheduler.step()
-            result.count(outcome, time.perf_counter() - started, first=first)
+            seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
+            result.count(outcome, seconds, cpu_seconds, first=first)
             first = False
             epoch_ends = outcome.step.last_of_epoch or result.optimizer_steps == total_steps
             if outcome.bad_examples is not None:
@@ -174,7 +175,6 @@ def train(
                 _note_cuda_peak(result, device)
                 checkpoints.save(state)
             if number:
-                checkpoints.say_where(state)
                 interruption.stop(number)
         # What is left takes a while, too: another evaluation, and saving.
         checkpoints.save(state)
@@ -191,7 +191,6 @@ def _saved_when_stopped(checkpoints: Checkpoints, state: TrainState) -> Iterator
         yield
     except (KeyboardInterrupt, SystemExit):
         checkpoints.save(state)
-        checkpoints.say_where(state)
         raise
 
 
@@ -200,9 +199,9 @@ def _diverged(result: TrainResult, learning_rate: float) -> UserError:
     named = ", ".join(examples[:3]) + (" ..." if len(examples) > 3 else "")
     return UserError(
         f"training diverged: in {len(result.bad_steps)} steps, the last of them step "
-        f"{result.optimizer_steps:,}, the loss or its gradient was no finite number. Lower "
-        f"--learning-rate (it was {learning_rate:g}), keep --max-grad-norm at 1, or look at the "
-        f"examples that it came from: {named} (all in run.json, train.bad_steps)"
+        f"{result.optimizer_steps:,}, the loss or its gradient was not finite. Lower "
+        f"--learning-rate (it was {learning_rate:g}), keep --max-grad-norm at 1, or check the "
+        f"examples that caused it: {named} (all are in run.json, train.bad_steps)"
     )
 
 

@@ -27,6 +27,7 @@ class TrainResult:
     epochs: float = 0.0
     optimizer_steps: int = 0
     examples: int = 0
+    """Rows that went through training: each counts once an epoch."""
     real_tokens: int = 0
     padded_tokens: int = 0
     peak_memory_bytes: int = 0
@@ -49,10 +50,18 @@ class TrainResult:
     first_step_seconds: float = 0.0
     """Of these: part of `seconds`, and no part of the speed, since a GPU loads its kernels then."""
     first_step_tokens: int = 0
+    cpu_seconds: float = 0.0
+    """CPU time of all threads of this process in the steps."""
+    cpu_seconds_possible: float = 0.0
+    """What it would have been if each PyTorch thread had had a core of its own all the time."""
 
-    def count(self, outcome: StepOutcome, seconds: float, *, first: bool) -> None:
+    def count(
+        self, outcome: StepOutcome, seconds: float, cpu_seconds: float, *, first: bool
+    ) -> None:
         """Adds an optimizer step; `first` of this process."""
         self.seconds += seconds
+        self.cpu_seconds += cpu_seconds
+        self.cpu_seconds_possible += seconds * torch.get_num_threads()
         if first:
             self.first_steps += 1
             self.first_step_seconds += seconds
@@ -67,7 +76,7 @@ class TrainResult:
             self.bad_steps.append({**bad, "examples": outcome.bad_examples})
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields, with padding share and throughput."""
+        """The fields, with padding share, throughput, and the share of the CPU it was had with."""
         share = 1 - self.real_tokens / self.padded_tokens if self.padded_tokens else 0.0
         steps, seconds, tokens = self.optimizer_steps, self.seconds, self.real_tokens
         if steps > self.first_steps:
@@ -78,6 +87,9 @@ class TrainResult:
             **vars(self),
             "padding_share": round(share, 4),
             "real_tokens_per_second": round(tokens / seconds if seconds else 0.0, 1),
+            "cpu_share": round(self.cpu_seconds / self.cpu_seconds_possible, 3)
+            if self.cpu_seconds_possible
+            else None,
             "seconds_per_step": round(seconds / max(steps, 1), 6),
         }
 
@@ -133,8 +145,7 @@ class TrainLog:
         done = self.result.optimizer_steps
         left = seconds / done * (self.bar.total - done)
         print(
-            f"step {done:,} of {self.bar.total:,}: loss {loss:.3f}, {speed}, "
-            f"about {left / 60:.0f} min left",
+            f"step {done:,} of {self.bar.total:,}: loss {loss:.3f}, {speed}, {_time_left(left)}",
             flush=True,
         )
 
@@ -178,3 +189,12 @@ class TrainLog:
     def close(self) -> None:
         """Takes the bar off the screen."""
         self.bar.close()
+
+
+def _time_left(seconds: float) -> str:
+    if seconds < 60:
+        return "less than a minute left"
+    minutes = round(seconds / 60)
+    if minutes < 120:
+        return f"about {minutes} min left"
+    return f"about {seconds / 3600:.1f} h left"

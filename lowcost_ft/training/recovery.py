@@ -159,7 +159,7 @@ def no_room(example: str, tokens: int) -> NoRoomError:
     """The error for an example that does not fit even alone."""
     return NoRoomError(
         f"out of memory: {example} alone, {tokens} tokens, does not fit. Lower --max-length, add "
-        "--gradient-checkpointing, train fewer layers (--trainable-layers), or take a smaller model"
+        "--gradient-checkpointing, train fewer layers (--trainable-layers), or use a smaller model"
     )
 
 

@@ -93,8 +93,8 @@ def check_settings(checkpoint: Checkpoint, settings: Mapping[str, Any]) -> None:
     ]
     if problems:
         problems[-1] += (
-            ". A run goes on as it began: give what it had, or start a new one without --resume "
-            "(in another --output-dir, or with --overwrite)"
+            ". A resumed run keeps its settings: use the old values, or start a new run without "
+            "--resume (in another --output-dir, or with --overwrite)"
         )
         raise UserError(problems)
 
@@ -110,7 +110,7 @@ def check_training(
     before = checkpoint.state["identity"]["training"]
     reasons = {
         "data": "the examples of the data files have changed",
-        "tokens": "the tokenizer cuts the texts otherwise",
+        "tokens": "the tokenizer splits the texts differently",
         "frozen_weights": "the pretrained weights have changed",
         "model": f"--memory-budget makes it {training['model']}, not {before['model']}",
     }
@@ -119,10 +119,13 @@ def check_training(
         changed = [reasons["model"]]
     if changed:
         raise UserError(
-            f"since the checkpoint {checkpoint.folder}, {' and '.join(changed)}: put them back as "
-            "they were, or start a new run without --resume"
+            f"since the checkpoint {checkpoint.folder}, {' and '.join(changed)}: restore "
+            "them, or start a new run without --resume"
         )
     then, now = checkpoint.state["identity"]["versions"], versions()
     others = [f"{name} {then[name]} -> {now[name]}" for name in then if then[name] != now.get(name)]
     if others:
-        say(f"note: other versions than at the start ({', '.join(others)}): results may differ")
+        say(
+            f"note: library versions have changed since the run began ({', '.join(others)}): "
+            "results may differ"
+        )

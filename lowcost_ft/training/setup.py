@@ -18,7 +18,7 @@ def choose_mixed_precision(requested: str) -> str:
     on_gpu = torch.cuda.is_available()
     if requested == "fp16" and not on_gpu:
         raise ValueError(
-            "--mixed-precision fp16 needs a CUDA GPU, and there is none: use bf16, or no"
+            "--mixed-precision fp16 needs a CUDA GPU, and there is none: use bf16 or no"
         )
     if requested != "auto":
         return requested

@@ -234,8 +234,7 @@ class StepRunner:
             budget = self.budget.shrink(failed_tokens, step=step.number)
             if self.accelerator.is_main_process:
                 print(
-                    f"note: out of memory in step {step.number:,}: doing it again, and going on, "
-                    f"with {budget}",
+                    f"note: out of memory in step {step.number:,}: repeating it with {budget}",
                     file=sys.stderr,
                 )
             step = self.recut(step)

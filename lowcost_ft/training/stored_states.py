@@ -76,8 +76,8 @@ def _others(folder: Path, in_use: set[Path]) -> str:
     largest = sorted(sizes, key=lambda path: -sizes[path])[:_NAMED]
     listed = "".join(f"\n    {sizes[path] / 1e6:,.0f} MB  {path}" for path in largest)
     return (
-        f". Caches of other runs take {sum(sizes.values()) / 1e6:,.0f} MB there. Delete what no "
-        f"run needs now, by `rm -r FOLDER`; it is made again when needed:{listed}"
+        f". Caches of other runs take {sum(sizes.values()) / 1e6:,.0f} MB there. Delete what you "
+        f"no longer need with `rm -r FOLDER`; it is built again when needed:{listed}"
     )
 
 

@@ -49,7 +49,8 @@ class Predict(_Common):
     text_pair: str | None = None
     """The second text of a pair, beside --text."""
     file: str | None = None
-    """File of examples in any format that training reads; labels are not needed."""
+    """File of examples in any format that training reads, or of one text a line; labels are not
+    needed."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -60,7 +60,8 @@ class Predict(_Common):
     text_pair: str | None = None
     """The second text of a pair, beside --text."""
     file: str | None = None
-    """File of examples in any format that training reads; labels are not needed."""
+    """File of examples in any format that training reads, or of one text a line; labels are not
+    needed."""
     threshold: float | None = None
     """Multi-label: give the labels with this score or a higher one. Default: the thresholds that
     training chose by the validation split."""

@@ -77,17 +77,21 @@ def arguments(tmp_path, folder, **more):
 
 
 def test_a_run_of_short_texts_is_refused_before_a_long_one_can_fail(mpnet, tmp_path, capfd):
-    for recipe in ("lora_classification",):
-        assert call_recipe(recipe, *arguments(tmp_path, mpnet, max_length=40)) == 2
-        error = " ".join(capfd.readouterr().err.split())
-        assert "--max-length: 40 tokens are more than" in error
-        assert "lower it to 38" in error
+    targets = {"target_modules": "all-linear"}
+    assert call_recipe("lora_classification", *arguments(tmp_path, mpnet, max_length=40)) == 2
+    error = " ".join(capfd.readouterr().err.split())
+    assert "--max-length: 40 tokens are more than" in error
+    assert "lower it to 38" in error
     for task in ("ner", "classification"):
-        plan = ["plan", "--model-id", str(mpnet), "--task", task, "--max-length"]
+        plan = ["plan", "--model-id", str(mpnet), "--task", task]
+        plan += ["--target-modules", "all-linear", "--max-length"]
         assert main([*plan, "40"]) == 2
         assert "lower it to 38" in capfd.readouterr().err.replace("\n", " ")
         assert main([*plan, "38"]) == 0
-    assert call_recipe("lora_classification", *arguments(tmp_path, mpnet, max_length=38)) == 0
+    assert (
+        call_recipe("lora_classification", *arguments(tmp_path, mpnet, max_length=38, **targets))
+        == 0
+    )
     capfd.readouterr()
     # A run of before, whose record says more than there are positions for.
     record = json.loads((tmp_path / "run" / "run.json").read_text())

@@ -45,7 +45,7 @@ def summarize(record: Mapping[str, Any], folder: Path) -> str:
 def score_lines(split: str, scores: Mapping[str, Any]) -> list[str]:
     lines = []
     for name, value in scores.items():
-        if isinstance(value, float) and name != "loss":  # It says little by itself.
+        if isinstance(value, float):
             interval = scores.get(f"{name}_ci95")
             text = f"{split} {name:<12}{value:.4f}"
             if interval and None not in interval:

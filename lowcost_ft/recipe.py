@@ -202,6 +202,7 @@ def evaluate_run(
             recoveries=run.record["train"]["recoveries"],
             validation=name == "validation",
         )
+        scores.pop("loss", None)  # The history of training holds that of each epoch.
         run.record["evaluation"][name] = scores
     run.record["thresholds"] = getattr(task, "thresholds", None)
     run.record["train"]["peak_resident_bytes"] = resident_peak_bytes()

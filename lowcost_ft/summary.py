@@ -73,7 +73,7 @@ def score_lines(split: str, scores: Mapping[str, Any], *, rest: str = "in run.js
     """
     lines = []
     for name, value in scores.items():
-        if isinstance(value, float) and name != "loss":  # It says little by itself.
+        if isinstance(value, float):
             interval = scores.get(f"{name}_ci95")
             text = f"{split} {name:<12}{value:.4f}"
             if interval and None not in interval:

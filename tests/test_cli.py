@@ -183,7 +183,7 @@ print(code, "torch" in sys.modules, "transformers" in sys.modules)
         (["predict", single, "--text", " "], b"", "--text is empty"),
         (["predict", single, "--text", "a", "--text-pair", "b"], b"", "trained on single texts"),
         (["predict", single], b"caf\xe9", "standard input:1: not UTF-8"),
-        (["predict", single], b"\n\n", "standard input holds no text"),
+        (["predict", single], b"\n\n", "standard input contains no text"),
         (["evaluate", single, "--test-file", unlabelled], b"", "praise"),
         (["evaluate", single, "--test-file", "missing.csv"], b"", "missing.csv"),
         (["predict", str(tmp_path), "--text", "a"], b"", "has no run.json"),
@@ -235,8 +235,8 @@ def test_wrong_arguments(refuse, single, arguments, message):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "standard input holds no text"),
-        (b"\n \n", "standard input holds no text"),
+        (b"", "standard input contains no text"),
+        (b"\n \n", "standard input contains no text"),
         (b"hello\ncaf\xe9\n", "standard input:2: not UTF-8 (byte 0xe9 at offset 9); likely"),
     ],
 )

@@ -180,7 +180,7 @@ def test_the_scores_of_the_best_labels(trained_run, capsys):
     assert len(answer["scores"]) == 2
     assert next(iter(answer["scores"])) == answer["label"]
     assert main(["predict", folder, "--text", "hello", "--top-k", "2"]) == 2
-    assert "--top-k goes with --json" in capsys.readouterr().err
+    assert "--top-k needs --json" in capsys.readouterr().err
 
 
 def test_a_file_with_labels_that_the_model_does_not_know(tmp_path, single, ner):

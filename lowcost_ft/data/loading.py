@@ -217,7 +217,7 @@ def read_examples_file(
         labelled=labelled,
         words=task == "ner",
     )
-    if not labelled and rows and all(set(row.values) == {"text"} for row in rows):
+    if not labelled and rows and rows[0].is_line:
         examples = line_examples(task, rows, problems)
         if problems:
             raise UserError(_capped(problems), total=len(problems))

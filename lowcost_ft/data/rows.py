@@ -28,11 +28,13 @@ class Row:
             lines, the row, "train.parquet:row 12".
         first_line: Line of the first word, for files with one word a line; the line of each word
             where other lines stand between them.
+        is_line: Whether it is a line of a file of texts, which may be blank.
     """
 
     values: dict[str, Any]
     source: str
     first_line: int | tuple[int, ...] | None = None
+    is_line: bool = False
 
 
 def counted(number: int, what: str) -> str:

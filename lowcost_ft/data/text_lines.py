@@ -17,7 +17,10 @@ def read_texts(source: str, text: str) -> list[Row]:
     lines = LINE_BREAK.split(text)
     if not lines[-1]:  # What follows the last line break is not a line.
         del lines[-1]
-    return [Row({"text": line}, f"{source}:{number}") for number, line in enumerate(lines, 1)]
+    return [
+        Row({"text": line}, f"{source}:{number}", is_line=True)
+        for number, line in enumerate(lines, 1)
+    ]
 
 
 def read_fasttext(path: str, text: str) -> list[Row]:

@@ -170,7 +170,7 @@ def load_base_model(
             replaced=bool(resized),
         )
         missing = (missing or set()) | new
-        notices[:0] = [notice]
+        notices[:0] = [notice] if notice else []
     return BaseModel(
         model=model,
         family=family,

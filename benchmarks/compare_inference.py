@@ -21,11 +21,11 @@ from typing import Any
 import tyro
 from transformers import pipeline
 
-from lowcost_ft.environment import git_state, hardware, versions
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.hub import quiet_libraries
-from lowcost_ft.predictor import Predictor, load_predictor
-from lowcost_ft.runs import load_run, write_json
+from lowcost_ft.pipeline.predictor import Predictor, load_predictor
+from lowcost_ft.record.environment import git_state, hardware, versions
+from lowcost_ft.record.run_file import load_run, write_json
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "speed"

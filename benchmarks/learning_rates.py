@@ -18,11 +18,11 @@ from typing import Any
 import tyro
 from accelerate.utils import set_seed
 
-from lowcost_ft.config import DEFAULT_MODEL_ID, RunConfig
+from lowcost_ft.config.methods import METHODS
+from lowcost_ft.config.settings import DEFAULT_MODEL_ID, RunConfig
 from lowcost_ft.data.loading import load_splits
-from lowcost_ft.evaluation import evaluate
-from lowcost_ft.methods import METHODS
 from lowcost_ft.models.loading import build_model, forward_module, load_tokenizer
+from lowcost_ft.pipeline.evaluation import evaluate
 from lowcost_ft.tasks.ner import NerTask
 from lowcost_ft.training.adalora import AdaLoraSteps
 from lowcost_ft.training.checkpoint import Checkpoints

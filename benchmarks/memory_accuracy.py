@@ -26,23 +26,23 @@ import numpy as np
 import torch
 from transformers import AutoConfig, AutoModel
 
-from lowcost_ft.config import RunConfig
+from lowcost_ft.config.settings import RunConfig
 from lowcost_ft.data.features import Features
-from lowcost_ft.environment import git_state, hardware, versions
+from lowcost_ft.frozen.cache import cached_layers
 from lowcost_ft.memory.operators import Target
-from lowcost_ft.models.held_precision import hold_frozen_weights
+from lowcost_ft.models.frozen_precision import hold_frozen_weights
 from lowcost_ft.models.loading import BuiltModel, build_model, forward_module
 from lowcost_ft.models.quantization import compute_dtype
-from lowcost_ft.recipe_memory import model_options
+from lowcost_ft.pipeline.memory import model_options
+from lowcost_ft.planning.forecast import Forecast
+from lowcost_ft.record.environment import git_state, hardware, versions
 from lowcost_ft.tasks.base import Task
 from lowcost_ft.tasks.classification import ClassificationTask
 from lowcost_ft.tasks.ner import NerTask
-from lowcost_ft.training.backbone_cache import cached_layers
-from lowcost_ft.training.forecast import Forecast
 from lowcost_ft.training.optimizer import build_optimizer, parameter_groups
-from lowcost_ft.training.rehearsal import rehearse
 from lowcost_ft.training.setup import build_accelerator
 from lowcost_ft.training.step_plan import planned_steps
+from lowcost_ft.training.step_replay import rehearse
 from lowcost_ft.training.steps import StepRunner
 
 RESULTS = Path(__file__).resolve().parent / "results" / "memory"

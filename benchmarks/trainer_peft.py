@@ -17,12 +17,12 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from usual_arms import TrainerArm, trainer_options
 
 from lowcost_ft import RunConfig, run_recipe, start_run
-from lowcost_ft.evaluation import evaluate
 from lowcost_ft.memory.measure import cpu_step_peak_bytes, resident_peak_bytes
 from lowcost_ft.models.loading import load_tokenizer, save_model
-from lowcost_ft.recipe import featurize_splits, load_recipe_splits
-from lowcost_ft.runs import saved_bytes
-from lowcost_ft.start import Run
+from lowcost_ft.pipeline.evaluation import evaluate
+from lowcost_ft.pipeline.start import Run
+from lowcost_ft.pipeline.steps import featurize_splits, load_recipe_splits
+from lowcost_ft.record.run_file import saved_bytes
 from lowcost_ft.tasks.ner import NerTask
 from lowcost_ft.training.optimizer import default_learning_rate
 from lowcost_ft.training.progress import LOGGED_POINTS, TrainResult

@@ -10,10 +10,10 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lowcost_ft.config import RunConfig
+    from lowcost_ft.commands.program import run_recipe
+    from lowcost_ft.config.settings import RunConfig
     from lowcost_ft.data.loading import load_splits
     from lowcost_ft.errors import UserError
-    from lowcost_ft.evaluation import evaluate, predict
     from lowcost_ft.models.families import is_causal
     from lowcost_ft.models.loading import (
         build_model,
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
         load_trained,
         save_model,
     )
-    from lowcost_ft.predictor import Predictor, load_predictor
-    from lowcost_ft.program import run_recipe
-    from lowcost_ft.recipe import (
+    from lowcost_ft.pipeline.evaluation import evaluate, predict
+    from lowcost_ft.pipeline.predictor import Predictor, load_predictor
+    from lowcost_ft.pipeline.start import start_run
+    from lowcost_ft.pipeline.steps import (
         build_recipe_model,
         evaluate_run,
         featurize_splits,
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
         save_run,
         train_run,
     )
-    from lowcost_ft.start import start_run
     from lowcost_ft.tasks.classification import ClassificationTask, balanced_class_weights
     from lowcost_ft.tasks.ner import NerTask
     from lowcost_ft.training.loop import train
@@ -70,7 +70,7 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOMES = {
-    "RunConfig": "config",
+    "RunConfig": "config.settings",
     "UserError": "errors",
     "load_splits": "data.loading",
     **dict.fromkeys(("ClassificationTask", "balanced_class_weights"), "tasks.classification"),
@@ -79,13 +79,15 @@ _HOMES = {
     **dict.fromkeys(("build_model", "load_config", "load_tokenizer"), "models.loading"),
     **dict.fromkeys(("load_trained", "save_model"), "models.loading"),
     "train": "training.loop",
-    **dict.fromkeys(("evaluate", "predict"), "evaluation"),
-    **dict.fromkeys(("build_recipe_model", "train_run", "evaluate_run", "save_run"), "recipe"),
-    **dict.fromkeys(("load_recipe_splits", "featurize_splits"), "recipe"),
-    "plan_memory": "recipe_memory",
-    "run_recipe": "program",
-    "start_run": "start",
-    **dict.fromkeys(("Predictor", "load_predictor"), "predictor"),
+    **dict.fromkeys(("evaluate", "predict"), "pipeline.evaluation"),
+    **dict.fromkeys(
+        ("build_recipe_model", "train_run", "evaluate_run", "save_run"), "pipeline.steps"
+    ),
+    **dict.fromkeys(("load_recipe_splits", "featurize_splits"), "pipeline.steps"),
+    "plan_memory": "pipeline.memory",
+    "run_recipe": "commands.program",
+    "start_run": "pipeline.start",
+    **dict.fromkeys(("Predictor", "load_predictor"), "pipeline.predictor"),
 }
 
 # bitsandbytes says on import that an optional kernel package is missing; nothing here needs it.

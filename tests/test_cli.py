@@ -9,7 +9,7 @@ import sys
 import pytest
 from small_runs import ner_rows, text_rows, write_jsonl
 
-from lowcost_ft.cli import main
+from lowcost_ft.commands.main import main
 
 
 @pytest.fixture(scope="module")
@@ -203,7 +203,7 @@ def test_a_test_file_with_mistakes(refuse, tmp_path, single):
 def test_help_is_quick_and_names_the_commands():
     code = """
 import sys
-from lowcost_ft.cli import main
+from lowcost_ft.commands.main import main
 try:
     main(["--help"])
 finally:

@@ -5,9 +5,15 @@ from dataclasses import fields, replace
 
 import pytest
 
-from lowcost_ft.config import DEFAULT_MODEL_ID, RunConfig, parse_bytes, parse_config, split_list
+from lowcost_ft.commands.program import run_recipe
+from lowcost_ft.config.settings import (
+    DEFAULT_MODEL_ID,
+    RunConfig,
+    parse_bytes,
+    parse_config,
+    split_list,
+)
 from lowcost_ft.errors import UserError
-from lowcost_ft.program import run_recipe
 
 NER = RunConfig(task="ner")
 TEXT = RunConfig(task="classification")

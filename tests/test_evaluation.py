@@ -7,9 +7,9 @@ import pytest
 import torch
 from small_runs import ner_rows, text_rows
 
-import lowcost_ft.evaluation
-from lowcost_ft.evaluation import evaluate, predict
+import lowcost_ft.pipeline.evaluation
 from lowcost_ft.models.loading import build_model, forward_module, load_tokenizer
+from lowcost_ft.pipeline.evaluation import evaluate, predict
 from lowcost_ft.tasks.classification import ClassificationTask, TextExample
 from lowcost_ft.tasks.ner import NerExample, NerTask
 from lowcost_ft.training.setup import build_accelerator
@@ -63,7 +63,7 @@ def threads():
 
 
 def test_threads_of_their_own_predict_the_same_bits(setting, threads, monkeypatch):
-    monkeypatch.setattr(lowcost_ft.evaluation, "_LEAST_TOKENS", 12)
+    monkeypatch.setattr(lowcost_ft.pipeline.evaluation, "_LEAST_TOKENS", 12)
     seen, forward = set(), type(setting[3]).forward
 
     def noted(self, *args, **kwargs):
@@ -85,7 +85,7 @@ def test_threads_of_their_own_predict_the_same_bits(setting, threads, monkeypatc
 
 
 def test_memory_that_runs_out_in_one_thread_cuts_its_micro_batches(setting, threads, monkeypatch):
-    monkeypatch.setattr(lowcost_ft.evaluation, "_LEAST_TOKENS", 24)
+    monkeypatch.setattr(lowcost_ft.pipeline.evaluation, "_LEAST_TOKENS", 24)
     whole, forward = predicted(setting, 4096), type(setting[3]).forward
 
     def limited(self, input_ids, **kwargs):

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.data.loading import (
     Splits,
     load_splits,
@@ -23,7 +24,6 @@ from lowcost_ft.data.loading import (
 )
 from lowcost_ft.data.validation_cut import cut_validation
 from lowcost_ft.errors import UserError
-from lowcost_ft.reading import ReadingOptions
 from lowcost_ft.tasks.classification import TextExample
 from lowcost_ft.tasks.ner import NerExample
 

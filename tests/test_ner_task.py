@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lowcost_ft.data.features import IGNORED_LABEL, collate
-from lowcost_ft.evaluation import predict
 from lowcost_ft.models.loading import build_model, forward_module, load_tokenizer
+from lowcost_ft.pipeline.evaluation import predict
 from lowcost_ft.tasks.ner import NerExample, NerTask, special_tokens, text_example
 from lowcost_ft.training.setup import build_accelerator
 

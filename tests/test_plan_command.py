@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from lowcost_ft.cli import main
-from lowcost_ft.gpu_table import CARDS, load_table
+from lowcost_ft.commands.main import main
+from lowcost_ft.planning.gpu_table import CARDS, load_table
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 

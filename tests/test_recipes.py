@@ -13,11 +13,11 @@ import torch
 from safetensors.torch import load_file
 from small_runs import RECIPES, call_recipe, flags, forget_precision, text_rows, write_jsonl
 
-import lowcost_ft.recipe
-import lowcost_ft.start
-from lowcost_ft.config import RunConfig
+import lowcost_ft.pipeline.start
+import lowcost_ft.pipeline.steps
+from lowcost_ft.commands.program import exit_code
+from lowcost_ft.config.settings import RunConfig
 from lowcost_ft.errors import UserError
-from lowcost_ft.program import exit_code
 from lowcost_ft.training.setup import build_accelerator
 
 NAMES = sorted(path.stem for path in RECIPES.glob("*.py"))
@@ -381,7 +381,9 @@ def test_wrong_flags_do_not_wait_for_pytorch(name):
 )
 def test_a_flag_that_cannot_be_obeyed(tmp_path, mistake, monkeypatch, changes, message):
     if "report_to" in changes:  # Whether it is installed here or not.
-        monkeypatch.setattr(lowcost_ft.start.importlib.util, "find_spec", lambda name: None)
+        monkeypatch.setattr(
+            lowcost_ft.pipeline.start.importlib.util, "find_spec", lambda name: None
+        )
     printed = " ".join(mistake("lora_ner", **changes).replace("│", " ").split())
     assert message in printed
     assert not (tmp_path / "out").exists()
@@ -431,8 +433,8 @@ def test_a_reload_that_predicts_otherwise_is_an_error(tmp_path, short, monkeypat
             model.get_base_model().classifier.modules_to_save.default.bias[0] += 0.1
         return model
 
-    load_trained = lowcost_ft.recipe.load_trained
-    monkeypatch.setattr(lowcost_ft.recipe, "load_trained", other)
+    load_trained = lowcost_ft.pipeline.steps.load_trained
+    monkeypatch.setattr(lowcost_ft.pipeline.steps, "load_trained", other)
     folder = tmp_path / "run"
     arguments = short("lora_classification", output_dir=folder)
     assert call_recipe("lora_classification", *arguments) == 1

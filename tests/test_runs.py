@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 import torch
 
-from lowcost_ft import environment, runs
 from lowcost_ft.errors import UserError
-from lowcost_ft.redaction import redact
-from lowcost_ft.runs import (
+from lowcost_ft.record import environment
+from lowcost_ft.record import run_file as runs
+from lowcost_ft.record.redaction import redact
+from lowcost_ft.record.run_file import (
     load_run,
     record_run,
     status_of,

@@ -6,15 +6,15 @@ import pytest
 import torch
 from tiny import make_tiny
 
-from lowcost_ft.config import RunConfig
+from lowcost_ft.config.settings import RunConfig
 from lowcost_ft.data.batching import share_step
 from lowcost_ft.models.loading import build_model, forward_module, load_tokenizer
 from lowcost_ft.tasks.classification import ClassificationTask, TextExample
 from lowcost_ft.tasks.ner import NerExample, NerTask
 from lowcost_ft.training.optimizer import build_optimizer, parameter_groups
-from lowcost_ft.training.rehearsal import rehearse
 from lowcost_ft.training.setup import build_accelerator
 from lowcost_ft.training.step_plan import planned_steps
+from lowcost_ft.training.step_replay import rehearse
 from lowcost_ft.training.steps import StepRunner
 
 TEXTS = [" ".join(["where is my order"] * (1 + i % 5)) for i in range(16)]

@@ -13,11 +13,11 @@ from test_backbone_cache import SEPARATE, Case, folders
 from tiny import make_tiny
 
 from lowcost_ft.errors import UserError
-from lowcost_ft.evaluation import predict
+from lowcost_ft.frozen import stored_states, streaming
+from lowcost_ft.frozen.streamed_part import StreamedPart
+from lowcost_ft.frozen.streaming import streaming_disk_bytes, streaming_needs
 from lowcost_ft.models.loading import build_model, forward_module, load_trained
-from lowcost_ft.models.streaming import StreamedPart
-from lowcost_ft.training import stored_states, streaming
-from lowcost_ft.training.streaming import streaming_disk_bytes, streaming_needs
+from lowcost_ft.pipeline.evaluation import predict
 
 VARIANTS = [(family, {}) for family in SEPARATE]
 VARIANTS += [("deberta-v2", {"conv_kernel_size": 3, "conv_act": "gelu"})]
@@ -106,7 +106,7 @@ def test_another_checkpoint_is_another_key(tmp_path, tiny_model):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_any_checkpoint_is_read_as_transformers_reads_it(tmp_path, tiny_model, dtype, monkeypatch):
     """In several files, in half precision, with names from before they were changed."""
-    monkeypatch.setattr("lowcost_ft.models.streaming._CHUNK_BYTES", 1000)
+    monkeypatch.setattr("lowcost_ft.frozen.streamed_part._CHUNK_BYTES", 1000)
     model_id = tmp_path / "model"
     make_tiny("bert", model_id)
     weights = load_file(model_id / "model.safetensors")

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.data import ner_examples, ner_labels, text_examples, text_labels
 from lowcost_ft.data.readers import read_dataset, read_lines, read_rows
 from lowcost_ft.data.rows import Row, column_names
 from lowcost_ft.data.sample import sample_rows
 from lowcost_ft.data.validation_cut import cut_validation
 from lowcost_ft.errors import UserError
-from lowcost_ft.reading import ReadingOptions
 
 __all__ = ["Example", "Splits", "load_splits", "read_examples_file"]
 __all__ += ["read_text_lines"]

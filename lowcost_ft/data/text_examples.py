@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.data.rows import (
     Row,
     column_names,
@@ -15,7 +16,6 @@ from lowcost_ft.data.rows import (
     shown,
     surrogate_fault,
 )
-from lowcost_ft.reading import ReadingOptions
 
 __all__ = ["Label", "TextExample", "label_name", "read_examples"]
 

@@ -18,8 +18,9 @@ from peft import (
 )
 from peft.utils.constants import DUMMY_TARGET_MODULES
 
-from lowcost_ft.methods import find_method
+from lowcost_ft.config.methods import find_method
 from lowcost_ft.models.adapter_files import check_adapter_config, read_adapter_config
+from lowcost_ft.models.adapter_starts import keep_start, takes_from_weights
 from lowcost_ft.models.adapters import (
     ALL_LINEAR,
     add_adapter,
@@ -29,7 +30,6 @@ from lowcost_ft.models.adapters import (
     has_transposed,
 )
 from lowcost_ft.models.base import BaseModel, Head
-from lowcost_ft.models.starts import keep_start, takes_from_weights
 
 __all__ = ["AdapterSettings", "build_adapter", "default_alpha"]
 

@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
 
 from lowcost_ft.errors import UserError
+from lowcost_ft.frozen.streamed_part import StreamedWeights, load_upper_part
 from lowcost_ft.models.families import Family, find_family
 from lowcost_ft.models.hub import (
     check_index,
@@ -31,7 +32,6 @@ from lowcost_ft.models.quantization import (
 from lowcost_ft.models.quantized_layers import settle_kernels
 from lowcost_ft.models.refusals import check_layers
 from lowcost_ft.models.safety import check_weight_files
-from lowcost_ft.models.streaming import StreamedWeights, load_upper_part
 
 __all__ = ["BaseModel", "Head", "load_base_model"]
 

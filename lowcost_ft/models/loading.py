@@ -13,19 +13,19 @@ import torch
 from peft import PeftModel
 
 from lowcost_ft.errors import UserError
+from lowcost_ft.frozen.lower_part import freeze_below
+from lowcost_ft.frozen.streamed_part import StreamedPart
 from lowcost_ft.models.adapter_configs import AdapterSettings, build_adapter
 from lowcost_ft.models.adapter_files import method_like
+from lowcost_ft.models.adapter_starts import start_from_rounding
 from lowcost_ft.models.adapters import train_fully
 from lowcost_ft.models.base import Head, load_base_model
 from lowcost_ft.models.families import Family
-from lowcost_ft.models.frozen_layers import freeze_below
 from lowcost_ft.models.hub import load_config
 from lowcost_ft.models.lean_lora import make_lora_lean
 from lowcost_ft.models.quantization import Quantization, quantization_notice, unquantized_modules
 from lowcost_ft.models.refusals import check_arguments, check_layers, check_method
 from lowcost_ft.models.saving import load_trained, save_model, saved_tensors
-from lowcost_ft.models.starts import start_from_rounding
-from lowcost_ft.models.streaming import StreamedPart
 from lowcost_ft.models.tokenizers import load_tokenizer
 from lowcost_ft.models.virtual_tokens import VirtualTokens, has_virtual_tokens
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from lowcost_ft.config.methods import METHODS, find_method
 from lowcost_ft.errors import UserError
-from lowcost_ft.methods import METHODS, find_method
 from lowcost_ft.models.adapters import layer_list
 from lowcost_ft.models.families import Family, find_family, longest_input
 from lowcost_ft.models.quantization import Quantization, settle_quantization

@@ -10,10 +10,10 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from lowcost_ft.errors import UserError
+from lowcost_ft.models.adapter_starts import export_adapter, note_ranks
 from lowcost_ft.models.base import Head, load_base_model
 from lowcost_ft.models.hub import quiet_libraries
 from lowcost_ft.models.safety import check_run_folder
-from lowcost_ft.models.starts import export_adapter, note_ranks
 
 __all__ = ["load_trained", "save_model", "saved_tensors"]
 

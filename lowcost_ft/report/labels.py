@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from lowcost_ft.config import RunConfig
+from lowcost_ft.config.settings import RunConfig
 from lowcost_ft.report.collect import Result
 
 __all__ = ["NOT_A_SETTING", "data_name", "device", "dropout_text", "known_settings", "metric_name"]

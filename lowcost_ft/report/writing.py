@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lowcost_ft.errors import UserError
+from lowcost_ft.record.run_file import write_atomically
 from lowcost_ft.report.collect import Result, collect
 from lowcost_ft.report.drawing import COLORS, GLYPHS, check_libraries
 from lowcost_ft.report.grouping import compare
 from lowcost_ft.report.plots import draw_plots
 from lowcost_ft.report.sections import READING, Options, Section, build_section
 from lowcost_ft.report.tables import Cell, markdown_table, markdown_text, results_csv
-from lowcost_ft.runs import write_atomically
 
 __all__ = ["Options", "write_report"]
 

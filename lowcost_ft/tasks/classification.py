@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from lowcost_ft.data.features import Features, flatten
 from lowcost_ft.data.text_examples import TextExample
-from lowcost_ft.metrics import MAIN_METRICS, score_classes, score_values
+from lowcost_ft.scores.metrics import MAIN_METRICS, score_classes, score_values
 from lowcost_ft.tasks.base import ENCODED_AT_ONCE, Predictions
 
 __all__ = ["ClassificationTask", "TextExample", "balanced_class_weights"]

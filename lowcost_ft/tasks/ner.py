@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from lowcost_ft.data.features import IGNORED_LABEL, Features, cut_windows, flatten
 from lowcost_ft.data.ner_examples import NerExample, text_example
 from lowcost_ft.data.tagging import tags_to_spans
-from lowcost_ft.metrics import score_entities
+from lowcost_ft.scores.metrics import score_entities
 from lowcost_ft.tasks.base import ENCODED_AT_ONCE, Predictions
 
 __all__ = ["NerExample", "NerTask", "special_tokens", "text_example"]

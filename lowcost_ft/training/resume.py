@@ -10,13 +10,13 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
-from lowcost_ft.config import RunConfig
+from lowcost_ft.config.settings import RunConfig
 from lowcost_ft.data.features import Features
-from lowcost_ft.environment import versions
 from lowcost_ft.errors import UserError
+from lowcost_ft.frozen.cache_key import digest
 from lowcost_ft.models.adapter_files import read_adapter_file
-from lowcost_ft.redaction import redact
-from lowcost_ft.training.cache_key import digest
+from lowcost_ft.record.environment import versions
+from lowcost_ft.record.redaction import redact
 from lowcost_ft.training.checkpoint_files import Checkpoint, newest_checkpoint
 
 __all__ = ["check_settings", "check_training", "find_checkpoint", "run_settings", "run_training"]

@@ -1,0 +1,228 @@
+"""What is wrong with a `RunConfig`: every problem at once, in the words of the flags."""
+
+import math
+import re
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+from lowcost_ft.config.methods import find_method
+
+if TYPE_CHECKING:  # config.py imports this file
+    from lowcost_ft.config.settings import RunConfig
+
+__all__ = ["conflict_problems", "parse_bytes", "range_problems", "split_list"]
+
+TRACKERS = ("tensorboard", "wandb", "mlflow", "trackio")
+
+
+def split_list(text: str | None) -> tuple[str, ...] | None:
+    """Splits a comma-separated flag: `"query, value"` gives `("query", "value")`."""
+    if text is None:
+        return None
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def parse_bytes(text: str) -> int:
+    """Reads a size: `8GiB` is 2^33 bytes, `900MB` 900 million, `8G` like `8GiB`.
+
+    Raises:
+        ValueError: It is none.
+    """
+    match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([KMGT]?)(i?B?)\s*", text, re.IGNORECASE)
+    if match is None or (not match[2] and match[3].lower().startswith("i")):
+        raise ValueError(f"{text!r} is no size; write it like 8GiB or 900MB (K, M, G or T)")
+    base = 1000 if match[3].lower() == "b" else 1024
+    return int(float(match[1]) * base ** " KMGT".index(match[2].upper() or " "))
+
+
+def range_problems(config: "RunConfig") -> list[str]:
+    """Numbers that lie outside what their fields allow."""
+    at_least = {
+        **dict.fromkeys(("max_length", "micro_batch_tokens"), 8),
+        **dict.fromkeys(("lora_r", "num_train_epochs", "batch_size", "num_virtual_tokens"), 1),
+        **dict.fromkeys(("gradient_accumulation_steps", "max_steps", "num_threads"), 1),
+        "max_bad_steps": 1,
+        **dict.fromkeys(("checkpoint_every_steps", "keep_checkpoints"), 1),
+        "checkpoint_every_minutes": 0,
+        **dict.fromkeys(("trainable_layers", "early_stopping_patience", "seed"), 0),
+        **dict.fromkeys(("weight_decay", "max_grad_norm", "window_overlap"), 0),
+    }
+    shares = ("lora_dropout", "dropout", "warmup_ratio")
+    above_zero = ("learning_rate", "head_learning_rate", "lora_alpha")
+    problems = []
+    for field in fields(config):
+        name, value = field.name, getattr(config, field.name)
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            continue
+        if not math.isfinite(value):
+            problems.append(f"{_flag(name)} {value} is not a finite number")
+        elif value < at_least.get(name, -math.inf):
+            problems.append(f"{_flag(name)} {value} is too small; at least {at_least[name]}")
+        elif name == "validation_share" and not 0 < value < 1:
+            problems.append(f"{_flag(name)} {value} must be above 0 and below 1")
+        elif name in shares and not 0 <= value < 1:
+            problems.append(f"{_flag(name)} {value} must be at least 0 and below 1")
+        elif name in above_zero and value <= 0:
+            problems.append(f"{_flag(name)} {value} must be above 0")
+    return problems
+
+
+def conflict_problems(config: "RunConfig") -> list[str]:
+    """Settings that exclude, need or contradict one another."""
+    return [
+        *_data_problems(config),
+        *_model_problems(config),
+        *_step_problems(config),
+        *_output_problems(config),
+    ]
+
+
+def _data_problems(config: "RunConfig") -> list[str]:
+    problems = []
+    files = config.validation_file or config.test_file
+    if config.dataset and (config.train_file or config.validation_file):
+        problems.append("--dataset and --train-file/--validation-file exclude each other")
+    if files and not config.dataset and not config.train_file:
+        problems.append("--validation-file and --test-file need a --train-file beside them")
+    if config.dataset_config_name and not config.dataset:
+        problems.append("--dataset-config-name goes with --dataset")
+    half = config.max_length // 2
+    if config.window_overlap is not None and config.window_overlap > half:
+        problems.append(
+            f"--window-overlap {config.window_overlap} is more than half of --max-length: "
+            f"at most {half}"
+        )
+    if config.task == "ner":
+        for name in ("text_pair_column", "problem_type", "class_weights"):
+            if getattr(config, name) is not None:
+                problems.append(f"{_flag(name)} is for text classification, not for NER")
+    else:
+        for name in ("tokens_column", "tags_column", "window_overlap"):
+            if getattr(config, name) is not None:
+                problems.append(f"{_flag(name)} is for NER, not for text classification")
+    return problems
+
+
+def _model_problems(config: "RunConfig") -> list[str]:
+    problems = []
+    if config.cache_frozen_layers and config.trainable_layers is None:
+        problems.append(
+            "--cache-frozen-layers needs frozen layers: say with --trainable-layers K how many of "
+            "the top layers train"
+        )
+    if not config.cache_frozen_layers:
+        for name in _changed(config, "cache_dir", "cache_dtype"):
+            problems.append(f"{_flag(name)} goes with --cache-frozen-layers")
+    if config.stream_frozen_layers:
+        problems += _streaming_problems(config)
+    return [*problems, *_method_problems(config)]
+
+
+def _method_problems(config: "RunConfig") -> list[str]:
+    """Flags that the method does not use."""
+    ranked, target = ("lora_r", "lora_alpha", "lora_dropout"), ("target_modules",)
+    virtual = ("num_virtual_tokens",)
+    problems = []
+    unused: tuple[str, ...] = ()
+    if config.adapter_config is not None:
+        method, unused = "--adapter-config", (*ranked, *target, *virtual)
+        if config.method != "lora":
+            problems.append(f"--adapter-config takes the place of --method {config.method}")
+    else:
+        entry = find_method(config.method)
+        assert entry is not None
+        method = f"--method {config.method}"
+        unused += () if entry.ranked else ranked
+        unused += () if entry.targets else target
+        unused += () if entry.virtual_tokens else virtual
+        unused += () if entry.layers else ("trainable_layers",)
+    if changed := _changed(config, *unused):
+        flags = ", ".join(_flag(name) for name in changed)
+        problems.append(f"{method} does not use what you gave: remove {flags}")
+    if config.method == "full" and config.quantization != "none":
+        problems.append(
+            f"--method full cannot train {config.quantization} weights, which have no gradient: "
+            "remove --quantization, or train an adapter (--method lora)"
+        )
+    return problems
+
+
+def _streaming_problems(config: "RunConfig") -> list[str]:
+    problems = []
+    if not config.cache_frozen_layers:
+        problems.append("--stream-frozen-layers goes with --cache-frozen-layers")
+    if config.method == "full":
+        problems.append(
+            "--stream-frozen-layers never holds the whole model, and --method full saves it: train "
+            "an adapter (--method lora)"
+        )
+    if config.quantization != "none":
+        problems.append(
+            f"--stream-frozen-layers does not read {config.quantization} weights: remove "
+            "--quantization (one layer at a time is small)"
+        )
+    return problems
+
+
+def _step_problems(config: "RunConfig") -> list[str]:
+    problems = []
+    pieces, budget = config.gradient_accumulation_steps, config.memory_budget
+    if budget is not None:
+        try:
+            size = parse_bytes(budget)
+        except ValueError as error:
+            problems.append(f"--memory-budget {error}")
+        else:
+            if size < 1000:
+                problems.append(
+                    f"--memory-budget {budget} is {size:,} bytes, in which no model fits: give "
+                    "the unit, as in 8GiB or 900MB"
+                )
+        if pieces:
+            problems.append(
+                "--memory-budget decides how a step is cut up: remove --gradient-accumulation-steps"
+            )
+        if config.torch_compile:
+            problems.append(
+                "--memory-budget predicts layers that are not compiled: remove --torch-compile"
+            )
+    elif config.allow_model_change:
+        problems.append("--allow-model-change goes with --memory-budget")
+    if pieces and pieces > config.batch_size:
+        problems.append(
+            f"--gradient-accumulation-steps {pieces} is more than the {config.batch_size} examples "
+            "of an optimizer step (--batch-size)"
+        )
+    if pieces and _changed(config, "micro_batch_tokens"):
+        problems.append(
+            "--gradient-accumulation-steps and --micro-batch-tokens both say how a step is cut "
+            "up: give one of them"
+        )
+    elif pieces is None and not budget and config.micro_batch_tokens < config.max_length:
+        problems.append(
+            f"--micro-batch-tokens {config.micro_batch_tokens} cannot hold one example of "
+            f"--max-length {config.max_length}: raise it to {config.max_length} or more"
+        )
+    return problems
+
+
+def _output_problems(config: "RunConfig") -> list[str]:
+    known = ", ".join(TRACKERS)
+    problems = []
+    if config.resume and config.overwrite:
+        problems.append("--resume goes on with a run, --overwrite replaces it: give one of them")
+    return problems + [
+        f"unknown tracker {tracker!r} in --report-to; known: {known}"
+        for tracker in split_list(config.report_to) or ()
+        if tracker not in TRACKERS
+    ]
+
+
+def _changed(config: "RunConfig", *names: str) -> list[str]:
+    """Those of the fields that do not hold their default."""
+    defaults = {field.name: field.default for field in fields(config)}
+    return [name for name in names if getattr(config, name) != defaults[name]]
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")

@@ -128,7 +128,7 @@ def load_texts(options: Options, ours: Predictor) -> list[str]:
     """The texts to predict; those of a file of words are joined by spaces."""
     if options.file:
         return [answer["text"] for answer in ours.predict(ours.read(str(options.file)))]
-    from lowcost_ft.data.loading import load_splits
+    from lowcost_ft.tasks.loading import load_splits
 
     return [" ".join(example.words) for example in load_splits("ner").test or []]
 

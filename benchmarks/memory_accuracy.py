@@ -36,6 +36,7 @@ from lowcost_ft.models.quantization import compute_dtype
 from lowcost_ft.pipeline.memory import model_options
 from lowcost_ft.planning.forecast import Forecast
 from lowcost_ft.record.environment import git_state, hardware, versions
+from lowcost_ft.tasks import task_class
 from lowcost_ft.tasks.base import Task
 from lowcost_ft.tasks.classification import ClassificationTask
 from lowcost_ft.tasks.ner import NerTask
@@ -148,20 +149,15 @@ def made_up_rows(point: Point) -> Features:
     lengths = np.maximum(8, point.length - 3 * np.arange(point.batch_size))
     starts = np.concatenate([[0], np.cumsum(lengths)])
     rows, tokens = len(lengths), int(starts[-1])
-    own: dict[str, Any] = {"labels": np.zeros(rows, np.int64)}
-    if point.task == "ner":
-        own = {
-            "token_labels": np.zeros(tokens, np.int32),
-            "words": np.zeros(tokens, np.int64),
-            "word_starts": np.arange(rows + 1),
-        }
+    kind = task_class(point.task)
     return Features(
         input_ids=np.full(tokens, 5, np.int32),
         starts=starts,
         examples=np.arange(rows),
         num_examples=rows,
         weights=np.ones(rows),
-        **own,
+        arrays=kind.blank_arrays(rows, tokens),
+        schema=kind.schema,
     )
 
 

@@ -9,86 +9,57 @@ import logging
 import os
 from typing import TYPE_CHECKING, Any
 
+import lowcost_ft.tasks  # Puts the tasks into the table of settings.
+
 if TYPE_CHECKING:
     from lowcost_ft.commands.program import run_recipe
     from lowcost_ft.config.settings import RunConfig
-    from lowcost_ft.data.loading import load_splits
     from lowcost_ft.errors import UserError
-    from lowcost_ft.models.families import is_causal
-    from lowcost_ft.models.loading import (
-        build_model,
-        load_config,
-        load_tokenizer,
-        load_trained,
-        save_model,
-    )
-    from lowcost_ft.pipeline.evaluation import evaluate, predict
+    from lowcost_ft.models.loading import build_model, load_trained, save_model
+    from lowcost_ft.models.tokenizers import load_tokenizer
+    from lowcost_ft.pipeline.build import Built, build
+    from lowcost_ft.pipeline.data import Data, load_data
+    from lowcost_ft.pipeline.evaluate import Evaluated, evaluate
+    from lowcost_ft.pipeline.merge import merge_run
     from lowcost_ft.pipeline.predictor import Predictor, load_predictor
-    from lowcost_ft.pipeline.start import start_run
-    from lowcost_ft.pipeline.steps import (
-        build_recipe_model,
-        evaluate_run,
-        featurize_splits,
-        load_recipe_splits,
-        save_run,
-        train_run,
-    )
-    from lowcost_ft.tasks.classification import ClassificationTask, balanced_class_weights
+    from lowcost_ft.pipeline.save import save
+    from lowcost_ft.pipeline.start import Run, start_run
+    from lowcost_ft.pipeline.train import Trained, train
+    from lowcost_ft.tasks.classification import ClassificationTask
+    from lowcost_ft.tasks.loading import load_splits
     from lowcost_ft.tasks.ner import NerTask
-    from lowcost_ft.training.loop import train
-
-__all__ = [
-    "ClassificationTask",
-    "NerTask",
-    "Predictor",
-    "RunConfig",
-    "UserError",
-    "__version__",
-    "balanced_class_weights",
-    "build_model",
-    "build_recipe_model",
-    "evaluate",
-    "evaluate_run",
-    "featurize_splits",
-    "is_causal",
-    "load_config",
-    "load_predictor",
-    "load_recipe_splits",
-    "load_splits",
-    "load_tokenizer",
-    "load_trained",
-    "plan_memory",
-    "predict",
-    "run_recipe",
-    "save_model",
-    "save_run",
-    "start_run",
-    "train",
-    "train_run",
-]
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "RunConfig": "config.settings",
-    "UserError": "errors",
-    "load_splits": "data.loading",
-    **dict.fromkeys(("ClassificationTask", "balanced_class_weights"), "tasks.classification"),
+    "Built": "pipeline.build",
+    "ClassificationTask": "tasks.classification",
+    "Data": "pipeline.data",
+    "Evaluated": "pipeline.evaluate",
     "NerTask": "tasks.ner",
-    "is_causal": "models.families",
-    **dict.fromkeys(("build_model", "load_config", "load_tokenizer"), "models.loading"),
-    **dict.fromkeys(("load_trained", "save_model"), "models.loading"),
-    "train": "training.loop",
-    **dict.fromkeys(("evaluate", "predict"), "pipeline.evaluation"),
-    **dict.fromkeys(
-        ("build_recipe_model", "train_run", "evaluate_run", "save_run"), "pipeline.steps"
-    ),
-    **dict.fromkeys(("load_recipe_splits", "featurize_splits"), "pipeline.steps"),
-    "plan_memory": "pipeline.memory",
+    "Predictor": "pipeline.predictor",
+    "Run": "pipeline.start",
+    "RunConfig": "config.settings",
+    "Trained": "pipeline.train",
+    "UserError": "errors",
+    "build": "pipeline.build",
+    "build_model": "models.loading",
+    "evaluate": "pipeline.evaluate",
+    "load_data": "pipeline.data",
+    "load_predictor": "pipeline.predictor",
+    "load_splits": "tasks.loading",
+    "load_tokenizer": "models.tokenizers",
+    "load_trained": "models.loading",
+    "merge_run": "pipeline.merge",
     "run_recipe": "commands.program",
+    "save": "pipeline.save",
+    "save_model": "models.loading",
     "start_run": "pipeline.start",
-    **dict.fromkeys(("Predictor", "load_predictor"), "pipeline.predictor"),
+    "train": "pipeline.train",
 }
+"""Each public name, and the module that holds it."""
+
+__all__ = ["__version__", *_HOMES]
 
 # bitsandbytes says on import that an optional kernel package is missing; nothing here needs it.
 logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)

@@ -23,7 +23,7 @@ from lowcost_ft.frozen.cache import cached_layers
 from lowcost_ft.models.adapters import layer_list
 from lowcost_ft.models.loading import build_model, forward_module, load_tokenizer
 from lowcost_ft.models.quantization import weight_bytes
-from lowcost_ft.pipeline.evaluation import predict
+from lowcost_ft.pipeline.predicting import predict
 from lowcost_ft.tasks.classification import ClassificationTask, TextExample
 from lowcost_ft.tasks.ner import NerExample, NerTask
 from lowcost_ft.training.optimizer import build_optimizer, parameter_groups

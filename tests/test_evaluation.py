@@ -7,9 +7,9 @@ import pytest
 import torch
 from small_runs import ner_rows, text_rows
 
-import lowcost_ft.pipeline.evaluation
+import lowcost_ft.pipeline.predicting
 from lowcost_ft.models.loading import build_model, forward_module, load_tokenizer
-from lowcost_ft.pipeline.evaluation import evaluate, predict
+from lowcost_ft.pipeline.predicting import predict, predict_and_score
 from lowcost_ft.tasks.classification import ClassificationTask, TextExample
 from lowcost_ft.tasks.ner import NerExample, NerTask
 from lowcost_ft.training.setup import build_accelerator
@@ -63,7 +63,7 @@ def threads():
 
 
 def test_threads_of_their_own_predict_the_same_bits(setting, threads, monkeypatch):
-    monkeypatch.setattr(lowcost_ft.pipeline.evaluation, "_LEAST_TOKENS", 12)
+    monkeypatch.setattr(lowcost_ft.pipeline.predicting, "_LEAST_TOKENS", 12)
     seen, forward = set(), type(setting[3]).forward
 
     def noted(self, *args, **kwargs):
@@ -85,7 +85,7 @@ def test_threads_of_their_own_predict_the_same_bits(setting, threads, monkeypatc
 
 
 def test_memory_that_runs_out_in_one_thread_cuts_its_micro_batches(setting, threads, monkeypatch):
-    monkeypatch.setattr(lowcost_ft.pipeline.evaluation, "_LEAST_TOKENS", 24)
+    monkeypatch.setattr(lowcost_ft.pipeline.predicting, "_LEAST_TOKENS", 24)
     whole, forward = predicted(setting, 4096), type(setting[3]).forward
 
     def limited(self, input_ids, **kwargs):
@@ -116,7 +116,7 @@ def test_predictions_stand_in_the_order_of_the_examples(setting):
     predictions = predicted(setting, 64)
     if isinstance(task, NerTask):
         # One number a word, not logits of every token.
-        assert {len(values) for values in predictions.values()} == {features.word_starts[-1]}
+        assert {len(values) for values in predictions.values()} == {features["word_starts"][-1]}
         return
     with torch.no_grad():
         for index, scores in enumerate(predictions["scores"]):
@@ -136,7 +136,7 @@ def test_dropout_is_off_and_gradients_are_not_kept(setting):
 
 def test_scores_are_those_of_the_predictions(setting):
     task, examples, features, model, pad_token_id = setting
-    scores, predictions = evaluate(
+    scores, predictions = predict_and_score(
         build_accelerator(),
         model,
         task,

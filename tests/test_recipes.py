@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import load_file
 from small_runs import RECIPES, call_recipe, flags, forget_precision, text_rows, write_jsonl
 
+import lowcost_ft.pipeline.save
 import lowcost_ft.pipeline.start
-import lowcost_ft.pipeline.steps
 from lowcost_ft.commands.program import exit_code
 from lowcost_ft.config.settings import RunConfig
 from lowcost_ft.errors import UserError
@@ -433,8 +433,8 @@ def test_a_reload_that_predicts_otherwise_is_an_error(tmp_path, short, monkeypat
             model.get_base_model().classifier.modules_to_save.default.bias[0] += 0.1
         return model
 
-    load_trained = lowcost_ft.pipeline.steps.load_trained
-    monkeypatch.setattr(lowcost_ft.pipeline.steps, "load_trained", other)
+    load_trained = lowcost_ft.pipeline.save.load_trained
+    monkeypatch.setattr(lowcost_ft.pipeline.save, "load_trained", other)
     folder = tmp_path / "run"
     arguments = short("lora_classification", output_dir=folder)
     assert call_recipe("lora_classification", *arguments) == 1

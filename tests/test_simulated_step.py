@@ -18,6 +18,7 @@ from lowcost_ft.models.frozen_precision import hold_frozen_weights
 from lowcost_ft.models.loading import build_model, forward_module
 from lowcost_ft.models.quantization import compute_dtype
 from lowcost_ft.planning.simulated_step import heaviest_micro_batches, simulate_step
+from lowcost_ft.tasks import task_class
 from lowcost_ft.tasks.classification import ClassificationTask
 from lowcost_ft.tasks.ner import NerTask
 from lowcost_ft.training.optimizer import build_optimizer, parameter_groups
@@ -33,20 +34,15 @@ def rows_of_lengths(lengths, task):
     """Features of rows of the given lengths; what their tokens are does not matter."""
     starts = np.concatenate([[0], np.cumsum(lengths)])
     rows, tokens = len(lengths), int(starts[-1])
-    own = {"labels": np.zeros(rows, np.int64)}
-    if task == "ner":
-        own = {
-            "token_labels": np.zeros(tokens, np.int32),
-            "words": np.zeros(tokens, np.int64),
-            "word_starts": np.arange(rows + 1),
-        }
+    kind = task_class(task)
     return Features(
         input_ids=np.full(tokens, 5, np.int32),
         starts=starts,
         examples=np.arange(rows),
         num_examples=rows,
         weights=np.ones(rows),
-        **own,
+        arrays=kind.blank_arrays(rows, tokens),
+        schema=kind.schema,
     )
 
 

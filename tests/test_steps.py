@@ -119,12 +119,12 @@ def test_the_loss_is_the_mean_that_pytorch_computes(tmp_path, family, name):
             input_ids=torch.tensor(runner.features.input_ids[None, start:end]).long()
         ).logits
         if name == "ner":
-            labels = torch.tensor(runner.features.token_labels[start:end]).long()
+            labels = torch.tensor(runner.features["token_labels"][start:end]).long()
             losses += torch.nn.functional.cross_entropy(
                 logits[0][labels >= 0], labels[labels >= 0], reduction="none"
             ).tolist()
         else:
-            label = torch.tensor(runner.features.labels[row : row + 1])
+            label = torch.tensor(runner.features["labels"][row : row + 1])
             losses += torch.nn.functional.cross_entropy(logits, label, reduction="none").tolist()
     assert loss.item() == pytest.approx(sum(losses) / len(losses), rel=1e-5)
 

@@ -6,6 +6,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from lowcost_ft.config.methods import find_method
+from lowcost_ft.config.tasks import task_settings, unusable_settings
 
 if TYPE_CHECKING:  # config.py imports this file
     from lowcost_ft.config.settings import RunConfig
@@ -92,14 +93,10 @@ def _data_problems(config: "RunConfig") -> list[str]:
             f"--window-overlap {config.window_overlap} is more than half of --max-length: "
             f"at most {half}"
         )
-    if config.task == "ner":
-        for name in ("text_pair_column", "problem_type", "class_weights"):
-            if getattr(config, name) is not None:
-                problems.append(f"{_flag(name)} is for text classification, not for NER")
-    else:
-        for name in ("tokens_column", "tags_column", "window_overlap"):
-            if getattr(config, name) is not None:
-                problems.append(f"{_flag(name)} is for NER, not for text classification")
+    title = task_settings(config.task).title
+    for name, owners in unusable_settings(config.task).items():
+        if getattr(config, name) is not None:
+            problems.append(f"{_flag(name)} is for {owners}, not for {title}")
     return problems
 
 

@@ -5,9 +5,13 @@ Plain settings without PyTorch, so that `--help` does not wait for it. `data/` r
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-__all__ = ["InputOptions", "LabelOptions", "ReadingOptions", "reading_of"]
+__all__ = ["PROBLEM_TYPES", "InputOptions", "LabelOptions", "ReadingOptions", "reading_of"]
+
+ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
+PROBLEM_TYPES: tuple[str, ...] = get_args(ProblemType)
+"""As transformers names them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,9 +40,7 @@ class LabelOptions:
 class ReadingOptions(InputOptions, LabelOptions):
     """All that decides how a file becomes examples."""
 
-    problem_type: (
-        Literal["single_label_classification", "multi_label_classification", "regression"] | None
-    ) = None
+    problem_type: ProblemType | None = None
     """What to predict in text classification. Chosen from the labels when not given."""
 
 

@@ -13,6 +13,7 @@ import tyro
 
 from lowcost_ft.config.checks import conflict_problems, parse_bytes, range_problems, split_list
 from lowcost_ft.config.reading import ReadingOptions
+from lowcost_ft.config.tasks import task_settings
 from lowcost_ft.errors import UserError
 
 __all__ = ["DEFAULT_MODEL_ID", "DataConfig", "ModelConfig", "OutputConfig", "RunConfig"]
@@ -198,7 +199,7 @@ class OutputConfig:
 class RunConfig(DataConfig, ModelConfig, TrainingConfig, OutputConfig):
     """One run. Raises `UserError` listing every field that cannot be obeyed."""
 
-    task: Annotated[Literal["ner", "classification"], tyro.conf.Suppress] = "classification"
+    task: Annotated[str, tyro.conf.Suppress] = "classification"
     """What the model learns: the recipe sets it."""
 
     def __post_init__(self) -> None:
@@ -209,7 +210,7 @@ class RunConfig(DataConfig, ModelConfig, TrainingConfig, OutputConfig):
     def settled_dropout(self) -> float | Literal["model"]:
         """What `--dropout` comes to, as records hold it."""
         if self.dropout == "auto":
-            return "model" if self.task == "ner" else 0.0
+            return task_settings(self.task).dropout
         return "model" if self.dropout == "model" else float(self.dropout)
 
     @property

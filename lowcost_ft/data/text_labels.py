@@ -6,15 +6,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from lowcost_ft.config.reading import PROBLEM_TYPES
 from lowcost_ft.data.rows import counted, file_of, shown
 from lowcost_ft.data.text_examples import Label, TextExample, label_name
 
-__all__ = ["PROBLEM_TYPES", "SINGLE_LABEL", "classes", "finish"]
+__all__ = ["SINGLE_LABEL", "classes", "finish"]
 
 SINGLE_LABEL, MULTI_LABEL = "single_label_classification", "multi_label_classification"
 REGRESSION = "regression"
-PROBLEM_TYPES = (SINGLE_LABEL, MULTI_LABEL, REGRESSION)
-"""As transformers names them."""
 
 REGRESSION_LABELS = ["value"]
 """Name of the one output of a regression."""

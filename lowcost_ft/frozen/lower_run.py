@@ -41,7 +41,8 @@ class LowerRun:
 
     def inputs(self, rows: np.ndarray) -> dict[str, torch.Tensor]:
         """What the model takes for some rows, on the device."""
-        batch = model_inputs(collate(self.features, rows, pad_token_id=self.pad_token_id))
+        batch = collate(self.features, rows, pad_token_id=self.pad_token_id)
+        batch = model_inputs(batch, self.features)
         device = self.accelerator.device
         return {name: value.to(device) for name, value in batch.items()}
 

@@ -14,20 +14,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import PreTrainedTokenizerBase
 
 from lowcost_ft.data.features import Features, collate, model_inputs
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.loading import forward_module, load_trained
 from lowcost_ft.models.merging import MERGE_TOLERANCE, check_mergeable, merge_adapter, parity_gap
 from lowcost_ft.models.saving import save_model
-from lowcost_ft.pipeline.evaluation import predict
+from lowcost_ft.pipeline.data import load_run_splits
+from lowcost_ft.pipeline.predicting import predict
 from lowcost_ft.pipeline.predictor import Predictor, load_predictor
-from lowcost_ft.pipeline.steps import load_run_splits
 from lowcost_ft.record.model_card import write_model_card
 from lowcost_ft.record.run_file import load_run, write_run
 from lowcost_ft.record.run_folder import claimed_output_dir
-from lowcost_ft.tasks.base import Predictions, Task
+from lowcost_ft.tasks.base import Predictions
 
 __all__ = ["MergeReport", "merge_run"]
 
@@ -87,7 +86,7 @@ def merge_run(
         examples, tokenizer, max_length=run["config"]["max_length"]
     )
     before = _predict(as_trained, as_trained.model, features)
-    beside = _logits(forward_module(whole).eval(), features, tokenizer)
+    beside = _outputs(as_trained, forward_module(whole).eval(), features)
 
     # The folder goes again when nothing was written. The scratch folder lies beside it, so that the
     # last step is a rename.
@@ -98,7 +97,7 @@ def merge_run(
         save_model(merge_adapter(whole), tokenizer, scratch)
         merged_run = _merged_record(run, run_folder)
         merged = load_trained(scratch, merged_run, **options)
-        gap = parity_gap(beside, _logits(merged, features, tokenizer))
+        gap = parity_gap(beside, _outputs(as_trained, merged, features))
         if gap > MERGE_TOLERANCE:
             raise RuntimeError(
                 f"the merged model's logits differ by {gap:.2g} from those with the adapter beside "
@@ -144,23 +143,16 @@ def _predict(predictor: Predictor, model: Any, features: Features) -> Prediction
     )
 
 
-def _changed(task: Task, examples: Any, before: Predictions, after: Predictions) -> np.ndarray:
-    """Whether each prediction differs: a word's tag, a text's labels, a number by over 1%."""
-    if "label" in before:
-        return before["label"] != after["label"]
-    if task.problem_type == "regression":
-        return ~np.isclose(before["scores"], after["scores"], rtol=0.01, atol=0.01)
-    answers = [[row["label"] for row in task.present(examples, p)] for p in (before, after)]
-    return np.array([a != b for a, b in zip(*answers, strict=True)])
-
-
-def _logits(model: Any, features: Features, tokenizer: PreTrainedTokenizerBase) -> torch.Tensor:
-    """Logits of some rows, in float32 and on the CPU, without those of padding."""
+def _outputs(predictor: Predictor, model: Any, features: Features) -> torch.Tensor:
+    """All outputs for some rows, in float32 and on the CPU, without those of padding."""
     found = []
+    pad_token_id = predictor.tokenizer.pad_token_id
     with torch.inference_mode():
         for row in range(min(_PARITY_ROWS, len(features.lengths))):
-            batch = collate(features, np.array([row]), pad_token_id=tokenizer.pad_token_id)
-            found.append(model(**model_inputs(batch)).logits.flatten())
+            batch = collate(features, np.array([row]), pad_token_id=pad_token_id)
+            outputs = predictor.task.forward(model, model_inputs(batch, features))
+            tensors = outputs.values() if isinstance(outputs, dict) else [outputs]
+            found += [tensor.flatten() for tensor in tensors]
     return torch.cat(found)
 
 
@@ -173,7 +165,7 @@ def _report(
     folder: str,
     gap: float,
 ) -> MergeReport:
-    differs = _changed(predictor.task, examples, before, after)
+    differs = predictor.task.changed(examples, before, after)
     changed, count = int(differs.sum()), differs.size
     scores = [
         predictor.task.score(examples, predictions, seed=predictor.run["seed"])

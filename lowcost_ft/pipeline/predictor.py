@@ -10,18 +10,17 @@ from accelerate import Accelerator
 from transformers import PreTrainedTokenizerBase
 
 from lowcost_ft.config.reading import ReadingOptions, reading_of
-from lowcost_ft.data.loading import read_examples_file, read_text_lines
 from lowcost_ft.data.rows import text_fault
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.frozen_precision import hold_frozen_weights
 from lowcost_ft.models.loading import forward_module, load_tokenizer, load_trained
 from lowcost_ft.models.merging import is_mergeable, merge_adapter
 from lowcost_ft.models.quantization import compute_dtype, weight_bytes
-from lowcost_ft.pipeline.evaluation import predict
+from lowcost_ft.pipeline.predicting import predict
 from lowcost_ft.record.run_file import load_run
+from lowcost_ft.tasks import task_class
 from lowcost_ft.tasks.base import Task
-from lowcost_ft.tasks.classification import ClassificationTask, TextExample
-from lowcost_ft.tasks.ner import NerTask, text_example
+from lowcost_ft.tasks.loading import read_examples_file, read_text_lines
 from lowcost_ft.training.setup import build_accelerator, set_num_threads
 
 __all__ = ["Predictor", "load_predictor"]
@@ -66,17 +65,7 @@ class Predictor:
             faults = [(number, text_fault(text)) for number, text in enumerate(given, 1)]
             if problems := [f"{what} {number} {fault}" for number, fault in faults if fault]:
                 raise UserError(problems[:5])
-        if isinstance(self.task, NerTask):
-            if pairs is not None:
-                raise UserError("NER takes one text, not a pair")
-            return self.predict([text_example(text) for text in texts])
-        seconds = pairs if pairs is not None else [None] * len(texts)
-        return self.predict(
-            [
-                TextExample(text=text, text_pair=pair, label=None, source="text")
-                for text, pair in zip(texts, seconds, strict=True)
-            ]
-        )
+        return self.predict(self.task.read_texts(texts, pairs))
 
     def predict(self, examples: Sequence[Any]) -> list[dict[str, Any]]:
         """Predicts examples of the task; one answer each, in their order.
@@ -197,16 +186,10 @@ def load_predictor(
     if exact and not keep_adapter and is_mergeable(model):
         model = merge_adapter(model)
     hold_frozen_weights(model, compute_dtype(accelerator.mixed_precision))
-    config = run["config"]
+    task = task_class(run["task"]).from_record(run)
     tokenizer = load_tokenizer(
-        str(folder), words=run["task"] == "ner", trust_remote_code=trust_remote_code
+        str(folder), trust_remote_code=trust_remote_code, **task.tokenizer_options
     )
-    task: Task
-    if run["task"] == "ner":
-        causal = run.get("pad_token_id") is not None
-        task = NerTask(run["labels"], causal=causal, window_overlap=config["window_overlap"])
-    else:
-        task = ClassificationTask(run["labels"], problem_type=run["problem_type"])
     return Predictor(
         run=run,
         task=task,

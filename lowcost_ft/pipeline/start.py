@@ -14,7 +14,6 @@ from accelerate.utils import DistributedType, broadcast_object_list, set_seed
 
 from lowcost_ft.config.settings import RunConfig, split_list
 from lowcost_ft.errors import UserError
-from lowcost_ft.frozen.cache import CachedStates
 from lowcost_ft.pipeline.summary import summarize
 from lowcost_ft.record.environment import command_line, git_state, hardware, versions
 from lowcost_ft.record.redaction import redact
@@ -40,9 +39,6 @@ class Run:
         record: What becomes `run.json`.
         settings: Those that decide the result, as the user gave them.
         resume: The checkpoint that the run goes on from, or None.
-        unmoved: Parts of the model that training did not change.
-        streamed: States of all splits, where the model has been without its lower layers from the
-            start and knows these rows alone.
     """
 
     config: RunConfig
@@ -51,8 +47,6 @@ class Run:
     record: dict[str, Any]
     settings: dict[str, Any] = field(default_factory=dict)
     resume: Checkpoint | None = None
-    unmoved: list[str] = field(default_factory=list)
-    streamed: dict[str, CachedStates] = field(default_factory=dict)
 
     def say(self, text: str) -> None:
         """Prints once, from the main process."""

@@ -1,7 +1,6 @@
 """Steps of rows that are all as long as `--max-length` allows: what a plan without data is for."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
@@ -11,10 +10,10 @@ from lowcost_ft.memory.operators import Target
 from lowcost_ft.models.hub import load_config
 from lowcost_ft.models.loading import build_model
 from lowcost_ft.models.refusals import check_length
-from lowcost_ft.pipeline.memory import model_options
 from lowcost_ft.planning.forecast import Forecast
-from lowcost_ft.tasks.classification import ClassificationTask
-from lowcost_ft.tasks.ner import NerTask
+from lowcost_ft.planning.model_options import model_options
+from lowcost_ft.tasks import task_class
+from lowcost_ft.tasks.base import Task
 from lowcost_ft.training.step_plan import PlannedStep
 
 __all__ = ["longest_forecast"]
@@ -33,11 +32,7 @@ def longest_forecast(config: RunConfig, target: Target, *, num_labels: int) -> F
     )
     check_length(config.max_length, described, config.model_id)
     labels = [f"label {number}" for number in range(num_labels)]
-    task: Any
-    if config.task == "ner":
-        task = NerTask(labels, causal=False)
-    else:
-        task = ClassificationTask(labels, problem_type="single_label_classification")
+    task = task_class(config.task).for_planning(labels)
     full = max(config.micro_batch_tokens // config.max_length, 1)
     return Forecast(
         lambda wanted: build_model(
@@ -51,30 +46,27 @@ def longest_forecast(config: RunConfig, target: Target, *, num_labels: int) -> F
             on_meta=True,
         ),
         task,
-        _longest_rows(config, config.batch_size),
+        _longest_rows(task, config, config.batch_size),
         target=target,
         pad_token_id=0,
-        splits=[_longest_rows(config, full + full // 2 + 1)],
+        splits=[_longest_rows(task, config, full + full // 2 + 1)],
         steps=_longest_step,
     )
 
 
-def _longest_rows(config: RunConfig, count: int) -> Features:
+def _longest_rows(task: Task, config: RunConfig, count: int) -> Features:
     """Rows as long as allowed, and as many that are one token shorter: batches have padding."""
     lengths = np.repeat([config.max_length, config.max_length - 1], count)
     starts = np.concatenate([[0], np.cumsum(lengths)])
     rows, tokens = len(lengths), int(starts[-1])
-    ner = config.task == "ner"
     return Features(
         input_ids=np.full(tokens, 1, np.int32),
         starts=starts,
         examples=np.arange(rows),
         num_examples=rows,
         weights=np.ones(rows),
-        token_labels=np.zeros(tokens, np.int32) if ner else None,
-        words=np.zeros(tokens, np.int64) if ner else None,
-        word_starts=np.arange(rows + 1) if ner else None,
-        labels=None if ner else np.zeros(rows, np.int64),
+        arrays=task.blank_arrays(rows, tokens),
+        schema=task.schema,
     )
 
 

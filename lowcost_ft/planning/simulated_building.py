@@ -19,11 +19,12 @@ from lowcost_ft.data.features import Features
 from lowcost_ft.frozen.lower_part import LowerPart, put_module
 from lowcost_ft.frozen.lower_run import LowerRun
 from lowcost_ft.frozen.stored_states import DTYPES, padded_index
-from lowcost_ft.frozen.streamed_part import Seen, StreamedPart, StreamedWeights, stage_bytes
+from lowcost_ft.frozen.streamed_part import Seen, StreamedPart, stage_bytes
 from lowcost_ft.frozen.streaming import Generation, StreamingCost, run_stage, streaming_needs
 from lowcost_ft.memory.operators import Target
 from lowcost_ft.memory.simulate import Prediction, SimulatedAccelerator, real_integers, simulate
 from lowcost_ft.models.families import Family
+from lowcost_ft.models.streamed_weights import StreamedWeights
 from lowcost_ft.planning.simulated_step import heaviest_micro_batches
 
 __all__ = ["DISK_RATE", "CacheNeeds", "cache_needs", "simulate_building"]

@@ -263,7 +263,9 @@ def _states(
     pad_token_id: int,
     cache_dtype: str,
 ) -> CachedStates:
-    batch = model_inputs(collate(features, np.zeros(1, np.int64), pad_token_id=pad_token_id))
+    batch = model_inputs(
+        collate(features, np.zeros(1, np.int64), pad_token_id=pad_token_id), features
+    )
     with accelerator.autocast():
         probe = lower.run({name: value.to(accelerator.device) for name, value in batch.items()})
     if cache_dtype == "auto":

@@ -1,23 +1,28 @@
 """Text classification: one label, several, or a number, for a text or a pair of texts."""
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch.nn import functional as F  # noqa: N812
 from transformers import PreTrainedTokenizerBase
 
-from lowcost_ft.data.features import Features, flatten
+from lowcost_ft.config.reading import ReadingOptions
+from lowcost_ft.config.settings import RunConfig
+from lowcost_ft.data import text_examples, text_labels
+from lowcost_ft.data.features import Array, Features, flatten
+from lowcost_ft.data.rows import Row
+from lowcost_ft.data.sample import sample_rows
 from lowcost_ft.data.text_examples import TextExample
 from lowcost_ft.scores.metrics import MAIN_METRICS, score_classes, score_values
-from lowcost_ft.tasks.base import ENCODED_AT_ONCE, Predictions
+from lowcost_ft.tasks.base import ENCODED_AT_ONCE, Predictions, Task
 
 __all__ = ["ClassificationTask", "TextExample", "balanced_class_weights"]
 
 
-class ClassificationTask:
+class ClassificationTask(Task):
     """Predicts a class, several classes, or a number, for a text or a pair of texts.
 
     Args:
@@ -28,7 +33,9 @@ class ClassificationTask:
     """
 
     name: ClassVar[str] = "classification"
-    head: ClassVar[Literal["token", "sequence"]] = "sequence"
+    head: ClassVar[str] = "sequence"
+    # int64 `(rows,)`, or float32 `(rows,)` or `(rows, labels)`.
+    schema: ClassVar[dict[str, Array]] = {"labels": Array("row")}
 
     def __init__(
         self,
@@ -44,6 +51,104 @@ class ClassificationTask:
         self._copies: dict[torch.device, torch.Tensor] = {}
         self.metric: str = MAIN_METRICS[problem_type]
         self._label_ids = {label: i for i, label in enumerate(labels)}
+
+    @classmethod
+    def read(
+        cls,
+        rows: Sequence[Row],
+        reading: ReadingOptions,
+        *,
+        problems: list[str],
+        notices: list[str],
+        labelled: bool = True,
+    ) -> list[TextExample]:
+        """Reads one split's rows; see `text_examples.read_examples`."""
+        return text_examples.read_examples(
+            rows, reading, problems=problems, notices=notices, labelled=labelled
+        )
+
+    @classmethod
+    def finish(
+        cls,
+        splits: Mapping[str, list[TextExample]],
+        *,
+        reading: ReadingOptions,
+        labels: Sequence[str] | None = None,
+        problems: list[str],
+        notices: list[str],
+    ) -> tuple[dict[str, list[TextExample]], list[str], str]:
+        """Decides what is predicted and converts the labels; see `text_labels.finish`."""
+        return text_labels.finish(
+            splits,
+            problem_type=reading.problem_type,
+            labels=labels,
+            problems=problems,
+            notices=notices,
+        )
+
+    @staticmethod
+    def sample_rows() -> dict[str, list[dict[str, Any]]]:
+        """The embedded sample, by split."""
+        return sample_rows("classification")
+
+    @staticmethod
+    def read_texts(texts: Sequence[str], pairs: Sequence[str] | None) -> list[TextExample]:
+        """Unlabelled examples of texts, or of pairs of texts."""
+        seconds = pairs if pairs is not None else [None] * len(texts)
+        return [
+            TextExample(text=text, text_pair=pair, label=None, source="text")
+            for text, pair in zip(texts, seconds, strict=True)
+        ]
+
+    @staticmethod
+    def classes(example: TextExample) -> frozenset[str]:
+        """Labels of a finished example; none for regression."""
+        return text_labels.classes(example)
+
+    @staticmethod
+    def every_class(problem_type: str | None) -> bool:
+        """Whether each class should be in a validation split that is cut."""
+        return problem_type == text_labels.SINGLE_LABEL
+
+    @staticmethod
+    def input_of(example: TextExample) -> tuple[str, str | None]:
+        """What the model sees of an example."""
+        return (example.text, example.text_pair)
+
+    @staticmethod
+    def truth_of(example: TextExample) -> Any:
+        """What the model should say of an example."""
+        return example.label
+
+    @classmethod
+    def from_splits(cls, config: RunConfig, splits: Any, *, causal: bool) -> "ClassificationTask":
+        """The task of a run that begins."""
+        weights = None
+        if config.class_weights == "balanced":
+            weights = balanced_class_weights(
+                splits.train, splits.labels, problem_type=splits.problem_type
+            )
+        return cls(splits.labels, problem_type=splits.problem_type, class_weights=weights)
+
+    @classmethod
+    def from_record(cls, run: Mapping[str, Any]) -> "ClassificationTask":
+        """The task of a run that is over."""
+        return cls(run["labels"], problem_type=run["problem_type"])
+
+    @classmethod
+    def for_planning(cls, labels: list[str]) -> "ClassificationTask":
+        """The task of a run whose data are not known."""
+        return cls(labels)
+
+    @staticmethod
+    def blank_arrays(rows: int, tokens: int) -> dict[str, np.ndarray]:
+        """Arrays for rows whose content does not matter."""
+        return {"labels": np.zeros(rows, np.int64)}
+
+    @staticmethod
+    def reading_record() -> dict[str, Any]:
+        """What `run.json` says of how examples are read: nothing."""
+        return {"word_splitting": None}
 
     def featurize(
         self,
@@ -84,7 +189,8 @@ class ClassificationTask:
             num_examples=len(rows),
             weights=weights,
             token_type_ids=flatten(types)[0] if with_types else None,
-            labels=labels,
+            arrays={} if labels is None else {"labels": labels},
+            schema=self.schema,
             truncated=truncated,
         )
 
@@ -189,6 +295,15 @@ class ClassificationTask:
         right = np.where(labels > 0, scores, 1 - scores)  # (examples, labels)
         return -np.log(np.maximum(right, smallest)).mean(axis=1)
 
+    def changed(
+        self, examples: Sequence[TextExample], before: Predictions, after: Predictions
+    ) -> np.ndarray:
+        """Whether the labels of each text differ, or its number by more than 1%."""
+        if self.problem_type == "regression":
+            return ~np.isclose(before["scores"], after["scores"], rtol=0.01, atol=0.01)
+        answers = [[row["label"] for row in self.present(examples, p)] for p in (before, after)]
+        return np.array([a != b for a, b in zip(*answers, strict=True)])
+
     def score(
         self, examples: Sequence[TextExample], predictions: Predictions, *, seed: int = 0
     ) -> dict[str, Any]:
@@ -229,3 +344,6 @@ def balanced_class_weights(
 
 def _label_tuple(example: TextExample) -> tuple[str, ...]:
     return example.label if isinstance(example.label, tuple) else (str(example.label),)
+
+
+TASK = ClassificationTask

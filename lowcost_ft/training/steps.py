@@ -127,8 +127,8 @@ class StepRunner:
         entering = self.cached.entering(rows) if self.cached else nullcontext()
         masks = known_padding(has_padding(self.features.lengths[rows]))
         with masks, entering, self.accelerator.autocast():
-            logits = self.model(**model_inputs(batch)).logits
-        return self.task.loss(logits.float(), batch)
+            outputs = self.task.forward(self.model, model_inputs(batch, self.features))
+        return self.task.loss(outputs, batch)
 
     def backward(self, micro_batches: list[MicroBatch], total_weight: float) -> torch.Tensor:
         """Accumulates this process's part of a step's gradient.

@@ -22,7 +22,7 @@ from lowcost_ft.tasks.base import Predictions, Task
 from lowcost_ft.training.recovery import each_that_fits
 from lowcost_ft.training.sharding import is_sharded
 
-__all__ = ["check_same", "evaluate", "predict"]
+__all__ = ["check_same", "predict", "predict_and_score"]
 
 _LEAST_TOKENS = 256
 """Below that a micro-batch is mostly calls."""
@@ -86,12 +86,13 @@ def predict(
         # An empty share still runs forward: sharded models need every process.
         present = rows if len(rows) else np.zeros(1, np.int64)
         batch = collate(features, present, pad_token_id=pad_token_id)
-        on_device = {name: value.to(device) for name, value in model_inputs(batch).items()}
+        inputs = model_inputs(batch, features)
+        on_device = {name: value.to(device) for name, value in inputs.items()}
         entering = cached.entering(present) if cached else nullcontext()
         masks = known_padding(has_padding(features.lengths[present]))
         with masks, entering, accelerator.autocast():
-            logits = model(**on_device).logits
-        return {k: v.cpu().numpy() for k, v in task.decode(logits.float()).items()}, batch
+            decoded = task.predict(model, on_device)
+        return {k: v.cpu().numpy() for k, v in decoded.items()}, batch
 
     def work(micro_batches: Iterator[MicroBatch], worker: int) -> None:
         with torch.inference_mode():
@@ -132,7 +133,7 @@ def _share(accelerator: Accelerator, features: Features, tokens: int) -> list[Mi
     return shares[accelerator.process_index]
 
 
-def evaluate(
+def predict_and_score(
     accelerator: Accelerator,
     model: nn.Module,
     task: Task,

@@ -1,68 +1,71 @@
-"""The training of a recipe: the model, its checkpoints and the cache of its frozen layers."""
+"""The training of a run: the model, its checkpoints and the cache of its frozen layers."""
 
 import contextlib
-from dataclasses import asdict, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
 from accelerate.utils import set_seed
-from transformers import PreTrainedTokenizerBase
 
-from lowcost_ft.data.features import Features
-from lowcost_ft.data.loading import Splits
 from lowcost_ft.errors import UserError
-from lowcost_ft.frozen.cache import CacheReport, cached_layers
+from lowcost_ft.frozen.cache import CachedStates, CacheReport, cached_layers
 from lowcost_ft.models.adapters import layer_list
 from lowcost_ft.models.frozen_precision import hold_frozen_weights
-from lowcost_ft.models.loading import (
-    BuiltModel,
-    forward_module,
-)
+from lowcost_ft.models.loading import forward_module
 from lowcost_ft.models.quantization import compute_dtype
-from lowcost_ft.pipeline.evaluation import evaluate
+from lowcost_ft.pipeline.build import Built
+from lowcost_ft.pipeline.data import Data
+from lowcost_ft.pipeline.predicting import predict_and_score
 from lowcost_ft.pipeline.run_warnings import checksums, unmoved_parts
 from lowcost_ft.pipeline.start import Run
 from lowcost_ft.record.environment import versions
 from lowcost_ft.record.run_folder import CHECKPOINTS, clear_output_dir
-from lowcost_ft.tasks.base import Task
+from lowcost_ft.training import loop
 from lowcost_ft.training.adalora import AdaLoraSteps
 from lowcost_ft.training.checkpoint import Checkpoints
 from lowcost_ft.training.compilation import check_compiler, compiled_layers, without_compiling
-from lowcost_ft.training.loop import TrainResult, train
-from lowcost_ft.training.optimizer import default_learning_rate
+from lowcost_ft.training.progress import TrainResult
 from lowcost_ft.training.resume import check_training, run_training
 from lowcost_ft.training.sharding import is_sharded, split_by_layer
 
-__all__ = ["train_run"]
+__all__ = ["Trained", "train"]
 
 
-def train_run(
-    run: Run,
-    built: BuiltModel,
-    task: Task,
-    splits: Splits,
-    features: dict[str, Features],
-    tokenizer: PreTrainedTokenizerBase,
-) -> TrainResult:
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """What training did.
+
+    Attributes:
+        result: What it did and what it cost.
+        states: States of all splits, where the model has been without its lower layers from the
+            start and knows these rows alone; else empty.
+        unmoved: Parts of the model that training did not change.
+    """
+
+    result: TrainResult
+    states: dict[str, CachedStates] = field(default_factory=dict)
+    unmoved: list[str] = field(default_factory=list)
+
+
+def train(run: Run, built: Built, data: Data) -> Trained:
     """Trains, keeps the best epoch by the validation score, and records what it cost.
 
     Raises:
         UserError: The weights became infinite or not a number.
     """
-    config = run.config
-    model = built.model
+    config, model = run.config, built.model.model
+    family = built.model.family
     sharded = is_sharded(run.accelerator)
-    if sharded and built.family is not None:  # Each part moves by itself: the whole may not fit.
-        split_by_layer(run.accelerator, layer_list(forward_module(model), built.family)[0])
-    rate = config.learning_rate or default_learning_rate(built.method, model.config.hidden_size)
-    run.record["config"]["learning_rate"] = rate
-    # Of the weights as they were read, which are rounded next.
-    checkpoints = _checkpoints(run, built, splits, features["train"])
+    if sharded and family is not None:  # Each part moves by itself: the whole may not fit.
+        split_by_layer(run.accelerator, layer_list(forward_module(model), family)[0])
+    # Taken before the weights are rounded, since the checksum is of the file's weights.
+    checkpoints = _checkpoints(run, built, data)
     if not sharded:
         hold_frozen_weights(
             model,
             compute_dtype(run.accelerator.mixed_precision),
-            family=built.family,
+            family=family,
             top_layers=config.trainable_layers if config.cache_frozen_layers else None,
         )
         model.to(run.accelerator.device)
@@ -71,44 +74,25 @@ def train_run(
         clear_output_dir(run.folder, keep_checkpoints=run.resume is not None)
     # After loading, so that dropout differs between processes and the weights do not.
     set_seed(config.seed, device_specific=True)
-
-    with _cached_layers(run, built, features, tokenizer) as cache, _compiled(run, built):
-        run.streamed = cache.states if built.streamed else {}
-
-        def validate(prepared: torch.nn.Module) -> dict[str, Any]:
-            with without_compiling():
-                scores, _ = evaluate(
-                    run.accelerator,
-                    prepared,
-                    task,
-                    splits.validation,
-                    features["validation"],
-                    pad_token_id=tokenizer.pad_token_id,
-                    micro_batch_tokens=config.micro_batch_tokens,
-                    seed=config.seed,
-                    cached=cache.states.get("validation"),
-                    recoveries=result.recoveries,
-                )
-            return scores
-
-        result, planned = TrainResult(), run.record.get("memory_plan", {})
+    result = TrainResult()
+    with _cached_layers(run, built, data) as cache, _compiled(run, built):
         before = checksums(model.named_parameters())
         try:
-            train(
+            loop.train(
                 run.accelerator,
                 forward_module(model),
-                task,
-                features["train"],
-                settings=replace(config, optimizer=run.record["config"]["optimizer"]),
-                learning_rate=rate,
-                head_names=built.head_names,
-                pad_token_id=tokenizer.pad_token_id,
-                validate=validate,
+                data.task,
+                data.features["train"],
+                settings=built.settings,
+                learning_rate=built.learning_rate,
+                head_names=built.model.head_names,
+                pad_token_id=data.pad_token_id,
+                validate=_validation(run, data, cache, result),
                 checkpoints=checkpoints,
                 cached=cache.states.get("train"),
                 result=result,
-                example_name=lambda number: splits.train[number].source,
-                adalora=AdaLoraSteps.of(built.model),
+                example_name=lambda number: data.splits.train[number].source,
+                adalora=AdaLoraSteps.of(model),
             )
         finally:  # Also a training that failed is on record.
             run.record["train"] = result.to_dict() | {
@@ -117,20 +101,44 @@ def train_run(
                 "cache_seconds": round(cache.seconds, 3),
                 "cache_bytes": cache.num_bytes,
                 "streaming": asdict(cache.streaming) if cache.streaming else None,
-                "predicted_peak_memory_bytes": planned.get("peak_bytes"),
+                "predicted_peak_memory_bytes": built.plan and built.plan.prediction.peak_bytes,
             }
     if not all(bool(p.isfinite().all()) for p in model.parameters() if p.requires_grad):
         raise UserError(
-            f"training diverged, the weights are no numbers any more: lower --learning-rate "
-            f"(it was {rate:g}) or keep --max-grad-norm at 1"
+            f"training diverged, the weights are not numbers any more: lower --learning-rate "
+            f"(it was {built.learning_rate:g}) or keep --max-grad-norm at 1"
         )
+    unmoved: list[str] = []
     if not sharded:  # A part of a weight has another sum.
         after = checksums(model.named_parameters())
-        run.unmoved = unmoved_parts(before, after, built.head_names)
-    return result
+        unmoved = unmoved_parts(before, after, built.model.head_names)
+    states = cache.states if built.streamed else {}
+    return Trained(result=result, states=states, unmoved=unmoved)
 
 
-def _compiled(run: Run, built: BuiltModel) -> contextlib.AbstractContextManager[None]:
+def _validation(
+    run: Run, data: Data, cache: CacheReport, result: TrainResult
+) -> Callable[[torch.nn.Module], dict[str, Any]]:
+    def validate(prepared: torch.nn.Module) -> dict[str, Any]:
+        with without_compiling():
+            scores, _ = predict_and_score(
+                run.accelerator,
+                prepared,
+                data.task,
+                data.splits.validation,
+                data.features["validation"],
+                pad_token_id=data.pad_token_id,
+                micro_batch_tokens=run.config.micro_batch_tokens,
+                seed=run.config.seed,
+                cached=cache.states.get("validation"),
+                recoveries=result.recoveries,
+            )
+        return scores
+
+    return validate
+
+
+def _compiled(run: Run, built: Built) -> contextlib.AbstractContextManager[None]:
     """The layers as the steps run them.
 
     Raises:
@@ -138,24 +146,26 @@ def _compiled(run: Run, built: BuiltModel) -> contextlib.AbstractContextManager[
     """
     if not run.config.torch_compile:
         return contextlib.nullcontext()
-    if built.family is None or is_sharded(run.accelerator):
-        what = "a split model" if built.family else f"model type {built.model.config.model_type!r}"
+    model, family = built.model.model, built.model.family
+    if family is None or is_sharded(run.accelerator):
+        what = "a split model" if family else f"model type {model.config.model_type!r}"
         raise UserError(f"--torch-compile: the layers of {what} cannot be compiled; leave it out")
     check_compiler()
     run.say("note: memory was predicted for layers that are not compiled")
     if run.accelerator.device.type == "cpu":
         run.say("note: --torch-compile rarely pays on a CPU: compare the speed without it")
-    return compiled_layers(layer_list(forward_module(built.model), built.family))
+    return compiled_layers(layer_list(forward_module(model), family))
 
 
-def _checkpoints(run: Run, built: BuiltModel, splits: Splits, features: Features) -> Checkpoints:
+def _checkpoints(run: Run, built: Built, data: Data) -> Checkpoints:
     """Where and when to take checkpoints; refuses to go on from one of another training.
 
     Raises:
         UserError: Data, tokenizer or pretrained weights are not those that the run began with.
     """
-    training = run_training(splits.fingerprint, features, built.model) | {
-        "model": f"{built.quantization} weights, top layers {run.config.trainable_layers or 'all'}"
+    model = built.model
+    training = run_training(data.splits.fingerprint, data.features["train"], model.model) | {
+        "model": f"{model.quantization} weights, top layers {run.config.trainable_layers or 'all'}"
     }
     if run.resume:
         check_training(run.resume, training, run.say)
@@ -175,7 +185,7 @@ def _checkpoints(run: Run, built: BuiltModel, splits: Splits, features: Features
 
 
 def _cached_layers(
-    run: Run, built: BuiltModel, features: dict[str, Features], tokenizer: PreTrainedTokenizerBase
+    run: Run, built: Built, data: Data
 ) -> contextlib.AbstractContextManager[CacheReport]:
     config = run.config
     if not config.cache_frozen_layers:
@@ -185,14 +195,14 @@ def _cached_layers(
     splits = ("train", "validation", "test") if built.streamed else ("train", "validation")
     return cached_layers(
         run.accelerator,
-        forward_module(built.model),
-        built.family,
-        {name: features[name] for name in splits if name in features},
+        forward_module(built.model.model),
+        built.model.family,
+        {name: data.features[name] for name in splits if name in data.features},
         trainable_layers=config.trainable_layers,
-        head_names=built.head_names,
+        head_names=built.model.head_names,
         model_id=config.model_id,
         max_length=config.max_length,
-        pad_token_id=tokenizer.pad_token_id,
+        pad_token_id=data.pad_token_id,
         micro_batch_tokens=config.micro_batch_tokens,
         dtype=config.cache_dtype,
         cache_dir=config.cache_dir,

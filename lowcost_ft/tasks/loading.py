@@ -1,35 +1,26 @@
-"""Files, data sets or the embedded sample -> checked splits, or every problem at once."""
+"""Files, data sets, rows in Python or the sample -> checked splits, or every problem at once."""
 
 import hashlib
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from lowcost_ft.config.reading import ReadingOptions
-from lowcost_ft.data import ner_examples, ner_labels, text_examples, text_labels
+from lowcost_ft.config.reading import PROBLEM_TYPES, ReadingOptions
+from lowcost_ft.config.tasks import task_settings, unusable_settings
+from lowcost_ft.data.python_rows import Rows, read_python_rows
 from lowcost_ft.data.readers import read_dataset, read_lines, read_rows
 from lowcost_ft.data.rows import Row, column_names
-from lowcost_ft.data.sample import sample_rows
 from lowcost_ft.data.validation_cut import cut_validation
 from lowcost_ft.errors import UserError
+from lowcost_ft.tasks import task_class
+from lowcost_ft.tasks.base import Task
 
-__all__ = ["Example", "Splits", "load_splits", "read_examples_file"]
+__all__ = ["Splits", "load_splits", "read_examples_file"]
 __all__ += ["read_text_lines"]
 
-Example = ner_examples.NerExample | text_examples.TextExample
-
-_READ_EXAMPLES: dict[str, Callable[..., list[Any]]] = {
-    "ner": ner_examples.read_examples,
-    "classification": text_examples.read_examples,
-}
-_CLASSES: dict[str, Callable[[Any], frozenset[str]]] = {
-    "ner": ner_labels.classes,
-    "classification": text_labels.classes,
-}
-_COLUMNS = {"ner": ("text", "tokens", "tags"), "classification": ("text", "text_pair", "label")}
 _COLUMN_FIELDS = [f.name for f in fields(ReadingOptions) if f.name.endswith("_column")]
 _SHOWN_OF_A_KIND = 5
 
@@ -65,6 +56,7 @@ def load_splits(
     test_file: str | None = None,
     dataset: str | None = None,
     dataset_config_name: str | None = None,
+    rows: Mapping[str, Rows] | None = None,
     reading: ReadingOptions | None = None,
     validation_share: float = 0.1,
     seed: int = 0,
@@ -72,12 +64,14 @@ def load_splits(
     """Reads, converts and checks all splits.
 
     Args:
-        task: "ner" or "classification".
+        task: Name of a task.
         train_file: Training file. Without it and `dataset`, the embedded sample is read.
         validation_file: Without one, a part of the training examples is cut off.
         test_file: Test file; beside `dataset`, it replaces the data set's own test split.
         dataset: Folder written by `datasets.save_to_disk`, or name of a Hub data set.
         dataset_config_name: Configuration of a Hub data set.
+        rows: Data that is in Python already, by split ("train", "validation", "test"), in place of
+            files and data sets.
         reading: How the files are read; None: all is guessed.
         validation_share: Share of the training examples to cut off, above 0 and below 1.
         seed: Seed of the cut.
@@ -85,6 +79,7 @@ def load_splits(
     Raises:
         UserError: Every problem in all of the files, each with its place and how to mend it.
     """
+    kind = task_class(task)
     problems: list[str] = []
     notices: list[str] = []
     reading = reading or ReadingOptions()
@@ -95,44 +90,43 @@ def load_splits(
         problems.append("--dataset and --train-file/--validation-file exclude each other")
     if given and dataset is None and train_file is None:
         problems.append("--validation-file and --test-file need a --train-file beside them")
+    problems += _python_problems(rows, bool(given) or dataset is not None)
     if problems:
         raise UserError(problems)
 
-    rows: dict[str, list[Row]] = {}
-    if dataset is not None:
-        rows = read_dataset(dataset, dataset_config_name, problems, notices)
-        if test_file is not None and rows.pop("test", []):
+    found: dict[str, list[Row]] = {}
+    if rows:
+        found = {split: read_python_rows(data, split, problems) for split, data in rows.items()}
+    elif dataset is not None:
+        found = read_dataset(dataset, dataset_config_name, problems, notices)
+        if test_file is not None and found.pop("test", []):
             notices.append(f"{test_file} is read instead of the test split of {dataset}")
     elif not given:
-        rows = _sample(task)
+        found = _sample(kind)
         notices.append("no data given: the embedded sample is used")
     for split, path in given.items():
-        rows[split] = read_rows(path, problems, notices)
+        found[split] = read_rows(path, problems, notices)
 
     raw = {
-        split: _READ_EXAMPLES[task](
-            rows.get(split, []), reading, problems=problems, notices=notices
-        )
+        split: kind.read(found.get(split, []), reading, problems=problems, notices=notices)
         for split in ("train", "validation", "test")
     }
     # Compared with gaps in them, splits would show problems that they do not have.
     if problems:
         raise UserError(_capped(problems))
-    splits, labels, decided = _finish(
-        task,
+    splits, labels, decided = kind.finish(
         raw,
-        problem_type=reading.problem_type,
-        labels=None,
+        reading=reading,
         problems=problems,
         notices=notices,
     )
-    if "validation" not in rows and not problems:
+    if "validation" not in found and not problems:
         train, validation = cut_validation(
             splits["train"],
-            classes_of=_CLASSES[task],
-            input_of=_content,
+            classes_of=kind.classes,
+            input_of=kind.input_of,
             share=validation_share,
-            every_class=decided == text_labels.SINGLE_LABEL,
+            every_class=kind.every_class(decided),
             seed=seed,
             problems=problems,
             notices=notices,
@@ -140,17 +134,17 @@ def load_splits(
         splits |= {"train": train, "validation": validation}
     if problems:
         raise UserError(_capped(problems))
-    if "test" not in rows:
+    if "test" not in found:
         notices.append("no test split: the run ends without test scores")
-    notices += _repeated(splits)
+    notices += _repeated(kind, splits)
     return Splits(
         train=splits["train"],
         validation=splits["validation"],
-        test=splits["test"] if "test" in rows else None,
+        test=splits["test"] if "test" in found else None,
         labels=labels,
         problem_type=decided,
         notices=notices,
-        fingerprint=_fingerprint(splits),
+        fingerprint=_fingerprint(kind, splits),
     )
 
 
@@ -167,7 +161,7 @@ def read_examples_file(
     """Examples of one file, for a model that is already trained.
 
     Args:
-        task: "ner" or "classification".
+        task: Name of a task.
         path: A file of any kind that `read_rows` reads.
         reading: How the file is read; None: all is guessed.
         usual: How the model's training data was read: its columns are taken instead of a guess
@@ -180,6 +174,7 @@ def read_examples_file(
     Raises:
         UserError: Every problem in the file.
     """
+    kind = task_class(task)
     problems: list[str] = []
     notices = [] if notices is None else notices
     reading = reading or ReadingOptions()
@@ -189,15 +184,12 @@ def read_examples_file(
     rows = read_rows(path, problems, notices)
     if usual is not None:
         reading = _with_usual(reading, usual, column_names(rows))
-    examples = _READ_EXAMPLES[task](
-        rows, reading, problems=problems, notices=notices, labelled=labelled
-    )
+    examples = kind.read(rows, reading, problems=problems, notices=notices, labelled=labelled)
     if labelled and examples:
         assert labels is not None, "labelled examples are read for the labels of a model"
-        splits, _, _ = _finish(
-            task,
+        splits, _, _ = kind.finish(
             {"test": examples},
-            problem_type=reading.problem_type,
+            reading=reading,
             labels=labels,
             problems=problems,
             notices=notices,
@@ -212,16 +204,17 @@ def read_text_lines(task: str, name: str, data: bytes) -> list[Any]:
     """Unlabelled examples of texts that come one a line, for a model that is already trained.
 
     Args:
-        task: "ner" or "classification".
+        task: Name of a task.
         name: What to call the source in messages, such as "standard input".
         data: The bytes.
 
     Raises:
         UserError: Every line that is no text, by its number.
     """
+    kind = task_class(task)
     problems: list[str] = []
     rows = read_lines(name, data, problems)
-    examples = _READ_EXAMPLES[task](
+    examples = kind.read(
         rows, ReadingOptions(text_column="text"), problems=problems, notices=[], labelled=False
     )
     if problems:
@@ -248,66 +241,48 @@ def _argument_problems(
     dataset: str | None,
     dataset_config_name: str | None,
 ) -> list[str]:
-    assert task in _COLUMNS, f"unknown task {task}"
-    problems = []
-    problem_type = reading.problem_type
-    for name in _COLUMN_FIELDS:
-        if (
-            getattr(reading, name) is not None
-            and name.removesuffix("_column") not in _COLUMNS[task]
-        ):
-            flag = f"--{name.replace('_', '-')}"
-            usable = ", ".join(f"--{name.replace('_', '-')}-column" for name in _COLUMNS[task])
-            problems.append(f"{flag} is not for {task}; its flags are {usable}")
+    title, problems = task_settings(task).title, []
+    for name, owners in unusable_settings(task).items():
+        if getattr(reading, name, None) is not None:
+            problems.append(f"--{name.replace('_', '-')} is for {owners}, not for {title}")
     if reading.text_column is not None and reading.tokens_column is not None:
         problems.append("--text-column and --tokens-column exclude each other")
-    if problem_type is not None and task == "ner":
-        problems.append("--problem-type is for text classification, not for ner; leave it out")
-    elif problem_type is not None and problem_type not in text_labels.PROBLEM_TYPES:
-        known = ", ".join(text_labels.PROBLEM_TYPES)
+    problem_type = reading.problem_type
+    if problem_type is not None and problem_type not in PROBLEM_TYPES:
+        known = ", ".join(PROBLEM_TYPES)
         problems.append(f"--problem-type {problem_type} is unknown; known: {known}")
     if dataset_config_name is not None and dataset is None:
         problems.append("--dataset-config-name goes with --dataset")
     return problems
 
 
-def _sample(task: str) -> dict[str, list[Row]]:
+def _python_problems(rows: Mapping[str, Rows] | None, files: bool) -> list[str]:
+    if not rows:
+        return []
+    problems = []
+    if files:
+        problems.append(
+            "data in Python and --train-file, --test-file, --dataset exclude each other"
+        )
+    if "train" not in rows:
+        problems.append("train: give training rows beside those of validation and test")
+    known = ("train", "validation", "test")
+    return problems + [
+        f"{split}: unknown split; known: {', '.join(known)}" for split in rows if split not in known
+    ]
+
+
+def _sample(kind: type[Task]) -> dict[str, list[Row]]:
     return {
         split: [Row(values, f"sample/{split}:row {i}") for i, values in enumerate(rows, 1)]
-        for split, rows in sample_rows(task).items()
+        for split, rows in kind.sample_rows().items()
     }
 
 
-def _finish(
-    task: str,
-    splits: Mapping[str, list[Any]],
-    *,
-    problem_type: str | None,
-    labels: Sequence[str] | None,
-    problems: list[str],
-    notices: list[str],
-) -> tuple[dict[str, list[Any]], list[str], str | None]:
-    if task == "ner":
-        converted, names = ner_labels.finish(
-            splits, labels=labels, problems=problems, notices=notices
-        )
-        return dict(converted), names, None
-    return text_labels.finish(
-        splits, problem_type=problem_type, labels=labels, problems=problems, notices=notices
-    )
-
-
-def _content(example: Any) -> tuple[Any, ...]:
-    """The input of an example, without its label."""
-    if isinstance(example, ner_examples.NerExample):
-        return example.words
-    return (example.text, example.text_pair)
-
-
-def _repeated(splits: Mapping[str, list[Any]]) -> Iterable[str]:
-    train = {_content(example) for example in splits["train"]}
+def _repeated(kind: type[Task], splits: Mapping[str, list[Any]]) -> Iterable[str]:
+    train = {kind.input_of(example) for example in splits["train"]}
     for split in ("validation", "test"):
-        count = sum(_content(example) in train for example in splits[split])
+        count = sum(kind.input_of(example) in train for example in splits[split])
         if count:
             yield (
                 f"{count} of the {len(splits[split])} {split} inputs also occur in training, "
@@ -315,12 +290,12 @@ def _repeated(splits: Mapping[str, list[Any]]) -> Iterable[str]:
             )
 
 
-def _fingerprint(splits: Mapping[str, list[Any]]) -> str:
+def _fingerprint(kind: type[Task], splits: Mapping[str, list[Any]]) -> str:
     digest = hashlib.sha256()
     for split in ("train", "validation", "test"):
         for example in splits[split]:
-            labels = example.tags if isinstance(example, ner_examples.NerExample) else example.label
-            digest.update(json.dumps([split, _content(example), labels]).encode() + b"\n")
+            truth = kind.truth_of(example)
+            digest.update(json.dumps([split, kind.input_of(example), truth]).encode() + b"\n")
     return digest.hexdigest()
 
 

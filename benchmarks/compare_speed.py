@@ -23,7 +23,8 @@ import tyro
 from speed_arms import Arm, OurArm, Setting, Timing, seconds_now
 from usual_arms import TextbookArm, TrainerArm
 
-from lowcost_ft.config.settings import DEFAULT_MODEL_ID, RunConfig
+from lowcost_ft.config.run import RunConfig
+from lowcost_ft.config.settings import DEFAULT_MODEL_ID
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.families import is_causal
 from lowcost_ft.models.hub import load_config

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from transformers import AutoConfig, AutoModel
 
-from lowcost_ft.config.settings import RunConfig
+from lowcost_ft.config.run import RunConfig
 from lowcost_ft.data.features import Features
 from lowcost_ft.frozen.cache import cached_layers
 from lowcost_ft.memory.operators import Target

@@ -15,7 +15,7 @@ from typing import Any
 from random_models import write_random_model, write_texts
 from suites import Entry
 
-from lowcost_ft.config.settings import RunConfig
+from lowcost_ft.config.run import RunConfig
 from lowcost_ft.record.environment import git_state, hardware, versions
 from lowcost_ft.record.run_file import SCHEMA_VERSION, load_record
 

@@ -20,7 +20,7 @@ import torch
 from accelerate import Accelerator
 from torch.utils.flop_counter import FlopCounterMode
 
-from lowcost_ft.config.settings import RunConfig
+from lowcost_ft.config.run import RunConfig
 from lowcost_ft.data.features import Features
 from lowcost_ft.errors import UserError
 from lowcost_ft.frozen.cache import CachedStates, cached_layers

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from lowcost_ft.config.settings import RunConfig
+from lowcost_ft.config.run import RunConfig
 from lowcost_ft.memory.operators import Target
 from lowcost_ft.planning.gpu_table import CARDS, USABLE
 from lowcost_ft.planning.longest_rows import longest_forecast

@@ -13,7 +13,7 @@ import lowcost_ft.tasks  # Puts the tasks into the table of settings.
 
 if TYPE_CHECKING:
     from lowcost_ft.commands.program import run_recipe
-    from lowcost_ft.config.settings import RunConfig
+    from lowcost_ft.config.run import RunConfig
     from lowcost_ft.errors import UserError
     from lowcost_ft.models.loading import build_model, load_trained, save_model
     from lowcost_ft.models.tokenizers import load_tokenizer
@@ -39,7 +39,7 @@ _HOMES = {
     "NerTask": "tasks.ner",
     "Predictor": "pipeline.predictor",
     "Run": "pipeline.start",
-    "RunConfig": "config.settings",
+    "RunConfig": "config.run",
     "Trained": "pipeline.train",
     "UserError": "errors",
     "build": "pipeline.build",

@@ -16,7 +16,7 @@ import torch
 from small_runs import call_recipe, flags
 from tiny import FAMILY_NAMES, TOKEN_FAMILIES, make_tiny
 
-from lowcost_ft.config.settings import RunConfig
+from lowcost_ft.config.run import RunConfig
 from lowcost_ft.errors import UserError
 from lowcost_ft.frozen import cache_key, lower_run, stored_states
 from lowcost_ft.frozen.cache import cached_layers

@@ -6,13 +6,9 @@ from dataclasses import fields, replace
 import pytest
 
 from lowcost_ft.commands.program import run_recipe
-from lowcost_ft.config.settings import (
-    DEFAULT_MODEL_ID,
-    RunConfig,
-    parse_bytes,
-    parse_config,
-    split_list,
-)
+from lowcost_ft.config.run import RunConfig, parse_config
+from lowcost_ft.config.settings import DEFAULT_MODEL_ID
+from lowcost_ft.config.values import parse_bytes, split_list
 from lowcost_ft.errors import UserError
 
 NER = RunConfig(task="ner")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lowcost_ft.config.settings import RunConfig
+from lowcost_ft.config.run import RunConfig
 from lowcost_ft.errors import UserError
 from lowcost_ft.memory.simulate import Prediction
 from lowcost_ft.planning.budget import fit_to_budget, megabytes, part_to_change

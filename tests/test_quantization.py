@@ -9,7 +9,7 @@ from bitsandbytes.nn import Linear4bit, Linear8bitLt
 from tiny import make_tiny
 from transformers import AutoModel, BitsAndBytesConfig
 
-from lowcost_ft.config.settings import RunConfig
+from lowcost_ft.config.run import RunConfig
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.loading import build_model, load_tokenizer
 from lowcost_ft.models.quantization import count_parameters, weight_bytes

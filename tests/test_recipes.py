@@ -16,7 +16,7 @@ from small_runs import RECIPES, call_recipe, flags, forget_precision, text_rows,
 import lowcost_ft.pipeline.save
 import lowcost_ft.pipeline.start
 from lowcost_ft.commands.program import exit_code
-from lowcost_ft.config.settings import RunConfig
+from lowcost_ft.config.run import RunConfig
 from lowcost_ft.errors import UserError
 from lowcost_ft.training.setup import build_accelerator
 

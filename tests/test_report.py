@@ -12,7 +12,7 @@ import pytest
 from report_records import HOSTILE, record, write_records
 
 from lowcost_ft.commands.main import main
-from lowcost_ft.config.settings import RunConfig, parse_config
+from lowcost_ft.config.run import RunConfig, parse_config
 from lowcost_ft.errors import UserError
 from lowcost_ft.report.advice import advise, not_clearly_worse
 from lowcost_ft.report.collect import Result, collect

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from small_runs import RECIPES, call_recipe, flags, text_rows, write_jsonl
 
 from lowcost_ft.commands.main import main
-from lowcost_ft.config.settings import RunConfig, parse_config
+from lowcost_ft.config.run import RunConfig, parse_config
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.loading import build_model
 from lowcost_ft.models.safety import is_plain_name, shard_names

@@ -8,7 +8,8 @@ import torch
 from small_runs import forget_precision
 from tiny import FAMILY_NAMES, TOKEN_FAMILIES, make_tiny
 
-from lowcost_ft.config.settings import RunConfig, split_list
+from lowcost_ft.config.run import RunConfig
+from lowcost_ft.config.values import split_list
 from lowcost_ft.data.features import Features
 from lowcost_ft.errors import UserError
 from lowcost_ft.frozen.cache import cached_layers

@@ -6,7 +6,7 @@ import pytest
 import torch
 from tiny import make_tiny
 
-from lowcost_ft.config.settings import RunConfig
+from lowcost_ft.config.run import RunConfig
 from lowcost_ft.data.batching import share_step
 from lowcost_ft.models.loading import build_model, forward_module, load_tokenizer
 from lowcost_ft.tasks.classification import ClassificationTask, TextExample

@@ -15,7 +15,7 @@ from support_matrix import (
 )
 
 from lowcost_ft.config.methods import METHODS
-from lowcost_ft.config.settings import RunConfig
+from lowcost_ft.config.run import RunConfig
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 

@@ -17,7 +17,7 @@ from lowcost_ft.commands.plan import PlanMemory, plan
 from lowcost_ft.commands.program import exit_code
 from lowcost_ft.commands.report import Report, report
 from lowcost_ft.config.reading import InputOptions, LabelOptions, reading_of
-from lowcost_ft.config.settings import narrow
+from lowcost_ft.config.run import narrow
 from lowcost_ft.errors import UserError
 
 __all__ = ["Evaluate", "Predict", "main"]

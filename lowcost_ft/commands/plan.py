@@ -6,13 +6,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from lowcost_ft.config.settings import (
-    DEFAULT_MODEL_ID,
-    ModelConfig,
-    RunConfig,
-    TrainingConfig,
-    parse_bytes,
-)
+from lowcost_ft.config.run import RunConfig
+from lowcost_ft.config.settings import DEFAULT_MODEL_ID, ModelConfig, TrainingConfig
+from lowcost_ft.config.values import parse_bytes
 from lowcost_ft.errors import UserError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Any, NoReturn
 
-from lowcost_ft.config.settings import RunConfig, parse_config
+from lowcost_ft.config.run import RunConfig, parse_config
 from lowcost_ft.errors import UserError, disk_problem
 from lowcost_ft.record.redaction import redact
 from lowcost_ft.screen import readers_may_leave, wrapped

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from lowcost_ft.config.checks import parse_bytes
+from lowcost_ft.config.values import parse_bytes
 from lowcost_ft.errors import UserError
 
 __all__ = ["Report", "report"]

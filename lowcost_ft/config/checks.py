@@ -1,74 +1,31 @@
 """What is wrong with a `RunConfig`: every problem at once, in the words of the flags."""
 
-import math
-import re
 from dataclasses import fields
-from typing import TYPE_CHECKING
 
 from lowcost_ft.config.methods import find_method
+from lowcost_ft.config.setting import bounds_of
+from lowcost_ft.config.settings import Settings
 from lowcost_ft.config.tasks import task_settings, unusable_settings
+from lowcost_ft.config.values import parse_bytes, split_list
 
-if TYPE_CHECKING:  # config.py imports this file
-    from lowcost_ft.config.settings import RunConfig
-
-__all__ = ["conflict_problems", "parse_bytes", "range_problems", "split_list"]
+__all__ = ["conflict_problems", "range_problems"]
 
 TRACKERS = ("tensorboard", "wandb", "mlflow", "trackio")
 
 
-def split_list(text: str | None) -> tuple[str, ...] | None:
-    """Splits a comma-separated flag: `"query, value"` gives `("query", "value")`."""
-    if text is None:
-        return None
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def parse_bytes(text: str) -> int:
-    """Reads a size: `8GiB` is 2^33 bytes, `900MB` 900 million, `8G` like `8GiB`.
-
-    Raises:
-        ValueError: It is none.
-    """
-    match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([KMGT]?)(i?B?)\s*", text, re.IGNORECASE)
-    if match is None or (not match[2] and match[3].lower().startswith("i")):
-        raise ValueError(f"{text!r} is no size; write it like 8GiB or 900MB (K, M, G or T)")
-    base = 1000 if match[3].lower() == "b" else 1024
-    return int(float(match[1]) * base ** " KMGT".index(match[2].upper() or " "))
-
-
-def range_problems(config: "RunConfig") -> list[str]:
+def range_problems(config: Settings) -> list[str]:
     """Numbers that lie outside what their fields allow."""
-    at_least = {
-        **dict.fromkeys(("max_length", "micro_batch_tokens"), 8),
-        **dict.fromkeys(("lora_r", "num_train_epochs", "batch_size", "num_virtual_tokens"), 1),
-        **dict.fromkeys(("gradient_accumulation_steps", "max_steps", "num_threads"), 1),
-        "max_bad_steps": 1,
-        **dict.fromkeys(("checkpoint_every_steps", "keep_checkpoints"), 1),
-        "checkpoint_every_minutes": 0,
-        **dict.fromkeys(("trainable_layers", "early_stopping_patience", "seed"), 0),
-        **dict.fromkeys(("weight_decay", "max_grad_norm", "window_overlap"), 0),
-    }
-    shares = ("lora_dropout", "dropout", "warmup_ratio")
-    above_zero = ("learning_rate", "head_learning_rate", "lora_alpha")
     problems = []
     for field in fields(config):
-        name, value = field.name, getattr(config, field.name)
+        value = getattr(config, field.name)
         if not isinstance(value, int | float) or isinstance(value, bool):
             continue
-        if not math.isfinite(value):
-            problems.append(f"{_flag(name)} {value} is not a finite number")
-        elif value < at_least.get(name, -math.inf):
-            problems.append(f"{_flag(name)} {value} is too small; at least {at_least[name]}")
-        elif name == "validation_share" and not 0 < value < 1:
-            problems.append(f"{_flag(name)} {value} must be above 0 and below 1")
-        elif name in shares and not 0 <= value < 1:
-            problems.append(f"{_flag(name)} {value} must be at least 0 and below 1")
-        elif name in above_zero and value <= 0:
-            problems.append(f"{_flag(name)} {value} must be above 0")
+        if problem := bounds_of(field).problem(value):
+            problems.append(f"{_flag(field.name)} {value} {problem}")
     return problems
 
 
-def conflict_problems(config: "RunConfig") -> list[str]:
+def conflict_problems(config: Settings) -> list[str]:
     """Settings that exclude, need or contradict one another."""
     return [
         *_data_problems(config),
@@ -78,7 +35,7 @@ def conflict_problems(config: "RunConfig") -> list[str]:
     ]
 
 
-def _data_problems(config: "RunConfig") -> list[str]:
+def _data_problems(config: Settings) -> list[str]:
     problems = []
     files = config.validation_file or config.test_file
     if config.dataset and (config.train_file or config.validation_file):
@@ -100,7 +57,7 @@ def _data_problems(config: "RunConfig") -> list[str]:
     return problems
 
 
-def _model_problems(config: "RunConfig") -> list[str]:
+def _model_problems(config: Settings) -> list[str]:
     problems = []
     if config.cache_frozen_layers and config.trainable_layers is None:
         problems.append(
@@ -115,7 +72,7 @@ def _model_problems(config: "RunConfig") -> list[str]:
     return [*problems, *_method_problems(config)]
 
 
-def _method_problems(config: "RunConfig") -> list[str]:
+def _method_problems(config: Settings) -> list[str]:
     """Flags that the method does not use."""
     ranked, target = ("lora_r", "lora_alpha", "lora_dropout"), ("target_modules",)
     virtual = ("num_virtual_tokens",)
@@ -144,7 +101,7 @@ def _method_problems(config: "RunConfig") -> list[str]:
     return problems
 
 
-def _streaming_problems(config: "RunConfig") -> list[str]:
+def _streaming_problems(config: Settings) -> list[str]:
     problems = []
     if not config.cache_frozen_layers:
         problems.append("--stream-frozen-layers goes with --cache-frozen-layers")
@@ -161,7 +118,7 @@ def _streaming_problems(config: "RunConfig") -> list[str]:
     return problems
 
 
-def _step_problems(config: "RunConfig") -> list[str]:
+def _step_problems(config: Settings) -> list[str]:
     problems = []
     pieces, budget = config.gradient_accumulation_steps, config.memory_budget
     if budget is not None:
@@ -203,7 +160,7 @@ def _step_problems(config: "RunConfig") -> list[str]:
     return problems
 
 
-def _output_problems(config: "RunConfig") -> list[str]:
+def _output_problems(config: Settings) -> list[str]:
     known = ", ".join(TRACKERS)
     problems = []
     if config.resume and config.overwrite:
@@ -215,7 +172,7 @@ def _output_problems(config: "RunConfig") -> list[str]:
     ]
 
 
-def _changed(config: "RunConfig", *names: str) -> list[str]:
+def _changed(config: Settings, *names: str) -> list[str]:
     """Those of the fields that do not hold their default."""
     defaults = {field.name: field.default for field in fields(config)}
     return [name for name in names if getattr(config, name) != defaults[name]]

@@ -5,15 +5,35 @@ Where a method cannot work is in `models/refusals.py`, what peft makes of it in
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
-__all__ = ["METHODS", "Method", "find_method"]
+__all__ = ["METHODS", "Method", "MethodName", "find_method"]
+
+
+MethodName = Literal[
+    "full",
+    "head",
+    "bias",
+    "layernorm",
+    "lora",
+    "rslora",
+    "dora",
+    "pissa",
+    "olora",
+    "loftq",
+    "adalora",
+    "ia3",
+    "oft",
+    "prefix",
+    "prompt",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Method:
     """A way to train."""
 
-    name: str
+    name: MethodName
     """The value of `--method`."""
     title: str
     """What users call it."""
@@ -33,9 +53,13 @@ class Method:
     """Whether it puts trained vectors in front of the text: `--num-virtual-tokens`."""
     quantized: bool = True
     """Whether the frozen weights may be in 8 or 4 bits."""
+    splits: bool = True
+    """Whether it was tried on a model that FSDP splits over processes."""
 
 
-def _ranked(name: str, title: str, what: str, *, rate: float = 1e-3, **flags: bool) -> Method:
+def _ranked(
+    name: MethodName, title: str, what: str, *, rate: float = 1e-3, **flags: bool
+) -> Method:
     return Method(name=name, title=title, what=what, rate=rate, ranked=True, targets=True, **flags)
 
 
@@ -76,6 +100,7 @@ METHODS: tuple[Method, ...] = (
         "LoRA that starts from the largest singular vectors",
         rate=1e-3,
         quantized=False,
+        splits=False,
     ),
     _ranked(
         "olora",
@@ -83,9 +108,10 @@ METHODS: tuple[Method, ...] = (
         "LoRA that starts from an orthonormal basis",
         rate=1e-3,
         quantized=False,
+        splits=False,
     ),
     _ranked("loftq", "LoftQ", "LoRA that starts from what quantization took away"),
-    _ranked("adalora", "AdaLoRA", "LoRA whose ranks go where they count", rate=2e-3),
+    _ranked("adalora", "AdaLoRA", "LoRA whose ranks go where they count", rate=2e-3, splits=False),
     Method(
         name="ia3",
         title="IA3",
@@ -107,6 +133,7 @@ METHODS: tuple[Method, ...] = (
         rate=1e-2,
         layers=False,
         virtual_tokens=True,
+        splits=False,
     ),
     Method(
         name="prompt",
@@ -115,6 +142,7 @@ METHODS: tuple[Method, ...] = (
         rate=3e-2,
         layers=False,
         virtual_tokens=True,
+        splits=False,
     ),
 )
 

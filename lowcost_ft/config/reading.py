@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
+from lowcost_ft.config.setting import setting
+
 __all__ = ["PROBLEM_TYPES", "InputOptions", "LabelOptions", "ReadingOptions", "reading_of"]
 
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
@@ -18,11 +20,11 @@ PROBLEM_TYPES: tuple[str, ...] = get_args(ProblemType)
 class InputOptions:
     """Where a row's input stands, labelled or not."""
 
-    text_column: str | None = None
+    text_column: str | None = setting(None, decides=False)
     """Column with the text. Guessed when not given."""
-    text_pair_column: str | None = None
+    text_pair_column: str | None = setting(None, decides=False)
     """Column with the second text of a pair."""
-    tokens_column: str | None = None
+    tokens_column: str | None = setting(None, decides=False)
     """Column with the list of words."""
 
 
@@ -30,9 +32,9 @@ class InputOptions:
 class LabelOptions:
     """Where a row's labels stand, and how they are written."""
 
-    label_column: str | None = None
+    label_column: str | None = setting(None, decides=False)
     """Column with the label, the list of labels, or the number to predict."""
-    tags_column: str | None = None
+    tags_column: str | None = setting(None, decides=False)
     """Column with the list of tags, one a word."""
 
 

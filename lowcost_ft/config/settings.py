@@ -1,23 +1,21 @@
 """What a run is: frozen dataclasses, one per stage, whose fields are the command line's flags.
 
-A recipe holds one `RunConfig`; a variant of it is `dataclasses.replace(CONFIG, method="full")`.
-Every field has the same name as its flag (`lora_r`, `--lora-r`) and as its key in `run.json`.
+Every field has the same name as its flag (`lora_r`, `--lora-r`) and as its key in `run.json`. Its
+docstring is the flag's help; `setting` says beside it which values it can have, and whether it
+decides the result.
 """
 
-import textwrap
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
 
 import tyro
 
-from lowcost_ft.config.checks import conflict_problems, parse_bytes, range_problems, split_list
+from lowcost_ft.config.methods import MethodName
 from lowcost_ft.config.reading import ReadingOptions
-from lowcost_ft.config.tasks import task_settings
-from lowcost_ft.errors import UserError
+from lowcost_ft.config.setting import setting
 
-__all__ = ["DEFAULT_MODEL_ID", "DataConfig", "ModelConfig", "OutputConfig", "RunConfig"]
-__all__ += ["TrainingConfig", "narrow", "parse_bytes", "parse_config", "split_list"]
+__all__ = ["DEFAULT_MODEL_ID", "DataConfig", "ModelConfig", "OutputConfig", "Settings"]
+__all__ += ["TrainingConfig"]
 
 DEFAULT_MODEL_ID = "sentence-transformers/all-MiniLM-L6-v2"
 
@@ -26,22 +24,22 @@ DEFAULT_MODEL_ID = "sentence-transformers/all-MiniLM-L6-v2"
 class DataConfig(ReadingOptions):
     """Where the examples come from and how they are read. Nothing given: the embedded sample."""
 
-    train_file: str | None = None
+    train_file: str | None = setting(None, decides=False)
     """Training file: .jsonl, .json, .csv, .tsv, .parquet, or CoNLL columns (.conll, .txt)."""
-    validation_file: str | None = None
+    validation_file: str | None = setting(None, decides=False)
     """Validation file. Without one, a part of the training rows is cut off."""
-    test_file: str | None = None
+    test_file: str | None = setting(None, decides=False)
     """Test file."""
-    dataset: str | None = None
+    dataset: str | None = setting(None, decides=False)
     """Name of a dataset on the Hub, or a folder written by `datasets.save_to_disk`."""
-    dataset_config_name: str | None = None
+    dataset_config_name: str | None = setting(None, decides=False)
     """Configuration of the Hub dataset, where it has several."""
-    validation_share: float = 0.1
+    validation_share: float = setting(0.1, above=0, below=1, decides=False)
     """Share of the training rows that becomes the validation split when there is none."""
-    max_length: int = 128
+    max_length: int = setting(128, at_least=8)
     """Longest input in tokens. NER cuts longer sentences into windows; classification cuts off
     the end, and says how often."""
-    window_overlap: int | None = None
+    window_overlap: int | None = setting(None, at_least=0)
     """Tokens that neighbouring NER windows share. Default: a quarter of --max-length."""
 
 
@@ -53,25 +51,9 @@ class ModelConfig:
     """Name of the pretrained model on the Hub, or its folder."""
     revision: str | None = None
     """Branch, tag or commit of the model on the Hub."""
-    trust_remote_code: bool = False
+    trust_remote_code: bool = setting(False, decides=False)
     """Run model code that comes with the checkpoint. Off unless you trust its author."""
-    method: Literal[
-        "full",
-        "head",
-        "bias",
-        "layernorm",
-        "lora",
-        "rslora",
-        "dora",
-        "pissa",
-        "olora",
-        "loftq",
-        "adalora",
-        "ia3",
-        "oft",
-        "prefix",
-        "prompt",
-    ] = "lora"
+    method: MethodName = "lora"
     """What is trained beside the head: every weight (full), nothing (head), or an adapter."""
     adapter_config: str | None = None
     """An adapter_config.json of peft, which says instead of --method and its flags what is
@@ -79,24 +61,26 @@ class ModelConfig:
     quantization: Literal["none", "8bit", "nf4"] = "none"
     """Hold the frozen linear layers in 8 or 4 bits (bitsandbytes): less memory for big models, all
     else stays in full precision. none leaves a checkpoint as it is, quantized or not."""
-    lora_r: int = 16
+    lora_r: int = setting(16, at_least=1)
     """Rank of the LoRA update."""
-    lora_alpha: int | None = None
+    lora_alpha: int | None = setting(None, above=0)
     """LoRA scaling: the update is alpha / r * B A. Default 32 at every rank, so that one learning
     rate serves them all (rslora: 8, and the square root of r)."""
-    lora_dropout: float = 0.0
+    lora_dropout: float = setting(0.0, at_least=0, below=1)
     """Dropout on the input of the LoRA matrices."""
     target_modules: str | None = None
     """Comma-separated names of the layers that are adapted, such as query,value. Default: all
     linear layers of attention and feed-forward (ia3: keys, values, feed-forward output)."""
-    num_virtual_tokens: int = 20
+    num_virtual_tokens: int = setting(20, at_least=1)
     """Trained vectors in front of each text, for prefix and prompt."""
-    trainable_layers: int | None = None
+    trainable_layers: int | None = setting(None, at_least=0)
     """Train only the top K layers and the head; the layers below stay frozen. Default: all."""
-    dropout: float | Literal["auto", "model"] = "auto"
+    dropout: float | Literal["auto", "model"] = setting("auto", at_least=0, below=1)
     """Every dropout of the backbone and its head: a probability, or model (what the model's own
     configuration says), or auto (model for NER, 0 for text classification)."""
-    attn_implementation: Literal["eager", "sdpa", "flash_attention_2"] | None = None
+    attn_implementation: Literal["eager", "sdpa", "flash_attention_2"] | None = setting(
+        None, decides=False
+    )
     """Attention kernel. Default: the fastest that transformers has for the model."""
 
 
@@ -104,15 +88,15 @@ class ModelConfig:
 class TrainingConfig:
     """The optimization, and how each of its steps is cut up."""
 
-    num_train_epochs: int = 5
+    num_train_epochs: int = setting(5, at_least=1)
     """Passes over the training data."""
-    max_steps: int | None = None
+    max_steps: int | None = setting(None, at_least=1)
     """Stop after so many optimizer steps; the schedule is laid out for them."""
-    batch_size: int = 16
+    batch_size: int = setting(16, at_least=1)
     """Examples per optimizer step, over all micro-batches and processes."""
-    micro_batch_tokens: int = 4096
+    micro_batch_tokens: int = setting(4096, at_least=8, decides=False)
     """Padded tokens that one micro-batch may hold: a matter of memory, not of the result."""
-    gradient_accumulation_steps: int | None = None
+    gradient_accumulation_steps: int | None = setting(None, at_least=1, decides=False)
     """Cut each optimizer step into exactly N micro-batches, instead of by --micro-batch-tokens."""
     group_by_length: bool = True
     """Put examples of similar length into the same optimizer step (seeded; less padding)."""
@@ -121,52 +105,52 @@ class TrainingConfig:
     )
     """Optimizer. The last two hold their state in 8 bits; paged moves it to the host's memory when
     the GPU's is full. auto: that on quantized weights on a GPU, else adamw."""
-    learning_rate: float | None = None
+    learning_rate: float | None = setting(None, above=0)
     """Peak learning rate. Default: by method and size of the model (see the README)."""
-    head_learning_rate: float | None = None
+    head_learning_rate: float | None = setting(None, above=0)
     """Peak learning rate of the new head. Default: the same."""
-    weight_decay: float = 0.01
+    weight_decay: float = setting(0.01, at_least=0)
     """Weight decay."""
-    max_grad_norm: float = 1.0
+    max_grad_norm: float = setting(1.0, at_least=0)
     """Gradients are clipped to this norm; 0 switches it off."""
-    max_bad_steps: int = 3
+    max_bad_steps: int = setting(3, at_least=1, decides=False)
     """Stop when the loss or its gradient was no finite number in so many optimizer steps. Until
     then such steps are left out, and run.json names the examples that they came from."""
     lr_scheduler_type: Literal["linear", "cosine", "constant"] = "linear"
     """Shape of the learning rate after the warm-up."""
-    warmup_ratio: float = 0.1
+    warmup_ratio: float = setting(0.1, at_least=0, below=1)
     """Share of the optimizer steps in which the learning rate rises from zero."""
-    early_stopping_patience: int = 3
+    early_stopping_patience: int = setting(3, at_least=0)
     """Stop after so many evaluations without a better score; 0 never stops."""
     class_weights: Literal["balanced"] | None = None
     """Weigh rare classes up in the classification loss."""
-    gradient_checkpointing: bool = False
+    gradient_checkpointing: bool = setting(False, decides=False)
     """Recompute activations in the backward pass: less memory, more time."""
-    torch_compile: bool = False
+    torch_compile: bool = setting(False, decides=False)
     """Compile the trained layers (torch.compile): for long runs on a GPU. The first steps take up
     to a minute; on a CPU training is no faster with it."""
-    cache_frozen_layers: bool = False
+    cache_frozen_layers: bool = setting(False, decides=False)
     """Run the layers below the top --trainable-layers once, and keep their output on disk: each
     epoch starts from there. A second run on the same data reuses it."""
     stream_frozen_layers: bool = False
     """With --cache-frozen-layers: never hold the frozen layers together. Each is read from the
     checkpoint, run on all examples and forgotten, for a model that is larger than the memory."""
-    cache_dir: str | None = None
+    cache_dir: str | None = setting(None, decides=False)
     """Folder for that output. Default: lowcost_ft/frozen_layers in the user's cache folder."""
-    cache_dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    cache_dtype: Literal["auto", "fp32", "bf16", "fp16"] = setting("auto", decides=False)
     """Precision of that output on disk. auto: that of the computation (fp32 on a CPU)."""
-    memory_budget: str | None = None
+    memory_budget: str | None = setting(None, decides=False)
     """Memory that a training step may need, such as 8GiB or 900MB: of a GPU all that the program
     takes of it (and no more is allowed), on a CPU its tensors. The step is cut into smaller
     micro-batches, then checkpointed, then its frozen layers cached, as far as needed."""
-    allow_model_change: bool = False
+    allow_model_change: bool = setting(False, decides=False)
     """Where that is not enough for --memory-budget: 8-bit weights, then NF4, then fewer trainable
     layers, which train another model."""
-    mixed_precision: Literal["auto", "no", "bf16", "fp16"] = "auto"
+    mixed_precision: Literal["auto", "no", "bf16", "fp16"] = setting("auto", decides=False)
     """Precision of the computation. auto: bf16 or fp16 on a GPU, whichever it has; no on a CPU."""
-    seed: int = 0
+    seed: int = setting(0, at_least=0)
     """Seed of the new weights, the order of the data, dropout, and the validation cut."""
-    num_threads: int | None = None
+    num_threads: int | None = setting(None, at_least=1, decides=False)
     """CPU threads of a process. Default: OMP_NUM_THREADS if you set it, else the physical cores
     divided by the local processes."""
 
@@ -175,98 +159,33 @@ class TrainingConfig:
 class OutputConfig:
     """What is written where."""
 
-    output_dir: str | None = None
+    output_dir: str | None = setting(None, decides=False)
     """Run folder. Default: runs/TASK-METHOD, with -2, -3, ... when taken."""
-    overwrite: bool = False
+    overwrite: bool = setting(False, decides=False)
     """Replace a finished run in --output-dir."""
-    checkpoint_every_steps: int | None = None
+    checkpoint_every_steps: int | None = setting(None, at_least=1, decides=False)
     """Take a checkpoint every N optimizer steps."""
-    checkpoint_every_minutes: float = 10.0
+    checkpoint_every_minutes: float = setting(10.0, at_least=0, decides=False)
     """Take a checkpoint after so many minutes; 0 goes by steps alone. One is also taken at the end
     of training and when the run is told to stop."""
-    keep_checkpoints: int = 2
+    keep_checkpoints: int = setting(2, at_least=1, decides=False)
     """Keep so many of the last checkpoints. They are removed when the run is complete."""
-    resume: bool = False
+    resume: bool = setting(False, decides=False)
     """Go on from the newest checkpoint in --output-dir (default: the newest unfinished run of this
     recipe in runs/). Without a checkpoint the run starts from its beginning."""
-    report_to: str | None = None
+    report_to: str | None = setting(None, decides=False)
     """Comma-separated trackers: tensorboard, wandb, mlflow, trackio."""
-    debug: bool = False
+    debug: bool = setting(False, decides=False)
     """Show a traceback with each error."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunConfig(DataConfig, ModelConfig, TrainingConfig, OutputConfig):
-    """One run. Raises `UserError` listing every field that cannot be obeyed."""
+class Settings(DataConfig, ModelConfig, TrainingConfig, OutputConfig):
+    """All settings of a run, as they were given."""
 
     task: Annotated[str, tyro.conf.Suppress] = "classification"
     """What the model learns: the recipe sets it."""
 
-    def __post_init__(self) -> None:
-        if problems := [*range_problems(self), *conflict_problems(self)]:
-            raise UserError(problems)
-
-    @property
-    def settled_dropout(self) -> float | Literal["model"]:
-        """What `--dropout` comes to, as records hold it."""
-        if self.dropout == "auto":
-            return task_settings(self.task).dropout
-        return "model" if self.dropout == "model" else float(self.dropout)
-
-    @property
-    def model_dropout(self) -> float | None:
-        """The same for those who build a model: None keeps its own."""
-        return None if self.settled_dropout == "model" else self.settled_dropout
-
     def to_dict(self) -> dict[str, Any]:
         """All fields as plain values, as `run.json` records them."""
         return asdict(self)
-
-
-def parse_config(
-    default: RunConfig, arguments: Sequence[str] | None = None, *, description: str | None = None
-) -> RunConfig:
-    """Reads the command line of a recipe.
-
-    Args:
-        default: The recipe's own configuration: what the flags change.
-        arguments: The command line without the program's name; `sys.argv[1:]` by default.
-        description: Text above the list of flags in `--help`.
-
-    Raises:
-        SystemExit: With code 2 and one message for an unknown flag or a value of another kind, 0
-            for `--help`.
-        UserError: Values that cannot be obeyed.
-    """
-    typed = tyro.cli(
-        _Flags,
-        default=_Flags(**default.to_dict()),
-        args=arguments,
-        description=narrow(description or ""),
-    )
-    return RunConfig(**typed.to_dict())
-
-
-def narrow(description: str) -> str:
-    """Paragraphs as wide as a small terminal; what is indented keeps its lines.
-
-    tyro makes one line of a paragraph, however wide, unless its lines begin with a space.
-    """
-    paragraphs = []
-    for paragraph in description.strip().split("\n\n"):
-        as_it_is = paragraph.startswith("    ")
-        lines = (
-            paragraph.split("\n")
-            if as_it_is
-            else textwrap.wrap(paragraph, 76, break_on_hyphens=False)
-        )
-        paragraphs.append("\n".join(f" {line}" for line in lines))
-    return "\n\n".join(paragraphs)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Flags(RunConfig):
-    """A command line as it was typed; what `RunConfig` refuses is not tyro's to say."""
-
-    def __post_init__(self) -> None:
-        pass

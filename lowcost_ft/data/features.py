@@ -20,8 +20,8 @@ class Array:
     """What an array that belongs to a task holds: the schema by which it is collated.
 
     Attributes:
-        per: "token": one number a token, flat as the token ids are; "row": one entry a row; "split":
-            whatever else a split needs, which stays out of micro-batches.
+        per: "token": one number a token, flat as the token ids are; "row": one entry a row;
+            "split": whatever else a split needs, which stays out of micro-batches.
         fill: What stands at padding, for an array of tokens.
         to_model: Whether the model's own forward pass takes it.
     """

@@ -8,8 +8,8 @@ from lowcost_ft.data.rows import Row, shown
 __all__ = ["Rows", "read_python_rows"]
 
 Rows = Any
-"""Rows of one split: an iterable of mappings from columns to values, a `datasets.Dataset` or a pandas
-frame."""
+"""Rows of one split: an iterable of mappings from columns to values, a `datasets.Dataset` or a
+pandas frame."""
 
 
 def read_python_rows(data: Rows, split: str, problems: list[str]) -> list[Row]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lowcost_ft.config.settings import RunConfig
+from lowcost_ft.config.run import RunConfig
 from lowcost_ft.frozen.streamed_part import StreamedPart, streamed_part
 from lowcost_ft.models.loading import BuiltModel, build_model
 from lowcost_ft.models.quantization import count_parameters

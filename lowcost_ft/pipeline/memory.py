@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from accelerate.utils import broadcast_object_list
 
-from lowcost_ft.config.checks import parse_bytes
+from lowcost_ft.config.values import parse_bytes
 from lowcost_ft.errors import UserError
 from lowcost_ft.memory.limits import enforce_budget, measured_context_bytes
 from lowcost_ft.memory.operators import Target

@@ -12,7 +12,9 @@ from typing import Any
 from accelerate import Accelerator
 from accelerate.utils import DistributedType, broadcast_object_list, set_seed
 
-from lowcost_ft.config.settings import RunConfig, split_list
+from lowcost_ft.config.methods import find_method
+from lowcost_ft.config.run import RunConfig
+from lowcost_ft.config.values import split_list
 from lowcost_ft.errors import UserError
 from lowcost_ft.pipeline.summary import summarize
 from lowcost_ft.record.environment import command_line, git_state, hardware, versions
@@ -169,7 +171,8 @@ def _check_sharding(accelerator: Accelerator, config: RunConfig) -> None:
             f"--quantization {config.quantization}: FSDP does not split quantized weights; leave "
             "one of the two out"
         )
-    if config.adapter_config or config.method in ("adalora", "pissa", "olora", "prefix", "prompt"):
+    method = find_method(config.method)
+    if config.adapter_config or method is None or not method.splits:
         what = "--adapter-config" if config.adapter_config else f"--method {config.method}"
         raise UserError(f"{what}: not tried with FSDP; take lora or full, or data parallelism")
     plugin = accelerator.state.fsdp_plugin

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from lowcost_ft.config.settings import RunConfig
+from lowcost_ft.config.run import RunConfig
 from lowcost_ft.errors import UserError
 from lowcost_ft.memory.simulate import Prediction
 

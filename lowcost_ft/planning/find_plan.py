@@ -1,6 +1,6 @@
 """Settings that fit a memory budget for known data, and what a run says of them."""
 
-from lowcost_ft.config.settings import RunConfig
+from lowcost_ft.config.run import RunConfig
 from lowcost_ft.models.loading import forward_module
 from lowcost_ft.planning.budget import Plan, fit_to_budget, megabytes
 from lowcost_ft.planning.forecast import Forecast

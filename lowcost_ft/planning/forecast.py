@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import torch
 
-from lowcost_ft.config.settings import RunConfig
+from lowcost_ft.config.run import RunConfig
 from lowcost_ft.data.batching import MicroBatch, padded_tokens
 from lowcost_ft.data.features import Features
 from lowcost_ft.memory.operators import Target

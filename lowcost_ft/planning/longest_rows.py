@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from lowcost_ft.config.settings import RunConfig
+from lowcost_ft.config.run import RunConfig
 from lowcost_ft.data.features import Features
 from lowcost_ft.memory.operators import Target
 from lowcost_ft.models.hub import load_config

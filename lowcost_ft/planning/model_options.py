@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from lowcost_ft.config.checks import split_list
-from lowcost_ft.config.settings import RunConfig
+from lowcost_ft.config.run import RunConfig
+from lowcost_ft.config.values import split_list
 from lowcost_ft.models.quantization import compute_dtype
 from lowcost_ft.tasks.base import Task
 

@@ -9,7 +9,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from lowcost_ft.config.reading import ReadingOptions
-from lowcost_ft.config.settings import RunConfig
+from lowcost_ft.config.run import RunConfig
 from lowcost_ft.data.features import Array, Features
 from lowcost_ft.data.rows import Row
 

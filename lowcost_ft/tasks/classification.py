@@ -10,7 +10,7 @@ from torch.nn import functional as F  # noqa: N812
 from transformers import PreTrainedTokenizerBase
 
 from lowcost_ft.config.reading import ReadingOptions
-from lowcost_ft.config.settings import RunConfig
+from lowcost_ft.config.run import RunConfig
 from lowcost_ft.data import text_examples, text_labels
 from lowcost_ft.data.features import Array, Features, flatten
 from lowcost_ft.data.rows import Row

@@ -12,7 +12,7 @@ from torch.nn import functional as F  # noqa: N812
 from transformers import PreTrainedTokenizerBase
 
 from lowcost_ft.config.reading import ReadingOptions
-from lowcost_ft.config.settings import RunConfig
+from lowcost_ft.config.run import RunConfig
 from lowcost_ft.data import ner_examples, ner_labels
 from lowcost_ft.data.features import IGNORED_LABEL, Array, Features, cut_windows, flatten
 from lowcost_ft.data.ner_examples import NerExample, text_example

@@ -108,7 +108,7 @@ def test_the_cheapest_that_is_not_clearly_worse_is_advised():
         ("400 MB or more", "LoRA"),  # With 900 MB, too: full fine-tuning is not clearly better.
     ]
     small = advise(comparison(best, close, poor), 200e6)
-    assert small.headline == "Use head only: nothing else that was tried fits."
+    assert small.headline == "Use linear probe: nothing else that was tried fits."
     nothing = advise(comparison(best, close, poor), 50e6)
     assert nothing.headline == "Nothing that was tried fits 50 MB."
     assert nothing.reasons == ["The least that any of them needs is 100 MB (100,000,000 bytes)."]

@@ -62,8 +62,8 @@ def _write_predictions(run: Run, data: Data, predictions: Predictions) -> None:
     examples = data.splits.test or []
     write_predictions(
         run.folder / "predictions.jsonl",
-        examples,
         data.task.present(examples, predictions),
+        [data.task.truth_row(example) for example in examples],
         losses=data.task.losses(examples, predictions).tolist(),
     )
 

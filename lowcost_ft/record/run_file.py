@@ -176,53 +176,32 @@ def saved_bytes(folder: str | Path) -> int:
 
 def write_predictions(
     path: str | Path,
-    examples: Sequence[Any],
-    predictions: Sequence[Any],
+    rows: Sequence[Mapping[str, Any]],
+    truths: Sequence[Mapping[str, Any]],
     *,
     losses: Sequence[float] | None = None,
 ) -> None:
     """Writes one JSON line an example, in the order of the examples.
 
-    Beside its prediction each labelled example has the truth, as `true_tags` or `true_label`.
-
     Args:
         path: The file, `predictions.jsonl`.
-        examples: NER examples (with `words`) or text examples (with `text` and `text_pair`).
-        predictions: For NER the predicted IOB2 tags of each example; for classification a mapping
-            such as `{"label": ..., "score": ...}`. A mapping is added to the example's fields.
+        rows: Input and prediction of each example, as `Task.present` gives them.
+        truths: What was right, as `Task.truth_row` gives it, added to the row.
         losses: How wrong each prediction is, added as `loss`.
 
     Raises:
-        ValueError: There are more examples than predictions, or fewer.
+        ValueError: There are more rows than truths, or fewer.
     """
 
     def write(file: IO[bytes]) -> None:
-        shown: Iterable[float | None] = [None] * len(examples) if losses is None else losses
-        for example, prediction, loss in zip(examples, predictions, shown, strict=True):
-            row = {**_inputs(example), **_answer(prediction), **_truth(example)}
+        shown: Iterable[float | None] = [None] * len(rows) if losses is None else losses
+        for row, truth, loss in zip(rows, truths, shown, strict=True):
+            line = {**row, **truth}
             if loss is not None:
-                row["loss"] = round(float(loss), 4)
-            file.write(_encode(_plain(row)) + b"\n")
+                line["loss"] = round(float(loss), 4)
+            file.write(_encode(_plain(line)) + b"\n")
 
     write_atomically(Path(path), write)
-
-
-def _inputs(example: Any) -> dict[str, Any]:
-    if hasattr(example, "words"):
-        return {"tokens": list(example.words)}
-    pair = getattr(example, "text_pair", None)
-    return {"text": example.text} | ({} if pair is None else {"text_pair": pair})
-
-
-def _answer(prediction: Mapping[str, Any] | Sequence[str]) -> dict[str, Any]:
-    return dict(prediction) if isinstance(prediction, Mapping) else {"tags": list(prediction)}
-
-
-def _truth(example: Any) -> dict[str, Any]:
-    for name, shown in (("tags", "true_tags"), ("label", "true_label")):
-        if getattr(example, name, None) is not None:
-            return {shown: getattr(example, name)}
-    return {}
 
 
 def _plain(value: Any) -> Any:

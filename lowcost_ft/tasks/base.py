@@ -216,6 +216,11 @@ class Task(ABC):
     def present(self, examples: Sequence[Any], predictions: Predictions) -> list[dict[str, Any]]:
         """What `predictions.jsonl` says of each example, in the order of the examples."""
 
+    @staticmethod
+    @abstractmethod
+    def truth_row(example: Any) -> dict[str, Any]:
+        """What `predictions.jsonl` says beside the prediction: what was right."""
+
     def answer(self, examples: Sequence[Any], predictions: Predictions) -> list[dict[str, Any]]:
         """What a user is told of each example, in the order of the examples."""
         return self.present(examples, predictions)

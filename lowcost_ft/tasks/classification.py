@@ -280,7 +280,10 @@ class ClassificationTask(Task):
             answers.append(answer)
         return answers
 
-    answer = present
+    @staticmethod
+    def truth_row(example: TextExample) -> dict[str, Any]:
+        """`{"true_label": ...}` of a labelled example."""
+        return {} if example.label is None else {"true_label": example.label}
 
     def losses(self, examples: Sequence[TextExample], predictions: Predictions) -> np.ndarray:
         """Unweighted loss of each example: cross-entropy, mean binary one, or squared error."""

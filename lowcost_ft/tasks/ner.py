@@ -280,6 +280,11 @@ class NerTask(Task):
             for example, predicted in zip(examples, tags, strict=True)
         ]
 
+    @staticmethod
+    def truth_row(example: NerExample) -> dict[str, Any]:
+        """`{"true_tags": [...]}` of a labelled example."""
+        return {} if example.tags is None else {"true_tags": example.tags}
+
     def answer(
         self, examples: Sequence[NerExample], predictions: Predictions
     ) -> list[dict[str, Any]]:

@@ -120,6 +120,22 @@ class LowerPart:
             for name, module in self.modules.items():
                 put_module(backbone, name, module.to(device))
 
+    @contextmanager
+    def put_back(self) -> Iterator[None]:
+        """Inside the block, which lies inside one of `taken_out`, the model is whole again."""
+        backbone = self._model.base_model
+        device = next(self.upper_tensors()).device
+        away = {name: next(m.parameters()).device for name, m in self.modules.items()}
+        stand_ins = {name: backbone.get_submodule(name) for name in self.modules}
+        for name, module in self.modules.items():
+            put_module(backbone, name, module.to(device))
+        try:
+            yield
+        finally:
+            for name, module in self.modules.items():
+                put_module(backbone, name, stand_ins[name])
+                module.to(away[name])
+
     def stand_in(self, name: str) -> nn.Module:
         """A module that hands out the states in place of the one of that name."""
         return _StandIn(self, name)

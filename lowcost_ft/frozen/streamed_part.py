@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from lowcost_ft.errors import UserError
 from lowcost_ft.frozen.lower_part import LowerPart, put_module
 from lowcost_ft.models.adapters import layer_list
 from lowcost_ft.models.families import Family
@@ -158,6 +159,17 @@ class StreamedPart(LowerPart):
     def taken_out(self) -> Any:
         """The lower part is out of the model always."""
         return nullcontext()
+
+    def put_back(self) -> Any:
+        """Refuses: the lower part is never in memory as a whole.
+
+        Raises:
+            UserError: Always.
+        """
+        raise UserError(
+            "stream_frozen_layers: this task writes text, for which all layers must be in memory "
+            "together; leave the flag out"
+        )
 
     def tensors(self) -> Iterator[torch.Tensor]:
         """None: nothing of it is in memory."""

@@ -79,6 +79,7 @@ def predict(
     bar = tqdm(total=sum(map(len, share)), file=sys.stderr, disable=None, leave=False, unit="row")
     bar.disable = bar.disable or not accelerator.is_main_process
     models, lock = copies_of(model, workers), threading.Lock()
+    whole = task.generates and cached is not None
 
     def decode(
         model: nn.Module, rows: MicroBatch
@@ -88,10 +89,10 @@ def predict(
         batch = collate(features, present, pad_token_id=pad_token_id)
         inputs = model_inputs(batch, features)
         on_device = {name: value.to(device) for name, value in inputs.items()}
-        entering = cached.entering(present) if cached else nullcontext()
+        entering = nullcontext() if cached is None or whole else cached.entering(present)
         masks = known_padding(has_padding(features.lengths[present]))
         with masks, entering, accelerator.autocast():
-            decoded = task.predict(model, on_device)
+            decoded = task.predict(model, on_device, batch)
         return {k: v.cpu().numpy() for k, v in decoded.items()}, batch
 
     def work(micro_batches: Iterator[MicroBatch], worker: int) -> None:
@@ -111,7 +112,7 @@ def predict(
                         task.store(predictions, decoded, batch, features.examples[rows])
                     bar.update(len(rows))
 
-    with bar:
+    with bar, cached.part.put_back() if cached is not None and whole else nullcontext():
         run_all(work, share, workers)
     if accelerator.num_processes == 1:
         return predictions

@@ -32,6 +32,8 @@ class Task(ABC):
         name: Name of the task, as in `run.json`.
         head: Name of the model's head, in the table of `models/heads.py`.
         tokenizer_options: Keyword arguments for `load_tokenizer`.
+        generates: Whether predicting runs the model on tokens that it has made itself, so that its
+            lower layers must be there even where their output for the given tokens is kept.
         schema: What the arrays hold that `featurize` makes beside the tokens.
         labels: Names of the outputs, in the order of the logits.
         problem_type: What transformers calls the problem; None where it has no name for it.
@@ -41,6 +43,7 @@ class Task(ABC):
     name: ClassVar[str]
     head: ClassVar[str]
     tokenizer_options: ClassVar[dict[str, Any]] = {}
+    generates: ClassVar[bool] = False
     schema: ClassVar[dict[str, Array]]
     labels: list[str]
     problem_type: str | None
@@ -187,9 +190,18 @@ class Task(ABC):
         """Sum of the losses over a micro-batch; the step divides by its summed weights."""
 
     def predict(
-        self, model: torch.nn.Module, inputs: Mapping[str, torch.Tensor]
+        self,
+        model: torch.nn.Module,
+        inputs: Mapping[str, torch.Tensor],
+        batch: Mapping[str, torch.Tensor],
     ) -> dict[str, torch.Tensor]:
-        """Predictions of a micro-batch, on the device."""
+        """Predictions of a micro-batch, on the device.
+
+        Args:
+            model: A task model of transformers.
+            inputs: What it takes, on its device.
+            batch: All that `featurize` made of these rows, on the CPU.
+        """
         return self.decode(self.forward(model, inputs))
 
     @abstractmethod

@@ -21,11 +21,11 @@ from typing import Any
 import tyro
 from transformers import pipeline
 
-from lowcost_ft.environment import git_state, hardware, versions
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.hub import quiet_libraries
-from lowcost_ft.predictor import Predictor, load_predictor
-from lowcost_ft.runs import load_run, write_json
+from lowcost_ft.pipeline.predictor import Predictor, load_predictor
+from lowcost_ft.record.environment import git_state, hardware, versions
+from lowcost_ft.record.run_file import load_run, write_json
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "speed"
@@ -128,7 +128,7 @@ def load_texts(options: Options, ours: Predictor) -> list[str]:
     """The texts to predict; those of a file of words are joined by spaces."""
     if options.file:
         return [answer["text"] for answer in ours.predict(ours.read(str(options.file)))]
-    from lowcost_ft.data.loading import load_splits
+    from lowcost_ft.tasks.loading import load_splits
 
     return [" ".join(example.words) for example in load_splits("ner").test or []]
 

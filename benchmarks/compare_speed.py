@@ -23,14 +23,15 @@ import tyro
 from speed_arms import Arm, OurArm, Setting, Timing, seconds_now
 from usual_arms import TextbookArm, TrainerArm
 
-from lowcost_ft.config import DEFAULT_MODEL_ID, RunConfig
-from lowcost_ft.data.loading import load_splits
-from lowcost_ft.environment import git_state, hardware, versions
+from lowcost_ft.config.run import RunConfig
+from lowcost_ft.config.settings import DEFAULT_MODEL_ID
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.families import is_causal
 from lowcost_ft.models.hub import load_config
 from lowcost_ft.models.tokenizers import load_tokenizer
+from lowcost_ft.record.environment import git_state, hardware, versions
 from lowcost_ft.tasks.classification import ClassificationTask
+from lowcost_ft.tasks.loading import load_splits
 from lowcost_ft.tasks.ner import NerTask
 from lowcost_ft.training.setup import build_accelerator, set_num_threads
 

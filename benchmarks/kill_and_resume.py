@@ -33,8 +33,8 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import tyro
 
-from lowcost_ft.environment import git_state, hardware, versions
-from lowcost_ft.runs import write_json
+from lowcost_ft.record.environment import git_state, hardware, versions
+from lowcost_ft.record.run_file import write_json
 
 ROOT = Path(__file__).resolve().parent.parent
 MOMENTS = ("cache", "checkpoint", "saving")
@@ -54,7 +54,7 @@ class Options:
 
 def main(options: Options) -> int:
     """Returns 0 if every resumed run gave the same bits."""
-    for name in ("lowcost_ft.recipe", "peft", "transformers.models.bert.modeling_bert"):
+    for name in ("lowcost_ft.pipeline.steps", "peft", "transformers.models.bert.modeling_bert"):
         importlib.import_module(name)  # in every fork afterwards
     draw = random.Random(options.seed)
     records: list[dict[str, Any]] = []

@@ -16,18 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import tyro
-from accelerate.utils import set_seed
 
-from lowcost_ft.config import DEFAULT_MODEL_ID, RunConfig
-from lowcost_ft.data.loading import load_splits
-from lowcost_ft.evaluation import evaluate
-from lowcost_ft.methods import METHODS
-from lowcost_ft.models.loading import build_model, forward_module, load_tokenizer
-from lowcost_ft.tasks.ner import NerTask
-from lowcost_ft.training.adalora import AdaLoraSteps
-from lowcost_ft.training.checkpoint import Checkpoints
-from lowcost_ft.training.loop import train
-from lowcost_ft.training.setup import build_accelerator, set_num_threads
+import lowcost_ft as ft
+from lowcost_ft.config.methods import METHODS
+from lowcost_ft.training.setup import set_num_threads
 
 FILE = Path(__file__).resolve().parent / "learning_rates.json"
 
@@ -44,54 +36,26 @@ class Options:
     """Optimizer steps."""
 
 
-def score(method: str, rate: float, max_steps: int, seed: int = 0) -> float:
+def score(method: Any, rate: float, max_steps: int, seed: int = 0) -> float:
     """Validation F1 after training from the start."""
-    config = RunConfig(task="ner", max_steps=max_steps, batch_size=8, seed=seed)
-    splits = load_splits("ner", seed=seed)
-    tokenizer = load_tokenizer(DEFAULT_MODEL_ID, words=True)
-    task = NerTask(splits.labels, causal=False)
-    features = {
-        name: task.featurize(getattr(splits, name), tokenizer, max_length=config.max_length)
-        for name in ("train", "validation")
-    }
-    built = build_model(
-        DEFAULT_MODEL_ID,
-        head="token",
-        labels=splits.labels,
-        method=method,
-        quantization="nf4" if method == "loftq" else "none",
-        seed=seed,
-    )
-    accelerator = build_accelerator(mixed_precision="no")
-    set_seed(seed)
-
-    def validate(model: Any) -> dict[str, Any]:
-        scores, _ = evaluate(
-            accelerator,
-            model,
-            task,
-            splits.validation,
-            features["validation"],
-            pad_token_id=tokenizer.pad_token_id,
-            micro_batch_tokens=config.micro_batch_tokens,
-        )
-        return scores
-
     with tempfile.TemporaryDirectory() as folder:
-        result = train(
-            accelerator,
-            forward_module(built.model),
-            task,
-            features["train"],
-            settings=config,
+        config = ft.RunConfig(
+            task="ner",
+            method=method,
+            quantization="nf4" if method == "loftq" else "none",
             learning_rate=rate,
-            head_names=built.head_names,
-            pad_token_id=tokenizer.pad_token_id,
-            validate=validate,
-            checkpoints=Checkpoints(accelerator=accelerator, folder=Path(folder)),
-            adalora=AdaLoraSteps.of(built.model),
+            max_steps=max_steps,
+            batch_size=8,
+            mixed_precision="no",
+            seed=seed,
+            output_dir=folder,
         )
-    return result.validation_history[-1]["f1"]
+        with ft.start_run(config) as run:
+            data = ft.load_data(run)
+            built = ft.build(run, data)
+            trained = ft.train(run, built, data)
+            ft.evaluate(run, built, data, trained)
+    return trained.result.validation_history[-1]["f1"]
 
 
 def main(options: Options) -> None:

@@ -46,7 +46,7 @@ def run_limited(room_bytes: int | None, arguments: list[str]) -> None:
     import transformers.models.llama.modeling_llama  # noqa: F401
 
     import lowcost_ft as ft
-    from lowcost_ft.recipe import train_run  # noqa: F401
+    from lowcost_ft.pipeline.train import train  # noqa: F401
 
     runtime = status_bytes("self")
     print(json.dumps({"runtime": runtime}), flush=True)

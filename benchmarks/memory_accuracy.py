@@ -26,23 +26,24 @@ import numpy as np
 import torch
 from transformers import AutoConfig, AutoModel
 
-from lowcost_ft.config import RunConfig
+from lowcost_ft.config.run import RunConfig
 from lowcost_ft.data.features import Features
-from lowcost_ft.environment import git_state, hardware, versions
+from lowcost_ft.frozen.cache import cached_layers
 from lowcost_ft.memory.operators import Target
-from lowcost_ft.models.held_precision import hold_frozen_weights
+from lowcost_ft.models.frozen_precision import hold_frozen_weights
 from lowcost_ft.models.loading import BuiltModel, build_model, forward_module
 from lowcost_ft.models.quantization import compute_dtype
-from lowcost_ft.recipe_memory import model_options
+from lowcost_ft.pipeline.memory import model_options
+from lowcost_ft.planning.forecast import Forecast
+from lowcost_ft.record.environment import git_state, hardware, versions
+from lowcost_ft.tasks import task_class
 from lowcost_ft.tasks.base import Task
 from lowcost_ft.tasks.classification import ClassificationTask
 from lowcost_ft.tasks.ner import NerTask
-from lowcost_ft.training.backbone_cache import cached_layers
-from lowcost_ft.training.forecast import Forecast
 from lowcost_ft.training.optimizer import build_optimizer, parameter_groups
-from lowcost_ft.training.rehearsal import rehearse
 from lowcost_ft.training.setup import build_accelerator
 from lowcost_ft.training.step_plan import planned_steps
+from lowcost_ft.training.step_replay import rehearse
 from lowcost_ft.training.steps import StepRunner
 
 RESULTS = Path(__file__).resolve().parent / "results" / "memory"
@@ -148,20 +149,15 @@ def made_up_rows(point: Point) -> Features:
     lengths = np.maximum(8, point.length - 3 * np.arange(point.batch_size))
     starts = np.concatenate([[0], np.cumsum(lengths)])
     rows, tokens = len(lengths), int(starts[-1])
-    own: dict[str, Any] = {"labels": np.zeros(rows, np.int64)}
-    if point.task == "ner":
-        own = {
-            "token_labels": np.zeros(tokens, np.int32),
-            "words": np.zeros(tokens, np.int64),
-            "word_starts": np.arange(rows + 1),
-        }
+    kind = task_class(point.task)
     return Features(
         input_ids=np.full(tokens, 5, np.int32),
         starts=starts,
         examples=np.arange(rows),
         num_examples=rows,
         weights=np.ones(rows),
-        **own,
+        arrays=kind.blank_arrays(rows, tokens),
+        schema=kind.schema,
     )
 
 

@@ -15,9 +15,9 @@ from typing import Any
 from random_models import write_random_model, write_texts
 from suites import Entry
 
-from lowcost_ft.config import RunConfig
-from lowcost_ft.environment import git_state, hardware, versions
-from lowcost_ft.runs import SCHEMA_VERSION, load_record
+from lowcost_ft.config.run import RunConfig
+from lowcost_ft.record.environment import git_state, hardware, versions
+from lowcost_ft.record.run_file import SCHEMA_VERSION, load_record
 
 __all__ = ["Place", "is_finished", "other_settings", "run_entry"]
 

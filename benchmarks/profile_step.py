@@ -22,7 +22,7 @@ import torch
 import tyro
 from torch.profiler import ProfilerActivity, profile
 
-from lowcost_ft.config import DEFAULT_MODEL_ID
+from lowcost_ft.config.settings import DEFAULT_MODEL_ID
 from lowcost_ft.errors import UserError
 
 RESULTS = compare_speed.RESULTS

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lowcost_ft.config import DEFAULT_MODEL_ID
+from lowcost_ft.config.settings import DEFAULT_MODEL_ID
 from lowcost_ft.data.sample import sample_rows
 
 __all__ = ["SHAPES", "Shape", "write_random_model", "write_texts"]

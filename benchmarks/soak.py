@@ -20,8 +20,8 @@ from pathlib import Path
 import psutil
 import tyro
 
-from lowcost_ft.environment import git_state, hardware, versions
-from lowcost_ft.runs import write_json
+from lowcost_ft.record.environment import git_state, hardware, versions
+from lowcost_ft.record.run_file import write_json
 
 ROOT = Path(__file__).resolve().parent.parent
 SETTLED_STEPS = 200

@@ -20,19 +20,19 @@ import torch
 from accelerate import Accelerator
 from torch.utils.flop_counter import FlopCounterMode
 
-from lowcost_ft.config import RunConfig
+from lowcost_ft.config.run import RunConfig
 from lowcost_ft.data.features import Features
 from lowcost_ft.errors import UserError
+from lowcost_ft.frozen.cache import CachedStates, cached_layers
 from lowcost_ft.models.adapters import layer_list
-from lowcost_ft.models.held_precision import hold_frozen_weights
+from lowcost_ft.models.frozen_precision import hold_frozen_weights
 from lowcost_ft.models.loading import build_model, forward_module
 from lowcost_ft.models.quantization import compute_dtype
 from lowcost_ft.tasks.base import Task
-from lowcost_ft.training.backbone_cache import CachedStates, cached_layers
 from lowcost_ft.training.compilation import check_compiler, compiled_layers, without_compiling
 from lowcost_ft.training.optimizer import build_optimizer, parameter_groups
-from lowcost_ft.training.rehearsal import rehearse
 from lowcost_ft.training.step_plan import PlannedStep, planned_steps
+from lowcost_ft.training.step_replay import rehearse
 from lowcost_ft.training.steps import StepRunner
 
 WARM_UP_STEPS = 2

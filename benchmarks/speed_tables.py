@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from lowcost_ft.config import DEFAULT_MODEL_ID
+from lowcost_ft.config.settings import DEFAULT_MODEL_ID
 from lowcost_ft.report.labels import short_model
 from lowcost_ft.report.tables import markdown_text
 

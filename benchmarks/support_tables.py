@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from lowcost_ft.methods import METHODS, Method
+from lowcost_ft.config.methods import METHODS, Method
 from lowcost_ft.models.families import FAMILIES
 
 SUPPORT = Path(__file__).resolve().parent / "support.json"

@@ -14,13 +14,13 @@ from typing import Any
 from speed_tables import mean_score, score_of, speed_lines, speed_tables
 from support_tables import support_tables
 
+from lowcost_ft.record.run_file import load_record
 from lowcost_ft.report.advice import advise
 from lowcost_ft.report.collect import Result, collect
 from lowcost_ft.report.grouping import compare
 from lowcost_ft.report.numbers import ratio_text, seconds_text
 from lowcost_ft.report.rows import Comparison, Row
 from lowcost_ft.report.tables import comparison_table, markdown_table, markdown_text
-from lowcost_ft.runs import load_record
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"

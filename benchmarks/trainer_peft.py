@@ -17,13 +17,12 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from usual_arms import TrainerArm, trainer_options
 
 from lowcost_ft import RunConfig, run_recipe, start_run
-from lowcost_ft.evaluation import evaluate
 from lowcost_ft.memory.measure import cpu_step_peak_bytes, resident_peak_bytes
-from lowcost_ft.models.loading import load_tokenizer, save_model
-from lowcost_ft.recipe import featurize_splits, load_recipe_splits
-from lowcost_ft.runs import saved_bytes
-from lowcost_ft.start import Run
-from lowcost_ft.tasks.ner import NerTask
+from lowcost_ft.models.loading import save_model
+from lowcost_ft.pipeline.data import load_data
+from lowcost_ft.pipeline.predicting import predict_and_score
+from lowcost_ft.pipeline.start import Run
+from lowcost_ft.record.run_file import saved_bytes
 from lowcost_ft.training.optimizer import default_learning_rate
 from lowcost_ft.training.progress import LOGGED_POINTS, TrainResult
 from lowcost_ft.training.random_state import set_torch_states, torch_states
@@ -35,36 +34,33 @@ def main(config: RunConfig) -> Path:
     """Loads the data, trains with `Trainer`, evaluates, saves; returns the run folder."""
     with start_run(config) as run:
         run.record["method"] = "trainer-peft"
-        splits = load_recipe_splits(run)
-        tokenizer = load_tokenizer(config.model_id, words=True)
-        task = NerTask(splits.labels)
-        features = featurize_splits(run, splits, task, tokenizer)
+        data = load_data(run)
         arm = TrainerArm(
             Setting(
                 accelerator=run.accelerator,
                 model_id=config.model_id,
-                task=task,
-                tokenizer=tokenizer,
-                features=features["train"],
+                task=data.task,
+                tokenizer=data.tokenizer,
+                features=data.features["train"],
                 config=config,
                 query_value=tuple(str(config.target_modules).split(",")),
             )
         )
         train_with_trainer(run, arm)
         run.record["evaluation"] = {}
-        for name in (name for name in ("validation", "test") if name in features):
-            run.record["evaluation"][name], _ = evaluate(
+        for name in (name for name in ("validation", "test") if name in data.features):
+            run.record["evaluation"][name], _ = predict_and_score(
                 run.accelerator,
                 arm.model.get_base_model(),
-                task,
-                getattr(splits, name),
-                features[name],
-                pad_token_id=tokenizer.pad_token_id,
+                data.task,
+                getattr(data.splits, name),
+                data.features[name],
+                pad_token_id=data.pad_token_id,
                 micro_batch_tokens=config.micro_batch_tokens,
                 seed=config.seed,
             )
         run.record["train"]["peak_resident_bytes"] = resident_peak_bytes()
-        save_model(arm.model, tokenizer, run.folder)
+        save_model(arm.model, data.tokenizer, run.folder)
         run.record["saved_bytes"] = saved_bytes(run.folder)
         return run.folder
 

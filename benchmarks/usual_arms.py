@@ -146,7 +146,7 @@ def rows_of(features: Features) -> Iterator[dict[str, Any]]:
     """Tokenized rows as `datasets` keeps them, one dictionary each."""
     for row in range(len(features.lengths)):
         batch = collate(features, np.array([row]), pad_token_id=0)
-        inputs = {name: value[0].tolist() for name, value in model_inputs(batch).items()}
+        inputs = {name: value[0].tolist() for name, value in model_inputs(batch, features).items()}
         labels = batch["token_labels"] if "token_labels" in batch else batch["labels"]
         yield inputs | {"labels": labels[0].tolist()}
 

@@ -13,11 +13,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from lowcost_ft.config import RunConfig
-from lowcost_ft.environment import versions
-from lowcost_ft.gpu_table import CARDS, USABLE
-from lowcost_ft.longest_rows import longest_forecast
+from lowcost_ft.config.run import RunConfig
 from lowcost_ft.memory.operators import Target
+from lowcost_ft.planning.gpu_table import CARDS, USABLE
+from lowcost_ft.planning.longest_rows import longest_forecast
+from lowcost_ft.record.environment import versions
 
 FOLDER = Path(__file__).resolve().parent.parent / "lowcost_ft" / "memory"
 MAX_LENGTH = 256

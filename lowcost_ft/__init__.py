@@ -9,60 +9,55 @@ import logging
 import os
 from typing import TYPE_CHECKING, Any
 
+import lowcost_ft.tasks  # Puts the tasks into the table of settings.
+
 if TYPE_CHECKING:  # For type checkers, which do not run `__getattr__`.
-    from lowcost_ft.config import RunConfig as RunConfig
-    from lowcost_ft.data.loading import load_splits as load_splits
-    from lowcost_ft.errors import UserError as UserError
-    from lowcost_ft.evaluation import evaluate as evaluate
-    from lowcost_ft.evaluation import predict as predict
-    from lowcost_ft.models.families import is_causal as is_causal
-    from lowcost_ft.models.loading import build_model as build_model
-    from lowcost_ft.models.loading import load_config as load_config
-    from lowcost_ft.models.loading import load_tokenizer as load_tokenizer
-    from lowcost_ft.models.loading import load_trained as load_trained
-    from lowcost_ft.models.loading import save_model as save_model
-    from lowcost_ft.predictor import Predictor as Predictor
-    from lowcost_ft.predictor import load_predictor as load_predictor
-    from lowcost_ft.program import run_recipe as run_recipe
-    from lowcost_ft.recipe import build_recipe_model as build_recipe_model
-    from lowcost_ft.recipe import evaluate_run as evaluate_run
-    from lowcost_ft.recipe import featurize_splits as featurize_splits
-    from lowcost_ft.recipe import load_recipe_splits as load_recipe_splits
-    from lowcost_ft.recipe import save_run as save_run
-    from lowcost_ft.recipe import train_run as train_run
-    from lowcost_ft.recipe_memory import plan_memory as plan_memory
-    from lowcost_ft.start import start_run as start_run
-    from lowcost_ft.tasks.classification import ClassificationTask as ClassificationTask
-    from lowcost_ft.tasks.classification import balanced_class_weights as balanced_class_weights
-    from lowcost_ft.tasks.ner import NerTask as NerTask
-    from lowcost_ft.training.loop import train as train
+    from lowcost_ft.commands.program import run_recipe
+    from lowcost_ft.config.run import RunConfig
+    from lowcost_ft.errors import UserError
+    from lowcost_ft.models.loading import build_model, load_trained, save_model
+    from lowcost_ft.models.tokenizers import load_tokenizer
+    from lowcost_ft.pipeline.build import Built, build
+    from lowcost_ft.pipeline.data import Data, load_data
+    from lowcost_ft.pipeline.evaluate import Evaluated, evaluate
+    from lowcost_ft.pipeline.merge import merge_run
+    from lowcost_ft.pipeline.predictor import Predictor, load_predictor
+    from lowcost_ft.pipeline.save import save
+    from lowcost_ft.pipeline.start import Run, start_run
+    from lowcost_ft.pipeline.train import Trained, train
+    from lowcost_ft.tasks.classification import ClassificationTask
+    from lowcost_ft.tasks.loading import load_splits
+    from lowcost_ft.tasks.ner import NerTask
 
 __version__ = "0.1.0"
 
-_EXPORTS = {
-    "config": ("RunConfig",),
-    "data.loading": ("load_splits",),
-    "errors": ("UserError",),
-    "evaluation": ("evaluate", "predict"),
-    "models.families": ("is_causal",),
-    "models.loading": (
-        *("build_model", "load_config", "load_tokenizer", "load_trained", "save_model"),
-    ),
-    "predictor": ("Predictor", "load_predictor"),
-    "program": ("run_recipe",),
-    "recipe": (
-        *("build_recipe_model", "evaluate_run", "featurize_splits", "load_recipe_splits"),
-        *("save_run", "train_run"),
-    ),
-    "recipe_memory": ("plan_memory",),
-    "start": ("start_run",),
-    "tasks.classification": ("ClassificationTask", "balanced_class_weights"),
-    "tasks.ner": ("NerTask",),
-    "training.loop": ("train",),
+_HOMES = {
+    "Built": "pipeline.build",
+    "ClassificationTask": "tasks.classification",
+    "Data": "pipeline.data",
+    "Evaluated": "pipeline.evaluate",
+    "NerTask": "tasks.ner",
+    "Predictor": "pipeline.predictor",
+    "Run": "pipeline.start",
+    "RunConfig": "config.run",
+    "Trained": "pipeline.train",
+    "UserError": "errors",
+    "build": "pipeline.build",
+    "build_model": "models.loading",
+    "evaluate": "pipeline.evaluate",
+    "load_data": "pipeline.data",
+    "load_predictor": "pipeline.predictor",
+    "load_splits": "tasks.loading",
+    "load_tokenizer": "models.tokenizers",
+    "load_trained": "models.loading",
+    "merge_run": "pipeline.merge",
+    "run_recipe": "commands.program",
+    "save": "pipeline.save",
+    "save_model": "models.loading",
+    "start_run": "pipeline.start",
+    "train": "pipeline.train",
 }
-"""The public names, by the module that each is loaded from when it is first used."""
-
-_HOMES = {name: module for module, names in _EXPORTS.items() for name in names}
+"""Each public name, and the module that holds it."""
 
 __all__ = sorted([*_HOMES, "__version__"])
 

@@ -2,6 +2,6 @@
 
 import sys
 
-from lowcost_ft.cli import main
+from lowcost_ft.commands.main import main
 
 sys.exit(main())

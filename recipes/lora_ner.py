@@ -17,29 +17,11 @@ CONFIG = ft.RunConfig(task="ner", method="lora", num_train_epochs=6)
 def main(config: ft.RunConfig) -> Path:
     """Loads the data, builds the model, trains, evaluates, saves; returns the run folder."""
     with ft.start_run(config) as run:
-        splits = ft.load_recipe_splits(run)
-        tokenizer = ft.load_tokenizer(
-            config.model_id,
-            words=True,
-            revision=config.revision,
-            trust_remote_code=config.trust_remote_code,
-        )
-        model_config = ft.load_config(
-            config.model_id,
-            revision=config.revision,
-            trust_remote_code=config.trust_remote_code,
-        )
-        task = ft.NerTask(
-            splits.labels,
-            causal=ft.is_causal(model_config),
-            window_overlap=config.window_overlap,
-        )
-        features = ft.featurize_splits(run, splits, task, tokenizer)
-        ft.plan_memory(run, splits, task, features, tokenizer)
-        built = ft.build_recipe_model(run, splits, task, tokenizer)
-        ft.train_run(run, built, task, splits, features, tokenizer)
-        predictions = ft.evaluate_run(run, built, task, splits, features, tokenizer)
-        return ft.save_run(run, built, task, splits, features, predictions, tokenizer)
+        data = ft.load_data(run)
+        built = ft.build(run, data)
+        trained = ft.train(run, built, data)
+        evaluated = ft.evaluate(run, built, data, trained)
+        return ft.save(run, built, data, trained, evaluated)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ def all_cases() -> list[Case]:
     """Families x tasks x precisions for LoRA, and every method on an encoder and a decoder."""
     from tiny import FAMILY_NAMES, TOKEN_FAMILIES
 
-    from lowcost_ft.methods import METHODS
+    from lowcost_ft.config.methods import METHODS
 
     cases = [
         Case(family=family, task=task, quantization=quantization, method="lora")

@@ -5,9 +5,9 @@ import json
 import pytest
 from small_runs import call_recipe, flags
 
-from lowcost_ft.cli import main
-from lowcost_ft.config import RunConfig
-from lowcost_ft.predictor import load_predictor
+from lowcost_ft.commands.main import main
+from lowcost_ft.config.run import RunConfig
+from lowcost_ft.pipeline.predictor import load_predictor
 from lowcost_ft.training.resume import run_settings
 from lowcost_ft.training.setup import build_accelerator
 

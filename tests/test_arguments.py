@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from lowcost_ft import load_predictor, load_splits
-from lowcost_ft.arguments import to_list
+from lowcost_ft.config.arguments import to_list
 from lowcost_ft.errors import UserError
-from lowcost_ft.metrics import majority_baseline, score_classes, score_entities, score_values
+from lowcost_ft.scores.metrics import majority_baseline, score_classes, score_entities, score_values
 from lowcost_ft.tasks.classification import ClassificationTask, balanced_class_weights
 from lowcost_ft.tasks.ner import NerTask
 

@@ -47,7 +47,7 @@ def test_nothing_is_asked_and_nothing_changes(tiny_model, family, head, lengths)
     built = build_model(tiny_model(family), head=head, labels=["a", "b"], pad_token_id=1)
     model = forward_module(built.model)
     features = rows(LENGTHS[lengths])
-    batch = model_inputs(collate(features, np.arange(3), pad_token_id=1))
+    batch = model_inputs(collate(features, np.arange(3), pad_token_id=1), features)
     expected = model(**batch).logits.detach()
     with known_padding(has_padding(features.lengths)):
         logits = model(**batch).logits.detach()
@@ -71,7 +71,7 @@ def test_a_kernel_of_choice_gets_its_own_kind_of_mask(tiny_model, family, implem
     model = forward_module(built.model)
     for lengths in LENGTHS.values():
         features = rows(lengths)
-        batch = model_inputs(collate(features, np.arange(3), pad_token_id=1))
+        batch = model_inputs(collate(features, np.arange(3), pad_token_id=1), features)
         real = batch["attention_mask"].bool()
         expected = model(**batch).logits[real]
         with known_padding(has_padding(features.lengths)):
@@ -81,7 +81,7 @@ def test_a_kernel_of_choice_gets_its_own_kind_of_mask(tiny_model, family, implem
 def test_the_library_is_as_before_outside_the_block(tiny_model):
     model = forward_module(build_model(tiny_model("bert"), head="token", labels=["a", "b"]).model)
     features = rows(LENGTHS["padded"])
-    batch = model_inputs(collate(features, np.arange(3), pad_token_id=1))
+    batch = model_inputs(collate(features, np.arange(3), pad_token_id=1), features)
     expected = model(**batch).logits
     with contextlib.suppress(KeyboardInterrupt), known_padding(False):
         assert not torch.equal(model(**batch).logits, expected)  # The padding is seen.
@@ -93,7 +93,7 @@ def test_threads_have_answers_of_their_own(tiny_model):
     model = forward_module(build_model(tiny_model("bert"), head="token", labels=["a", "b"]).model)
     features = {padded: rows(LENGTHS["padded" if padded else "full"]) for padded in (True, False)}
     batches = {
-        p: model_inputs(collate(f, np.arange(3), pad_token_id=1)) for p, f in features.items()
+        p: model_inputs(collate(f, np.arange(3), pad_token_id=1), f) for p, f in features.items()
     }
     model.eval()
     expected = {padded: model(**batch).logits for padded, batch in batches.items()}

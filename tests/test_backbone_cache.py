@@ -16,20 +16,20 @@ import torch
 from small_runs import call_recipe, flags
 from tiny import FAMILY_NAMES, TOKEN_FAMILIES, make_tiny
 
-from lowcost_ft.config import RunConfig
+from lowcost_ft.config.run import RunConfig
 from lowcost_ft.errors import UserError
-from lowcost_ft.evaluation import predict
+from lowcost_ft.frozen import cache_key, lower_run, stored_states
+from lowcost_ft.frozen.cache import cached_layers
 from lowcost_ft.models.adapters import layer_list
 from lowcost_ft.models.loading import build_model, forward_module, load_tokenizer
 from lowcost_ft.models.quantization import weight_bytes
+from lowcost_ft.pipeline.predicting import predict
 from lowcost_ft.tasks.classification import ClassificationTask, TextExample
 from lowcost_ft.tasks.ner import NerExample, NerTask
-from lowcost_ft.training import cache_key, lower_run, stored_states
-from lowcost_ft.training.backbone_cache import cached_layers
 from lowcost_ft.training.optimizer import build_optimizer, parameter_groups
-from lowcost_ft.training.rehearsal import rehearse
 from lowcost_ft.training.setup import build_accelerator
 from lowcost_ft.training.step_plan import planned_steps
+from lowcost_ft.training.step_replay import rehearse
 from lowcost_ft.training.steps import StepRunner
 
 SEPARATE = [name for name in FAMILY_NAMES if name != "albert"]

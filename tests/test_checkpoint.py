@@ -16,10 +16,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from small_runs import RECIPES, call_recipe, flags, write_jsonl
 
-import lowcost_ft.recipe
-import lowcost_ft.recipe_training
+import lowcost_ft.pipeline.save
+import lowcost_ft.pipeline.train
 from lowcost_ft.errors import UserError
-from lowcost_ft.stopping import stopped_text
+from lowcost_ft.pipeline.stopping import stopped_text
 from lowcost_ft.training import checkpoint_files
 from lowcost_ft.training.checkpoint_files import Checkpoint, newest_checkpoint, write_checkpoint
 from lowcost_ft.training.resume import check_settings
@@ -183,7 +183,7 @@ def test_a_crash_while_the_result_is_saved(tmp_path, options, whole, monkeypatch
         crash()
 
     with monkeypatch.context() as patched:
-        patched.setattr(lowcost_ft.recipe, "save_model", half_saved)
+        patched.setattr(lowcost_ft.pipeline.save, "save_model", half_saved)
         assert call_recipe("lora_ner", *arguments) == 1
     assert record(folder)["status"] == "failed"
     (folder / "run.json").unlink()  # As after kill -9.
@@ -196,7 +196,7 @@ def test_a_crash_while_the_result_is_saved(tmp_path, options, whole, monkeypatch
 def test_interrupted_validation_is_done_again(tmp_path, options, whole, monkeypatch):
     reference, folder = whole(), tmp_path / "run"
     arguments = options(output_dir=folder)
-    real, calls = lowcost_ft.recipe_training.evaluate, []
+    real, calls = lowcost_ft.pipeline.train.predict_and_score, []
 
     def evaluate(*positional, **named):
         calls.append(1)
@@ -205,7 +205,7 @@ def test_interrupted_validation_is_done_again(tmp_path, options, whole, monkeypa
         return real(*positional, **named)
 
     with monkeypatch.context() as patched:
-        patched.setattr(lowcost_ft.recipe_training, "evaluate", evaluate)
+        patched.setattr(lowcost_ft.pipeline.train, "predict_and_score", evaluate)
         assert call_recipe("lora_ner", *arguments) == 143
     stopped = record(folder)
     assert stopped["train"]["optimizer_steps"] == 8
@@ -549,7 +549,7 @@ def test_a_file_that_vanished_while_the_run_went_on(tmp_path, options, monkeypat
 
     arguments = options(output_dir=folder)
     with monkeypatch.context() as patched:
-        patched.setattr(lowcost_ft.recipe_training, "evaluate", evaluate)
+        patched.setattr(lowcost_ft.pipeline.train, "predict_and_score", evaluate)
         assert call_recipe("lora_ner", *arguments) == 2
     assert "best.safetensors vanished while the run was going on" in capfd.readouterr().err
 

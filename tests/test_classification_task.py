@@ -46,7 +46,7 @@ def test_inputs_are_those_of_the_tokenizer(bert, pair):
         assert features.input_ids[part].tolist() == expected["input_ids"]
         assert features.token_type_ids[part].tolist() == expected["token_type_ids"]
     assert (1 in features.token_type_ids) == (pair is not None)
-    assert features.labels.tolist() == [0, 2]
+    assert features["labels"].tolist() == [0, 2]
     assert features.truncated == 0
 
 
@@ -64,7 +64,7 @@ def test_texts_that_lose_their_end_are_counted(bert, pair):
 
 def test_labels_of_each_problem_type(bert):
     def labels(task, *values):
-        return task.featurize(examples_of(*values), bert, max_length=16).labels
+        return task.featurize(examples_of(*values), bert, max_length=16).arrays.get("labels")
 
     assert labels(ClassificationTask(LABELS), "c", "a").tolist() == [2, 0]
     multi = labels(ClassificationTask(LABELS, problem_type=MULTI), ("c", "a"), (), ("b",))
@@ -252,7 +252,7 @@ def test_a_decoder_reads_the_last_real_token_whatever_side_is_padded(tiny_model,
             features, np.array(rows), pad_token_id=tokenizer.pad_token_id, padding_side=side
         )
         with torch.no_grad():
-            return model(**model_inputs(batch)).logits
+            return model(**model_inputs(batch, features)).logits
 
     alone = torch.cat([logits([index], "right") for index in range(3)])
     assert not torch.allclose(alone[0], alone[2])
@@ -261,7 +261,7 @@ def test_a_decoder_reads_the_last_real_token_whatever_side_is_padded(tiny_model,
     # What is read is the last real token's hidden state.
     with torch.no_grad():
         batch = collate(features, np.array([0, 1]), pad_token_id=tokenizer.pad_token_id)
-        hidden = model.base_model(**model_inputs(batch)).last_hidden_state
+        hidden = model.base_model(**model_inputs(batch, features)).last_hidden_state
         last = hidden[[0, 1], features.lengths[:2] - 1]
         torch.testing.assert_close(model.score(last), alone[:2], rtol=1e-4, atol=1e-5)
 

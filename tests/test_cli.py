@@ -9,7 +9,7 @@ import sys
 import pytest
 from small_runs import ner_rows, text_rows, write_jsonl
 
-from lowcost_ft.cli import main
+from lowcost_ft.commands.main import main
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +174,7 @@ def test_input_is_checked_before_the_model_is_loaded(tmp_path, single):
     unlabelled = write_jsonl(tmp_path / "new.jsonl", [{"text": "hello", "label": "praise"}])
     code = """
 import sys
-from lowcost_ft.cli import main
+from lowcost_ft.commands.main import main
 code = main(sys.argv[1:])
 print(code, "torch" in sys.modules, "transformers" in sys.modules)
 """
@@ -271,7 +271,7 @@ def test_a_test_file_with_mistakes(refuse, tmp_path, single):
 def test_help_is_quick_and_names_the_commands():
     code = """
 import sys
-from lowcost_ft.cli import main
+from lowcost_ft.commands.main import main
 try:
     main(["--help"])
 finally:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from lowcost_ft.concurrency import copies_of, run_all
+from lowcost_ft.pipeline.concurrency import copies_of, run_all
 
 
 @pytest.fixture(autouse=True)

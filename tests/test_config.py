@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lowcost_ft.config import DEFAULT_MODEL_ID, RunConfig, parse_bytes, parse_config, split_list
+from lowcost_ft.commands.program import run_recipe
+from lowcost_ft.config.run import RunConfig, parse_config
+from lowcost_ft.config.settings import DEFAULT_MODEL_ID
+from lowcost_ft.config.values import parse_bytes, split_list
 from lowcost_ft.errors import UserError
-from lowcost_ft.program import run_recipe
 
 NER = RunConfig(task="ner")
 TEXT = RunConfig(task="classification")

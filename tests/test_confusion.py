@@ -2,8 +2,8 @@
 
 from small_runs import text_rows
 
-from lowcost_ft.confusion import class_confusion, entity_confusion
-from lowcost_ft.metrics import score_classes, score_entities
+from lowcost_ft.scores.confusion import class_confusion, entity_confusion
+from lowcost_ft.scores.metrics import score_classes, score_entities
 
 
 def test_classes():

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.data.csv_files import read_csv
-from lowcost_ft.data.loading import load_splits
 from lowcost_ft.errors import UserError
-from lowcost_ft.reading import ReadingOptions
+from lowcost_ft.tasks.loading import load_splits
 
 LABELS = ("pos", "neg")
 

@@ -102,7 +102,7 @@ import runpy, sys
 from accelerate import PartialState
 from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 from torch.distributed.tensor import DTensor
-from lowcost_ft import start
+from lowcost_ft.pipeline import start
 
 build = start.build_accelerator
 

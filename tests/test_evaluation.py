@@ -7,11 +7,11 @@ import pytest
 import torch
 from small_runs import ner_rows, text_rows
 
-import lowcost_ft.evaluation
+import lowcost_ft.pipeline.predicting
 from lowcost_ft.data.features import collate, model_inputs
 from lowcost_ft.errors import UserError
-from lowcost_ft.evaluation import evaluate, predict
 from lowcost_ft.models.loading import build_model, forward_module, load_tokenizer
+from lowcost_ft.pipeline.predicting import predict, predict_and_score
 from lowcost_ft.tasks.classification import ClassificationTask, TextExample
 from lowcost_ft.tasks.ner import NerExample, NerTask
 from lowcost_ft.training.setup import build_accelerator
@@ -65,7 +65,7 @@ def threads():
 
 
 def test_threads_of_their_own_predict_the_same_bits(setting, threads, monkeypatch):
-    monkeypatch.setattr(lowcost_ft.evaluation, "_LEAST_TOKENS", 12)
+    monkeypatch.setattr(lowcost_ft.pipeline.predicting, "_LEAST_TOKENS", 12)
     seen, forward = set(), type(setting[3]).forward
 
     def noted(self, *args, **kwargs):
@@ -87,7 +87,7 @@ def test_threads_of_their_own_predict_the_same_bits(setting, threads, monkeypatc
 
 
 def test_memory_that_runs_out_in_one_thread_cuts_its_micro_batches(setting, threads, monkeypatch):
-    monkeypatch.setattr(lowcost_ft.evaluation, "_LEAST_TOKENS", 24)
+    monkeypatch.setattr(lowcost_ft.pipeline.predicting, "_LEAST_TOKENS", 24)
     whole, forward = predicted(setting, 4096), type(setting[3]).forward
 
     def limited(self, input_ids, **kwargs):
@@ -118,7 +118,7 @@ def test_predictions_stand_in_the_order_of_the_examples(setting):
     predictions = predicted(setting, 64)
     if isinstance(task, NerTask):
         # One number a word, not logits of every token.
-        assert {len(values) for values in predictions.values()} == {features.word_starts[-1]}
+        assert {len(values) for values in predictions.values()} == {features["word_starts"][-1]}
         return
     with torch.no_grad():
         for index, scores in enumerate(predictions["scores"]):
@@ -140,7 +140,7 @@ def test_dropout_is_off_and_gradients_are_not_kept(setting):
 def test_validation_data_are_scored_with_their_loss(setting, tokens):
     task, examples, features, model, pad_token_id = setting
     options = {"pad_token_id": pad_token_id, "micro_batch_tokens": tokens}
-    scores, _ = evaluate(
+    scores, _ = predict_and_score(
         build_accelerator(), model, task, examples, features, validation=True, **options
     )
     batch = collate(features, np.arange(len(features.lengths)), pad_token_id=pad_token_id)
@@ -153,7 +153,7 @@ def test_a_metric_that_is_not_among_the_scores_is_told(setting, monkeypatch):
     task, examples, features, model, pad_token_id = setting
     monkeypatch.setattr(task, "metric", "kappa")
     with pytest.raises(UserError, match=r"metric 'kappa' is not among its scores: .*precision|acc"):
-        evaluate(
+        predict_and_score(
             build_accelerator(),
             model,
             task,
@@ -166,7 +166,7 @@ def test_a_metric_that_is_not_among_the_scores_is_told(setting, monkeypatch):
 
 def test_scores_are_those_of_the_predictions(setting):
     task, examples, features, model, pad_token_id = setting
-    scores, predictions = evaluate(
+    scores, predictions = predict_and_score(
         build_accelerator(),
         model,
         task,

@@ -59,11 +59,15 @@ def case(request, tiny_model, tmp_path, monkeypatch):
 def assert_same(one, other):
     for field in dataclasses.fields(Features):
         a, b = getattr(one, field.name), getattr(other, field.name)
-        if isinstance(a, np.ndarray):
-            assert a.dtype == b.dtype
-            np.testing.assert_array_equal(a, b)
-        else:
-            assert a == b
+        if field.name == "arrays":
+            assert set(a) == set(b)
+        pairs = [(a[name], b[name]) for name in a] if field.name == "arrays" else [(a, b)]
+        for left, right in pairs:
+            if isinstance(left, np.ndarray):
+                assert left.dtype == right.dtype
+                np.testing.assert_array_equal(left, right)
+            else:
+                assert left == right
 
 
 def test_a_second_call_reads_what_the_first_left(case):

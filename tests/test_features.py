@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lowcost_ft.data.features import Features, collate, cut_windows, flatten
+from lowcost_ft.data.features import Array, Features, collate, cut_windows, flatten
 
 ROWS = [[5, 6, 7], [8], [9, 10]]
 
@@ -20,7 +20,8 @@ def make_features(**changes):
         "examples": np.array([0, 1, 1]),
         "num_examples": 2,
         "weights": np.ones(3),
-        "labels": np.array([1, 0, 2]),
+        "arrays": {"labels": np.array([1, 0, 2])},
+        "schema": {"labels": Array("row")},
     }
     return Features(**values | changes)
 
@@ -50,10 +51,15 @@ def test_left_padding_counts_positions_from_the_first_real_token():
 
 def test_labels_of_tokens_and_words_are_padded_with_what_is_ignored():
     features = make_features(
-        token_labels=flatten([[1, -100, 2], [0], [3, 3]])[0],
-        words=flatten([[0, -1, 1], [2], [3, 4]], np.int64)[0],
+        arrays={
+            "token_labels": flatten([[1, -100, 2], [0], [3, 3]])[0],
+            "words": flatten([[0, -1, 1], [2], [3, 4]], np.int64)[0],
+        },
+        schema={
+            "token_labels": Array("token", fill=-100),
+            "words": Array("token", fill=-1),
+        },
         token_type_ids=np.zeros(6, np.int32),
-        labels=None,
     )
     batch = collate(features, np.array([0, 1]), pad_token_id=0)
     assert batch["token_labels"].tolist() == [[1, -100, 2], [0, -100, -100]]

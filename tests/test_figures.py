@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from small_runs import call_recipe, flags, ner_rows, text_rows, write_jsonl
 
+from lowcost_ft.pipeline.summary import summarize
+from lowcost_ft.record.run_file import load_run
 from lowcost_ft.report.collect import collect
 from lowcost_ft.report.details import class_table, confusion_of
 from lowcost_ft.report.grouping import compare
 from lowcost_ft.report.repeat import facts_of
-from lowcost_ft.runs import load_run
-from lowcost_ft.summary import summarize
 
 
 def support(kind, rows):

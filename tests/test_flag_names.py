@@ -4,11 +4,11 @@ from dataclasses import fields
 
 import pytest
 
-from lowcost_ft.cli import _COMMANDS, main
-from lowcost_ft.config import RunConfig, parse_config
+from lowcost_ft.commands.main import _COMMANDS, main
+from lowcost_ft.commands.program import run_recipe
+from lowcost_ft.config.flag_names import _LEFT_OUT, _NAMES, _VALUES, foreign_flag_problems
+from lowcost_ft.config.settings import RunConfig, parse_config
 from lowcost_ft.errors import UserError
-from lowcost_ft.flag_names import _LEFT_OUT, _NAMES, _VALUES, foreign_flag_problems
-from lowcost_ft.program import run_recipe
 
 RECIPE = {field.name for field in fields(RunConfig)}
 

@@ -7,9 +7,10 @@ import torch
 from tiny import FAMILY_NAMES, TOKEN_FAMILIES, make_tiny
 from torch import nn
 
+from lowcost_ft.frozen.lower_part import LowerPart
 from lowcost_ft.memory.measure import cpu_step_peak_bytes
 from lowcost_ft.models.families import FAMILIES
-from lowcost_ft.models.frozen_layers import LowerPart, freeze_below, frozen_names
+from lowcost_ft.models.freezing import freeze_below, frozen_names
 from lowcost_ft.models.loading import build_model, forward_module
 
 SEPARATE = [name for name in FAMILY_NAMES if name != "albert"]

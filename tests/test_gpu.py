@@ -15,11 +15,11 @@ from small_training import Trainer
 from support_matrix import RESULTS, all_cases, run_cases
 from tiny import make_tiny
 
-from lowcost_ft import recipe_memory
-from lowcost_ft.cli import main
+from lowcost_ft.commands.main import main
 from lowcost_ft.data.batching import cut_step
 from lowcost_ft.memory import limits
-from lowcost_ft.predictor import load_predictor
+from lowcost_ft.pipeline import memory as recipe_memory
+from lowcost_ft.pipeline.predictor import load_predictor
 from lowcost_ft.tasks.classification import ClassificationTask
 from lowcost_ft.training.setup import build_accelerator
 from lowcost_ft.training.steps import StepRunner

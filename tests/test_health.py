@@ -8,7 +8,7 @@ import pytest
 import torch
 from small_runs import call_recipe, flags
 
-from lowcost_ft.health import checksums, run_warnings, unmoved_parts
+from lowcost_ft.pipeline.run_warnings import checksums, run_warnings, unmoved_parts
 
 
 def labelled(*labels):

@@ -8,7 +8,7 @@ import torch
 from tiny import FAMILY_NAMES
 from torch import nn
 
-from lowcost_ft.models.held_precision import hold_frozen_weights
+from lowcost_ft.models.frozen_precision import hold_frozen_weights
 from lowcost_ft.models.loading import build_model, forward_module
 
 HALF = torch.bfloat16

@@ -24,16 +24,16 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lowcost_ft import load_predictor
-from lowcost_ft.data.loading import load_splits, read_examples_file, read_text_lines
+from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.data.ner_examples import NerExample, text_example
 from lowcost_ft.data.readers import read_rows
 from lowcost_ft.data.rows import text_fault
 from lowcost_ft.data.text_examples import TextExample
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.tokenizers import load_tokenizer
-from lowcost_ft.predictor import Predictor
-from lowcost_ft.reading import ReadingOptions
+from lowcost_ft.pipeline.predictor import Predictor
 from lowcost_ft.tasks.classification import ClassificationTask
+from lowcost_ft.tasks.loading import load_splits, read_examples_file, read_text_lines
 from lowcost_ft.tasks.ner import NerTask
 
 SINGLE = "single_label_classification"
@@ -395,12 +395,12 @@ def every_word_is_tokenized_once(tokenizers: dict[str, Any], data: st.DataObject
     for causal in (False, True):
         task = NerTask(["O", "B-x", "I-x"], causal=causal)
         features = task.featurize([examples[-1]], for_words, max_length=12)
-        assert features.words is not None
-        assert features.token_labels is not None
-        owned = features.words[features.words >= 0].tolist()
+        assert features["words"] is not None
+        assert features["token_labels"] is not None
+        owned = features["words"][features["words"] >= 0].tolist()
         assert len(owned) == len(set(owned))
         assert set(owned) <= set(range(len(given_words)))
-        assert ((features.token_labels >= 0) == (features.words >= 0)).all()
+        assert ((features["token_labels"] >= 0) == (features["words"] >= 0)).all()
         assert features.lengths.max() <= 12
         task.featurize(examples[:-1], for_words, max_length=12)
     for rows in (
@@ -501,8 +501,8 @@ def test_a_megabyte(tokenizers: dict[str, Any], family: str, text: str) -> None:
     started = time.process_time()
     tagged = text_example(text)
     features = NerTask(["O", "B-x", "I-x"]).featurize([tagged], for_words, max_length=64)
-    assert features.words is not None
-    assert len(np.unique(features.words)) - 1 <= len(tagged.words)
+    assert features["words"] is not None
+    assert len(np.unique(features["words"])) - 1 <= len(tagged.words)
     row = TextExample(text=text, label=None, source="a")
     features = ClassificationTask(["a", "b"]).featurize([row], for_texts, max_length=64)
     assert features.lengths.max() <= 64

@@ -12,7 +12,7 @@ print(*sorted({name.partition(".")[0] for name in sys.modules} | set(sys.modules
 """
 NEEDED_ELSEWHERE = {
     *("datasets", "evaluate", "pandas", "pyarrow", "sklearn", "seqeval", "scipy.stats"),
-    *("matplotlib", "lowcost_ft.metrics"),
+    *("matplotlib", "lowcost_ft.scores.metrics"),
 }
 
 

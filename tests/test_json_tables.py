@@ -7,8 +7,8 @@ from typing import Any
 import pandas
 import pytest
 
-from lowcost_ft.data.loading import load_splits
 from lowcost_ft.data.readers import read_rows
+from lowcost_ft.tasks.loading import load_splits
 
 FRAME = pandas.DataFrame({"text": ["it is good", "it is bad"], "label": ["pos", "neg"]})
 

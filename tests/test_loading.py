@@ -15,16 +15,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lowcost_ft.data.loading import (
+from lowcost_ft.config.reading import ReadingOptions
+from lowcost_ft.data.validation_cut import cut_validation
+from lowcost_ft.errors import UserError
+from lowcost_ft.tasks.classification import TextExample
+from lowcost_ft.tasks.loading import (
     Splits,
     load_splits,
     read_examples_file,
     read_text_lines,
 )
-from lowcost_ft.data.validation_cut import cut_validation
-from lowcost_ft.errors import UserError
-from lowcost_ft.reading import ReadingOptions
-from lowcost_ft.tasks.classification import TextExample
 from lowcost_ft.tasks.ner import NerExample
 
 SINGLE, MULTI = "single_label_classification", "multi_label_classification"
@@ -300,16 +300,20 @@ def test_all_files_are_reported_at_once_and_each_kind_is_capped() -> None:
 @pytest.mark.parametrize(
     ("task", "flags", "message"),
     [
-        ("ner", {"reading": ReadingOptions(label_column="x")}, "--label-column is not for ner"),
+        (
+            "ner",
+            {"reading": ReadingOptions(label_column="x")},
+            "--label-column is for text classification, not for NER",
+        ),
         (
             "ner",
             {"reading": ReadingOptions(text_pair_column="x")},
-            "--text-pair-column is not for ner",
+            "--text-pair-column is for text classification, not for NER",
         ),
         (
             "classification",
             {"reading": ReadingOptions(tags_column="x")},
-            "--tags-column is not for class",
+            "--tags-column is for NER, not for text classification",
         ),
         (
             "ner",

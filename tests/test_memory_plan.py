@@ -2,10 +2,10 @@
 
 import pytest
 
-from lowcost_ft.config import RunConfig
+from lowcost_ft.config.run import RunConfig
 from lowcost_ft.errors import UserError
-from lowcost_ft.memory.plan import fit_to_budget, megabytes, part_to_change
 from lowcost_ft.memory.simulate import Prediction
+from lowcost_ft.planning.budget import fit_to_budget, megabytes, part_to_change
 
 WEIGHTS = {"none": 400e6, "8bit": 150e6, "nf4": 100e6}
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from transformers import AutoModelForTokenClassification
 
-from lowcost_ft.cli import main
-from lowcost_ft.predictor import load_predictor
+from lowcost_ft.commands.main import main
+from lowcost_ft.pipeline.predictor import load_predictor
 
 
 @pytest.mark.parametrize("quantization", ["none", "nf4"])

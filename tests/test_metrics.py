@@ -18,8 +18,9 @@ from seqeval.scheme import IOB2
 from sklearn import metrics as sklearn_metrics
 from sklearn.preprocessing import MultiLabelBinarizer
 
-from lowcost_ft import bootstrap, score_sums
-from lowcost_ft.metrics import (
+from lowcost_ft.scores import bootstrap
+from lowcost_ft.scores import sums as score_sums
+from lowcost_ft.scores.metrics import (
     ClassificationScores,
     EntityScores,
     majority_baseline,
@@ -272,7 +273,7 @@ def test_evaluate_interface() -> None:
 
 def test_nothing_is_left_in_the_cache(tmp_path: Path) -> None:
     script = (
-        "from lowcost_ft.metrics import score_entities, score_classes, score_values\n"
+        "from lowcost_ft.scores.metrics import score_entities, score_classes, score_values\n"
         "score_entities([['B-x']], [['B-x']])\n"
         "score_classes(['a'], ['a'], ['a'])\n"
         "score_classes([['a']], [['a']], ['a'], multi_label=True)\n"

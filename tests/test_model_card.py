@@ -16,8 +16,8 @@ from transformers import (
     AutoTokenizer,
 )
 
-from lowcost_ft.model_card import model_card, write_model_card
-from lowcost_ft.reload_code import reload_code
+from lowcost_ft.record.model_card import model_card, write_model_card
+from lowcost_ft.record.reload_code import reload_code
 
 NER_LABELS = ["O", "B-per", "I-per", "B-org", "I-org"]
 ODD_LABELS = ['say "no"', "it's", "a|b", "line\nend", "```", "\ud83d", "质量"]

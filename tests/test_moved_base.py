@@ -8,9 +8,9 @@ import pytest
 from small_runs import call_recipe, flags, text_rows, write_jsonl
 from tiny import make_tiny
 
-from lowcost_ft.cli import main
+from lowcost_ft.commands.main import main
 from lowcost_ft.errors import UserError
-from lowcost_ft.predictor import load_predictor
+from lowcost_ft.pipeline.predictor import load_predictor
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lowcost_ft.data.features import IGNORED_LABEL, collate
-from lowcost_ft.evaluation import predict
 from lowcost_ft.models.loading import build_model, forward_module, load_tokenizer
+from lowcost_ft.pipeline.predicting import predict
 from lowcost_ft.tasks.ner import NerExample, NerTask, special_tokens, text_example
 from lowcost_ft.training.setup import build_accelerator
 
@@ -58,9 +58,9 @@ def test_one_sub_word_of_each_word_has_its_label(tokenizers, family, causal):
         label = [LABELS.index(tag)]
         expected += ignored + label if causal else label + ignored
     expected += [IGNORED_LABEL] * len(suffix)
-    assert features.token_labels.tolist() == expected
-    assert features.words[features.words >= 0].tolist() == [0, 1, 2]
-    assert ((features.words >= 0) == (features.token_labels >= 0)).all()
+    assert features["token_labels"].tolist() == expected
+    assert features["words"][features["words"] >= 0].tolist() == [0, 1, 2]
+    assert ((features["words"] >= 0) == (features["token_labels"] >= 0)).all()
     assert features.weights.tolist() == [3.0]
 
 
@@ -75,7 +75,7 @@ def test_a_word_without_sub_words_is_outside_and_still_scored(tokenizers):
     task = NerTask(LABELS)
     examples = [example([NOTHING, "anna"], ["B-x", "B-y"]), example([NOTHING], ["B-x"])]
     features = task.featurize(examples, tokenizers["bert"], max_length=16)
-    assert features.words[features.words >= 0].tolist() == [1]
+    assert features["words"][features["words"] >= 0].tolist() == [1]
     assert features.weights.tolist() == [1.0, 0.0]
     predictions = task.new_predictions(features)
     predictions["label"][1] = LABELS.index("B-y")
@@ -119,14 +119,14 @@ def test_windows_label_and_predict_every_word_once_where_it_has_most_context(
     prefix, suffix = special_tokens(tokenizer)
     assert features.lengths.max() <= max_length
     assert features.num_examples == len(examples)
-    owned = features.words[features.words >= 0]
+    owned = features["words"][features["words"] >= 0]
     assert len(set(owned.tolist())) == len(owned)
 
     all_tags = [tag for item in examples for tag in item.tags]
-    for position in np.flatnonzero(features.words >= 0):
-        tag = all_tags[features.words[position]]
-        assert features.token_labels[position] == LABELS.index(tag)
-    assert (features.token_labels[features.words < 0] == IGNORED_LABEL).all()
+    for position in np.flatnonzero(features["words"] >= 0):
+        tag = all_tags[features["words"][position]]
+        assert features["token_labels"][position] == LABELS.index(tag)
+    assert (features["token_labels"][features["words"] < 0] == IGNORED_LABEL).all()
 
     for number, item in enumerate(examples):
         encoding = tokenizer(list(item.words), is_split_into_words=True, add_special_tokens=False)
@@ -146,9 +146,9 @@ def test_windows_label_and_predict_every_word_once_where_it_has_most_context(
         for index, (start, end) in zip(rows, windows, strict=True):
             tokens = features.input_ids[row(features, index)].tolist()
             assert tokens == [*prefix, *ids[start:end], *suffix]
-            words = features.words[row(features, index)]
+            words = features["words"][row(features, index)]
             for column in np.flatnonzero(words >= 0):
-                word = int(words[column] - features.word_starts[number])
+                word = int(words[column] - features["word_starts"][number])
                 assert word_ids[start + column - len(prefix)] == word
                 assert windows.index((start, end)) in best[word]
                 seen.add(word)
@@ -269,8 +269,8 @@ def test_the_loss_is_a_sum_over_labelled_tokens():
 def test_unlabelled_examples_have_words_and_no_labels(tokenizers):
     task = NerTask(LABELS)
     features = task.featurize([text_example("Oslo, please")], tokenizers["bert"], max_length=16)
-    assert (features.token_labels == IGNORED_LABEL).all()
-    assert features.words[features.words >= 0].tolist() == [0, 1, 2]
+    assert (features["token_labels"] == IGNORED_LABEL).all()
+    assert features["words"][features["words"] >= 0].tolist() == [0, 1, 2]
 
 
 def test_how_wrong_a_sentence_is():

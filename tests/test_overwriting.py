@@ -9,11 +9,11 @@ import datasets
 import pytest
 from small_runs import call_recipe, flags, text_rows, write_jsonl
 
-from lowcost_ft.cli import main
+from lowcost_ft.commands.main import main
 from lowcost_ft.data.feature_cache import _remove_unused
 from lowcost_ft.errors import UserError
-from lowcost_ft.overwriting import check_not_read, paths_of_settings
-from lowcost_ft.run_folder import check_output_dir
+from lowcost_ft.record.overwriting import check_not_read, paths_of_settings
+from lowcost_ft.record.run_folder import check_output_dir
 
 
 @pytest.fixture

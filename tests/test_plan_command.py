@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from lowcost_ft.cli import main
-from lowcost_ft.gpu_table import CARDS, cells, load_table
-from lowcost_ft.shipped_configs import HUB_NAMES, shipped_name
+from lowcost_ft.commands.main import main
+from lowcost_ft.models.shipped_configs import HUB_NAMES, shipped_name
+from lowcost_ft.planning.gpu_table import CARDS, cells, load_table
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 

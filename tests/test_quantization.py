@@ -9,13 +9,13 @@ from bitsandbytes.nn import Linear4bit, Linear8bitLt
 from tiny import make_tiny
 from transformers import AutoModel, BitsAndBytesConfig
 
-from lowcost_ft.config import RunConfig
+from lowcost_ft.config.run import RunConfig
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.loading import build_model, load_tokenizer
 from lowcost_ft.models.quantization import count_parameters, weight_bytes
 from lowcost_ft.models.quantized_layers import settle_kernels
-from lowcost_ft.predictor import load_predictor
-from lowcost_ft.reload_code import reload_code
+from lowcost_ft.pipeline.predictor import load_predictor
+from lowcost_ft.record.reload_code import reload_code
 
 QUANTIZED = (Linear4bit, Linear8bitLt)
 LABELS = ["red", "green", "blue"]

@@ -22,11 +22,11 @@ from small_runs import (
     write_jsonl,
 )
 
-import lowcost_ft.recipe
-import lowcost_ft.start
-from lowcost_ft.config import RunConfig
+import lowcost_ft.pipeline.save
+import lowcost_ft.pipeline.start
+from lowcost_ft.commands.program import exit_code
+from lowcost_ft.config.run import RunConfig
 from lowcost_ft.errors import UserError
-from lowcost_ft.program import exit_code
 from lowcost_ft.training.setup import build_accelerator
 
 NAMES = sorted(path.stem for path in RECIPES.glob("*.py"))
@@ -418,7 +418,9 @@ def test_wrong_flags_do_not_wait_for_pytorch(name):
 )
 def test_a_flag_that_cannot_be_obeyed(tmp_path, mistake, monkeypatch, changes, message):
     if "report_to" in changes:  # Whether it is installed here or not.
-        monkeypatch.setattr(lowcost_ft.start.importlib.util, "find_spec", lambda name: None)
+        monkeypatch.setattr(
+            lowcost_ft.pipeline.start.importlib.util, "find_spec", lambda name: None
+        )
     printed = " ".join(mistake("lora_ner", **changes).replace("│", " ").split())
     assert message in printed
     assert not (tmp_path / "out").exists()
@@ -468,8 +470,8 @@ def test_a_reload_that_predicts_otherwise_is_an_error(tmp_path, short, monkeypat
             model.get_base_model().classifier.modules_to_save.default.bias[0] += 0.1
         return model
 
-    load_trained = lowcost_ft.recipe.load_trained
-    monkeypatch.setattr(lowcost_ft.recipe, "load_trained", other)
+    load_trained = lowcost_ft.pipeline.save.load_trained
+    monkeypatch.setattr(lowcost_ft.pipeline.save, "load_trained", other)
     folder = tmp_path / "run"
     arguments = short("lora_classification", output_dir=folder)
     assert call_recipe("lora_classification", *arguments) == 1

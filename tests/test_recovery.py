@@ -10,9 +10,9 @@ import torch
 from small_runs import call_recipe, flags
 from small_training import Trainer
 
-from lowcost_ft.config import TrainingConfig
+from lowcost_ft.config.settings import TrainingConfig
 from lowcost_ft.errors import NoRoomError, UserError, is_out_of_memory
-from lowcost_ft.evaluation import predict
+from lowcost_ft.pipeline.predicting import predict
 from lowcost_ft.training.progress import TrainResult
 from lowcost_ft.training.random_state import random_states, set_random_states
 from lowcost_ft.training.recovery import MicroBatchBudget

@@ -16,8 +16,8 @@ from transformers import (
     pipeline,
 )
 
-import lowcost_ft.recipe
-from lowcost_ft.predictor import load_predictor
+import lowcost_ft.pipeline.save
+from lowcost_ft.pipeline.predictor import load_predictor
 
 AUTO = {
     ("ner", "lora"): AutoPeftModelForTokenClassification,
@@ -47,8 +47,8 @@ def case(request, tmp_path, tiny_model, small_files, monkeypatch):
         held["model"] = model.eval()
         return save(model, tokenizer, folder, **options)
 
-    save = lowcost_ft.recipe.save_model
-    monkeypatch.setattr(lowcost_ft.recipe, "save_model", save_model)
+    save = lowcost_ft.pipeline.save.save_model
+    monkeypatch.setattr(lowcost_ft.pipeline.save, "save_model", save_model)
     folder = tmp_path / "run"
     arguments = flags(
         model_id=tiny_model(family),

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from report_records import HOSTILE, record, write_records
 
-from lowcost_ft.cli import main
-from lowcost_ft.config import RunConfig, parse_config
+from lowcost_ft.commands.main import main
+from lowcost_ft.config.run import RunConfig, parse_config
 from lowcost_ft.errors import UserError
 from lowcost_ft.report.advice import advise, not_clearly_worse
 from lowcost_ft.report.collect import Result, collect
@@ -104,11 +104,11 @@ def test_the_cheapest_that_is_not_clearly_worse_is_advised():
     assert advice.headline == "Use LoRA."
     assert "difference from LoRA, 0.020, lies within the interval" in " ".join(advice.reasons)
     assert [(budget.text, budget.row.label) for budget in advice.budgets] == [
-        ("100 MB to 400 MB", "head only"),
+        ("100 MB to 400 MB", "linear probe"),
         ("400 MB or more", "LoRA"),  # With 900 MB, too: full fine-tuning is not clearly better.
     ]
     small = advise(comparison(best, close, poor), 200e6)
-    assert small.headline == "Use head only: nothing else that was run fits."
+    assert small.headline == "Use linear probe: nothing else that was run fits."
     nothing = advise(comparison(best, close, poor), 50e6)
     assert nothing.headline == "Nothing that was run fits 50 MB."
     assert nothing.reasons == ["The smallest of them needs 100 MB (100,000,000 bytes)."]
@@ -131,7 +131,7 @@ def test_what_seeds_do_not_explain_is_a_clear_difference():
     assert full.interval[0] < 0.76  # By the interval alone, both would be as good.
     assert not_clearly_worse(full, full)
     assert not_clearly_worse(rows["LoRA"], full)
-    assert not not_clearly_worse(rows["biases only"], full)
+    assert not not_clearly_worse(rows["bias (BEFT)"], full)
 
 
 def test_longer_training_is_not_taken_for_a_better_method():
@@ -553,11 +553,11 @@ def test_scores_are_compared_between_cpus_and_speeds_are_not():
     assert {name: row["device"].text for name, row in rows.items()} == {
         "full fine-tuning": "Some CPU",
         "LoRA": "Other CPU",
-        "biases only": "Some CPU",
+        "bias (BEFT)": "Some CPU",
     }
     assert rows["LoRA"]["peak memory"].detail == "0.50x of full"
     assert "of full" not in rows["LoRA"]["tokens/s"].detail + rows["LoRA"]["training"].detail
-    assert rows["biases only"]["tokens/s"].detail == "1.40x of full"
+    assert rows["bias (BEFT)"]["tokens/s"].detail == "1.40x of full"
     assert not any(row["tokens/s"].best or row["training"].best for row in rows.values())
     assert "Which of these is fastest is unknown" in " ".join(advise(only).reasons)
     assert [plot.title for plot in draw_plots(only)] == ["Score against memory", "Memory by part"]

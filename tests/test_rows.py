@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from lowcost_ft.data.loading import load_splits, read_examples_file
+from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.errors import UserError
-from lowcost_ft.reading import ReadingOptions
+from lowcost_ft.tasks.loading import load_splits, read_examples_file
 
 SPANS = '{"Text": "Anna ran", "Entities": [{"start": 0, "end": 4, "label": "per"}]}\n'
 

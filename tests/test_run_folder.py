@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from lowcost_ft import run_folder
 from lowcost_ft.errors import UserError
-from lowcost_ft.run_folder import claimed_output_dir, clear_output_dir
-from lowcost_ft.runs import write_run
+from lowcost_ft.record import run_folder
+from lowcost_ft.record.run_file import write_run
+from lowcost_ft.record.run_folder import claimed_output_dir, clear_output_dir
 
 RUN = {"task": "ner", "model_id": "m", "method": "lora", "labels": ["O"]}
 CLAIM = """
 import sys, time
-from lowcost_ft.run_folder import claimed_output_dir
+from lowcost_ft.record.run_folder import claimed_output_dir
 path, seconds = sys.argv[1:]
 with claimed_output_dir(None if path == "-" else path, "ner-lora") as folder:
     (folder / "started").touch()
@@ -149,7 +149,7 @@ def test_a_race_for_one_folder_has_one_winner(tmp_path):
     claim_and_check = f"""
 import os, sys
 from lowcost_ft.errors import UserError
-from lowcost_ft.run_folder import claimed_output_dir
+from lowcost_ft.record.run_folder import claimed_output_dir
 won = 0
 for _ in range(300):
     try:

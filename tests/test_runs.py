@@ -6,17 +6,17 @@ import signal
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from lowcost_ft import environment, runs
 from lowcost_ft.errors import UserError
-from lowcost_ft.redaction import redact
-from lowcost_ft.runs import (
+from lowcost_ft.record import environment
+from lowcost_ft.record import run_file as runs
+from lowcost_ft.record.redaction import redact
+from lowcost_ft.record.run_file import (
     load_run,
     record_run,
     status_of,
@@ -24,6 +24,8 @@ from lowcost_ft.runs import (
     write_predictions,
     write_run,
 )
+from lowcost_ft.tasks.classification import ClassificationTask, TextExample
+from lowcost_ft.tasks.ner import NerExample, NerTask
 
 RUN: dict[str, Any] = {"task": "ner", "model_id": "m", "method": "lora", "labels": ["O"]}
 
@@ -266,40 +268,43 @@ def test_labels_are_never_redacted(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_predictions(tmp_path: Path) -> None:
     path = tmp_path / "predictions.jsonl"
-    examples = [SimpleNamespace(words=("Ada", "质量")), SimpleNamespace(words=())]
-    write_predictions(path, examples, [("B-per", "O"), ()])
+    rows = [{"tokens": ["Ada", "质量"], "tags": ("B-per", "O")}, {"tokens": [], "tags": ()}]
+    write_predictions(path, rows, [{}, {}])
     lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     assert lines == [
         {"tokens": ["Ada", "质量"], "tags": ["B-per", "O"]},
         {"tokens": [], "tags": []},
     ]
-    texts = [
-        SimpleNamespace(text="a\u2028b", text_pair=None),
-        SimpleNamespace(text="\ud83d", text_pair="c"),
+    rows = [
+        {"text": "a\u2028b", "label": "x", "score": np.float32(0.5)},
+        {"text": "\ud83d", "text_pair": "c", "label": 1.5},
     ]
-    write_predictions(path, texts, [{"label": "x", "score": np.float32(0.5)}, {"label": 1.5}])
+    write_predictions(path, rows, [{}, {}])
     lines = [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]]
     assert lines == [
         {"text": "a\u2028b", "label": "x", "score": 0.5},
         {"text": "\ud83d", "text_pair": "c", "label": 1.5},
     ]
     before = path.read_bytes()
-    with pytest.raises(ValueError, match="shorter"):
-        write_predictions(path, texts, [{"label": "y"}])
+    with pytest.raises(ValueError, match="longer"):
+        write_predictions(path, rows, [{}, {}, {}])
     assert path.read_bytes() == before
 
 
 def test_predictions_beside_the_truth(tmp_path: Path) -> None:
     path = tmp_path / "predictions.jsonl"
-    write_predictions(path, [SimpleNamespace(words=("a",), tags=("B-x",))], [("O",)], losses=[2.5])
+    task, example = NerTask(["O", "B-x"]), NerExample(words=("a",), tags=("B-x",), source="test")
+    row = {"tokens": ["a"], "tags": ["O"]}
+    write_predictions(path, [row], [task.truth_row(example)], losses=[2.5])
     assert json.loads(path.read_text()) == {
         "tokens": ["a"],
         "tags": ["O"],
         "true_tags": ["B-x"],
         "loss": 2.5,
     }
-    text = SimpleNamespace(text="a", text_pair=None, label=("x", "y"))
-    write_predictions(path, [text], [{"label": ["x"], "score": [0.75]}])
+    text = TextExample(text="a", label=("x", "y"), source="test")
+    row = {"text": "a", "label": ["x"], "score": [0.75]}
+    write_predictions(path, [row], [ClassificationTask.truth_row(text)])
     assert json.loads(path.read_text())["true_label"] == ["x", "y"]
 
 

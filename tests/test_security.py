@@ -13,14 +13,14 @@ import pytest
 from safetensors.torch import load_file, save_file
 from small_runs import RECIPES, call_recipe, flags, text_rows, write_jsonl
 
-from lowcost_ft.cli import main
-from lowcost_ft.config import RunConfig, parse_config
-from lowcost_ft.data.loading import load_splits
+from lowcost_ft.commands.main import main
+from lowcost_ft.config.run import RunConfig, parse_config
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.loading import build_model
 from lowcost_ft.models.safety import is_plain_name, shard_names
 from lowcost_ft.models.tokenizers import load_tokenizer
-from lowcost_ft.predictor import load_predictor
+from lowcost_ft.pipeline.predictor import load_predictor
+from lowcost_ft.tasks.loading import load_splits
 
 PICKLES = ("pytorch_model.bin", "adapter_model.bin", "model.pt", "model.pkl", "model.ckpt")
 

@@ -8,7 +8,7 @@ from tiny import make_tiny
 from lowcost_ft.memory.measure import cpu_step_peak_bytes
 from lowcost_ft.memory.operators import Target
 from lowcost_ft.models.loading import build_model, forward_module
-from lowcost_ft.training.simulated_building import cache_needs, simulate_building
+from lowcost_ft.planning.simulated_building import cache_needs, simulate_building
 
 WIDER = {
     "llama": {"hidden_size": 192, "intermediate_size": 512, "num_hidden_layers": 6},

@@ -8,22 +8,24 @@ import torch
 from small_runs import forget_precision
 from tiny import FAMILY_NAMES, TOKEN_FAMILIES, make_tiny
 
-from lowcost_ft.config import RunConfig, split_list
+from lowcost_ft.config.run import RunConfig
+from lowcost_ft.config.values import split_list
 from lowcost_ft.data.features import Features
 from lowcost_ft.errors import UserError
+from lowcost_ft.frozen.cache import cached_layers
 from lowcost_ft.memory.operators import Target
 from lowcost_ft.memory.simulate import PARTS
-from lowcost_ft.models.held_precision import hold_frozen_weights
+from lowcost_ft.models.frozen_precision import hold_frozen_weights
 from lowcost_ft.models.loading import build_model, forward_module
 from lowcost_ft.models.quantization import compute_dtype
+from lowcost_ft.planning.simulated_step import heaviest_micro_batches, simulate_step
+from lowcost_ft.tasks import task_class
 from lowcost_ft.tasks.classification import ClassificationTask
 from lowcost_ft.tasks.ner import NerTask
-from lowcost_ft.training.backbone_cache import cached_layers
 from lowcost_ft.training.optimizer import build_optimizer, parameter_groups
-from lowcost_ft.training.rehearsal import rehearse
 from lowcost_ft.training.setup import build_accelerator
-from lowcost_ft.training.simulated_step import heaviest_micro_batches, simulate_step
 from lowcost_ft.training.step_plan import planned_steps
+from lowcost_ft.training.step_replay import rehearse
 from lowcost_ft.training.steps import StepRunner
 
 LABELS = ["a", "b", "c"]
@@ -33,20 +35,15 @@ def rows_of_lengths(lengths, task):
     """Features of rows of the given lengths; what their tokens are does not matter."""
     starts = np.concatenate([[0], np.cumsum(lengths)])
     rows, tokens = len(lengths), int(starts[-1])
-    own = {"labels": np.zeros(rows, np.int64)}
-    if task == "ner":
-        own = {
-            "token_labels": np.zeros(tokens, np.int32),
-            "words": np.zeros(tokens, np.int64),
-            "word_starts": np.arange(rows + 1),
-        }
+    kind = task_class(task)
     return Features(
         input_ids=np.full(tokens, 5, np.int32),
         starts=starts,
         examples=np.arange(rows),
         num_examples=rows,
         weights=np.ones(rows),
-        **own,
+        arrays=kind.blank_arrays(rows, tokens),
+        schema=kind.schema,
     )
 
 

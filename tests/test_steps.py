@@ -6,15 +6,15 @@ import pytest
 import torch
 from tiny import make_tiny
 
-from lowcost_ft.config import RunConfig
+from lowcost_ft.config.run import RunConfig
 from lowcost_ft.data.batching import share_step
 from lowcost_ft.models.loading import build_model, forward_module, load_tokenizer
 from lowcost_ft.tasks.classification import ClassificationTask, TextExample
 from lowcost_ft.tasks.ner import NerExample, NerTask
 from lowcost_ft.training.optimizer import build_optimizer, parameter_groups
-from lowcost_ft.training.rehearsal import rehearse
 from lowcost_ft.training.setup import build_accelerator
 from lowcost_ft.training.step_plan import planned_steps
+from lowcost_ft.training.step_replay import rehearse
 from lowcost_ft.training.steps import StepRunner
 
 TEXTS = [" ".join(["where is my order"] * (1 + i % 5)) for i in range(16)]
@@ -119,12 +119,12 @@ def test_the_loss_is_the_mean_that_pytorch_computes(tmp_path, family, name):
             input_ids=torch.tensor(runner.features.input_ids[None, start:end]).long()
         ).logits
         if name == "ner":
-            labels = torch.tensor(runner.features.token_labels[start:end]).long()
+            labels = torch.tensor(runner.features["token_labels"][start:end]).long()
             losses += torch.nn.functional.cross_entropy(
                 logits[0][labels >= 0], labels[labels >= 0], reduction="none"
             ).tolist()
         else:
-            label = torch.tensor(runner.features.labels[row : row + 1])
+            label = torch.tensor(runner.features["labels"][row : row + 1])
             losses += torch.nn.functional.cross_entropy(logits, label, reduction="none").tolist()
     assert loss.item() == pytest.approx(sum(losses) / len(losses), rel=1e-5)
 

@@ -13,11 +13,11 @@ from test_backbone_cache import SEPARATE, Case, folders
 from tiny import make_tiny
 
 from lowcost_ft.errors import UserError
-from lowcost_ft.evaluation import predict
+from lowcost_ft.frozen import stored_states, streaming
+from lowcost_ft.frozen.streamed_part import StreamedPart, streamed_part
+from lowcost_ft.frozen.streaming import streaming_disk_bytes, streaming_needs
 from lowcost_ft.models.loading import build_model, forward_module, load_trained
-from lowcost_ft.models.streaming import StreamedPart
-from lowcost_ft.training import stored_states, streaming
-from lowcost_ft.training.streaming import streaming_disk_bytes, streaming_needs
+from lowcost_ft.pipeline.predicting import predict
 
 VARIANTS = [(family, {}) for family in SEPARATE]
 VARIANTS += [("deberta-v2", {"conv_kernel_size": 3, "conv_act": "gelu"})]
@@ -28,9 +28,10 @@ class Streamed(Case):
 
     def __init__(self, *case, **options):
         super().__init__(*case, stream_frozen_layers=True, **options)
+        self.part = streamed_part(self.built, self.trainable_layers)
 
     def cached(self, folder, **changes):
-        return super().cached(folder, streamed=self.built.streamed, **changes)
+        return super().cached(folder, streamed=self.part, **changes)
 
 
 @pytest.mark.parametrize(("family", "changes"), VARIANTS)
@@ -57,7 +58,7 @@ def test_states_and_training_are_the_same_bit_for_bit(tmp_path, family, changes)
 @pytest.mark.parametrize("family", ["bert", "llama"])
 def test_one_layer_at_a_time_is_in_memory(tmp_path, tiny_model, family, monkeypatch):
     case = Streamed(tiny_model(family), family, "classification", trainable_layers=1)
-    part, model = case.built.streamed, case.model
+    part, model = case.part, case.model
     upper = {name for name, _ in model.named_parameters()}
     held = []
 
@@ -106,7 +107,7 @@ def test_another_checkpoint_is_another_key(tmp_path, tiny_model):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_any_checkpoint_is_read_as_transformers_reads_it(tmp_path, tiny_model, dtype, monkeypatch):
     """In several files, in half precision, with names from before they were changed."""
-    monkeypatch.setattr("lowcost_ft.models.streaming._CHUNK_BYTES", 1000)
+    monkeypatch.setattr("lowcost_ft.models.streamed_weights._CHUNK_BYTES", 1000)
     model_id = tmp_path / "model"
     make_tiny("bert", model_id)
     weights = load_file(model_id / "model.safetensors")
@@ -129,11 +130,12 @@ def test_any_checkpoint_is_read_as_transformers_reads_it(tmp_path, tiny_model, d
         build_model(str(model_id), head="token", labels=["a", "b"], trainable_layers=1, **options)
         for options in ({}, {"stream_frozen_layers": True})
     )
+    part = streamed_part(streamed, 1)
     expected = forward_module(plain.model).state_dict()
     for name, weight in forward_module(streamed.model).state_dict().items():
         assert torch.equal(weight, expected[name]), name
     seen = {}
-    part = streamed.streamed
+
     part.run({"input_ids": torch.ones((1, 3), dtype=torch.long)}, seen.__setitem__)
     assert part.num_parameters == sum(weight.numel() for weight in seen.values())
     assert part.bytes_read == 4 * part.num_parameters

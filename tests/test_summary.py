@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from lowcost_ft import summary
-from lowcost_ft.summary import score_lines, summarize
+from lowcost_ft.pipeline import summary
+from lowcost_ft.pipeline.summary import score_lines, summarize
 
 ROW = {"precision": 0.5, "recall": 0.25, "f1": 1 / 3, "support": 1234}
 

@@ -14,8 +14,8 @@ from support_matrix import (
     run_cases,
 )
 
-from lowcost_ft.config import RunConfig
-from lowcost_ft.methods import METHODS
+from lowcost_ft.config.methods import METHODS
+from lowcost_ft.config.run import RunConfig
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lowcost_ft.thresholds import (
+from lowcost_ft.scores.thresholds import (
     POSITIVES_FOR_ITS_OWN,
     best_micro_f1,
     choose_thresholds,

@@ -4,9 +4,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.data.column_layout import COMMENT, Layout
 from lowcost_ft.data.rows import same_column, shown
-from lowcost_ft.reading import ReadingOptions
 
 __all__ = ["chosen_layout", "column_names_of", "with_usual"]
 

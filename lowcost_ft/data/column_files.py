@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
+from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.data.column_choice import chosen_layout, column_names_of, with_usual
 from lowcost_ft.data.column_layout import (
     COMMENT,
@@ -16,7 +17,6 @@ from lowcost_ft.data.column_layout import (
     split_line,
 )
 from lowcost_ft.data.rows import LINE_BREAK, Row, counted, shown
-from lowcost_ft.reading import ReadingOptions
 
 __all__ = ["read_columns"]
 

@@ -23,7 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from transformers import PreTrainedTokenizerBase
 
-from lowcost_ft.data.features import Features
+from lowcost_ft.data.features import Array, Features
 
 __all__ = ["cached_features", "feature_cache_dir", "feature_key"]
 
@@ -35,8 +35,10 @@ KEPT_DAYS = 30
 """Files that no run has used for so long are removed."""
 _OUR_NAME = re.compile(r"[0-9a-f]{32}\.safetensors")
 
-_ARRAYS = [f.name for f in dataclasses.fields(Features) if "ndarray" in str(f.type)]
+_ARRAYS = ("input_ids", "starts", "examples", "weights", "token_type_ids")
 _NUMBERS = ("num_examples", "truncated")
+_WHERE_FROM = {"source", "first_line", "row_id"}
+"""Fields of an example that say where it came from, which does not matter to what it is."""
 
 
 def feature_cache_dir() -> Path:
@@ -99,14 +101,12 @@ def feature_key(
     else:
         settings["content"] = tokenizer.get_vocab()
     found.update(json.dumps(settings, sort_keys=True, default=_plain).encode())
+    # Every field but those, so that no task is asked which of them it reads.
+    names = [f.name for f in dataclasses.fields(examples[0]) if f.name not in _WHERE_FROM]
     for example in examples:
-        # Where an example came from does not matter.
-        parts = [getattr(example, name, None) for name in _READ_OF_EXAMPLES]
-        found.update(json.dumps(parts).encode() + b"\n")
+        parts = [getattr(example, name) for name in names]
+        found.update(json.dumps(parts, default=_plain).encode() + b"\n")
     return found.hexdigest()[:32]
-
-
-_READ_OF_EXAMPLES = ("words", "tags", "text", "text_pair", "label")
 
 
 def _plain(value: Any) -> Any:
@@ -118,7 +118,13 @@ def _read(file: Path) -> Features | None:
         with safe_open(str(file), framework="numpy") as content:
             arrays: dict[str, Any] = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
             numbers: dict[str, Any] = {name: int(content.metadata()[name]) for name in _NUMBERS}
-        features = Features(**arrays, **numbers)
+            schema = json.loads(content.metadata()["schema"])
+        features = Features(
+            **{name: array for name, array in arrays.items() if name not in schema},
+            **numbers,
+            arrays={name: arrays[name] for name in schema},
+            schema={name: Array(**kind) for name, kind in schema.items()},
+        )
         whole = len(features.input_ids) == features.starts[-1]
         whole = whole and len(features.examples) == len(features.starts) - 1
         os.utime(file)  # Used now: not to be removed soon.
@@ -128,13 +134,15 @@ def _read(file: Path) -> Features | None:
 
 
 def _write(features: Features, file: Path) -> None:
-    arrays = {name: getattr(features, name) for name in _ARRAYS}
+    arrays = {name: getattr(features, name) for name in _ARRAYS} | features.arrays
+    metadata = {name: str(getattr(features, name)) for name in _NUMBERS}
+    metadata["schema"] = json.dumps({n: dataclasses.asdict(k) for n, k in features.schema.items()})
     content = {n: np.ascontiguousarray(a) for n, a in arrays.items() if a is not None}
     file.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=file.parent, suffix=".partial")
     os.close(handle)
     try:
-        save_file(content, name, metadata={n: str(getattr(features, n)) for n in _NUMBERS})
+        save_file(content, name, metadata=metadata)
         os.replace(name, file)
     except BaseException:
         with suppress(OSError):

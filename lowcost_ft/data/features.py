@@ -1,16 +1,34 @@
 """Tokenized examples, flat in memory, and their collation into padded tensors."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
 import numpy as np
 import torch
 
-__all__ = ["IGNORED_LABEL", "Features", "collate", "cut_windows", "flatten", "model_inputs"]
+__all__ = ["IGNORED_LABEL", "Array", "Features", "collate", "cut_windows", "flatten"]
+__all__ += ["model_inputs"]
 
 IGNORED_LABEL = -100
 """Label of positions that the loss leaves out: PyTorch's default `ignore_index`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
+    """What an array that belongs to a task holds: the schema by which it is collated.
+
+    Attributes:
+        per: "token": one number a token, flat as the token ids are; "row": one entry a row;
+            "split": whatever else a split needs, which stays out of micro-batches.
+        fill: What stands at padding, for an array of tokens.
+        to_model: Whether the model's own forward pass takes it.
+    """
+
+    per: Literal["token", "row", "split"]
+    fill: int = 0
+    to_model: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,11 +43,8 @@ class Features:
         weights: float64, `(rows,)`: a row's share of the step's denominator, such as its number
             of labels.
         token_type_ids: int32, `(total_tokens,)`, for models that take them.
-        token_labels: int32, `(total_tokens,)`, `IGNORED_LABEL` where there is none. NER.
-        words: int64, `(total_tokens,)`: the word (counted over all examples) whose prediction is
-            read at this token, -1 elsewhere. NER.
-        word_starts: int64, `(num_examples + 1,)`: the first word of each example. NER.
-        labels: int64 `(rows,)` or float32 `(rows, num_labels)`. Text classification.
+        arrays: What the task's loss and predictions need besides, by name.
+        schema: What each of them holds.
         truncated: Examples that lost tokens to the maximum length.
     """
 
@@ -39,11 +54,13 @@ class Features:
     num_examples: int
     weights: np.ndarray
     token_type_ids: np.ndarray | None = None
-    token_labels: np.ndarray | None = None
-    words: np.ndarray | None = None
-    word_starts: np.ndarray | None = None
-    labels: np.ndarray | None = None
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    schema: Mapping[str, Array] = field(default_factory=dict)
     truncated: int = 0
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """An array of the task, by its name."""
+        return self.arrays[name]
 
     @cached_property
     def lengths(self) -> np.ndarray:
@@ -107,9 +124,9 @@ def collate(
     """Pads the given rows to the longest of them.
 
     Returns:
-        `input_ids`, `attention_mask` and, where the features have them, `token_type_ids`,
-        `token_labels`, `words`: `(batch, sequence)`; `labels`: `(batch, ...)`. Left padding adds
-        `position_ids`, since decoders with absolute positions count from the first column.
+        `input_ids`, `attention_mask` and, where the features have them, `token_type_ids` and the
+        task's arrays of tokens: `(batch, sequence)`; those of rows: `(batch, ...)`. Left padding
+        adds `position_ids`, since decoders with absolute positions count from the first column.
     """
     starts, lengths = features.starts[rows], features.lengths[rows]
     longest = int(lengths.max())
@@ -131,18 +148,18 @@ def collate(
     }
     if features.token_type_ids is not None:
         batch["token_type_ids"] = padded(features.token_type_ids, 0)
-    if features.token_labels is not None:
-        batch["token_labels"] = padded(features.token_labels, IGNORED_LABEL)
-    if features.words is not None:
-        batch["words"] = padded(features.words, -1)
-    if features.labels is not None:
-        batch["labels"] = torch.from_numpy(features.labels[rows])
+    for name, array in features.arrays.items():
+        kind = features.schema[name]
+        if kind.per == "token":
+            batch[name] = padded(array, kind.fill)
+        elif kind.per == "row":
+            batch[name] = torch.from_numpy(array[rows])
     if padding_side == "left":
         batch["position_ids"] = (batch["attention_mask"].cumsum(1) - 1).clamp(min=0)
     return {name: value.pin_memory() for name, value in batch.items()} if pin_memory else batch
 
 
-def model_inputs(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def model_inputs(batch: dict[str, torch.Tensor], features: Features) -> dict[str, torch.Tensor]:
     """What the model's own forward takes of a collated batch: the loss is ours, so no labels."""
-    ours = ("labels", "token_labels", "words")
+    ours = {name for name, kind in features.schema.items() if not kind.to_model}
     return {name: value for name, value in batch.items() if name not in ours}

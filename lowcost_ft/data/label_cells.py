@@ -13,10 +13,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.data.label_names import read_label_names
 from lowcost_ft.data.rows import counted, file_of, listed, shown
 from lowcost_ft.data.text_examples import Label, Scalar, TextExample, label_name
-from lowcost_ft.reading import ReadingOptions
 
 __all__ = ["read_cells", "written_list"]
 

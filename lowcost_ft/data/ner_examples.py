@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.data.rows import (
     Row,
     column_names,
@@ -19,7 +20,6 @@ from lowcost_ft.data.rows import (
     text_fault,
 )
 from lowcost_ft.data.tagging import Span, entities_to_tags, is_tag, span_problems, split_words
-from lowcost_ft.reading import ReadingOptions
 
 __all__ = ["NerExample", "read_examples", "text_example", "word_source"]
 

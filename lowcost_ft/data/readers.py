@@ -3,6 +3,7 @@
 import dataclasses
 import os
 
+from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.data.column_files import read_columns
 from lowcost_ft.data.csv_files import read_csv
 from lowcost_ft.data.decoding import binary_fault, decode
@@ -12,7 +13,6 @@ from lowcost_ft.data.rows import Row
 from lowcost_ft.data.tables import read_dataset, read_parquet
 from lowcost_ft.data.text_lines import read_fasttext, read_texts
 from lowcost_ft.data.word_rows import join_words
-from lowcost_ft.reading import ReadingOptions
 
 __all__ = ["Row", "read_dataset", "read_lines", "read_rows"]
 

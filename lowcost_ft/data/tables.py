@@ -11,7 +11,7 @@ from lowcost_ft.data.rows import Row, shown
 if TYPE_CHECKING:
     import datasets
 
-__all__ = ["read_dataset", "read_parquet"]
+__all__ = ["dataset_rows", "read_dataset", "read_parquet"]
 
 Decoder = Callable[[Any], Any]
 
@@ -82,7 +82,7 @@ def read_dataset(
             listed = " and ".join(map(shown, present))
             problems.append(f"{name}: {listed} are both {split} splits; rename one")
         elif present:
-            rows = _dataset_rows(by_name[present[0]], f"{name}/{present[0]}", problems)
+            rows = dataset_rows(by_name[present[0]], f"{name}/{present[0]}", problems)
             if split == "test" and (column := _unlabelled(by_name[present[0]], rows)):
                 notices.append(f"{name}: test split left out, all its {shown(column)} are unknown")
             elif not rows:
@@ -169,7 +169,8 @@ def _lies_elsewhere(name: str) -> bool:
     return name in ("", ".", "..") or Path(name).name != name
 
 
-def _dataset_rows(dataset: "datasets.Dataset", name: str, problems: list[str]) -> list[Row]:
+def dataset_rows(dataset: "datasets.Dataset", name: str, problems: list[str]) -> list[Row]:
+    """Rows of one split; class numbers come out as their names."""
     decoders = _decoders(dataset.features)
     rows = dataset.with_format(None)
     return [

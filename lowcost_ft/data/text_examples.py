@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.data.known_names import LABEL_NAMES, TEXT_NAMES
 from lowcost_ft.data.rows import (
     Row,
@@ -19,7 +20,6 @@ from lowcost_ft.data.rows import (
     shown,
     surrogate_fault,
 )
-from lowcost_ft.reading import ReadingOptions
 
 __all__ = ["Label", "Scalar", "TextExample", "label_name", "read_examples"]
 

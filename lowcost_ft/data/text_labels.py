@@ -5,19 +5,17 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from lowcost_ft.config.reading import PROBLEM_TYPES, ReadingOptions
 from lowcost_ft.data.known_labels import Occurrences, tell_unknown
 from lowcost_ft.data.label_cells import read_cells
 from lowcost_ft.data.label_doubts import label_doubts, separator_notice
 from lowcost_ft.data.rows import counted, file_of, listed, shown
 from lowcost_ft.data.text_examples import Label, Scalar, TextExample, label_name
-from lowcost_ft.reading import ReadingOptions
 
-__all__ = ["PROBLEM_TYPES", "SINGLE_LABEL", "classes", "finish"]
+__all__ = ["SINGLE_LABEL", "classes", "finish"]
 
 SINGLE_LABEL, MULTI_LABEL = "single_label_classification", "multi_label_classification"
 REGRESSION = "regression"
-PROBLEM_TYPES = (SINGLE_LABEL, MULTI_LABEL, REGRESSION)
-"""As transformers names them."""
 
 _TITLES = {MULTI_LABEL: "a multi-label classification", REGRESSION: "a regression"}
 

@@ -4,10 +4,10 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.data.column_layout import is_tag_like
 from lowcost_ft.data.known_names import SENTENCE_NAME, TAG_NAMES, TEXT_NAMES, WORD_NAMES
 from lowcost_ft.data.rows import Row, column_names, counted, file_of, plain_name, same_column, shown
-from lowcost_ft.reading import ReadingOptions
 
 __all__ = ["join_words"]
 

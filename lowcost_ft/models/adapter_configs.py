@@ -18,8 +18,9 @@ from peft import (
 )
 from peft.utils.constants import DUMMY_TARGET_MODULES
 
-from lowcost_ft.methods import find_method
+from lowcost_ft.config.methods import find_method
 from lowcost_ft.models.adapter_files import check_adapter_config, read_adapter_config
+from lowcost_ft.models.adapter_starts import keep_start, takes_from_weights
 from lowcost_ft.models.adapters import (
     ALL_LINEAR,
     add_adapter,
@@ -28,8 +29,7 @@ from lowcost_ft.models.adapters import (
     find_targets,
     has_transposed,
 )
-from lowcost_ft.models.base import BaseModel, Head
-from lowcost_ft.models.starts import keep_start, takes_from_weights
+from lowcost_ft.models.base import BaseModel
 
 __all__ = ["AdapterSettings", "build_adapter", "default_alpha"]
 
@@ -144,7 +144,7 @@ def build_adapter(
     settings: AdapterSettings,
     *,
     file: str | None,
-    head: Head,
+    head: str,
     target_modules: Sequence[str] | None,
     trainable_layers: int | None,
     revision: str | None,
@@ -157,7 +157,7 @@ def build_adapter(
         method: Any of the table but "full".
         settings: Rank and the like.
         file: An `adapter_config.json` that takes the place of `method` and `settings`.
-        head: "token" or "sequence".
+        head: Name of an entry of the table of heads.
         target_modules: Linear layers, by the end of their names; None for the method's own.
         trainable_layers: How many of the top layers; None for all.
         revision: Recorded, so that others load the same base model.

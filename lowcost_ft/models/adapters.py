@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from peft import PeftConfig, PeftModel, TaskType, get_peft_model
+from peft import PeftConfig, PeftModel, get_peft_model
 from peft.mapping import PEFT_TYPE_TO_PREFIX_MAPPING
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
@@ -13,6 +13,7 @@ from transformers.pytorch_utils import Conv1D
 
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.families import Family, known_families
+from lowcost_ft.models.heads import find_head
 from lowcost_ft.models.hub import quiet_libraries
 
 __all__ = [
@@ -77,7 +78,7 @@ def add_adapter(
 def common_fields(*, head: str, head_names: Sequence[str], revision: str | None) -> dict:
     """Fields of every adapter's configuration."""
     return {
-        "task_type": TaskType.TOKEN_CLS if head == "token" else TaskType.SEQ_CLS,
+        "task_type": find_head(head).task_type,
         "modules_to_save": list(head_names),
         "revision": revision,  # So that others load the same base model.
     }

@@ -5,15 +5,15 @@ What the checkpoint lacks is what must be trained; the table of families says th
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
 
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.existing_head import fit_head, stored_labels
 from lowcost_ft.models.families import Family, find_family
+from lowcost_ft.models.heads import Head, find_head
 from lowcost_ft.models.hub import (
     check_index,
     is_cached,
@@ -32,11 +32,9 @@ from lowcost_ft.models.quantization import (
 from lowcost_ft.models.quantized_layers import settle_kernels
 from lowcost_ft.models.refusals import check_layers
 from lowcost_ft.models.safety import check_weight_files
-from lowcost_ft.models.streaming import StreamedWeights, load_upper_part
+from lowcost_ft.models.streamed_weights import StreamedWeights, load_upper_part
 
-__all__ = ["BaseModel", "Head", "load_base_model"]
-
-Head = Literal["token", "sequence"]
+__all__ = ["BaseModel", "load_base_model"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +63,7 @@ class BaseModel:
 def load_base_model(
     model_id: str,
     *,
-    head: Head,
+    head: str,
     labels: Sequence[str],
     problem_type: str | None = None,
     dropout: float | None = None,
@@ -85,7 +83,7 @@ def load_base_model(
 
     Args:
         model_id: Name on the Hub, or a folder.
-        head: "token" for a label per token, "sequence" for one per text.
+        head: Name of an entry of the table of heads.
         labels: Label names in the order of the logits; empty for regression (one output).
         problem_type: As in `transformers` configurations; recorded there.
         dropout: Every dropout probability of the model, its head's included; None keeps them.
@@ -107,7 +105,7 @@ def load_base_model(
     """
     config = load_config(model_id, revision=revision, trust_remote_code=trust_remote_code)
     family = find_family(config)
-    auto_class = _auto_class(head, config, model_id, trust_remote_code)
+    auto_class = _auto_class(find_head(head), config, model_id, trust_remote_code)
     names, stored_problem_type = stored_labels(config), getattr(config, "problem_type", None)
     _describe_task(config, labels, problem_type)
     _set_padding(config, pad_token_id, causal=family.causal if family else None)
@@ -150,7 +148,7 @@ def load_base_model(
             options["quantization_config"] = quantization_config(quantization, skip, dtype)
         model, missing, resized = _read_weights(auto_class, model_id, config, revision, options)
         settle_kernels(model, dtype)
-    head_names, beside, notices = _find_heads(model, family, missing, model_id)
+    head_names, beside, notices = _find_heads(model, family, find_head(head), missing, model_id)
     check_new_weights(model, missing or (), model_id)
     # Only a checkpoint that was fine-tuned before lacks nothing of them (a masked language model
     # brings ModernBERT's `head`, never its `classifier`).
@@ -184,14 +182,11 @@ def load_base_model(
 
 
 def _auto_class(head: Head, config: Any, model_id: str, trust_remote_code: bool) -> Any:
-    auto_class: Any = {
-        "token": AutoModelForTokenClassification,
-        "sequence": AutoModelForSequenceClassification,
-    }[head]
+    auto_class = head.model_class
     remote = trust_remote_code and auto_class.__name__ in (getattr(config, "auto_map", None) or {})
     if type(config) not in auto_class._model_mapping and not remote:
         raise UserError(
-            f"model_id: transformers has no {head} classification head for {model_id!r} "
+            f"model_id: transformers has no {head.title} head for {model_id!r} "
             f"(model type {config.model_type!r}); choose another model"
         )
     return auto_class
@@ -307,13 +302,14 @@ def _unusable(config: Any, options: dict[str, Any], error: Exception) -> UserErr
 
 
 def _find_heads(
-    model: Any, family: Family | None, missing: set[str] | None, model_id: str
+    model: Any, family: Family | None, head: Head, missing: set[str] | None, model_id: str
 ) -> tuple[tuple[str, ...], list[str], list[str]]:
     """Names the heads: what stands beside the backbone, and a pooler that the checkpoint lacks.
 
     Args:
         model: The task model.
         family: Its entry in the table, which must agree.
+        head: What the model ends in.
         missing: Weights that are new; None when nothing was loaded.
         model_id: For messages.
 
@@ -330,7 +326,7 @@ def _find_heads(
         if name != backbone and any(True for _ in module.parameters())
     ]
     notices = []
-    if family is not None and (unforeseen := set(beside) - set(family.head_names)):
+    if family is not None and (unforeseen := set(beside) - {*family.head_names, *head.modules}):
         notices.append(
             f"the table of families does not name {', '.join(sorted(unforeseen))} as a head of "
             f"{family.name}; trained and saved as one all the same"
@@ -350,6 +346,8 @@ def _find_heads(
             f"hold them in other shapes, e.g. {damaged[0]}; the checkpoint is damaged or not "
             f"of model type {model.config.model_type!r}"
         )
+    if not head.new:  # Part of the pretrained weights, which stay as they are.
+        return (), [], notices
     heads = set(beside) | poolers
     names = tuple(name for name, _ in model.named_modules() if name in heads)
     if poolers:

@@ -15,24 +15,23 @@ from peft import PeftModel
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.adapter_configs import AdapterSettings, build_adapter
 from lowcost_ft.models.adapter_files import method_like
+from lowcost_ft.models.adapter_starts import start_from_rounding
 from lowcost_ft.models.adapters import train_fully
-from lowcost_ft.models.base import Head, load_base_model
+from lowcost_ft.models.base import load_base_model
 from lowcost_ft.models.families import Family
-from lowcost_ft.models.frozen_layers import freeze_below
+from lowcost_ft.models.freezing import freeze_below
 from lowcost_ft.models.hub import load_config
 from lowcost_ft.models.identity import base_identity
 from lowcost_ft.models.lean_lora import make_lora_lean
 from lowcost_ft.models.quantization import Quantization, quantization_notice, unquantized_modules
 from lowcost_ft.models.refusals import check_arguments, check_layers, check_method
 from lowcost_ft.models.saving import load_trained, save_model, saved_tensors
-from lowcost_ft.models.starts import start_from_rounding
-from lowcost_ft.models.streaming import StreamedPart
+from lowcost_ft.models.streamed_weights import StreamedWeights
 from lowcost_ft.models.tokenizers import load_tokenizer
 from lowcost_ft.models.virtual_tokens import VirtualTokens, has_virtual_tokens
 
 __all__ = [
     "BuiltModel",
-    "Head",
     "build_model",
     "forward_module",
     "load_config",
@@ -40,6 +39,7 @@ __all__ = [
     "load_trained",
     "save_model",
     "saved_tensors",
+    "task_model",
 ]
 
 
@@ -65,8 +65,8 @@ class BuiltModel:
     """Paths of the linear layers that are not; empty without quantization."""
     own_dropout: dict[str, Any] = field(default_factory=dict)
     """What the checkpoint's configuration says of dropout, where training was told otherwise."""
-    streamed: StreamedPart | None = None
-    """The layers below the trainable ones, which the model then lacks."""
+    streamed_weights: StreamedWeights | None = None
+    """Where the layers below the trainable ones lie, whose weights the model then lacks."""
     base_model: dict[str, Any] = field(default_factory=dict)
     """What the base model is known by; see `base_identity`."""
 
@@ -74,7 +74,7 @@ class BuiltModel:
 def build_model(
     model_id: str,
     *,
-    head: Head,
+    head: str,
     labels: Sequence[str],
     problem_type: str | None = None,
     method: str = "lora",
@@ -101,10 +101,10 @@ def build_model(
 
     Args:
         model_id: Name on the Hub, or a folder.
-        head: "token" for a label per token, "sequence" for one per text.
+        head: Name of an entry of the table of heads.
         labels: Label names in the order of the logits; empty for regression (one output).
         problem_type: As in `transformers` configurations; recorded there.
-        method: A name of the table in `models/methods.py`.
+        method: A name of the table in `config/methods.py`.
         lora_r: Rank of the update.
         lora_alpha: Numerator of LoRA's scaling; None for the method's (`default_alpha`).
         lora_dropout: Probability of dropping an input of the update.
@@ -198,10 +198,6 @@ def build_model(
     if gradient_checkpointing:
         # After peft, which would else do what `_enable_checkpointing` has to undo.
         _enable_checkpointing(model, family)
-    streamed = None
-    if base.streamed is not None:
-        assert family is not None and trainable_layers is not None
-        streamed = StreamedPart(model, family, trainable_layers, base.streamed)
     return BuiltModel(
         model=trained,
         family=family,
@@ -212,13 +208,18 @@ def build_model(
         quantization=base.quantization,
         unquantized_modules=tuple(kept),
         own_dropout=base.own_dropout,
-        streamed=streamed,
+        streamed_weights=base.streamed,
         base_model=identity,
     )
 
 
 def _kind(peft_model: PeftModel) -> str:
     return str(peft_model.active_peft_config.peft_type.value).lower()
+
+
+def task_model(model: Any) -> Any:
+    """The model of transformers itself, whatever peft has put around it."""
+    return model.get_base_model() if isinstance(model, PeftModel) else model
 
 
 def forward_module(model: Any) -> Any:

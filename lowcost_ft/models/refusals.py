@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
+from lowcost_ft.config.methods import METHODS, find_method
 from lowcost_ft.errors import UserError
-from lowcost_ft.methods import METHODS, find_method
 from lowcost_ft.models.adapters import layer_list
 from lowcost_ft.models.families import Family, find_family, longest_input
+from lowcost_ft.models.heads import find_head
 from lowcost_ft.models.positions import model_on_meta, position_limit
 from lowcost_ft.models.quantization import Quantization, settle_quantization
 
@@ -101,7 +102,7 @@ def method_problem(
     Args:
         method: A value of `--method`.
         family: The model's entry in the table of families; None for an unknown architecture.
-        head: "token" or "sequence".
+        head: Name of an entry of the table of heads.
         quantization: How the frozen weights will be held.
         trainable_layers: As in `--trainable-layers`.
     """
@@ -129,7 +130,7 @@ def method_problem(
         return "ia3 must know which layers make keys, values and the feed-forward's output"
     if method == "prefix" and (family is None or not family.takes_prefix):
         return f"prefix needs a model that takes keys and values from outside; {name} does not"
-    if method == "prompt" and head == "sequence" and (family is None or family.causal):
+    if method == "prompt" and find_head(head).per_text and (family is None or family.causal):
         return (
             "prompt gives the model vectors instead of tokens, and a decoder then takes the "
             "padding at the end for the text's last token"

@@ -10,11 +10,12 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from lowcost_ft.errors import UserError
-from lowcost_ft.models.base import Head, load_base_model
+from lowcost_ft.models.adapter_starts import export_adapter, note_ranks
+from lowcost_ft.models.base import load_base_model
 from lowcost_ft.models.hub import quiet_libraries
 from lowcost_ft.models.identity import check_base_is_there, check_identity
 from lowcost_ft.models.safety import check_run_folder
-from lowcost_ft.models.starts import export_adapter, note_ranks
+from lowcost_ft.tasks import task_class
 
 __all__ = ["load_trained", "save_model", "saved_tensors"]
 
@@ -100,7 +101,6 @@ def load_trained(
         UserError: The folder holds no trained model, or the adapter does not fit its base model.
     """
     folder = Path(path)
-    head: Head = "token" if run["task"] == "ner" else "sequence"
     is_adapter = (folder / "adapter_config.json").is_file()
     if not is_adapter and not (folder / "config.json").is_file():
         raise UserError(
@@ -125,7 +125,7 @@ def load_trained(
     with torch.random.fork_rng(devices=[]):  # The head made here is replaced by the saved one.
         base = load_base_model(
             model_id,
-            head=head,
+            head=task_class(run["task"]).head,
             labels=run["labels"],
             problem_type=_recorded(run, "problem_type"),
             pad_token_id=_recorded(run, "pad_token_id"),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lowcost_ft.errors import UserError
-from lowcost_ft.runs import RUN_FILE, load_record
+from lowcost_ft.record.run_file import RUN_FILE, load_record
 
 __all__ = ["Result", "collect"]
 

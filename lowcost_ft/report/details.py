@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lowcost_ft.confusion import NO_ENTITY
 from lowcost_ft.data.tagging import tags_to_spans
 from lowcost_ft.report.collect import Result
 from lowcost_ft.report.numbers import count_text
 from lowcost_ft.report.rows import Comparison, Row
 from lowcost_ft.report.tables import Cell, Table
+from lowcost_ft.scores.confusion import NO_ENTITY
 
 __all__ = ["Confusion", "Mistake", "class_table", "confusion_of", "worst_predictions"]
 

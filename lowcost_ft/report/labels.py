@@ -7,7 +7,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from lowcost_ft.config import RunConfig
+from lowcost_ft.config.methods import METHODS
+from lowcost_ft.config.run import RunConfig
 from lowcost_ft.report.collect import Result
 
 __all__ = ["NOT_A_SETTING", "data_name", "device", "dropout_text", "known_settings", "metric_name"]
@@ -22,23 +23,8 @@ NOT_A_SETTING = (
     *("train_file", "validation_file", "test_file", "dataset", "resume"),
 )
 _TOLD_ANYWAY = (*NOT_A_SETTING, "num_train_epochs", "max_steps", "dropout")
-_METHODS = {
-    "full": "full fine-tuning",
-    "lora": "LoRA",
-    "rslora": "rsLoRA",
-    "dora": "DoRA",
-    "pissa": "PiSSA",
-    "olora": "OLoRA",
-    "loftq": "LoftQ",
-    "adalora": "AdaLoRA",
-    "ia3": "IA3",
-    "oft": "OFT",
-    "prefix": "prefix tuning",
-    "prompt": "prompt tuning",
-    "head": "head only",
-    "bias": "biases only",
-    "layernorm": "norms only",
-    "trainer-peft": "Trainer + peft (query, value)",
+_METHODS = {method.name: method.title for method in METHODS} | {
+    "trainer-peft": "Trainer + peft (query, value)"
 }
 _QUANTIZATIONS = {"8bit": "8-bit", "nf4": "NF4"}
 

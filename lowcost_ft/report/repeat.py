@@ -3,7 +3,7 @@
 import shlex
 from dataclasses import fields
 
-from lowcost_ft.config import RunConfig
+from lowcost_ft.config.run import RunConfig
 from lowcost_ft.report.collect import Result
 from lowcost_ft.report.labels import NOT_A_SETTING, unusual_dropout
 

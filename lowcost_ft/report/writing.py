@@ -5,15 +5,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lowcost_ft.errors import UserError
-from lowcost_ft.overwriting import check_not_read
+from lowcost_ft.record.overwriting import check_not_read
+from lowcost_ft.record.run_file import RUN_FILE, write_atomically
+from lowcost_ft.record.run_folder import files_of_run
 from lowcost_ft.report.collect import Result, collect
 from lowcost_ft.report.drawing import COLORS, GLYPHS, check_libraries
 from lowcost_ft.report.grouping import compare
 from lowcost_ft.report.plots import draw_plots
 from lowcost_ft.report.sections import READING, Options, Section, build_section
 from lowcost_ft.report.tables import Cell, markdown_table, markdown_text, results_csv
-from lowcost_ft.run_folder import files_of_run
-from lowcost_ft.runs import RUN_FILE, write_atomically
 
 __all__ = ["Options", "write_report"]
 

@@ -1,0 +1,45 @@
+"""The tasks. Each is one module of this folder, imported when it is used."""
+
+import importlib
+from typing import TYPE_CHECKING
+
+from lowcost_ft.config.tasks import TaskSettings, register_task, task_settings
+
+if TYPE_CHECKING:
+    from lowcost_ft.tasks.base import Task
+
+__all__ = ["task_class"]
+
+register_task(
+    TaskSettings(
+        name="ner",
+        title="NER",
+        module="lowcost_ft.tasks.ner",
+        fields=frozenset({"text_column", "tokens_column", "tags_column", "window_overlap"}),
+    )
+)
+register_task(
+    TaskSettings(
+        name="classification",
+        title="text classification",
+        module="lowcost_ft.tasks.classification",
+        fields=frozenset(
+            {
+                *("text_column", "text_pair_column", "label_column", "problem_type"),
+                *("class_weights", "label_columns", "label_separator", "decimal_comma"),
+                "exclude_label",
+            }
+        ),
+        dropout=0.0,
+    )
+)
+
+
+def task_class(name: str) -> "type[Task]":
+    """The class of a task.
+
+    Raises:
+        UserError: There is no task of this name.
+    """
+    found: type[Task] = importlib.import_module(task_settings(name).module).TASK
+    return found

@@ -1,25 +1,31 @@
 """Text classification: one label, several, or a number, for a text or a pair of texts."""
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch.nn import functional as F  # noqa: N812
 from transformers import PreTrainedTokenizerBase
 
-from lowcost_ft.arguments import to_list
-from lowcost_ft.data.features import IGNORED_LABEL, Features, flatten
+from lowcost_ft.config.arguments import to_list
+from lowcost_ft.config.reading import ReadingOptions
+from lowcost_ft.config.run import RunConfig
+from lowcost_ft.data import text_examples, text_labels
+from lowcost_ft.data.features import IGNORED_LABEL, Array, Features, flatten
+from lowcost_ft.data.rows import Row
+from lowcost_ft.data.sample import sample_rows
 from lowcost_ft.data.text_examples import TextExample
-from lowcost_ft.main_metrics import MAIN_METRICS
-from lowcost_ft.tasks.base import ENCODED_AT_ONCE, Predictions
-from lowcost_ft.thresholds import DEFAULT_THRESHOLD, choose_thresholds
+from lowcost_ft.scores.main_metrics import MAIN_METRICS
+from lowcost_ft.scores.thresholds import DEFAULT_THRESHOLD, choose_thresholds
+from lowcost_ft.tasks.base import ENCODED_AT_ONCE, Predictions, Task
 
 __all__ = ["ClassificationTask", "TextExample", "balanced_class_weights"]
 
 
-class ClassificationTask:
+class ClassificationTask(Task):
     """Predicts a class, several classes, or a number, for a text or a pair of texts.
 
     Args:
@@ -35,7 +41,9 @@ class ClassificationTask:
     """
 
     name: ClassVar[str] = "classification"
-    head: ClassVar[Literal["token", "sequence"]] = "sequence"
+    head: ClassVar[str] = "sequence"
+    # int64 `(rows,)`, or float32 `(rows,)` or `(rows, labels)`.
+    schema: ClassVar[dict[str, Array]] = {"labels": Array("row")}
     metric: str = ""
 
     def __init__(
@@ -65,6 +73,124 @@ class ClassificationTask:
         if self.problem_type != "multi_label_classification":
             return None
         return self._thresholds or [DEFAULT_THRESHOLD] * len(self.labels)
+
+    @classmethod
+    def read(
+        cls,
+        rows: Sequence[Row],
+        reading: ReadingOptions,
+        *,
+        problems: list[str],
+        notices: list[str],
+        labelled: bool = True,
+    ) -> list[TextExample]:
+        """Reads one split's rows; see `text_examples.read_examples`."""
+        return text_examples.read_examples(
+            rows, reading, problems=problems, notices=notices, labelled=labelled
+        )
+
+    @classmethod
+    def finish(
+        cls,
+        splits: Mapping[str, list[TextExample]],
+        *,
+        reading: ReadingOptions,
+        labels: Sequence[str] | None = None,
+        problems: list[str],
+        notices: list[str],
+    ) -> tuple[dict[str, list[TextExample]], list[str], str]:
+        """Decides what is predicted and converts the labels; see `text_labels.finish`."""
+        return text_labels.finish(
+            splits,
+            reading=reading,
+            labels=labels,
+            problems=problems,
+            notices=notices,
+        )
+
+    @staticmethod
+    def sample_rows() -> dict[str, list[dict[str, Any]]]:
+        """The embedded sample, by split."""
+        return sample_rows("classification")
+
+    @classmethod
+    def sample_reading(cls, reading: ReadingOptions) -> ReadingOptions:
+        """The sample has one label a text."""
+        if reading.problem_type is not None:
+            return reading
+        return replace(reading, problem_type="single_label_classification")
+
+    @staticmethod
+    def blank(row: Row) -> TextExample:
+        """The example of a blank line in a file of texts."""
+        return TextExample(text=row.values["text"], label=None, source=row.source)
+
+    @staticmethod
+    def is_blank(example: TextExample) -> bool:
+        """Whether an example has no text."""
+        return not example.text.strip()
+
+    @staticmethod
+    def read_texts(texts: Sequence[str], pairs: Sequence[str] | None) -> list[TextExample]:
+        """Unlabelled examples of texts, or of pairs of texts."""
+        seconds = pairs if pairs is not None else [None] * len(texts)
+        return [
+            TextExample(text=text, text_pair=pair, label=None, source="text")
+            for text, pair in zip(texts, seconds, strict=True)
+        ]
+
+    @staticmethod
+    def classes(example: TextExample) -> frozenset[str]:
+        """Labels of a finished example; none for regression."""
+        return text_labels.classes(example)
+
+    @staticmethod
+    def every_class(problem_type: str | None) -> bool:
+        """Whether each class should be in a validation split that is cut."""
+        return problem_type == text_labels.SINGLE_LABEL
+
+    @staticmethod
+    def input_of(example: TextExample) -> tuple[str, str | None]:
+        """What the model sees of an example."""
+        return (example.text, example.text_pair)
+
+    @staticmethod
+    def truth_of(example: TextExample) -> Any:
+        """What the model should say of an example."""
+        return example.label
+
+    @classmethod
+    def from_splits(cls, config: RunConfig, splits: Any, *, causal: bool) -> "ClassificationTask":
+        """The task of a run that begins."""
+        weights = None
+        if config.class_weights == "balanced":
+            weights = balanced_class_weights(
+                splits.train, splits.labels, problem_type=splits.problem_type
+            )
+        return cls(splits.labels, problem_type=splits.problem_type, class_weights=weights)
+
+    @classmethod
+    def from_record(cls, run: Mapping[str, Any]) -> "ClassificationTask":
+        """The task of a run that is over."""
+        # Runs without thresholds decided at 0.5.
+        return cls(
+            run["labels"], problem_type=run["problem_type"], thresholds=run.get("thresholds")
+        )
+
+    @classmethod
+    def for_planning(cls, labels: list[str]) -> "ClassificationTask":
+        """The task of a run whose data are not known."""
+        return cls(labels)
+
+    @staticmethod
+    def blank_arrays(rows: int, tokens: int) -> dict[str, np.ndarray]:
+        """Arrays for rows whose content does not matter."""
+        return {"labels": np.zeros(rows, np.int64)}
+
+    @staticmethod
+    def reading_record() -> dict[str, Any]:
+        """What `run.json` says of how examples are read: nothing."""
+        return {"word_splitting": None}
 
     def featurize(
         self,
@@ -108,7 +234,8 @@ class ClassificationTask:
             num_examples=len(rows),
             weights=weights,
             token_type_ids=flatten(types)[0] if with_types else None,
-            labels=labels,
+            arrays={} if labels is None else {"labels": labels},
+            schema=self.schema,
             truncated=truncated,
         )
 
@@ -204,7 +331,36 @@ class ClassificationTask:
             answers.append(answer)
         return answers
 
-    answer = present
+    def blank_answer(self, example: TextExample) -> dict[str, Any]:
+        """No label; None where there would be one."""
+        if self.problem_type == "regression":
+            return {"text": example.text, "score": None}
+        if self.problem_type == "multi_label_classification":
+            return {"text": example.text, "label": [], "score": []}
+        return {"text": example.text, "label": None, "score": None}
+
+    def use(self, *, threshold: float | None, top_k: int | None) -> list[str]:
+        """Sets the threshold of all labels; see `Task.use`."""
+        problems = []
+        kind = self.problem_type
+        if threshold is not None and kind != "multi_label_classification":
+            problems.append(
+                f"--threshold is for multi-label classification; this run is {kind}: leave it out"
+            )
+        elif threshold is not None and not 0 <= threshold <= 1:
+            problems.append(f"--threshold {threshold:g} is not a score: give a number from 0 to 1")
+        elif threshold is not None:
+            self._thresholds = [threshold] * len(self.labels)
+        if top_k is not None and kind == "regression":
+            problems.append(f"--top-k is for classes; this run is {kind}: leave it out")
+        elif top_k is not None and top_k < 1:
+            problems.append(f"--top-k {top_k} is too small; at least 1")
+        return problems
+
+    @staticmethod
+    def truth_row(example: TextExample) -> dict[str, Any]:
+        """`{"true_label": ...}` of a labelled example."""
+        return {} if example.label is None else {"true_label": example.label}
 
     def top_scores(self, predictions: Predictions, top_k: int) -> list[dict[str, float]]:
         """The `top_k` labels of each example with the highest scores, the highest first."""
@@ -243,6 +399,15 @@ class ClassificationTask:
         right = np.where(labels > 0, scores, 1 - scores)  # (examples, labels)
         return -np.log(np.maximum(right, smallest)).mean(axis=1)
 
+    def changed(
+        self, examples: Sequence[TextExample], before: Predictions, after: Predictions
+    ) -> np.ndarray:
+        """Whether the labels of each text differ, or its number by more than 1%."""
+        if self.problem_type == "regression":
+            return ~np.isclose(before["scores"], after["scores"], rtol=0.01, atol=0.01)
+        answers = [[row["label"] for row in self.present(examples, p)] for p in (before, after)]
+        return np.array([a != b for a, b in zip(*answers, strict=True)])
+
     def score(
         self, examples: Sequence[TextExample], predictions: Predictions, *, seed: int = 0
     ) -> dict[str, Any]:
@@ -251,7 +416,7 @@ class ClassificationTask:
         Labels that the model does not know are in the table, after those that it knows, and each
         is a mistake.
         """
-        from lowcost_ft.metrics import score_classes, score_values  # Not needed to predict.
+        from lowcost_ft.scores.metrics import score_classes, score_values  # Not needed to predict.
 
         answers = self.present(examples, predictions)
         if self.problem_type == "regression":
@@ -293,3 +458,6 @@ def balanced_class_weights(
 def _label_tuple(example: TextExample) -> tuple[str, ...]:
     label = example.label
     return tuple(map(str, label)) if isinstance(label, tuple) else (str(label),)
+
+
+TASK = ClassificationTask

@@ -2,25 +2,31 @@
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch.nn import functional as F  # noqa: N812
 from transformers import PreTrainedTokenizerBase
 
-from lowcost_ft.arguments import to_list
-from lowcost_ft.data.features import IGNORED_LABEL, Features, cut_windows, flatten
+from lowcost_ft.config.arguments import to_list
+from lowcost_ft.config.reading import ReadingOptions
+from lowcost_ft.config.run import RunConfig
+from lowcost_ft.data import ner_examples, ner_labels
+from lowcost_ft.data.features import IGNORED_LABEL, Array, Features, cut_windows, flatten
 from lowcost_ft.data.ner_examples import NerExample, text_example
-from lowcost_ft.data.tagging import tags_to_spans
-from lowcost_ft.tasks.base import ENCODED_AT_ONCE, Predictions
+from lowcost_ft.data.rows import Row
+from lowcost_ft.data.sample import sample_rows
+from lowcost_ft.data.tagging import WORD_SPLITTING, tags_to_spans
+from lowcost_ft.errors import UserError
+from lowcost_ft.tasks.base import ENCODED_AT_ONCE, Predictions, Task
 
 __all__ = ["NerExample", "NerTask", "special_tokens", "text_example"]
 
 
-class NerTask:
+class NerTask(Task):
     """Predicts one IOB2 tag a word, read at the word's first sub-word.
 
     Decoders read it at the last sub-word, which alone has seen the whole word.
@@ -33,7 +39,17 @@ class NerTask:
     """
 
     name: ClassVar[str] = "ner"
-    head: ClassVar[Literal["token", "sequence"]] = "token"
+    head: ClassVar[str] = "token"
+    tokenizer_options: ClassVar[dict[str, Any]] = {"words": True}
+    reads_words = True
+    schema: ClassVar[dict[str, Array]] = {
+        # The label of a token, `IGNORED_LABEL` where there is none.
+        "token_labels": Array("token", fill=IGNORED_LABEL),
+        # The word (counted over all examples) whose prediction is read at a token, -1 elsewhere.
+        "words": Array("token", fill=-1),
+        # The first word of each example, `(num_examples + 1,)`.
+        "word_starts": Array("split"),
+    }
     problem_type: str | None = None
     metric = "f1"
 
@@ -45,6 +61,112 @@ class NerTask:
         self.causal = causal
         self.window_overlap = window_overlap
         self._label_ids = {label: i for i, label in enumerate(labels)}
+
+    @classmethod
+    def read(
+        cls,
+        rows: Sequence[Row],
+        reading: ReadingOptions,
+        *,
+        problems: list[str],
+        notices: list[str],
+        labelled: bool = True,
+    ) -> list[NerExample]:
+        """Reads one split's rows; see `ner_examples.read_examples`."""
+        return ner_examples.read_examples(
+            rows, reading, problems=problems, notices=notices, labelled=labelled
+        )
+
+    @classmethod
+    def finish(
+        cls,
+        splits: Mapping[str, list[NerExample]],
+        *,
+        reading: ReadingOptions,
+        labels: Sequence[str] | None = None,
+        problems: list[str],
+        notices: list[str],
+    ) -> tuple[dict[str, list[NerExample]], list[str], None]:
+        """Converts the tags of all splits and checks them; see `ner_labels.finish`."""
+        converted, names = ner_labels.finish(
+            splits, labels=labels, problems=problems, notices=notices
+        )
+        return converted, names, None
+
+    @staticmethod
+    def sample_rows() -> dict[str, list[dict[str, Any]]]:
+        """The embedded sample, by split."""
+        return sample_rows("ner")
+
+    @staticmethod
+    def blank(row: Row) -> NerExample:
+        """The example of a blank line in a file of texts."""
+        return text_example(row.values["text"], source=row.source)
+
+    @staticmethod
+    def is_blank(example: NerExample) -> bool:
+        """Whether an example has no words."""
+        return not example.words
+
+    @staticmethod
+    def read_texts(texts: Sequence[str], pairs: Sequence[str] | None) -> list[NerExample]:
+        """Unlabelled examples of texts."""
+        if pairs is not None:
+            raise UserError("NER takes one text, not a pair")
+        return [text_example(text) for text in texts]
+
+    @staticmethod
+    def classes(example: NerExample) -> frozenset[str]:
+        """Entity types that occur in a finished example."""
+        return ner_labels.classes(example)
+
+    @staticmethod
+    def every_class(problem_type: str | None) -> bool:
+        """Whether each class should be in a validation split that is cut: no, types are many."""
+        return False
+
+    @staticmethod
+    def input_of(example: NerExample) -> tuple[str, ...]:
+        """What the model sees of an example."""
+        return example.words
+
+    @staticmethod
+    def truth_of(example: NerExample) -> tuple[str, ...] | None:
+        """What the model should say of an example."""
+        return example.tags
+
+    @classmethod
+    def from_splits(cls, config: RunConfig, splits: Any, *, causal: bool) -> "NerTask":
+        """The task of a run that begins."""
+        return cls(splits.labels, causal=causal, window_overlap=config.window_overlap)
+
+    @classmethod
+    def from_record(cls, run: Mapping[str, Any]) -> "NerTask":
+        """The task of a run that is over."""
+        return cls(
+            run["labels"],
+            causal=run.get("pad_token_id") is not None,
+            window_overlap=run["config"]["window_overlap"],
+        )
+
+    @classmethod
+    def for_planning(cls, labels: list[str]) -> "NerTask":
+        """The task of a run whose data are not known."""
+        return cls(labels, causal=False)
+
+    @staticmethod
+    def blank_arrays(rows: int, tokens: int) -> dict[str, np.ndarray]:
+        """Arrays for rows whose content does not matter."""
+        return {
+            "token_labels": np.zeros(tokens, np.int32),
+            "words": np.zeros(tokens, np.int64),
+            "word_starts": np.arange(rows + 1),
+        }
+
+    @staticmethod
+    def reading_record() -> dict[str, Any]:
+        """What `run.json` says of how examples are read."""
+        return {"word_splitting": WORD_SPLITTING}
 
     def featurize(
         self,
@@ -106,9 +228,12 @@ class NerTask:
             num_examples=len(examples),
             weights=np.add.reduceat(token_labels != IGNORED_LABEL, starts[:-1], dtype=np.float64),
             token_type_ids=np.zeros_like(input_ids) if with_types else None,
-            token_labels=token_labels,
-            words=flatten(row_words, np.int64)[0],
-            word_starts=word_starts,
+            arrays={
+                "token_labels": token_labels,
+                "words": flatten(row_words, np.int64)[0],
+                "word_starts": word_starts,
+            },
+            schema=self.schema,
         )
 
     def loss(self, logits: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -129,8 +254,7 @@ class NerTask:
 
     def new_predictions(self, features: Features) -> Predictions:
         """One tag (0: `O`) and probability for every word of the split."""
-        assert features.word_starts is not None
-        num_words = int(features.word_starts[-1])
+        num_words = int(features["word_starts"][-1])
         return {
             "label": np.zeros(num_words, np.int64),
             "score": np.zeros(num_words, np.float32),
@@ -168,6 +292,15 @@ class NerTask:
             {"tokens": list(example.words), "tags": predicted}
             for example, predicted in zip(examples, tags, strict=True)
         ]
+
+    def blank_answer(self, example: NerExample) -> dict[str, Any]:
+        """No entity."""
+        return {"text": example.text, "entities": []}
+
+    @staticmethod
+    def truth_row(example: NerExample) -> dict[str, Any]:
+        """`{"true_tags": [...]}` of a labelled example."""
+        return {} if example.tags is None else {"true_tags": example.tags}
 
     def answer(
         self, examples: Sequence[NerExample], predictions: Predictions
@@ -221,11 +354,17 @@ class NerTask:
         owners = np.repeat(np.arange(len(examples)), sizes)
         return np.bincount(owners, weights=losses, minlength=len(examples))
 
+    def changed(
+        self, examples: Sequence[NerExample], before: Predictions, after: Predictions
+    ) -> np.ndarray:
+        """Whether the tag of each word differs."""
+        return before["label"] != after["label"]
+
     def score(
         self, examples: Sequence[NerExample], predictions: Predictions, *, seed: int = 0
     ) -> dict[str, Any]:
         """Entity-level precision, recall and F1 over words (strict IOB2)."""
-        from lowcost_ft.metrics import score_entities  # Not needed to predict.
+        from lowcost_ft.scores.metrics import score_entities  # Not needed to predict.
 
         references = [list(example.tags or ()) for example in examples]
         return score_entities(self.tags(examples, predictions), references, seed=seed)
@@ -302,3 +441,6 @@ def _best_windows(
         return max(around, key=lambda window: context(position, window))
 
     return {word: best(position) for word, position in positions.items()}
+
+
+TASK = NerTask

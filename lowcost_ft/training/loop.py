@@ -11,21 +11,21 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from lowcost_ft.config import TrainingConfig
+from lowcost_ft.config.settings import TrainingConfig
 from lowcost_ft.data.features import Features
 from lowcost_ft.errors import UserError
+from lowcost_ft.frozen.cache import CachedStates
 from lowcost_ft.tasks.base import Task
 from lowcost_ft.training.adalora import AdaLoraSteps
-from lowcost_ft.training.backbone_cache import CachedStates
 from lowcost_ft.training.best_epoch import BestEpoch
 from lowcost_ft.training.checkpoint import Checkpoints, TrainState
 from lowcost_ft.training.interruption import noted_signals
 from lowcost_ft.training.optimizer import build_optimizer, build_scheduler, parameter_groups
 from lowcost_ft.training.progress import TrainLog, TrainResult
 from lowcost_ft.training.recovery import MicroBatchBudget, agree
-from lowcost_ft.training.rehearsal import rehearse
 from lowcost_ft.training.sharding import is_sharded, prepare_training
 from lowcost_ft.training.step_plan import planned_steps
+from lowcost_ft.training.step_replay import rehearse
 from lowcost_ft.training.steps import StepRunner
 
 __all__ = ["TrainResult", "train"]

@@ -8,8 +8,8 @@ from torch import nn
 from transformers import get_scheduler
 from transformers.optimization import Adafactor
 
+from lowcost_ft.config.methods import find_method
 from lowcost_ft.errors import UserError
-from lowcost_ft.methods import find_method
 
 __all__ = ["build_optimizer", "build_scheduler", "choose_optimizer", "default_learning_rate"]
 __all__ += ["parameter_groups"]

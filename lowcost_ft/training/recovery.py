@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
-from lowcost_ft.config import TrainingConfig
+from lowcost_ft.config.settings import TrainingConfig
 from lowcost_ft.data.batching import MicroBatch, cut_step, padded_tokens, share_step
 from lowcost_ft.errors import NoRoomError, is_out_of_memory
 

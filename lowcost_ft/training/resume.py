@@ -10,39 +10,22 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
-from lowcost_ft.config import RunConfig
+from lowcost_ft.config.run import RunConfig
+from lowcost_ft.config.setting import deciding
 from lowcost_ft.data.features import Features
-from lowcost_ft.environment import versions
 from lowcost_ft.errors import UserError
+from lowcost_ft.frozen.cache_key import digest
 from lowcost_ft.models.adapter_files import read_adapter_file
-from lowcost_ft.redaction import redact
-from lowcost_ft.training.cache_key import digest
+from lowcost_ft.record.environment import versions
+from lowcost_ft.record.redaction import redact
 from lowcost_ft.training.checkpoint_files import Checkpoint, newest_checkpoint
 
 __all__ = ["check_settings", "check_training", "find_checkpoint", "run_settings", "run_training"]
 
-# What a run may go on with otherwise than before. All other fields decide the result.
-_FREE = {
-    # How a step is cut, and where and how fast it is computed.
-    *("micro_batch_tokens", "gradient_accumulation_steps", "gradient_checkpointing"),
-    *("cache_frozen_layers", "cache_dir", "cache_dtype", "num_threads", "attn_implementation"),
-    # What --allow-model-change did to the model is compared with the weights.
-    *("memory_budget", "allow_model_change", "torch_compile"),
-    # What is written.
-    *("output_dir", "overwrite", "resume", "report_to", "debug", "max_bad_steps"),
-    *("checkpoint_every_steps", "checkpoint_every_minutes", "keep_checkpoints"),
-    # Files may have moved: what they hold is compared. `auto` is compared as what it comes to.
-    *("train_file", "validation_file", "test_file", "dataset", "dataset_config_name"),
-    *("text_column", "text_pair_column", "label_column", "tokens_column", "tags_column"),
-    *("label_columns", "label_names", "label_separator", "decimal_comma", "exclude_label"),
-    *("format", "csv_quotes", "id_column", "validation_share", "mixed_precision"),
-    "trust_remote_code",
-}
-
 
 def run_settings(config: RunConfig, accelerator: Accelerator) -> dict[str, Any]:
     """The settings that decide the result, as a checkpoint records them."""
-    fields = {name: value for name, value in config.to_dict().items() if name not in _FREE}
+    fields = {name: getattr(config, name) for name in deciding(config)}
     settings = fields | {
         "mixed_precision": str(accelerator.mixed_precision),
         "dropout": config.settled_dropout,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lowcost_ft.config import TrainingConfig
+from lowcost_ft.config.settings import TrainingConfig
 from lowcost_ft.data.batching import MicroBatch, padded_tokens, plan_epoch
 from lowcost_ft.data.features import Features
 from lowcost_ft.training.recovery import MicroBatchBudget

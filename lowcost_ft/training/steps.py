@@ -12,14 +12,14 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import nn
 
-from lowcost_ft.config import TrainingConfig
+from lowcost_ft.config.settings import TrainingConfig
 from lowcost_ft.data.batching import MicroBatch, padded_tokens
 from lowcost_ft.data.features import Features, collate, model_inputs
 from lowcost_ft.errors import is_out_of_memory
+from lowcost_ft.frozen.cache import CachedStates
 from lowcost_ft.models.attention_masks import has_padding, known_padding
 from lowcost_ft.models.cpu_dropout import lean_attention_dropout, make_dropout_lean
 from lowcost_ft.tasks.base import Task
-from lowcost_ft.training.backbone_cache import CachedStates
 from lowcost_ft.training.random_state import set_torch_states, torch_states
 from lowcost_ft.training.recovery import (
     MicroBatchBudget,
@@ -127,8 +127,8 @@ class StepRunner:
         entering = self.cached.entering(rows) if self.cached else nullcontext()
         masks = known_padding(has_padding(self.features.lengths[rows]))
         with masks, entering, self.accelerator.autocast():
-            logits = self.model(**model_inputs(batch)).logits
-        return self.task.loss(logits.float(), batch)
+            outputs = self.task.forward(self.model, model_inputs(batch, self.features))
+        return self.task.loss(outputs, batch)
 
     def backward(self, micro_batches: list[MicroBatch], total_weight: float) -> torch.Tensor:
         """Accumulates this process's part of a step's gradient.

@@ -1,0 +1,346 @@
+"""`lowcost-ft plan`: whether it fits, before anything is downloaded."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from lowcost_ft.config.run import RunConfig
+from lowcost_ft.config.settings import DEFAULT_MODEL_ID, ModelConfig, TrainingConfig
+from lowcost_ft.config.values import parse_bytes
+from lowcost_ft.errors import UserError
+from lowcost_ft.models.shipped_configs import shipped_config, shipped_name
+from lowcost_ft.record.overwriting import check_not_read, paths_of_settings
+
+if TYPE_CHECKING:
+    from lowcost_ft.memory.operators import Target
+    from lowcost_ft.planning.budget import Plan
+    from lowcost_ft.planning.simulated_building import CacheNeeds
+
+__all__ = ["PlanMemory", "plan"]
+
+_BAR = 34
+"""Characters of the longest bar."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanFlags:
+    """Flags that only a plan has. They come first in `--help`."""
+
+    task: Literal["ner", "classification"] = "ner"
+    """What the model learns."""
+    num_labels: int = 9
+    """Outputs of the head."""
+    max_length: int = 128
+    """Longest input in tokens."""
+    config_file: str | None = None
+    """config.json of the model, instead of --model-id."""
+    device: Literal["cuda", "cpu"] = "cuda"
+    """Device to train on."""
+    compute_capability: float = 8.6
+    """Compute capability of the GPU: 7.5 Turing (T4), 8.0 and 8.6 Ampere, 8.9 Ada, 9.0 Hopper."""
+    examples: int = 1000
+    """With --cache-frozen-layers: number of examples in all splits, whose states go to disk."""
+    disk_rate: str = "500MB"
+    """With --cache-frozen-layers: speed of the disk, in bytes a second."""
+    gpus: bool = False
+    """Print a table of what fits on which GPU instead; it comes with the package."""
+    json: bool = False
+    """Print JSON."""
+    plot: str | None = None
+    """File for a plot of the parts and the budget: .png, .svg or .pdf."""
+    debug: bool = False
+    """Show a traceback with each error."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanMemory(TrainingConfig, ModelConfig, PlanFlags):
+    """Predict the peak memory of a training step from a model's config.json alone.
+
+    Takes the flags of a recipe for model and training; those that do not affect memory are
+    accepted and ignored. Every example is assumed to be as long as --max-length allows."""
+
+
+def plan(command: PlanMemory) -> None:
+    """Prints the plan.
+
+    Raises:
+        UserError: A flag is wrong, or nothing that is allowed fits the budget.
+    """
+    if command.gpus:
+        from lowcost_ft.planning.gpu_table import print_table
+
+        if others := _given(command, *_names_but("gpus", "json", "debug")):
+            raise UserError(f"--gpus prints a fixed table: remove {', '.join(others)}")
+        print_table(as_json=command.json)
+        return
+    config = _run_config(command)
+    if config.torch_compile:
+        print(
+            "note: --torch-compile is ignored: the prediction is for layers that are not compiled",
+            file=sys.stderr,
+        )
+    if command.plot is not None:
+        _check_plot(command.plot)
+        reads = paths_of_settings(vars(command))
+        check_not_read("--plot", command.plot, replaced=[Path(command.plot)], reads=reads)
+    from lowcost_ft.planning.budget import part_to_change
+    from lowcost_ft.planning.find_plan import find_plan
+    from lowcost_ft.planning.longest_rows import longest_forecast
+    from lowcost_ft.training.setup import set_num_threads
+
+    set_num_threads(command.num_threads, local_processes=1)
+    target = _target(command)
+    with _at_hand(config) as readable:
+        forecast = longest_forecast(readable, target, num_labels=command.num_labels)
+        budget = parse_bytes(config.memory_budget) if config.memory_budget else None
+        found = find_plan(readable, budget, forecast)
+        cache = forecast.cache_needs(found.config, command.examples * config.max_length)
+        change = part_to_change(found.config, found.prediction)
+    found = replace(found, config=replace(found.config, model_id=config.model_id))
+    if command.json:
+        record = {
+            "model_id": config.model_id,
+            "device": command.device,
+            "mixed_precision": target.mixed_precision,
+            **found.to_dict(budget),
+            "frozen_layers": cache and cache.to_dict(parse_bytes(command.disk_rate)),
+            "micro_batch_tokens": found.config.micro_batch_tokens,
+            "change_first": change,
+        }
+        print(json.dumps(record, indent=2))
+    else:
+        print("\n".join(_text(command, found, target, budget, cache, change)))
+    if command.plot is not None:
+        _draw(command.plot, found, budget, title=config.model_id)
+
+
+@contextmanager
+def _at_hand(config: RunConfig) -> Iterator[RunConfig]:
+    """The same, with the shipped configuration of a model that is not on this machine.
+
+    Nobody is asked for it then: the Hub may be out of reach, and gives some models to few.
+    """
+    from lowcost_ft.models.hub import model_folder
+
+    name = None if config.revision else shipped_name(config.model_id)
+    if name is None or model_folder(config.model_id) is not None:
+        yield config
+        return
+    print(
+        f"note: {config.model_id} is not on this machine: the configuration of {name} that comes "
+        "with lowcost_ft is used",
+        file=sys.stderr,
+    )
+    with shipped_config(name) as file:
+        yield replace(config, model_id=str(file))
+
+
+def _names_but(*names: str) -> list[str]:
+    return [field.name for field in fields(PlanMemory) if field.name not in names]
+
+
+def _given(command: PlanMemory, *names: str) -> list[str]:
+    """Those of these flags that do not hold their default."""
+    defaults = {field.name: field.default for field in fields(command)}
+    changed = [name for name in names if getattr(command, name) != defaults[name]]
+    return ["--" + name.replace("_", "-") for name in sorted(changed)]
+
+
+def _run_config(command: PlanMemory) -> RunConfig:
+    known = {field.name for field in fields(RunConfig)}
+    values = {k: v for k, v in vars(command).items() if k in known}
+    problems = []
+    if command.config_file is not None:
+        problems += _config_file_problems(command)
+        values["model_id"] = command.config_file
+    for flag, value in (("num-labels", command.num_labels), ("examples", command.examples)):
+        if value < 1:
+            problems.append(f"--{flag} {value} is too small: it must be at least 1")
+    try:
+        if parse_bytes(command.disk_rate) < 1:
+            problems.append(f"--disk-rate {command.disk_rate} is too small")
+    except ValueError as error:
+        problems.append(f"--disk-rate {error}")
+    if not command.cache_frozen_layers and not command.memory_budget:
+        unused = _given(command, "examples", "disk_rate")
+        problems += [f"{flag} needs --cache-frozen-layers" for flag in unused]
+    if command.device == "cpu" and command.mixed_precision == "fp16":
+        problems.append("--mixed-precision fp16 needs a GPU: use bf16 or no")
+    if problems:
+        raise UserError(problems)
+    return RunConfig(**values)
+
+
+def _config_file_problems(command: PlanMemory) -> list[str]:
+    file = Path(command.config_file or "")
+    if command.model_id != DEFAULT_MODEL_ID:
+        return ["--config-file and --model-id both name the model: give one of them"]
+    if file.is_dir():
+        return [f"--config-file {file} is a folder: give the config.json in it, or --model-id"]
+    if not file.is_file():
+        return [f"--config-file {file} does not exist"]
+    try:
+        content = json.loads(file.read_text("utf-8"))
+    except ValueError:
+        return [f"--config-file {file} is not a model's config.json: it is not valid JSON"]
+    if not isinstance(content, dict) or "model_type" not in content:
+        return [f"--config-file {file} is not a model's config.json: it has no model_type"]
+    return []
+
+
+def _target(command: PlanMemory) -> "Target":
+    import torch
+
+    from lowcost_ft.memory.operators import Target
+
+    major, minor = divmod(round(command.compute_capability * 10), 10)
+    precision: str = command.mixed_precision
+    if command.compute_capability < 3:
+        raise UserError(
+            f"--compute-capability {command.compute_capability:g} is too low: give the "
+            "GPU's, such as 8.6"
+        )
+    if command.device == "cuda" and precision == "bf16" and major < 8:
+        raise UserError(
+            f"--mixed-precision bf16: a GPU of compute capability {command.compute_capability:g} "
+            "does not support bfloat16: use fp16"
+        )
+    if precision == "auto":
+        precision = "no" if command.device == "cpu" else "bf16" if major >= 8 else "fp16"
+    return Target(
+        device=command.device,
+        mixed_precision=precision,
+        num_threads=torch.get_num_threads(),
+        compute_capability=(major, minor),
+    )
+
+
+def _text(
+    command: PlanMemory,
+    found: "Plan",
+    target: "Target",
+    budget: int | None,
+    cache: "CacheNeeds | None",
+    change: str,
+) -> list[str]:
+    """What the command prints, at most 80 columns wide."""
+    from lowcost_ft.planning.budget import megabytes
+
+    config, prediction = found.config, found.prediction
+    where = "a GPU" if command.device == "cuda" else "a CPU"
+    precision = {"no": "float32"}.get(target.mixed_precision, target.mixed_precision)
+    quantized = "" if config.quantization == "none" else f" on {config.quantization} weights"
+    lines = [
+        f"{config.model_id}",
+        f"{config.method}{quantized}, {config.task}, on {where}, {precision}",
+        f"{config.batch_size} examples of up to {config.max_length} tokens a step, in "
+        f"micro-batches of {config.micro_batch_tokens:,} tokens",
+        "",
+    ]
+    parts = dict(prediction.parts)
+    if prediction.reserved_bytes > prediction.peak_bytes:
+        parts["fragments"] = prediction.reserved_bytes - prediction.peak_bytes
+    if prediction.context_bytes:
+        parts["CUDA context"] = prediction.context_bytes
+    largest = max(parts.values())
+    for part, size in parts.items():
+        bar = "#" * round(_BAR * size / largest)
+        lines.append(f"  {part:<14}{megabytes(size):>12}  {bar}".rstrip())
+    if prediction.paged_bytes:
+        lines.append(
+            f"  paged: {megabytes(prediction.paged_bytes)} more optimizer state, which is paged to "
+            "the host"
+        )
+    lines.append(f"  {'needed':<14}{megabytes(prediction.needed_bytes):>12}")
+    if budget is not None:
+        lines.append(f"  {'budget':<14}{megabytes(budget):>12}")
+    lines.append("")
+    for choice in found.choices:
+        value = "" if choice.value is True else f" {choice.value}"
+        lines += [
+            f"--{choice.setting.replace('_', '-')}{value}: {megabytes(choice.needed_bytes)}",
+            f"  {choice.cost}",
+        ]
+    if cache is not None:
+        lines += _cache_lines(command, found, cache)
+    lines += [
+        f"arithmetic: {prediction.flops / 1e12:,.2f} TFLOP a step",
+        f"to save memory, change first: {change}",
+    ]
+    return lines
+
+
+def _cache_lines(command: PlanMemory, found: "Plan", cache: "CacheNeeds") -> list[str]:
+    """What the output of the frozen layers takes."""
+    from lowcost_ft.planning.budget import megabytes
+
+    building = found.prediction.building
+    memory = f": {megabytes(building.needed_bytes)} needed" if building else " in memory"
+    lines = [
+        f"before training, frozen layers {'one at a time' if building else 'all'}{memory}",
+        f"  disk: {megabytes(cache.kept_bytes)} for the states of {command.examples:,} examples"
+        " (--examples)",
+    ]
+    if building is not None:
+        lines += [
+            f"    {megabytes(cache.disk_bytes)} at once; {megabytes(cache.weight_file_bytes)} of "
+            f"weights and {megabytes(cache.state_bytes)} of states to move:",
+            f"    {_duration(cache.disk_seconds(parse_bytes(command.disk_rate)))} at "
+            f"{command.disk_rate} a second (--disk-rate)",
+        ]
+    if cache.host_bytes:
+        lines.append(f"  memory of the GPU's host: {megabytes(cache.host_bytes)} of weights")
+    return lines
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:,.0f} s" if seconds < 180 else f"{seconds / 60:,.0f} min"
+
+
+def _check_plot(file: str) -> None:
+    from importlib.util import find_spec
+
+    problems = []
+    if Path(file).suffix.lower() not in (".png", ".svg", ".pdf"):
+        problems.append(f"--plot {file}: name a .png, .svg or .pdf file")
+    if not Path(file).absolute().parent.is_dir():
+        problems.append(f"--plot {file}: there is no folder {Path(file).parent}")
+    if find_spec("matplotlib") is None:
+        problems.append("--plot needs matplotlib: pip install 'lowcost_ft[report]'")
+    if problems:
+        raise UserError(problems)
+
+
+def _draw(file: str, found: "Plan", budget: int | None, *, title: str) -> None:
+    """A bar of all parts, one after the other, and the budget as a line."""
+    from matplotlib.figure import Figure
+
+    from lowcost_ft.report.drawing import COLORS, HATCHES
+
+    parts = found.prediction.parts | {"context": found.prediction.context_bytes}
+    figure = Figure(figsize=(7, 2.4), layout="constrained")
+    axes = figure.subplots()
+    left = 0.0
+    for number, (part, size) in enumerate(p for p in parts.items() if p[1]):
+        axes.barh(
+            [0],
+            [size / 1e6],
+            left=left,
+            height=0.5,
+            label=part,
+            color=COLORS[number % len(COLORS)],
+            hatch=HATCHES[number % len(HATCHES)],
+            edgecolor="white",
+        )
+        left += size / 1e6
+    if budget is not None:
+        axes.axvline(budget / 1e6, color="black", linestyle="--", label="budget")
+    axes.set_yticks([])
+    axes.set_xlabel("MB at the peak of a training step")
+    axes.set_title(Path(title).name if Path(title).exists() else title, parse_math=False)
+    figure.legend(loc="outside lower center", ncols=5, frameon=False)
+    figure.savefig(file, dpi=150)

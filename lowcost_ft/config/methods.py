@@ -1,0 +1,152 @@
+"""The one table of methods: what each trains, and which flags it takes.
+
+Where a method cannot work is in `models/refusals.py`, what peft makes of it in
+`models/adapter_configs.py`.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["METHODS", "Method", "MethodName", "find_method"]
+
+
+MethodName = Literal[
+    "full",
+    "head",
+    "bias",
+    "layernorm",
+    "lora",
+    "rslora",
+    "dora",
+    "pissa",
+    "olora",
+    "loftq",
+    "adalora",
+    "ia3",
+    "oft",
+    "prefix",
+    "prompt",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Method:
+    """A way to train."""
+
+    name: MethodName
+    """The value of `--method`."""
+    title: str
+    """What users call it."""
+    what: str
+    """What trains, besides the head, in the words of the README."""
+    rate: float
+    """Default peak learning rate for a model 384 wide (`benchmarks/README.md`)."""
+    rate_falls: bool = True
+    """Whether wider models take smaller steps: the rate falls with the square root of the width."""
+    ranked: bool = False
+    """Whether it adds low-rank matrices: `--lora-r`, `--lora-alpha`, `--lora-dropout`."""
+    targets: bool = False
+    """Whether it changes linear layers that `--target-modules` may name."""
+    layers: bool = True
+    """Whether `--trainable-layers` has a meaning."""
+    virtual_tokens: bool = False
+    """Whether it puts trained vectors in front of the text: `--num-virtual-tokens`."""
+    quantized: bool = True
+    """Whether the frozen weights may be in 8 or 4 bits."""
+    splits: bool = True
+    """Whether it was tried on a model that FSDP splits over processes."""
+
+
+def _ranked(
+    name: MethodName, title: str, what: str, *, rate: float = 1e-3, **flags: bool
+) -> Method:
+    return Method(name=name, title=title, what=what, rate=rate, ranked=True, targets=True, **flags)
+
+
+METHODS: tuple[Method, ...] = (
+    Method(
+        name="full",
+        title="full fine-tuning",
+        what="every weight",
+        rate=1e-4,
+        quantized=False,
+    ),
+    Method(
+        name="head",
+        title="linear probe",
+        what="nothing else",
+        rate=3e-2,
+        layers=False,
+    ),
+    Method(
+        name="bias",
+        title="bias (BEFT)",
+        what="a vector added to the output of each linear layer",
+        rate=1e-2,
+        targets=True,
+    ),
+    Method(
+        name="layernorm",
+        title="norms",
+        what="the weights of the norms",
+        rate=1e-2,
+    ),
+    _ranked("lora", "LoRA", "a low-rank update of each linear layer"),
+    _ranked("rslora", "rsLoRA", "the same, scaled by 1 / sqrt(r) and not 1 / r"),
+    _ranked("dora", "DoRA", "LoRA for a weight's direction, and its length by itself"),
+    _ranked(
+        "pissa",
+        "PiSSA",
+        "LoRA that starts from the largest singular vectors",
+        rate=1e-3,
+        quantized=False,
+        splits=False,
+    ),
+    _ranked(
+        "olora",
+        "OLoRA",
+        "LoRA that starts from an orthonormal basis",
+        rate=1e-3,
+        quantized=False,
+        splits=False,
+    ),
+    _ranked("loftq", "LoftQ", "LoRA that starts from what quantization took away"),
+    _ranked("adalora", "AdaLoRA", "LoRA whose ranks go where they count", rate=2e-3, splits=False),
+    Method(
+        name="ia3",
+        title="IA3",
+        what="factors for keys, values and the feed-forward",
+        rate=1e-2,
+        targets=True,
+    ),
+    Method(
+        name="oft",
+        title="OFT",
+        what="a rotation of the input of each linear layer",
+        rate=1e-3,
+        targets=True,
+    ),
+    Method(
+        name="prefix",
+        title="prefix tuning",
+        what="keys and values in front of the text, in every layer",
+        rate=1e-2,
+        layers=False,
+        virtual_tokens=True,
+        splits=False,
+    ),
+    Method(
+        name="prompt",
+        title="prompt tuning",
+        what="vectors in front of the text",
+        rate=3e-2,
+        layers=False,
+        virtual_tokens=True,
+        splits=False,
+    ),
+)
+
+
+def find_method(name: str) -> Method | None:
+    """The entry of a method; None for what only `--adapter-config` names."""
+    return next((method for method in METHODS if method.name == name), None)

@@ -1,0 +1,123 @@
+"""How the user's files are read: the flags that recipes and `lowcost-ft` share.
+
+Plain settings without PyTorch, so that `--help` does not wait for it. `data/` reads by them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
+
+from lowcost_ft.config.setting import setting
+
+__all__ = ["PROBLEM_TYPES", "InputOptions", "LabelOptions", "ReadingOptions"]
+__all__ += ["label_conflicts", "reading_of"]
+
+ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
+PROBLEM_TYPES: tuple[str, ...] = get_args(ProblemType)
+"""As transformers names them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputOptions:
+    """Where a row's input stands, labelled or not."""
+
+    text_column: str | None = setting(None, decides=False)
+    """Column with the text. Guessed when not given. A number counts the columns from 1, here and
+    for the other columns: for files that do not name them."""
+    text_pair_column: str | None = setting(None, decides=False)
+    """Column with the second text of a pair."""
+    tokens_column: str | None = setting(None, decides=False)
+    """Column with the list of words, or with a word in files of one word a line or row."""
+    format: Literal[
+        "auto", "jsonl", "json", "csv", "tsv", "conll", "fasttext", "text", "parquet"
+    ] = setting("auto", decides=False)
+    """What the files are; text: one text a line. auto looks at the content first and at the
+    extension second."""
+    csv_quotes: bool = setting(True, decides=False)
+    """Quotes of CSV and TSV hold a field together. Off: a quote is a character like any other."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelOptions:
+    """Where a row's labels stand, and how they are written."""
+
+    label_column: str | None = setting(None, decides=False)
+    """Column with the label, the list of labels, or the number to predict."""
+    tags_column: str | None = setting(None, decides=False)
+    """Column with the list of tags, one a word, or with a tag in files of one word a line or
+    row."""
+    label_columns: str | None = setting(None, decides=False)
+    """Comma-separated columns of 0 and 1, one a label. Guessed when there is no column of labels
+    but several such columns."""
+    label_names: str | None = setting(None, decides=False)
+    """Names of the labels (or tags) that the file gives as the numbers 0, 1, 2, ...: separated by
+    commas, or a file with one name a line."""
+    label_separator: str | None = setting(None, decides=False)
+    """What stands between the labels of a text that has several, such as ";". The problem is then
+    multi-label."""
+    decimal_comma: bool = setting(False, decides=False)
+    """Read labels such as 0,5 as numbers with a decimal comma."""
+    exclude_label: str | None = setting(None, decides=False)
+    """Leave out the rows with this label, such as -1 where it stands for an unknown one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadingOptions(InputOptions, LabelOptions):
+    """All that decides how a file becomes examples."""
+
+    problem_type: ProblemType | None = None
+    """What to predict in text classification. Chosen from the labels when not given."""
+
+
+def reading_of(settings: Any) -> ReadingOptions:
+    """The reading options among other settings; what is not there keeps its default.
+
+    Args:
+        settings: A dataclass with fields of these names, or a mapping such as the `config` of a
+            `run.json`, which an older version may have written.
+    """
+    found = settings if isinstance(settings, Mapping) else vars(settings)
+    names = [field.name for field in fields(ReadingOptions)]
+    return ReadingOptions(**{name: found[name] for name in names if name in found})
+
+
+def label_conflicts(reading: ReadingOptions) -> list[str]:
+    """Which of the flags about labels exclude one another."""
+    given = {
+        name: getattr(reading, name)
+        for name in ("label_columns", "label_separator", "decimal_comma", "exclude_label")
+        if getattr(reading, name) not in (None, False)
+    }
+    flags = {name: "--" + name.replace("_", "-") for name in given}
+    problems = []
+    kind = reading.problem_type
+    for name, usable in (
+        ("label_columns", ("single_label_classification", "multi_label_classification")),
+        ("label_separator", ("multi_label_classification",)),
+        ("decimal_comma", ("regression",)),
+    ):
+        if name in given and kind not in (None, *usable):
+            problems.append(
+                f"{flags[name]} does not go with --problem-type {kind}; leave one of them out"
+            )
+    if reading.label_names is not None and kind == "regression":
+        problems.append("--label-names is for classes, not for --problem-type regression")
+    if reading.label_separator is not None and not reading.label_separator.strip():
+        problems.append(
+            "--label-separator must be a visible text, such as ;, since labels may hold blanks"
+        )
+    for one, other in (
+        ("label_columns", "label_column"),
+        ("label_columns", "label_names"),
+        ("label_columns", "label_separator"),
+        ("label_columns", "decimal_comma"),
+        ("label_separator", "decimal_comma"),
+        ("label_names", "decimal_comma"),
+    ):
+        if getattr(reading, one) not in (None, False) and getattr(reading, other) not in (
+            None,
+            False,
+        ):
+            pair = [f"--{name.replace('_', '-')}" for name in (one, other)]
+            problems.append(f"{pair[0]} and {pair[1]} exclude each other; leave one of them out")
+    return problems

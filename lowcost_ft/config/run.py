@@ -1,0 +1,88 @@
+"""The settings of one run, checked; and the command line that gives them."""
+
+import sys
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Literal
+
+import tyro
+
+from lowcost_ft.config.checks import conflict_problems, range_problems, settle_types
+from lowcost_ft.config.flag_names import foreign_flag_problems
+from lowcost_ft.config.settings import Settings
+from lowcost_ft.config.tasks import task_settings
+from lowcost_ft.errors import UserError
+
+__all__ = ["RunConfig", "narrow", "parse_config"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig(Settings):
+    """One run. Raises `UserError` listing every field that cannot be obeyed.
+
+    A recipe holds one; a variant of it is `dataclasses.replace(CONFIG, method="full")`.
+    """
+
+    def __post_init__(self) -> None:
+        task_settings(self.task)
+        if problems := settle_types(self):
+            raise UserError(problems)  # Of other types, they cannot be compared.
+        if problems := [*range_problems(self), *conflict_problems(self)]:
+            raise UserError(problems)
+
+    @property
+    def settled_dropout(self) -> float | Literal["model"]:
+        """What `--dropout` comes to, as records hold it."""
+        if self.dropout == "auto":
+            return task_settings(self.task).dropout
+        return "model" if self.dropout == "model" else float(self.dropout)
+
+    @property
+    def model_dropout(self) -> float | None:
+        """The same for those who build a model: None keeps its own."""
+        return None if self.settled_dropout == "model" else self.settled_dropout
+
+
+def parse_config(
+    default: RunConfig, arguments: Sequence[str] | None = None, *, description: str | None = None
+) -> RunConfig:
+    """Reads the command line of a recipe.
+
+    Args:
+        default: The recipe's own configuration: what the flags change.
+        arguments: The command line without the program's name; `sys.argv[1:]` by default.
+        description: Text above the list of flags in `--help`.
+
+    Raises:
+        SystemExit: With code 2 and one message for an unknown flag or a value of another kind, 0
+            for `--help`.
+        UserError: Values that cannot be obeyed, and flags that other trainers have.
+    """
+    words = sys.argv[1:] if arguments is None else arguments
+    if problems := foreign_flag_problems(words, {field.name for field in fields(RunConfig)}):
+        raise UserError(problems)
+    typed = tyro.cli(
+        Settings,
+        default=Settings(**default.to_dict()),
+        args=arguments,
+        description=narrow(description or ""),
+    )
+    return RunConfig(**typed.to_dict())
+
+
+def narrow(description: str) -> str:
+    """Paragraphs as wide as a small terminal; what is indented keeps its lines.
+
+    tyro makes one line of a paragraph, however wide, unless its lines begin with a space.
+    """
+    paragraphs = []
+    for paragraph in description.strip().split("\n\n"):
+        as_it_is = paragraph.startswith("    ")
+        lines = (
+            paragraph.split("\n")
+            if as_it_is
+            else textwrap.wrap(paragraph, 76, break_on_hyphens=False)
+        )
+        paragraphs.append("\n".join(f" {line}" for line in lines))
+    return "\n\n".join(paragraphs)

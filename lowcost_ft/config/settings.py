@@ -1,0 +1,194 @@
+"""What a run is: frozen dataclasses, one per stage, whose fields are the command line's flags.
+
+Every field has the same name as its flag (`lora_r`, `--lora-r`) and as its key in `run.json`. Its
+docstring is the flag's help; `setting` says beside it which values it can have, and whether it
+decides the result.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from lowcost_ft.config.methods import MethodName
+from lowcost_ft.config.reading import ReadingOptions
+from lowcost_ft.config.setting import setting
+
+__all__ = ["DEFAULT_MODEL_ID", "DataConfig", "ModelConfig", "OutputConfig", "Settings"]
+__all__ += ["TrainingConfig"]
+
+DEFAULT_MODEL_ID = "sentence-transformers/all-MiniLM-L6-v2"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig(ReadingOptions):
+    """Where the examples come from and how they are read. Nothing given: the embedded sample."""
+
+    train_file: str | None = setting(None, decides=False)
+    """Training file: JSON, CSV, TSV, Parquet, columns with one word a line (CoNLL), or fastText
+    lines, told apart by their content."""
+    validation_file: str | None = setting(None, decides=False)
+    """Validation file. Without one, a part of the training rows is cut off."""
+    test_file: str | None = setting(None, decides=False)
+    """Test file."""
+    dataset: str | None = setting(None, decides=False)
+    """Name of a dataset on the Hub, or a folder written by `datasets.save_to_disk`."""
+    dataset_config_name: str | None = setting(None, decides=False)
+    """Configuration of the Hub dataset, if it has several."""
+    validation_share: float = setting(0.1, above=0, below=1, decides=False)
+    """Share of the training rows to use for validation if there is no validation split."""
+    max_length: int = setting(128, at_least=8)
+    """Longest input in tokens. NER cuts longer sentences into windows; classification cuts off
+    the end and says how many texts it cut."""
+    window_overlap: int | None = setting(None, at_least=0)
+    """Tokens that neighbouring NER windows share. Default: a quarter of --max-length."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The pretrained model, and which part of it is trained."""
+
+    model_id: str = DEFAULT_MODEL_ID
+    """Name of the pretrained model on the Hub, or its folder."""
+    revision: str | None = None
+    """Branch, tag or commit of the model on the Hub."""
+    trust_remote_code: bool = setting(False, decides=False)
+    """Run model code that comes with the checkpoint. Off unless you trust its author."""
+    method: MethodName = "lora"
+    """What is trained besides the head: all weights (full), nothing (head), or an adapter."""
+    adapter_config: str | None = None
+    """An adapter_config.json of peft, used instead of --method and its flags. Its settings for the
+    head and the base model are replaced."""
+    quantization: Literal["none", "8bit", "nf4"] = "none"
+    """Hold the frozen linear layers in 8 or 4 bits (bitsandbytes): less memory for big models;
+    everything else stays in full precision. none leaves a checkpoint as it is."""
+    lora_r: int = setting(16, at_least=1)
+    """Rank of the LoRA update."""
+    lora_alpha: int | None = setting(None, above=0)
+    """LoRA scaling: the update is alpha / r * B A. Default: 32 at every rank, so that one
+    learning rate fits them all (rslora: 8, and the square root of r)."""
+    lora_dropout: float = setting(0.0, at_least=0, below=1)
+    """Dropout on the input of the LoRA matrices."""
+    target_modules: str | None = None
+    """Comma-separated names of the layers to adapt, such as query,value. Default: all
+    linear layers of attention and feed-forward (ia3: keys, values, feed-forward output)."""
+    num_virtual_tokens: int = setting(20, at_least=1)
+    """Trained vectors in front of each text, for prefix and prompt."""
+    trainable_layers: int | None = setting(None, at_least=0)
+    """Train only the top K layers and the head; the layers below stay frozen. Default: all."""
+    dropout: float | Literal["auto", "model"] = setting("auto", at_least=0, below=1)
+    """Dropout in the backbone and the head: a probability, model (as in the model's own
+    configuration) or auto (model for NER, 0 for text classification)."""
+    attn_implementation: Literal["eager", "sdpa", "flash_attention_2"] | None = setting(
+        None, decides=False
+    )
+    """Attention kernel. Default: the fastest one that transformers supports for the model."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """The optimization, and how each of its steps is cut up."""
+
+    num_train_epochs: int = setting(5, at_least=1)
+    """Passes over the training data."""
+    max_steps: int | None = setting(None, at_least=1)
+    """Stop after this many optimizer steps, instead of --num-train-epochs."""
+    batch_size: int = setting(16, at_least=1)
+    """Examples per optimizer step, over all micro-batches and processes."""
+    micro_batch_tokens: int = setting(4096, at_least=8, decides=False)
+    """Most padded tokens in a micro-batch. It affects memory, not the result."""
+    gradient_accumulation_steps: int | None = setting(None, at_least=1, decides=False)
+    """Cut each optimizer step into exactly N micro-batches, instead of by --micro-batch-tokens."""
+    group_by_length: bool = True
+    """Put examples of similar length into the same optimizer step (seeded; less padding)."""
+    optimizer: Literal["auto", "adamw", "sgd", "adafactor", "adamw8bit", "paged_adamw8bit"] = (
+        "adamw"
+    )
+    """Optimizer. The last two keep their state in 8 bits; paged moves it to the host's memory when
+    the GPU is full. auto: paged_adamw8bit for quantized weights on a GPU, else adamw."""
+    learning_rate: float | None = setting(None, above=0)
+    """Peak learning rate. Default: by method and size of the model (see the README)."""
+    head_learning_rate: float | None = setting(None, above=0)
+    """Peak learning rate of the new head. Default: the same."""
+    weight_decay: float = setting(0.01, at_least=0)
+    """Weight decay."""
+    max_grad_norm: float = setting(1.0, at_least=0)
+    """Clip gradients to this norm; 0 turns clipping off."""
+    max_bad_steps: int = setting(3, at_least=1, decides=False)
+    """Stop after this many optimizer steps whose loss or gradient was not finite. Until then such
+    steps are skipped, and run.json names the examples that caused them."""
+    lr_scheduler_type: Literal["linear", "cosine", "constant"] = "linear"
+    """Shape of the learning rate after the warm-up."""
+    warmup_ratio: float = setting(0.1, at_least=0, below=1)
+    """Share of the optimizer steps in which the learning rate rises from zero."""
+    early_stopping_patience: int = setting(3, at_least=0)
+    """Stop after this many evaluations in a row that were not better than the best one; 0 never
+    stops early. Better is a higher validation score, or the same score with a lower loss there:
+    such a tie starts the count anew, any other tie counts."""
+    class_weights: Literal["balanced"] | None = None
+    """Give rare classes more weight in the classification loss."""
+    gradient_checkpointing: bool = setting(False, decides=False)
+    """Recompute activations in the backward pass: less memory, more time."""
+    torch_compile: bool = setting(False, decides=False)
+    """Compile the trained layers (torch.compile): for long runs on a GPU. The first steps take up
+    to a minute. On a CPU it does not make training faster."""
+    cache_frozen_layers: bool = setting(False, decides=False)
+    """Run the layers below the top --trainable-layers once and keep their output on disk; each
+    epoch starts from it. A second run on the same data reuses it."""
+    stream_frozen_layers: bool = False
+    """With --cache-frozen-layers: never hold the frozen layers together. Each is read from the
+    checkpoint, run on all examples and forgotten, for a model that is larger than the memory."""
+    cache_dir: str | None = setting(None, decides=False)
+    """Folder for that output. Default: lowcost_ft/frozen_layers in the user's cache folder."""
+    cache_dtype: Literal["auto", "fp32", "bf16", "fp16"] = setting("auto", decides=False)
+    """Precision of that output on disk. auto: that of the computation (fp32 on a CPU)."""
+    memory_budget: str | None = setting(None, decides=False)
+    """Memory that a training step may use, such as 8GiB or 900MB: on a GPU everything the program
+    allocates (a hard limit), on a CPU the tensors. The step is cut into smaller
+    micro-batches, then checkpointed, then its frozen layers cached, as needed."""
+    allow_model_change: bool = setting(False, decides=False)
+    """If that is not enough for --memory-budget, use 8-bit weights, then NF4, then fewer trainable
+    layers. This trains a different model."""
+    mixed_precision: Literal["auto", "no", "bf16", "fp16"] = setting("auto", decides=False)
+    """Precision of the computation. auto: bf16 or fp16 on a GPU, whichever it has; no on a CPU."""
+    seed: int = setting(0, at_least=0)
+    """Seed of the new weights, the order of the data, dropout, and the validation cut."""
+    num_threads: int | None = setting(None, at_least=1, decides=False)
+    """CPU threads of a process. Default: OMP_NUM_THREADS if you set it, else the physical cores
+    divided by the local processes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputConfig:
+    """What is written, and where."""
+
+    output_dir: str | None = setting(None, decides=False)
+    """Run folder. Default: runs/TASK-METHOD, with -2, -3, ... when taken."""
+    overwrite: bool = setting(False, decides=False)
+    """Replace a finished run in --output-dir."""
+    checkpoint_every_steps: int | None = setting(None, at_least=1, decides=False)
+    """Save a checkpoint every N optimizer steps."""
+    checkpoint_every_minutes: float = setting(10.0, at_least=0, decides=False)
+    """Save a checkpoint every N minutes; 0 saves by steps only. One is also saved at the end of
+    training and when the run is stopped."""
+    keep_checkpoints: int = setting(2, at_least=1, decides=False)
+    """Number of checkpoints to keep. They are removed when the run is complete."""
+    resume: bool = setting(False, decides=False)
+    """Continue from the newest checkpoint in --output-dir (default: the newest unfinished run of
+    this recipe in runs/). Without a checkpoint the run starts over."""
+    report_to: str | None = setting(None, decides=False)
+    """Comma-separated trackers: tensorboard, wandb, mlflow, trackio."""
+    debug: bool = setting(False, decides=False)
+    """Show a traceback with each error."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(DataConfig, ModelConfig, TrainingConfig, OutputConfig):
+    """All settings of a run, as they were given."""
+
+    task: Annotated[str, tyro.conf.Suppress] = "classification"
+    """What the model learns: the recipe sets it."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields as plain values, as `run.json` records them."""
+        return asdict(self)

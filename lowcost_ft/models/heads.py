@@ -1,0 +1,92 @@
+"""The one table of heads: what transformers and peft call the model that ends in one."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import transformers
+from peft import TaskType
+
+__all__ = ["HEADS", "Head", "find_head"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """The end of a task model, and who knows it by which name."""
+
+    name: str
+    """Name of the head, as a task gives it."""
+    title: str
+    """What people call it."""
+    auto_class: str
+    """The class of transformers that loads a model with it."""
+    peft_task: str
+    """The member of peft's `TaskType`."""
+    new: bool = True
+    """Whether a pretrained model lacks it, so that it is trained in full and saved; else it belongs
+    to the pretrained weights, and stays as they are."""
+    modules: tuple[str, ...] = ()
+    """Modules that it brings, where they are called alike in all families; the table of families
+    names the others."""
+    per_text: bool = False
+    """Whether it answers once a text, from one place of it."""
+
+    @property
+    def model_class(self) -> Any:
+        """The auto class itself."""
+        return getattr(transformers, self.auto_class)
+
+    @property
+    def peft_class(self) -> str:
+        """Name of peft's class that loads an adapter and its base model at once."""
+        return self.auto_class.replace("AutoModel", "AutoPeftModel")
+
+    @property
+    def task_type(self) -> TaskType:
+        """Peft's word for it."""
+        return TaskType[self.peft_task]
+
+
+HEADS = {
+    head.name: head
+    for head in (
+        Head(
+            name="token",
+            title="token classification",
+            auto_class="AutoModelForTokenClassification",
+            peft_task="TOKEN_CLS",
+        ),
+        Head(
+            name="sequence",
+            title="sequence classification",
+            auto_class="AutoModelForSequenceClassification",
+            peft_task="SEQ_CLS",
+            per_text=True,
+        ),
+        Head(
+            name="question_answering",
+            title="question answering",
+            auto_class="AutoModelForQuestionAnswering",
+            peft_task="QUESTION_ANS",
+            modules=("qa_outputs",),
+        ),
+        Head(
+            name="causal_lm",
+            title="language modelling",
+            auto_class="AutoModelForCausalLM",
+            peft_task="CAUSAL_LM",
+            modules=("lm_head",),
+            new=False,
+        ),
+    )
+}
+
+
+def find_head(name: str) -> Head:
+    """The entry of a head.
+
+    Raises:
+        ValueError: There is none of this name.
+    """
+    if name not in HEADS:
+        raise ValueError(f"unknown head {name!r}; known: {', '.join(HEADS)}")
+    return HEADS[name]

@@ -1,0 +1,103 @@
+"""The model of a run: its memory planned, its weights read, what trains decided."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lowcost_ft.config.run import RunConfig
+from lowcost_ft.frozen.streamed_part import StreamedPart, streamed_part
+from lowcost_ft.models.loading import BuiltModel, build_model
+from lowcost_ft.models.quantization import count_parameters
+from lowcost_ft.models.virtual_tokens import virtual_logits
+from lowcost_ft.pipeline.data import Data
+from lowcost_ft.pipeline.memory import plan_memory
+from lowcost_ft.pipeline.start import Run
+from lowcost_ft.planning.budget import Plan
+from lowcost_ft.planning.model_options import model_options
+from lowcost_ft.training.optimizer import choose_optimizer, default_learning_rate
+
+__all__ = ["Built", "build"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Built:
+    """A model that is ready to train, and what was settled for it.
+
+    Attributes:
+        model: The model, and what of it trains.
+        settings: The settings with all that was left to decide: optimizer and learning rate.
+        plan: The memory plan; None where memory could not be predicted.
+        streamed: The frozen layers, where they stay on disk.
+    """
+
+    model: BuiltModel
+    settings: RunConfig
+    plan: Plan | None
+    streamed: StreamedPart | None
+
+    @property
+    def learning_rate(self) -> float:
+        """Peak learning rate."""
+        assert self.settings.learning_rate is not None
+        return self.settings.learning_rate
+
+
+def build(run: Run, data: Data) -> Built:
+    """Plans the memory, loads the pretrained model and decides what of it trains.
+
+    Raises:
+        UserError: Nothing that is allowed fits `--memory-budget`, or the model cannot be used.
+    """
+    device = run.accelerator.device
+    choose_optimizer(run.config.optimizer, device=device, quantized=True)  # Refused before loading.
+    plan = plan_memory(run, data)
+    config = run.config
+    model = build_model(
+        **model_options(
+            config,
+            data.task,
+            labels=data.splits.labels,
+            mixed_precision=run.accelerator.mixed_precision,
+            pad_token_id=data.pad_token_id,
+        )
+    )
+    streamed = streamed_part(model, config.trainable_layers)
+    optimizer: Any = choose_optimizer(
+        config.optimizer, device=device, quantized=model.quantization != "none"
+    )
+    settings = replace(
+        config,
+        optimizer=optimizer,
+        learning_rate=config.learning_rate
+        or default_learning_rate(model.method, model.model.config.hidden_size),
+    )
+    built = Built(model=model, settings=settings, plan=plan, streamed=streamed)
+    _note(run, data, built)
+    return built
+
+
+def _note(run: Run, data: Data, built: Built) -> None:
+    """Records the model, and says what it is."""
+    model = built.model
+    total, trainable = count_parameters(model.model)
+    total += built.streamed.num_parameters if built.streamed else 0
+    causal = model.family is not None and model.family.causal
+    run.record |= {
+        "parameters": {"total": total, "trainable": trainable},
+        "method": model.method,
+        "base_model": model.base_model,
+        "virtual_logits": virtual_logits(model.model, run.config.max_length),
+        "quantization": model.quantization,
+        "unquantized_modules": model.unquantized_modules,
+        "pad_token_id": data.pad_token_id if causal else None,
+    }
+    run.record["config"] |= {
+        "optimizer": built.settings.optimizer,
+        "learning_rate": built.settings.learning_rate,
+    }
+    on = "" if model.quantization == "none" else f" on {model.quantization} weights"
+    run.say(
+        f"model: {run.config.model_id}, {model.method}{on}: {trainable:,} of {total:,} parameters "
+        f"train ({trainable / total:.2%})"
+    )
+    for notice in model.notices:
+        run.say(f"note: {notice}")

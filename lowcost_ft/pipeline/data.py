@@ -1,0 +1,159 @@
+"""The data of a run: examples read and checked, the task they pose, and their tokens."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from lowcost_ft.config.reading import reading_of
+from lowcost_ft.data.feature_cache import cached_features, feature_cache_dir, feature_key
+from lowcost_ft.data.features import Features
+from lowcost_ft.data.python_rows import Rows
+from lowcost_ft.models.families import is_causal
+from lowcost_ft.models.hub import load_config
+from lowcost_ft.models.refusals import check_length, check_token_ids, tokens_notice
+from lowcost_ft.models.tokenizers import cut_end, load_tokenizer
+from lowcost_ft.pipeline.start import Run
+from lowcost_ft.tasks import task_class
+from lowcost_ft.tasks.base import Task
+from lowcost_ft.tasks.loading import Splits, load_splits
+
+__all__ = ["Data", "load_data", "load_run_splits"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """What a run learns from and is scored on.
+
+    Attributes:
+        splits: The examples.
+        task: What is learned from them.
+        tokenizer: The model's.
+        features: The tokens of each split that there is, by its name.
+    """
+
+    splits: Splits
+    task: Task
+    tokenizer: PreTrainedTokenizerBase
+    features: dict[str, Features]
+
+    @property
+    def pad_token_id(self) -> int:
+        """The token that fills up a micro-batch."""
+        return int(self.tokenizer.pad_token_id)
+
+
+def load_data(
+    run: Run, *, train: Rows | None = None, validation: Rows | None = None, test: Rows | None = None
+) -> Data:
+    """Reads the data that the settings name, or takes what is given; says what it noticed.
+
+    Args:
+        run: The run.
+        train: Training rows that are in Python already: dictionaries with the columns that a file
+            would have, a `datasets.Dataset` or a pandas frame. None: those of the settings.
+        validation: Validation rows; without them a part of the training rows is cut off.
+        test: Test rows.
+
+    Raises:
+        UserError: Every problem in the data; or the model's tokenizer cannot be used, or the model
+            lacks positions for `--max-length` or embeddings for some tokens.
+    """
+    config = run.config
+    given = {"train": train, "validation": validation, "test": test}
+    rows = {name: split for name, split in given.items() if split is not None}
+    splits = load_run_splits(config.to_dict(), rows)
+    run.record |= _record(config.task, splits, in_python=bool(rows))
+    counts = run.record["data"]["rows"]
+    run.say(f"data: {', '.join(f'{count:,} {name}' for name, count in counts.items())} rows")
+    for notice in splits.notices:
+        run.say(f"note: {notice}")
+    source: dict[str, Any] = {
+        "revision": config.revision,
+        "trust_remote_code": config.trust_remote_code,
+    }
+    kind = task_class(config.task)
+    tokenizer = load_tokenizer(config.model_id, **kind.tokenizer_options, **source)
+    described = load_config(config.model_id, **source)
+    task = kind.from_splits(config, splits, causal=is_causal(described))
+    check_length(
+        config.max_length,
+        described,
+        config.model_id,
+        head=kind.head,
+        trust_remote_code=config.trust_remote_code,
+    )
+    run.record["truncation_side"] = tokenizer.truncation_side
+    features = {
+        name: _featurize(run, task, tokenizer, name, getattr(splits, name)) for name in counts
+    }
+    for split in features.values():
+        check_token_ids(split.input_ids, described, tokenizer, config.model_id)
+    if unusual := tokens_notice(described, tokenizer):
+        run.say(f"note: {unusual}")
+    return Data(splits=splits, task=task, tokenizer=tokenizer, features=features)
+
+
+def load_run_splits(config: Mapping[str, Any], rows: Mapping[str, Rows] | None = None) -> Splits:
+    """Reads and checks the data of a run.
+
+    Args:
+        config: Its settings, as `run.json` holds them.
+        rows: Data by split, in place of the files.
+
+    Raises:
+        UserError: Every problem in the data.
+    """
+    return load_splits(
+        config["task"],
+        train_file=config["train_file"],
+        validation_file=config["validation_file"],
+        test_file=config["test_file"],
+        dataset=config["dataset"],
+        dataset_config_name=config["dataset_config_name"],
+        rows=rows,
+        reading=reading_of(config),
+        validation_share=config["validation_share"],
+        seed=config["seed"],
+    )
+
+
+def _record(task: str, splits: Splits, *, in_python: bool) -> dict[str, Any]:
+    rows = {
+        name: len(examples)
+        for name in ("train", "validation", "test")
+        if (examples := getattr(splits, name)) is not None
+    }
+    return {
+        "labels": splits.labels,
+        "problem_type": splits.problem_type,
+        **task_class(task).reading_record(),
+        "data": {
+            "rows": rows,
+            "in_python": in_python,
+            "pairs": getattr(splits.train[0], "text_pair", None) is not None,
+            "fingerprint": splits.fingerprint,
+            "notices": splits.notices,
+        },
+    }
+
+
+def _featurize(
+    run: Run, task: Task, tokenizer: PreTrainedTokenizerBase, name: str, examples: list[Any]
+) -> Features:
+    """Tokenizes a split once, or finds it tokenized; says how many texts were cut off."""
+    limit = run.config.max_length
+    features = cached_features(
+        partial(task.featurize, examples, tokenizer, max_length=limit),
+        feature_key(task, examples, tokenizer, max_length=limit),
+        folder=feature_cache_dir(),
+        say=run.say,
+    )
+    if cut := features.truncated:
+        run.say(
+            f"note: {cut:,} of {len(examples):,} {name} texts are longer than --max-length "
+            f"{limit}: their {cut_end(tokenizer)} is cut off"
+        )
+    return features

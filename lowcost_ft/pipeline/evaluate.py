@@ -1,0 +1,76 @@
+"""The scores of a run, with the weights as they will be saved."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from lowcost_ft.memory.measure import resident_peak_bytes
+from lowcost_ft.models.loading import forward_module
+from lowcost_ft.pipeline.build import Built
+from lowcost_ft.pipeline.data import Data
+from lowcost_ft.pipeline.predicting import predict_and_score
+from lowcost_ft.pipeline.run_warnings import run_warnings
+from lowcost_ft.pipeline.start import Run
+from lowcost_ft.pipeline.train import Trained
+from lowcost_ft.tasks.base import Predictions
+
+__all__ = ["Evaluated", "evaluate"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluated:
+    """Scores and the predictions that they were computed from, by the name of the split.
+
+    Attributes:
+        scores: The task's metrics.
+        predictions: The task's arrays.
+    """
+
+    scores: dict[str, dict[str, Any]]
+    predictions: dict[str, Predictions]
+
+    @property
+    def split(self) -> str:
+        """The split that tells most: test, where there is one."""
+        return "test" if "test" in self.scores else "validation"
+
+
+def evaluate(run: Run, built: Built, data: Data, trained: Trained) -> Evaluated:
+    """Scores the validation and the test split, and records the scores.
+
+    What the task chooses by the validation split, such as thresholds, the test split does not
+    change.
+    """
+    found = Evaluated(scores={}, predictions={})
+    for name in [name for name in ("validation", "test") if name in data.features]:
+        found.scores[name], found.predictions[name] = predict_and_score(
+            run.accelerator,
+            forward_module(built.model.model),
+            data.task,
+            getattr(data.splits, name),
+            data.features[name],
+            pad_token_id=data.pad_token_id,
+            micro_batch_tokens=run.config.micro_batch_tokens,
+            seed=run.config.seed,
+            cached=trained.states.get(name),
+            recoveries=trained.result.recoveries,
+            validation=name == "validation",
+        )
+        found.scores[name].pop("loss", None)  # The history of training holds that of each epoch.
+    run.record["evaluation"] = found.scores
+    run.record["thresholds"] = getattr(data.task, "thresholds", None)
+    run.record["train"] |= {
+        "recoveries": trained.result.recoveries,
+        "peak_resident_bytes": resident_peak_bytes(),
+    }
+    run.record["warnings"] = run_warnings(
+        data.splits.problem_type,
+        found.split,
+        getattr(data.splits, found.split),
+        found.scores[found.split],
+        unmoved=trained.unmoved,
+        bad_steps=len(trained.result.bad_steps),
+        warmup_ratio=run.config.warmup_ratio,
+        label_scores=found.predictions[found.split].get("scores"),
+        labels=data.task.labels,
+    )
+    return found

@@ -1,0 +1,229 @@
+"""Predictions of a model on a whole split, in constant memory, and their scores."""
+
+import math
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import nn
+from tqdm.auto import tqdm
+
+from lowcost_ft.data.batching import MicroBatch, inference_tokens, share_step
+from lowcost_ft.data.features import Features, collate, model_inputs
+from lowcost_ft.errors import UserError
+from lowcost_ft.frozen.cache import CachedStates
+from lowcost_ft.models.attention_masks import has_padding, known_padding
+from lowcost_ft.pipeline.concurrency import copies_of, run_all
+from lowcost_ft.tasks.base import Predictions, Task
+from lowcost_ft.training.recovery import each_that_fits
+from lowcost_ft.training.sharding import is_sharded
+
+__all__ = ["check_same", "predict", "predict_and_score"]
+
+_LEAST_TOKENS = 256
+"""Below that a micro-batch is mostly calls."""
+
+
+def predict(
+    accelerator: Accelerator,
+    model: nn.Module,
+    task: Task,
+    features: Features,
+    *,
+    pad_token_id: int,
+    micro_batch_tokens: int,
+    cached: CachedStates | None = None,
+    example_name: Callable[[int], str] = "example {}".format,
+    recoveries: list[dict[str, Any]] | None = None,
+    concurrent: bool = False,
+    losses: list[float] | None = None,
+) -> Predictions:
+    """Predicts every example; each micro-batch's logits are reduced before the next one runs.
+
+    The processes share the work, and each gets all predictions.
+
+    Args:
+        accelerator: Processes, device and precision.
+        model: The model, prepared or not; put into evaluation mode and left in it.
+        task: Says what a prediction is.
+        features: The tokenized split.
+        pad_token_id: Token that fills up a micro-batch.
+        micro_batch_tokens: Padded tokens that a micro-batch may hold; a CPU takes fewer.
+        cached: Output of the frozen layers for `features`, which then do not run.
+        example_name: What to call an example, given its number, in messages.
+        recoveries: Gets an entry for each time that memory ran out and micro-batches got smaller.
+        concurrent: Let each thread of a CPU run micro-batches of its own where there are enough of
+            them; all together hold no more than `micro_batch_tokens`. For a model without hooks,
+            whose modules can be copied, in a single process.
+        losses: Gets the task's loss of each micro-batch of this process; for labelled features.
+
+    Returns:
+        The task's arrays, in the order of the examples.
+
+    Raises:
+        NoRoomError: A single example does not fit into memory.
+    """
+    model.eval()
+    device = accelerator.device
+    predictions = task.new_predictions(features)
+    tokens = inference_tokens(micro_batch_tokens, device.type)
+    workers, share = 1, _share(accelerator, features, tokens)
+    if concurrent and device.type == "cpu" and (most := torch.get_num_threads()) > 1:
+        each = min(tokens, max(_LEAST_TOKENS, micro_batch_tokens // most))
+        cut = _share(accelerator, features, each)
+        # Towards the end some have nothing left to do: not worth it for a few texts.
+        if len(cut) >= 4 * most:
+            workers, share = min(most, max(1, micro_batch_tokens // each)), cut
+    bar = tqdm(total=sum(map(len, share)), file=sys.stderr, disable=None, leave=False, unit="row")
+    bar.disable = bar.disable or not accelerator.is_main_process
+    models, lock = copies_of(model, workers), threading.Lock()
+    whole = task.generates and cached is not None
+
+    def decode(
+        model: nn.Module, rows: MicroBatch
+    ) -> tuple[dict[str, np.ndarray], dict[str, torch.Tensor], float]:
+        # An empty share still runs forward: sharded models need every process.
+        present = rows if len(rows) else np.zeros(1, np.int64)
+        batch = collate(features, present, pad_token_id=pad_token_id)
+        inputs = model_inputs(batch, features)
+        on_device = {name: value.to(device) for name, value in inputs.items()}
+        entering = nullcontext() if cached is None or whole else cached.entering(present)
+        masks = known_padding(has_padding(features.lengths[present]))
+        with masks, entering, accelerator.autocast():
+            outputs = None
+            if losses is None or task.generates:
+                decoded = task.predict(model, on_device, batch)
+            else:
+                outputs = task.forward(model, on_device)
+                decoded = task.decode(outputs)
+        found = {k: v.cpu().numpy() for k, v in decoded.items()}
+        if outputs is None:
+            return found, batch, 0.0
+        on_same = {name: value.to(device) for name, value in batch.items()}
+        return found, batch, float(task.loss(outputs, on_same))
+
+    def work(micro_batches: Iterator[MicroBatch], worker: int) -> None:
+        with torch.inference_mode():
+            results = each_that_fits(
+                micro_batches,
+                features.lengths,
+                partial(decode, models[worker]),
+                # The processes of a sharded model must run equally often.
+                absorb=not is_sharded(accelerator),
+                name=lambda row: example_name(int(features.examples[row])),
+                recoveries=[] if recoveries is None else recoveries,
+            )
+            for rows, (decoded, batch, loss) in results:
+                with lock:
+                    if len(rows):
+                        if losses is not None:
+                            losses.append(loss)
+                        task.store(predictions, decoded, batch, features.examples[rows])
+                    bar.update(len(rows))
+
+    with bar, cached.part.put_back() if cached is not None and whole else nullcontext():
+        run_all(work, share, workers)
+    if accelerator.num_processes == 1:
+        return predictions
+    # Each entry is written by one process and zero in the others.
+    return {
+        name: accelerator.reduce(torch.from_numpy(array).to(device), reduction="sum").cpu().numpy()
+        for name, array in predictions.items()
+    }
+
+
+def _share(accelerator: Accelerator, features: Features, tokens: int) -> list[MicroBatch]:
+    """This process's micro-batches of a split, the longest rows first."""
+    shares = share_step(
+        np.arange(len(features.lengths)),
+        features.lengths,
+        num_processes=accelerator.num_processes,
+        micro_batch_tokens=tokens,
+    )
+    return shares[accelerator.process_index]
+
+
+def predict_and_score(
+    accelerator: Accelerator,
+    model: nn.Module,
+    task: Task,
+    examples: Sequence[Any],
+    features: Features,
+    *,
+    pad_token_id: int,
+    micro_batch_tokens: int,
+    seed: int = 0,
+    cached: CachedStates | None = None,
+    recoveries: list[dict[str, Any]] | None = None,
+    validation: bool = False,
+) -> tuple[dict[str, Any], Predictions]:
+    """Predicts a split and scores it.
+
+    Args:
+        validation: Whether these are validation data: the task first chooses by them what its
+            answers depend on, such as thresholds, and the scores hold the `loss`, the mean over
+            all labels that the model knows (None without any).
+
+    Returns:
+        The task's metrics, and the predictions they were computed from.
+    """
+    losses: list[float] | None = [] if validation else None
+    predictions = predict(
+        accelerator,
+        model,
+        task,
+        features,
+        pad_token_id=pad_token_id,
+        micro_batch_tokens=micro_batch_tokens,
+        cached=cached,
+        example_name=lambda number: str(examples[number].source),
+        recoveries=recoveries,
+        losses=losses,
+    )
+    if validation:
+        task.choose_decisions(examples, predictions)
+    scores = task.score(examples, predictions, seed=seed)
+    if task.metric not in scores:
+        raise UserError(
+            f"the task's metric {task.metric!r} is not among its scores: let `score` return it, or "
+            f"choose one of {', '.join(scores)}"
+        )
+    if losses is not None:
+        scores = scores | {"loss": _mean_loss(accelerator, losses, features)}
+    return scores, predictions
+
+
+def _mean_loss(
+    accelerator: Accelerator, losses: Sequence[float], features: Features
+) -> float | None:
+    """The loss over all processes for each label that counts; None where it is not finite."""
+    total = math.fsum(losses) if all(map(math.isfinite, losses)) else math.nan
+    if accelerator.num_processes > 1:
+        summed = torch.tensor(total, dtype=torch.float32, device=accelerator.device)
+        total = float(accelerator.reduce(summed, reduction="sum"))
+    weight = float(features.weights.sum())
+    return total / weight if weight and math.isfinite(total) else None
+
+
+def check_same(trained: Predictions, reloaded: Predictions, *, tolerance: float) -> None:
+    """Compares the predictions of a trained model with those of its reloaded folder.
+
+    Raises:
+        RuntimeError: They differ: what was saved is not what was trained.
+    """
+    for name, before in trained.items():
+        after = reloaded[name]
+        if np.issubdtype(before.dtype, np.floating) and not np.allclose(
+            before, after, atol=tolerance, rtol=tolerance
+        ):
+            largest = float(np.abs(before - after).max())
+            raise RuntimeError(
+                f"the saved model does not predict what the trained one did: {name} differ by up "
+                f"to {largest:.2g}. Do not use it, and report this with run.json"
+            )

@@ -1,0 +1,228 @@
+"""A finished run, loaded to predict and to be scored on other data."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from transformers import PreTrainedTokenizerBase
+
+from lowcost_ft.config.arguments import to_list, to_path
+from lowcost_ft.config.reading import ReadingOptions
+from lowcost_ft.errors import UserError
+from lowcost_ft.models.families import find_family, longest_input
+from lowcost_ft.models.frozen_precision import hold_frozen_weights
+from lowcost_ft.models.loading import forward_module, load_tokenizer, load_trained
+from lowcost_ft.models.merging import is_mergeable, merge_adapter
+from lowcost_ft.models.positions import position_limit
+from lowcost_ft.models.quantization import compute_dtype, weight_bytes
+from lowcost_ft.models.refusals import check_token_ids
+from lowcost_ft.models.tokenizers import cut_end
+from lowcost_ft.pipeline.predicting import predict
+from lowcost_ft.pipeline.run_input import (
+    check_pairs,
+    read_labelled_file,
+    read_lines,
+    read_unlabelled_file,
+    text_examples,
+)
+from lowcost_ft.record.run_file import load_run
+from lowcost_ft.tasks import task_class
+from lowcost_ft.tasks.base import Task
+from lowcost_ft.training.setup import build_accelerator, set_num_threads
+
+__all__ = ["Predictor", "load_predictor"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predictor:
+    """A trained model with all that it takes to use it.
+
+    Attributes:
+        run: The content of `run.json`.
+        task: The run's task, with its labels.
+        model: In evaluation mode, on the accelerator's device.
+        tokenizer: As it was in training.
+        accelerator: Device and precision.
+        concurrent: Whether each thread of a CPU may run a copy of the modules: see `predict`.
+        top_k: How many labels an answer has under `scores`; None: all of a multi-label model, and
+            no `scores` else.
+        notices: What the user should know of the files and texts so far.
+        longest: Tokens that the model has positions for; None where any number will do.
+    """
+
+    run: dict[str, Any]
+    task: Task
+    model: torch.nn.Module
+    tokenizer: PreTrainedTokenizerBase
+    accelerator: Accelerator
+    concurrent: bool = False
+    top_k: int | None = None
+    notices: list[str] = field(default_factory=list)
+    longest: int | None = None
+
+    def __call__(self, texts: Iterable[str], pairs: Iterable[str] | None = None) -> list[dict]:
+        """Predicts texts.
+
+        Args:
+            texts: The texts: a list, a tuple, an iterator, an array or a column. A single string
+                is refused: write `predictor([text])`.
+            pairs: The second text of each, for a model of pairs.
+
+        Returns:
+            For each text a dictionary; see `Task.answer`. That of a blank text is empty: no
+            entities, and None (several labels: an empty list) as `label` and `score`.
+
+        Raises:
+            UserError: A text is missing, broken or half of a pair; it should be a pair, or should
+                not; there are more texts than pairs, or fewer.
+        """
+        return self.predict(text_examples(self.run, texts, pairs))
+
+    def predict(self, examples: Iterable[Any]) -> list[dict[str, Any]]:
+        """Predicts examples of the task; one answer each, in their order.
+
+        An answer begins with the `id` of its row, where the input has one. An example without
+        text gets an empty answer: see `__call__`.
+
+        Raises:
+            UserError: They should be pairs of texts, or should not.
+        """
+        examples = to_list(examples, "examples", of="examples, as `read` returns them")
+        if wrong := next((e for e in examples if not hasattr(e, "source")), None):
+            raise UserError(
+                f"examples holds {type(wrong).__name__}, not examples, as `read` returns them: for "
+                "texts call the predictor itself, predictor([text, ...])"
+            )
+        present = [example for example in examples if not self.task.is_blank(example)]
+        predictions = self._predictions(present) if present else {}
+        answers = self.task.answer(present, predictions) if present else []
+        if self.top_k is not None and present:
+            ranked = self.task.top_scores(predictions, self.top_k)
+            answers = [a | {"scores": r} for a, r in zip(answers, ranked, strict=True)]
+        answered = iter(answers)
+        return [
+            ({} if example.row_id is None else {"id": example.row_id})
+            | (self.task.blank_answer(example) if self.task.is_blank(example) else next(answered))
+            for example in examples
+        ]
+
+    def evaluate(self, path: str, *, reading: ReadingOptions | None = None) -> dict[str, Any]:
+        """Scores a labelled file.
+
+        Args:
+            path: A file of any kind that training reads.
+            reading: How it is read; else as the run's data was, where that fits.
+
+        Raises:
+            UserError: The file is malformed, or shares no label with the model. Single labels that
+                the model does not know count as mistakes.
+        """
+        return self.score(read_labelled_file(self.run, path, reading=reading, notices=self.notices))
+
+    def score(self, examples: Sequence[Any]) -> dict[str, Any]:
+        """Scores labelled examples, as `read_labelled_file` returns them."""
+        return self.task.score(examples, self._predictions(examples), seed=self.run["seed"])
+
+    def read(self, path: str, *, reading: ReadingOptions | None = None) -> list[Any]:
+        """Reads a file of examples, labelled or not, to predict them."""
+        return read_unlabelled_file(self.run, path, reading=reading, notices=self.notices)
+
+    def read_lines(self, data: bytes, *, name: str) -> list[Any]:
+        """Reads texts that come one a line; `name` is what messages call their source."""
+        return read_lines(self.run, data, name=name)
+
+    def _predictions(self, examples: Sequence[Any]) -> Any:
+        check_pairs(self.run, examples)
+        config = self.run["config"]
+        limit = min(config["max_length"], self.longest or config["max_length"])
+        features = self.task.featurize(examples, self.tokenizer, max_length=limit)
+        check_token_ids(
+            features.input_ids, self.model.config, self.tokenizer, str(self.run["model_id"])
+        )
+        if features.truncated:
+            given = limit == config["max_length"]
+            what = f"the run's --max-length {limit}" if given else f"the model's {limit} positions"
+            self.notices.append(
+                f"{features.truncated:,} of {len(examples):,} texts are longer than {what} "
+                f"and lost their {cut_end(self.tokenizer)}"
+            )
+        return predict(
+            self.accelerator,
+            self.model,
+            self.task,
+            features,
+            pad_token_id=self.tokenizer.pad_token_id,
+            micro_batch_tokens=config["micro_batch_tokens"],
+            concurrent=self.concurrent,
+        )
+
+
+def load_predictor(
+    folder: str | Path,
+    *,
+    base_model: str | None = None,
+    trust_remote_code: bool = False,
+    num_threads: int | None = None,
+    keep_adapter: bool = False,
+    threshold: float | None = None,
+    top_k: int | None = None,
+) -> Predictor:
+    """Loads a run folder.
+
+    In float32 on a CPU an adapter that can be merged is added to the weights, in memory: about a
+    tenth less work, for logits that differ by rounding.
+
+    Args:
+        folder: The `--output-dir` of a completed run.
+        base_model: Where the run's base model lies now, if it has moved.
+        trust_remote_code: Whether the base model's own Python code may run.
+        num_threads: CPU threads; see `set_num_threads`.
+        keep_adapter: Leave the adapter beside the weights, as it was in training.
+        threshold: For multi-label, the score from which on each label applies, 0 to 1; None: those
+            that training chose.
+        top_k: See `Predictor`.
+
+    Raises:
+        UserError: The folder is not a completed run, or its model cannot be loaded; or its answers
+            have no threshold or no label scores.
+    """
+    folder = to_path(folder, "folder")
+    run = load_run(folder)
+    task = task_class(run["task"]).from_record(run)
+    if problems := task.use(threshold=threshold, top_k=top_k):
+        raise UserError(problems)
+    if not (Path(folder) / "tokenizer.json").is_file():
+        # transformers would make up a tokenizer that knows no word, and predict with it.
+        raise UserError(f"{folder} lacks tokenizer.json: restore the run folder, or train again")
+    set_num_threads(num_threads, local_processes=1)
+    accelerator = build_accelerator()
+    model = load_trained(
+        folder,
+        run,
+        base_model=base_model,
+        trust_remote_code=trust_remote_code,
+        dtype=compute_dtype(accelerator.mixed_precision),
+    )
+    # In half precision the sum would lose digits of the adapter.
+    exact = accelerator.device.type == "cpu" and accelerator.mixed_precision == "no"
+    if exact and not keep_adapter and is_mergeable(model):
+        model = merge_adapter(model)
+    hold_frozen_weights(model, compute_dtype(accelerator.mixed_precision))
+    tokenizer = load_tokenizer(
+        str(folder), trust_remote_code=trust_remote_code, **task.tokenizer_options
+    )
+    return Predictor(
+        run=run,
+        task=task,
+        model=forward_module(model).to(accelerator.device).eval(),
+        tokenizer=tokenizer,
+        accelerator=accelerator,
+        # A quantized layer keeps notes beside its weights, and foreign code may keep anything.
+        concurrent=not weight_bytes(model)[0] and not trust_remote_code,
+        longest=longest_input(model.config)
+        or (position_limit(model) if find_family(model.config) is None else None),
+        top_k=top_k,
+    )

@@ -1,0 +1,113 @@
+"""The last thing that a run prints: scores, cost, where the model lies, what to type next."""
+
+import shlex
+import shutil
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from lowcost_ft.data.rows import counted
+from lowcost_ft.record.longer_training import longer_command, longer_may_help
+from lowcost_ft.scores.class_table import worst_first
+
+__all__ = ["score_lines", "summarize"]
+
+_SHOWN_CLASSES = 20
+
+
+def summarize(record: Mapping[str, Any], folder: Path) -> str:
+    """The end of a run, in words.
+
+    Args:
+        record: The content of `run.json`.
+        folder: The run folder.
+    """
+    train = record["train"]
+    split = "test" if "test" in record["evaluation"] else "validation"
+    scores = record["evaluation"][split]
+    lines = ["", *score_lines(split, scores), ""]
+    source = {"cuda_allocator": "GPU", "cpu_allocator": "CPU"}[train["peak_memory_source"]]
+    lines += [
+        f"peak memory   {train['peak_memory_bytes'] / 1e6:,.0f} MB in a training step ({source} "
+        f"tensors); process {train['peak_resident_bytes'] / 1e6:,.0f} MB",
+        f"throughput    {train['real_tokens_per_second']:,.0f} real tokens/s, "
+        f"{train['padding_share']:.1%} padding{_cpu_share(record)}",
+        f"training      {train['seconds']:.0f} s, {counted(train['optimizer_steps'], 'step')} of "
+        f"up to {counted(train['effective_batch_size'], 'example')}, "
+        f"best epoch {train['best_epoch']}",
+        f"saved in      {folder}",
+        "",
+        *(f"warning: {warning}\n" for warning in record.get("warnings", ())),
+        *_longer(record, folder),
+        "next:  " + _next_command(record, folder),
+    ]
+    return "\n".join(lines)
+
+
+def _cpu_share(record: Mapping[str, Any]) -> str:
+    """How much of the CPU the run got: on a shared machine its speed says little."""
+    train, threads = record["train"], (record.get("hardware") or {}).get("threads")
+    if train.get("cpu_share") is None or train["peak_memory_source"] != "cpu_allocator":
+        return ""
+    of = counted(threads, "thread") if threads else "its threads"
+    return f", with {train['cpu_share']:.0%} of the CPU time of {of}"
+
+
+def _longer(record: Mapping[str, Any], folder: Path) -> list[str]:
+    if not longer_may_help(record):
+        return []
+    command = longer_command(record, folder)
+    how = f"`{command}`" if command else "raise num_train_epochs or max_steps"
+    return [f"note: the last epoch was the best, so longer training may help: {how}\n"]
+
+
+def score_lines(split: str, scores: Mapping[str, Any], *, rest: str = "in run.json") -> list[str]:
+    """Scores with their intervals, and the table of classes.
+
+    Args:
+        split: What was scored.
+        scores: The scores.
+        rest: Where the classes are that a long table leaves out. It shows the worst ones.
+    """
+    lines = []
+    for name, value in scores.items():
+        if isinstance(value, float):
+            interval = scores.get(f"{name}_ci95")
+            text = f"{split} {name:<12}{value:.4f}"
+            if interval and None not in interval:
+                text += f"   95% interval {interval[0]:.4f} to {interval[1]:.4f}"
+            lines.append(text)
+    tables = [value for name, value in scores.items() if name in ("per_entity", "per_class")]
+    for table in tables:
+        width = min(30, max(len(name) for name in table)) if table else 0
+        corner = "lowest F1 first"[:width] if len(table) > _SHOWN_CLASSES else ""
+        lines += ["", f"{corner:{width}}  precision  recall      f1  support"]
+        for name, row in worst_first(table, most=_SHOWN_CLASSES):
+            lines.append(
+                f"{name[:width]:{width}}  {row['precision']:9.3f}  {row['recall']:6.3f}  "
+                f"{row['f1']:6.3f}  {row['support']:7,}"
+            )
+        if len(table) > _SHOWN_CLASSES:
+            lines.append(f"... and {len(table) - _SHOWN_CLASSES} more {rest}")
+    return lines
+
+
+def _program() -> str:
+    """How to call `lowcost-ft` from here: by name only in an activated environment."""
+    beside = Path(sys.executable).with_name("lowcost-ft")
+    if shutil.which("lowcost-ft") or not beside.exists():
+        return "lowcost-ft"
+    with suppress(ValueError):  # not below the working directory
+        beside = beside.relative_to(Path.cwd())
+    return shlex.quote(str(beside))
+
+
+def _next_command(record: Mapping[str, Any], folder: Path) -> str:
+    command = f"{_program()} predict {shlex.quote(str(folder))} --text"
+    if record["data"]["pairs"]:
+        return f'{command} "Where is my parcel?" --text-pair "It has not come."'
+    if record["task"] != "ner":
+        return f'{command} "Where is my parcel?"'
+    return f'{command} "Send it to Jane Smith in Berlin by Friday"'

@@ -1,0 +1,212 @@
+"""The training of a run: the model, its checkpoints and the cache of its frozen layers."""
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from accelerate.utils import set_seed
+
+from lowcost_ft.errors import UserError
+from lowcost_ft.frozen.cache import CachedStates, CacheReport, cached_layers
+from lowcost_ft.models.adapters import layer_list
+from lowcost_ft.models.frozen_precision import hold_frozen_weights
+from lowcost_ft.models.loading import forward_module
+from lowcost_ft.models.quantization import compute_dtype
+from lowcost_ft.pipeline.build import Built
+from lowcost_ft.pipeline.data import Data
+from lowcost_ft.pipeline.predicting import predict_and_score
+from lowcost_ft.pipeline.run_warnings import checksums, unmoved_parts
+from lowcost_ft.pipeline.start import Run
+from lowcost_ft.record.environment import versions
+from lowcost_ft.record.run_folder import CHECKPOINTS, clear_output_dir
+from lowcost_ft.training import loop
+from lowcost_ft.training.adalora import AdaLoraSteps
+from lowcost_ft.training.checkpoint import Checkpoints
+from lowcost_ft.training.compilation import check_compiler, compiled_layers, without_compiling
+from lowcost_ft.training.progress import TrainResult
+from lowcost_ft.training.resume import check_training, run_training
+from lowcost_ft.training.sharding import is_sharded, split_by_layer
+
+__all__ = ["Trained", "train"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """What training did.
+
+    Attributes:
+        result: What it did and what it cost.
+        states: States of all splits, where the model has been without its lower layers from the
+            start and knows these rows alone; else empty.
+        unmoved: Parts of the model that training did not change.
+    """
+
+    result: TrainResult
+    states: dict[str, CachedStates] = field(default_factory=dict)
+    unmoved: list[str] = field(default_factory=list)
+
+
+def train(run: Run, built: Built, data: Data) -> Trained:
+    """Trains, keeps the best epoch by the validation score, and records what it cost.
+
+    Raises:
+        UserError: The weights became infinite or not a number.
+    """
+    config, model = run.config, built.model.model
+    family = built.model.family
+    sharded = is_sharded(run.accelerator)
+    if sharded and family is not None:  # Each part moves by itself: the whole may not fit.
+        split_by_layer(run.accelerator, layer_list(forward_module(model), family)[0])
+    # Taken before the weights are rounded, since the checksum is of the file's weights.
+    checkpoints = _checkpoints(run, built, data)
+    if not sharded:
+        hold_frozen_weights(
+            model,
+            compute_dtype(run.accelerator.mixed_precision),
+            family=family,
+            top_layers=config.trainable_layers if config.cache_frozen_layers else None,
+        )
+        model.to(run.accelerator.device)
+    # From here on nothing but the training itself can go wrong: an earlier run may go.
+    if run.accelerator.is_main_process:
+        clear_output_dir(run.folder, keep_checkpoints=run.resume is not None)
+    # After loading, so that dropout differs between processes and the weights do not.
+    set_seed(config.seed, device_specific=True)
+    result = TrainResult()
+    with _cached_layers(run, built, data) as cache, _compiled(run, built):
+        before = checksums(model.named_parameters())
+        try:
+            loop.train(
+                run.accelerator,
+                forward_module(model),
+                data.task,
+                data.features["train"],
+                settings=built.settings,
+                learning_rate=built.learning_rate,
+                head_names=built.model.head_names,
+                pad_token_id=data.pad_token_id,
+                validate=_validation(run, data, cache, result),
+                checkpoints=checkpoints,
+                cached=cache.states.get("train"),
+                result=result,
+                example_name=lambda number: data.splits.train[number].source,
+                adalora=AdaLoraSteps.of(model),
+            )
+        finally:  # Also a training that failed is on record.
+            run.record["train"] = result.to_dict() | {
+                "effective_batch_size": config.batch_size,
+                "micro_batch_tokens": config.micro_batch_tokens,
+                "cache_seconds": round(cache.seconds, 3),
+                "cache_bytes": cache.num_bytes,
+                "streaming": asdict(cache.streaming) if cache.streaming else None,
+                "predicted_peak_memory_bytes": built.plan and built.plan.prediction.peak_bytes,
+            }
+    if not all(bool(p.isfinite().all()) for p in model.parameters() if p.requires_grad):
+        raise UserError(
+            f"training diverged: the weights are no longer finite. Lower --learning-rate "
+            f"(it was {built.learning_rate:g}) or keep --max-grad-norm at 1"
+        )
+    unmoved: list[str] = []
+    if not sharded:  # A part of a weight has another sum.
+        after = checksums(model.named_parameters())
+        unmoved = unmoved_parts(before, after, built.model.head_names)
+    states = cache.states if built.streamed else {}
+    return Trained(result=result, states=states, unmoved=unmoved)
+
+
+def _validation(
+    run: Run, data: Data, cache: CacheReport, result: TrainResult
+) -> Callable[[torch.nn.Module], dict[str, Any]]:
+    def validate(prepared: torch.nn.Module) -> dict[str, Any]:
+        with without_compiling():
+            scores, _ = predict_and_score(
+                run.accelerator,
+                prepared,
+                data.task,
+                data.splits.validation,
+                data.features["validation"],
+                pad_token_id=data.pad_token_id,
+                micro_batch_tokens=run.config.micro_batch_tokens,
+                seed=run.config.seed,
+                cached=cache.states.get("validation"),
+                recoveries=result.recoveries,
+                validation=True,
+            )
+        return scores
+
+    return validate
+
+
+def _compiled(run: Run, built: Built) -> contextlib.AbstractContextManager[None]:
+    """The layers as the steps run them.
+
+    Raises:
+        UserError: They cannot be compiled here.
+    """
+    if not run.config.torch_compile:
+        return contextlib.nullcontext()
+    model, family = built.model.model, built.model.family
+    if family is None or is_sharded(run.accelerator):
+        what = "a split model" if family else f"model type {model.config.model_type!r}"
+        raise UserError(f"--torch-compile: the layers of {what} cannot be compiled; leave it out")
+    check_compiler()
+    run.say("note: the memory prediction is for layers that are not compiled")
+    if run.accelerator.device.type == "cpu":
+        run.say("note: --torch-compile rarely helps on a CPU: compare the speed without it")
+    return compiled_layers(layer_list(forward_module(model), family))
+
+
+def _checkpoints(run: Run, built: Built, data: Data) -> Checkpoints:
+    """Where and when to take checkpoints; refuses to go on from one of another training.
+
+    Raises:
+        UserError: Data, tokenizer or pretrained weights are not those that the run began with.
+    """
+    model = built.model
+    training = run_training(data.splits.fingerprint, data.features["train"], model.model) | {
+        "model": f"{model.quantization} weights, top layers {run.config.trainable_layers or 'all'}"
+    }
+    if run.resume:
+        check_training(run.resume, training, run.say)
+    return Checkpoints(
+        accelerator=run.accelerator,
+        folder=run.folder / CHECKPOINTS,
+        keep=run.config.keep_checkpoints,
+        every_steps=run.config.checkpoint_every_steps,
+        every_minutes=run.config.checkpoint_every_minutes,
+        identity={
+            "settings": run.settings,
+            "training": training,
+            "versions": versions(),
+        },
+        resume=run.resume,
+    )
+
+
+def _cached_layers(
+    run: Run, built: Built, data: Data
+) -> contextlib.AbstractContextManager[CacheReport]:
+    config = run.config
+    if not config.cache_frozen_layers:
+        return contextlib.nullcontext(CacheReport(states={}))
+    assert config.trainable_layers is not None
+    # Without the lower layers, the model can run on no other rows afterwards.
+    splits = ("train", "validation", "test") if built.streamed else ("train", "validation")
+    return cached_layers(
+        run.accelerator,
+        forward_module(built.model.model),
+        built.model.family,
+        {name: data.features[name] for name in splits if name in data.features},
+        trainable_layers=config.trainable_layers,
+        head_names=built.model.head_names,
+        model_id=config.model_id,
+        max_length=config.max_length,
+        pad_token_id=data.pad_token_id,
+        micro_batch_tokens=config.micro_batch_tokens,
+        dtype=config.cache_dtype,
+        cache_dir=config.cache_dir,
+        streamed=built.streamed,
+        say=run.say,
+    )

@@ -1,0 +1,281 @@
+"""Peak memory of this package's own training step, predicted without weights.
+
+The step is that of `StepRunner` itself, with the real loss, optimizer, clipping and frozen layers;
+only the model's numbers and the accelerator are stand-ins. So the two cannot drift apart.
+"""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+
+from lowcost_ft.config.settings import TrainingConfig
+from lowcost_ft.data.batching import MicroBatch
+from lowcost_ft.data.features import Features, collate, model_inputs
+from lowcost_ft.frozen.cache import CachedStates
+from lowcost_ft.frozen.lower_part import LowerPart
+from lowcost_ft.frozen.stored_states import DTYPES, StoredStates
+from lowcost_ft.memory.operators import Target
+from lowcost_ft.memory.quantized import put_stand_ins
+from lowcost_ft.memory.simulate import Prediction, SimulatedAccelerator, real_integers, simulate
+from lowcost_ft.models.frozen_precision import hold_frozen_weights
+from lowcost_ft.models.loading import BuiltModel, forward_module
+from lowcost_ft.models.quantization import compute_dtype
+from lowcost_ft.tasks.base import Task
+from lowcost_ft.training.optimizer import (
+    build_optimizer,
+    choose_optimizer,
+    parameter_groups,
+)
+from lowcost_ft.training.steps import StepRunner
+
+__all__ = ["heaviest_micro_batches", "simulate_step"]
+
+_SMALLEST_PAGED = 100_000
+"""Numbers of a parameter whose state bitsandbytes pages (`Optimizer8bit.get_state_buffer`)."""
+
+_RANDOM_STATE_BYTES = torch.get_rng_state().nbytes
+"""The CPU's random state is kept in its memory, to go on from there: by a step that may have to be
+done again, and by gradient checkpointing for each layer and while one runs again."""
+
+
+def simulate_step(
+    built: BuiltModel,
+    task: Task,
+    features: Features,
+    micro_batches: Sequence[MicroBatch],
+    *,
+    settings: TrainingConfig,
+    target: Target,
+    pad_token_id: int,
+    trainable_layers: int | None = None,
+    num_processes: int = 1,
+) -> Prediction:
+    """Predicts the peak memory of an optimizer step after the first one, whose state exists.
+
+    Args:
+        built: The model as it will be trained, built with `on_meta=True`.
+        task: Its loss.
+        features: Rows of the real lengths; what their tokens are does not matter.
+        micro_batches: One process's share of the step.
+        settings: The optimization.
+        target: The hardware.
+        pad_token_id: Token that fills up a micro-batch.
+        trainable_layers: How many of the top layers train, with `settings.cache_frozen_layers`.
+        num_processes: How many train together.
+    """
+    model = forward_module(built.model)
+    if built.quantization != "none":
+        put_stand_ins(
+            model,
+            quantization=built.quantization,
+            kept=built.unquantized_modules,
+            dtype=compute_dtype(target.mixed_precision),
+        )
+    hold_frozen_weights(
+        built.model,
+        compute_dtype(target.mixed_precision),
+        family=built.family,
+        top_layers=trainable_layers if settings.cache_frozen_layers else None,
+    )
+    model.train()
+    groups = parameter_groups(
+        model.named_parameters(),
+        head_names=built.head_names,
+        learning_rate=1.0,
+        head_learning_rate=settings.head_learning_rate,
+        weight_decay=settings.weight_decay,
+    )
+    device = torch.device(target.device)
+    name = choose_optimizer(
+        settings.optimizer, device=device, quantized=built.quantization != "none"
+    )
+    optimizer = build_optimizer(groups, name=name, device=device)
+    paged = _make_state(optimizer)
+    lower = None
+    if settings.cache_frozen_layers:
+        assert trainable_layers is not None
+        lower = LowerPart(model, built.family, trainable_layers)
+    resident = _by_part(built, model)
+    # They wait in the host's memory, or on disk.
+    if lower is not None and (target.device == "cuda" or settings.stream_frozen_layers):
+        away = {id(tensor) for tensor in lower.tensors()}
+        resident["weights"] = [t for t in resident["weights"] if id(t) not in away]
+    state = [t for s in optimizer.state.values() for t in s.values() if torch.is_tensor(t)]
+    paged_ids = {id(tensor) for tensor in paged}
+    resident["optimizer"] = [t for t in state if t.is_meta and id(t) not in paged_ids]
+
+    found: list[CachedStates] = []
+    if lower is not None:  # No part of the step: what runs here is not counted.
+
+        def look(accelerator: SimulatedAccelerator) -> None:
+            states = _states(accelerator, lower, features, pad_token_id, settings.cache_dtype)
+            found.append(states)
+
+        with real_integers(model):
+            simulate(target, look, resident={}, trained=[])
+
+    def step(accelerator: SimulatedAccelerator) -> None:
+        with lower.taken_out() if lower is not None else nullcontext():
+            runner = StepRunner(
+                cast(Accelerator, accelerator),
+                model,
+                task,
+                features,
+                pad_token_id=pad_token_id,
+                max_grad_norm=settings.max_grad_norm,
+                lean_dropout=target.device == "cpu",
+                cached=found[0] if found else None,
+            )
+            accelerator.num_processes = num_processes
+            loss = runner.summed(runner.backward(heaviest, 1.0))
+            runner.update(optimizer, loss)
+
+    trained = [p for p in model.parameters() if p.requires_grad]
+    heaviest = heaviest_micro_batches(micro_batches, features.lengths)
+    if len(heaviest) < len(micro_batches) and heaviest[0] is not micro_batches[0]:
+        for parameter in trained:
+            parameter.grad = torch.empty_like(parameter)
+        resident["gradients"] = [p.grad for p in trained if p.grad is not None]
+    layers = _checkpointed_layers(model, lower)
+    kept_states = 2 + layers if layers else 1
+    with real_integers(model):
+        prediction = simulate(
+            target,
+            step,
+            resident=resident,
+            trained=trained,
+            hidden_bytes=_RANDOM_STATE_BYTES * kept_states if target.device == "cpu" else 0,
+        )
+    return replace(prediction, paged_bytes=sum(tensor.nbytes for tensor in paged))
+
+
+def heaviest_micro_batches(
+    micro_batches: Sequence[MicroBatch], lengths: np.ndarray
+) -> list[MicroBatch]:
+    """Those of a step that decide its peak, in order.
+
+    All but the first find the same memory in use, so that of those only the ones count that no
+    other exceeds in rows, in width and in being padded. The first comes before there are
+    gradients: it counts unless a later one reaches it in all three.
+    """
+    rest = [rows for rows in micro_batches[1:] if len(rows)]
+    shapes = [_shape(rows, lengths) for rows in rest]
+    kept = []
+    for position, shape in enumerate(shapes):
+        exceeded = any(
+            _reaches(other, shape) and (other != shape or earlier < position)
+            for earlier, other in enumerate(shapes)
+        )
+        if not exceeded:
+            kept.append(rest[position])
+    first = micro_batches[0]
+    if any(_reaches(shape, _shape(first, lengths)) for shape in shapes):
+        return kept
+    return [first, *kept]
+
+
+def _reaches(shape: tuple[int, int, bool], other: tuple[int, int, bool]) -> bool:
+    return all(a >= b for a, b in zip(shape, other, strict=True))
+
+
+def _shape(rows: MicroBatch, lengths: np.ndarray) -> tuple[int, int, bool]:
+    longest = int(lengths[rows].max())
+    return len(rows), longest, bool((lengths[rows] < longest).any())
+
+
+def _by_part(built: BuiltModel, model: Any) -> dict[str, list[torch.Tensor]]:
+    """Weights and buffers of the model by what they are for."""
+    parts: dict[str, list[torch.Tensor]] = {"weights": [], "adapter": [], "head": []}
+    for name, parameter in model.named_parameters():
+        if any(name.startswith(f"{head}.") for head in built.head_names):
+            parts["head"].append(parameter)
+        elif parameter.requires_grad and built.model is not model:
+            parts["adapter"].append(parameter)
+        else:
+            parts["weights"].append(parameter)
+    parts["weights"] += list(model.buffers())
+    return parts
+
+
+def _make_state(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
+    """Gives the optimizer the state that its first step would make.
+
+    The fused AdamW refuses to make it on the meta device, though its kernel runs there; a paged
+    one asks the driver for it.
+
+    Returns:
+        What of it is paged: memory of the host and the GPU, wherever there is room.
+    """
+    is_paged = getattr(optimizer, "is_paged", False)
+    if is_paged:
+        optimizer.is_paged = False  # type: ignore[attr-defined]
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if isinstance(optimizer, torch.optim.AdamW):
+                optimizer.state[parameter] = {
+                    "step": torch.zeros((), dtype=torch.float32, device="meta"),
+                    "exp_avg": torch.zeros_like(parameter),
+                    "exp_avg_sq": torch.zeros_like(parameter),
+                }
+            else:
+                parameter.grad = torch.zeros_like(parameter)
+    if not optimizer.state:
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+    if not is_paged:
+        return []
+    return [
+        state[name]
+        for parameter, state in optimizer.state.items()
+        for name in ("state1", "state2")
+        if parameter.numel() >= _SMALLEST_PAGED
+    ]
+
+
+def _checkpointed_layers(model: Any, lower: LowerPart | None) -> int:
+    checkpointed = getattr(model, "is_activation_checkpointing", None)
+    if not (model.is_gradient_checkpointing if checkpointed is None else checkpointed):
+        return 0
+    layers = int(model.config.get_text_config().num_hidden_layers)
+    return layers if lower is None else lower.num_trainable
+
+
+@dataclass(frozen=True, kw_only=True)
+class _UnreadStates(StoredStates):
+    """States that would be read from disk."""
+
+    def padded(
+        self, starts: np.ndarray, lengths: np.ndarray, *, pin_memory: bool = False
+    ) -> torch.Tensor:
+        width = self.flat.shape[-1]
+        return self.flat.new_empty((len(starts), int(lengths.max()), width))
+
+
+def _states(
+    accelerator: SimulatedAccelerator,
+    lower: LowerPart,
+    features: Features,
+    pad_token_id: int,
+    cache_dtype: str,
+) -> CachedStates:
+    batch = model_inputs(
+        collate(features, np.zeros(1, np.int64), pad_token_id=pad_token_id), features
+    )
+    with accelerator.autocast():
+        probe = lower.run({name: value.to(accelerator.device) for name, value in batch.items()})
+    if cache_dtype == "auto":
+        stored = DTYPES.get(accelerator.mixed_precision, torch.float32)
+    else:
+        stored = DTYPES[cache_dtype]
+    flat = torch.empty((0, probe.shape[-1]), dtype=stored, device="meta")
+    return CachedStates(
+        part=lower,
+        features=features,
+        stored=_UnreadStates(flat=flat, dtype=probe.dtype, num_bytes=0),
+        device=accelerator.device,
+    )

@@ -1,7 +1,9 @@
 """`lowcost-ft plan`: whether it fits, before anything is downloaded."""
 
+import inspect
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -11,16 +13,19 @@ from lowcost_ft.config import (
     ModelConfig,
     RunConfig,
     TrainingConfig,
+    flag_groups,
+    narrow,
     parse_bytes,
 )
 from lowcost_ft.errors import UserError
+from lowcost_ft.flags import explanations, parse_groups
 
 if TYPE_CHECKING:
     from lowcost_ft.memory.operators import Target
     from lowcost_ft.memory.plan import Plan
     from lowcost_ft.training.simulated_building import CacheNeeds
 
-__all__ = ["PlanMemory", "plan"]
+__all__ = ["PlanMemory", "parse_plan", "plan"]
 
 _BAR = 34
 """Characters of the longest bar."""
@@ -62,6 +67,23 @@ class PlanMemory(TrainingConfig, ModelConfig, PlanFlags):
 
     Takes a recipe's flags for model and training; those that have nothing to do with memory
     change nothing. Every example is taken to be as long as --max-length allows."""
+
+
+def parse_plan(arguments: Sequence[str], *, prog: str) -> PlanMemory:
+    """Reads a command line; `--help` shows what only a plan has first, then a recipe's groups.
+
+    Raises:
+        SystemExit: For `--help` and for wrong flags.
+    """
+    of_recipes = flag_groups()
+    shared = ("model", "training", "memory and time")
+    groups = {
+        "plan": list(explanations(PlanFlags)),
+        **{title: of_recipes[title] for title in shared},
+    }
+    description = narrow(inspect.getdoc(PlanMemory) or "")
+    values = parse_groups(groups, PlanMemory(), arguments, prog=prog, description=description)
+    return PlanMemory(**values)
 
 
 def plan(command: PlanMemory) -> None:

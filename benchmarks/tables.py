@@ -1,4 +1,4 @@
-"""Writes the tables of README.md and benchmarks/README.md from the results: `make results`.
+"""Writes the tables of the READMEs and of `docs/` from the results: `make results`.
 
 Everything between two markers such as `<!-- results -->` and `<!-- /results -->` is replaced. The
 tables of results are those of `lowcost-ft report benchmarks/results`, with fewer columns.
@@ -11,7 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from settings_tables import settings_tables
 from speed_tables import mean_score, score_of, speed_lines, speed_tables
+from summary_tables import quickstart_text, summary_table
 from support_tables import support_tables
 
 from lowcost_ft.report.advice import advise
@@ -206,7 +208,17 @@ def chosen_table() -> str:
 
 
 PAGES: dict[str, dict[str, Callable[[], str]]] = {
-    "README.md": {"results": results_tables, "support": support_tables},
+    "README.md": {
+        "quickstart": quickstart_text,
+        "summary": lambda: summary_table(compare(_committed()), "en"),
+    },
+    "README.zh-CN.md": {
+        "quickstart": quickstart_text,
+        "summary": lambda: summary_table(compare(_committed()), "zh"),
+    },
+    "docs/results.md": {"results": results_tables},
+    "docs/methods.md": {"support": support_tables},
+    "docs/settings.md": {"settings": settings_tables},
     "benchmarks/README.md": {"speed": speed_tables, "chosen": chosen_table},
 }
 """Which page has which tables."""
@@ -229,7 +241,7 @@ def main() -> int:
     """Rewrites the pages."""
     for page in PAGES:
         (ROOT / page).write_text(with_results(page), "utf-8")
-    print(f"{' and '.join(PAGES)} are up to date with {len(_committed())} results")
+    print(f"{', '.join(PAGES)}: up to date with {len(_committed())} results")
     return 0
 
 

@@ -190,7 +190,7 @@ def test_help_shows_every_flag_in_one_group_the_data_first(capsys):
     with pytest.raises(SystemExit):
         parse_config(NER, ["--help"])
     printed = capsys.readouterr().out
-    assert re.findall("╭─ (.*?) ─", printed) == [
+    assert re.findall(r"^[^\w\n]* ([\w-]* ?options)\b", printed, re.MULTILINE) == [
         *("options", "data options", "model options", "training options"),
         *("memory-and-time options", "output options"),
     ]
@@ -200,7 +200,7 @@ def test_help_shows_every_flag_in_one_group_the_data_first(capsys):
 def test_help_breaks_lines_for_the_terminal_and_nowhere_else(capsys):
     with pytest.raises(SystemExit):
         parse_config(NER, ["--help"])
-    lines = [line.strip("│ ") for line in capsys.readouterr().out.splitlines()]
+    lines = [line.strip("│| ") for line in capsys.readouterr().out.splitlines()]
     (first,) = [i for i, line in enumerate(lines) if line.startswith("Hold the frozen linear")]
     assert all(len(line) > 50 for line in lines[first : first + 2])
 

@@ -31,7 +31,7 @@ ARMS = {
 
 
 def speed_lines() -> list[str]:
-    """One sentence a result, for the README."""
+    """One sentence a result, for docs/results.md."""
     training = [_training_line(_read(file)) for file in _files("speed")]
     inference = [_inference_line(_read(file)) for file in _files("inference")]
     return [*training, *inference]

@@ -60,4 +60,4 @@ def quickstart_text() -> str:
         f"tensors); process {train['peak_resident_bytes'] / 1e6:,.0f} MB",
         "saved in      runs/ner-lora",
     ]
-    return "\n".join(f"    {line}".rstrip() for line in lines)
+    return "\n".join(["```text", *lines, "```"])

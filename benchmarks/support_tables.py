@@ -1,4 +1,4 @@
-"""The README's tables of what works, from `support.json`, which `make support` writes."""
+"""The tables of what works in docs/methods.md, from `support.json`, which `make support` writes."""
 
 import json
 from pathlib import Path

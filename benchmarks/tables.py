@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from settings_tables import settings_tables
+from docstring_tables import layout_tables, settings_tables
 from speed_tables import mean_score, score_of, speed_lines, speed_tables
 from summary_tables import quickstart_text, summary_table
 from support_tables import support_tables
@@ -30,11 +30,21 @@ _LEFT_OUT = ("a step", "training")
 
 
 def results_tables() -> str:
-    """A table a data set, each with what follows from it, and the comparison with Trainer."""
+    """A table a data set, each with what follows from it."""
     comparisons = compare(_committed())
     parts = [_section(comparison) for comparison in comparisons]
-    memory = [_memory_line(file) for file in sorted((RESULTS / "memory").glob("*.json"))]
-    return "\n\n".join([*parts, *_other_device_lines(), *speed_lines(), *memory, *_plan_lines()])
+    return "\n\n".join([*parts, *_other_device_lines()])
+
+
+def speed_sentences() -> str:
+    """Training and prediction, measured in turns with the usual ways."""
+    return "\n".join(f"- {line}" for line in speed_lines())
+
+
+def memory_sentences() -> str:
+    """How far predicted peak memory was from the measured one."""
+    files = sorted((RESULTS / "memory").glob("*.json"))
+    return "\n".join(f"- {line}" for line in [*map(_memory_line, files), *_plan_lines()])
 
 
 def _committed() -> list[Result]:
@@ -216,9 +226,14 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
         "quickstart": quickstart_text,
         "summary": lambda: summary_table(compare(_committed()), "zh"),
     },
-    "docs/results.md": {"results": results_tables},
+    "docs/results.md": {
+        "results": results_tables,
+        "speed": speed_sentences,
+        "memory": memory_sentences,
+    },
     "docs/methods.md": {"support": support_tables},
     "docs/settings.md": {"settings": settings_tables},
+    "docs/layout.md": {"layout": layout_tables},
     "benchmarks/README.md": {"speed": speed_tables, "chosen": chosen_table},
 }
 """Which page has which tables."""

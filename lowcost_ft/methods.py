@@ -18,7 +18,7 @@ class Method:
     title: str
     """What users call it."""
     what: str
-    """What trains, besides the head, in the words of the README."""
+    """What trains besides the head, as the documentation says it."""
     rate: float
     """Default peak learning rate for a model 384 wide (`benchmarks/README.md`)."""
     rate_falls: bool = True

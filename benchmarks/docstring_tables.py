@@ -1,6 +1,7 @@
 """The documentation's tables of settings and of modules, from their docstrings."""
 
 import ast
+import re
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -37,14 +38,14 @@ def settings_tables() -> str:
     known = {field.name: field for field in fields(RunConfig)}
     parts = []
     for group, names in flag_groups().items():
-        lines = [f"## {TITLES[group]}", "", "| flag | default | |", "|---|---|---|"]
+        lines = [f"## {TITLES[group]}", "", "| flag | what it does |", "|---|---|"]
         for name in names:
-            values = "".join(f" `{value}`" for value in _choices(known[name].type))
-            text = texts[name].replace("|", "\\|").replace("<", "&lt;")
-            told = text + (f" One of:{values}." if values else "")
-            lines.append(
-                f"| `--{name.replace('_', '-')}` | {_shown(known[name].default)} | {told} |"
-            )
+            told = _markdown(texts[name])
+            if values := _choices(known[name].type):
+                told += f" One of {', '.join(f'`{value}`' for value in values)}."
+            if (default := known[name].default) is not None:
+                told += f" Default: {_shown(default)}."
+            lines.append(f"| `--{name.replace('_', '-')}` | {told} |")
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
 
@@ -58,8 +59,6 @@ def _choices(kind: Any) -> list[str]:
 
 
 def _shown(default: Any) -> str:
-    if default is None:
-        return ""
     if isinstance(default, bool):
         return "on" if default else "off"
     return f"`{default}`"
@@ -80,4 +79,10 @@ def layout_tables() -> str:
 def _purpose(file: Path) -> str:
     docstring = ast.get_docstring(ast.parse(file.read_text("utf-8"))) or ""
     first = " ".join(docstring.partition("\n\n")[0].split())
-    return first.replace("|", "\\|").replace("<", "&lt;")
+    return _markdown(first)
+
+
+def _markdown(text: str) -> str:
+    """A docstring in a cell; flags become code."""
+    escaped = text.replace("|", "\\|").replace("<", "&lt;")
+    return re.sub(r"(?<![`\w-])--[a-z][a-z0-9-]*", r"`\g<0>`", escaped)

@@ -12,6 +12,7 @@ project = "lowcost_ft"
 author = "the lowcost_ft contributors"
 version = release = lowcost_ft.__version__
 language = "en"
+smartquotes = False  # It would make one dash of the two in front of a flag.
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns: list[str] = []
@@ -22,6 +23,8 @@ myst_heading_anchors = 3
 
 html_theme = "furo"
 html_title = f"lowcost_ft {release}"
+html_static_path = ["_static"]
+html_css_files = ["tables.css"]
 html_copy_source = False
 html_show_copyright = False
 html_theme_options = {"navigation_with_keys": True}

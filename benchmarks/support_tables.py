@@ -48,7 +48,7 @@ def _method_row(method: Method, rows: Rows) -> str:
     if all(merges.values()):
         merged = "yes"
     if method.name == "full":
-        merged = "is whole"
+        merged = "no adapter"
     return f"| `{method.name}` | {method.title} | {method.what} | {' | '.join([*cells, merged])} |"
 
 

@@ -163,10 +163,11 @@ def _memory_line(file: Path) -> str:
     device = {"cpu": "a CPU", "cuda": "a GPU"}[result["device"]]
     return markdown_text(
         f"Predicted against measured peak memory of {summary['points']} training steps on {device} "
-        f"(benchmarks/memory_accuracy.py): off by {summary['median']:.4%} in the median, "
-        f"{summary['percentile_95']:.3%} at the 95th percentile, {summary['worst']:.3%} at worst; "
-        f"too low by more than 1% in {summary['share_under_by_1_percent']:.0%} of them, by "
-        f"anything in {summary['share_under']:.0%}."
+        f"(benchmarks/memory_accuracy.py): the prediction was off by {summary['median']:.4%} in "
+        f"the median, {summary['percentile_95']:.3%} at the 95th percentile and "
+        f"{summary['worst']:.3%} at worst. It was more than 1% too low in "
+        f"{summary['share_under_by_1_percent']:.0%} of the steps, and too low by any amount in "
+        f"{summary['share_under']:.0%}."
     )
 
 

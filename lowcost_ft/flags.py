@@ -23,15 +23,16 @@ def explanations(settings: type) -> dict[str, str]:
         settings: The dataclass, whose fields may be inherited.
 
     Returns:
-        Field -> text, in the order in which they are written, the class's own fields first.
+        Field -> text, in the order in which they are written, the class's own fields first. A
+        field without a docstring has an empty text.
     """
-    known = {one.name for one in fields(settings)}
+    known = [one.name for one in fields(settings)]
     found: dict[str, str] = {}
     for owner in settings.__mro__[:-1]:
         for name, text in _docstrings(owner).items():
             if name in known:
                 found.setdefault(name, text)
-    return found
+    return found | {name: "" for name in known if name not in found}
 
 
 @cache

@@ -1,4 +1,4 @@
-"""`lowcost-ft`: what one does with a finished run.
+"""`lowcost-ft`: plan a run, and use, score, merge and compare finished ones.
 
 Answers go to standard output, everything else to standard error. What needs PyTorch is imported
 where it is used: help and wrong flags do not wait for it.

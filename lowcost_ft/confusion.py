@@ -1,4 +1,4 @@
-"""What was taken for what: counts of true against predicted classes and entity types.
+"""Confusions: counts of true against predicted classes and entity types.
 
 The counts are nested, `{true: {predicted: count}}`, and leave out what did not occur, so that 77
 classes take up the room of their mistakes and not of 77 x 77 zeros.

@@ -123,7 +123,7 @@ class TrainingConfig:
     """Optimizer. The last two hold their state in 8 bits; paged moves it to the host's memory when
     the GPU's is full. auto: that on quantized weights on a GPU, else adamw."""
     learning_rate: float | None = None
-    """Peak learning rate. Default: by method and size of the model (see the README)."""
+    """Peak learning rate. Default: by method and size of the model; 1e-3 for LoRA at width 384."""
     head_learning_rate: float | None = None
     """Peak learning rate of the new head. Default: the same."""
     weight_decay: float = 0.01

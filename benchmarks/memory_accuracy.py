@@ -5,7 +5,7 @@
 
 Each point is one optimizer step of a model with random weights: predicted on the meta device, then
 run twice, of which the second is measured by the allocator's own account. The results are written
-to benchmarks/results/memory/DEVICE.json; `make results` puts their summary into the README.
+to benchmarks/results/memory/DEVICE.json; `make results` puts their summary into docs/results.md.
 """
 
 import argparse

@@ -30,11 +30,26 @@ ARMS = {
 }
 
 
-def speed_lines() -> list[str]:
-    """One sentence a result, for the README."""
-    training = [_training_line(_read(file)) for file in _files("speed")]
-    inference = [_inference_line(_read(file)) for file in _files("inference")]
-    return [*training, *inference]
+def training_overview() -> str:
+    """How fast each way trains on each machine, as a multiple of Trainer + peft there."""
+    results = [_read(file) for file in _files("speed")]
+    columns = [f"{_data(result)}, {_machine(result)}" for result in results]
+    lines = ["| | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
+    for name in ARMS:
+        if not name.startswith("ours"):
+            continue
+        arms = [(result["arms"].get(name, {}), result) for result in results]
+        ratios = [arm.get("over_trainer_peft") for arm, _ in arms]
+        if any(ratios):
+            label = _arm(name, next(result for arm, result in arms if arm))
+            cells = [f"{ratio:.2f}x" if ratio else "" for ratio in ratios]
+            lines.append(f"| {label} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def inference_lines() -> list[str]:
+    """One sentence a result."""
+    return [_inference_line(_read(file)) for file in _files("inference")]
 
 
 def speed_tables() -> str:
@@ -53,18 +68,6 @@ def _files(kind: str) -> list[Path]:
 def _read(file: Path) -> dict[str, Any]:
     result: dict[str, Any] = json.loads(file.read_text("utf-8"))
     return result
-
-
-def _training_line(result: dict[str, Any]) -> str:
-    ratios = [
-        f"{_arm(name, result)} {arm['over_trainer_peft']:.2f}x"
-        for name, arm in result["arms"].items()
-        if name.startswith("ours") and "over_trainer_peft" in arm
-    ]
-    return (
-        f"Speed on {_data(result)}, {_machine(result)}, as multiples of Trainer + peft "
-        f"(`compare_speed.py`): {'; '.join(ratios)}."
-    )
 
 
 def _training_table(result: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The README's tables of what works, from `support.json`, which `make support` writes."""
+"""The tables of what works in docs/methods.md, from `support.json`, which `make support` writes."""
 
 import json
 from pathlib import Path
@@ -48,7 +48,7 @@ def _method_row(method: Method, rows: Rows) -> str:
     if all(merges.values()):
         merged = "yes"
     if method.name == "full":
-        merged = "is whole"
+        merged = "no adapter"
     return f"| `{method.name}` | {method.title} | {method.what} | {' | '.join([*cells, merged])} |"
 
 

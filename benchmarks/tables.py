@@ -1,4 +1,4 @@
-"""Writes the tables of README.md and benchmarks/README.md from the results: `make results`.
+"""Writes the tables of the READMEs and of `docs/` from the results: `make results`.
 
 Everything between two markers such as `<!-- results -->` and `<!-- /results -->` is replaced. The
 tables of results are those of `lowcost-ft report benchmarks/results`, with fewer columns.
@@ -11,7 +11,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from speed_tables import mean_score, score_of, speed_lines, speed_tables
+from docstring_tables import layout_tables, settings_tables
+from speed_tables import (
+    inference_lines,
+    mean_score,
+    score_of,
+    speed_tables,
+    training_overview,
+)
+from summary_tables import quickstart_text, summary_table
 from support_tables import support_tables
 
 from lowcost_ft.record.run_file import load_record
@@ -28,11 +36,21 @@ _LEFT_OUT = ("a step", "training")
 
 
 def results_tables() -> str:
-    """A table a data set, each with what follows from it, and the comparison with Trainer."""
+    """A table a data set, each with what follows from it."""
     comparisons = compare(_committed())
     parts = [_section(comparison) for comparison in comparisons]
-    memory = [_memory_line(file) for file in sorted((RESULTS / "memory").glob("*.json"))]
-    return "\n\n".join([*parts, *_other_device_lines(), *speed_lines(), *memory, *_plan_lines()])
+    return "\n\n".join([*parts, *_other_device_lines()])
+
+
+def speed_sentences() -> str:
+    """Training and prediction, measured in turns with the usual ways."""
+    return "\n".join([training_overview(), "", *(f"- {line}" for line in inference_lines())])
+
+
+def memory_sentences() -> str:
+    """How far predicted peak memory was from the measured one."""
+    files = sorted((RESULTS / "memory").glob("*.json"))
+    return "\n".join(f"- {line}" for line in [*map(_memory_line, files), *_plan_lines()])
 
 
 def _committed() -> list[Result]:
@@ -63,27 +81,29 @@ def _extremes(comparison: Comparison) -> list[str]:
     """The least memory and the highest speed, as ratios to the usual ways of training."""
     rows = [row for row in comparison.rows if row.completed]
     least = min(rows, key=lambda row: row.memory or float("inf"))
-    sentences = [f"Least memory: {least.label}{_ratios(comparison, least, 'memory')}."]
+    ratios = _ratios(comparison, least, "memory")
+    sentences = [f"The least memory is needed by {least.label}{ratios}."]
     for device in comparison.devices:
         fastest = max((row for row in rows if row.device == device), key=lambda row: row.speed or 0)
         seconds = fastest.cache_seconds
-        built = f" steps, once its cache was built in {seconds_text(seconds)}" * bool(seconds)
+        built = f", once the cache was built in {seconds_text(seconds)}," * bool(seconds)
         where = f" on {device}" * (len(comparison.devices) > 1)
         ratios = _ratios(comparison, fastest, "speed")
-        sentences.append(f"Fastest{built}{where}: {fastest.label}{ratios}.")
+        sentences.append(f"The fastest steps{where}{built} are those of {fastest.label}{ratios}.")
     return sentences
 
 
 def _ratios(comparison: Comparison, row: Row, what: str) -> str:
     usual = [row for row in comparison.rows if row.results[0].get("method") == "trainer-peft"]
     full = comparison.full(row)
-    return "".join(
-        f", {ratio} of {other.label}"
+    ratios = [
+        f"{ratio} of {other.label}"
         for other in [*([full] if full else []), *usual]
         if other is not row
         and (what != "speed" or other.device == row.device)
         and (ratio := ratio_text(getattr(row, what), getattr(other, what)))
-    )
+    ]
+    return f" ({'; '.join(ratios)})" if ratios else ""
 
 
 def _other_device_lines() -> list[str]:
@@ -151,10 +171,11 @@ def _memory_line(file: Path) -> str:
     device = {"cpu": "a CPU", "cuda": "a GPU"}[result["device"]]
     return markdown_text(
         f"Predicted against measured peak memory of {summary['points']} training steps on {device} "
-        f"(benchmarks/memory_accuracy.py): off by {summary['median']:.4%} in the median, "
-        f"{summary['percentile_95']:.3%} at the 95th percentile, {summary['worst']:.3%} at worst; "
-        f"too low by more than 1% in {summary['share_under_by_1_percent']:.0%} of them, by "
-        f"anything in {summary['share_under']:.0%}."
+        f"(benchmarks/memory_accuracy.py): the prediction was off by {summary['median']:.4%} in "
+        f"the median, {summary['percentile_95']:.3%} at the 95th percentile and "
+        f"{summary['worst']:.3%} at worst. It was more than 1% too low in "
+        f"{summary['share_under_by_1_percent']:.0%} of the steps, and too low by any amount in "
+        f"{summary['share_under']:.0%}."
     )
 
 
@@ -169,9 +190,9 @@ def _plan_lines() -> list[str]:
         return []
     device = " and ".join(sorted({gpu["name"] for r in runs for gpu in r["hardware"]["gpus"]}))
     return [
-        f"The {len(runs)} runs on an {device} in the table above predicted their own peak memory: "
-        f"{errors[0]:+.1%} (too low) to {errors[-1]:+.1%} (too high), "
-        f"{statistics.median(errors):+.1%} in the median."
+        f"The {len(runs)} runs on an {device} in the table above predicted their own peak memory; "
+        f"the error was between {errors[0]:+.1%} and {errors[-1]:+.1%}, and "
+        f"{statistics.median(errors):+.1%} in the median (a minus sign means too low)."
     ]
 
 
@@ -206,7 +227,22 @@ def chosen_table() -> str:
 
 
 PAGES: dict[str, dict[str, Callable[[], str]]] = {
-    "README.md": {"results": results_tables, "support": support_tables},
+    "README.md": {
+        "quickstart": quickstart_text,
+        "summary": lambda: summary_table(compare(_committed()), "en"),
+    },
+    "README.zh-CN.md": {
+        "quickstart": quickstart_text,
+        "summary": lambda: summary_table(compare(_committed()), "zh"),
+    },
+    "docs/results.md": {
+        "results": results_tables,
+        "speed": speed_sentences,
+        "memory": memory_sentences,
+    },
+    "docs/methods.md": {"support": support_tables},
+    "docs/settings.md": {"settings": settings_tables},
+    "docs/layout.md": {"layout": layout_tables},
     "benchmarks/README.md": {"speed": speed_tables, "chosen": chosen_table},
 }
 """Which page has which tables."""
@@ -229,7 +265,7 @@ def main() -> int:
     """Rewrites the pages."""
     for page in PAGES:
         (ROOT / page).write_text(with_results(page), "utf-8")
-    print(f"{' and '.join(PAGES)} are up to date with {len(_committed())} results")
+    print(f"{', '.join(PAGES)}: up to date with {len(_committed())} results")
     return 0
 
 

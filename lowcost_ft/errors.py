@@ -1,4 +1,4 @@
-"""The exceptions for what a user can mend, and how exhausted memory shows."""
+"""Exceptions for what a user can mend, and how exhausted memory is recognised."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""Text for people: as wide as their terminal, and no trouble once they have enough of it."""
+"""Text for the terminal: as wide as it is, and no error when nobody reads on."""
 
 import os
 import re

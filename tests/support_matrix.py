@@ -1,7 +1,7 @@
 """Every family, method and precision, tried for real on tiny models: `make support`.
 
 A case is built, trained for three steps, saved, reloaded in a fresh process, and merged. What came
-of it is kept in `benchmarks/support.json`, from which the README's table is made.
+of it is kept in `benchmarks/support.json`, from which the tables of docs/methods.md are made.
 
     python tests/support_matrix.py            # all cases; writes benchmarks/support.json
     python tests/support_matrix.py reload DIR # the fresh process

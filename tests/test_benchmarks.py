@@ -1,4 +1,4 @@
-"""The benchmark scripts, and the README's tables, which are made from their results."""
+"""The benchmark scripts, and the tables of README and docs, which are made from their results."""
 
 import json
 import sys

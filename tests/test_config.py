@@ -1,6 +1,7 @@
 """Flags: each is obeyed or refused, and all that is wrong is said at once."""
 
 import json
+import re
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from lowcost_ft.commands.program import run_recipe
-from lowcost_ft.config.run import RunConfig, parse_config
+from lowcost_ft.config.run import RunConfig, flag_groups, parse_config
 from lowcost_ft.config.settings import DEFAULT_MODEL_ID
 from lowcost_ft.config.values import parse_bytes, split_list
 from lowcost_ft.errors import UserError
@@ -221,6 +222,27 @@ def test_help_explains_every_flag(capsys):
             assert f"--{field.name.replace('_', '-')}" in text
     for sentence in ("Rank of the LoRA update.", "Folder", "Examples per optimizer step"):
         assert sentence.lower() in text.lower()
+
+
+def test_help_shows_every_flag_in_one_group_the_data_first(capsys):
+    names = [name for group in flag_groups().values() for name in group]
+    assert sorted(names) == sorted(f.name for f in fields(RunConfig) if f.name != "task")
+    with pytest.raises(SystemExit):
+        parse_config(NER, ["--help"])
+    printed = capsys.readouterr().out
+    assert re.findall(r"^[^\w\n]* ([\w ]*options)\b", printed, re.MULTILINE) == [
+        *("options", "data options", "model options", "training options"),
+        *("memory and time options", "output options"),
+    ]
+    assert printed.index("--train-file") < printed.index("--text-column")
+
+
+def test_help_breaks_lines_for_the_terminal_and_nowhere_else(capsys):
+    with pytest.raises(SystemExit):
+        parse_config(NER, ["--help"])
+    lines = [line.strip("│| ") for line in capsys.readouterr().out.splitlines()]
+    (first,) = [i for i, line in enumerate(lines) if line.startswith("Hold the frozen linear")]
+    assert all(len(line) > 50 for line in lines[first : first + 2])
 
 
 def test_a_configuration_is_plain_json():

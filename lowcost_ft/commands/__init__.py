@@ -1,0 +1,1 @@
+"""The commands of `lowcost-ft`, and recipes as programs."""

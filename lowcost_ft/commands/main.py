@@ -1,10 +1,9 @@
-"""`lowcost-ft`: what one does with a finished run.
+"""`lowcost-ft`: plan a run, and use, score, merge and compare finished ones.
 
 Answers go to standard output, everything else to standard error. What needs PyTorch is imported
 where it is used: help and wrong flags do not wait for it.
 """
 
-import inspect
 import json
 import sys
 from collections.abc import Sequence
@@ -13,12 +12,12 @@ from typing import Annotated, Any
 
 import tyro
 
-from lowcost_ft.commands.plan import PlanMemory, plan
+from lowcost_ft.commands.plan import PlanMemory, parse_plan, plan
 from lowcost_ft.commands.program import exit_code
 from lowcost_ft.commands.report import Report, report
 from lowcost_ft.config.flag_names import foreign_flag_problems
+from lowcost_ft.config.flags import parse_flags
 from lowcost_ft.config.reading import InputOptions, LabelOptions, reading_of
-from lowcost_ft.config.run import narrow
 from lowcost_ft.errors import UserError
 from lowcost_ft.pipeline.run_input import (
     read_labelled_file,
@@ -113,7 +112,6 @@ _COMMANDS: dict[str, Any] = {
     "merge": Merge,
     "report": Report,
 }
-_DESCRIPTIONS = {"plan": narrow(inspect.getdoc(PlanMemory) or "")}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -149,12 +147,9 @@ def _run(command: Any) -> int:
 def _parse(arguments: list[str]) -> Any:
     name = arguments[0] if arguments else ""
     if name in _COMMANDS:  # By itself, so that what tyro refuses points to this command's help.
-        return tyro.cli(
-            _COMMANDS[name],
-            prog=f"lowcost-ft {name}",
-            args=arguments[1:],
-            description=_DESCRIPTIONS.get(name),
-        )
+        if name == "plan":
+            return parse_plan(arguments[1:], prog="lowcost-ft plan")
+        return parse_flags(_COMMANDS[name], arguments[1:], prog=f"lowcost-ft {name}")
     return tyro.extras.subcommand_cli_from_dict(
         _COMMANDS,
         prog="lowcost-ft",

@@ -1,14 +1,16 @@
 """`lowcost-ft plan`: whether it fits, before anything is downloaded."""
 
+import inspect
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from lowcost_ft.config.run import RunConfig
+from lowcost_ft.config.flags import explanations, parse_groups
+from lowcost_ft.config.run import RunConfig, flag_groups, narrow
 from lowcost_ft.config.settings import DEFAULT_MODEL_ID, ModelConfig, TrainingConfig
 from lowcost_ft.config.values import parse_bytes
 from lowcost_ft.errors import UserError
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from lowcost_ft.planning.budget import Plan
     from lowcost_ft.planning.simulated_building import CacheNeeds
 
-__all__ = ["PlanMemory", "plan"]
+__all__ = ["PlanMemory", "parse_plan", "plan"]
 
 _BAR = 34
 """Characters of the longest bar."""
@@ -62,6 +64,23 @@ class PlanMemory(TrainingConfig, ModelConfig, PlanFlags):
 
     Takes the flags of a recipe for model and training; those that do not affect memory are
     accepted and ignored. Every example is assumed to be as long as --max-length allows."""
+
+
+def parse_plan(arguments: Sequence[str], *, prog: str) -> PlanMemory:
+    """Reads a command line; `--help` shows what only a plan has first, then a recipe's groups.
+
+    Raises:
+        SystemExit: For `--help` and for wrong flags.
+    """
+    of_recipes = flag_groups()
+    shared = ("model", "training", "memory and time")
+    groups = {
+        "plan": list(explanations(PlanFlags)),
+        **{title: of_recipes[title] for title in shared},
+    }
+    description = narrow(inspect.getdoc(PlanMemory) or "")
+    values = parse_groups(groups, PlanMemory(), arguments, prog=prog, description=description)
+    return PlanMemory(**values)
 
 
 def plan(command: PlanMemory) -> None:

@@ -38,7 +38,7 @@ class Method:
     title: str
     """What users call it."""
     what: str
-    """What trains, besides the head, in the words of the README."""
+    """What trains besides the head, as the documentation says it."""
     rate: float
     """Default peak learning rate for a model 384 wide (`benchmarks/README.md`)."""
     rate_falls: bool = True
@@ -92,8 +92,8 @@ METHODS: tuple[Method, ...] = (
         rate=1e-2,
     ),
     _ranked("lora", "LoRA", "a low-rank update of each linear layer"),
-    _ranked("rslora", "rsLoRA", "the same, scaled by 1 / sqrt(r) and not 1 / r"),
-    _ranked("dora", "DoRA", "LoRA for a weight's direction, and its length by itself"),
+    _ranked("rslora", "rsLoRA", "LoRA, scaled by 1 / sqrt(r) instead of 1 / r"),
+    _ranked("dora", "DoRA", "LoRA for the direction of each weight, and its length separately"),
     _ranked(
         "pissa",
         "PiSSA",
@@ -110,12 +110,18 @@ METHODS: tuple[Method, ...] = (
         quantized=False,
         splits=False,
     ),
-    _ranked("loftq", "LoftQ", "LoRA that starts from what quantization took away"),
-    _ranked("adalora", "AdaLoRA", "LoRA whose ranks go where they count", rate=2e-3, splits=False),
+    _ranked("loftq", "LoftQ", "LoRA that starts from the error of quantization"),
+    _ranked(
+        "adalora",
+        "AdaLoRA",
+        "LoRA that moves its ranks to where they help most",
+        rate=2e-3,
+        splits=False,
+    ),
     Method(
         name="ia3",
         title="IA3",
-        what="factors for keys, values and the feed-forward",
+        what="factors that scale keys, values and the feed-forward",
         rate=1e-2,
         targets=True,
     ),

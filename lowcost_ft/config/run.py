@@ -6,15 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Literal
 
-import tyro
-
 from lowcost_ft.config.checks import conflict_problems, range_problems, settle_types
 from lowcost_ft.config.flag_names import foreign_flag_problems
-from lowcost_ft.config.settings import Settings
+from lowcost_ft.config.flags import explanations, parse_groups
+from lowcost_ft.config.settings import (
+    DataConfig,
+    ModelConfig,
+    OutputConfig,
+    Settings,
+    TrainingConfig,
+)
 from lowcost_ft.config.tasks import task_settings
 from lowcost_ft.errors import UserError
 
-__all__ = ["RunConfig", "narrow", "parse_config"]
+__all__ = ["RunConfig", "flag_groups", "narrow", "parse_config"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,13 +67,28 @@ def parse_config(
     words = sys.argv[1:] if arguments is None else arguments
     if problems := foreign_flag_problems(words, {field.name for field in fields(RunConfig)}):
         raise UserError(problems)
-    typed = tyro.cli(
-        Settings,
-        default=Settings(**default.to_dict()),
-        args=arguments,
-        description=narrow(description or ""),
-    )
-    return RunConfig(**typed.to_dict())
+    values = parse_groups(flag_groups(), default, arguments, description=narrow(description or ""))
+    return RunConfig(**(default.to_dict() | values))
+
+
+_MEMORY_AND_TIME = (
+    *("memory_budget", "allow_model_change", "micro_batch_tokens", "gradient_accumulation_steps"),
+    *("gradient_checkpointing", "cache_frozen_layers", "stream_frozen_layers", "cache_dir"),
+    *("cache_dtype", "mixed_precision", "torch_compile", "num_threads"),
+)
+"""Fields of `TrainingConfig` that say how a step is cut up and computed, and not what it does."""
+
+
+def flag_groups() -> dict[str, list[str]]:
+    """The flags of a recipe as `--help` and the documentation group them: title -> fields."""
+    training = [name for name in explanations(TrainingConfig) if name not in _MEMORY_AND_TIME]
+    return {
+        "data": list(explanations(DataConfig)),
+        "model": list(explanations(ModelConfig)),
+        "training": training,
+        "memory and time": list(_MEMORY_AND_TIME),
+        "output": list(explanations(OutputConfig)),
+    }
 
 
 def narrow(description: str) -> str:

@@ -107,7 +107,7 @@ class TrainingConfig:
     """Optimizer. The last two keep their state in 8 bits; paged moves it to the host's memory when
     the GPU is full. auto: paged_adamw8bit for quantized weights on a GPU, else adamw."""
     learning_rate: float | None = setting(None, above=0)
-    """Peak learning rate. Default: by method and size of the model (see the README)."""
+    """Peak learning rate. Default: by method and size of the model; 1e-3 for LoRA at width 384."""
     head_learning_rate: float | None = setting(None, above=0)
     """Peak learning rate of the new head. Default: the same."""
     weight_decay: float = setting(0.01, at_least=0)

@@ -1,0 +1,1 @@
+"""What memory an operator needs: a model of the allocators, and measuring."""

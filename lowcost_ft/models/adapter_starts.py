@@ -1,4 +1,4 @@
-"""Adapters that do not start at zero, and how what they took from the frozen weights is given back.
+"""Adapters that do not start at zero: saving gives back what they took from the frozen weights.
 
 PiSSA (Meng et al. 2024, arXiv:2404.02948) and OLoRA (arXiv:2406.01775) begin with a part s A0 B0 of
 each frozen weight W, and freeze the rest, W - s A0 B0. Saved like that, the adapter would fit no

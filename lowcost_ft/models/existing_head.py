@@ -36,7 +36,7 @@ def fit_head(
     stored_problem_type: str | None,
     regression: bool,
     replaced: bool,
-) -> tuple[str | None, set[str]]:
+) -> tuple[str, set[str]]:
     """Makes the head of a checkpoint one for the data's labels.
 
     Args:

@@ -1,0 +1,1 @@
+"""What memory a run will need, and settings that fit a budget."""

@@ -1,4 +1,4 @@
-"""Steps of rows that are all as long as `--max-length` allows: what a plan without data is for."""
+"""Steps of rows that are all as long as `--max-length` allows: what a plan without data assumes."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""What the output of frozen layers takes, in memory, disk and reading, known without a weight.
+"""How much memory, disk and reading the output of frozen layers takes, predicted without weights.
 
 The simulated work on a stage is `run_stage`'s own, so that the two cannot drift apart.
 """

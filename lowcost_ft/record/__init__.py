@@ -1,0 +1,1 @@
+"""What a run leaves: run.json, its folder, environment, redaction and model card."""

@@ -1,0 +1,1 @@
+"""Metrics, intervals, confusions and decision thresholds."""

@@ -1,0 +1,63 @@
+"""What the READMEs show of the results: a few rows, and the end of the quickstart."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from lowcost_ft.pipeline.summary import score_lines
+from lowcost_ft.report.numbers import memory_text, ratio_text, score_text
+from lowcost_ft.report.rows import Comparison, Row
+
+HERE = Path(__file__).resolve().parent
+QUICKSTART = HERE / "quickstart.json"
+"""The `run.json` of `make quickstart`."""
+WORDS = HERE / "summary.json"
+"""Which rows are shown, and what each language calls them."""
+
+
+def summary_table(comparisons: Sequence[Comparison], language: Literal["en", "zh"]) -> str:
+    """A few rows, with costs as multiples of full fine-tuning on the same data."""
+    words = json.loads(WORDS.read_text("utf-8"))
+    found = {_name(row): (comparison, row) for comparison in comparisons for row in comparison.rows}
+    columns = words["columns"][language]
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    for name, titles in words["rows"].items():
+        if name not in found:
+            continue
+        comparison, row = found[name]
+        full = comparison.full(row)
+        cells = [
+            words["data"][name.partition("-")[0]][language],
+            titles[language],
+            score_text(row.score, row.interval).replace(" to ", words["to"][language]),
+            memory_text(row.memory) + _multiple(row, full, "memory"),
+            f"{row.speed or 0:,.0f}" + _multiple(row, full, "speed"),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _name(row: Row) -> Any:
+    return row.results[0].get("benchmark", "name")
+
+
+def _multiple(row: Row, full: Row | None, what: str) -> str:
+    if full is None or full is row:
+        return ""
+    ratio = ratio_text(getattr(row, what), getattr(full, what))
+    return f" ({ratio})" if ratio else ""
+
+
+def quickstart_text() -> str:
+    """How `make quickstart` ends."""
+    record = json.loads(QUICKSTART.read_text("utf-8"))
+    train = record["train"]
+    lines = [
+        *score_lines("test", record["evaluation"]["test"]),
+        "",
+        f"peak memory   {train['peak_memory_bytes'] / 1e6:,.0f} MB in a training step (CPU "
+        f"tensors); process {train['peak_resident_bytes'] / 1e6:,.0f} MB",
+        "saved in      runs/ner-lora",
+    ]
+    return "\n".join(["```text", *lines, "```"])

@@ -1,0 +1,124 @@
+"""Command lines from dataclasses: flags in groups, explained by the docstrings of their fields.
+
+tyro would keep the line breaks of a docstring; here a text is broken for the terminal alone.
+"""
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, Field, field, fields, make_dataclass
+from functools import cache
+from typing import Annotated, Any
+
+import tyro
+
+__all__ = ["explanations", "parse_flags", "parse_groups"]
+
+
+def explanations(settings: type) -> dict[str, str]:
+    """What each field of a dataclass is for, on one line: the docstring below it.
+
+    Args:
+        settings: The dataclass, whose fields may be inherited.
+
+    Returns:
+        Field -> text, in the order in which they are written, the class's own fields first. A
+        field without a docstring has an empty text.
+    """
+    known = [one.name for one in fields(settings)]
+    found: dict[str, str] = {}
+    for owner in settings.__mro__[:-1]:
+        for name, text in _docstrings(owner).items():
+            if name in known:
+                found.setdefault(name, text)
+    return found | {name: "" for name in known if name not in found}
+
+
+@cache
+def _docstrings(owner: type) -> dict[str, str]:
+    (tree,) = ast.parse(textwrap.dedent(inspect.getsource(owner))).body
+    assert isinstance(tree, ast.ClassDef)
+    return {
+        above.target.id: " ".join(below.value.value.split())
+        for above, below in zip(tree.body, tree.body[1:], strict=False)
+        if isinstance(above, ast.AnnAssign) and isinstance(above.target, ast.Name)
+        if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
+        if isinstance(below.value.value, str)
+    }
+
+
+def parse_flags(settings: type, arguments: Sequence[str], **program: Any) -> Any:
+    """Reads a command line into a dataclass.
+
+    Args:
+        settings: The dataclass; its fields are the flags.
+        arguments: The command line without the program's name.
+        program: What `tyro.cli` takes besides, such as `prog` and `description`.
+
+    Raises:
+        SystemExit: As `tyro.cli` does, for `--help` and for wrong flags.
+    """
+    program.setdefault("description", inspect.getdoc(settings))
+    flags = _with_help(settings.__name__, settings, list(explanations(settings)))
+    return settings(**vars(tyro.cli(flags, args=arguments, **program)))
+
+
+def parse_groups(
+    groups: Mapping[str, Sequence[str]],
+    default: Any,
+    arguments: Sequence[str] | None,
+    **program: Any,
+) -> dict[str, Any]:
+    """Reads a command line whose flags `--help` shows in groups.
+
+    Args:
+        groups: Title -> the fields that it stands above.
+        default: A dataclass with all of the fields: what the flags change.
+        arguments: The command line without the program's name; None: that of the process.
+        program: What `tyro.cli` takes besides.
+
+    Returns:
+        Field -> value.
+
+    Raises:
+        SystemExit: As `tyro.cli` does, for `--help` and for wrong flags.
+    """
+    classes = {
+        title.replace(" ", "_"): _with_help(title, type(default), names, default)
+        for title, names in groups.items()
+    }
+    titled = zip(groups, classes.items(), strict=True)
+    kinds: list[tuple[str, Any]] = [
+        (name, Annotated[kind, tyro.conf.arg(name=title)]) for title, (name, kind) in titled
+    ]
+    together = make_dataclass("Flags", kinds)
+    typed = tyro.cli(
+        together,
+        default=together(**{name: kind() for name, kind in classes.items()}),
+        args=arguments,
+        config=(tyro.conf.OmitArgPrefixes,),
+        **program,
+    )
+    return {name: value for title in classes for name, value in vars(getattr(typed, title)).items()}
+
+
+def _with_help(title: str, settings: type, names: Sequence[str], default: Any = None) -> type:
+    """The same fields, each with its text for `--help`."""
+    texts = explanations(settings)
+    known = {one.name: one for one in fields(settings)}
+    own = []
+    for name in names:
+        kind: Any = Annotated[known[name].type, tyro.conf.arg(help=texts[name])]
+        own.append((name, kind, _default_of(known[name], default)))
+    made = make_dataclass(title.title().replace(" ", ""), own, frozen=True, kw_only=True)
+    made.__doc__ = ""
+    return made
+
+
+def _default_of(known: Field[Any], default: Any) -> Any:
+    if default is not None:
+        return field(default=getattr(default, known.name))
+    if known.default is not MISSING or known.default_factory is MISSING:
+        return field(default=known.default)
+    return field(default_factory=known.default_factory)

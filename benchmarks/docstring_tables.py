@@ -18,7 +18,7 @@ PACKAGES = (
 
 FOLDERS = {
     "recipes": "One training program each, which reads from top to bottom as its pipeline.",
-    "lowcost_ft": "The package. A folder imports from those above it in this list, never from below.",
+    "lowcost_ft": "The package. A folder imports from those above it here, never from those below.",
     **{f"lowcost_ft/{package}": "" for package in PACKAGES},
     "benchmarks": "Scripts whose results are committed as JSON, and the tables made from them.",
 }

@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lowcost_ft.data.sample import sample_rows
+from lowcost_ft.data.sample import sample_intents
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 MODEL_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -163,7 +163,7 @@ def write_rows(folder: Path, count: int) -> list[str]:
     flags = []
     for split, part in (("train", count), ("validation", count // 5), ("test", count // 3)):
         path = folder / f"{split}.jsonl"
-        rows = sample_rows("classification")[split][:part]
+        rows = sample_intents()[split][:part]
         path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
         flags += [f"--{split}-file", str(path)]
     return flags

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lowcost_ft.config.settings import DEFAULT_MODEL_ID
-from lowcost_ft.data.sample import sample_rows
+from lowcost_ft.data.sample import sample_intents
 
 __all__ = ["SHAPES", "Shape", "write_random_model", "write_texts"]
 
@@ -102,7 +102,7 @@ def write_texts(file: Path, *, tokens: int, rows: int) -> str:
     Returns:
         The path of the CSV file.
     """
-    sample = sample_rows("classification")["train"]
+    sample = sample_intents()["train"]
     with open(file, "w", encoding="utf-8", newline="") as out:
         writer = csv.writer(out)
         writer.writerow(["text", "label"])

@@ -25,16 +25,16 @@ from hypothesis import strategies as st
 
 from lowcost_ft import load_predictor
 from lowcost_ft.config.reading import ReadingOptions
-from lowcost_ft.data.ner_examples import NerExample, text_example
 from lowcost_ft.data.readers import read_rows
 from lowcost_ft.data.rows import text_fault
-from lowcost_ft.data.text_examples import TextExample
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.tokenizers import load_tokenizer
 from lowcost_ft.pipeline.predictor import Predictor
 from lowcost_ft.tasks.classification import ClassificationTask
+from lowcost_ft.tasks.classification.examples import TextExample
 from lowcost_ft.tasks.loading import load_splits, read_examples_file, read_text_lines
 from lowcost_ft.tasks.ner import NerTask
+from lowcost_ft.tasks.ner.examples import NerExample, text_example
 
 SINGLE = "single_label_classification"
 AWKWARD = (

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from seqeval.metrics.sequence_labeling import get_entities
 
-from lowcost_ft.data import tagging
-from lowcost_ft.data.tagging import Span
+from lowcost_ft.tasks.ner import tagging
+from lowcost_ft.tasks.ner.tagging import Span
 
 # Every code point, lone surrogates included, with the awkward ones made frequent.
 any_text = st.text(

@@ -206,7 +206,7 @@ def _predict(command: Predict) -> None:
         if command.json:
             print(json.dumps(answer, ensure_ascii=False))
         else:
-            print(_as_text(answer))
+            print(_as_text(answer, predictor.task))
 
 
 def _input(command: Predict, run: dict[str, Any], notices: list[str]) -> list[Any]:
@@ -232,29 +232,10 @@ def _print_notices(predictor: Any) -> None:
         print(f"note: {notice}", file=sys.stderr)
 
 
-def _as_text(answer: dict[str, Any]) -> str:
-    text = answer["text"]
-    if not text.strip():
+def _as_text(answer: dict[str, Any], task: Any) -> str:
+    if not str(answer.get("text", "-")).strip():
         return ""  # A blank line for a blank line: their numbers stay the same.
-    if "text_pair" in answer:
-        text += f"  |  {answer['text_pair']}"
-    if "id" in answer:
-        text = f"[{answer['id']}] {text}"
-    if "entities" in answer:
-        lines = [text]
-        for entity in answer["entities"]:
-            place = f"{entity['start']}-{entity['end']}"
-            lines.append(
-                f"  {place:>9}  {entity['label']:<14}{entity['score']:.2f}  {entity['text']}"
-            )
-        return "\n".join(lines if answer["entities"] else [*lines, "  (no entity)"])
-    if "label" not in answer:
-        return f"{answer['score']:.4f}  {text}"
-    labels, scores = answer["label"], answer["score"]
-    if isinstance(labels, str):
-        labels, scores = [labels], [scores]
-    chosen = ", ".join(f"{name} {score:.2f}" for name, score in zip(labels, scores, strict=True))
-    return f"{chosen or '(no label)'}  {text}"
+    return str(task.answer_text(answer))
 
 
 def _evaluate(command: Evaluate) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from lowcost_ft.config.flags import explanations, parse_groups
 from lowcost_ft.config.run import RunConfig, flag_groups, narrow
 from lowcost_ft.config.settings import DEFAULT_MODEL_ID, ModelConfig, TrainingConfig
+from lowcost_ft.config.tasks import task_names
 from lowcost_ft.config.values import parse_bytes
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.shipped_configs import shipped_config, shipped_name
@@ -32,7 +33,7 @@ _BAR = 34
 class PlanFlags:
     """Flags that only a plan has. They come first in `--help`."""
 
-    task: Literal["ner", "classification"] = "ner"
+    task: str = task_names()[0]
     """What the model learns."""
     num_labels: int = 9
     """Outputs of the head."""

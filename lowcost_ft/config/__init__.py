@@ -1,1 +1,1 @@
-"""Settings as frozen dataclasses: flags, their bounds and checks, the tables of methods and tasks."""
+"""Settings as frozen dataclasses: flags, bounds and checks; the tables of methods and tasks."""

@@ -186,7 +186,7 @@ class OutputConfig:
 class Settings(DataConfig, ModelConfig, TrainingConfig, OutputConfig):
     """All settings of a run, as they were given."""
 
-    task: Annotated[str, tyro.conf.Suppress] = "classification"
+    task: Annotated[str, tyro.conf.Suppress] = ""
     """What the model learns: the recipe sets it."""
 
     def to_dict(self) -> dict[str, Any]:

@@ -20,9 +20,8 @@ from lowcost_ft.data.sample_text import (
     intents,
     intents_heldout,
 )
-from lowcost_ft.data.tagging import entities_to_tags
 
-__all__ = ["sample_entity_messages", "sample_rows"]
+__all__ = ["sample_entity_messages", "sample_intents"]
 
 T = TypeVar("T")
 
@@ -54,27 +53,6 @@ _SLOT = re.compile(r"\{(\w+)(?::([^{}]*))?\}")
 _WORD = re.compile(r"[^\W_]{4,}")
 
 
-def sample_rows(task: str) -> dict[str, list[dict[str, Any]]]:
-    """Rows of the embedded sample by split: ``train``, ``validation`` and ``test``.
-
-    Args:
-        task: ``"classification"`` or ``"ner"``.
-
-    Returns:
-        For classification rows ``{"text": str, "label": str}``; for NER rows ``{"tokens":
-        list[str], "tags": list[str]}`` with IOB2 tags. No text occurs twice.
-
-    Raises:
-        ValueError: The task has no sample.
-    """
-    if task == "classification":
-        return _intent_rows()
-    if task == "ner":
-        messages = sample_entity_messages()
-        return {split: [_tag(row) for row in rows] for split, rows in messages.items()}
-    raise ValueError(f"no sample for task {task!r}; there is one for: classification, ner")
-
-
 def sample_entity_messages() -> dict[str, list[dict[str, Any]]]:
     """The NER sample as running text, by split.
 
@@ -95,7 +73,8 @@ def sample_entity_messages() -> dict[str, list[dict[str, Any]]]:
     return messages
 
 
-def _intent_rows() -> dict[str, list[dict[str, Any]]]:
+def sample_intents() -> dict[str, list[dict[str, Any]]]:
+    """The sample of intents: rows ``{"text": str, "label": str}`` by split, no text twice."""
     rng = Random(_SEED)
     seen: set[str] = set()
     labels = [label for label, weight in intent_frames.WEIGHTS.items() for _ in range(weight)]
@@ -238,13 +217,6 @@ def _join(pieces: Pieces) -> dict[str, Any]:
             entities.append({"start": len(text), "end": len(text) + len(part), "label": label})
         text += part
     return {"text": text, "entities": entities}
-
-
-def _tag(row: dict[str, Any]) -> dict[str, Any]:
-    """Words and IOB2 tags of a message."""
-    spans = [(entity["start"], entity["end"], entity["label"]) for entity in row["entities"]]
-    words, _, tags, _ = entities_to_tags(row["text"], spans)
-    return {"tokens": list(words), "tags": list(tags)}
 
 
 def _filled(rng: Random, template: str, fillers: dict[str, str]) -> str:

@@ -13,8 +13,8 @@ from transformers.pytorch_utils import Conv1D
 
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.families import Family, known_families
-from lowcost_ft.models.heads import find_head
 from lowcost_ft.models.hub import quiet_libraries
+from lowcost_ft.tasks.heads import find_head
 
 __all__ = [
     "ALL_LINEAR",

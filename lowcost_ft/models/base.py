@@ -13,7 +13,6 @@ from safetensors import SafetensorError
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.existing_head import fit_head, stored_labels
 from lowcost_ft.models.families import Family, find_family
-from lowcost_ft.models.heads import Head, find_head
 from lowcost_ft.models.hub import (
     check_index,
     is_cached,
@@ -33,6 +32,7 @@ from lowcost_ft.models.quantized_layers import settle_kernels
 from lowcost_ft.models.refusals import check_layers
 from lowcost_ft.models.safety import check_weight_files
 from lowcost_ft.models.streamed_weights import StreamedWeights, load_upper_part
+from lowcost_ft.tasks.heads import Head, find_head
 
 __all__ = ["BaseModel", "load_base_model"]
 

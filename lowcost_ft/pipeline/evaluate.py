@@ -62,15 +62,18 @@ def evaluate(run: Run, built: Built, data: Data, trained: Trained) -> Evaluated:
         "recoveries": trained.result.recoveries,
         "peak_resident_bytes": resident_peak_bytes(),
     }
-    run.record["warnings"] = run_warnings(
-        data.splits.problem_type,
+    run.record["metric"] = data.task.metric
+    doubts, nothing_learned = data.task.doubts(
         found.split,
         getattr(data.splits, found.split),
         found.scores[found.split],
+        found.predictions[found.split],
+    )
+    run.record["warnings"] = run_warnings(
+        doubts,
+        nothing_learned,
         unmoved=trained.unmoved,
         bad_steps=len(trained.result.bad_steps),
         warmup_ratio=run.config.warmup_ratio,
-        label_scores=found.predictions[found.split].get("scores"),
-        labels=data.task.labels,
     )
     return found

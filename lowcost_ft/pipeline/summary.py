@@ -11,6 +11,7 @@ from typing import Any
 from lowcost_ft.data.rows import counted
 from lowcost_ft.record.longer_training import longer_command, longer_may_help
 from lowcost_ft.scores.class_table import worst_first
+from lowcost_ft.tasks import task_class
 
 __all__ = ["score_lines", "summarize"]
 
@@ -105,9 +106,6 @@ def _program() -> str:
 
 
 def _next_command(record: Mapping[str, Any], folder: Path) -> str:
-    command = f"{_program()} predict {shlex.quote(str(folder))} --text"
-    if record["data"]["pairs"]:
-        return f'{command} "Where is my parcel?" --text-pair "It has not come."'
-    if record["task"] != "ner":
-        return f'{command} "Where is my parcel?"'
-    return f'{command} "Send it to Jane Smith in Berlin by Friday"'
+    flags = task_class(record["task"]).example_flags(record)
+    shown = [flag if flag.startswith("--") else f'"{flag}"' for flag in flags]
+    return f"{_program()} predict {shlex.quote(str(folder))} {' '.join(shown)}"

@@ -34,7 +34,7 @@ def longest_forecast(config: RunConfig, target: Target, *, num_labels: int) -> F
         config.max_length,
         described,
         config.model_id,
-        head="token" if config.task == "ner" else "sequence",
+        head=task_class(config.task).head,
         trust_remote_code=config.trust_remote_code,
     )
     labels = [f"label {number}" for number in range(num_labels)]

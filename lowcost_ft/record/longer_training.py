@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from lowcost_ft.scores.main_metrics import MAIN_METRICS
+from lowcost_ft.tasks import task_class
 
 __all__ = ["longer_command", "longer_may_help"]
 
@@ -26,8 +26,8 @@ def longer_may_help(record: Mapping[str, Any]) -> bool:
     history = train.get("validation_history") or []
     if not history or train.get("stopped_early") or train.get("best_epoch") != len(history):
         return False
-    kind = record.get("problem_type") or record["task"]
-    score = history[-1].get(MAIN_METRICS.get(kind, "accuracy"))
+    metric = record.get("metric") or task_class(record["task"]).from_record(record).metric
+    score = history[-1].get(metric)
     return not isinstance(score, int | float) or score < 1
 
 

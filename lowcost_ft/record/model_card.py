@@ -13,21 +13,24 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 
 from lowcost_ft.config.methods import find_method
-from lowcost_ft.record.model_limits import METRICS, code, limits, scored_split
+from lowcost_ft.record.model_limits import limits, scored_split
 from lowcost_ft.record.redaction import redact_run
 from lowcost_ft.record.reload_code import (
     Run,
     is_adapter,
-    is_ner,
+    max_length,
     method_title,
     pipeline_task,
-    problem_type,
     quantization,
     reload_code,
     run_config,
 )
 from lowcost_ft.record.run_file import write_atomically
 from lowcost_ft.scores.class_table import worst_first
+from lowcost_ft.scores.metric_names import METRICS
+from lowcost_ft.tasks import task_class
+from lowcost_ft.tasks.card import TaskCard
+from lowcost_ft.tasks.markdown import code
 
 __all__ = ["model_card", "write_model_card"]
 
@@ -130,17 +133,12 @@ def _metadata(run: Run, name: str) -> str:
     ).to_yaml()
 
 
+def _card(run: Run) -> TaskCard:
+    return task_class(run["task"]).card(run, max_length(run))
+
+
 def _summary(run: Run) -> str:
-    base, labels = _base_model(run), run["labels"]
-    if is_ner(run):
-        types = sorted({label[2:] for label in labels if label != "O"})
-        goal = f"marks entities of {len(types)} types: {', '.join(code(type_) for type_ in types)}"
-    elif problem_type(run) == "regression":
-        goal = "predicts a number for a text"
-    else:
-        many = problem_type(run) == "multi_label_classification"
-        number = f"any number of {len(labels)} labels" if many else f"one of {len(labels)} labels"
-        goal = f"gives a text {number}"
+    base, goal = _base_model(run), _card(run).goal
     what = (
         f"{method_title(run)} adapter and head for"
         if is_adapter(run)
@@ -161,8 +159,8 @@ def _scores(run: Run) -> str:
             "There was no test split. These are the scores on the validation split, which also "
             "chose the epoch that was kept; expect slightly lower scores on new texts.\n"
         )
-    unit = "sentences" if is_ner(run) else "texts"
-    size = f", {scores['examples']:,} {unit}" if _is_number(scores.get("examples")) else ""
+    card = _card(run)
+    size = f", {scores['examples']:,} {card.unit}" if _is_number(scores.get("examples")) else ""
     lines += [f"| {split} split{size} | score | 95% interval |", "|---|---|---|"]
     for key, (shown, _) in METRICS.items():
         if key in scores:
@@ -174,13 +172,14 @@ def _scores(run: Run) -> str:
         "",
         "The interval is a bootstrap over the split's examples: it shows how much the score may "
         "change with another test set of this size, not with another training seed."
-        + (" An entity counts when its words and its type are right." if is_ner(run) else ""),
+        + (f" {card.score_note}" if card.score_note else ""),
     ]
     table = scores.get("per_entity") or scores.get("per_class") or {}
     if table:
-        kind = "entity type" if is_ner(run) else "class"
-        counted = "entities" if is_ner(run) else "examples"
-        lines += ["", f"| {kind} | precision | recall | F1 | {split} {counted} |"]
+        lines += [
+            "",
+            f"| {card.class_title} | precision | recall | F1 | {split} {card.class_unit} |",
+        ]
         lines += ["|---|---|---|---|---|"]
         for label, row in worst_first(table, most=_TABLE_ROWS):
             numbers = " | ".join(f"{row[key]:.3f}" for key in ("precision", "recall", "f1"))
@@ -280,7 +279,7 @@ def _cost(run: Run) -> str:
 
 
 def _use(run: Run) -> str:
-    text = "Where is my parcel?" if not is_ner(run) else "Ada Lovelace lives in London."
+    text = _card(run).example
     libraries = "peft and transformers" if is_adapter(run) else "transformers"
     return "\n\n".join(
         [

@@ -7,28 +7,15 @@ from lowcost_ft.data.rows import counted
 from lowcost_ft.record.longer_training import longer_may_help
 from lowcost_ft.record.reload_code import (
     Run,
-    is_ner,
     max_length,
-    problem_type,
     quantization,
     run_config,
 )
-from lowcost_ft.scores.main_metrics import MAIN_METRICS
+from lowcost_ft.scores.metric_names import metric_title
+from lowcost_ft.tasks import task_class
+from lowcost_ft.tasks.markdown import code
 
-__all__ = ["METRICS", "code", "limits", "scored_split"]
-
-# Key in `evaluation`: name to show, identifier on the Hub.
-METRICS = {
-    "f1": ("entity F1", "f1"),
-    "precision": ("entity precision", "precision"),
-    "recall": ("entity recall", "recall"),
-    "accuracy": ("accuracy", "accuracy"),
-    "macro_f1": ("macro F1", "f1"),
-    "micro_f1": ("micro F1", "f1"),
-    "mse": ("mean squared error", "mse"),
-    "pearson": ("Pearson correlation", "pearsonr"),
-    "spearman": ("Spearman correlation", "spearmanr"),
-}
+__all__ = ["limits", "main_metric", "scored_split"]
 
 
 def scored_split(run: Run) -> tuple[str, Mapping[str, Any]]:
@@ -38,10 +25,9 @@ def scored_split(run: Run) -> tuple[str, Mapping[str, Any]]:
     return split, evaluation.get(split) or {}
 
 
-def code(label: str) -> str:
-    """A label as code in a table cell, whatever characters it has."""
-    shown = " ".join(str(label).replace("`", "'").replace("|", "\\|").split())
-    return f"`{shown}`" if shown else "(empty)"
+def main_metric(run: Run) -> str:
+    """The metric that chose the epoch."""
+    return run.get("metric") or task_class(run["task"]).from_record(run).metric
 
 
 def limits(run: Run) -> str:
@@ -52,10 +38,10 @@ def limits(run: Run) -> str:
         f"The scores hold for texts like those of the {split} split. Other subjects, languages and "
         "styles were not tested, nor were fairness and robustness.",
     ]
-    main = MAIN_METRICS[problem_type(run)]
+    main = main_metric(run)
+    card = task_class(run["task"]).card(run, max_length(run))
     table = scores.get("per_entity") or scores.get("per_class") or {}
-    known = {label[2:] if is_ner(run) else label for label in run["labels"]}
-    unknown = [label for label in table if table[label]["support"] and label not in known]
+    unknown = [label for label in table if table[label]["support"] and label not in card.known]
     if unknown:
         found.append(
             f"{len(unknown)} labels of the {split} split did not occur in training, and the model "
@@ -67,7 +53,7 @@ def limits(run: Run) -> str:
         worst = min(seen, key=lambda label: table[label]["f1"])
         found.append(
             f"The weakest label is {code(worst)}, with F1 {table[worst]['f1']:.2f} on "
-            f"{table[worst]['support']} {'entities' if is_ner(run) else 'examples'}."
+            f"{table[worst]['support']} {card.class_unit}."
         )
     if unseen := len(table) - len(seen):
         found.append(
@@ -75,31 +61,15 @@ def limits(run: Run) -> str:
             f"the {split} split: how well the model predicts them is unknown."
         )
     if scores.get(main) == 0:
-        found.append(f"The main score, {METRICS[main][0]}, is 0: the model has learned nothing.")
+        found.append(f"The main score, {metric_title(main)}, is 0: the model has learned nothing.")
     if longer_may_help(run):
         found.append("Its last epoch was its best: longer training may give a better model.")
-    if run.get("thresholds"):
-        found.append(
-            "A label is given from a threshold of its score on. The thresholds were chosen on the "
-            "validation split, whose score is therefore a little too high; texts of another kind "
-            "may need others (`lowcost-ft predict --threshold`)."
-        )
     if quantization(run) != "none":
         found.append(
             "Outside lowcost_ft, bitsandbytes rounds more than it did in training (on a CPU and, "
             "with 8bit, on a GPU), so predictions of the Python code can differ a little."
         )
-    length = max_length(run)
-    if is_ner(run):
-        found.append("It knows the entity types above and no others, and entities do not nest.")
-        found.append(
-            f"The Python code above cuts a sentence off after {length} tokens. `lowcost-ft "
-            "predict` reads longer ones in overlapping windows."
-        )
-    else:
-        if problem_type(run) != "regression":
-            found.append("It has no answer for texts that fit none of its labels.")
-        found.append(f"A text is cut off after {length} tokens.")
+    found += card.limits
     if not run_config(run).get("dataset") and not run_config(run).get("train_file"):
         found.append(
             "The training data are generated examples that show how the package works. Do not "

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lowcost_ft.data.tagging import tags_to_spans
 from lowcost_ft.report.collect import Result
 from lowcost_ft.report.numbers import count_text
 from lowcost_ft.report.rows import Comparison, Row
 from lowcost_ft.report.tables import Cell, Table
 from lowcost_ft.scores.confusion import NO_ENTITY
+from lowcost_ft.tasks.ner.tagging import tags_to_spans
 
 __all__ = ["Confusion", "Mistake", "class_table", "confusion_of", "worst_predictions"]
 
@@ -39,7 +39,8 @@ def class_table(comparison: Comparison) -> Table | None:
     support = {
         name: max(table[name]["support"] for _, table in scored if name in table) for name in names
     }
-    kind = "entity type" if comparison.metric == "f1" else "class"
+    tables = [r.table("evaluation", "test") for row, _ in scored for r in row.completed]
+    kind = "entity type" if any("per_entity" in table for table in tables) else "class"
     rows = []
     for name in names:
         cells = [Cell(text=name), Cell(text=count_text(support[name]))]
@@ -104,8 +105,8 @@ def confusion_of(row: Row) -> Confusion | None:
                     counts[true, predicted] += count if isinstance(count, int) else 0
     if not counts:
         return None
-    is_ner = any(result.get("task") == "ner" for result in row.results)
-    shown = {NO_ENTITY: "(none)"} if is_ner else {}
+    spans = any(result.table("evaluation", "test", "per_entity") for result in row.results)
+    shown = {NO_ENTITY: "(none)"} if spans else {}
     totals: Counter[str] = Counter()
     for (true, _), count in counts.items():
         totals[true] += count

@@ -9,7 +9,9 @@ from typing import Any
 
 from lowcost_ft.config.methods import METHODS
 from lowcost_ft.config.run import RunConfig
+from lowcost_ft.config.tasks import task_names, task_settings
 from lowcost_ft.report.collect import Result
+from lowcost_ft.scores.metric_names import metric_title
 
 __all__ = ["NOT_A_SETTING", "data_name", "device", "dropout_text", "known_settings", "metric_name"]
 __all__ += ["row_labels", "short_model", "training_length", "unusual_dropout"]
@@ -29,16 +31,9 @@ _METHODS = {method.name: method.title for method in METHODS} | {
 _QUANTIZATIONS = {"8bit": "8-bit", "nf4": "NF4"}
 
 
-_METRICS = {
-    "f1": "entity F1",
-    "micro_f1": "micro F1",
-    "pearson": "Pearson correlation",
-}
-
-
 def metric_name(metric: str | None) -> str:
     """A score's name to show."""
-    return _METRICS.get(str(metric), str(metric))
+    return metric_title(str(metric))
 
 
 def row_labels(groups: Sequence[list[Result]]) -> list[str]:
@@ -136,7 +131,8 @@ def training_length(result: Result) -> str:
 def unusual_dropout(result: Result) -> float | str | None:
     """The dropout of a run; None where it is what its task has without being told."""
     dropout = known_settings(result)["dropout"]
-    usual = "model" if result.get("task") == "ner" else 0.0
+    task = str(result.get("task"))
+    usual = task_settings(task).dropout if task in task_names() else 0.0
     return None if dropout == usual else dropout
 
 

@@ -4,6 +4,7 @@ import shlex
 from dataclasses import fields
 
 from lowcost_ft.config.run import RunConfig
+from lowcost_ft.config.tasks import task_names
 from lowcost_ft.report.collect import Result
 from lowcost_ft.report.labels import NOT_A_SETTING, unusual_dropout
 
@@ -25,7 +26,7 @@ def repeat_command(result: Result) -> str | None:
     command = result.get("command")
     if isinstance(command, list) and command and str(command[0]).endswith(".py"):
         parts = _without_places([str(part) for part in command])
-    elif result.table("config") and result.get("task") in ("ner", "classification"):
+    elif result.table("config") and result.get("task") in task_names():
         parts = [f"recipes/lora_{result.get('task')}.py", *_flags(result)]
     else:
         return None

@@ -25,7 +25,6 @@ from lowcost_ft.config.arguments import to_list
 from lowcost_ft.errors import UserError
 from lowcost_ft.scores.bootstrap import interval
 from lowcost_ft.scores.confusion import class_confusion, entity_confusion
-from lowcost_ft.scores.main_metrics import MAIN_METRICS
 from lowcost_ft.scores.sums import (
     accuracy_of,
     entity_counts,
@@ -38,7 +37,6 @@ from lowcost_ft.scores.sums import (
 )
 
 __all__ = [
-    "MAIN_METRICS",
     "ClassificationScores",
     "EntityScores",
     "RegressionScores",

@@ -1,5 +1,6 @@
 """What a task is to the rest of the package: one module that says all of this."""
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, ClassVar, Self
@@ -13,6 +14,7 @@ from lowcost_ft.config.run import RunConfig
 from lowcost_ft.config.tasks import task_settings
 from lowcost_ft.data.features import Array, Features
 from lowcost_ft.data.rows import Row
+from lowcost_ft.tasks.card import PipelineCode, Run, TaskCard
 
 __all__ = ["ENCODED_AT_ONCE", "Outputs", "Predictions", "Task"]
 
@@ -31,7 +33,7 @@ class Task(ABC):
 
     Attributes:
         name: Name of the task, as in `run.json`.
-        head: Name of the model's head, in the table of `models/heads.py`.
+        head: Name of the model's head, in the table of `tasks/heads.py`.
         tokenizer_options: Keyword arguments for `load_tokenizer`.
         generates: Whether predicting runs the model on tokens that it has made itself, so that its
             lower layers must be there even where their output for the given tokens is kept.
@@ -296,6 +298,63 @@ class Task(ABC):
 
         NaN where the model does not know the label.
         """
+
+    # --- In words
+
+    @classmethod
+    def card(cls, run: Run, max_length: int) -> TaskCard:
+        """The task's own words in a model card.
+
+        Args:
+            run: The content of `run.json`.
+            max_length: Longest input in tokens.
+        """
+        return TaskCard(goal=f"was trained for {task_settings(cls.name).title}")
+
+    @classmethod
+    def answer_code(cls, run: Run, max_length: int) -> str:
+        """Python code that predicts with `model` and `tokenizer`, for the model card."""
+        return f"# `lowcost-ft predict` shows how inputs are made for {cls.name}."
+
+    @classmethod
+    def settings_code(cls, run: Run) -> list[str]:
+        """Entries of the settings that load an adapter's base model, besides the labels."""
+        return []
+
+    @classmethod
+    def pipeline_code(cls, run: Run) -> PipelineCode | None:
+        """How `transformers.pipeline` is called; None where none gives the same answers."""
+        return None
+
+    @classmethod
+    def example_flags(cls, run: Run) -> list[str]:
+        """Flags of `predict` with an input that shows what a new run does."""
+        return ["--text", "Where is my parcel?"]
+
+    @staticmethod
+    def answer_text(answer: Mapping[str, Any]) -> str:
+        """An answer for the terminal."""
+        return json.dumps(answer, ensure_ascii=False)
+
+    def doubts(
+        self,
+        split: str,
+        examples: Sequence[Any],
+        scores: Mapping[str, Any],
+        predictions: Predictions,
+    ) -> tuple[list[str], str | None]:
+        """Whether the model learned anything.
+
+        Args:
+            split: Name of the scored split.
+            examples: Its examples.
+            scores: Its scores.
+            predictions: The predictions they were computed from.
+
+        Returns:
+            Warnings by themselves; and, for a model that learned nothing, in which respect.
+        """
+        return [], None
 
     @abstractmethod
     def score(

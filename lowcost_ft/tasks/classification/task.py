@@ -13,19 +13,27 @@ from transformers import PreTrainedTokenizerBase
 from lowcost_ft.config.arguments import to_list
 from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.config.run import RunConfig
-from lowcost_ft.data import text_examples, text_labels
 from lowcost_ft.data.features import IGNORED_LABEL, Array, Features, flatten
 from lowcost_ft.data.rows import Row
-from lowcost_ft.data.sample import sample_rows
-from lowcost_ft.data.text_examples import TextExample
-from lowcost_ft.scores.main_metrics import MAIN_METRICS
+from lowcost_ft.data.sample import sample_intents
 from lowcost_ft.scores.thresholds import DEFAULT_THRESHOLD, choose_thresholds
-from lowcost_ft.tasks.base import ENCODED_AT_ONCE, Predictions, Task
+from lowcost_ft.tasks.base import ENCODED_AT_ONCE, Predictions
+from lowcost_ft.tasks.classification import examples as text_examples
+from lowcost_ft.tasks.classification import labels as text_labels
+from lowcost_ft.tasks.classification.examples import TextExample
+from lowcost_ft.tasks.classification.telling import ClassificationTelling
 
 __all__ = ["ClassificationTask", "TextExample", "balanced_class_weights"]
 
+MAIN_METRICS = {
+    "single_label_classification": "accuracy",
+    "multi_label_classification": "micro_f1",
+    "regression": "pearson",
+}
+"""The metric that early stopping watches and that has an interval. Higher is better in all."""
 
-class ClassificationTask(Task):
+
+class ClassificationTask(ClassificationTelling):
     """Predicts a class, several classes, or a number, for a text or a pair of texts.
 
     Args:
@@ -111,7 +119,7 @@ class ClassificationTask(Task):
     @staticmethod
     def sample_rows() -> dict[str, list[dict[str, Any]]]:
         """The embedded sample, by split."""
-        return sample_rows("classification")
+        return sample_intents()
 
     @classmethod
     def sample_reading(cls, reading: ReadingOptions) -> ReadingOptions:
@@ -174,7 +182,7 @@ class ClassificationTask(Task):
         """The task of a run that is over."""
         # Runs without thresholds decided at 0.5.
         return cls(
-            run["labels"], problem_type=run["problem_type"], thresholds=run.get("thresholds")
+            run["labels"], problem_type=run.get("problem_type"), thresholds=run.get("thresholds")
         )
 
     @classmethod
@@ -458,6 +466,3 @@ def balanced_class_weights(
 def _label_tuple(example: TextExample) -> tuple[str, ...]:
     label = example.label
     return tuple(map(str, label)) if isinstance(label, tuple) else (str(label),)
-
-
-TASK = ClassificationTask

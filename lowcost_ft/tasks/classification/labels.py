@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from lowcost_ft.config.reading import PROBLEM_TYPES, ReadingOptions
 from lowcost_ft.data.known_labels import Occurrences, tell_unknown
-from lowcost_ft.data.label_cells import read_cells
-from lowcost_ft.data.label_doubts import label_doubts, separator_notice
 from lowcost_ft.data.rows import counted, file_of, listed, shown
-from lowcost_ft.data.text_examples import Label, Scalar, TextExample, label_name
+from lowcost_ft.tasks.classification.examples import Label, Scalar, TextExample, label_name
+from lowcost_ft.tasks.classification.label_cells import read_cells
+from lowcost_ft.tasks.classification.label_doubts import label_doubts, separator_notice
 
 __all__ = ["SINGLE_LABEL", "classes", "finish"]
 

@@ -19,7 +19,7 @@ from lowcost_ft.data.rows import (
     surrogate_fault,
     text_fault,
 )
-from lowcost_ft.data.tagging import Span, entities_to_tags, is_tag, span_problems, split_words
+from lowcost_ft.tasks.ner.tagging import Span, entities_to_tags, is_tag, span_problems, split_words
 
 __all__ = ["NerExample", "read_examples", "text_example", "word_source"]
 

@@ -14,19 +14,21 @@ from transformers import PreTrainedTokenizerBase
 from lowcost_ft.config.arguments import to_list
 from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.config.run import RunConfig
-from lowcost_ft.data import ner_examples, ner_labels
 from lowcost_ft.data.features import IGNORED_LABEL, Array, Features, cut_windows, flatten
-from lowcost_ft.data.ner_examples import NerExample, text_example
 from lowcost_ft.data.rows import Row
-from lowcost_ft.data.sample import sample_rows
-from lowcost_ft.data.tagging import WORD_SPLITTING, tags_to_spans
+from lowcost_ft.data.sample import sample_entity_messages
 from lowcost_ft.errors import UserError
-from lowcost_ft.tasks.base import ENCODED_AT_ONCE, Predictions, Task
+from lowcost_ft.tasks.base import ENCODED_AT_ONCE, Predictions
+from lowcost_ft.tasks.ner import examples as ner_examples
+from lowcost_ft.tasks.ner import labels as ner_labels
+from lowcost_ft.tasks.ner.examples import NerExample, text_example
+from lowcost_ft.tasks.ner.tagging import WORD_SPLITTING, entities_to_tags, tags_to_spans
+from lowcost_ft.tasks.ner.telling import NerTelling
 
 __all__ = ["NerExample", "NerTask", "special_tokens", "text_example"]
 
 
-class NerTask(Task):
+class NerTask(NerTelling):
     """Predicts one IOB2 tag a word, read at the word's first sub-word.
 
     Decoders read it at the last sub-word, which alone has seen the whole word.
@@ -96,7 +98,8 @@ class NerTask(Task):
     @staticmethod
     def sample_rows() -> dict[str, list[dict[str, Any]]]:
         """The embedded sample, by split."""
-        return sample_rows("ner")
+        messages = sample_entity_messages()
+        return {split: [_tagged(row) for row in rows] for split, rows in messages.items()}
 
     @staticmethod
     def blank(row: Row) -> NerExample:
@@ -146,7 +149,7 @@ class NerTask(Task):
         return cls(
             run["labels"],
             causal=run.get("pad_token_id") is not None,
-            window_overlap=run["config"]["window_overlap"],
+            window_overlap=(run.get("config") or {}).get("window_overlap"),
         )
 
     @classmethod
@@ -370,6 +373,13 @@ class NerTask(Task):
         return score_entities(self.tags(examples, predictions), references, seed=seed)
 
 
+def _tagged(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Words and IOB2 tags of a message."""
+    spans = [(entity["start"], entity["end"], entity["label"]) for entity in row["entities"]]
+    words, _, tags, _ = entities_to_tags(row["text"], spans)
+    return {"tokens": list(words), "tags": list(tags)}
+
+
 def _without_loose_ends(tags: Sequence[str]) -> list[str]:
     legal: list[str] = []
     for tag in tags:
@@ -441,6 +451,3 @@ def _best_windows(
         return max(around, key=lambda window: context(position, window))
 
     return {word: best(position) for word, position in positions.items()}
-
-
-TASK = NerTask

@@ -16,7 +16,7 @@ from typing import Any
 from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.data.label_names import read_label_names
 from lowcost_ft.data.rows import counted, file_of, listed, shown
-from lowcost_ft.data.text_examples import Label, Scalar, TextExample, label_name
+from lowcost_ft.tasks.classification.examples import Label, Scalar, TextExample, label_name
 
 __all__ = ["read_cells", "written_list"]
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from lowcost_ft.data.known_labels import Occurrences, tell_unknown
-from lowcost_ft.data.ner_examples import NerExample, word_source
 from lowcost_ft.data.rows import file_of, shown
-from lowcost_ft.data.tagging import detect_scheme, tags_to_spans, to_iob2
+from lowcost_ft.tasks.ner.examples import NerExample, word_source
+from lowcost_ft.tasks.ner.tagging import detect_scheme, tags_to_spans, to_iob2
 
 __all__ = ["classes", "finish"]
 

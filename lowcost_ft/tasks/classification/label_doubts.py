@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from lowcost_ft.data.rows import shown
-from lowcost_ft.data.text_examples import TextExample, label_name
+from lowcost_ft.tasks.classification.examples import TextExample, label_name
 
 __all__ = ["label_doubts", "separator_notice"]
 

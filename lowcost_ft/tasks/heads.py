@@ -3,9 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-import transformers
-from peft import TaskType
-
 __all__ = ["HEADS", "Head", "find_head"]
 
 
@@ -21,6 +18,8 @@ class Head:
     """The class of transformers that loads a model with it."""
     peft_task: str
     """The member of peft's `TaskType`."""
+    pipeline: str
+    """The task of `transformers.pipeline`, and on the Hub."""
     new: bool = True
     """Whether a pretrained model lacks it, so that it is trained in full and saved; else it belongs
     to the pretrained weights, and stays as they are."""
@@ -33,6 +32,8 @@ class Head:
     @property
     def model_class(self) -> Any:
         """The auto class itself."""
+        import transformers  # Here, so that the table can be read without it.
+
         return getattr(transformers, self.auto_class)
 
     @property
@@ -41,8 +42,10 @@ class Head:
         return self.auto_class.replace("AutoModel", "AutoPeftModel")
 
     @property
-    def task_type(self) -> TaskType:
+    def task_type(self) -> Any:
         """Peft's word for it."""
+        from peft import TaskType
+
         return TaskType[self.peft_task]
 
 
@@ -54,12 +57,14 @@ HEADS = {
             title="token classification",
             auto_class="AutoModelForTokenClassification",
             peft_task="TOKEN_CLS",
+            pipeline="token-classification",
         ),
         Head(
             name="sequence",
             title="sequence classification",
             auto_class="AutoModelForSequenceClassification",
             peft_task="SEQ_CLS",
+            pipeline="text-classification",
             per_text=True,
         ),
         Head(
@@ -67,6 +72,7 @@ HEADS = {
             title="question answering",
             auto_class="AutoModelForQuestionAnswering",
             peft_task="QUESTION_ANS",
+            pipeline="question-answering",
             modules=("qa_outputs",),
         ),
         Head(
@@ -74,6 +80,7 @@ HEADS = {
             title="language modelling",
             auto_class="AutoModelForCausalLM",
             peft_task="CAUSAL_LM",
+            pipeline="text-generation",
             modules=("lm_head",),
             new=False,
         ),

@@ -1,0 +1,21 @@
+"""What scores are called: apart from `metrics.py`, which loads what computes them."""
+
+__all__ = ["METRICS", "metric_title"]
+
+METRICS = {
+    "f1": ("entity F1", "f1"),
+    "precision": ("entity precision", "precision"),
+    "recall": ("entity recall", "recall"),
+    "accuracy": ("accuracy", "accuracy"),
+    "macro_f1": ("macro F1", "f1"),
+    "micro_f1": ("micro F1", "f1"),
+    "mse": ("mean squared error", "mse"),
+    "pearson": ("Pearson correlation", "pearsonr"),
+    "spearman": ("Spearman correlation", "spearmanr"),
+}
+"""Key in `evaluation`: name to show, identifier on the Hub."""
+
+
+def metric_title(metric: str) -> str:
+    """A score's name to show; its key where the table does not have it."""
+    return METRICS[metric][0] if metric in METRICS else metric

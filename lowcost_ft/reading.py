@@ -30,6 +30,19 @@ class LabelOptions:
     """Column with the label, the list of labels, or the number to predict."""
     tags_column: str | None = None
     """Column with the list of tags, one a word."""
+    label_columns: str | None = None
+    """Comma-separated columns of 0 and 1, one a label. Guessed when there is no column of labels
+    but several such columns."""
+    label_names: str | None = None
+    """Names of the labels (or tags) that the file gives as the numbers 0, 1, 2, ...: separated by
+    commas, or a file with one name a line."""
+    label_separator: str | None = None
+    """What stands between the labels of a text that has several, such as ";". The problem is then
+    multi-label."""
+    decimal_comma: bool = False
+    """Read labels such as 0,5 as numbers with a decimal comma."""
+    exclude_label: str | None = None
+    """Leave out the rows with this label, such as -1 where it stands for an unknown one."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -53,9 +53,12 @@ def score_lines(split: str, scores: Mapping[str, Any]) -> list[str]:
             lines.append(text)
     tables = [value for name, value in scores.items() if name in ("per_entity", "per_class")]
     for table in tables:
-        width = min(30, max(len(name) for name in table)) if table else 0
+        names = [_on_one_line(name) for name in table]
+        width = min(30, max(map(len, names))) if names else 0
+        if len({name[:width] for name in names}) < len(names):
+            width = max(map(len, names))  # cut short, two of them would look the same
         lines += ["", f"{'':{width}}  precision  recall      f1  support"]
-        for name, row in list(table.items())[:_SHOWN_CLASSES]:
+        for name, row in list(zip(names, table.values(), strict=True))[:_SHOWN_CLASSES]:
             lines.append(
                 f"{name[:width]:{width}}  {row['precision']:9.3f}  {row['recall']:6.3f}  "
                 f"{row['f1']:6.3f}  {row['support']:7,}"
@@ -63,6 +66,11 @@ def score_lines(split: str, scores: Mapping[str, Any]) -> list[str]:
         if len(table) > _SHOWN_CLASSES:
             lines.append(f"... and {len(table) - _SHOWN_CLASSES} more in run.json")
     return lines
+
+
+def _on_one_line(name: str) -> str:
+    """A label whose tabs, line ends and control characters are written as escapes."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
 
 
 def _program() -> str:

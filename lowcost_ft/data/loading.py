@@ -9,6 +9,8 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from lowcost_ft.data import ner_examples, ner_labels, text_examples, text_labels
+from lowcost_ft.data.answers import accepted_rows
+from lowcost_ft.data.entity_spans import ENTITY_OFFSETS
 from lowcost_ft.data.readers import read_dataset, read_lines, read_rows
 from lowcost_ft.data.rows import Row, column_names
 from lowcost_ft.data.sample import sample_rows
@@ -108,6 +110,10 @@ def load_splits(
         notices.append("no data given: the embedded sample is used")
     for split, path in given.items():
         rows[split] = read_rows(path, problems, notices)
+    rows = {
+        split: accepted_rows(found, reading, problems=problems, notices=notices)
+        for split, found in rows.items()
+    }
 
     raw = {
         split: _READ_EXAMPLES[task](
@@ -187,6 +193,8 @@ def read_examples_file(
     if problems:
         raise UserError(problems)
     rows = read_rows(path, problems, notices)
+    if labelled:
+        rows = accepted_rows(rows, reading, problems=problems, notices=notices)
     if usual is not None:
         reading = _with_usual(reading, usual, column_names(rows))
     examples = _READ_EXAMPLES[task](
@@ -266,6 +274,11 @@ def _argument_problems(
     elif problem_type is not None and problem_type not in text_labels.PROBLEM_TYPES:
         known = ", ".join(text_labels.PROBLEM_TYPES)
         problems.append(f"--problem-type {problem_type} is unknown; known: {known}")
+    if reading.entity_offsets != "characters" and task != "ner":
+        problems.append("--entity-offsets is for NER; leave it out")
+    elif reading.entity_offsets not in ENTITY_OFFSETS:
+        known = ", ".join(ENTITY_OFFSETS)
+        problems.append(f"--entity-offsets {reading.entity_offsets} is unknown; known: {known}")
     if dataset_config_name is not None and dataset is None:
         problems.append("--dataset-config-name goes with --dataset")
     return problems

@@ -106,6 +106,8 @@ def find_spelling(
             used = names
             texts = list(names)
     kind = _kind_of(texts)
+    if names and texts and not used:
+        notices.append(f"{file}: --label-names is not used, since the tags are not numbers")
     if used:
         pairs = ", ".join(f"{number} is {shown(used[number])}" for number in sorted(numbers)[:4])
         notices.append(f"{file}: the tags are numbers, read by --label-names: {pairs}")
@@ -139,7 +141,7 @@ def _kind_of(texts: Sequence[str]) -> Literal["usual", "other", "untyped", "type
     if types and not alone and all(map(_SPELLED.fullmatch, types)):
         return "other"
     if not types:
-        return "other"  # `o` in every place
+        return "other" if "o" in texts else "usual"
     bare = {tag.upper() for tag in types}
     if bare <= _BARE and bare & {"B", "I"}:
         return "untyped"

@@ -2,8 +2,8 @@
 
 Tags are kept as IOB2: `B-x` begins an entity of type x, `I-x` continues it, `O` is outside. Other
 schemes are converted by one rule, that of the CoNLL-2000 scorer (conlleval): an entity begins at
-B, S, U and W, after E, S, L, U and W, and wherever a tag continues nothing of its own type. The rule
-needs no knowledge of the scheme; knowing it only tells which sequences are illegal.
+B, S, U and W, after E, S, L, U and W, and wherever a tag continues nothing of its own type. The
+rule needs no knowledge of the scheme; knowing it only tells which sequences are illegal.
 """
 
 import re

@@ -31,8 +31,10 @@ def accepted_rows(
         notices: Gets a line that counts what is left out.
     """
     names = column_names(rows)
-    chosen = (reading.label_column, reading.tags_column, reading.text_column)
-    chosen += (reading.text_pair_column, reading.tokens_column)
+    chosen = {
+        *(reading.label_column, reading.tags_column, reading.text_column),
+        *(reading.text_pair_column, reading.tokens_column),
+    }
     answers = [row.values.get("answer") for row in rows]
     if (
         "answer" in chosen

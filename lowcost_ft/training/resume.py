@@ -35,6 +35,7 @@ _FREE = {
     *("train_file", "validation_file", "test_file", "dataset", "dataset_config_name"),
     *("text_column", "text_pair_column", "label_column", "tokens_column", "tags_column"),
     *("label_columns", "label_names", "label_separator", "decimal_comma", "exclude_label"),
+    "entity_offsets",
     *("id_column", "validation_share", "mixed_precision", "trust_remote_code"),
 }
 

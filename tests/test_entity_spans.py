@@ -57,7 +57,7 @@ def test_a_text_that_is_nowhere_stops_and_a_wrong_flag_is_named(tmp_path: Path) 
     with pytest.raises(UserError, match=r"correct the offsets or the entity's text"):
         splits_of(tmp_path, rows_of("Ann ran", 0, 3, text="Bob"))
     with pytest.raises(UserError, match=r"leave out --entity-offsets"):
-        splits_of(tmp_path, rows_of("Ann ran", 0, 3, text="Ann"), entity_offsets="inclusive")
+        splits_of(tmp_path, rows_of("Ann, so", 0, 3, text="Ann"), entity_offsets="inclusive")
     with pytest.raises(UserError, match=r"--entity-offsets words is unknown"):
         splits_of(tmp_path, rows_of("Ann ran", 0, 3), entity_offsets="words")
 

@@ -55,6 +55,12 @@ def test_numbers_need_names_and_are_read_by_them(tmp_path: Path) -> None:
         read(tmp_path, [1, 3, 0], label_names="O,B-PER,I-PER")
 
 
+@pytest.mark.parametrize("tags", ["PER-B PER-I O", "NN VB DT", "PER B-PER O", "B- O"])
+def test_tags_that_may_be_anything_are_refused(tmp_path: Path, tags: str) -> None:
+    with pytest.raises(UserError, match="neither O nor PREFIX-TYPE"):
+        read(tmp_path, tags.split())
+
+
 @given(st.lists(st.lists(st.text(max_size=4) | st.integers() | st.none() | st.floats())))
 def test_no_tags_crash(sentences: list[list[Any]]) -> None:
     found = find_spelling(sentences, file="a", names=[], problems=[], notices=[])

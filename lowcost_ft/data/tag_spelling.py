@@ -12,6 +12,7 @@ __all__ = ["TagSpelling", "find_spelling"]
 
 _UNTYPED = "entity"
 _SPELLED = re.compile(r"([BIESLUMW])[-_:/.\u2010-\u2015\u2212](.+)", re.DOTALL | re.IGNORECASE)
+_REVERSED = re.compile(r".+[-_:/.][BIESLUMW]", re.DOTALL)
 _BARE = frozenset("BIESLUMW")
 
 
@@ -145,6 +146,8 @@ def _kind_of(texts: Sequence[str]) -> Literal["usual", "other", "untyped", "type
     bare = {tag.upper() for tag in types}
     if bare <= _BARE and bare & {"B", "I"}:
         return "untyped"
+    if types and all(map(_REVERSED.fullmatch, types)):
+        return "usual"  # refused: `PER-B` as a type would cut every entity into two types
     outside = len(types) < len(texts)
     if outside and (alone or not any(map(_SPELLED.fullmatch, types))):
         return "types"

@@ -13,6 +13,7 @@ __all__ = ["TagSpelling", "find_spelling"]
 _UNTYPED = "entity"
 _SPELLED = re.compile(r"([BIESLUMW])[-_:/.\u2010-\u2015\u2212](.+)", re.DOTALL | re.IGNORECASE)
 _REVERSED = re.compile(r".+[-_:/.][BIESLUMW]", re.DOTALL)
+_EMPTY = re.compile(r"[BIESLUMW]?[-_:/.]", re.IGNORECASE)  # a prefix without its type
 _BARE = frozenset("BIESLUMW")
 
 
@@ -146,7 +147,7 @@ def _kind_of(texts: Sequence[str]) -> Literal["usual", "other", "untyped", "type
     bare = {tag.upper() for tag in types}
     if bare <= _BARE and bare & {"B", "I"}:
         return "untyped"
-    if types and all(map(_REVERSED.fullmatch, types)):
+    if all(map(_REVERSED.fullmatch, types)) or any(map(_EMPTY.fullmatch, types)):
         return "usual"  # refused: `PER-B` as a type would cut every entity into two types
     outside = len(types) < len(texts)
     if outside and (alone or not any(map(_SPELLED.fullmatch, types))):

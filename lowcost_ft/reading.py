@@ -52,6 +52,9 @@ class LabelOptions:
     """Read labels such as 0,5 as numbers with a decimal comma."""
     exclude_label: str | None = None
     """Leave out the rows with this label, such as -1 where it stands for an unknown one."""
+    entity_offsets: Literal["characters", "utf16", "bytes", "inclusive", "text"] = "characters"
+    """What start and end of entities count: characters, UTF-16 code units, UTF-8 bytes, or
+    characters with the end inside the entity; "text" finds each entity's own text near them."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,8 @@ from typing import Any
 
 from lowcost_ft.arguments import path_problem, to_path
 from lowcost_ft.data import ner_examples, ner_labels, text_examples, text_labels
+from lowcost_ft.data.answers import accepted_rows
+from lowcost_ft.data.entity_spans import ENTITY_OFFSETS
 from lowcost_ft.data.file_kinds import FORMATS
 from lowcost_ft.data.known_labels import look_alikes
 from lowcost_ft.data.readers import read_dataset, read_lines, read_rows
@@ -130,6 +132,10 @@ def load_splits(
             reading = replace(reading, problem_type="single_label_classification")
     for split, path in given.items():
         rows[split] = read_rows(path, problems, notices, reading, words=task == "ner")
+    rows = {
+        split: accepted_rows(found, reading, problems=problems, notices=notices)
+        for split, found in rows.items()
+    }
 
     raw = {
         split: _READ_EXAMPLES[task](
@@ -217,7 +223,9 @@ def read_examples_file(
         labelled=labelled,
         words=task == "ner",
     )
-    if not labelled and rows and rows[0].is_line:
+    if labelled:
+        rows = accepted_rows(rows, reading, problems=problems, notices=notices)
+    elif rows and rows[0].is_line:
         examples = line_examples(task, rows, problems)
         if problems:
             raise UserError(_capped(problems), total=len(problems))
@@ -341,6 +349,11 @@ def _argument_problems(
     if reading.format not in ("auto", *FORMATS):
         known = ", ".join(("auto", *FORMATS))
         problems.append(f"--format {reading.format} is unknown; known: {known}")
+    if reading.entity_offsets != "characters" and task != "ner":
+        problems.append("--entity-offsets is for NER; leave it out")
+    elif reading.entity_offsets not in ENTITY_OFFSETS:
+        known = ", ".join(ENTITY_OFFSETS)
+        problems.append(f"--entity-offsets {reading.entity_offsets} is unknown; known: {known}")
     if dataset_config_name is not None and dataset is None:
         problems.append("--dataset-config-name goes with --dataset")
     return problems

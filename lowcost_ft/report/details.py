@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lowcost_ft.confusion import NO_ENTITY
+from lowcost_ft.confusion import NO_ENTITY, NO_ENTITY_BESIDE_O
 from lowcost_ft.data.tagging import tags_to_spans
 from lowcost_ft.report.collect import Result
 from lowcost_ft.report.numbers import count_text
@@ -105,7 +105,8 @@ def confusion_of(row: Row) -> Confusion | None:
     if not counts:
         return None
     is_ner = any(result.get("task") == "ner" for result in row.results)
-    shown = {NO_ENTITY: "(none)"} if is_ner else {}
+    none = NO_ENTITY_BESIDE_O if any(NO_ENTITY_BESIDE_O in pair for pair in counts) else NO_ENTITY
+    shown = {none: "(none)"} if is_ner else {}
     totals: Counter[str] = Counter()
     for (true, _), count in counts.items():
         totals[true] += count

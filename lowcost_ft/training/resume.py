@@ -37,6 +37,7 @@ _FREE = {
     *("label_columns", "label_names", "label_separator", "decimal_comma", "exclude_label"),
     *("format", "csv_quotes", "id_column", "validation_share", "mixed_precision"),
     "trust_remote_code",
+    "entity_offsets",
 }
 
 

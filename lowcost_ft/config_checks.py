@@ -6,6 +6,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from lowcost_ft.methods import find_method
+from lowcost_ft.training.extensions.registry import extension_problems
 
 if TYPE_CHECKING:  # config.py imports this file
     from lowcost_ft.config import RunConfig
@@ -74,6 +75,7 @@ def conflict_problems(config: "RunConfig") -> list[str]:
         *_model_problems(config),
         *_step_problems(config),
         *_output_problems(config),
+        *extension_problems(config),
     ]
 
 

@@ -12,6 +12,7 @@ from lowcost_ft.models.loading import build_model, forward_module, load_tokenize
 from lowcost_ft.predictor import load_predictor
 from lowcost_ft.training.extensions.adalora import AdaLora
 from lowcost_ft.training.extensions.base import TrainingContext
+from lowcost_ft.training.extensions.composition import Extensions
 
 LABELS = ["O", "B-person", "I-person"]
 
@@ -101,6 +102,22 @@ def test_the_allocator_goes_on_from_its_state(tiny_model):
     assert any((value == 0).any() for value in values.values())
     for name, value in values.items():
         assert torch.equal(value, others[name])
+
+
+def test_a_checkpoint_of_before_there_were_extensions_is_understood(tiny_model):
+    _, steps = build(tiny_model("bert"), dropout=0.0)
+
+    class Older:
+        state = {"rank_pattern": {"a": [True, False]}}  # noqa: RUF012
+
+        def tensors(self, name):
+            return {"ipt.a": torch.ones(2)} if name == "adalora" else {}
+
+    Extensions([steps]).load(Older())
+    assert steps.numbers() == {"rank_pattern": {"a": [True, False]}}
+    assert steps.tensors()["ipt.a"].tolist() == [1, 1]
+    steps.begin(20)
+    assert (steps.numbers(), steps.tensors()) == ({"rank_pattern": None}, {})
 
 
 def test_a_recipe_takes_ranks_away_however_its_steps_are_cut(tiny_model, small_files, tmp_path):

@@ -135,10 +135,12 @@ class StepRunner:
 
     def _outputs(self, rows: MicroBatch, batch: Batch) -> torch.Tensor:
         """The model's logits for a batch of these rows, in float32."""
+        # What has a dot in its name is an extension's own, for its loss.
+        inputs = {name: value for name, value in model_inputs(batch).items() if "." not in name}
         entering = self.cached.entering(rows) if self.cached else nullcontext()
         masks = known_padding(has_padding(self.features.lengths[rows]))
         with masks, entering, self.accelerator.autocast():
-            logits = self.model(**model_inputs(batch)).logits
+            logits = self.model(**inputs).logits
         return logits.float()
 
     def backward(self, micro_batches: list[MicroBatch], total_weight: float) -> torch.Tensor:
@@ -168,14 +170,13 @@ class StepRunner:
             try:
                 with self._dropout():
                     if self.extensions.around_backward:
-                        loss = self.extensions.backward(once)(self.batch(present))
+                        step_loss += self.extensions.backward(once)(self.batch(present))
                     else:
-                        loss = once(None)
+                        step_loss += once(None)
             except (RuntimeError, MemoryError) as error:
                 if is_out_of_memory(error):
                     raise MicroBatchMemoryError(present, error) from error
                 raise
-            step_loss += loss
         return step_loss
 
     def _pass(

@@ -97,6 +97,10 @@ class Extension:
             batch: Tensors by name, `(rows, tokens)` or `(rows, ...)`.
             rows: The rows of `features` that they hold.
             features: The rows of the epoch.
+
+        Returns:
+            The same or other tensors. One that is for the loss alone is called `NAME.what`: the
+            model does not get it.
         """
         return batch
 

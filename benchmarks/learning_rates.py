@@ -24,8 +24,9 @@ from lowcost_ft.evaluation import evaluate
 from lowcost_ft.methods import METHODS
 from lowcost_ft.models.loading import build_model, forward_module, load_tokenizer
 from lowcost_ft.tasks.ner import NerTask
-from lowcost_ft.training.adalora import AdaLoraSteps
 from lowcost_ft.training.checkpoint import Checkpoints
+from lowcost_ft.training.extensions.base import TrainingContext
+from lowcost_ft.training.extensions.registry import build_extensions
 from lowcost_ft.training.loop import train
 from lowcost_ft.training.setup import build_accelerator, set_num_threads
 
@@ -89,7 +90,15 @@ def score(method: str, rate: float, max_steps: int, seed: int = 0) -> float:
             pad_token_id=tokenizer.pad_token_id,
             validate=validate,
             checkpoints=Checkpoints(accelerator=accelerator, folder=Path(folder)),
-            adalora=AdaLoraSteps.of(built.model),
+            extensions=build_extensions(
+                TrainingContext(
+                    settings=config,
+                    model=built.model,
+                    task=task,
+                    features=features["train"],
+                    pad_token_id=tokenizer.pad_token_id,
+                )
+            ),
         )
     return result.validation_history[-1]["f1"]
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get
 from lowcost_ft.arguments import path_problem
 from lowcost_ft.methods import find_method
 from lowcost_ft.reading import label_conflicts
+from lowcost_ft.training.extensions.registry import extension_problems
 
 if TYPE_CHECKING:  # config.py imports this file
     from lowcost_ft.config import RunConfig
@@ -150,6 +151,7 @@ def conflict_problems(config: "RunConfig") -> list[str]:
         *_model_problems(config),
         *_step_problems(config),
         *_output_problems(config),
+        *extension_problems(config),
     ]
 
 

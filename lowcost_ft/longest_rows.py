@@ -14,6 +14,8 @@ from lowcost_ft.models.refusals import check_length
 from lowcost_ft.recipe_memory import model_options
 from lowcost_ft.tasks.classification import ClassificationTask
 from lowcost_ft.tasks.ner import NerTask
+from lowcost_ft.training.extensions.base import TrainingContext
+from lowcost_ft.training.extensions.registry import build_extensions
 from lowcost_ft.training.forecast import Forecast
 from lowcost_ft.training.step_plan import PlannedStep
 
@@ -44,6 +46,7 @@ def longest_forecast(config: RunConfig, target: Target, *, num_labels: int) -> F
         task = NerTask(labels, causal=False)
     else:
         task = ClassificationTask(labels, problem_type="single_label_classification")
+    features = _longest_rows(config, config.batch_size)
     full = max(config.micro_batch_tokens // config.max_length, 1)
     return Forecast(
         lambda wanted: build_model(
@@ -57,11 +60,16 @@ def longest_forecast(config: RunConfig, target: Target, *, num_labels: int) -> F
             on_meta=True,
         ),
         task,
-        _longest_rows(config, config.batch_size),
+        features,
         target=target,
         pad_token_id=0,
         splits=[_longest_rows(config, full + full // 2 + 1)],
         steps=_longest_step,
+        extend=lambda wanted, built: build_extensions(
+            TrainingContext(
+                settings=wanted, model=built.model, task=task, features=features, pad_token_id=0
+            )
+        ),
     )
 
 
@@ -105,4 +113,5 @@ def _longest_step(config: RunConfig) -> Iterator[PlannedStep]:
         weight=1.0,
         real_tokens=tokens,
         padded_tokens=tokens,
+        features=_longest_rows(config, config.batch_size),
     )

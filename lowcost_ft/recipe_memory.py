@@ -17,6 +17,8 @@ from lowcost_ft.models.loading import build_model, forward_module
 from lowcost_ft.models.quantization import compute_dtype
 from lowcost_ft.start import Run
 from lowcost_ft.tasks.base import Task
+from lowcost_ft.training.extensions.base import TrainingContext
+from lowcost_ft.training.extensions.registry import build_extensions
 from lowcost_ft.training.forecast import Forecast
 from lowcost_ft.training.sharding import is_sharded
 from lowcost_ft.training.simulated_building import DISK_RATE, CacheNeeds
@@ -111,6 +113,17 @@ def plan_memory(
             pad_token_id=tokenizer.pad_token_id,
             num_processes=accelerator.num_processes,
             splits=list(features.values()),
+            extend=lambda wanted, built: build_extensions(
+                TrainingContext(
+                    settings=wanted,
+                    model=built.model,
+                    task=task,
+                    features=features["train"],
+                    pad_token_id=tokenizer.pad_token_id,
+                    examples=splits.train,
+                    tokenizer=tokenizer,
+                )
+            ),
         )
         try:
             plan = find_plan(config, budget, forecast)

@@ -24,10 +24,11 @@ from lowcost_ft.models.quantization import compute_dtype
 from lowcost_ft.run_folder import CHECKPOINTS, clear_output_dir
 from lowcost_ft.start import Run
 from lowcost_ft.tasks.base import Task
-from lowcost_ft.training.adalora import AdaLoraSteps
 from lowcost_ft.training.backbone_cache import CacheReport, cached_layers
 from lowcost_ft.training.checkpoint import Checkpoints
 from lowcost_ft.training.compilation import check_compiler, compiled_layers, without_compiling
+from lowcost_ft.training.extensions.base import TrainingContext
+from lowcost_ft.training.extensions.registry import build_extensions
 from lowcost_ft.training.loop import TrainResult, train
 from lowcost_ft.training.optimizer import default_learning_rate
 from lowcost_ft.training.resume import check_training, run_training
@@ -109,7 +110,17 @@ def train_run(
                 cached=cache.states.get("train"),
                 result=result,
                 example_name=lambda number: splits.train[number].source,
-                adalora=AdaLoraSteps.of(built.model),
+                extensions=build_extensions(
+                    TrainingContext(
+                        settings=config,
+                        model=model,
+                        task=task,
+                        features=features["train"],
+                        pad_token_id=tokenizer.pad_token_id,
+                        examples=splits.train,
+                        tokenizer=tokenizer,
+                    )
+                ),
             )
         finally:  # Also a training that failed is on record.
             run.record["train"] = result.to_dict() | {

@@ -40,6 +40,9 @@ from lowcost_ft.tasks import task_class
 from lowcost_ft.tasks.base import Task
 from lowcost_ft.tasks.classification import ClassificationTask
 from lowcost_ft.tasks.ner import NerTask
+from lowcost_ft.training.extensions.base import TrainingContext
+from lowcost_ft.training.extensions.composition import Extensions
+from lowcost_ft.training.extensions.registry import build_extensions
 from lowcost_ft.training.optimizer import build_optimizer, parameter_groups
 from lowcost_ft.training.setup import build_accelerator
 from lowcost_ft.training.step_plan import planned_steps
@@ -189,7 +192,14 @@ def run_point(point: Point, folder: str, accelerator: Any) -> dict[str, Any]:
         num_threads=torch.get_num_threads(),
         compute_capability=torch.cuda.get_device_capability(device) if on_cuda else (0, 0),
     )
-    forecast = Forecast(partial(build, on_meta=True), task, features, target=target, pad_token_id=1)
+    forecast = Forecast(
+        partial(build, on_meta=True),
+        task,
+        features,
+        target=target,
+        pad_token_id=1,
+        extend=partial(_extensions, task, features),
+    )
     started = time.perf_counter()
     prediction = forecast(config)
     seconds = time.perf_counter() - started
@@ -203,6 +213,13 @@ def run_point(point: Point, folder: str, accelerator: Any) -> dict[str, Any]:
         "parts": prediction.parts,
         "seconds_to_predict": round(seconds, 2),
     }
+
+
+def _extensions(task: Task, features: Features, config: RunConfig, built: BuiltModel) -> Extensions:
+    context = TrainingContext(
+        settings=config, model=built.model, task=task, features=features, pad_token_id=1
+    )
+    return build_extensions(context)
 
 
 def _measure(
@@ -229,7 +246,14 @@ def _measure(
 
     def measured(cached: Any) -> int:
         runner = StepRunner(
-            accelerator, model, task, features, pad_token_id=1, max_grad_norm=1.0, cached=cached
+            accelerator,
+            model,
+            task,
+            features,
+            pad_token_id=1,
+            max_grad_norm=1.0,
+            cached=cached,
+            extensions=_extensions(task, features, config, built),
         )
         steps = planned_steps(features, config, 1)
         if device.type == "cpu":

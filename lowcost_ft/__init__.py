@@ -9,7 +9,9 @@ import logging
 import os
 from typing import TYPE_CHECKING, Any
 
-import lowcost_ft.tasks  # Puts the tasks into the table of settings.
+# These put tasks and extensions into the tables of settings.
+import lowcost_ft.tasks
+import lowcost_ft.training.extensions.registry
 
 if TYPE_CHECKING:  # For type checkers, which do not run `__getattr__`.
     from lowcost_ft.commands.program import run_recipe

@@ -58,7 +58,15 @@ class Trainer:
         return {name: p.detach().clone() for name, p in self.model.named_parameters()}
 
     def __call__(
-        self, scores=None, *, learning_rate=1e-2, result=None, resume=None, every=None, **settings
+        self,
+        scores=None,
+        *,
+        learning_rate=1e-2,
+        result=None,
+        resume=None,
+        every=None,
+        extensions=None,
+        **settings,
     ):
         script = iter(scores or ())
 
@@ -86,4 +94,5 @@ class Trainer:
             ),
             result=result,
             example_name=lambda number: f"row {number}",
+            extensions=extensions,
         )

@@ -10,14 +10,21 @@ from small_runs import call_recipe, flags
 
 from lowcost_ft.models.loading import build_model, forward_module, load_tokenizer, save_model
 from lowcost_ft.pipeline.predictor import load_predictor
-from lowcost_ft.training.adalora import AdaLoraSteps
+from lowcost_ft.training.extensions.adalora import AdaLora
+from lowcost_ft.training.extensions.base import TrainingContext
+from lowcost_ft.training.extensions.composition import Extensions
 
 LABELS = ["O", "B-person", "I-person"]
 
 
+def extension_of(model):
+    context = TrainingContext(settings=None, model=model, task=None, features=None, pad_token_id=0)
+    return AdaLora.of(context)
+
+
 def build(folder, **options):
     built = build_model(folder, head="token", labels=LABELS, method="adalora", lora_r=4, **options)
-    steps = AdaLoraSteps.of(built.model)
+    steps = extension_of(built.model)
     assert steps is not None
     return built.model, steps
 
@@ -34,7 +41,7 @@ def one_step(model, steps, number, ids):
     loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), target)
     (loss + steps.penalty()).backward()
     optimizer.step()
-    steps.after_step(number)
+    steps.after_update(number)
     optimizer.zero_grad()
 
 
@@ -50,8 +57,8 @@ def test_the_penalty_is_that_of_peft(tiny_model):
 
 def test_only_adalora_has_such_steps(tiny_model):
     built = build_model(tiny_model("bert"), head="token", labels=LABELS)
-    assert AdaLoraSteps.of(built.model) is None
-    assert AdaLoraSteps.of(built.model.get_base_model()) is None
+    assert extension_of(built.model) is None
+    assert extension_of(built.model.get_base_model()) is None
 
 
 def test_ranks_are_taken_away_and_those_left_are_saved(tiny_model, tmp_path):
@@ -87,7 +94,7 @@ def test_the_allocator_goes_on_from_its_state(tiny_model):
     resumed_steps.begin(20)
     resumed.load_state_dict(model.state_dict())
     copied = {name: tensor.clone() for name, tensor in steps.tensors().items()}
-    resumed_steps.load(copied, steps.rank_pattern)
+    resumed_steps.load(copied, steps.numbers())
     for number in range(9, 13):
         one_step(model, steps, number, ids)
         one_step(resumed, resumed_steps, number, ids)
@@ -95,6 +102,22 @@ def test_the_allocator_goes_on_from_its_state(tiny_model):
     assert any((value == 0).any() for value in values.values())
     for name, value in values.items():
         assert torch.equal(value, others[name])
+
+
+def test_a_checkpoint_of_before_there_were_extensions_is_understood(tiny_model):
+    _, steps = build(tiny_model("bert"), dropout=0.0)
+
+    class Older:
+        state = {"rank_pattern": {"a": [True, False]}}  # noqa: RUF012
+
+        def tensors(self, name):
+            return {"ipt.a": torch.ones(2)} if name == "adalora" else {}
+
+    Extensions([steps]).load(Older())
+    assert steps.numbers() == {"rank_pattern": {"a": [True, False]}}
+    assert steps.tensors()["ipt.a"].tolist() == [1, 1]
+    steps.begin(20)
+    assert (steps.numbers(), steps.tensors()) == ({"rank_pattern": None}, {})
 
 
 def test_a_recipe_takes_ranks_away_however_its_steps_are_cut(tiny_model, small_files, tmp_path):

@@ -22,6 +22,8 @@ from lowcost_ft.planning.simulated_step import heaviest_micro_batches, simulate_
 from lowcost_ft.tasks import task_class
 from lowcost_ft.tasks.classification import ClassificationTask
 from lowcost_ft.tasks.ner import NerTask
+from lowcost_ft.training.extensions.base import TrainingContext
+from lowcost_ft.training.extensions.registry import build_extensions
 from lowcost_ft.training.optimizer import build_optimizer, parameter_groups
 from lowcost_ft.training.setup import build_accelerator
 from lowcost_ft.training.step_plan import planned_steps
@@ -56,8 +58,9 @@ def make_task(name):
 class Case:
     """One step, to be run and to be predicted."""
 
-    def __init__(self, folder, config, lengths=(40, 40, 39, 37, 33, 20)):
+    def __init__(self, folder, config, lengths=(40, 40, 39, 37, 33, 20), extend=build_extensions):
         self.config = config
+        self.extend = extend
         self.task = make_task(config.task)
         self.features = rows_of_lengths(lengths, config.task)
         self.options = {
@@ -73,11 +76,23 @@ class Case:
         self.options["target_modules"] = split_list(config.target_modules)
         self.folder = folder
 
-    def steps(self):
-        return planned_steps(self.features, self.config, 1)
+    def extensions(self, built):
+        return self.extend(
+            TrainingContext(
+                settings=self.config,
+                model=built.model,
+                task=self.task,
+                features=self.features,
+                pad_token_id=1,
+            )
+        )
+
+    def steps(self, extensions):
+        return planned_steps(self.features, self.config, 1, epoch_rows=extensions.epoch)
 
     def measure(self):
         built = build_model(self.folder, **self.options)
+        extensions = self.extensions(built)
         accelerator = build_accelerator(mixed_precision=self.config.mixed_precision)
         hold_frozen_weights(built.model, compute_dtype(accelerator.mixed_precision))
         model = forward_module(built.model).train()
@@ -102,8 +117,9 @@ class Case:
                 pad_token_id=1,
                 max_grad_norm=1.0,
                 cached=cached,
+                extensions=extensions,
             )
-            return rehearse(runner, self.steps(), make_optimizer)
+            return rehearse(runner, self.steps(extensions), make_optimizer)
 
         if not self.config.cache_frozen_layers:
             return rehearsed(None)
@@ -123,17 +139,20 @@ class Case:
             return rehearsed(report.states["train"])
 
     def predict(self, num_processes=1, **target):
-        (step,) = list(self.steps())
+        built = build_model(self.folder, **self.options, on_meta=True)
+        extensions = self.extensions(built)
+        (step,) = list(self.steps(extensions))
         return simulate_step(
-            build_model(self.folder, **self.options, on_meta=True),
+            built,
             self.task,
-            self.features,
+            step.features,
             step.micro_batches[0],
             settings=self.config,
             target=Target(num_threads=torch.get_num_threads(), **target),
             pad_token_id=1,
             trainable_layers=self.config.trainable_layers,
             num_processes=num_processes,
+            extensions=extensions,
         )
 
 
@@ -170,6 +189,8 @@ def test_every_family_as_measured(tiny_model, family):
         {"dropout": 0.0, "lora_dropout": 0.1},
         {"attn_implementation": "eager"},
         {"micro_batch_tokens": 4096},
+        {"method": "adalora"},
+        {"method": "adalora", "gradient_checkpointing": True},
     ],
     ids=lambda values: "-".join(values),
 )

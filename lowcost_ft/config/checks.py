@@ -1,5 +1,6 @@
 """What is wrong with a `RunConfig`: every problem at once, in the words of the flags."""
 
+from collections.abc import Callable
 from dataclasses import fields
 from os import PathLike, fspath
 from types import UnionType
@@ -13,9 +14,13 @@ from lowcost_ft.config.settings import Settings
 from lowcost_ft.config.tasks import task_settings, unusable_settings
 from lowcost_ft.config.values import parse_bytes, split_list
 
-__all__ = ["conflict_problems", "range_problems", "settle_types"]
+__all__ = ["MORE_CHECKS", "conflict_problems", "range_problems", "settle_types"]
 
 TRACKERS = ("tensorboard", "wandb", "mlflow", "trackio")
+
+
+MORE_CHECKS: list[Callable[[Any], list[str]]] = []
+"""What other parts of the package check in the settings, put in when they are imported."""
 
 
 def settle_types(config: Any) -> list[str]:
@@ -129,7 +134,7 @@ def _data_problems(config: Settings) -> list[str]:
         )
     title = task_settings(config.task).title
     for name, owners in unusable_settings(config.task).items():
-        if getattr(config, name) not in (None, False):
+        if _changed(config, name):
             problems.append(f"{_flag(name)} is for {owners}, not for {title}")
     return problems + label_conflicts(config)
 

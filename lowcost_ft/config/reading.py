@@ -9,12 +9,16 @@ from typing import Any, Literal, get_args
 
 from lowcost_ft.config.setting import setting
 
-__all__ = ["PROBLEM_TYPES", "InputOptions", "LabelOptions", "ReadingOptions"]
+__all__ = ["ENTITY_OFFSETS", "PROBLEM_TYPES", "InputOptions", "LabelOptions", "ReadingOptions"]
 __all__ += ["label_conflicts", "reading_of"]
 
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 PROBLEM_TYPES: tuple[str, ...] = get_args(ProblemType)
 """As transformers names them."""
+
+
+EntityOffsets = Literal["characters", "utf16", "bytes", "inclusive", "text"]
+ENTITY_OFFSETS: tuple[str, ...] = get_args(EntityOffsets)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +63,9 @@ class LabelOptions:
     """Read labels such as 0,5 as numbers with a decimal comma."""
     exclude_label: str | None = setting(None, decides=False)
     """Leave out the rows with this label, such as -1 where it stands for an unknown one."""
+    entity_offsets: EntityOffsets = setting("characters", decides=False)
+    """What start and end of entities count: characters, UTF-16 code units, UTF-8 bytes, or
+    characters with the end inside the entity; "text" finds each entity's own text near them."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ _OTHER_NAMES = (
     *("sentence_id", "sentence #", "text"),
 )
 
-_TAG = re.compile(r"[Oo]|[BIESLUMbieslum][-_].+", re.DOTALL)
+_TAG = re.compile(r"[Oo]|[BIESLUMWbieslumw][-_:].+", re.DOTALL)
 _NUMBER = re.compile(r"(\d{1,9})([-.]\d{1,9})?", re.ASCII)
 _FILLERS = frozenset({"_", "-", "--", "-X-", "*", ""})
 

@@ -41,9 +41,18 @@ def _json_fault(error: Exception) -> str:
 def _add_object(value: Any, source: str, rows: list[Row], problems: list[str]) -> None:
     if isinstance(value, dict):
         rows.append(Row(value, source))
+    elif (
+        isinstance(value, list)
+        and len(value) == 2
+        and isinstance(value[0], str)
+        and isinstance(value[1], dict)
+        and "text" not in value[1]
+    ):
+        rows.append(Row({"text": value[0], **value[1]}, source))  # spaCy's [text, annotations]
     else:
         problems.append(
-            f"{source}: {shown(value)} is no JSON object; every row must be one, as {_ROW_EXAMPLE}"
+            f"{source}: {shown(value)} is not a JSON object; every row must be one, as "
+            f"{_ROW_EXAMPLE}"
         )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from lowcost_ft.config.reading import reading_of
+from lowcost_ft.config.run import RunConfig
 from lowcost_ft.data.feature_cache import cached_features, feature_cache_dir, feature_key
 from lowcost_ft.data.features import Features
 from lowcost_ft.data.python_rows import Rows
@@ -19,6 +20,7 @@ from lowcost_ft.pipeline.start import Run
 from lowcost_ft.tasks import task_class
 from lowcost_ft.tasks.base import Task
 from lowcost_ft.tasks.loading import Splits, load_splits
+from lowcost_ft.training.extensions.base import TrainingContext
 
 __all__ = ["Data", "load_data", "load_run_splits"]
 
@@ -43,6 +45,23 @@ class Data:
     def pad_token_id(self) -> int:
         """The token that fills up a micro-batch."""
         return int(self.tokenizer.pad_token_id)
+
+    def context(self, settings: RunConfig, model: Any) -> TrainingContext:
+        """What training extensions are made from.
+
+        Args:
+            settings: The settings of the run.
+            model: The model as it was built.
+        """
+        return TrainingContext(
+            settings=settings,
+            model=model,
+            task=self.task,
+            features=self.features["train"],
+            pad_token_id=self.pad_token_id,
+            examples=self.splits.train,
+            tokenizer=self.tokenizer,
+        )
 
 
 def load_data(

@@ -18,6 +18,7 @@ from lowcost_ft.planning.find_plan import find_plan, plan_lines
 from lowcost_ft.planning.forecast import Forecast
 from lowcost_ft.planning.model_options import model_options
 from lowcost_ft.planning.simulated_building import DISK_RATE, CacheNeeds
+from lowcost_ft.training.extensions.registry import build_extensions
 from lowcost_ft.training.sharding import is_sharded
 
 __all__ = ["plan_memory"]
@@ -121,4 +122,5 @@ def _forecast(run: Run, data: Data) -> Forecast:
         pad_token_id=data.pad_token_id,
         num_processes=run.accelerator.num_processes,
         splits=list(data.features.values()),
+        extend=lambda wanted, built: build_extensions(data.context(wanted, built.model)),
     )

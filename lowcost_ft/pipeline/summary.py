@@ -82,10 +82,15 @@ def score_lines(split: str, scores: Mapping[str, Any], *, rest: str = "in run.js
             lines.append(text)
     tables = [value for name, value in scores.items() if name in ("per_entity", "per_class")]
     for table in tables:
-        width = min(30, max(len(name) for name in table)) if table else 0
-        corner = "lowest F1 first"[:width] if len(table) > _SHOWN_CLASSES else ""
+        shown = worst_first(table, most=_SHOWN_CLASSES)
+        names = [_on_one_line(name) for name, _ in shown]
+        width = min(30, max(map(len, names))) if names else 0
+        if len({name[:width] for name in names}) < len(names):
+            width = max(map(len, names))  # cut short, two of them would look the same
+        corner = "lowest F1 first" if len(table) > _SHOWN_CLASSES else ""
+        width = max(width, len(corner))
         lines += ["", f"{corner:{width}}  precision  recall      f1  support"]
-        for name, row in worst_first(table, most=_SHOWN_CLASSES):
+        for name, (_, row) in zip(names, shown, strict=True):
             lines.append(
                 f"{name[:width]:{width}}  {row['precision']:9.3f}  {row['recall']:6.3f}  "
                 f"{row['f1']:6.3f}  {row['support']:7,}"
@@ -93,6 +98,11 @@ def score_lines(split: str, scores: Mapping[str, Any], *, rest: str = "in run.js
         if len(table) > _SHOWN_CLASSES:
             lines.append(f"... and {len(table) - _SHOWN_CLASSES} more {rest}")
     return lines
+
+
+def _on_one_line(name: str) -> str:
+    """A label whose tabs, line ends and control characters are written as escapes."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
 
 
 def _program() -> str:

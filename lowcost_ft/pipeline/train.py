@@ -22,9 +22,9 @@ from lowcost_ft.pipeline.start import Run
 from lowcost_ft.record.environment import versions
 from lowcost_ft.record.run_folder import CHECKPOINTS, clear_output_dir
 from lowcost_ft.training import loop
-from lowcost_ft.training.adalora import AdaLoraSteps
 from lowcost_ft.training.checkpoint import Checkpoints
 from lowcost_ft.training.compilation import check_compiler, compiled_layers, without_compiling
+from lowcost_ft.training.extensions.registry import build_extensions
 from lowcost_ft.training.progress import TrainResult
 from lowcost_ft.training.resume import check_training, run_training
 from lowcost_ft.training.sharding import is_sharded, split_by_layer
@@ -92,7 +92,7 @@ def train(run: Run, built: Built, data: Data) -> Trained:
                 cached=cache.states.get("train"),
                 result=result,
                 example_name=lambda number: data.splits.train[number].source,
-                adalora=AdaLoraSteps.of(model),
+                extensions=build_extensions(data.context(config, model)),
             )
         finally:  # Also a training that failed is on record.
             run.record["train"] = result.to_dict() | {

@@ -14,6 +14,7 @@ from lowcost_ft.models.loading import BuiltModel, forward_module, load_config
 from lowcost_ft.planning.simulated_building import CacheNeeds, cache_needs, simulate_building
 from lowcost_ft.planning.simulated_step import heaviest_micro_batches, simulate_step
 from lowcost_ft.tasks.base import Task
+from lowcost_ft.training.extensions.composition import Extensions
 from lowcost_ft.training.step_plan import PlannedStep, costliest_steps, planned_steps
 
 __all__ = ["Forecast"]
@@ -39,6 +40,7 @@ class Forecast:
         num_processes: int = 1,
         splits: Sequence[Features] | None = None,
         steps: Callable[[RunConfig], Iterator[PlannedStep]] | None = None,
+        extend: Callable[[RunConfig, BuiltModel], Extensions] = lambda config, built: Extensions(),
     ) -> None:
         """
         Args:
@@ -50,6 +52,7 @@ class Forecast:
             num_processes: How many train together.
             splits: All data that frozen layers run on; by default the training data.
             steps: The optimizer steps of some settings; by default those of a run on `features`.
+            extend: Makes the extensions of some settings, for a model that was built for them.
         """
         self.task = task
         self.features = features
@@ -58,8 +61,10 @@ class Forecast:
         self._pad_token_id = pad_token_id
         self._num_processes = num_processes
         self._splits = list(splits or [features])
-        self._steps = steps or (lambda config: planned_steps(features, config, num_processes))
+        self._steps = steps or self._planned
+        self._extend = extend
         self._built: dict[tuple, BuiltModel] = {}
+        self._extensions: dict[tuple, Extensions] = {}
         self._known: dict[RunConfig, Prediction] = {}
         self._by_shape: dict[tuple, Prediction] = {}
         self._building: dict[tuple, Prediction] = {}
@@ -71,10 +76,21 @@ class Forecast:
             self._built[key] = self._build(config)
         return self._built[key]
 
+    def extensions(self, config: RunConfig) -> Extensions:
+        """The extensions of these settings, for their model; made once."""
+        key = tuple(getattr(config, name) for name in _BUILD_FIELDS)
+        if key not in self._extensions:
+            self._extensions[key] = self._extend(config, self.model(config))
+        return self._extensions[key]
+
+    def _planned(self, config: RunConfig) -> Iterator[PlannedStep]:
+        rows = self.extensions(config).epoch
+        return planned_steps(self.features, config, self._num_processes, epoch_rows=rows)
+
     def __call__(self, config: RunConfig) -> Prediction:
         """The prediction for these settings; its `flops` are those of a whole step."""
         if config not in self._known:
-            steps = costliest_steps(self._steps(config), self.features)
+            steps = costliest_steps(self._steps(config))
             predictions = [self._of_step(config, step) for step in steps]
             found = max(predictions, key=lambda p: (p.needed_bytes, p.peak_bytes))
             if config.stream_frozen_layers:
@@ -127,7 +143,7 @@ class Forecast:
         return self._building[key]
 
     def _of_step(self, config: RunConfig, step: PlannedStep) -> Prediction:
-        lengths = self.features.lengths
+        lengths = step.features.lengths
         # Rows are dealt by length: the first process has the longest.
         share = step.micro_batches[0]
         heaviest = heaviest_micro_batches(share, lengths)
@@ -138,20 +154,23 @@ class Forecast:
         )
         key = (cut, shapes, heaviest[0] is share[0])
         if key not in self._by_shape:
-            self._by_shape[key] = self._predict(config, share)
+            self._by_shape[key] = self._predict(config, step.features, share)
         prediction = self._by_shape[key]
         simulated = padded_tokens(heaviest, lengths)
         return replace(prediction, flops=prediction.flops * step.padded_tokens // simulated)
 
-    def _predict(self, config: RunConfig, share: Sequence[MicroBatch]) -> Prediction:
+    def _predict(
+        self, config: RunConfig, features: Features, share: Sequence[MicroBatch]
+    ) -> Prediction:
         return simulate_step(
             self.model(config),
             self.task,
-            self.features,
+            features,
             share,
             settings=config,
             target=self.target,
             pad_token_id=self._pad_token_id,
             trainable_layers=config.trainable_layers,
             num_processes=self._num_processes,
+            extensions=self.extensions(config),
         )

@@ -1,6 +1,7 @@
 """Steps of rows that are all as long as `--max-length` allows: what a plan without data assumes."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from lowcost_ft.planning.forecast import Forecast
 from lowcost_ft.planning.model_options import model_options
 from lowcost_ft.tasks import task_class
 from lowcost_ft.tasks.base import Task
+from lowcost_ft.training.extensions.base import TrainingContext
+from lowcost_ft.training.extensions.registry import build_extensions
 from lowcost_ft.training.step_plan import PlannedStep
 
 __all__ = ["longest_forecast"]
@@ -39,6 +42,7 @@ def longest_forecast(config: RunConfig, target: Target, *, num_labels: int) -> F
     )
     labels = [f"label {number}" for number in range(num_labels)]
     task = task_class(config.task).for_planning(labels)
+    features = _longest_rows(task, config, config.batch_size)
     full = max(config.micro_batch_tokens // config.max_length, 1)
     return Forecast(
         lambda wanted: build_model(
@@ -52,11 +56,16 @@ def longest_forecast(config: RunConfig, target: Target, *, num_labels: int) -> F
             on_meta=True,
         ),
         task,
-        _longest_rows(task, config, config.batch_size),
+        features,
         target=target,
         pad_token_id=0,
         splits=[_longest_rows(task, config, full + full // 2 + 1)],
-        steps=_longest_step,
+        steps=partial(_longest_step, task),
+        extend=lambda wanted, built: build_extensions(
+            TrainingContext(
+                settings=wanted, model=built.model, task=task, features=features, pad_token_id=0
+            )
+        ),
     )
 
 
@@ -76,7 +85,7 @@ def _longest_rows(task: Task, config: RunConfig, count: int) -> Features:
     )
 
 
-def _longest_step(config: RunConfig) -> Iterator[PlannedStep]:
+def _longest_step(task: Task, config: RunConfig) -> Iterator[PlannedStep]:
     """One step of `_longest_rows`: each micro-batch has one of the longest, the others shorter."""
     size = max(1, config.micro_batch_tokens // config.max_length)
     if config.gradient_accumulation_steps:
@@ -97,4 +106,5 @@ def _longest_step(config: RunConfig) -> Iterator[PlannedStep]:
         weight=1.0,
         real_tokens=tokens,
         padded_tokens=tokens,
+        features=_longest_rows(task, config, config.batch_size),
     )

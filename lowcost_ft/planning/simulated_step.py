@@ -26,6 +26,7 @@ from lowcost_ft.models.frozen_precision import hold_frozen_weights
 from lowcost_ft.models.loading import BuiltModel, forward_module
 from lowcost_ft.models.quantization import compute_dtype
 from lowcost_ft.tasks.base import Task
+from lowcost_ft.training.extensions.composition import REHEARSED_STEPS, Extensions
 from lowcost_ft.training.optimizer import (
     build_optimizer,
     choose_optimizer,
@@ -54,6 +55,7 @@ def simulate_step(
     pad_token_id: int,
     trainable_layers: int | None = None,
     num_processes: int = 1,
+    extensions: Extensions | None = None,
 ) -> Prediction:
     """Predicts the peak memory of an optimizer step after the first one, whose state exists.
 
@@ -67,6 +69,7 @@ def simulate_step(
         pad_token_id: Token that fills up a micro-batch.
         trainable_layers: How many of the top layers train, with `settings.cache_frozen_layers`.
         num_processes: How many train together.
+        extensions: What training tricks do in each step, made for this model.
     """
     model = forward_module(built.model)
     if built.quantization != "none":
@@ -107,6 +110,8 @@ def simulate_step(
         resident["weights"] = [t for t in resident["weights"] if id(t) not in away]
     state = [t for s in optimizer.state.values() for t in s.values() if torch.is_tensor(t)]
     paged_ids = {id(tensor) for tensor in paged}
+    trained = [p for p in model.parameters() if p.requires_grad]
+    state += _extension_state(extensions or Extensions(), trained)
     resident["optimizer"] = [t for t in state if t.is_meta and id(t) not in paged_ids]
 
     found: list[CachedStates] = []
@@ -130,12 +135,12 @@ def simulate_step(
                 max_grad_norm=settings.max_grad_norm,
                 lean_dropout=target.device == "cpu",
                 cached=found[0] if found else None,
+                extensions=extensions,
             )
             accelerator.num_processes = num_processes
-            loss = runner.summed(runner.backward(heaviest, 1.0))
+            loss = runner.complete(runner.backward(heaviest, 1.0))
             runner.update(optimizer, loss)
 
-    trained = [p for p in model.parameters() if p.requires_grad]
     heaviest = heaviest_micro_batches(micro_batches, features.lengths)
     if len(heaviest) < len(micro_batches) and heaviest[0] is not micro_batches[0]:
         for parameter in trained:
@@ -235,6 +240,19 @@ def _make_state(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
         for name in ("state1", "state2")
         if parameter.numel() >= _SMALLEST_PAGED
     ]
+
+
+def _extension_state(
+    extensions: Extensions, trained: Sequence[torch.nn.Parameter]
+) -> list[torch.Tensor]:
+    """Gives the extensions the state that the first step would make; returns its tensors."""
+    extensions.begin(REHEARSED_STEPS)
+    for parameter in trained:
+        parameter.grad = torch.zeros_like(parameter)
+    extensions.after_update(1)
+    for parameter in trained:
+        parameter.grad = None
+    return extensions.resident()
 
 
 def _checkpointed_layers(model: Any, lower: LowerPart | None) -> int:

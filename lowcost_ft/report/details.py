@@ -12,7 +12,7 @@ from lowcost_ft.report.collect import Result
 from lowcost_ft.report.numbers import count_text
 from lowcost_ft.report.rows import Comparison, Row
 from lowcost_ft.report.tables import Cell, Table
-from lowcost_ft.scores.confusion import NO_ENTITY
+from lowcost_ft.scores.confusion import NO_ENTITY, NO_ENTITY_BESIDE_O
 from lowcost_ft.tasks.ner.tagging import tags_to_spans
 
 __all__ = ["Confusion", "Mistake", "class_table", "confusion_of", "worst_predictions"]
@@ -106,7 +106,8 @@ def confusion_of(row: Row) -> Confusion | None:
     if not counts:
         return None
     spans = any(result.table("evaluation", "test", "per_entity") for result in row.results)
-    shown = {NO_ENTITY: "(none)"} if spans else {}
+    none = NO_ENTITY_BESIDE_O if any(NO_ENTITY_BESIDE_O in pair for pair in counts) else NO_ENTITY
+    shown = {none: "(none)"} if spans else {}
     totals: Counter[str] = Counter()
     for (true, _), count in counts.items():
         totals[true] += count

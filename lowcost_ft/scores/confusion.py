@@ -6,12 +6,15 @@ classes take up the room of their mistakes and not of 77 x 77 zeros.
 
 from collections.abc import Iterable, Sequence
 
-from seqeval.scheme import IOB2, Entities
+from lowcost_ft.tasks.ner.tagging import strict_spans
 
-__all__ = ["NO_ENTITY", "class_confusion", "entity_confusion"]
+__all__ = ["NO_ENTITY", "NO_ENTITY_BESIDE_O", "class_confusion", "entity_confusion"]
 
 NO_ENTITY = "O"
 """Stands where one side has no entity: missed ones are predicted as it, invented ones truly are."""
+
+NO_ENTITY_BESIDE_O = ""
+"""Stands there instead where an entity type is called `O`; no type has an empty name."""
 
 Confusion = dict[str, dict[str, int]]
 
@@ -38,16 +41,19 @@ def entity_confusion(
         references: The true tags, of the same lengths.
 
     Returns:
-        `{true type: {predicted type: entities}}`, sorted, with `NO_ENTITY` for none.
+        `{true type: {predicted type: entities}}`, sorted, with `NO_ENTITY` for none
+        (`NO_ENTITY_BESIDE_O` where a type has that name).
     """
+    found = [strict_spans(tags) for tags in predictions]
+    true = [strict_spans(tags) for tags in references]
+    types = {label for spans in (*found, *true) for _, _, label in spans}
+    none = NO_ENTITY_BESIDE_O if NO_ENTITY in types else NO_ENTITY
     pairs = []
-    found = Entities(list(predictions), IOB2).entities
-    true = Entities(list(references), IOB2).entities
     for found_here, true_here in zip(found, true, strict=True):
-        predicted = {(entity.start, entity.end): entity.tag for entity in found_here}
-        actual = {(entity.start, entity.end): entity.tag for entity in true_here}
+        predicted = {(start, end): label for start, end, label in found_here}
+        actual = {(start, end): label for start, end, label in true_here}
         for words in {**actual, **predicted}:
-            pairs.append((actual.get(words, NO_ENTITY), predicted.get(words, NO_ENTITY)))
+            pairs.append((actual.get(words, none), predicted.get(words, none)))
     return _counted(pairs)
 
 

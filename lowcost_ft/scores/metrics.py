@@ -17,9 +17,6 @@ from typing import Any
 import datasets
 import evaluate
 import numpy as np
-from seqeval.metrics.v1 import precision_recall_fscore_support as entity_prf
-from seqeval.metrics.v1 import unique_labels
-from seqeval.scheme import IOB2
 
 from lowcost_ft.config.arguments import to_list
 from lowcost_ft.errors import UserError
@@ -35,6 +32,7 @@ from lowcost_ft.scores.sums import (
     pearson_of,
     spearman_of,
 )
+from lowcost_ft.tasks.ner.tagging import strict_spans
 
 __all__ = [
     "ClassificationScores",
@@ -68,28 +66,42 @@ def _info(what: str, inputs: str, feature: Any) -> evaluate.MetricInfo:
 
 
 class EntityScores(_OfflineMetric):
-    """Entity-level precision, recall and F1 by seqeval: strict, IOB2, micro-averaged.
+    """Entity-level precision, recall and F1: strict IOB2, micro-averaged.
 
     `compute(predictions=..., references=...)` takes IOB2 tags, a list of tags a sentence.
     """
 
     def _info(self) -> evaluate.MetricInfo:
         return _info(
-            "Entity-level precision, recall and F1 (seqeval, strict IOB2).",
+            "Entity-level precision, recall and F1 (strict IOB2).",
             "predictions, references: lists of sentences, each a list of IOB2 tags, one a word.",
             datasets.Sequence(datasets.Value("string")),
         )
 
     def _compute(self, predictions: list[list[str]], references: list[list[str]]) -> dict[str, Any]:
-        if not predictions:  # seqeval takes an empty list for a type error
-            return {"precision": 0.0, "recall": 0.0, "f1": 0.0, "per_entity": {}}
-        options: dict[str, Any] = {"scheme": IOB2, "zero_division": 0}
-        overall = entity_prf(references, predictions, average="micro", **options)
-        types = unique_labels(references, predictions, IOB2)
-        per_type = entity_prf(references, predictions, average=None, **options)
-        precision, recall, f1 = (float(score) for score in overall[:3])
-        table = _table(types, *per_type)
-        return {"precision": precision, "recall": recall, "f1": f1, "per_entity": table}
+        found: Counter[str] = Counter()
+        true: Counter[str] = Counter()
+        right: Counter[str] = Counter()
+        for predicted, actual in zip(predictions, references, strict=True):
+            here, there = set(strict_spans(predicted)), set(strict_spans(actual))
+            for counts, spans in ((found, here), (true, there), (right, here & there)):
+                counts.update(label for _, _, label in spans)
+        types = sorted({*found, *true})
+        # (types, 3): right, predicted, true.
+        table = np.array([(right[t], found[t], true[t]) for t in types], float).reshape(-1, 3)
+        totals = table.sum(axis=0)
+        return {
+            "precision": float(totals[0] / max(totals[1], 1)),
+            "recall": float(totals[0] / max(totals[2], 1)),
+            "f1": float(f1_of(totals)),
+            "per_entity": _table(
+                types,
+                table[:, 0] / np.maximum(table[:, 1], 1),
+                table[:, 0] / np.maximum(table[:, 2], 1),
+                f1_of(table),
+                table[:, 2],
+            ),
+        }
 
 
 class ClassificationScores(_OfflineMetric):

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
-from seqeval.scheme import IOB2, Entities
+
+from lowcost_ft.tasks.ner.tagging import strict_spans
 
 __all__ = [
     "accuracy_of",
@@ -50,13 +51,11 @@ def label_counts(predicted: NDArray[np.bool_], actual: NDArray[np.bool_]) -> Flo
 
 
 def entity_counts(predictions: list[list[str]], references: list[list[str]]) -> Floats:
-    """(sentences, 3): entities that are right, predicted, true, by seqeval's strict IOB2."""
-    predicted = Entities(predictions, IOB2).entities
-    actual = Entities(references, IOB2).entities
-    rows = [
-        (len(set(found) & set(true)), len(found), len(true))
-        for found, true in zip(predicted, actual, strict=True)
-    ]
+    """(sentences, 3): entities that are right, predicted, true, by strict IOB2."""
+    rows = []
+    for predicted, actual in zip(predictions, references, strict=True):
+        found, true = strict_spans(predicted), strict_spans(actual)
+        rows.append((len(set(found) & set(true)), len(found), len(true)))
     return np.asarray(rows, float).reshape(-1, 3)
 
 

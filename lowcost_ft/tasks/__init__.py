@@ -15,7 +15,9 @@ register_task(
         name="ner",
         title="NER",
         module="lowcost_ft.tasks.ner",
-        fields=frozenset({"text_column", "tokens_column", "tags_column", "window_overlap"}),
+        fields=frozenset(
+            {"text_column", "tokens_column", "tags_column", "window_overlap", "entity_offsets"}
+        ),
     )
 )
 register_task(

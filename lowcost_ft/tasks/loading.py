@@ -10,8 +10,9 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from lowcost_ft.config.arguments import path_problem, to_path
-from lowcost_ft.config.reading import PROBLEM_TYPES, ReadingOptions, label_conflicts
+from lowcost_ft.config.reading import ENTITY_OFFSETS, PROBLEM_TYPES, ReadingOptions, label_conflicts
 from lowcost_ft.config.tasks import task_settings, unusable_settings
+from lowcost_ft.data.answers import accepted_rows
 from lowcost_ft.data.file_kinds import FORMATS
 from lowcost_ft.data.known_labels import look_alikes
 from lowcost_ft.data.python_rows import Rows, read_python_rows
@@ -26,6 +27,7 @@ __all__ = ["Splits", "line_examples", "load_splits", "read_examples_file", "read
 
 _COLUMN_FIELDS = [f.name for f in fields(ReadingOptions) if f.name.endswith("_column")]
 _SHOWN_OF_A_KIND = 5
+_DEFAULTS = ReadingOptions()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +127,10 @@ def load_splits(
         reading = kind.sample_reading(reading)
     for split, path in given.items():
         found[split] = read_rows(path, problems, notices, reading, words=kind.reads_words)
+    found = {
+        split: accepted_rows(rows_of, reading, problems=problems, notices=notices)
+        for split, rows_of in found.items()
+    }
 
     raw = {
         split: kind.read(found.get(split, []), reading, problems=problems, notices=notices)
@@ -211,7 +217,9 @@ def read_examples_file(
         labelled=labelled,
         words=kind.reads_words,
     )
-    if not labelled and rows and rows[0].is_line:
+    if labelled:
+        rows = accepted_rows(rows, reading, problems=problems, notices=notices)
+    elif rows and rows[0].is_line:
         examples = line_examples(task, rows, problems)
         if problems:
             raise UserError(_capped(problems), total=len(problems))
@@ -305,7 +313,7 @@ def _argument_problems(
 ) -> list[str]:
     title, problems = task_settings(task).title, []
     for name, owners in unusable_settings(task).items():
-        if getattr(reading, name, None) not in (None, False):
+        if getattr(reading, name, None) != getattr(_DEFAULTS, name, None):
             problems.append(f"--{name.replace('_', '-')} is for {owners}, not for {title}")
     if reading.text_column is not None and reading.tokens_column is not None:
         problems.append("--text-column and --tokens-column exclude each other")
@@ -317,6 +325,9 @@ def _argument_problems(
     if reading.format not in ("auto", *FORMATS):
         known = ", ".join(("auto", *FORMATS))
         problems.append(f"--format {reading.format} is unknown; known: {known}")
+    if reading.entity_offsets not in ENTITY_OFFSETS:
+        known = ", ".join(ENTITY_OFFSETS)
+        problems.append(f"--entity-offsets {reading.entity_offsets} is unknown; known: {known}")
     if dataset_config_name is not None and dataset is None:
         problems.append("--dataset-config-name goes with --dataset")
     return problems

@@ -17,9 +17,9 @@ from accelerate.utils import gather_object
 from safetensors import SafetensorError
 from torch import nn
 
-from lowcost_ft.training.adalora import AdaLoraSteps
 from lowcost_ft.training.best_epoch import BestEpoch
 from lowcost_ft.training.checkpoint_files import Checkpoint, prune, write_checkpoint
+from lowcost_ft.training.extensions.composition import Extensions
 from lowcost_ft.training.progress import TrainLog, TrainResult
 from lowcost_ft.training.random_state import random_states, set_random_states
 from lowcost_ft.training.recovery import MicroBatchBudget, agree
@@ -45,7 +45,7 @@ class TrainState:
     best: BestEpoch
     log: TrainLog
     epoch_to_score: int | None = None
-    adalora: AdaLoraSteps | None = None
+    extensions: Extensions = field(default_factory=Extensions)
 
     def score_epoch(self, metric: str, scores: dict[str, Any]) -> None:
         """Takes the validation scores of the epoch that waits for them."""
@@ -71,8 +71,7 @@ class TrainState:
             if torch.is_tensor(value)
         }
         found: dict[str, dict[str, torch.Tensor]] = {"weights": named, "optimizer": optimizer}
-        if self.adalora is not None:
-            found["adalora"] = self.adalora.tensors()
+        found |= self.extensions.tensors()
         if is_sharded(self.accelerator) or self.accelerator.device.type != "cpu":
             main = self.accelerator.is_main_process
             return {key: whole_tensors(t.items(), keep=main) for key, t in found.items()}
@@ -98,7 +97,7 @@ class TrainState:
             "best": self.best.state_dict(),
             "log": self.log.state_dict(),
             "epoch_to_score": self.epoch_to_score,
-            "rank_pattern": self.adalora.rank_pattern if self.adalora is not None else None,
+            "extensions": self.extensions.numbers(),
         }
 
     def load(self, checkpoint: Checkpoint) -> None:
@@ -127,8 +126,7 @@ class TrainState:
         self.best.load(saved["best"], checkpoint.path("best"))
         self.log.load(saved["log"])
         self.epoch_to_score = saved["epoch_to_score"]
-        if self.adalora is not None:
-            self.adalora.load(checkpoint.tensors("adalora"), saved["rank_pattern"])
+        self.extensions.load(checkpoint)
         # Last: what was put back may have drawn numbers. A process that was not there before goes
         # on with its own.
         if self.accelerator.process_index < len(saved["random"]):

@@ -16,9 +16,9 @@ from lowcost_ft.data.features import Features
 from lowcost_ft.errors import UserError
 from lowcost_ft.frozen.cache import CachedStates
 from lowcost_ft.tasks.base import Task
-from lowcost_ft.training.adalora import AdaLoraSteps
 from lowcost_ft.training.best_epoch import BestEpoch
 from lowcost_ft.training.checkpoint import Checkpoints, TrainState
+from lowcost_ft.training.extensions.composition import Extensions
 from lowcost_ft.training.interruption import noted_signals
 from lowcost_ft.training.optimizer import build_optimizer, build_scheduler, parameter_groups
 from lowcost_ft.training.progress import TrainLog, TrainResult
@@ -46,7 +46,7 @@ def train(
     cached: CachedStates | None = None,
     result: TrainResult | None = None,
     example_name: Callable[[int], str] = str,
-    adalora: AdaLoraSteps | None = None,
+    extensions: Extensions | None = None,
 ) -> TrainResult:
     """Trains `model` in place and leaves the weights of its best epoch in it.
 
@@ -64,7 +64,7 @@ def train(
         cached: Output of the frozen layers for `features`, which then do not run.
         result: Is filled as training goes, for a caller that wants it also when training fails.
         example_name: What to call an example of `features`, given its number, in messages.
-        adalora: What an AdaLoRA adapter does in each step.
+        extensions: What training tricks do in each step.
 
     Returns:
         What it did and what it cost.
@@ -88,10 +88,6 @@ def train(
     result = result or TrainResult()
     budget = MicroBatchBudget.of(settings)
     result.recoveries = budget.recoveries
-    plan = partial(planned_steps, features, settings, accelerator.num_processes, budget)
-    total_steps = settings.max_steps or settings.num_train_epochs * -(
-        -features.num_examples // settings.batch_size
-    )
     model.train()
     plain_optimizer = make_optimizer()
     prepared, optimizer = prepare_training(accelerator, model, plain_optimizer)
@@ -105,7 +101,14 @@ def train(
         budget=budget,
         cached=cached,
         example_name=example_name,
-        penalty=adalora.penalty if adalora else None,
+        extensions=extensions,
+    )
+    tricks = runner.extensions
+    plan = partial(
+        planned_steps, features, settings, accelerator.num_processes, budget, tricks.epoch
+    )
+    total_steps = settings.max_steps or settings.num_train_epochs * -(
+        -tricks.epoch(features, 0).num_examples // settings.batch_size
     )
     if device.type == "cpu" and not is_sharded(accelerator):
         result.peak_memory_bytes = rehearse(runner, plan(), make_optimizer)
@@ -113,9 +116,7 @@ def train(
         result.peak_memory_source = "cuda_allocator"
         torch.cuda.reset_peak_memory_stats(device)
 
-    if adalora:
-        adalora.begin(total_steps)
-        runner.after_update = lambda: adalora.after_step(result.optimizer_steps + 1)
+    tricks.begin(total_steps)
     scheduler = build_scheduler(
         plain_optimizer,
         name=settings.lr_scheduler_type,
@@ -131,7 +132,7 @@ def train(
         budget=budget,
         best=BestEpoch(accelerator, checkpoints.best_path),
         log=TrainLog(accelerator, result, total_steps=total_steps),
-        adalora=adalora,
+        extensions=tricks,
     )
     if checkpoints.resume:
         state.load(checkpoints.resume)
@@ -142,9 +143,14 @@ def train(
         while True:
             if state.epoch_to_score is not None:
                 _note_cuda_peak(result, device)
-                with _saved_when_stopped(checkpoints, state), interruption.at_once(enabled=alone):
+                with (
+                    _saved_when_stopped(checkpoints, state),
+                    interruption.at_once(enabled=alone),
+                    tricks.swapped(),
+                ):
                     scores = validate(prepared)
-                state.score_epoch(task.metric, scores)
+                with tricks.swapped():
+                    state.score_epoch(task.metric, scores)
                 if state.best.without_better == settings.early_stopping_patience > 0:
                     result.stopped_early = result.optimizer_steps < total_steps
                 model.train()
@@ -167,7 +173,7 @@ def train(
                     raise _diverged(result, learning_rate)
             state.log.step(outcome.loss, rate, last=epoch_ends)
             if epoch_ends:
-                result.epochs = result.examples / features.num_examples
+                result.epochs = result.examples / outcome.step.features.num_examples
                 state.epoch_to_score = outcome.step.epoch + 1
             due = checkpoints.due(result.optimizer_steps)
             number, due_anywhere = agree(accelerator, interruption.signal, int(due))
@@ -179,6 +185,7 @@ def train(
         # What is left takes a while, too: another evaluation, and saving.
         checkpoints.save(state)
         state.log.close()
+    tricks.swap_in()
     state.best.restore(model)
     result.best_epoch = state.best.epoch
     return result

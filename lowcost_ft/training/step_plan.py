@@ -1,7 +1,7 @@
 """The optimizer steps of a run: which examples, in which order, cut into which micro-batches."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -27,6 +27,7 @@ class PlannedStep:
         weight: Summed weights of all its rows: the denominator of its loss.
         real_tokens: Tokens of its rows.
         padded_tokens: The same with padding.
+        features: The rows of its epoch.
     """
 
     number: int
@@ -38,14 +39,14 @@ class PlannedStep:
     weight: float
     real_tokens: int
     padded_tokens: int
+    features: Features = field(repr=False)
 
 
-def cut_planned(
-    step: PlannedStep, features: Features, budget: MicroBatchBudget, num_processes: int
-) -> PlannedStep:
+def cut_planned(step: PlannedStep, budget: MicroBatchBudget, num_processes: int) -> PlannedStep:
     """The same step in the micro-batches that the budget allows."""
-    shares = budget.share(step.rows, features.lengths, num_processes=num_processes)
-    padded = sum(padded_tokens(share, features.lengths) for share in shares)
+    lengths = step.features.lengths
+    shares = budget.share(step.rows, lengths, num_processes=num_processes)
+    padded = sum(padded_tokens(share, lengths) for share in shares)
     return replace(step, micro_batches=shares, padded_tokens=padded)
 
 
@@ -54,18 +55,26 @@ def planned_steps(
     settings: TrainingConfig,
     num_processes: int,
     budget: MicroBatchBudget | None = None,
+    epoch_rows: Callable[[Features, int], Features] = lambda features, epoch: features,
 ) -> Iterator[PlannedStep]:
     """All optimizer steps of a run, in order: a function of data, settings and seed alone.
 
     Only how each is cut depends on the budget at the time that it is asked for.
+
+    Args:
+        features: The training data.
+        settings: The optimization.
+        num_processes: How many train together.
+        budget: How steps are cut; by default as the settings say.
+        epoch_rows: The rows of an epoch, given its number from 0; by default those of `features`.
     """
     budget = budget or MicroBatchBudget.of(settings)
-    row_lengths = features.lengths
-    bounds = features.example_rows
-    # An example with several windows is as long as its longest one.
-    example_lengths = np.maximum.reduceat(row_lengths, bounds[:-1])
-    taken = 0
+    data, taken = features, 0
     for epoch in range(10**9 if settings.max_steps else settings.num_train_epochs):
+        features = epoch_rows(data, epoch)
+        row_lengths = features.lengths
+        # An example with several windows is as long as its longest one.
+        example_lengths = np.maximum.reduceat(row_lengths, features.example_rows[:-1])
         steps = plan_epoch(
             example_lengths,
             batch_size=settings.batch_size,
@@ -86,21 +95,22 @@ def planned_steps(
                 weight=max(float(features.weights[rows].sum()), 1e-12),
                 real_tokens=int(row_lengths[rows].sum()),
                 padded_tokens=0,
+                features=features,
             )
-            yield cut_planned(step, features, budget, num_processes)
+            yield cut_planned(step, budget, num_processes)
             if settings.max_steps and taken == settings.max_steps:
                 return
 
 
-def costliest_steps(steps: Iterator[PlannedStep], features: Features) -> list[PlannedStep]:
+def costliest_steps(steps: Iterator[PlannedStep]) -> list[PlannedStep]:
     """The one or two steps that decide the peak of a run.
 
     One holds the micro-batch with most padded tokens (of those, the widest); the other, where it is
     another, that with most pairs of tokens, since attention may keep a number for each.
     """
-    lengths = features.lengths
 
     def costs(step: PlannedStep) -> list[tuple[int, int]]:
+        lengths = step.features.lengths
         shapes = [
             (len(rows), int(lengths[rows].max()))
             for share in step.micro_batches

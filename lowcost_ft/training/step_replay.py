@@ -7,6 +7,7 @@ import torch
 
 from lowcost_ft.memory.measure import cpu_step_peak_bytes
 from lowcost_ft.models.quantization import scale_tensors
+from lowcost_ft.training.extensions.composition import REHEARSED_STEPS
 from lowcost_ft.training.random_state import set_torch_states, torch_states
 from lowcost_ft.training.step_plan import PlannedStep, costliest_steps
 from lowcost_ft.training.steps import StepRunner
@@ -22,9 +23,10 @@ def rehearse(
     """Peak memory in bytes of the costliest of `steps`, on the CPU.
 
     Runs it once before, since that creates the optimizer's state, and puts weights and random
-    state back: training starts as if nothing had been.
+    state back: training starts as if nothing had been, once the extensions begin anew.
     """
-    costly = costliest_steps(steps, runner.features)
+    costly = costliest_steps(steps)
+    runner.extensions.begin(REHEARSED_STEPS)
     weights = [p.detach().clone() for p in runner.trainable]
     random = torch_states()
     optimizer = make_optimizer()
@@ -33,6 +35,7 @@ def rehearse(
     state = [t for s in optimizer.state.values() for t in s.values() if torch.is_tensor(t)]
     alive = [*runner.model.parameters(), *runner.model.buffers(), *state]
     alive += scale_tensors(runner.model)
+    alive += runner.extensions.resident()
     if runner.cached:  # Out of the model, but not out of this machine's memory.
         alive += runner.cached.resident()
     runs = [partial(runner.step, optimizer, step) for step in costly]

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from lowcost_ft.frozen.cache import CachedStates
 from lowcost_ft.models.attention_masks import has_padding, known_padding
 from lowcost_ft.models.cpu_dropout import lean_attention_dropout, make_dropout_lean
 from lowcost_ft.tasks.base import Task
+from lowcost_ft.training.extensions.composition import Extensions
 from lowcost_ft.training.random_state import set_torch_states, torch_states
 from lowcost_ft.training.recovery import (
     MicroBatchBudget,
@@ -32,6 +34,8 @@ from lowcost_ft.training.sharding import is_sharded, whole_tensor
 from lowcost_ft.training.step_plan import PlannedStep, cut_planned
 
 __all__ = ["StepOutcome", "StepRunner"]
+
+Batch = dict[str, torch.Tensor]
 
 
 _SUMMED_AT_ONCE = 4 * 2**20
@@ -63,10 +67,6 @@ class StepRunner:
     micro-batches and processes, however it is cut. Each process adds up its share; then the
     processes add theirs, once a step. So one that runs out of memory never leaves the others
     waiting inside a backward pass: they learn of it before, and all do the step again.
-
-    Attributes:
-        penalty: Its gradient is added to that of each step, not its value to the loss.
-        after_update: Called when the weights are new and their gradients still there.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class StepRunner:
         cached: CachedStates | None = None,
         example_name: Callable[[int], str] = str,
         lean_dropout: bool | None = None,
-        penalty: Callable[[], torch.Tensor] | None = None,
+        extensions: Extensions | None = None,
     ) -> None:
         """
         Args:
@@ -97,6 +97,7 @@ class StepRunner:
             example_name: What to call an example in a message.
             lean_dropout: Whether dropout is drawn as a CPU does it best (`cpu_dropout.py`); by
                 default where the device is one.
+            extensions: What training tricks do in each step.
         """
         if lean_dropout is None:
             lean_dropout = accelerator.device.type == "cpu"
@@ -112,23 +113,38 @@ class StepRunner:
         self.budget = budget or MicroBatchBudget.of(TrainingConfig())
         self.cached = cached
         self.example_name = example_name
-        self.penalty = penalty
-        self.after_update: Callable[[], None] | None = None
+        self.extensions = extensions or Extensions()
+        assert cached is None or not self.extensions.changes_inputs  # It knows only `features`.
         self.trainable = [p for p in model.parameters() if p.requires_grad]
         self.sharded = is_sharded(accelerator)
 
-    def loss(self, rows: MicroBatch) -> torch.Tensor:
-        """Summed loss of some rows, `()`."""
+    def loss(self, rows: MicroBatch, batch: Batch | None = None) -> torch.Tensor:
+        """Summed loss of some rows, `()`, or of the batch that was made of them."""
+        batch = self.batch(rows) if batch is None else batch
+        forward = self.extensions.forward(partial(self._outputs, rows))
+        return self.extensions.loss(self.task.loss, forward)(forward(batch), batch)
+
+    def batch(self, rows: MicroBatch) -> Batch:
+        """The tensors of some rows, on the device."""
         device = self.accelerator.device
         batch = collate(
             self.features, rows, pad_token_id=self.pad_token_id, pin_memory=device.type == "cuda"
         )
         batch = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
+        return self.extensions.batch(batch, rows, self.features)
+
+    def _outputs(self, rows: MicroBatch, batch: Batch) -> torch.Tensor:
+        """The model's outputs for a batch of these rows, in float32."""
+        # What has a dot in its name is an extension's own, for its loss.
+        inputs = {
+            name: value
+            for name, value in model_inputs(batch, self.features).items()
+            if "." not in name
+        }
         entering = self.cached.entering(rows) if self.cached else nullcontext()
         masks = known_padding(has_padding(self.features.lengths[rows]))
         with masks, entering, self.accelerator.autocast():
-            outputs = self.task.forward(self.model, model_inputs(batch, self.features))
-        return self.task.loss(outputs, batch)
+            return self.task.forward(self.model, inputs)
 
     def backward(self, micro_batches: list[MicroBatch], total_weight: float) -> torch.Tensor:
         """Accumulates this process's part of a step's gradient.
@@ -147,20 +163,42 @@ class StepRunner:
         for position, rows in enumerate(micro_batches):
             # A process without rows takes any one, counted zero times: it too has gradients then.
             present = rows if len(rows) else np.zeros(1, np.int64)
+            once = partial(
+                self._pass,
+                rows=present,
+                scale=None if len(rows) else 0.0,
+                total_weight=total_weight,
+                last=position == len(micro_batches) - 1,
+            )
             try:
                 with self._dropout():
-                    loss = self.loss(present) / total_weight
-                    loss = loss if len(rows) else loss * 0.0
-                    if not self.sharded:
-                        self.accelerator.backward(loss)
+                    if self.extensions.around_backward:
+                        step_loss += self.extensions.backward(once)(self.batch(present))
                     else:
-                        self._sharded_backward(loss, last=position == len(micro_batches) - 1)
+                        step_loss += once(None)
             except (RuntimeError, MemoryError) as error:
                 if is_out_of_memory(error):
                     raise MicroBatchMemoryError(present, error) from error
                 raise
-            step_loss += loss.detach()
         return step_loss
+
+    def _pass(
+        self,
+        batch: Batch | None,
+        *,
+        rows: MicroBatch,
+        scale: float | None,
+        total_weight: float,
+        last: bool,
+    ) -> torch.Tensor:
+        """Forward and backward pass of a micro-batch; returns its part of the step's mean loss."""
+        loss = (self.loss(rows) if batch is None else self.loss(rows, batch)) / total_weight
+        loss = loss if scale is None else loss * scale
+        if not self.sharded:
+            self.accelerator.backward(loss)
+        else:
+            self._sharded_backward(loss, last=last)
+        return loss.detach()
 
     def step(self, optimizer: torch.optim.Optimizer, step: PlannedStep) -> StepOutcome:
         """One optimizer step, in smaller micro-batches when memory runs out.
@@ -170,8 +208,9 @@ class StepRunner:
         Raises:
             NoRoomError: A single example does not fit into memory; raised in every process.
         """
+        self.features = step.features
         loss, step = self._gradient(optimizer, step)
-        if self.update(optimizer, loss):
+        if self.update(optimizer, loss, step.number):
             return StepOutcome(loss=loss, step=step)
         # Too large for float16 only: the scaler tries the next steps with smaller numbers.
         scaler = self.accelerator.scaler
@@ -179,7 +218,7 @@ class StepRunner:
             return StepOutcome(loss=loss, step=step, overflowed=True)
         return StepOutcome(loss=loss, step=step, bad_examples=self._bad_examples(step))
 
-    def update(self, optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> bool:
+    def update(self, optimizer: torch.optim.Optimizer, loss: torch.Tensor, number: int = 1) -> bool:
         """Clips the gradient and changes the weights, if loss and gradient are finite numbers."""
         # Without a limit nothing is clipped, and the norm is computed all the same.
         limit = self.max_grad_norm or math.inf
@@ -188,8 +227,8 @@ class StepRunner:
         sound = loss.is_meta or bool(torch.isfinite(norm + loss))
         if sound or self.accelerator.scaler is not None:  # It leaves out itself what overflowed.
             optimizer.step()
-        if sound and self.after_update is not None:
-            self.after_update()
+        if sound:
+            self.extensions.after_update(number)
         optimizer.zero_grad(set_to_none=True)
         return sound
 
@@ -200,7 +239,7 @@ class StepRunner:
 
     def recut(self, step: PlannedStep) -> PlannedStep:
         """The same step under the budget as it is now."""
-        return cut_planned(step, self.features, self.budget, self.accelerator.num_processes)
+        return cut_planned(step, self.budget, self.accelerator.num_processes)
 
     def _gradient(
         self, optimizer: torch.optim.Optimizer, step: PlannedStep
@@ -221,11 +260,7 @@ class StepRunner:
             # The exception is gone, and with it what the failed attempt held.
             failed_tokens, too_long = agree(self.accelerator, failed_tokens, too_long)
             if not failed_tokens:
-                loss = self.summed(loss)
-                if self.penalty is not None:
-                    # Once a step, whatever it is cut into, and the same in every process.
-                    self.accelerator.backward(self.penalty())
-                return loss, step
+                return self.complete(loss), step
             optimizer.zero_grad(set_to_none=True)
             free_memory()
             if too_long >= 0:
@@ -239,6 +274,14 @@ class StepRunner:
                 )
             step = self.recut(step)
             set_torch_states(random)
+
+    def complete(self, loss: torch.Tensor) -> torch.Tensor:
+        """Makes this process's loss and gradient those of the step."""
+        loss = self.summed(loss)
+        # Once a step, whatever it is cut into, and the same in every process.
+        for penalty in self.extensions.penalties():
+            self.accelerator.backward(penalty)
+        return loss
 
     def summed(self, loss: torch.Tensor) -> torch.Tensor:
         """Adds up loss and gradients over the processes, some megabytes at a time."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lowcost_ft.config.reading import ReadingOptions
+from lowcost_ft.data.label_names import read_label_names
 from lowcost_ft.data.rows import (
     Row,
     column_names,
@@ -19,7 +20,9 @@ from lowcost_ft.data.rows import (
     surrogate_fault,
     text_fault,
 )
-from lowcost_ft.tasks.ner.tagging import Span, entities_to_tags, is_tag, span_problems, split_words
+from lowcost_ft.tasks.ner.entity_spans import agreeing_spans, clean_spans, read_entities
+from lowcost_ft.tasks.ner.tag_spelling import TagSpelling, find_spelling
+from lowcost_ft.tasks.ner.tagging import entities_to_tags, span_problems, split_words
 
 __all__ = ["NerExample", "read_examples", "text_example", "word_source"]
 
@@ -27,7 +30,7 @@ _TOKENS = ("tokens", "words")
 _TAGS = ("tags", "ner_tags", "ner", "labels")
 _TEXTS = ("text", "sentence", "content", "message")
 _ENTITIES = ("entities", "spans")
-_ENTITY_FORM = '{"start": 0, "end": 4, "label": "person"}'
+_TRIPLES = ("label", "labels")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,11 +118,25 @@ def _read_tokens(
     if tokens_column is None or (labelled and tags_column is None):
         return []
     used = [name for name in (tokens_column, tags_column) if name is not None]
+    spelling = TagSpelling("usual")
+    if tags_column is not None:
+        before = len(problems)
+        names = _names(reading, problems)
+        given = [row.values.get(tags_column) for row in rows]
+        spelling = find_spelling(
+            [tags for tags in given if isinstance(tags, list | tuple)],
+            file=file_of(rows[0].source),
+            names=names,
+            problems=problems,
+            notices=notices,
+        )
+        if len(problems) > before:
+            return []
     examples = []
     for row in rows:
         before = len(problems)
         words = _read_words(row, tokens_column, problems)
-        tags = None if tags_column is None else _read_tags(row, tags_column, problems)
+        tags = None if tags_column is None else _read_tags(row, tags_column, spelling, problems)
         if tags is not None and len(tags) != len(words) and len(problems) == before:
             problems.append(
                 f"{row.source}: {counted(len(words), 'token')} but "
@@ -158,7 +175,13 @@ def _read_words(row: Row, column: str, problems: list[str]) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _read_tags(row: Row, column: str, problems: list[str]) -> tuple[str, ...]:
+def _names(reading: ReadingOptions, problems: list[str]) -> list[str]:
+    return [] if reading.label_names is None else read_label_names(reading.label_names, problems)
+
+
+def _read_tags(
+    row: Row, column: str, spelling: TagSpelling, problems: list[str]
+) -> tuple[str, ...]:
     value = row.values.get(column)
     where = f"{row.source}: {shown(column)}"
     if value is None:
@@ -167,17 +190,20 @@ def _read_tags(row: Row, column: str, problems: list[str]) -> tuple[str, ...]:
     if not isinstance(value, list | tuple):
         problems.append(f"{where} must be a list of tags, not {shown(value)}")
         return ()
-    for position, tag in enumerate(value):
-        if not isinstance(tag, str) or not is_tag(tag):
-            kind = "missing" if tag is None else f"{shown(tag)}, neither O nor PREFIX-TYPE"
-            problems.append(
-                f"{word_source(row.source, row.first_line, position)}: tag is {kind}; write it "
-                f"as B-person, I-person, ... (prefixes: B I E S L U)"
-            )
-            break  # the others of the sentence are likely the same
+    tags, fault_at = spelling.read(value)
+    if fault_at is not None:
+        tag = value[fault_at]
+        kind = "missing" if tag is None else f"{shown(tag)}, neither O nor PREFIX-TYPE"
+        # One of a sentence: the others are likely the same.
+        problems.append(
+            f"{word_source(row.source, row.first_line, fault_at)}: tag is {kind}; write it "
+            f"as B-person, I-person, ... (prefixes: B I E S L U M W)"
+        )
+        return tuple(value)
+    for position, tag in enumerate(tags):
         if fault := surrogate_fault(tag):
             problems.append(f"{word_source(row.source, row.first_line, position)}: tag {fault}")
-    return tuple(value)
+    return tuple(tags)
 
 
 def _read_texts(
@@ -195,28 +221,55 @@ def _read_texts(
         return []
     found: dict[str, Any] = {"problems": problems, "notices": notices}
     text_column = find_column(rows, reading.text_column, _TEXTS, "text", **found)
+    guesses = [*_ENTITIES, *(name for name in _TRIPLES if _holds_spans(rows, name))]
     tags_column = (
-        find_column(rows, reading.tags_column, _ENTITIES, "tags", **found) if labelled else None
+        find_column(rows, reading.tags_column, guesses, "tags", **found) if labelled else None
     )
     if text_column is None or (labelled and tags_column is None):
         return []
     used = [name for name in (text_column, tags_column) if name is not None]
-    examples = []
-    widened_sources: list[str] = []
+    names = _names(reading, problems) if labelled else []
+    read = []
+    forms: dict[str, str] = {}
     for row in rows:
         before = len(problems)
         text = read_text(row, text_column, problems)
-        spans = [] if tags_column is None else _read_spans(row, tags_column, problems)
-        if text is None or len(problems) > before:
+        entities = (
+            []
+            if tags_column is None
+            else read_entities(
+                row, tags_column, text=text or "", names=names, found=forms, problems=problems
+            )
+        )
+        if text is not None and len(problems) == before:
+            read.append((row, text, entities))
+    notices += [
+        f"{file_of(rows[0].source)}: entities are read by {form}, first at {source}"
+        for form, source in forms.items()
+    ]
+    if tags_column is None:
+        return [
+            text_example(text, source=row.source, row_id=read_id(row, used))
+            for row, text, _ in read
+        ]
+    found_spans = agreeing_spans(
+        [(row.source, text, entities) for row, text, entities in read],
+        reading.entity_offsets,
+        problems,
+    )
+    examples = []
+    changed: dict[str, list[str]] = {"widened": [], "trimmed": [], "dropped": []}
+    for (row, text, _), spans in zip(read, found_spans, strict=True):
+        if spans is None:
             continue
+        spans, trimmed, dropped = clean_spans(text, spans)
         if faults := span_problems(text, spans):
-            problems += [f"{row.source}: {fault}; correct start and end" for fault in faults]
-            continue
-        if tags_column is None:
-            examples.append(text_example(text, source=row.source, row_id=read_id(row, used)))
+            problems += [f"{row.source}: {fault}" for fault in faults]
             continue
         words, offsets, tags, widened = entities_to_tags(text, spans)
-        widened_sources += [row.source] * widened
+        changed["widened"] += [row.source] * widened
+        changed["trimmed"] += [row.source] * trimmed
+        changed["dropped"] += [row.source] * dropped
         examples.append(
             NerExample(
                 words=words,
@@ -227,40 +280,28 @@ def _read_texts(
                 row_id=read_id(row, used),
             )
         )
-    if widened_sources:
-        notices.append(
-            f"{file_of(rows[0].source)}: {len(widened_sources)} of the entities begin or end "
-            f"inside a word and were widened to whole words, first at {widened_sources[0]}"
-        )
+    for what, told in (
+        ("widened", "begin or end inside a word and were widened to whole words"),
+        ("trimmed", "begin or end with white space, which was cut off"),
+        ("dropped", "stand there twice and were taken once"),
+    ):
+        if sources := changed[what]:
+            notices.append(
+                f"{file_of(rows[0].source)}: {len(sources)} of the entities {told}, "
+                f"first at {sources[0]}"
+            )
     return examples
 
 
-def _read_spans(row: Row, column: str, problems: list[str]) -> list[Span]:
-    value = row.values.get(column)
-    if not isinstance(value, list | tuple):
-        kind = "is missing" if value is None else f"is {shown(value)}"
-        problems.append(
-            f"{row.source}: {shown(column)} {kind}; give a list of {_ENTITY_FORM}, empty if the "
-            f"text has none"
-        )
-        return []
-    spans = []
-    for entity in value:
-        start, end, label = (
-            (entity.get("start"), entity.get("end"), entity.get("label"))
-            if isinstance(entity, dict)
-            else (None, None, None)
-        )
-        # `type`, because True is an int to isinstance.
-        if type(start) is int and type(end) is int and isinstance(label, str) and label.strip():
-            if fault := surrogate_fault(label):
-                problems.append(f"{row.source}: label {shown(label)} of an entity {fault}")
-            spans.append((start, end, label.strip()))
-        else:
-            problems.append(
-                f"{row.source}: entity {shown(entity)} must be of the form {_ENTITY_FORM}"
-            )
-    return spans
+def _holds_spans(rows: Sequence[Row], column: str) -> bool:
+    """Whether a column holds lists of [start, end, label], doccano's, and nothing else."""
+    values = [row.values.get(column) for row in rows]
+    lists = [value for value in values if isinstance(value, list | tuple)]
+    return (
+        len(lists) == len(values)
+        and any(lists)
+        and all(isinstance(one, list | tuple) and len(one) == 3 for some in lists for one in some)
+    )
 
 
 def word_source(source: str, first_line: int | tuple[int, ...] | None, position: int) -> str:

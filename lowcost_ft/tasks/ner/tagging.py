@@ -2,8 +2,8 @@
 
 Tags are kept as IOB2: `B-x` begins an entity of type x, `I-x` continues it, `O` is outside. Other
 schemes are converted by one rule, that of the CoNLL-2000 scorer (conlleval): an entity begins at
-B, S and U, after E, S, L and U, and wherever a tag continues nothing of its own type. The rule
-needs no knowledge of the scheme; knowing it only tells which sequences are illegal.
+B, S, U and W, after E, S, L, U and W, and wherever a tag continues nothing of its own type. The
+rule needs no knowledge of the scheme; knowing it only tells which sequences are illegal.
 """
 
 import re
@@ -14,20 +14,22 @@ from functools import cache
 from itertools import pairwise
 from typing import Literal
 
+from lowcost_ft.data.rows import shown
+
 __all__ = ["WORD_SPLITTING", "Scheme", "Span", "detect_scheme", "entities_to_tags"]
-__all__ += ["is_tag", "span_problems", "split_words", "tags_to_spans", "to_iob2"]
+__all__ += ["is_tag", "span_problems", "split_words", "strict_spans", "tags_to_spans", "to_iob2"]
 
 WORD_SPLITTING = "unicode-v1"
 """Name of the rule in `split_words`; run.json records it. A changed rule gets a new name."""
 
-Scheme = Literal["IOB1", "IOB2", "IOBES", "BILOU"]
+Scheme = Literal["IOB1", "IOB2", "IOBES", "BILOU", "BMES", "BMEWO"]
 
 Span = tuple[int, int, str]
 """Start, end (exclusive) and label, in characters of a text or in words of a sentence."""
 
-_TAG = re.compile(r"O|[BIESLU]-.+", re.DOTALL)
-_BEGINS = "BSU"
-_ENDS = "ESLU"
+_TAG = re.compile(r"O|[BIESLUMW]-.+", re.DOTALL)
+_BEGINS = "BSUW"
+_ENDS = "ESLUW"
 
 # Scripts written without spaces: each character is a word, which any span can then be cut from.
 _SPACELESS = (
@@ -95,7 +97,7 @@ def split_words(text: str) -> list[tuple[int, int]]:
 
 
 def is_tag(tag: str) -> bool:
-    """Whether a tag is `O`, or a prefix of B, I, E, S, L and U, a hyphen and a type."""
+    """Whether a tag is `O`, or a prefix (B, I, E, S, L, U, M or W), a hyphen and a type."""
     return _TAG.fullmatch(tag) is not None
 
 
@@ -121,6 +123,10 @@ def detect_scheme(sentences: Iterable[Sequence[str]]) -> Scheme:
             previous = tag
     if prefixes & set("LU"):
         return "BILOU"
+    if "W" in prefixes:
+        return "BMEWO"
+    if "M" in prefixes:
+        return "BMES"
     if prefixes & set("ES"):
         return "IOBES"
     return "IOB1" if begun_by_i > begun_by_b else "IOB2"
@@ -135,12 +141,12 @@ def to_iob2(tags: Sequence[str], scheme: Scheme) -> tuple[tuple[str, ...], list[
 
     Returns:
         The tags as IOB2, and the positions of the tags that the scheme does not allow there: one
-        that continues nothing, a B- of IOB1 that separates nothing, an entity of IOBES or BILOU
-        without its last tag.
+        that continues nothing, a B- of IOB1 that separates nothing, an entity without its last tag
+        in a scheme that marks it.
     """
     converted: list[str] = []
     illegal: set[int] = set()
-    needs_end = scheme in ("IOBES", "BILOU")
+    needs_end = scheme not in ("IOB1", "IOB2")
     previous = "O"
     for position, tag in enumerate((*tags, "O")):
         prefix, label = tag[0], tag[2:]
@@ -150,7 +156,7 @@ def to_iob2(tags: Sequence[str], scheme: Scheme) -> tuple[tuple[str, ...], list[
             illegal.add(position)
         if scheme == "IOB1" and prefix == "B" and not same:
             illegal.add(position)
-        if needs_end and previous[0] in "BI" and (begins or tag == "O"):
+        if needs_end and previous[0] in "BIM" and (begins or tag == "O"):
             illegal.add(position - 1)
         converted.append("O" if tag == "O" else f"{'B' if begins else 'I'}-{label}")
         previous = tag
@@ -170,15 +176,26 @@ def tags_to_spans(tags: Sequence[str]) -> list[Span]:
     return spans
 
 
+def strict_spans(tags: Sequence[str]) -> list[Span]:
+    """Entities of one sentence by strict IOB2, in words: only a B- begins one.
+
+    These are seqeval's, but for the types: it strips hyphens from their ends.
+    """
+    # What continues nothing is the first word of a span that a B- does not begin.
+    return [span for span in tags_to_spans(tags) if tags[span[0]][0] == "B"]
+
+
 def span_problems(text: str, spans: Sequence[Span]) -> list[str]:
     """What is wrong with the character spans of a text; empty if they can become tags."""
     problems = []
     for start, end, label in spans:
         where = f'entity {start}..{end} "{label}"'
         if not 0 <= start < end <= len(text):
-            problems.append(f"{where} is not inside the text of {len(text)} characters")
+            problems.append(
+                f"{where} is not inside the text of {len(text)} characters; correct start and end"
+            )
         elif not text[start:end].strip():
-            problems.append(f"{where} covers only white space")
+            problems.append(f"{where} covers only white space; correct start and end")
     if problems:
         return problems
     ordered = sorted(spans)
@@ -187,10 +204,24 @@ def span_problems(text: str, spans: Sequence[Span]) -> list[str]:
     for before, after in pairwise(ordered):
         pair = f'entities {before[0]}..{before[1]} "{before[2]}" and {after[0]}..{after[1]}'
         pair += f' "{after[2]}"'
-        if after[0] < before[1]:
-            problems.append(f"{pair} overlap")
-        elif bisect_left(starts, before[1]) > bisect_right(ends, after[0]):
-            problems.append(f"{pair} lie in one word")
+        if before[:2] == after[:2]:
+            problems.append(
+                f"{pair} overlap: the same characters have two types, and a word has one tag; keep "
+                f"one of the two"
+            )
+        elif after[0] < before[1]:
+            inside = after[1] <= before[1] or after[0] == before[0]
+            problems.append(
+                f"{pair} overlap{': one lies inside the other' * inside}, and a word has one tag; "
+                f"keep one of the two"
+            )
+        elif bisect_left(starts, before[1]) > (number := bisect_right(ends, after[0])):
+            word = text[starts[number] : ends[number]]
+            problems.append(
+                f"{pair} lie in one word, {shown(word)}, which has one tag. Prediction does not "
+                f"know where to cut it: a run of letters, digits and _ is one word. Put a blank "
+                f"between the two in the text, or leave one of them out"
+            )
     return problems
 
 

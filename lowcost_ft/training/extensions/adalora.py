@@ -5,27 +5,33 @@ the columns of B orthonormal, so that an entry of e is a singular value; the lea
 are set to zero on the way, until the budget of `target_r` a layer is kept, spread over all layers.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from peft import AdaLoraConfig, PeftModel
+from lowcost_ft.training.extensions.base import Extension, TrainingContext
 
-__all__ = ["AdaLoraSteps"]
+if TYPE_CHECKING:
+    import torch
+    from peft import PeftModel
+
+__all__ = ["AdaLora"]
 
 _MEMORY = ("ipt", "exp_avg_ipt", "exp_avg_unc")
 """What the allocator knows of each weight: its importance, and two running means of it."""
 
 
-class AdaLoraSteps:
-    """What a training loop calls, for a model that has an AdaLoRA adapter.
+class AdaLora(Extension):
+    """What a model with an AdaLoRA adapter does in each step.
 
     peft adds the penalty only where the model itself computes the loss, which it does not here.
     """
 
-    def __init__(self, peft_model: PeftModel) -> None:
+    name = "adalora"
+
+    def __init__(self, peft_model: "PeftModel") -> None:
         tuner: Any = peft_model.base_model
         self._tuner = tuner
         self._config: Any = peft_model.active_peft_config
+        self._first_pattern = self._config.rank_pattern
         self._factors = [
             parameter
             for name, parameter in tuner.model.named_parameters()
@@ -33,8 +39,11 @@ class AdaLoraSteps:
         ]
 
     @classmethod
-    def of(cls, model: Any) -> "AdaLoraSteps | None":
-        """The steps of a model's AdaLoRA adapter; None for every other model."""
+    def of(cls, context: TrainingContext) -> "AdaLora | None":
+        """The extension of a model's AdaLoRA adapter; None for every other model."""
+        from peft import AdaLoraConfig, PeftModel
+
+        model = context.model
         if isinstance(model, PeftModel) and isinstance(model.active_peft_config, AdaLoraConfig):
             return cls(model)
         return None
@@ -47,9 +56,13 @@ class AdaLoraSteps:
         self._config.tinit = total_steps // 5
         self._config.tfinal = total_steps * 3 // 10
         self._config.deltaT = max(1, total_steps // 100)
+        self._config.rank_pattern = self._first_pattern
+        self._tuner.rankallocator.reset_ipt()
 
-    def penalty(self) -> torch.Tensor:
+    def penalty(self) -> "torch.Tensor":
         """The weighted mean of ||A A^T - I|| and ||B^T B - I|| over all layers, `()`."""
+        import torch
+
         terms = []
         for factor in self._factors:
             wide = factor if factor.shape[0] <= factor.shape[1] else factor.T  # (r, features)
@@ -57,16 +70,12 @@ class AdaLoraSteps:
             terms.append(torch.linalg.matrix_norm(gram - torch.eye(len(gram), device=gram.device)))
         return self._config.orth_reg_weight * torch.stack(terms).mean()
 
-    def after_step(self, number: int) -> None:
-        """Takes ranks away; to be called after an optimizer step, while its gradients are there.
-
-        Args:
-            number: The step, from 1.
-        """
+    def after_update(self, number: int) -> None:
+        """Learns from weights and gradients which ranks matter, and takes the others away."""
         self._tuner.update_and_allocate(number)
 
-    def tensors(self) -> dict[str, torch.Tensor]:
-        """What a resumed run needs beside the weights and the rank pattern."""
+    def tensors(self) -> "dict[str, torch.Tensor]":
+        """The allocator's memory of each weight, by its kind and name."""
         allocator = self._tuner.rankallocator
         return {
             f"{kind}.{name}": value
@@ -74,18 +83,14 @@ class AdaLoraSteps:
             for name, value in getattr(allocator, kind).items()
         }
 
-    @property
-    def rank_pattern(self) -> dict[str, list[bool]] | None:
+    def numbers(self) -> dict[str, Any]:
         """Which ranks of which layer are left; None as long as all are."""
-        pattern: dict[str, list[bool]] | None = self._config.rank_pattern
-        return pattern
+        return {"rank_pattern": self._config.rank_pattern}
 
-    def load(
-        self, tensors: dict[str, torch.Tensor], rank_pattern: dict[str, list[bool]] | None
-    ) -> None:
-        """Goes on from what `tensors` and `rank_pattern` were; to be called after `begin`."""
+    def load(self, tensors: "dict[str, torch.Tensor]", numbers: dict[str, Any]) -> None:
+        """Goes on from what `tensors` and `numbers` were."""
         allocator = self._tuner.rankallocator
         for key, value in tensors.items():
             kind, _, name = key.partition(".")
             getattr(allocator, kind)[name] = value.to(self._factors[0].device)
-        self._config.rank_pattern = rank_pattern
+        self._config.rank_pattern = numbers["rank_pattern"]

@@ -22,7 +22,7 @@ import lowcost_ft
 from lowcost_ft.commands import main as cli
 from lowcost_ft.config.methods import METHODS
 from lowcost_ft.config.reading import ReadingOptions
-from lowcost_ft.config.settings import RunConfig, parse_config
+from lowcost_ft.config.run import RunConfig, parse_config
 from lowcost_ft.data import ner_examples, text_examples
 from lowcost_ft.data.readers import read_rows
 from lowcost_ft.planning.gpu_table import load_table

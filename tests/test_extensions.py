@@ -11,7 +11,7 @@ from small_training import Trainer
 from test_simulated_step import Case, assert_equal, config
 from test_steps import gradient, make_runner
 
-from lowcost_ft.config.settings import RunConfig
+from lowcost_ft.config.run import RunConfig
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.loading import forward_module
 from lowcost_ft.training.checkpoint_files import newest_checkpoint

@@ -7,7 +7,7 @@ import pytest
 from lowcost_ft.commands.main import _COMMANDS, main
 from lowcost_ft.commands.program import run_recipe
 from lowcost_ft.config.flag_names import _LEFT_OUT, _NAMES, _VALUES, foreign_flag_problems
-from lowcost_ft.config.settings import RunConfig, parse_config
+from lowcost_ft.config.run import RunConfig, parse_config
 from lowcost_ft.errors import UserError
 
 RECIPE = {field.name for field in fields(RunConfig)}

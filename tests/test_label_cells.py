@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lowcost_ft.config.reading import ReadingOptions, label_conflicts
-from lowcost_ft.config.settings import RunConfig, parse_config
+from lowcost_ft.config.run import RunConfig, parse_config
 from lowcost_ft.errors import UserError
 from lowcost_ft.tasks.classification.label_cells import written_list
 from lowcost_ft.tasks.loading import Splits, load_splits, read_examples_file

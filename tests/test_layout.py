@@ -72,6 +72,7 @@ def test_no_task_is_named_outside_of_the_tasks():
         for file in FILES
         if file.relative_to(PACKAGE).parts[0] != "tasks" and file != PACKAGE / "__init__.py"
         for number, line in enumerate(file.read_text("utf-8").splitlines(), 1)
-        if named.search(line)
+        # A file may have a column of that name.
+        if named.search(line) and file.name != "known_names.py"
     ]
     assert not found, "\n".join(found)

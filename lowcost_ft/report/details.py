@@ -13,7 +13,7 @@ from lowcost_ft.report.numbers import count_text
 from lowcost_ft.report.rows import Comparison, Row
 from lowcost_ft.report.tables import Cell, Table
 from lowcost_ft.scores.confusion import NO_ENTITY, NO_ENTITY_BESIDE_O
-from lowcost_ft.tasks.ner.tagging import tags_to_spans
+from lowcost_ft.scores.iob2 import tags_to_spans
 
 __all__ = ["Confusion", "Mistake", "class_table", "confusion_of", "worst_predictions"]
 

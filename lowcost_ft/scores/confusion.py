@@ -6,7 +6,7 @@ classes take up the room of their mistakes and not of 77 x 77 zeros.
 
 from collections.abc import Iterable, Sequence
 
-from lowcost_ft.tasks.ner.tagging import strict_spans
+from lowcost_ft.scores.iob2 import strict_spans
 
 __all__ = ["NO_ENTITY", "NO_ENTITY_BESIDE_O", "class_confusion", "entity_confusion"]
 

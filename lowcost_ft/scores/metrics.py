@@ -22,6 +22,7 @@ from lowcost_ft.config.arguments import to_list
 from lowcost_ft.errors import UserError
 from lowcost_ft.scores.bootstrap import interval
 from lowcost_ft.scores.confusion import class_confusion, entity_confusion
+from lowcost_ft.scores.iob2 import strict_spans
 from lowcost_ft.scores.sums import (
     accuracy_of,
     entity_counts,
@@ -32,7 +33,6 @@ from lowcost_ft.scores.sums import (
     pearson_of,
     spearman_of,
 )
-from lowcost_ft.tasks.ner.tagging import strict_spans
 
 __all__ = [
     "ClassificationScores",

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from lowcost_ft.tasks.ner.tagging import strict_spans
+from lowcost_ft.scores.iob2 import strict_spans
 
 __all__ = [
     "accuracy_of",

@@ -15,6 +15,7 @@ from itertools import pairwise
 from typing import Literal
 
 from lowcost_ft.data.rows import shown
+from lowcost_ft.scores.iob2 import Span, strict_spans, tags_to_spans
 
 __all__ = ["WORD_SPLITTING", "Scheme", "Span", "detect_scheme", "entities_to_tags"]
 __all__ += ["is_tag", "span_problems", "split_words", "strict_spans", "tags_to_spans", "to_iob2"]
@@ -23,9 +24,6 @@ WORD_SPLITTING = "unicode-v1"
 """Name of the rule in `split_words`; run.json records it. A changed rule gets a new name."""
 
 Scheme = Literal["IOB1", "IOB2", "IOBES", "BILOU", "BMES", "BMEWO"]
-
-Span = tuple[int, int, str]
-"""Start, end (exclusive) and label, in characters of a text or in words of a sentence."""
 
 _TAG = re.compile(r"O|[BIESLUMW]-.+", re.DOTALL)
 _BEGINS = "BSUW"
@@ -161,28 +159,6 @@ def to_iob2(tags: Sequence[str], scheme: Scheme) -> tuple[tuple[str, ...], list[
         converted.append("O" if tag == "O" else f"{'B' if begins else 'I'}-{label}")
         previous = tag
     return tuple(converted[:-1]), sorted(illegal)
-
-
-def tags_to_spans(tags: Sequence[str]) -> list[Span]:
-    """Entities of one sentence's IOB2 tags, in words; an I- that continues nothing begins one."""
-    spans: list[Span] = []
-    start, label = -1, ""
-    for position, tag in enumerate((*tags, "O")):
-        if start >= 0 and (tag[0] != "I" or tag[2:] != label):
-            spans.append((start, position, label))
-            start = -1
-        if tag != "O" and start < 0:
-            start, label = position, tag[2:]
-    return spans
-
-
-def strict_spans(tags: Sequence[str]) -> list[Span]:
-    """Entities of one sentence by strict IOB2, in words: only a B- begins one.
-
-    These are seqeval's, but for the types: it strips hyphens from their ends.
-    """
-    # What continues nothing is the first word of a span that a B- does not begin.
-    return [span for span in tags_to_spans(tags) if tags[span[0]][0] == "B"]
 
 
 def span_problems(text: str, spans: Sequence[Span]) -> list[str]:

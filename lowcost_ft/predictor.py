@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from lowcost_ft.data.loading import read_examples_file, read_text_lines
 from lowcost_ft.data.rows import text_fault
+from lowcost_ft.data.word_notices import word_notice
 from lowcost_ft.errors import UserError
 from lowcost_ft.evaluation import predict
 from lowcost_ft.models.held_precision import hold_frozen_weights
@@ -141,6 +142,10 @@ class Predictor:
                 else "single texts: leave out the second one (--text-pair, --text-pair-column)"
             )
             raise UserError(f"{examples[0].source}: the model was trained on {fix}")
+        if isinstance(self.task, NerTask):
+            notice = word_notice(self.run, examples)
+            if notice is not None and notice not in self.notices:
+                self.notices.append(notice)
         config = self.run["config"]
         features = self.task.featurize(examples, self.tokenizer, max_length=config["max_length"])
         if features.truncated:
@@ -204,7 +209,12 @@ def load_predictor(
     task: Task
     if run["task"] == "ner":
         causal = run.get("pad_token_id") is not None
-        task = NerTask(run["labels"], causal=causal, window_overlap=config["window_overlap"])
+        task = NerTask(
+            run["labels"],
+            causal=causal,
+            window_overlap=config["window_overlap"],
+            file_words=run.get("file_words") or "as_given",
+        )
     else:
         task = ClassificationTask(run["labels"], problem_type=run["problem_type"])
     return Predictor(

@@ -137,6 +137,7 @@ def featurize_splits(
         config.model_id, revision=config.revision, trust_remote_code=config.trust_remote_code
     )
     check_length(limit, described, config.model_id)
+    run.record["file_words"] = getattr(task, "file_words", None)
     features = {}
     for name in ("train", "validation", "test"):
         examples = getattr(splits, name)

@@ -44,10 +44,7 @@ def word_notice(run: Mapping[str, Any], examples: Sequence[NerExample]) -> str |
             "where these are several words; train again"
         )
     longer = [
-        word
-        for example in examples
-        for word in example.words
-        if len(cut_words((word,)).texts) > 1
+        word for example in examples for word in example.words if len(cut_words((word,)).texts) > 1
     ]
     if not longer:
         return None

@@ -13,7 +13,7 @@ from small_runs import call_recipe, flags
 from lowcost_ft import load_predictor
 from lowcost_ft.data.tagging import tags_to_spans
 from lowcost_ft.data.word_notices import word_notice
-from lowcost_ft.data.word_pieces import cut_words, join_tags, spread_tags
+from lowcost_ft.data.word_pieces import cut_words, is_learned, join_tags, spread_tags
 from lowcost_ft.metrics import score_entities
 from lowcost_ft.models.loading import load_tokenizer
 from lowcost_ft.tasks.ner import NerExample, NerTask, text_example
@@ -55,7 +55,7 @@ def test_words_and_the_text_of_the_words_are_the_same_input(tokenizers, words, f
         assert getattr(as_words, name).tolist() == getattr(as_text, name).tolist(), name
 
 
-def test_every_piece_of_a_word_has_a_label(tokenizers):
+def test_every_piece_of_an_entity_has_a_label(tokenizers):
     task = NerTask(LABELS)
     example = of_file(
         ["Jean-Luc", "P.", "paid", "5,453.87", "AT&T"], ["B-x", "I-x", "O", "B-y", "B-y"]
@@ -85,16 +85,20 @@ def test_tags_of_words_are_the_same_after_cutting_and_joining(pairs):
 @pytest.mark.parametrize(
     ("pieces", "joined"),
     [
-        ("O B-x I-x O O", "O B-x O"),  # entities may begin and end inside a word
-        ("O O O B-x I-x", "O B-x I-x"),
-        ("O B-x O B-y O", "O B-x O"),  # the first one has the word
-        ("O B-x O B-y I-y", "O B-x B-y"),  # and the second what is left of it
+        ("O B-x I-x O O", "O B-x O"),  # an entity may end inside a word
+        ("O O O B-x I-x", "O O I-x"),  # what begins inside of one is not the word's
+        ("O B-x O B-y I-y", "O B-x I-y"),
         ("B-x I-x I-x I-x B-x", "B-x I-x B-x"),
         ("O O O O O", "O O O"),
     ],
 )
-def test_a_word_is_of_the_first_entity_that_holds_a_piece_of_it(pieces, joined):
+def test_a_word_has_the_tag_of_its_first_piece(pieces, joined):
     assert join_tags(pieces.split(), (0, 1, 1, 1, 2), 3) == joined.split()
+
+
+def test_only_the_first_piece_of_a_word_outside_of_entities_is_learned():
+    words = (0, 0, 0, 1, 1, 2)
+    assert is_learned(["O", "B-x", "O"], words) == [True, False, False, True, True, True]
 
 
 def test_answers_are_of_the_words_of_the_file():

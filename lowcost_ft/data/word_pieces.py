@@ -13,9 +13,9 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Literal
 
-from lowcost_ft.data.tagging import split_words, tags_to_spans
+from lowcost_ft.data.tagging import split_words
 
-__all__ = ["FileWords", "Pieces", "cut_words", "join_tags", "spread_tags"]
+__all__ = ["FileWords", "Pieces", "cut_words", "is_learned", "join_tags", "spread_tags"]
 
 FileWords = Literal["split", "as_given"]
 """Whether the words of a file are cut into pieces, or are what the model sees. run.json has it."""
@@ -59,18 +59,28 @@ def spread_tags(tags: Sequence[str], words: Sequence[int]) -> list[str]:
     ]
 
 
-def join_tags(tags: Sequence[str], words: Sequence[int], num_words: int) -> list[str]:
-    """Tags of words: a word is of the first entity that holds any of its pieces.
+def is_learned(tags: Sequence[str], words: Sequence[int]) -> list[bool]:
+    """Which pieces have a part in the loss: the first of each word, and all of an entity's words.
+
+    The other pieces of words outside of entities (`://t.co/` of a link) are `O`, too, but so many
+    in some data that a model learns little else for a long time (WNUT-17).
 
     Args:
-        tags: IOB2 tags, one a piece.
+        tags: IOB2 tags, one a word.
+        words: The word of each piece, ascending.
+    """
+    return [word != before or tags[word] != "O" for before, word in pairwise((-1, *words))]
+
+
+def join_tags(tags: Sequence[str], words: Sequence[int], num_words: int) -> list[str]:
+    """Tags of words: each has that of its first piece.
+
+    Args:
+        tags: One a piece.
         words: The word of each piece, ascending.
         num_words: Words of the sentence.
     """
     joined = ["O"] * num_words
-    for start, end, label in tags_to_spans(tags):
-        # Only its first word can be an earlier entity's too.
-        free = [w for w in range(words[start], words[end - 1] + 1) if joined[w] == "O"]
-        for number, word in enumerate(free):
-            joined[word] = f"{'I' if number else 'B'}-{label}"
+    for tag, word in zip(reversed(tags), reversed(words), strict=True):
+        joined[word] = tag
     return joined

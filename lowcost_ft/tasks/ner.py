@@ -13,7 +13,14 @@ from transformers import PreTrainedTokenizerBase
 from lowcost_ft.data.features import IGNORED_LABEL, Features, cut_windows, flatten
 from lowcost_ft.data.ner_examples import NerExample, text_example
 from lowcost_ft.data.tagging import tags_to_spans
-from lowcost_ft.data.word_pieces import FileWords, Pieces, cut_words, join_tags, spread_tags
+from lowcost_ft.data.word_pieces import (
+    FileWords,
+    Pieces,
+    cut_words,
+    is_learned,
+    join_tags,
+    spread_tags,
+)
 from lowcost_ft.metrics import score_entities
 from lowcost_ft.tasks.base import ENCODED_AT_ONCE, Predictions
 
@@ -88,6 +95,7 @@ class NerTask:
             first_word = int(word_starts[number])
             given = examples[number].tags
             tags = None if given is None else spread_tags(given, cut[number].words)
+            learned = [] if given is None else is_learned(given, cut[number].words)
             positions = _label_positions(word_ids, last=self.causal)
             windows = cut_windows(len(ids), size, overlap)
             window_of = _best_windows(positions, windows, causal=self.causal)
@@ -100,7 +108,7 @@ class NerTask:
                 for word in owned[index]:
                     place = positions[word] - start
                     words[place] = first_word + word
-                    if tags is not None:
+                    if tags is not None and learned[word]:
                         labels[place] = self._label_ids[tags[word]]
                 before, after = len(prefix), len(suffix)
                 if before + end - start + after == 0:
@@ -171,23 +179,19 @@ class NerTask:
         An I- that continues nothing becomes O. Strict scoring ignores it anyway, and what a user
         is shown must be what was scored.
         """
-        return [
-            join_tags(tags, pieces.words, len(example.words))
-            for example, (pieces, tags, _) in zip(
-                examples, self._of_pieces(examples, predictions), strict=True
-            )
-        ]
+        return [tags for _, tags, _ in self._of_words(examples, predictions)]
 
-    def _of_pieces(
+    def _of_words(
         self, examples: Sequence[NerExample], predictions: Predictions
     ) -> Iterator[tuple[Pieces, list[str], np.ndarray]]:
-        """Each example's pieces, their tags, made legal, and the tags' probabilities."""
+        """Each example's pieces, legal tags of its words, and probabilities of its pieces' tags."""
         first = 0
         for example in examples:
             pieces = self.pieces(example)
             own = slice(first, first + len(pieces.texts))
             names = [self.labels[label] for label in predictions["label"][own]]
-            yield pieces, _without_loose_ends(names), predictions["score"][own]
+            joined = join_tags(names, pieces.words, len(example.words))
+            yield pieces, _without_loose_ends(joined), predictions["score"][own]
             first = own.stop
 
     def present(
@@ -210,16 +214,14 @@ class NerTask:
         words, joined by spaces.
         """
         answers = []
-        for example, (pieces, piece_tags, scores) in zip(
-            examples, self._of_pieces(examples, predictions), strict=True
+        for example, (pieces, tags, scores) in zip(
+            examples, self._of_words(examples, predictions), strict=True
         ):
             text, offsets = example.text, example.offsets
             if text is None or offsets is None:
                 text, offsets = _joined(example.words)
             entities = []
-            for start, end, label in tags_to_spans(
-                join_tags(piece_tags, pieces.words, len(example.words))
-            ):
+            for start, end, label in tags_to_spans(tags):
                 begin, stop = offsets[start][0], offsets[end - 1][1]
                 first, last = (bisect_left(pieces.words, word) for word in (start, end))
                 entities.append(

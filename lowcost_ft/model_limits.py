@@ -85,6 +85,7 @@ def limits(run: Run) -> str:
     length = max_length(run)
     if is_ner(run):
         found.append("It knows the entity types above and no others, and entities do not nest.")
+        found.append(_words(run))
         found.append(
             f"The Python code above cuts a sentence off after {length} tokens. `lowcost-ft "
             "predict` reads longer ones in overlapping windows."
@@ -99,3 +100,16 @@ def limits(run: Run) -> str:
             "expect useful answers on real messages."
         )
     return "\n".join(f"- {limit}" for limit in found)
+
+
+def _words(run: Run) -> str:
+    if run.get("file_words") == "split":
+        return (
+            "It was trained on words as lowcost_ft cuts them, in files and in texts: a run of "
+            "letters and digits is a word, and so is every other character; `5,453.87` is five "
+            "words, `AT&T` is three. Give the Python code such words."
+        )
+    return (
+        "It was trained on words as the training data has them. Where those are cut otherwise than "
+        "lowcost_ft cuts a text (`5,453.87` as one word), it finds fewer entities in texts."
+    )

@@ -10,6 +10,7 @@ from accelerate import Accelerator
 from transformers import PreTrainedTokenizerBase
 
 from lowcost_ft.arguments import to_list, to_path
+from lowcost_ft.data.word_notices import word_notice
 from lowcost_ft.errors import UserError
 from lowcost_ft.evaluation import predict
 from lowcost_ft.models.families import find_family, longest_input
@@ -147,6 +148,10 @@ class Predictor:
 
     def _predictions(self, examples: Sequence[Any]) -> Any:
         check_pairs(self.run, examples)
+        if isinstance(self.task, NerTask):
+            notice = word_notice(self.run, examples)
+            if notice is not None and notice not in self.notices:
+                self.notices.append(notice)
         config = self.run["config"]
         limit = min(config["max_length"], self.longest or config["max_length"])
         features = self.task.featurize(examples, self.tokenizer, max_length=limit)
@@ -228,7 +233,12 @@ def load_predictor(
     task: Task
     if run["task"] == "ner":
         causal = run.get("pad_token_id") is not None
-        task = NerTask(run["labels"], causal=causal, window_overlap=config["window_overlap"])
+        task = NerTask(
+            run["labels"],
+            causal=causal,
+            window_overlap=config["window_overlap"],
+            file_words=run.get("file_words") or "as_given",
+        )
     else:
         # Runs without thresholds decided at 0.5.
         thresholds = run.get("thresholds")

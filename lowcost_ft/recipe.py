@@ -151,6 +151,7 @@ def featurize_splits(
     )
     end = cut_end(tokenizer)
     run.record["truncation_side"] = tokenizer.truncation_side
+    run.record["file_words"] = getattr(task, "file_words", None)
     features = {}
     for name in ("train", "validation", "test"):
         examples = getattr(splits, name)

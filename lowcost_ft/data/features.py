@@ -26,9 +26,9 @@ class Features:
             of labels.
         token_type_ids: int32, `(total_tokens,)`, for models that take them.
         token_labels: int32, `(total_tokens,)`, `IGNORED_LABEL` where there is none. NER.
-        words: int64, `(total_tokens,)`: the word (counted over all examples) whose prediction is
-            read at this token, -1 elsewhere. NER.
-        word_starts: int64, `(num_examples + 1,)`: the first word of each example. NER.
+        words: int64, `(total_tokens,)`: the word, or piece of one (counted over all examples),
+            whose prediction is read at this token, -1 elsewhere. NER.
+        word_starts: int64, `(num_examples + 1,)`: the first of those of each example. NER.
         labels: int64 `(rows,)` or float32 `(rows, num_labels)`. Text classification.
         truncated: Examples that lost tokens to the maximum length.
     """

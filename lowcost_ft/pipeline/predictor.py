@@ -136,6 +136,9 @@ class Predictor:
 
     def _predictions(self, examples: Sequence[Any]) -> Any:
         check_pairs(self.run, examples)
+        notice = self.task.use_notice(self.run, examples)
+        if notice is not None and notice not in self.notices:
+            self.notices.append(notice)
         config = self.run["config"]
         limit = min(config["max_length"], self.longest or config["max_length"])
         features = self.task.featurize(examples, self.tokenizer, max_length=limit)

@@ -181,6 +181,11 @@ class Task(ABC):
         """What `run.json` says, at its top, of how examples are read."""
         return {}
 
+    @staticmethod
+    def use_notice(run: Mapping[str, Any], examples: Sequence[Any]) -> str | None:
+        """What to know where a run is used on other examples than it was trained on."""
+        return None
+
     # --- Examples -> tokens
 
     @abstractmethod

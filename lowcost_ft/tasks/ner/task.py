@@ -1,9 +1,8 @@
 """Named-entity recognition: sub-word alignment, windows, loss, decoding, entity scores."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,20 +23,32 @@ from lowcost_ft.tasks.ner import labels as ner_labels
 from lowcost_ft.tasks.ner.examples import NerExample, text_example
 from lowcost_ft.tasks.ner.tagging import WORD_SPLITTING, entities_to_tags, tags_to_spans
 from lowcost_ft.tasks.ner.telling import NerTelling
+from lowcost_ft.tasks.ner.word_notices import word_notice
+from lowcost_ft.tasks.ner.word_pieces import (
+    FileWords,
+    Pieces,
+    cut_words,
+    is_learned,
+    join_tags,
+    spread_tags,
+)
 
 __all__ = ["NerExample", "NerTask", "special_tokens", "text_example"]
 
 
 class NerTask(NerTelling):
-    """Predicts one IOB2 tag a word, read at the word's first sub-word.
+    """Predicts one IOB2 tag a word.
 
-    Decoders read it at the last sub-word, which alone has seen the whole word.
+    What the model sees are the pieces of words (see `word_pieces`); each has one tag, read at its
+    first sub-word. Decoders read it at the last sub-word, which alone has seen the whole piece.
 
     Args:
         labels: The tags in the order of the logits, `O` first.
         causal: Whether the model is a decoder.
         window_overlap: Tokens that the windows of a long sentence share; a quarter of the maximum
             length by default.
+        file_words: Whether the words of files are cut into pieces, as those of texts are, or are
+            what the model sees, as in runs that were saved before there were pieces.
     """
 
     name: ClassVar[str] = "ner"
@@ -56,12 +67,18 @@ class NerTask(NerTelling):
     metric = "f1"
 
     def __init__(
-        self, labels: list[str], *, causal: bool = False, window_overlap: int | None = None
+        self,
+        labels: list[str],
+        *,
+        causal: bool = False,
+        window_overlap: int | None = None,
+        file_words: FileWords = "split",
     ) -> None:
         labels = to_list(labels, "labels", of="tags")
         self.labels = labels
         self.causal = causal
         self.window_overlap = window_overlap
+        self.file_words = file_words
         self._label_ids = {label: i for i, label in enumerate(labels)}
 
     @classmethod
@@ -150,6 +167,7 @@ class NerTask(NerTelling):
             run["labels"],
             causal=run.get("pad_token_id") is not None,
             window_overlap=(run.get("config") or {}).get("window_overlap"),
+            file_words=run.get("file_words") or "as_given",
         )
 
     @classmethod
@@ -169,7 +187,18 @@ class NerTask(NerTelling):
     @staticmethod
     def reading_record() -> dict[str, Any]:
         """What `run.json` says of how examples are read."""
-        return {"word_splitting": WORD_SPLITTING}
+        return {"word_splitting": WORD_SPLITTING, "file_words": "split"}
+
+    @staticmethod
+    def use_notice(run: Mapping[str, Any], examples: Sequence[NerExample]) -> str | None:
+        """What to know where a run is used on other words than it was trained on."""
+        return word_notice(run, examples)
+
+    def pieces(self, example: NerExample) -> Pieces:
+        """What the model sees of an example; the words of a text are pieces already."""
+        if self.file_words == "split" and example.offsets is None:
+            return cut_words(example.words)
+        return Pieces(example.words, tuple(range(len(example.words))))
 
     def featurize(
         self,
@@ -178,24 +207,28 @@ class NerTask(NerTelling):
         *,
         max_length: int,
     ) -> Features:
-        """Tokenizes words and cuts long sentences into windows.
+        """Tokenizes the pieces of words and cuts long sentences into windows.
 
-        Each word's label and prediction belong to one window: the one that shows most context
-        around it. No word is counted twice, and none is left out but those that the tokenizer
+        Each piece's label and prediction belong to one window: the one that shows most context
+        around it. No piece is counted twice, and none is left out but those that the tokenizer
         turns into nothing, which are `O`.
         """
         prefix, suffix = special_tokens(tokenizer)
         size = max_length - len(prefix) - len(suffix)
         overlap = max_length // 4 if self.window_overlap is None else self.window_overlap
         overlap = min(overlap, size - 1)
+        cut = [self.pieces(example) for example in examples]
         word_starts = np.zeros(len(examples) + 1, np.int64)
-        np.cumsum([len(example.words) for example in examples], out=word_starts[1:])
+        np.cumsum([len(pieces.texts) for pieces in cut], out=word_starts[1:])
         rows: list[list[int]] = []
         row_labels: list[list[int]] = []
         row_words: list[list[int]] = []
         owners: list[int] = []
-        for number, (example, ids, word_ids) in enumerate(_encode(examples, tokenizer)):
+        for number, (ids, word_ids) in enumerate(_encode(cut, tokenizer)):
             first_word = int(word_starts[number])
+            given = examples[number].tags
+            tags = None if given is None else spread_tags(given, cut[number].words)
+            learned = [] if given is None else is_learned(given, cut[number].words)
             positions = _label_positions(word_ids, last=self.causal)
             windows = cut_windows(len(ids), size, overlap)
             window_of = _best_windows(positions, windows, causal=self.causal)
@@ -208,9 +241,9 @@ class NerTask(NerTelling):
                 for word in owned[index]:
                     place = positions[word] - start
                     words[place] = first_word + word
-                    if example.tags is not None:
+                    if tags is not None and learned[word]:
                         # A type that the model does not know has no part in the loss.
-                        labels[place] = self._label_ids.get(example.tags[word], IGNORED_LABEL)
+                        labels[place] = self._label_ids.get(tags[word], IGNORED_LABEL)
                 before, after = len(prefix), len(suffix)
                 if before + end - start + after == 0:
                     # Words that are nothing to a tokenizer without special tokens.
@@ -256,7 +289,7 @@ class NerTask(NerTelling):
         return {"label": label, "score": probability}
 
     def new_predictions(self, features: Features) -> Predictions:
-        """One tag (0: `O`) and probability for every word of the split."""
+        """One tag (0: `O`) and probability for every piece of the split."""
         num_words = int(features["word_starts"][-1])
         return {
             "label": np.zeros(num_words, np.int64),
@@ -270,7 +303,7 @@ class NerTask(NerTelling):
         batch: dict[str, torch.Tensor],
         examples: np.ndarray,
     ) -> None:
-        """Writes the words that a micro-batch's windows own."""
+        """Writes the pieces that a micro-batch's windows own."""
         words = batch["words"].numpy()  # (B, T)
         owned = words >= 0
         for name, values in decoded.items():
@@ -282,9 +315,20 @@ class NerTask(NerTelling):
         An I- that continues nothing becomes O. Strict scoring ignores it anyway, and what a user
         is shown must be what was scored.
         """
-        names = [self.labels[label] for label in predictions["label"]]
-        bounds = np.cumsum([0, *(len(example.words) for example in examples)])
-        return [_without_loose_ends(names[start:end]) for start, end in pairwise(bounds)]
+        return [tags for _, tags, _ in self._of_words(examples, predictions)]
+
+    def _of_words(
+        self, examples: Sequence[NerExample], predictions: Predictions
+    ) -> Iterator[tuple[Pieces, list[str], np.ndarray]]:
+        """Each example's pieces, legal tags of its words, and probabilities of its pieces' tags."""
+        first = 0
+        for example in examples:
+            pieces = self.pieces(example)
+            own = slice(first, first + len(pieces.texts))
+            names = [self.labels[label] for label in predictions["label"][own]]
+            joined = join_tags(names, pieces.words, len(example.words))
+            yield pieces, _without_loose_ends(joined), predictions["score"][own]
+            first = own.stop
 
     def present(
         self, examples: Sequence[NerExample], predictions: Predictions
@@ -311,27 +355,27 @@ class NerTask(NerTelling):
         """`{"text": ..., "entities": [...]}` of each example.
 
         An entity has `start` and `end` (characters of the text), `label`, `text`, and `score`, the
-        mean probability of its words' tags. The text of an example that came as words is those
+        mean probability of its pieces' tags. The text of an example that came as words is those
         words, joined by spaces.
         """
         answers = []
-        first_word = 0
-        for example, tags in zip(examples, self.tags(examples, predictions), strict=True):
+        for example, (pieces, tags, scores) in zip(
+            examples, self._of_words(examples, predictions), strict=True
+        ):
             text, offsets = example.text, example.offsets
             if text is None or offsets is None:
                 text, offsets = _joined(example.words)
-            scores = predictions["score"][first_word : first_word + len(example.words)]
-            first_word += len(example.words)
             entities = []
             for start, end, label in tags_to_spans(tags):
                 begin, stop = offsets[start][0], offsets[end - 1][1]
+                first, last = (bisect_left(pieces.words, word) for word in (start, end))
                 entities.append(
                     {
                         "start": begin,
                         "end": stop,
                         "label": label,
                         "text": text[begin:stop],
-                        "score": round(float(scores[start:end].mean()), 4),
+                        "score": round(float(scores[first:last].mean()), 4),
                     }
                 )
             answers.append({"text": text, "entities": entities})
@@ -341,19 +385,24 @@ class NerTask(NerTelling):
         """Nothing is chosen: the most probable tag is the answer."""
 
     def losses(self, examples: Sequence[NerExample], predictions: Predictions) -> np.ndarray:
-        """At least the summed cross-entropy of each sentence's words.
+        """At least the summed cross-entropy of each sentence's pieces.
 
-        Kept of each word is the probability p of the predicted tag alone. It gives -log p where
-        that tag is right. Where it is wrong, the true tag had 1 - p at most: -log(1 - p). Words of
+        Kept of each piece is the probability p of the predicted tag alone. It gives -log p where
+        that tag is right. Where it is wrong, the true tag had 1 - p at most: -log(1 - p). Pieces of
         types that the model does not know count nothing.
         """
-        tags = [tag for example in examples for tag in example.tags or ()]
+        cut = [self.pieces(example) for example in examples]
+        tags = [
+            tag
+            for example, pieces in zip(examples, cut, strict=True)
+            for tag in spread_tags(example.tags or (), pieces.words)
+        ]
         true = np.asarray([self._label_ids.get(tag, IGNORED_LABEL) for tag in tags], np.int64)
         right = predictions["label"] == true
         score = predictions["score"].astype(np.float64)
         losses = -np.log(np.maximum(np.where(right, score, 1 - score), np.finfo(np.float32).eps))
         losses[true == IGNORED_LABEL] = 0.0
-        sizes = [len(example.words) for example in examples]
+        sizes = [len(pieces.texts) for pieces in cut]
         owners = np.repeat(np.arange(len(examples)), sizes)
         return np.bincount(owners, weights=losses, minlength=len(examples))
 
@@ -405,23 +454,23 @@ def special_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[
 
 
 def _encode(
-    examples: Sequence[NerExample], tokenizer: PreTrainedTokenizerBase
-) -> Iterator[tuple[NerExample, list[int], list[int | None]]]:
-    for start in range(0, len(examples), ENCODED_AT_ONCE):
-        chunk = examples[start : start + ENCODED_AT_ONCE]
+    sentences: Sequence[Pieces], tokenizer: PreTrainedTokenizerBase
+) -> Iterator[tuple[list[int], list[int | None]]]:
+    for start in range(0, len(sentences), ENCODED_AT_ONCE):
+        chunk = sentences[start : start + ENCODED_AT_ONCE]
         encoded = tokenizer(
-            [list(example.words) for example in chunk],
+            [list(pieces.texts) for pieces in chunk],
             is_split_into_words=True,
             add_special_tokens=False,
             return_attention_mask=False,
             verbose=False,
         )
-        for index, example in enumerate(chunk):
-            yield example, encoded["input_ids"][index], encoded.word_ids(index)
+        for index in range(len(chunk)):
+            yield encoded["input_ids"][index], encoded.word_ids(index)
 
 
 def _label_positions(word_ids: list[int | None], *, last: bool) -> dict[int, int]:
-    """Token position at which each word is labelled: its first or its last sub-word."""
+    """Token position at which each piece is labelled: its first or its last sub-word."""
     positions: dict[int, int] = {}
     for position, word in enumerate(word_ids):
         if word is not None and (last or word not in positions):

@@ -27,6 +27,7 @@ class NerTelling(Task):
             example="Ada Lovelace lives in London.",
             limits=[
                 "It knows the entity types above and no others, and entities do not nest.",
+                _words(run),
                 f"The Python code above cuts a sentence off after {max_length} tokens. `lowcost-ft "
                 "predict` reads longer ones in overlapping windows.",
             ],
@@ -107,3 +108,16 @@ for index, word in enumerate(words):
         if scores["f1"] == 0:
             return [], f"the model found none of the entities in the {split} split"
         return [], None
+
+
+def _words(run: Run) -> str:
+    if run.get("file_words") == "split":
+        return (
+            "It was trained on words as lowcost_ft cuts them, in files and in texts: a run of "
+            "letters and digits is a word, and so is every other character; `5,453.87` is five "
+            "words, `AT&T` is three. Give the Python code such words."
+        )
+    return (
+        "It was trained on words as the training data has them. Where those are cut otherwise than "
+        "lowcost_ft cuts a text (`5,453.87` as one word), it finds fewer entities in texts."
+    )

@@ -23,9 +23,10 @@ from lowcost_ft.commands import main as cli
 from lowcost_ft.config.methods import METHODS
 from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.config.run import RunConfig, parse_config
-from lowcost_ft.data import ner_examples, text_examples
 from lowcost_ft.data.readers import read_rows
 from lowcost_ft.planning.gpu_table import load_table
+from lowcost_ft.tasks.classification import examples as text_examples
+from lowcost_ft.tasks.ner import examples as ner_examples
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "recipes")]

@@ -8,14 +8,16 @@ or 4-bit weights for instance.
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from lowcost_ft.config.reading import reading_of
 from lowcost_ft.data.features import Features, collate, model_inputs
+from lowcost_ft.data.python_rows import Rows
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.loading import forward_module, load_trained
 from lowcost_ft.models.merging import MERGE_TOLERANCE, check_mergeable, merge_adapter, parity_gap
@@ -28,6 +30,7 @@ from lowcost_ft.record.overwriting import paths_of_settings
 from lowcost_ft.record.run_file import load_run, write_run
 from lowcost_ft.record.run_folder import check_output_dir, claimed_output_dir
 from lowcost_ft.tasks.base import Predictions
+from lowcost_ft.tasks.loading import read_examples
 
 __all__ = ["MergeReport", "merge_run"]
 
@@ -60,6 +63,7 @@ def merge_run(
     base_model: str | None = None,
     trust_remote_code: bool = False,
     num_threads: int | None = None,
+    validation: Rows | None = None,
     say: Callable[[str], None] = print,
 ) -> MergeReport:
     """Merges the adapter of a completed run, and writes the whole model.
@@ -71,6 +75,7 @@ def merge_run(
         base_model: Where the base model lies now, if it has moved.
         trust_remote_code: Whether the base model's own Python code may run.
         num_threads: CPU threads.
+        validation: The validation rows of a run whose data were given in Python.
         say: Prints one line.
 
     Raises:
@@ -91,7 +96,7 @@ def merge_run(
     plain = run | {"quantization": "none"}
     whole = load_trained(run_folder, plain, **options)
     check_mergeable(whole)
-    examples = load_run_splits(run["config"] | {"task": run["task"]}).validation
+    examples = _validation(run, validation)
     as_trained = load_predictor(run_folder, num_threads=num_threads, keep_adapter=True, **options)
     tokenizer = as_trained.tokenizer
     features = as_trained.task.featurize(
@@ -133,6 +138,19 @@ def merge_run(
         for file in sorted(Path(scratch).iterdir()):
             file.rename(folder / file.name)
     return report
+
+
+def _validation(run: dict[str, Any], rows: Rows | None) -> list[Any]:
+    """The examples that predictions are compared on."""
+    if rows is not None:
+        decided = replace(reading_of(run["config"]), problem_type=run.get("problem_type"))
+        return read_examples(run["task"], rows, "validation", reading=decided, labels=run["labels"])
+    if (run.get("data") or {}).get("in_python"):
+        raise UserError(
+            "merge: the data of this run were given in Python, so that no file holds its "
+            "validation rows: call lowcost_ft.merge_run(run, output_dir, validation=rows)"
+        )
+    return load_run_splits(run["config"] | {"task": run["task"]}).validation
 
 
 def _merged_record(run: dict[str, Any], run_folder: str | Path) -> dict[str, Any]:

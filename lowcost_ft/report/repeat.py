@@ -21,8 +21,10 @@ def repeat_command(result: Result) -> str | None:
 
     The number of threads decides in which order numbers are summed up, and so the last digits.
     Where no recipe's command was recorded, as for a run from Python, it is made from the settings;
-    None where there are none.
+    None where there are none, and for data that were given in Python.
     """
+    if result.get("data", "in_python"):
+        return None
     command = result.get("command")
     if isinstance(command, list) and command and str(command[0]).endswith(".py"):
         parts = _without_places([str(part) for part in command])

@@ -210,7 +210,9 @@ class Comparison:
 
 
 def main_metric(result: Result) -> str | None:
-    """The score of a run that has an interval, which is the one that training followed."""
+    """The score that training followed; older records tell it by its interval."""
+    if isinstance(metric := result.get("metric"), str):
+        return metric
     for split in ("test", "validation"):
         for name in result.table("evaluation", split):
             if name.endswith("_ci95"):

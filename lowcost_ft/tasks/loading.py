@@ -23,7 +23,8 @@ from lowcost_ft.errors import UserError
 from lowcost_ft.tasks import task_class
 from lowcost_ft.tasks.base import Task
 
-__all__ = ["Splits", "line_examples", "load_splits", "read_examples_file", "read_text_lines"]
+__all__ = ["Splits", "line_examples", "load_splits", "read_examples"]
+__all__ += ["read_examples_file", "read_text_lines"]
 
 _COLUMN_FIELDS = [f.name for f in fields(ReadingOptions) if f.name.endswith("_column")]
 _SHOWN_OF_A_KIND = 5
@@ -242,6 +243,34 @@ def read_examples_file(
     if problems:
         raise UserError(_capped(problems), total=len(problems))
     return examples
+
+
+def read_examples(
+    task: str, rows: Rows, split: str, *, reading: ReadingOptions, labels: Sequence[str]
+) -> list[Any]:
+    """Labelled examples of rows in Python, for a model that is already trained.
+
+    Args:
+        task: Name of a task.
+        rows: The rows.
+        split: What messages call them.
+        reading: How they are read.
+        labels: Labels of the trained model.
+
+    Raises:
+        UserError: Every problem in the rows.
+    """
+    kind, problems = task_class(task), list[str]()
+    read = read_python_rows(rows, split, problems)
+    examples = kind.read(read, reading, problems=problems, notices=[])
+    splits = {split: examples}
+    if examples and not problems:
+        splits, _, _ = kind.finish(
+            splits, reading=reading, labels=labels, problems=problems, notices=[]
+        )
+    if problems:
+        raise UserError(_capped(problems), total=len(problems))
+    return splits[split]
 
 
 def read_text_lines(task: str, name: str, data: bytes) -> list[Any]:

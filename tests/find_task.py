@@ -147,7 +147,10 @@ class FindTask(Task):
 
     def forward(self, model, inputs):
         outputs = model(**inputs)
-        return {"first": outputs.start_logits.float(), "last": outputs.end_logits.float()}
+        # Padding is no place, and how much of it there is depends on how a step is cut.
+        padding = inputs["attention_mask"] == 0
+        both = {"first": outputs.start_logits, "last": outputs.end_logits}
+        return {name: logits.float().masked_fill(padding, -1e4) for name, logits in both.items()}
 
     def loss(self, outputs, batch):
         losses = [

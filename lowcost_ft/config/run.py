@@ -16,7 +16,7 @@ from lowcost_ft.config.settings import (
     Settings,
     TrainingConfig,
 )
-from lowcost_ft.config.tasks import task_settings
+from lowcost_ft.config.tasks import default_task, task_settings
 from lowcost_ft.errors import UserError
 
 __all__ = ["RunConfig", "flag_groups", "narrow", "parse_config"]
@@ -30,6 +30,7 @@ class RunConfig(Settings):
     """
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "task", self.task or default_task())
         task_settings(self.task)
         if problems := settle_types(self):
             raise UserError(problems)  # Of other types, they cannot be compared.

@@ -9,7 +9,14 @@ from typing import Literal
 
 from lowcost_ft.errors import UserError
 
-__all__ = ["TaskSettings", "register_task", "task_names", "task_settings", "unusable_settings"]
+__all__ = [
+    "TaskSettings",
+    "default_task",
+    "register_task",
+    "task_names",
+    "task_settings",
+    "unusable_settings",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +28,7 @@ class TaskSettings:
         title: What people call it, such as "text classification".
         module: The module that holds it, imported when it is used; its `TASK` is the class.
         fields: Settings that this task has, and some other tasks have not.
+        default: Whether `RunConfig` means this task where none is named.
         dropout: What `--dropout auto` comes to: a probability, or "model" for the model's own.
     """
 
@@ -28,6 +36,7 @@ class TaskSettings:
     title: str
     module: str
     fields: frozenset[str] = frozenset()
+    default: bool = False
     dropout: float | Literal["model"] = "model"
 
 
@@ -42,6 +51,11 @@ def register_task(settings: TaskSettings) -> None:
 def task_names() -> list[str]:
     """The names of all tasks, in the order in which they were added."""
     return list(_TASKS)
+
+
+def default_task() -> str:
+    """The name of the task that settings mean where they name none."""
+    return next(task.name for task in _TASKS.values() if task.default)
 
 
 def task_settings(name: str) -> TaskSettings:

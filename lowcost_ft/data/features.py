@@ -1,12 +1,16 @@
 """Tokenized examples, flat in memory, and their collation into padded tensors."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["IGNORED_LABEL", "Array", "Features", "collate", "cut_windows", "flatten"]
 __all__ += ["model_inputs"]
@@ -128,6 +132,8 @@ def collate(
         task's arrays of tokens: `(batch, sequence)`; those of rows: `(batch, ...)`. Left padding
         adds `position_ids`, since decoders with absolute positions count from the first column.
     """
+    import torch
+
     starts, lengths = features.starts[rows], features.lengths[rows]
     longest = int(lengths.max())
     columns = np.arange(longest)

@@ -32,6 +32,7 @@ register_task(
                 "exclude_label",
             }
         ),
+        default=True,
         dropout=0.0,
     )
 )

@@ -1,13 +1,13 @@
 """What a task is to the rest of the package: one module that says all of this."""
 
+from __future__ import annotations
+
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-import torch
-from transformers import PreTrainedTokenizerBase
 
 from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.config.run import RunConfig
@@ -15,6 +15,10 @@ from lowcost_ft.config.tasks import task_settings
 from lowcost_ft.data.features import Array, Features
 from lowcost_ft.data.rows import Row
 from lowcost_ft.tasks.card import PipelineCode, Run, TaskCard
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedTokenizerBase
 
 __all__ = ["ENCODED_AT_ONCE", "Outputs", "Predictions", "Task"]
 

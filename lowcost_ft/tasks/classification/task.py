@@ -1,14 +1,13 @@
 """Text classification: one label, several, or a number, for a text or a pair of texts."""
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
-from torch.nn import functional as F  # noqa: N812
-from transformers import PreTrainedTokenizerBase
 
 from lowcost_ft.config.arguments import to_list
 from lowcost_ft.config.reading import ReadingOptions
@@ -22,6 +21,10 @@ from lowcost_ft.tasks.classification import examples as text_examples
 from lowcost_ft.tasks.classification import labels as text_labels
 from lowcost_ft.tasks.classification.examples import TextExample
 from lowcost_ft.tasks.classification.telling import ClassificationTelling
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedTokenizerBase
 
 __all__ = ["ClassificationTask", "TextExample", "balanced_class_weights"]
 
@@ -62,6 +65,8 @@ class ClassificationTask(ClassificationTelling):
         class_weights: list[float] | None = None,
         thresholds: list[float] | None = None,
     ) -> None:
+        import torch
+
         problem_type = problem_type or "single_label_classification"
         labels = to_list(labels, "labels", of="label names")
         self.labels = labels
@@ -168,7 +173,7 @@ class ClassificationTask(ClassificationTelling):
         return example.label
 
     @classmethod
-    def from_splits(cls, config: RunConfig, splits: Any, *, causal: bool) -> "ClassificationTask":
+    def from_splits(cls, config: RunConfig, splits: Any, *, causal: bool) -> ClassificationTask:
         """The task of a run that begins."""
         weights = None
         if config.class_weights == "balanced":
@@ -178,7 +183,7 @@ class ClassificationTask(ClassificationTelling):
         return cls(splits.labels, problem_type=splits.problem_type, class_weights=weights)
 
     @classmethod
-    def from_record(cls, run: Mapping[str, Any]) -> "ClassificationTask":
+    def from_record(cls, run: Mapping[str, Any]) -> ClassificationTask:
         """The task of a run that is over."""
         # Runs without thresholds decided at 0.5.
         return cls(
@@ -186,7 +191,7 @@ class ClassificationTask(ClassificationTelling):
         )
 
     @classmethod
-    def for_planning(cls, labels: list[str]) -> "ClassificationTask":
+    def for_planning(cls, labels: list[str]) -> ClassificationTask:
         """The task of a run whose data are not known."""
         return cls(labels)
 
@@ -270,6 +275,8 @@ class ClassificationTask(ClassificationTelling):
             logits: `(batch, labels)`.
             batch: With `labels`, `(batch,)` or `(batch, labels)`.
         """
+        from torch.nn import functional as F  # noqa: N812
+
         labels = batch["labels"]
         weights = self._weights_on(logits.device)
         if self.problem_type == "regression":

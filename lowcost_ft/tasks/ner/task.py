@@ -1,14 +1,13 @@
 """Named-entity recognition: sub-word alignment, windows, loss, decoding, entity scores."""
 
+from __future__ import annotations
+
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
-from torch.nn import functional as F  # noqa: N812
-from transformers import PreTrainedTokenizerBase
 
 from lowcost_ft.config.arguments import to_list
 from lowcost_ft.config.reading import ReadingOptions
@@ -32,6 +31,10 @@ from lowcost_ft.tasks.ner.word_pieces import (
     join_tags,
     spread_tags,
 )
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedTokenizerBase
 
 __all__ = ["NerExample", "NerTask", "special_tokens", "text_example"]
 
@@ -156,12 +159,12 @@ class NerTask(NerTelling):
         return example.tags
 
     @classmethod
-    def from_splits(cls, config: RunConfig, splits: Any, *, causal: bool) -> "NerTask":
+    def from_splits(cls, config: RunConfig, splits: Any, *, causal: bool) -> NerTask:
         """The task of a run that begins."""
         return cls(splits.labels, causal=causal, window_overlap=config.window_overlap)
 
     @classmethod
-    def from_record(cls, run: Mapping[str, Any]) -> "NerTask":
+    def from_record(cls, run: Mapping[str, Any]) -> NerTask:
         """The task of a run that is over."""
         return cls(
             run["labels"],
@@ -171,7 +174,7 @@ class NerTask(NerTelling):
         )
 
     @classmethod
-    def for_planning(cls, labels: list[str]) -> "NerTask":
+    def for_planning(cls, labels: list[str]) -> NerTask:
         """The task of a run whose data are not known."""
         return cls(labels, causal=False)
 
@@ -279,6 +282,8 @@ class NerTask(NerTelling):
             logits: `(batch, sequence, labels)`.
             batch: With `token_labels`, `(batch, sequence)`.
         """
+        from torch.nn import functional as F  # noqa: N812
+
         return F.cross_entropy(
             logits.flatten(0, 1), batch["token_labels"].flatten(), reduction="sum"
         )

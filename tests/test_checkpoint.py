@@ -218,10 +218,14 @@ def test_interrupted_validation_is_done_again(tmp_path, options, whole, monkeypa
 @pytest.mark.parametrize(
     ("module", "name", "said"),
     [
-        ("recipe", "load_splits", "Stopped before the first checkpoint."),
-        ("recipe_training", "train", "Stopped before the first checkpoint."),
-        ("recipe", "evaluate", "Stopped after training, before the run was evaluated and saved."),
-        ("recipe", "save_model", "Stopped after training, before the run was evaluated and saved."),
+        ("data", "load_splits", "Stopped before the first checkpoint."),
+        ("train.loop", "train", "Stopped before the first checkpoint."),
+        (
+            "evaluate",
+            "predict_and_score",
+            "Stopped after training, before the run was evaluated and saved.",
+        ),
+        ("save", "save_model", "Stopped after training, before the run was evaluated and saved."),
     ],
 )
 def test_a_stop_says_what_is_kept_and_how_to_continue(
@@ -230,7 +234,7 @@ def test_a_stop_says_what_is_kept_and_how_to_continue(
     reference, folder = whole(), tmp_path / "run"
     arguments = options(output_dir=folder)
     with monkeypatch.context() as patched:
-        patched.setattr(getattr(lowcost_ft, module), name, lambda *_, **__: ending())
+        patched.setattr(f"lowcost_ft.pipeline.{module}.{name}", lambda *_, **__: ending())
         code = call_recipe("lora_ner", *arguments)
     assert code in (130, 143)
     printed = capfd.readouterr()

@@ -165,7 +165,7 @@ def test_a_label_that_the_model_does_not_know_is_a_mistake_and_no_loss(bert):
     features = task.featurize(examples, bert, max_length=16)
     assert features.weights.tolist() == [2.0, 0.0, 0.5, 0.0]
     logits = torch.tensor([[0.0, 9.0, 0.0], [9.0, 0.0, 0.0], [9.0, 0.0, 0.0], [0.0, 0.0, 9.0]])
-    labels = torch.from_numpy(features.labels)
+    labels = torch.from_numpy(features["labels"])
     known = labels >= 0
     both = [task.loss(logits[k], {"labels": labels[k]}).item() for k in (known, known | True)]
     assert both[0] == pytest.approx(both[1])
@@ -185,7 +185,7 @@ def test_unknown_labels_among_several_are_missed(bert):
     task = ClassificationTask(LABELS, problem_type=MULTI)
     examples = examples_of(("a", "new"), ("new",))
     features = task.featurize(examples, bert, max_length=16)
-    assert features.labels.tolist() == [[1, 0, 0], [0, 0, 0]]
+    assert features["labels"].tolist() == [[1, 0, 0], [0, 0, 0]]
     assert features.weights.tolist() == [1, 1]
     scores = task.score(examples, {"scores": np.array([[0.9, 0, 0], [0, 0, 0]], np.float32)})
     assert scores["micro_f1"] == pytest.approx(2 / (1 + 3))

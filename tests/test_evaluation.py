@@ -145,7 +145,7 @@ def test_validation_data_are_scored_with_their_loss(setting, tokens):
     )
     batch = collate(features, np.arange(len(features.lengths)), pad_token_id=pad_token_id)
     with torch.no_grad():
-        loss = task.loss(model.eval()(**model_inputs(batch)).logits, batch)
+        loss = task.loss(model.eval()(**model_inputs(batch, features)).logits, batch)
     assert scores["loss"] == pytest.approx(loss.item() / features.weights.sum(), rel=1e-4)
 
 

@@ -192,7 +192,9 @@ class Augmented(Extension):
             examples=np.arange(len(ids)),
             num_examples=len(ids),
             weights=np.tile(features.weights, 2),
-            labels=np.concatenate([features.labels, features.labels]),
+            arrays={
+                name: np.concatenate([array, array]) for name, array in features.arrays.items()
+            },
         )
 
 

@@ -8,7 +8,17 @@ import pytest
 import torch
 from small_runs import call_recipe, flags
 
+from lowcost_ft import ClassificationTask, NerTask
 from lowcost_ft.pipeline.run_warnings import checksums, run_warnings, unmoved_parts
+
+
+def warned(problem_type, split, examples, scores, predictions=None, labels=("a", "b"), **options):
+    """The warnings of a run that the task was asked about."""
+    if problem_type is None:
+        task = NerTask(["O", "B-x", "I-x"])
+    else:
+        task = ClassificationTask(list(labels), problem_type=problem_type)
+    return run_warnings(*task.doubts(split, examples, scores, predictions or {}), **options)
 
 
 def labelled(*labels):
@@ -34,7 +44,7 @@ SINGLE, MULTI = "single_label_classification", "multi_label_classification"
     ],
 )
 def test_a_model_that_learned_nothing(problem_type, examples, scores, message):
-    warnings = run_warnings(problem_type, "test", examples, scores)
+    warnings = warned(problem_type, "test", examples, scores)
     if message is None:
         assert warnings == []
     else:
@@ -42,7 +52,7 @@ def test_a_model_that_learned_nothing(problem_type, examples, scores, message):
         assert message in warning
         assert "--learning-rate" in warning
         assert "--warmup-ratio of 0.1" in warning
-        (warning,) = run_warnings(problem_type, "test", examples, scores, warmup_ratio=0.1)
+        (warning,) = warned(problem_type, "test", examples, scores, warmup_ratio=0.1)
         assert "--warmup-ratio" not in warning
 
 
@@ -50,13 +60,12 @@ def test_several_labels_are_judged_by_their_scores():
     examples = labelled(("a",), ("b",), (), ("a",))
 
     def warnings(micro_f1, scores):
-        return run_warnings(
+        return warned(
             MULTI,
             "test",
             examples,
             {"micro_f1": micro_f1},
-            label_scores=np.array(scores),
-            labels=["a", "b"],
+            {"scores": np.array(scores)},
         )
 
     told_apart = [[0.3, 0.1], [0.1, 0.3], [0.1, 0.1], [0.3, 0.1]]
@@ -74,7 +83,7 @@ def test_several_labels_are_judged_by_their_scores():
 
 
 def test_a_split_that_can_score_nothing():
-    (warning,) = run_warnings(None, "validation", NER[1:], {"f1": 0.0})
+    (warning,) = warned(None, "validation", NER[1:], {"f1": 0.0})
     assert warning.startswith("the validation split contains no entities")
 
 
@@ -87,7 +96,7 @@ def test_parts_that_did_not_move():
     with torch.no_grad():
         module["head"].bias += 1
     assert unmoved_parts(before, checksums(module.named_parameters()), ["head"]) == ["adapter"]
-    warnings = run_warnings(None, "test", NER, {"f1": 0.0}, unmoved=["adapter"], bad_steps=2)
+    warnings = warned(None, "test", NER, {"f1": 0.0}, unmoved=["adapter"], bad_steps=2)
     assert "did not change the adapter" in warnings[0]
     assert "2 steps were skipped" in warnings[1]
 

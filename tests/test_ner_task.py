@@ -290,8 +290,8 @@ def test_a_type_that_the_model_does_not_know_is_predicted_and_has_no_loss(tokeni
     task = NerTask(LABELS)
     examples = [example(["anna", "Oslo", "lamp"], ["B-x", "B-new", "I-new"])]
     features = task.featurize(examples, tokenizers["bert"], max_length=16)
-    assert features.words[features.words >= 0].tolist() == [0, 1, 2]
-    assert features.token_labels[features.token_labels >= 0].tolist() == [LABELS.index("B-x")]
+    assert features["words"][features["words"] >= 0].tolist() == [0, 1, 2]
+    assert features["token_labels"][features["token_labels"] >= 0].tolist() == [LABELS.index("B-x")]
     assert features.weights.tolist() == [1.0]
     predictions = {"label": np.array([1, 1, 0]), "score": np.array([0.5, 0.9, 0.9], np.float32)}
     assert task.losses(examples, predictions) == pytest.approx([-np.log(0.5)])

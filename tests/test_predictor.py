@@ -295,7 +295,7 @@ def test_a_model_of_pairs_wants_pairs(tmp_path, tiny_model):
     predictor = load_predictor(folder)
     (answer,) = predictor(["where is my order"], ["hello"])
     assert answer["text_pair"] == "hello"
-    assert _as_text(answer).endswith("  where is my order  |  hello")
+    assert _as_text(answer, predictor.task).endswith("  where is my order  |  hello")
     with pytest.raises(UserError, match="text: the model was trained on pairs of texts"):
         predictor(["where is my order"])
     single = write_jsonl(tmp_path / "single.jsonl", text_rows(3))

@@ -59,7 +59,7 @@ def test_without_a_test_split_the_validation_scores_are_shown():
 
 
 def test_the_next_command_can_be_pasted():
-    text = summarize(record(data={"pairs": True}), Path("my runs/it's one"))
+    text = summarize(record(task="classification", data={"pairs": True}), Path("my runs/it's one"))
     command = shlex.split(text.rpartition("next:")[2])
     assert command[:3] == ["lowcost-ft", "predict", "my runs/it's one"]
     assert command[3::2] == ["--text", "--text-pair"]
@@ -122,7 +122,8 @@ def ended(best, scores=(0.1, 0.2, 0.3), *, config=None, **changes):
     history = [{"epoch": i, "f1": score} for i, score in enumerate(scores, 1)]
     train = {"best_epoch": best, "validation_history": history, "stopped_early": False}
     config = {"num_train_epochs": 3, "max_steps": None} | (config or {})
-    return record(train=record()["train"] | train, config=config) | changes
+    changed = record(train=record()["train"] | train, config=config)
+    return {"metric": "f1"} | changed | changes
 
 
 def test_a_run_that_was_still_getting_better_says_how_to_train_longer():

@@ -51,8 +51,10 @@ def test_words_and_the_text_of_the_words_are_the_same_input(tokenizers, words, f
         task.featurize([example], tokenizers[family], max_length=24)
         for example in (of_file(words), text_example(" ".join(words)))
     )
-    for name in ("input_ids", "starts", "words", "word_starts"):
+    for name in ("input_ids", "starts"):
         assert getattr(as_words, name).tolist() == getattr(as_text, name).tolist(), name
+    for name in ("words", "word_starts"):
+        assert as_words[name].tolist() == as_text[name].tolist(), name
 
 
 def test_every_piece_of_an_entity_has_a_label(tokenizers):

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from lowcost_ft.scores.iob2 import strict_spans
 
@@ -100,6 +99,8 @@ def pearson_of(sums: Floats) -> Floats:
 def spearman_of(predicted: Floats, actual: Floats) -> float:
     if not (np.isfinite(predicted).all() and np.isfinite(actual).all()) or len(actual) < 2:
         return 0.0
+    from scipy import stats  # Not needed to predict.
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", stats.ConstantInputWarning)
         correlation = float(stats.spearmanr(predicted, actual).statistic)

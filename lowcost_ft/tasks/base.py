@@ -292,8 +292,11 @@ class Task(ABC):
         """
         title = task_settings(self.name).title
         return [
-            f"{flag} is for text classification, and this run is {title}: leave it out"
-            for flag, value in (("--threshold", threshold), ("--top-k", top_k))
+            f"{flag} is for {kind}; this run is {title}: leave it out"
+            for flag, kind, value in (
+                ("--threshold", "multi-label classification", threshold),
+                ("--top-k", "text classification", top_k),
+            )
             if value is not None
         ]
 

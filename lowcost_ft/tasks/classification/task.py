@@ -367,7 +367,7 @@ class ClassificationTask(ClassificationTelling):
         elif threshold is not None:
             self._thresholds = [threshold] * len(self.labels)
         if top_k is not None and kind == "regression":
-            problems.append(f"--top-k is for classes; this run is {kind}: leave it out")
+            problems.append(f"--top-k is for text classification; this run is {kind}: leave it out")
         elif top_k is not None and top_k < 1:
             problems.append(f"--top-k {top_k} is too small; at least 1")
         return problems

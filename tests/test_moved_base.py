@@ -104,7 +104,7 @@ def test_the_end_that_is_cut_off_is_told(tiny_model, tmp_path, capfd, side, end)
     values = {"model_id": model, "train_file": file, "output_dir": tmp_path / "run"}
     values |= {"max_length": 16, "max_steps": 1, "validation_file": file}
     assert call_recipe("lora_classification", *flags(**values)) == 0
-    assert f"and lose their {end}" in capfd.readouterr().out.replace("\n", " ")
+    assert f"their {end} is cut off" in capfd.readouterr().out.replace("\n", " ")
     predictor = load_predictor(tmp_path / "run")
     predictor(["please " * 40])
     assert f"lost their {end}" in predictor.notices[0]

@@ -112,6 +112,7 @@ def conflict_problems(config: Settings) -> list[str]:
         *_model_problems(config),
         *_step_problems(config),
         *_output_problems(config),
+        *(problem for check in MORE_CHECKS for problem in check(config)),
     ]
 
 

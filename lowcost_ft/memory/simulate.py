@@ -78,7 +78,14 @@ class SimulatedAccelerator:
     distributed_type = DistributedType.NO
     scaler = None
 
-    def __init__(self, functions: DeviceFunctions) -> None:
+    def __init__(self, functions: DeviceFunctions, passes_are_over: Callable[[], None]) -> None:
+        """
+        Args:
+            functions: What the device computes in its own way.
+            passes_are_over: To be called when the step's backward passes are over: what they
+                needed beside tensors is free again.
+        """
+        self.passes_are_over = passes_are_over
         self.num_processes = 1
         self.mixed_precision = functions.target.mixed_precision
         self.functions = functions
@@ -126,15 +133,15 @@ def simulate(
         step: Runs it, on meta tensors.
         resident: By part, tensors that exist before: weights, buffers, optimizer state.
         trained: Parameters whose gradients it makes.
-        hidden_bytes: What the step keeps for its backward pass that is no tensor of an operator.
+        hidden_bytes: What the step keeps for its backward pass that is no tensor of an operator,
+            until it calls the accelerator's `passes_are_over`.
     """
     functions = DeviceFunctions(target)
     on_cuda = target.device == "cuda"
     trace = Trace(scratch=partial(scratch_bytes, target), copies_to_device=on_cuda)
     for part, tensors in resident.items():
         trace.add(tensors, part)
-    if hidden_bytes:
-        trace.add_bytes(hidden_bytes, "activations")
+    passes_are_over = trace.add_bytes(hidden_bytes, "activations")
     if on_cuda:
         hopper = target.compute_capability >= (9, 0)
         workspace = _CUBLAS_WORKSPACE_BYTES_HOPPER if hopper else _CUBLAS_WORKSPACE_BYTES
@@ -147,7 +154,7 @@ def simulate(
     hooks = [p.register_post_accumulate_grad_hook(note_gradient) for p in trained]
     try:
         with functions, trace:
-            step(SimulatedAccelerator(functions))
+            step(SimulatedAccelerator(functions, passes_are_over))
     finally:
         for hook in hooks:
             hook.remove()

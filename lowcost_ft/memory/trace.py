@@ -68,11 +68,13 @@ class Trace(TorchDispatchMode):
             if number is not None:
                 self.kinds[number] = kind
 
-    def add_bytes(self, num_bytes: int, kind: str) -> None:
-        """Counts memory that is there throughout and belongs to no tensor."""
-        self.events.append((num_bytes, self._next))
-        self.kinds[self._next] = kind
+    def add_bytes(self, num_bytes: int, kind: str) -> Callable[[], None]:
+        """Counts memory that belongs to no tensor; it is there until what is returned is called."""
+        number = self._next
+        self.events.append((num_bytes, number))
+        self.kinds[number] = kind
         self._next += 1
+        return lambda: self.events.append((-num_bytes, number))
 
     def name(self, tensors: Iterable[torch.Tensor], kind: str) -> None:
         """Says what tensors that were noted before are."""

@@ -139,6 +139,7 @@ def simulate_step(
             )
             accelerator.num_processes = num_processes
             loss = runner.complete(runner.backward(heaviest, 1.0))
+            accelerator.passes_are_over()
             runner.update(optimizer, loss)
 
     heaviest = heaviest_micro_batches(micro_batches, features.lengths)

@@ -131,7 +131,7 @@ def parse(words):
     elif program == "python":
         parse_script(arguments[0], arguments[1:])
     elif program == "lowcost-ft" and len(arguments) == 1:  # the name of a command, in a sentence
-        assert arguments[0] in cli._COMMANDS
+        assert arguments[0] in cli.COMMANDS
     elif program == "lowcost-ft":
         assert cli._parse(list(arguments)) is not None
     elif program == "make":
@@ -177,7 +177,7 @@ def parse_make(arguments):
 
 @pytest.mark.parametrize("page", [*READMES, *SITE])
 def test_flags_that_pages_name_exist(page):
-    settings = [RunConfig, *cli._COMMANDS.values()]
+    settings = [RunConfig, *(flags for flags, _ in cli.COMMANDS.values())]
     known = {field.name for one in settings for field in fields(one)}
     others = {"help", "kills", "suite", "data_dir", "nproc_per_node", "only", "seeds"}
     for child in inline(page):

@@ -4,7 +4,7 @@ from dataclasses import fields
 
 import pytest
 
-from lowcost_ft.commands.main import _COMMANDS, main
+from lowcost_ft.commands.main import COMMANDS, main
 from lowcost_ft.commands.program import run_recipe
 from lowcost_ft.config.flag_names import _LEFT_OUT, _NAMES, _VALUES, foreign_flag_problems
 from lowcost_ft.config.run import RunConfig, parse_config
@@ -77,7 +77,7 @@ def test_commands_know_their_own(arguments, advice, capsys):
 
 
 def test_advice_names_flags_that_exist():
-    commands = [RECIPE, *({field.name for field in fields(c)} for c in _COMMANDS.values())]
+    commands = [RECIPE, *({field.name for field in fields(c)} for c, _ in COMMANDS.values())]
     everywhere = set().union(*commands)
     assert set(_NAMES) <= everywhere
     for names in commands:

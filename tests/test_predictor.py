@@ -10,7 +10,8 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from small_runs import call_recipe, flags, text_rows, write_jsonl
 
 from lowcost_ft import load_predictor
-from lowcost_ft.commands.main import _as_text, main
+from lowcost_ft.commands.main import main
+from lowcost_ft.commands.predict import _as_text
 from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.virtual_tokens import VirtualTokens

@@ -237,6 +237,15 @@ def test_help_shows_every_flag_in_one_group_the_data_first(capsys):
     assert printed.index("--train-file") < printed.index("--text-column")
 
 
+def test_help_does_not_speak_of_none(capsys):
+    with pytest.raises(SystemExit):
+        parse_config(NER, ["--help"])
+    shown = capsys.readouterr().out
+    assert "None" not in shown
+    assert "--train-file STR" in shown
+    assert "--class-weights {balanced}" in shown
+
+
 def test_help_breaks_lines_for_the_terminal_and_nowhere_else(capsys):
     with pytest.raises(SystemExit):
         parse_config(NER, ["--help"])

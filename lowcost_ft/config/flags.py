@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, field, fields, make_dataclass
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import tyro
 
@@ -109,11 +109,21 @@ def _with_help(title: str, settings: type, names: Sequence[str], default: Any = 
     known = {one.name: one for one in fields(settings)}
     own = []
     for name in names:
-        kind: Any = Annotated[known[name].type, tyro.conf.arg(help=texts[name])]
-        own.append((name, kind, _default_of(known[name], default)))
+        value = _default_of(known[name], default)
+        shown = _told_apart(known[name].type) if value.default is None else {}
+        kind: Any = Annotated[known[name].type, tyro.conf.arg(help=texts[name], **shown)]
+        own.append((name, kind, value))
     made = make_dataclass(title.title().replace(" ", ""), own, frozen=True, kw_only=True)
     made.__doc__ = ""
     return made
+
+
+def _told_apart(kind: Any) -> dict[str, str]:
+    """How `--help` shows a flag without a default: its values, and no word of `None`."""
+    (inner,) = [part for part in get_args(kind) if part is not type(None)]
+    values = ",".join(get_args(inner)) if get_origin(inner) is Literal else ""
+    metavar = f"{{{values}}}" if values else getattr(inner, "__name__", "value").upper()
+    return {"metavar": metavar, "help_behavior_hint": ""}
 
 
 def _default_of(known: Field[Any], default: Any) -> Any:

@@ -118,7 +118,7 @@ def _with_help(title: str, settings: type, names: Sequence[str], default: Any = 
     return made
 
 
-def _told_apart(kind: Any) -> dict[str, str]:
+def _told_apart(kind: Any) -> dict[str, Any]:
     """How `--help` shows a flag without a default: its values, and no word of `None`."""
     (inner,) = [part for part in get_args(kind) if part is not type(None)]
     values = ",".join(get_args(inner)) if get_origin(inner) is Literal else ""

@@ -22,7 +22,7 @@ from lowcost_ft.config.reading import reading_of
 from lowcost_ft.pipeline.predictor import Predictor, load_predictor
 from lowcost_ft.record.environment import git_state, hardware, versions
 from lowcost_ft.record.reload_code import reload_code
-from lowcost_ft.tasks.loading import read_examples_file
+from lowcost_ft.tasks.inputs import read_examples_file
 from lowcost_ft.tasks.ner.tagging import tags_to_spans
 
 Spans = set[tuple[int, int, str]]

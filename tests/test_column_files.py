@@ -10,7 +10,8 @@ from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.data.column_files import read_columns
 from lowcost_ft.data.rows import Row
 from lowcost_ft.errors import UserError
-from lowcost_ft.tasks.loading import load_splits, read_examples_file
+from lowcost_ft.tasks.inputs import read_examples_file
+from lowcost_ft.tasks.loading import load_splits
 
 REAL_DATA = Path(
     os.environ.get("LOWCOST_FT_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data"

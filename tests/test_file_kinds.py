@@ -13,7 +13,8 @@ import pytest
 from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.data.readers import read_rows
 from lowcost_ft.errors import UserError
-from lowcost_ft.tasks.loading import load_splits, read_examples_file
+from lowcost_ft.tasks.inputs import read_examples_file
+from lowcost_ft.tasks.loading import load_splits
 
 COLUMNS = 'Anna\tB-PER\nran\tO\n\n"\tO\nRome\tB-LOC\n'
 BLANKS = COLUMNS.replace("\t", " ")

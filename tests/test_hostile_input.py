@@ -32,7 +32,8 @@ from lowcost_ft.models.tokenizers import load_tokenizer
 from lowcost_ft.pipeline.predictor import Predictor
 from lowcost_ft.tasks.classification import ClassificationTask
 from lowcost_ft.tasks.classification.examples import TextExample
-from lowcost_ft.tasks.loading import load_splits, read_examples_file, read_text_lines
+from lowcost_ft.tasks.inputs import read_examples_file, read_text_lines
+from lowcost_ft.tasks.loading import load_splits
 from lowcost_ft.tasks.ner import NerTask
 from lowcost_ft.tasks.ner.examples import NerExample, text_example
 

@@ -11,7 +11,8 @@ from lowcost_ft.config.reading import ReadingOptions, label_conflicts
 from lowcost_ft.config.run import RunConfig, parse_config
 from lowcost_ft.errors import UserError
 from lowcost_ft.tasks.classification.label_cells import written_list
-from lowcost_ft.tasks.loading import Splits, load_splits, read_examples_file
+from lowcost_ft.tasks.inputs import read_examples_file
+from lowcost_ft.tasks.loading import Splits, load_splits
 
 SINGLE, MULTI = "single_label_classification", "multi_label_classification"
 

@@ -19,12 +19,8 @@ from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.data.validation_cut import cut_validation
 from lowcost_ft.errors import UserError
 from lowcost_ft.tasks.classification import TextExample
-from lowcost_ft.tasks.loading import (
-    Splits,
-    load_splits,
-    read_examples_file,
-    read_text_lines,
-)
+from lowcost_ft.tasks.inputs import read_examples_file, read_text_lines
+from lowcost_ft.tasks.loading import Splits, load_splits
 from lowcost_ft.tasks.ner import NerExample
 
 SINGLE, MULTI = "single_label_classification", "multi_label_classification"

@@ -6,7 +6,8 @@ import pytest
 
 from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.errors import UserError
-from lowcost_ft.tasks.loading import load_splits, read_examples_file
+from lowcost_ft.tasks.inputs import read_examples_file
+from lowcost_ft.tasks.loading import load_splits
 
 SPANS = '{"Text": "Anna ran", "Entities": [{"start": 0, "end": 4, "label": "per"}]}\n'
 

@@ -11,7 +11,8 @@ import pytest
 from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.data.readers import read_rows
 from lowcost_ft.errors import UserError
-from lowcost_ft.tasks.loading import load_splits, read_examples_file
+from lowcost_ft.tasks.inputs import read_examples_file
+from lowcost_ft.tasks.loading import load_splits
 
 KAGGLE = """Sentence #,Word,POS,Tag
 Sentence: 1,Anna,NNP,B-per

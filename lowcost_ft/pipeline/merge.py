@@ -30,7 +30,7 @@ from lowcost_ft.record.overwriting import paths_of_settings
 from lowcost_ft.record.run_file import load_run, write_run
 from lowcost_ft.record.run_folder import check_output_dir, claimed_output_dir
 from lowcost_ft.tasks.base import Predictions
-from lowcost_ft.tasks.loading import read_examples
+from lowcost_ft.tasks.inputs import read_examples
 
 __all__ = ["MergeReport", "merge_run"]
 

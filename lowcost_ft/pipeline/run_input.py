@@ -12,7 +12,7 @@ from lowcost_ft.config.reading import ReadingOptions, reading_of
 from lowcost_ft.data.rows import text_fault
 from lowcost_ft.errors import UserError
 from lowcost_ft.tasks import task_class
-from lowcost_ft.tasks.loading import read_examples_file, read_text_lines
+from lowcost_ft.tasks.inputs import read_examples_file, read_text_lines
 
 __all__ = ["check_pairs", "read_labelled_file", "read_lines", "read_unlabelled_file"]
 __all__ += ["text_examples"]

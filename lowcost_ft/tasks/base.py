@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from abc import ABC, abstractmethod
-from collections.abc import Hashable, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.config.run import RunConfig
 from lowcost_ft.config.tasks import task_settings
 from lowcost_ft.data.features import Array, Features
-from lowcost_ft.data.rows import Row
-from lowcost_ft.tasks.card import PipelineCode, Run, TaskCard
+from lowcost_ft.tasks.card import Telling
+from lowcost_ft.tasks.examples import ExampleReading
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +30,7 @@ Predictions = dict[str, np.ndarray]
 """Named arrays of one prediction an example (or a word), never logits of every token."""
 
 
-class Task(ABC):
+class Task(ExampleReading, Telling):
     """Reads examples, featurizes them, turns outputs into a loss and into predictions, scores them.
 
     Attributes:
@@ -57,105 +55,6 @@ class Task(ABC):
     labels: list[str]
     problem_type: str | None
     metric: str
-
-    # --- Rows -> examples
-
-    @classmethod
-    @abstractmethod
-    def read(
-        cls,
-        rows: Sequence[Row],
-        reading: ReadingOptions,
-        *,
-        problems: list[str],
-        notices: list[str],
-        labelled: bool = True,
-    ) -> list[Any]:
-        """Reads one split's rows.
-
-        Args:
-            rows: Rows of one file or split.
-            reading: How they are read.
-            problems: Gets a line for each problem.
-            notices: Gets a line for guesses and conversions.
-            labelled: Whether to read what the model is to learn.
-
-        Returns:
-            The examples without problems. Each has a `source` and a `row_id`.
-        """
-
-    @classmethod
-    @abstractmethod
-    def finish(
-        cls,
-        splits: Mapping[str, list[Any]],
-        *,
-        reading: ReadingOptions,
-        labels: Sequence[str] | None = None,
-        problems: list[str],
-        notices: list[str],
-    ) -> tuple[dict[str, list[Any]], list[str], str | None]:
-        """Decides what is learned, converts the truth, and checks the splits against each other.
-
-        Args:
-            splits: Labelled examples by split, "train" among them unless `labels` is given.
-            reading: How they were read.
-            labels: Labels of a trained model; None: those of the training split.
-            problems: Gets a line for each problem.
-            notices: Gets a line for guesses and conversions.
-
-        Returns:
-            The converted splits, the labels, and the problem type.
-        """
-
-    @staticmethod
-    @abstractmethod
-    def sample_rows() -> dict[str, list[dict[str, Any]]]:
-        """The embedded sample: rows of each split."""
-
-    @classmethod
-    def sample_reading(cls, reading: ReadingOptions) -> ReadingOptions:
-        """How the embedded sample is read, of which nothing needs to be guessed or told."""
-        return reading
-
-    @staticmethod
-    @abstractmethod
-    def blank(row: Row) -> Any:
-        """The example of a blank line in a file of texts, which has nothing to predict."""
-
-    @staticmethod
-    def is_blank(example: Any) -> bool:
-        """Whether there is nothing to predict in an example."""
-        return False
-
-    @staticmethod
-    @abstractmethod
-    def read_texts(texts: Sequence[str], pairs: Sequence[str] | None) -> list[Any]:
-        """Unlabelled examples of texts, and of the second text of each where there is one.
-
-        Raises:
-            UserError: The task takes no pairs.
-        """
-
-    @staticmethod
-    @abstractmethod
-    def input_of(example: Any) -> Hashable:
-        """What the model sees of an example, as JSON can hold it; equal inputs are one text."""
-
-    @staticmethod
-    @abstractmethod
-    def truth_of(example: Any) -> Any:
-        """What the model should say of an example, as JSON can hold it; None without labels."""
-
-    @staticmethod
-    def classes(example: Any) -> frozenset[str]:
-        """The classes of a finished example, for a validation split with the same shares."""
-        return frozenset()
-
-    @staticmethod
-    def every_class(problem_type: str | None) -> bool:
-        """Whether each class needs a row in a validation split that is cut off."""
-        return False
 
     # --- A task of a run
 
@@ -184,11 +83,6 @@ class Task(ABC):
     def reading_record() -> dict[str, Any]:
         """What `run.json` says, at its top, of how examples are read."""
         return {}
-
-    @staticmethod
-    def use_notice(run: Mapping[str, Any], examples: Sequence[Any]) -> str | None:
-        """What to know where a run is used on other examples than it was trained on."""
-        return None
 
     # --- Examples -> tokens
 
@@ -310,43 +204,6 @@ class Task(ABC):
 
         NaN where the model does not know the label.
         """
-
-    # --- In words
-
-    @classmethod
-    def card(cls, run: Run, max_length: int) -> TaskCard:
-        """The task's own words in a model card.
-
-        Args:
-            run: The content of `run.json`.
-            max_length: Longest input in tokens.
-        """
-        return TaskCard(goal=f"was trained for {task_settings(cls.name).title}")
-
-    @classmethod
-    def answer_code(cls, run: Run, max_length: int) -> str:
-        """Python code that predicts with `model` and `tokenizer`, for the model card."""
-        return f"# `lowcost-ft predict` shows how inputs are made for {cls.name}."
-
-    @classmethod
-    def settings_code(cls, run: Run) -> list[str]:
-        """Entries of the settings that load an adapter's base model, besides the labels."""
-        return []
-
-    @classmethod
-    def pipeline_code(cls, run: Run) -> PipelineCode | None:
-        """How `transformers.pipeline` is called; None where none gives the same answers."""
-        return None
-
-    @classmethod
-    def example_flags(cls, run: Run) -> list[str]:
-        """Flags of `predict` with an input that shows what a new run does."""
-        return ["--text", "Where is my parcel?"]
-
-    @staticmethod
-    def answer_text(answer: Mapping[str, Any]) -> str:
-        """An answer for the terminal."""
-        return json.dumps(answer, ensure_ascii=False)
 
     def doubts(
         self,

@@ -1,10 +1,13 @@
 """What a task says of a trained model: parts of its card, and the code that loads it elsewhere."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
-__all__ = ["PipelineCode", "Run", "TaskCard"]
+from lowcost_ft.config.tasks import task_settings
+
+__all__ = ["PipelineCode", "Run", "TaskCard", "Telling"]
 
 Run = Mapping[str, Any]
 """The content of `run.json`."""
@@ -48,3 +51,49 @@ class PipelineCode:
     comment: str
     arguments: list[str]
     example: str
+
+
+class Telling:
+    """The part of a task that speaks to people: of a trained model, and of its answers."""
+
+    name: ClassVar[str]
+
+    @classmethod
+    def card(cls, run: Run, max_length: int) -> TaskCard:
+        """The task's own words in a model card.
+
+        Args:
+            run: The content of `run.json`.
+            max_length: Longest input in tokens.
+        """
+        return TaskCard(goal=f"was trained for {task_settings(cls.name).title}")
+
+    @classmethod
+    def answer_code(cls, run: Run, max_length: int) -> str:
+        """Python code that predicts with `model` and `tokenizer`, for the model card."""
+        return f"# `lowcost-ft predict` shows how inputs are made for {cls.name}."
+
+    @classmethod
+    def settings_code(cls, run: Run) -> list[str]:
+        """Entries of the settings that load an adapter's base model, besides the labels."""
+        return []
+
+    @classmethod
+    def pipeline_code(cls, run: Run) -> PipelineCode | None:
+        """How `transformers.pipeline` is called; None where none gives the same answers."""
+        return None
+
+    @classmethod
+    def example_flags(cls, run: Run) -> list[str]:
+        """Flags of `predict` with an input that shows what a new run does."""
+        return ["--text", "Where is my parcel?"]
+
+    @staticmethod
+    def answer_text(answer: Mapping[str, Any]) -> str:
+        """An answer for the terminal."""
+        return json.dumps(answer, ensure_ascii=False)
+
+    @staticmethod
+    def use_notice(run: Mapping[str, Any], examples: Sequence[Any]) -> str | None:
+        """What to know where a run is used on other examples than it was trained on."""
+        return None

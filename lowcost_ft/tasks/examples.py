@@ -1,0 +1,111 @@
+"""How a task makes examples of rows, and what the rest of the package asks of an example."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+from lowcost_ft.config.reading import ReadingOptions
+from lowcost_ft.data.rows import Row
+
+__all__ = ["ExampleReading"]
+
+
+class ExampleReading(ABC):
+    """The part of a task that reads examples and knows what is in one."""
+
+    @classmethod
+    @abstractmethod
+    def read(
+        cls,
+        rows: Sequence[Row],
+        reading: ReadingOptions,
+        *,
+        problems: list[str],
+        notices: list[str],
+        labelled: bool = True,
+    ) -> list[Any]:
+        """Reads one split's rows.
+
+        Args:
+            rows: Rows of one file or split.
+            reading: How they are read.
+            problems: Gets a line for each problem.
+            notices: Gets a line for guesses and conversions.
+            labelled: Whether to read what the model is to learn.
+
+        Returns:
+            The examples without problems. Each has a `source` and a `row_id`.
+        """
+
+    @classmethod
+    @abstractmethod
+    def finish(
+        cls,
+        splits: Mapping[str, list[Any]],
+        *,
+        reading: ReadingOptions,
+        labels: Sequence[str] | None = None,
+        problems: list[str],
+        notices: list[str],
+    ) -> tuple[dict[str, list[Any]], list[str], str | None]:
+        """Decides what is learned, converts the truth, and checks the splits against each other.
+
+        Args:
+            splits: Labelled examples by split, "train" among them unless `labels` is given.
+            reading: How they were read.
+            labels: Labels of a trained model; None: those of the training split.
+            problems: Gets a line for each problem.
+            notices: Gets a line for guesses and conversions.
+
+        Returns:
+            The converted splits, the labels, and the problem type.
+        """
+
+    @staticmethod
+    @abstractmethod
+    def sample_rows() -> dict[str, list[dict[str, Any]]]:
+        """The embedded sample: rows of each split."""
+
+    @classmethod
+    def sample_reading(cls, reading: ReadingOptions) -> ReadingOptions:
+        """How the embedded sample is read, of which nothing needs to be guessed or told."""
+        return reading
+
+    @staticmethod
+    @abstractmethod
+    def blank(row: Row) -> Any:
+        """The example of a blank line in a file of texts, which has nothing to predict."""
+
+    @staticmethod
+    def is_blank(example: Any) -> bool:
+        """Whether there is nothing to predict in an example."""
+        return False
+
+    @staticmethod
+    @abstractmethod
+    def read_texts(texts: Sequence[str], pairs: Sequence[str] | None) -> list[Any]:
+        """Unlabelled examples of texts, and of the second text of each where there is one.
+
+        Raises:
+            UserError: The task takes no pairs.
+        """
+
+    @staticmethod
+    @abstractmethod
+    def input_of(example: Any) -> Hashable:
+        """What the model sees of an example, as JSON can hold it; equal inputs are one text."""
+
+    @staticmethod
+    @abstractmethod
+    def truth_of(example: Any) -> Any:
+        """What the model should say of an example, as JSON can hold it; None without labels."""
+
+    @staticmethod
+    def classes(example: Any) -> frozenset[str]:
+        """The classes of a finished example, for a validation split with the same shares."""
+        return frozenset()
+
+    @staticmethod
+    def every_class(problem_type: str | None) -> bool:
+        """Whether each class needs a row in a validation split that is cut off."""
+        return False

@@ -12,11 +12,22 @@ from torch.nn import functional
 from lowcost_ft.config.tasks import TaskSettings, register_task
 from lowcost_ft.data.features import Array, Features, cut_windows, flatten
 from lowcost_ft.data.rows import find_column, read_id, read_text
+from lowcost_ft.errors import UserError
 from lowcost_ft.tasks.base import Task
 
 register_task(TaskSettings(name="find", title="finding", module="find_task"))
 
 _DRAWN = ("lamp", "chair", "desk", "sofa", "box", "phone")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FindFlags:
+    """What it brings to `lowcost-ft predict`."""
+
+    wanted: str | None = None
+    """The word to find in --text."""
+    second: str | None = None
+    """Folder of another run, which is asked too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +49,7 @@ class FindTask(Task):
     schema: ClassVar[dict[str, Array]] = {"first": Array("row"), "last": Array("row")}
     problem_type = None
     metric = "found"
+    predict_flags = FindFlags
 
     def __init__(self) -> None:
         self.labels = ["first", "last"]
@@ -87,6 +99,24 @@ class FindTask(Task):
         return [
             FindExample(wanted=pair, passage=text, place=None, source="text")
             for text, pair in zip(texts, pairs, strict=True)
+        ]
+
+    @classmethod
+    def flag_examples(cls, flags, *, text, json):
+        if flags.wanted is None:
+            return None
+        if text is None:
+            raise UserError("--wanted needs --text")
+        return cls.read_texts([text], [flags.wanted])
+
+    def predict_answers(self, predictor, examples, flags, *, open_run):
+        answers = predictor.predict(examples)
+        if flags.second is None:
+            return answers
+        others = open_run(flags.second).predict(examples)
+        return [
+            answer | {"second": other["first"]}
+            for answer, other in zip(answers, others, strict=True)
         ]
 
     @staticmethod

@@ -12,6 +12,7 @@ from lowcost_ft.tasks.classification import (
     TextExample,
     balanced_class_weights,
 )
+from lowcost_ft.tasks.classification.flags import ClassificationFlags
 
 SINGLE, MULTI, REGRESSION = (
     "single_label_classification",
@@ -207,7 +208,11 @@ def test_thresholds_decide_and_all_scores_are_told():
     first, second = task.answer(examples_of((), ()), scores)
     assert (first["label"], second["label"]) == (["c"], ["a", "c"])
     assert list(first["scores"].items()) == [("b", 0.7), ("a", 0.2), ("c", 0.1)]
-    assert task.top_scores(scores, 1) == [{"b": 0.7}, {"a": 0.6}]
+    assert task.use(ClassificationFlags(top_k=1)) == []
+    assert [a["scores"] for a in task.answer(examples_of((), ()), scores)] == [
+        {"b": 0.7},
+        {"a": 0.6},
+    ]
     assert ClassificationTask(LABELS).thresholds is None
     assert "scores" not in ClassificationTask(LABELS).answer(examples_of("a", "a"), scores)[0]
     # Chosen by validation data.

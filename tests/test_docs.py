@@ -26,6 +26,7 @@ from lowcost_ft.config.run import RunConfig, parse_config
 from lowcost_ft.data.readers import read_rows
 from lowcost_ft.planning.gpu_table import load_table
 from lowcost_ft.tasks.classification import examples as text_examples
+from lowcost_ft.tasks.flags import grouped_flags
 from lowcost_ft.tasks.ner import examples as ner_examples
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -178,6 +179,9 @@ def parse_make(arguments):
 @pytest.mark.parametrize("page", [*READMES, *SITE])
 def test_flags_that_pages_name_exist(page):
     settings = [RunConfig, *(flags for flags, _ in cli.COMMANDS.values())]
+    settings += [
+        kind for use in cli.USES for g in grouped_flags(use).values() for kind in g.values()
+    ]
     known = {field.name for one in settings for field in fields(one)}
     others = {"help", "kills", "suite", "data_dir", "nproc_per_node", "only", "seeds"}
     for child in inline(page):

@@ -104,6 +104,30 @@ def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path, tiny_model, name, m
     assert same_weights(folder, again, tolerance=0)
 
 
+def test_a_task_brings_flags_of_predict(tmp_path, tiny_model, capsys, trained_run):
+    folder = str(trained(config_of("find", tiny_model, tmp_path))[0])
+    text = ["predict", folder, "--text", "lamp desk chair", "--json"]
+    capsys.readouterr()
+    assert main([*text, "--wanted", "desk", "--second", folder]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["wanted"] == "desk" and answer["second"] == answer["first"]
+    assert main([*text[:2], "--wanted", "desk"]) == 2
+    assert "--wanted needs --text" in capsys.readouterr().err
+    assert main([*text, "--wanted", "desk", "--file", "x.jsonl"]) == 2
+    assert main([*text, "--top-k", "2"]) == 2
+    told = capsys.readouterr().err
+    assert "--top-k is for text classification; this run is finding: leave it out" in told
+    other = str(trained_run("ner", "bert"))
+    assert main(["predict", other, "--text", "hello", "--wanted", "desk"]) == 2
+    assert "--wanted is for finding; this run is NER" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["predict", "--help"])
+    told = capsys.readouterr().out
+    assert "finding options" in told and "The word to find in --text." in told
+    with pytest.raises(SystemExit):  # It brings none to this one.
+        main(["evaluate", folder, "--test-file", "x", "--wanted", "desk"])
+
+
 def test_no_two_data_sets_have_one_key(tiny_model):
     tokenizer = ft.load_tokenizer(tiny_model("bert"))
     task = find_task.FindTask()

@@ -158,13 +158,15 @@ def test_a_run_without_thresholds_decides_at_a_half(tmp_path, trained_run):
 @pytest.mark.parametrize(
     ("kind", "family", "flags_", "message"),
     [
-        ("ner", "bert", {"threshold": 0.5}, "--threshold is for multi-label"),
+        ("ner", "bert", {"threshold": 0.5}, "--threshold is for text classification"),
         ("single", "bert", {"threshold": 0.5}, "--threshold is for multi-label"),
         ("multi", "bert", {"threshold": 1.5}, "--threshold 1.5 is not a score"),
-        ("multi", "bert", {"threshold": float("nan")}, "is not a score"),
+        ("multi", "bert", {"threshold": float("nan")}, "is not a finite number"),
         ("ner", "bert", {"top_k": 2}, "--top-k is for text classification"),
-        ("number", "llama", {"top_k": 2}, "--top-k is for text classification"),
+        ("number", "llama", {"top_k": 2}, "--top-k is for labels with scores"),
         ("single", "bert", {"top_k": 0}, "--top-k 0 is too small"),
+        ("single", "bert", {"top_k": "two"}, "--top-k must be a whole number"),
+        ("single", "bert", {"treshold": 0.5}, "flags of text classification: text_pair, threshold"),
     ],
 )
 def test_thresholds_and_scores_of_labels_where_there_are_none(

@@ -13,6 +13,7 @@ from lowcost_ft.commands.saved_run import (
 from lowcost_ft.config.reading import LabelOptions, reading_of
 from lowcost_ft.pipeline.run_input import read_labelled_file
 from lowcost_ft.record.run_file import load_run
+from lowcost_ft.tasks.flags import own_flags
 
 __all__ = ["Evaluate", "evaluate"]
 
@@ -25,9 +26,6 @@ class Evaluate(UseOfRun, LabelOptions):
     """Folder of a completed run."""
     test_file: str
     """Labelled file, in any format that training reads."""
-    threshold: float | None = None
-    """Multi-label: give the labels with this score or a higher one. Default: the thresholds that
-    training chose by the validation split."""
 
 
 def evaluate(command: Evaluate) -> None:
@@ -39,9 +37,11 @@ def evaluate(command: Evaluate) -> None:
     from lowcost_ft.pipeline.summary import score_lines
 
     check_threads(command)
+    run = load_run(command.run)
+    own_flags(run["task"], command.of_tasks, command="evaluate")
     notices: list[str] = []
     examples = read_labelled_file(
-        load_run(command.run), command.test_file, reading=reading_of(command), notices=notices
+        run, command.test_file, reading=reading_of(command), notices=notices
     )
     predictor = open_run(command, notices)
     scores = predictor.score(examples)

@@ -18,10 +18,12 @@ from lowcost_ft.commands.plan import PlanMemory, parse_plan, plan
 from lowcost_ft.commands.predict import Predict, predict
 from lowcost_ft.commands.program import exit_code
 from lowcost_ft.commands.report import Report, report
+from lowcost_ft.commands.saved_run import parse_use, task_flag_names
 from lowcost_ft.config.flag_names import foreign_flag_problems
 from lowcost_ft.config.flags import parse_flags
 from lowcost_ft.errors import UserError
 from lowcost_ft.screen import readers_may_leave
+from lowcost_ft.tasks.flags import Command
 
 __all__ = ["COMMANDS", "main"]
 
@@ -33,6 +35,8 @@ COMMANDS: dict[str, tuple[type, Callable[[Any], None]]] = {
     "report": (Report, report),
 }
 """Name of a command -> its flags, and what it does."""
+USES: tuple[Command, ...] = ("predict", "evaluate")
+"""Commands to which tasks bring flags of their own."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,6 +50,7 @@ def _check_flags(arguments: list[str]) -> None:
     """Refuses flags of other trainers, each with the name it has here."""
     if arguments and arguments[0] in COMMANDS:
         names = {field.name for field in fields(COMMANDS[arguments[0]][0])}
+        names |= {name for use in USES if use == arguments[0] for name in task_flag_names(use)}
         if problems := foreign_flag_problems(arguments[1:], names):
             raise UserError(problems)
 
@@ -64,6 +69,9 @@ def _parse(arguments: list[str]) -> Any:
     if name in COMMANDS:  # By itself, so that what tyro refuses points to this command's help.
         if name == "plan":
             return parse_plan(arguments[1:], prog="lowcost-ft plan")
+        for use in USES:
+            if use == name:
+                return parse_use(COMMANDS[name][0], use, arguments[1:], prog=f"lowcost-ft {name}")
         return parse_flags(COMMANDS[name][0], arguments[1:], prog=f"lowcost-ft {name}")
     return tyro.extras.subcommand_cli_from_dict(
         {name: flags for name, (flags, _) in COMMANDS.items()},

@@ -14,8 +14,15 @@ from lowcost_ft.commands.saved_run import (
 )
 from lowcost_ft.config.reading import InputOptions, reading_of
 from lowcost_ft.errors import UserError
-from lowcost_ft.pipeline.run_input import read_lines, read_unlabelled_file, text_examples
+from lowcost_ft.pipeline.run_input import (
+    check_pairs,
+    read_lines,
+    read_unlabelled_file,
+    text_examples,
+)
 from lowcost_ft.record.run_file import load_run
+from lowcost_ft.tasks import task_class
+from lowcost_ft.tasks.flags import own_flags
 
 __all__ = ["Predict", "predict"]
 
@@ -28,17 +35,9 @@ class Predict(UseOfRun):
     """Folder of a completed run."""
     text: str | None = None
     """The text to predict."""
-    text_pair: str | None = None
-    """The second text of a pair, beside --text."""
     file: str | None = None
     """File of examples in any format that training reads, or of one text a line; labels are not
     needed."""
-    threshold: float | None = None
-    """Multi-label: give the labels with this score or a higher one. Default: the thresholds that
-    training chose by the validation split."""
-    top_k: int | None = None
-    """With --json: how many labels with their scores each line has under "scores". Default: all
-    where a text can have several labels, none else."""
 
 
 def predict(command: Predict) -> None:
@@ -49,10 +48,6 @@ def predict(command: Predict) -> None:
     """
     if command.text is not None and command.file is not None:
         raise UserError("--text and --file cannot be used together: give one of them")
-    if command.text_pair is not None and command.text is None:
-        raise UserError("--text-pair needs --text")
-    if command.top_k is not None and not command.json:
-        raise UserError("--top-k needs --json")
     if command.file is None:
         given = [f for f in fields(InputOptions) if getattr(command, f.name) != f.default]
         flags = [f"--{'no-' * (f.default is True)}{f.name.replace('_', '-')}" for f in given]
@@ -60,9 +55,13 @@ def predict(command: Predict) -> None:
             raise UserError(f"{', '.join(flags)}: for files; give one with --file, or leave it out")
     check_threads(command)
     notices: list[str] = []
-    examples = _input(command, load_run(command.run), notices)
+    run = load_run(command.run)
+    flags = own_flags(run["task"], command.of_tasks)
+    examples = _input(command, run, flags, notices)
     predictor = open_run(command, notices)
-    answers = predictor.predict(examples)
+    answers = predictor.task.predict_answers(
+        predictor, examples, flags, open_run=lambda folder: open_run(command, folder=folder)
+    )
     print_notices(predictor)
     for answer in answers:
         if command.json:
@@ -71,16 +70,29 @@ def predict(command: Predict) -> None:
             print(_as_text(answer, predictor.task))
 
 
-def _input(command: Predict, run: dict[str, Any], notices: list[str]) -> list[Any]:
-    """What is to be predicted, read and checked."""
+def _input(command: Predict, run: dict[str, Any], flags: Any, notices: list[str]) -> list[Any]:
+    """What is to be predicted, read and checked.
+
+    Args:
+        command: The command.
+        run: The content of `run.json`.
+        flags: The flags of the run's task.
+        notices: Gets a line for what the user should know.
+    """
+    kind = task_class(run["task"])
+    given = kind.flag_examples(flags, text=command.text, json=command.json)
+    if given is not None:
+        if command.file is not None:
+            raise UserError("--file gives the input already: leave the other input out")
+        check_pairs(run, given)
+        return given
     if command.file is not None:
         reading = reading_of(command)
         return read_unlabelled_file(run, command.file, reading=reading, notices=notices)
     if command.text is not None:
         if not command.text.strip():
             raise UserError("--text is empty: give a text to predict")
-        pairs = None if command.text_pair is None else [command.text_pair]
-        return text_examples(run, [command.text], pairs)
+        return text_examples(run, [command.text])
     if sys.stdin.isatty():
         print("Reading texts from standard input, one a line.", file=sys.stderr)
     data = sys.stdin.buffer.read()

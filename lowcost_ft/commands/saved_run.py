@@ -1,15 +1,21 @@
 """What the commands share that use a saved run: their flags, and the run with its model."""
 
+import inspect
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Annotated, Any
 
 import tyro
 
+from lowcost_ft.config.flags import explanations, parse_groups
 from lowcost_ft.config.reading import InputOptions
+from lowcost_ft.config.run import narrow
 from lowcost_ft.errors import UserError
+from lowcost_ft.tasks.flags import Command, grouped_flags
 
-__all__ = ["RunFolder", "UseOfRun", "check_threads", "open_run", "print_notices"]
+__all__ = ["RunFolder", "UseOfRun", "check_threads", "open_run", "parse_use", "print_notices"]
+__all__ += ["task_flag_names"]
 
 RunFolder = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 
@@ -28,6 +34,37 @@ class UseOfRun(InputOptions):
     """CPU threads. Default: OMP_NUM_THREADS if you set it, else the physical cores."""
     debug: bool = False
     """Show a traceback with each error."""
+    of_tasks: Annotated[Mapping[str, Any], tyro.conf.Suppress] = field(default_factory=dict)
+    """The flags that tasks bring, and their values; those of the run's own task are obeyed."""
+
+
+def task_flag_names(command: Command) -> set[str]:
+    """The flags that tasks bring to a command."""
+    return {name for group in grouped_flags(command).values() for name in group}
+
+
+def parse_use(settings: type, command: Command, arguments: Sequence[str], *, prog: str) -> Any:
+    """Reads a command line of the command's own flags and of those that the tasks bring.
+
+    Args:
+        settings: The dataclass of the command's own flags.
+        command: The command's name.
+        arguments: The command line without the program's name.
+        prog: The program's name for `--help`.
+
+    Raises:
+        SystemExit: For `--help` and for wrong flags.
+    """
+    own = [name for name in explanations(settings) if name != "of_tasks"]
+    columns = [one.name for one in fields(InputOptions)]
+    groups = {command: [name for name in own if name not in columns], "files": columns}
+    more = grouped_flags(command)
+    description = narrow(inspect.getdoc(settings) or "")
+    values = parse_groups(
+        groups, settings, arguments, more=more, prog=prog, description=description
+    )
+    of_tasks = {name: values.pop(name) for group in more.values() for name in group}
+    return settings(**values, of_tasks=of_tasks)
 
 
 def check_threads(command: Any) -> None:
@@ -36,22 +73,22 @@ def check_threads(command: Any) -> None:
         raise UserError(f"--num-threads {command.num_threads} is too small: it must be at least 1")
 
 
-def open_run(command: Any, notices: list[str]) -> Any:
+def open_run(command: Any, notices: Sequence[str] = (), *, folder: str | None = None) -> Any:
     """The run with its model, once the input is known to be right.
 
     Args:
         command: The command.
         notices: What was noticed of the input; they are printed with the model's own.
+        folder: Another run than the command's, which the command's task flags are not for.
     """
     from lowcost_ft.pipeline.predictor import load_predictor
 
     predictor = load_predictor(
-        command.run,
-        base_model=command.base_model,
+        folder or command.run,
+        base_model=command.base_model if folder is None else None,
         trust_remote_code=command.trust_remote_code,
         num_threads=command.num_threads,
-        threshold=command.threshold,
-        top_k=getattr(command, "top_k", None),
+        **(command.of_tasks if folder is None else {}),
     )
     predictor.notices[:0] = notices
     return predictor

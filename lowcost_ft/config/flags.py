@@ -60,7 +60,8 @@ def parse_flags(settings: type, arguments: Sequence[str], **program: Any) -> Any
         SystemExit: As `tyro.cli` does, for `--help` and for wrong flags.
     """
     program.setdefault("description", inspect.getdoc(settings))
-    flags = _with_help(settings.__name__, settings, list(explanations(settings)))
+    owners = dict.fromkeys(explanations(settings), settings)
+    flags = _with_help(settings.__name__, owners)
     return settings(**vars(tyro.cli(flags, args=arguments, **program)))
 
 
@@ -68,14 +69,19 @@ def parse_groups(
     groups: Mapping[str, Sequence[str]],
     default: Any,
     arguments: Sequence[str] | None,
+    *,
+    more: Mapping[str, Mapping[str, type]] | None = None,
     **program: Any,
 ) -> dict[str, Any]:
     """Reads a command line whose flags `--help` shows in groups.
 
     Args:
         groups: Title -> the fields that it stands above.
-        default: A dataclass with all of the fields: what the flags change.
+        default: A dataclass with all of the fields: what the flags change. The class itself where
+            a field has no default.
         arguments: The command line without the program's name; None: that of the process.
+        more: Further groups, whose fields belong to other dataclasses: title -> field -> the
+            dataclass that has it.
         program: What `tyro.cli` takes besides.
 
     Returns:
@@ -84,35 +90,40 @@ def parse_groups(
     Raises:
         SystemExit: As `tyro.cli` does, for `--help` and for wrong flags.
     """
+    kind, values = (default, None) if isinstance(default, type) else (type(default), default)
     classes = {
-        title.replace(" ", "_"): _with_help(title, type(default), names, default)
+        title: _with_help(title, dict.fromkeys(names, kind), values)
         for title, names in groups.items()
     }
-    titled = zip(groups, classes.items(), strict=True)
-    kinds: list[tuple[str, Any]] = [
-        (name, Annotated[kind, tyro.conf.arg(name=title)]) for title, (name, kind) in titled
-    ]
-    together = make_dataclass("Flags", kinds)
-    typed = tyro.cli(
-        together,
-        default=together(**{name: kind() for name, kind in classes.items()}),
-        args=arguments,
-        config=(tyro.conf.OmitArgPrefixes,),
-        **program,
+    classes |= {title: _with_help(title, owners) for title, owners in (more or {}).items()}
+    keys = {title: title.replace(" ", "_") for title in classes}
+    together = make_dataclass(
+        "Flags",
+        [
+            (keys[title], Annotated[made, tyro.conf.arg(name=title)])
+            for title, made in classes.items()
+        ],
     )
-    return {name: value for title in classes for name, value in vars(getattr(typed, title)).items()}
+    typed = tyro.cli(together, args=arguments, config=(tyro.conf.OmitArgPrefixes,), **program)
+    found = (vars(getattr(typed, key)) for key in keys.values())
+    return {name: value for group in found for name, value in group.items()}
 
 
-def _with_help(title: str, settings: type, names: Sequence[str], default: Any = None) -> type:
-    """The same fields, each with its text for `--help`."""
-    texts = explanations(settings)
-    known = {one.name: one for one in fields(settings)}
+def _with_help(title: str, owners: Mapping[str, type], default: Any = None) -> type:
+    """A dataclass of the same fields, each with its text for `--help`.
+
+    Args:
+        title: What to call it.
+        owners: Field -> the dataclass that has it.
+        default: What holds the fields' defaults; None: those of the dataclasses.
+    """
     own = []
-    for name in names:
-        value = _default_of(known[name], default)
-        shown = _told_apart(known[name].type) if value.default is None else {}
-        kind: Any = Annotated[known[name].type, tyro.conf.arg(help=texts[name], **shown)]
-        own.append((name, kind, value))
+    for name, settings in owners.items():
+        known = {one.name: one for one in fields(settings)}[name]
+        value = _default_of(known, default)
+        shown = _told_apart(known.type) if value.default is None else {}
+        hint = tyro.conf.arg(help=explanations(settings)[name], **shown)
+        own.append((name, Annotated[known.type, hint], value))
     made = make_dataclass(title.title().replace(" ", ""), own, frozen=True, kw_only=True)
     made.__doc__ = ""
     return made

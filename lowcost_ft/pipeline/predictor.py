@@ -31,6 +31,7 @@ from lowcost_ft.pipeline.run_input import (
 from lowcost_ft.record.run_file import load_run
 from lowcost_ft.tasks import task_class
 from lowcost_ft.tasks.base import Task
+from lowcost_ft.tasks.flags import own_flags
 from lowcost_ft.training.setup import build_accelerator, set_num_threads
 
 __all__ = ["Predictor", "load_predictor"]
@@ -47,8 +48,7 @@ class Predictor:
         tokenizer: As it was in training.
         accelerator: Device and precision.
         concurrent: Whether each thread of a CPU may run a copy of the modules: see `predict`.
-        top_k: How many labels an answer has under `scores`; None: all of a multi-label model, and
-            no `scores` else.
+        flags: The task's own flags of `predict`.
         notices: What the user should know of the files and texts so far.
         longest: Tokens that the model has positions for; None where any number will do.
     """
@@ -59,7 +59,7 @@ class Predictor:
     tokenizer: PreTrainedTokenizerBase
     accelerator: Accelerator
     concurrent: bool = False
-    top_k: int | None = None
+    flags: Any = None
     notices: list[str] = field(default_factory=list)
     longest: int | None = None
 
@@ -99,9 +99,6 @@ class Predictor:
         present = [example for example in examples if not self.task.is_blank(example)]
         predictions = self._predictions(present) if present else {}
         answers = self.task.answer(present, predictions) if present else []
-        if self.top_k is not None and present:
-            ranked = self.task.top_scores(predictions, self.top_k)
-            answers = [a | {"scores": r} for a, r in zip(answers, ranked, strict=True)]
         answered = iter(answers)
         return [
             ({} if example.row_id is None else {"id": example.row_id})
@@ -170,8 +167,7 @@ def load_predictor(
     trust_remote_code: bool = False,
     num_threads: int | None = None,
     keep_adapter: bool = False,
-    threshold: float | None = None,
-    top_k: int | None = None,
+    **flags: Any,
 ) -> Predictor:
     """Loads a run folder.
 
@@ -184,18 +180,18 @@ def load_predictor(
         trust_remote_code: Whether the base model's own Python code may run.
         num_threads: CPU threads; see `set_num_threads`.
         keep_adapter: Leave the adapter beside the weights, as it was in training.
-        threshold: For multi-label, the score from which on each label applies, 0 to 1; None: those
-            that training chose.
-        top_k: See `Predictor`.
+        **flags: The task's own flags of `lowcost-ft predict`, such as `threshold` of text
+            classification.
 
     Raises:
-        UserError: The folder is not a completed run, or its model cannot be loaded; or its answers
-            have no threshold or no label scores.
+        UserError: The folder is not a completed run, or its model cannot be loaded; or its task
+            has no such flag.
     """
     folder = to_path(folder, "folder")
     run = load_run(folder)
     task = task_class(run["task"]).from_record(run)
-    if problems := task.use(threshold=threshold, top_k=top_k):
+    own = own_flags(run["task"], flags)
+    if problems := task.use(own):
         raise UserError(problems)
     if not (Path(folder) / "tokenizer.json").is_file():
         # transformers would make up a tokenizer that knows no word, and predict with it.
@@ -227,5 +223,5 @@ def load_predictor(
         concurrent=not weight_bytes(model)[0] and not trust_remote_code,
         longest=longest_input(model.config)
         or (position_limit(model) if find_family(model.config) is None else None),
-        top_k=top_k,
+        flags=own,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -44,6 +44,10 @@ class Task(ExampleReading, Telling):
         labels: Names of the outputs, in the order of the logits.
         problem_type: What transformers calls the problem; None where it has no name for it.
         metric: Key in `score` that early stopping follows; higher is better.
+        predict_flags: A frozen dataclass, whose fields are the flags that the task brings to
+            `lowcost-ft predict` and their docstrings what `--help` says of them. Also what
+            `load_predictor` takes by these names.
+        evaluate_flags: The same for `lowcost-ft evaluate`.
     """
 
     name: ClassVar[str]
@@ -52,6 +56,8 @@ class Task(ExampleReading, Telling):
     generates: ClassVar[bool] = False
     reads_words: ClassVar[bool] = False
     schema: ClassVar[dict[str, Array]]
+    predict_flags: ClassVar[type | None] = None
+    evaluate_flags: ClassVar[type | None] = None
     labels: list[str]
     problem_type: str | None
     metric: str
@@ -174,29 +180,56 @@ class Task(ExampleReading, Telling):
         """The answer to an example that has nothing to predict, in the usual form."""
         return {}
 
-    def use(self, *, threshold: float | None, top_k: int | None) -> list[str]:
-        """Takes the flags of `predict` and `evaluate` that say how scores become answers.
+    # --- Its flags of `predict` and `evaluate`
+
+    @classmethod
+    def flag_examples(cls, flags: Any, *, text: str | None, json: bool) -> list[Any] | None:
+        """Examples that the task's own flags of `predict` give.
 
         Args:
-            threshold: The score from which on a label applies.
-            top_k: How many scored labels an answer has.
+            flags: An instance of `predict_flags`.
+            text: What `--text` gives.
+            json: Whether answers are printed as JSON.
+
+        Returns:
+            The examples; None where --text, --file or the lines of standard input are the input.
+
+        Raises:
+            UserError: The flags contradict one another, or their values are no input.
+        """
+        return None
+
+    def use(self, flags: Any) -> list[str]:
+        """Takes the flags that say how scores become answers.
+
+        Args:
+            flags: An instance of `predict_flags`, or of `evaluate_flags` to score.
 
         Returns:
             What is wrong with them, in words for the user.
         """
-        title = task_settings(self.name).title
-        return [
-            f"{flag} is for {kind}; this run is {title}: leave it out"
-            for flag, kind, value in (
-                ("--threshold", "multi-label classification", threshold),
-                ("--top-k", "text classification", top_k),
-            )
-            if value is not None
-        ]
+        return []
 
-    def top_scores(self, predictions: Predictions, count: int) -> list[dict[str, float]]:
-        """The labels with the highest scores of each example, where the task has such."""
-        raise AssertionError(f"{self.name} has no scores of labels")
+    def predict_answers(
+        self,
+        predictor: Any,
+        examples: Sequence[Any],
+        flags: Any,
+        *,
+        open_run: Callable[[str], Any],
+    ) -> list[dict[str, Any]]:
+        """What `lowcost-ft predict` prints, one answer an example.
+
+        A task may do more than to ask the model, such as to ask another run first.
+
+        Args:
+            predictor: The run (`pipeline.predictor.Predictor`), whose task this is.
+            examples: The input.
+            flags: An instance of `predict_flags`.
+            open_run: Loads another run's folder in the same way.
+        """
+        answers: list[dict[str, Any]] = predictor.predict(examples)
+        return answers
 
     @abstractmethod
     def losses(self, examples: Sequence[Any], predictions: Predictions) -> np.ndarray:

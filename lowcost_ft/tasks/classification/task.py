@@ -13,13 +13,15 @@ from lowcost_ft.config.arguments import to_list
 from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.config.run import RunConfig
 from lowcost_ft.data.features import IGNORED_LABEL, Array, Features, flatten
-from lowcost_ft.data.rows import Row
+from lowcost_ft.data.rows import Row, text_fault
 from lowcost_ft.data.sample import sample_intents
+from lowcost_ft.errors import UserError
 from lowcost_ft.scores.thresholds import DEFAULT_THRESHOLD, choose_thresholds
 from lowcost_ft.tasks.base import ENCODED_AT_ONCE, Predictions
 from lowcost_ft.tasks.classification import examples as text_examples
 from lowcost_ft.tasks.classification import labels as text_labels
 from lowcost_ft.tasks.classification.examples import TextExample
+from lowcost_ft.tasks.classification.flags import ClassificationFlags, DecisionFlags
 from lowcost_ft.tasks.classification.telling import ClassificationTelling
 
 if TYPE_CHECKING:
@@ -55,6 +57,8 @@ class ClassificationTask(ClassificationTelling):
     head: ClassVar[str] = "sequence"
     # int64 `(rows,)`, or float32 `(rows,)` or `(rows, labels)`.
     schema: ClassVar[dict[str, Array]] = {"labels": Array("row")}
+    predict_flags = ClassificationFlags
+    evaluate_flags = DecisionFlags
     metric: str = ""
 
     def __init__(
@@ -79,6 +83,7 @@ class ClassificationTask(ClassificationTelling):
             self.metric = MAIN_METRICS[problem_type]
         self._label_ids = {label: i for i, label in enumerate(labels)}
         self._thresholds = thresholds
+        self._top_k: int | None = None
 
     @property
     def thresholds(self) -> list[float] | None:
@@ -354,10 +359,30 @@ class ClassificationTask(ClassificationTelling):
             return {"text": example.text, "label": [], "score": []}
         return {"text": example.text, "label": None, "score": None}
 
-    def use(self, *, threshold: float | None, top_k: int | None) -> list[str]:
-        """Sets the threshold of all labels; see `Task.use`."""
+    @classmethod
+    def flag_examples(
+        cls, flags: ClassificationFlags, *, text: str | None, json: bool
+    ) -> list[TextExample] | None:
+        """The pair of `--text` and `--text-pair`; see `Task.flag_examples`."""
+        if flags.top_k is not None and not json:
+            raise UserError("--top-k needs --json")
+        if flags.text_pair is None:
+            return None
+        if text is None:
+            raise UserError("--text-pair needs --text")
+        faults = [
+            f"--{name} {fault}"
+            for name, value in (("text", text), ("text-pair", flags.text_pair))
+            if (fault := text_fault(value))
+        ]
+        if faults:
+            raise UserError(faults)
+        return cls.read_texts([text], [flags.text_pair])
+
+    def use(self, flags: DecisionFlags) -> list[str]:
+        """Sets the threshold of all labels, and how many scores are told; see `Task.use`."""
         problems = []
-        kind = self.problem_type
+        kind, threshold = self.problem_type, flags.threshold
         if threshold is not None and kind != "multi_label_classification":
             problems.append(
                 f"--threshold is for multi-label classification; this run is {kind}: leave it out"
@@ -366,10 +391,9 @@ class ClassificationTask(ClassificationTelling):
             problems.append(f"--threshold {threshold:g} is not a score: give a number from 0 to 1")
         elif threshold is not None:
             self._thresholds = [threshold] * len(self.labels)
-        if top_k is not None and kind == "regression":
-            problems.append(f"--top-k is for text classification; this run is {kind}: leave it out")
-        elif top_k is not None and top_k < 1:
-            problems.append(f"--top-k {top_k} is too small; at least 1")
+        self._top_k = flags.top_k if isinstance(flags, ClassificationFlags) else None
+        if self._top_k is not None and kind == "regression":
+            problems.append(f"--top-k is for labels with scores; this run is {kind}: leave it out")
         return problems
 
     @staticmethod
@@ -377,9 +401,15 @@ class ClassificationTask(ClassificationTelling):
         """`{"true_label": ...}` of a labelled example."""
         return {} if example.label is None else {"true_label": example.label}
 
-    def top_scores(self, predictions: Predictions, top_k: int) -> list[dict[str, float]]:
-        """The `top_k` labels of each example with the highest scores, the highest first."""
-        return [self._ranked(scores, top_k) for scores in predictions["scores"]]
+    def answer(
+        self, examples: Sequence[TextExample], predictions: Predictions
+    ) -> list[dict[str, Any]]:
+        """What `present` says of each example; with `top_k`, the best labels under `scores`."""
+        answers = self.present(examples, predictions)
+        if self._top_k is None:
+            return answers
+        ranked = (self._ranked(scores, self._top_k) for scores in predictions["scores"])
+        return [answer | {"scores": best} for answer, best in zip(answers, ranked, strict=True)]
 
     def _ranked(self, scores: np.ndarray, top_k: int | None = None) -> dict[str, float]:
         order = np.argsort(-scores, kind="stable")[:top_k]

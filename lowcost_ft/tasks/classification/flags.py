@@ -1,0 +1,27 @@
+"""The flags of `predict` and `evaluate` that text classification brings."""
+
+from dataclasses import dataclass
+
+from lowcost_ft.config.setting import setting
+
+__all__ = ["ClassificationFlags", "DecisionFlags"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecisionFlags:
+    """How scores become labels."""
+
+    threshold: float | None = None
+    """Multi-label: give the labels with this score or a higher one. Default: the thresholds that
+    training chose by the validation split."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassificationFlags(DecisionFlags):
+    """What is predicted, and what an answer holds."""
+
+    text_pair: str | None = None
+    """The second text of a pair, beside --text."""
+    top_k: int | None = setting(None, at_least=1)
+    """With --json: how many labels with their scores each line has under "scores". Default: all
+    where a text can have several labels, none else."""

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from lowcost_ft.config.run import RunConfig
-from lowcost_ft.config.tasks import task_settings
 from lowcost_ft.data.features import Array, Features
 from lowcost_ft.tasks.card import Telling
 from lowcost_ft.tasks.examples import ExampleReading

@@ -28,6 +28,7 @@ TITLES = {
     "data": "Data",
     "model": "Model",
     "training": "Training",
+    "extensions": "Extensions",
     "memory and time": "Memory and time",
     "output": "Output",
 }

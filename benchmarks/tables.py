@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from docstring_tables import layout_tables, settings_tables
+from extension_tables import extension_table
 from speed_tables import (
     inference_lines,
     mean_score,
@@ -241,6 +242,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
         "memory": memory_sentences,
     },
     "docs/methods.md": {"support": support_tables},
+    "docs/extensions.md": {"extensions": extension_table},
     "docs/settings.md": {"settings": settings_tables},
     "docs/layout.md": {"layout": layout_tables},
     "benchmarks/README.md": {"speed": speed_tables, "chosen": chosen_table},

@@ -74,7 +74,7 @@ def parse_plan(arguments: Sequence[str], *, prog: str) -> PlanMemory:
         SystemExit: For `--help` and for wrong flags.
     """
     of_recipes = flag_groups()
-    shared = ("model", "training", "memory and time")
+    shared = ("model", "training", "extensions", "memory and time")
     groups = {
         "plan": list(explanations(PlanFlags)),
         **{title: of_recipes[title] for title in shared},

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Literal
 
 from lowcost_ft.config.checks import conflict_problems, range_problems, settle_types
+from lowcost_ft.config.extensions import ExtensionConfig
 from lowcost_ft.config.flag_names import foreign_flag_problems
 from lowcost_ft.config.flags import explanations, parse_groups
 from lowcost_ft.config.settings import (
@@ -82,11 +83,14 @@ _MEMORY_AND_TIME = (
 
 def flag_groups() -> dict[str, list[str]]:
     """The flags of a recipe as `--help` and the documentation group them: title -> fields."""
-    training = [name for name in explanations(TrainingConfig) if name not in _MEMORY_AND_TIME]
+    extensions = list(explanations(ExtensionConfig))
+    elsewhere = (*_MEMORY_AND_TIME, *extensions)
+    training = [name for name in explanations(TrainingConfig) if name not in elsewhere]
     return {
         "data": list(explanations(DataConfig)),
         "model": list(explanations(ModelConfig)),
         "training": training,
+        "extensions": extensions,
         "memory and time": list(_MEMORY_AND_TIME),
         "output": list(explanations(OutputConfig)),
     }

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from lowcost_ft.config.extensions import ExtensionConfig
 from lowcost_ft.config.methods import MethodName
 from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.config.setting import setting
@@ -86,7 +87,7 @@ class ModelConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingConfig:
+class TrainingConfig(ExtensionConfig):
     """The optimization, and how each of its steps is cut up."""
 
     num_train_epochs: int = setting(5, at_least=1)

@@ -26,6 +26,7 @@ from lowcost_ft.record.run_file import record_run
 from lowcost_ft.record.run_folder import CHECKPOINTS, claimed_output_dir, remove_checkpoints
 from lowcost_ft.screen import wrapped
 from lowcost_ft.training.checkpoint_files import Checkpoint
+from lowcost_ft.training.extensions.registry import not_for_split_models
 from lowcost_ft.training.resume import check_settings, find_checkpoint, run_settings
 from lowcost_ft.training.setup import build_accelerator, set_num_threads
 from lowcost_ft.training.sharding import is_sharded
@@ -185,6 +186,10 @@ def _check_sharding(accelerator: Accelerator, config: RunConfig) -> None:
     if config.adapter_config or method is None or not method.splits:
         what = "--adapter-config" if config.adapter_config else f"--method {config.method}"
         raise UserError(f"{what}: not tried with FSDP; take lora or full, or data parallelism")
+    if flags := not_for_split_models(config):
+        raise UserError(
+            f"{', '.join(flags)}: not tried with FSDP; leave it out, or use data parallelism"
+        )
     plugin = accelerator.state.fsdp_plugin
     if plugin.cpu_ram_efficient_loading:
         # Accelerate 1.15 tells parameters apart by their address; those that only the first

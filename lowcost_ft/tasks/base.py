@@ -11,6 +11,7 @@ import numpy as np
 from lowcost_ft.config.run import RunConfig
 from lowcost_ft.data.features import Array, Features
 from lowcost_ft.tasks.card import Telling
+from lowcost_ft.tasks.choices import Choices
 from lowcost_ft.tasks.examples import ExampleReading
 
 if TYPE_CHECKING:
@@ -119,6 +120,19 @@ class Task(ExampleReading, Telling):
 
         Labels that the model does not know have no part in it, nor in the weights.
         """
+
+    def choices(self, outputs: Outputs, batch: dict[str, torch.Tensor]) -> Choices | None:
+        """The choices whose cross-entropy the loss is; None where it is something else.
+
+        Their classes must be the same in every micro-batch, so that what is spread over all
+        classes does not depend on how a step is cut.
+        """
+        return None
+
+    @property
+    def has_choices(self) -> bool:
+        """Whether `choices` gives some."""
+        return False
 
     def predict(
         self,

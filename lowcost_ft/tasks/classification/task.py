@@ -18,6 +18,7 @@ from lowcost_ft.data.sample import sample_intents
 from lowcost_ft.errors import UserError
 from lowcost_ft.scores.thresholds import DEFAULT_THRESHOLD, choose_thresholds
 from lowcost_ft.tasks.base import ENCODED_AT_ONCE, Predictions
+from lowcost_ft.tasks.choices import Choices
 from lowcost_ft.tasks.classification import examples as text_examples
 from lowcost_ft.tasks.classification import labels as text_labels
 from lowcost_ft.tasks.classification.examples import TextExample
@@ -282,16 +283,23 @@ class ClassificationTask(ClassificationTelling):
         """
         from torch.nn import functional as F  # noqa: N812
 
-        labels = batch["labels"]
-        weights = self._weights_on(logits.device)
-        if self.problem_type == "regression":
-            return F.mse_loss(logits.squeeze(-1), labels, reduction="sum")
-        if self.problem_type == "single_label_classification":
-            return F.cross_entropy(logits, labels, weight=weights, reduction="sum")
-        losses = F.binary_cross_entropy_with_logits(
-            logits, labels, pos_weight=weights, reduction="none"
+        choices = self.choices(logits, batch)
+        if choices is None:
+            return F.mse_loss(logits.squeeze(-1), batch["labels"], reduction="sum")
+        return choices.cross_entropy()
+
+    def choices(self, logits: torch.Tensor, batch: dict[str, torch.Tensor]) -> Choices | None:
+        """The label of each text, or a yes or no for each label; None for regression."""
+        if not self.has_choices:
+            return None
+        return Choices(
+            logits=logits, labels=batch["labels"], weights=self._weights_on(logits.device)
         )
-        return losses.mean(-1).sum()
+
+    @property
+    def has_choices(self) -> bool:
+        """Whether there are classes."""
+        return self.problem_type != "regression"
 
     def _weights_on(self, device: torch.device) -> torch.Tensor | None:
         """The class weights; copied once, since a GPU would have to stop for each copy."""

@@ -17,6 +17,7 @@ from lowcost_ft.data.rows import Row
 from lowcost_ft.data.sample import sample_entity_messages
 from lowcost_ft.errors import UserError
 from lowcost_ft.tasks.base import ENCODED_AT_ONCE, Predictions
+from lowcost_ft.tasks.choices import Choices
 from lowcost_ft.tasks.ner import examples as ner_examples
 from lowcost_ft.tasks.ner import labels as ner_labels
 from lowcost_ft.tasks.ner.examples import NerExample, text_example
@@ -282,11 +283,16 @@ class NerTask(NerTelling):
             logits: `(batch, sequence, labels)`.
             batch: With `token_labels`, `(batch, sequence)`.
         """
-        from torch.nn import functional as F  # noqa: N812
+        return self.choices(logits, batch).cross_entropy()
 
-        return F.cross_entropy(
-            logits.flatten(0, 1), batch["token_labels"].flatten(), reduction="sum"
-        )
+    def choices(self, logits: torch.Tensor, batch: dict[str, torch.Tensor]) -> Choices:
+        """The tag of each labelled token."""
+        return Choices(logits=logits.flatten(0, 1), labels=batch["token_labels"].flatten())
+
+    @property
+    def has_choices(self) -> bool:
+        """Always."""
+        return True
 
     def decode(self, logits: torch.Tensor) -> dict[str, torch.Tensor]:
         """Most probable tag of each token and its probability, `(batch, sequence)` each."""

@@ -61,6 +61,22 @@ class Extension:
 
     name: ClassVar[str]
     """Name of its state in checkpoints."""
+    setting: ClassVar[str] = ""
+    """The setting that turns it on; empty where something else does."""
+    needs_choices: ClassVar[bool] = False
+    """Whether it is about choices between classes (`Task.choices`), which not every task makes."""
+    split_models: ClassVar[bool] = False
+    """Whether it was tried on a model that FSDP splits over processes."""
+
+    @classmethod
+    def asked_for(cls, config: "TrainingConfig") -> bool:
+        """Whether its setting is given."""
+        return bool(cls.setting) and getattr(config, cls.setting) is not None
+
+    @classmethod
+    def flag(cls) -> str:
+        """Its setting as the command line has it."""
+        return "--" + cls.setting.replace("_", "-")
 
     @classmethod
     def problems(cls, config: "RunConfig") -> list[str]:
@@ -69,7 +85,10 @@ class Extension:
 
     @classmethod
     def of(cls, context: TrainingContext) -> Self | None:
-        """The extension for a run; None where the run does without it."""
+        """The extension for a run; None where the run does without it.
+
+        One with a setting is asked only where that is given.
+        """
         raise NotImplementedError
 
     def begin(self, total_steps: int) -> None:

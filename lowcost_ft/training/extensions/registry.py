@@ -3,28 +3,60 @@
 from typing import TYPE_CHECKING
 
 from lowcost_ft.config.checks import MORE_CHECKS
+from lowcost_ft.config.tasks import task_settings
+from lowcost_ft.errors import UserError
 from lowcost_ft.training.extensions.adalora import AdaLora
 from lowcost_ft.training.extensions.base import Extension, TrainingContext
 from lowcost_ft.training.extensions.composition import Extensions
+from lowcost_ft.training.extensions.focal_loss import FocalLoss
+from lowcost_ft.training.extensions.label_smoothing import LabelSmoothing
+from lowcost_ft.training.extensions.weight_average import WeightAverage
 
 if TYPE_CHECKING:
     from lowcost_ft.config.run import RunConfig
 
-__all__ = ["EXTENSIONS", "build_extensions", "extension_problems"]
+__all__ = ["EXTENSIONS", "build_extensions", "extension_problems", "not_for_split_models"]
 
-EXTENSIONS: tuple[type[Extension], ...] = (AdaLora,)
+EXTENSIONS: tuple[type[Extension], ...] = (
+    LabelSmoothing,
+    FocalLoss,
+    AdaLora,
+    WeightAverage,
+)
 """In the order in which they act; what lies around a pass lies around that of the later ones."""
 
 
 def build_extensions(context: TrainingContext) -> Extensions:
-    """The extensions of a run, made from its settings and its model."""
-    found = (extension.of(context) for extension in EXTENSIONS)
+    """The extensions of a run, made from its settings and its model.
+
+    Raises:
+        UserError: The task or the model has not what one of them needs.
+    """
+    wanted = [e for e in EXTENSIONS if not e.setting or e.asked_for(context.settings)]
+    task = context.task
+    if flags := [e.flag() for e in wanted if e.needs_choices and not task.has_choices]:
+        title = task_settings(task.name).title
+        kind = f" ({task.problem_type})" if task.problem_type else ""
+        raise UserError(
+            f"{', '.join(flags)}: for choices between classes, and {title}{kind} makes none; "
+            "leave it out"
+        )
+    found = (extension.of(context) for extension in wanted)
     return Extensions([extension for extension in found if extension is not None])
 
 
 def extension_problems(config: "RunConfig") -> list[str]:
     """What is wrong with the settings of extensions, and with others beside them."""
     return [problem for extension in EXTENSIONS for problem in extension.problems(config)]
+
+
+def not_for_split_models(config: "RunConfig") -> list[str]:
+    """Flags of extensions that were not tried on a model that FSDP splits over processes."""
+    return [
+        extension.flag()
+        for extension in EXTENSIONS
+        if extension.asked_for(config) and not extension.split_models
+    ]
 
 
 MORE_CHECKS.append(extension_problems)

@@ -1,0 +1,33 @@
+"""The table of docs/extensions.md: which training extension works with what."""
+
+from lowcost_ft.config.tasks import task_names, task_settings
+from lowcost_ft.tasks import task_class
+from lowcost_ft.training.extensions.base import Extension
+from lowcost_ft.training.extensions.registry import EXTENSIONS
+
+__all__ = ["cells", "extension_table"]
+
+
+def cells(extension: type[Extension]) -> dict[str, bool]:
+    """Column -> whether an extension works with it; `tests/test_extension_table.py` tries each."""
+    tasks = {
+        task_settings(name).title: not extension.needs_choices
+        or task_class(name).for_planning(["a", "b"]).has_choices
+        for name in task_names()
+    }
+    return tasks | {
+        "regression": not extension.needs_choices,
+        "`--cache-frozen-layers`": True,
+        "FSDP": extension.split_models,
+    }
+
+
+def extension_table() -> str:
+    """A row an extension."""
+    shown = {e.flag(): cells(e) for e in EXTENSIONS if e.setting}
+    columns = list(next(iter(shown.values())))
+    lines = [f"| flag | {' | '.join(columns)} |", "|---" * (1 + len(columns)) + "|"]
+    for flag, found in shown.items():
+        words = ["yes" if found[column] else "no" for column in columns]
+        lines.append(f"| `{flag}` | {' | '.join(words)} |")
+    return "\n".join(lines)

@@ -1,0 +1,71 @@
+"""Choices between classes: what a task's loss compares, for those who change or repeat the loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lowcost_ft.data.features import IGNORED_LABEL
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Choices"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """The choices of a micro-batch, each between the same classes.
+
+    Attributes:
+        logits: `(choices, classes)`.
+        labels: The right class of each, `(choices,)`, `IGNORED_LABEL` where there is none. Or,
+            where each class is a yes or no of its own, 1 or 0, `(choices, classes)`.
+        weights: Weight of each class, `(classes,)`; of a yes, where there is yes and no. None: 1.
+    """
+
+    logits: torch.Tensor
+    labels: torch.Tensor
+    weights: torch.Tensor | None = None
+
+    @property
+    def yes_or_no(self) -> bool:
+        """Whether each class is a yes or no of its own."""
+        return self.labels.ndim == 2
+
+    def cross_entropy(self, *, smoothing: float = 0.0) -> torch.Tensor:
+        """Sum over the choices, `()`; the mean over the classes of each where they are yes or no.
+
+        Args:
+            smoothing: Share of the probability that a target gives to all classes alike (Szegedy et
+                al. 2016, arXiv:1512.00567), as PyTorch has it.
+        """
+        from torch.nn import functional as F  # noqa: N812
+
+        if not self.yes_or_no:
+            return F.cross_entropy(
+                self.logits,
+                self.labels,
+                weight=self.weights,
+                reduction="sum",
+                label_smoothing=smoothing,
+            )
+        labels = self.labels
+        if smoothing:
+            labels = labels * (1 - smoothing) + smoothing / 2
+        losses = F.binary_cross_entropy_with_logits(
+            self.logits, labels, pos_weight=self.weights, reduction="none"
+        )
+        return losses.mean(-1).sum()
+
+    def shares(self) -> torch.Tensor | None:
+        """What each choice counts in a sum, `(choices,)`; None where all count 1.
+
+        That is the weight of its right class, and 0 where there is none.
+        """
+        if self.yes_or_no:
+            return None
+        known = self.labels != IGNORED_LABEL
+        if self.weights is None:
+            return known.to(self.logits.dtype)
+        return self.weights[self.labels.clamp(min=0)] * known

@@ -1,0 +1,80 @@
+"""An average of the weights, which is scored and saved in place of the last ones.
+
+After step t, the average a of each weight w becomes d a + (1 - d) w, where d is `--ema` but at most
+(1 + t) / (10 + t): a short run then forgets where it started, too (as TensorFlow's
+`ExponentialMovingAverage` does it with the number of updates).
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from lowcost_ft.training.extensions.base import Extension, TrainingContext
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["WeightAverage", "share_kept"]
+
+
+def share_kept(decay: float, step: int) -> float:
+    """What of the average is kept in a step, counted from 1."""
+    return min(decay, (1 + step) / (10 + step))
+
+
+class WeightAverage(Extension):
+    """Keeps the average beside the weights that train, and changes places with them."""
+
+    name = "weight_average"
+    setting = "ema"
+
+    def __init__(self, model: Any, decay: float) -> None:
+        self._weights = {n: p for n, p in model.named_parameters() if p.requires_grad}
+        self._decay = decay
+        self._average: dict[str, torch.Tensor] = {}
+        self._steps = 0
+
+    @classmethod
+    def of(cls, context: TrainingContext) -> "WeightAverage":
+        """The extension of a run."""
+        decay = context.settings.ema
+        assert decay is not None
+        return cls(context.model, decay)
+
+    def begin(self, total_steps: int) -> None:
+        """The average begins as the weights are."""
+        self._average = {name: w.detach().clone() for name, w in self._weights.items()}
+        self._steps = 0
+
+    def after_update(self, number: int) -> None:
+        """Moves the average towards the new weights."""
+        import torch
+
+        self._steps += 1
+        share = 1 - share_kept(self._decay, self._steps)
+        averages = list(self._average.values())
+        with torch.no_grad():
+            # One weight after the other: on a CPU, all at once would need room for the differences.
+            for average, weight in zip(averages, self._weights.values(), strict=True):
+                average.lerp_(weight, share)
+
+    def swap_in(self) -> None:
+        """The average and the weights change places: no copy is made, and no bit is lost."""
+        for name, weight in self._weights.items():
+            weight.data, self._average[name] = self._average[name], weight.data
+
+    def swap_out(self) -> None:
+        """They change places again."""
+        self.swap_in()
+
+    def tensors(self) -> "dict[str, torch.Tensor]":
+        """The average of each weight."""
+        return dict(self._average)
+
+    def numbers(self) -> dict[str, Any]:
+        """How many steps are in it."""
+        return {"steps": self._steps}
+
+    def load(self, tensors: "dict[str, torch.Tensor]", numbers: dict[str, Any]) -> None:
+        """Goes on from what `tensors` and `numbers` were."""
+        for name, average in self._average.items():
+            average.copy_(tensors[name])
+        self._steps = numbers["steps"]

@@ -55,6 +55,7 @@ TEXT = RunConfig(task="classification")
         (NER, {"problem_type": "regression"}, "--problem-type is for text classification"),
         (TEXT, {"tokens_column": "x"}, "--tokens-column is for NER"),
         (TEXT, {"tags_column": "x"}, "--tags-column is for NER"),
+        (TEXT, {"word_splitting": "unicode-v1"}, "--word-splitting is for NER"),
         (TEXT, {"window_overlap": 3}, "--window-overlap is for NER"),
         (
             TEXT,

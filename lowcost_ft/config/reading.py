@@ -9,7 +9,14 @@ from typing import Any, Literal, get_args
 
 from lowcost_ft.config.setting import setting
 
-__all__ = ["ENTITY_OFFSETS", "PROBLEM_TYPES", "InputOptions", "LabelOptions", "ReadingOptions"]
+__all__ = [
+    "ENTITY_OFFSETS",
+    "PROBLEM_TYPES",
+    "WORD_SPLITTINGS",
+    "InputOptions",
+    "LabelOptions",
+    "ReadingOptions",
+]
 __all__ += ["label_conflicts", "reading_of"]
 
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
@@ -19,6 +26,9 @@ PROBLEM_TYPES: tuple[str, ...] = get_args(ProblemType)
 
 EntityOffsets = Literal["characters", "utf16", "bytes", "inclusive", "text"]
 ENTITY_OFFSETS: tuple[str, ...] = get_args(EntityOffsets)
+
+WordSplitting = Literal["unicode-v1", "unicode-v2"]
+WORD_SPLITTINGS: tuple[str, ...] = get_args(WordSplitting)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +84,9 @@ class ReadingOptions(InputOptions, LabelOptions):
 
     problem_type: ProblemType | None = None
     """What to predict in text classification. Chosen from the labels when not given."""
+    word_splitting: WordSplitting = setting("unicode-v2", decides=False)
+    """The rule that cuts texts into words for NER. unicode-v2 leaves web addresses and e-mail
+    addresses whole; unicode-v1 cuts them like all else, for entities that lie inside them."""
 
 
 def reading_of(settings: Any) -> ReadingOptions:

@@ -84,7 +84,7 @@ def load_data(
     given = {"train": train, "validation": validation, "test": test}
     rows = {name: split for name, split in given.items() if split is not None}
     splits = load_run_splits(config.to_dict(), rows)
-    run.record |= _record(config.task, splits, in_python=bool(rows))
+    run.record |= _record(config, splits, in_python=bool(rows))
     counts = run.record["data"]["rows"]
     run.say(f"data: {', '.join(f'{count:,} {name}' for name, count in counts.items())} rows")
     for notice in splits.notices:
@@ -139,7 +139,7 @@ def load_run_splits(config: Mapping[str, Any], rows: Mapping[str, Rows] | None =
     )
 
 
-def _record(task: str, splits: Splits, *, in_python: bool) -> dict[str, Any]:
+def _record(config: RunConfig, splits: Splits, *, in_python: bool) -> dict[str, Any]:
     rows = {
         name: len(examples)
         for name in ("train", "validation", "test")
@@ -148,7 +148,7 @@ def _record(task: str, splits: Splits, *, in_python: bool) -> dict[str, Any]:
     return {
         "labels": splits.labels,
         "problem_type": splits.problem_type,
-        **task_class(task).reading_record(),
+        **task_class(config.task).reading_record(reading_of(config)),
         "data": {
             "rows": rows,
             "in_python": in_python,

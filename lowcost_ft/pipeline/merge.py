@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from lowcost_ft.config.reading import reading_of
 from lowcost_ft.data.features import Features, collate, model_inputs
 from lowcost_ft.data.python_rows import Rows
 from lowcost_ft.errors import UserError
@@ -29,6 +28,7 @@ from lowcost_ft.record.model_card import write_model_card
 from lowcost_ft.record.overwriting import paths_of_settings
 from lowcost_ft.record.run_file import load_run, write_run
 from lowcost_ft.record.run_folder import check_output_dir, claimed_output_dir
+from lowcost_ft.tasks import task_class
 from lowcost_ft.tasks.base import Predictions
 from lowcost_ft.tasks.inputs import read_examples
 
@@ -142,15 +142,16 @@ def merge_run(
 
 def _validation(run: dict[str, Any], rows: Rows | None) -> list[Any]:
     """The examples that predictions are compared on."""
+    usual = task_class(run["task"]).recorded_reading(run)
     if rows is not None:
-        decided = replace(reading_of(run["config"]), problem_type=run.get("problem_type"))
+        decided = replace(usual, problem_type=run.get("problem_type"))
         return read_examples(run["task"], rows, "validation", reading=decided, labels=run["labels"])
     if (run.get("data") or {}).get("in_python"):
         raise UserError(
             "merge: the data of this run were given in Python, so that no file holds its "
             "validation rows: call lowcost_ft.merge_run(run, output_dir, validation=rows)"
         )
-    return load_run_splits(run["config"] | {"task": run["task"]}).validation
+    return load_run_splits(run["config"] | vars(usual) | {"task": run["task"]}).validation
 
 
 def _merged_record(run: dict[str, Any], run_folder: str | Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from lowcost_ft.config.arguments import is_missing, to_list, to_path
-from lowcost_ft.config.reading import ReadingOptions, reading_of
+from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.data.rows import text_fault
 from lowcost_ft.errors import UserError
 from lowcost_ft.tasks import task_class
@@ -33,7 +33,7 @@ def read_labelled_file(
         run["task"],
         to_path(path, "path"),
         reading=replace(reading or ReadingOptions(), problem_type=decided),
-        usual=reading_of(run["config"]),
+        usual=_usual_reading(run),
         labelled=True,
         labels=run["labels"],
         notices=notices,
@@ -54,7 +54,7 @@ def read_unlabelled_file(
         run["task"],
         to_path(path, "path"),
         reading=reading,
-        usual=reading_of(run["config"]),
+        usual=_usual_reading(run),
         labelled=False,
         notices=notices,
     )
@@ -66,7 +66,7 @@ def read_lines(run: Mapping[str, Any], data: bytes, *, name: str) -> list[Any]:
     """Examples of texts that come one a line; blank lines are examples too."""
     if not isinstance(data, bytes | bytearray):
         raise UserError(f"the lines of {name} must be bytes, not {type(data).__name__}")
-    examples = read_text_lines(run["task"], name, bytes(data))
+    examples = read_text_lines(run["task"], name, bytes(data), usual=_usual_reading(run))
     check_pairs(run, examples)
     return examples
 
@@ -83,9 +83,13 @@ def text_examples(run: Mapping[str, Any], texts: Any, pairs: Any = None) -> list
         more = len(faults) - _SHOWN_FAULTS
         shown = faults[:_SHOWN_FAULTS] + [f"and {more:,} more"] * (more > 0)
         raise UserError(shown, total=len(faults))
-    examples = task_class(run["task"]).read_texts(first, second)
+    examples = task_class(run["task"]).read_texts_for(run, first, second)
     check_pairs(run, examples)
     return examples
+
+
+def _usual_reading(run: Mapping[str, Any]) -> ReadingOptions:
+    return task_class(run["task"]).recorded_reading(run)
 
 
 def _text_faults(what: str, texts: Sequence[Any], *, blank_allowed: bool) -> list[str]:

@@ -16,7 +16,10 @@ register_task(
         title="NER",
         module="lowcost_ft.tasks.ner",
         fields=frozenset(
-            {"text_column", "tokens_column", "tags_column", "window_overlap", "entity_offsets"}
+            {
+                *("text_column", "tokens_column", "tags_column", "window_overlap"),
+                *("entity_offsets", "word_splitting"),
+            }
         ),
     )
 )

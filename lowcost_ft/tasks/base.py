@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
+from lowcost_ft.config.reading import ReadingOptions, reading_of
 from lowcost_ft.config.run import RunConfig
 from lowcost_ft.data.features import Array, Features
 from lowcost_ft.tasks.card import Telling
@@ -86,9 +87,14 @@ class Task(ExampleReading, Telling):
         """The task of a run whose data are not known."""
 
     @staticmethod
-    def reading_record() -> dict[str, Any]:
+    def reading_record(reading: ReadingOptions) -> dict[str, Any]:
         """What `run.json` says, at its top, of how examples are read."""
         return {}
+
+    @staticmethod
+    def recorded_reading(run: Mapping[str, Any]) -> ReadingOptions:
+        """How the examples of a run were read, which an older version may have recorded."""
+        return reading_of(run["config"])
 
     # --- Examples -> tokens
 

@@ -90,6 +90,13 @@ class ExampleReading(ABC):
             UserError: The task takes no pairs.
         """
 
+    @classmethod
+    def read_texts_for(
+        cls, run: Mapping[str, Any], texts: Sequence[str], pairs: Sequence[str] | None
+    ) -> list[Any]:
+        """`read_texts`, as the examples of a run were read that an older version may have made."""
+        return cls.read_texts(texts, pairs)
+
     @staticmethod
     @abstractmethod
     def input_of(example: Any) -> Hashable:

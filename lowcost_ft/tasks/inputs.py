@@ -65,7 +65,7 @@ def read_examples_file(
     if labelled:
         rows = accepted_rows(rows, reading, problems=problems, notices=notices)
     elif rows and rows[0].is_line:
-        examples = line_examples(task, rows, problems)
+        examples = line_examples(task, rows, problems, usual)
         if problems:
             raise UserError(capped(problems), total=len(problems))
         return examples
@@ -117,13 +117,16 @@ def read_examples(
     return splits[split]
 
 
-def read_text_lines(task: str, name: str, data: bytes) -> list[Any]:
+def read_text_lines(
+    task: str, name: str, data: bytes, *, usual: ReadingOptions | None = None
+) -> list[Any]:
     """Unlabelled examples of texts that come one a line, for a model that is already trained.
 
     Args:
         task: Name of a task.
         name: What to call the source in messages, such as "standard input".
         data: The bytes.
+        usual: How the model's training data was read.
 
     Returns:
         An example for each line; that of a blank line has no text.
@@ -132,13 +135,15 @@ def read_text_lines(task: str, name: str, data: bytes) -> list[Any]:
         UserError: Every line that is not a text, by its number.
     """
     problems: list[str] = []
-    examples = line_examples(task, read_lines(name, data, problems), problems)
+    examples = line_examples(task, read_lines(name, data, problems), problems, usual)
     if problems:
         raise UserError(capped(problems), total=len(problems))
     return examples
 
 
-def line_examples(task: str, rows: Sequence[Row], problems: list[str]) -> list[Any]:
+def line_examples(
+    task: str, rows: Sequence[Row], problems: list[str], usual: ReadingOptions | None = None
+) -> list[Any]:
     """Unlabelled examples of rows `{"text": ...}` that were lines of a file.
 
     A blank line becomes an example without text, so that line and answer have one number.
@@ -146,6 +151,8 @@ def line_examples(task: str, rows: Sequence[Row], problems: list[str]) -> list[A
     kind = task_class(task)
     filled = [row for row in rows if row.values["text"].strip()]
     reading = ReadingOptions(text_column="text")
+    if usual is not None:
+        reading = replace(reading, word_splitting=usual.word_splitting)
     read = iter(kind.read(filled, reading, problems=problems, notices=[], labelled=False))
     if problems:
         return []
@@ -162,6 +169,7 @@ def _with_usual(
         taken = chosen[name] is not None or (other is not None and chosen[other] is not None)
         if not taken and getattr(usual, name) in names:
             chosen[name] = getattr(usual, name)
+    chosen["word_splitting"] = usual.word_splitting
     return replace(given, **chosen, **_usual_labels(given, usual, names))
 
 

@@ -4,7 +4,13 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from lowcost_ft.config.reading import ENTITY_OFFSETS, PROBLEM_TYPES, ReadingOptions, label_conflicts
+from lowcost_ft.config.reading import (
+    ENTITY_OFFSETS,
+    PROBLEM_TYPES,
+    WORD_SPLITTINGS,
+    ReadingOptions,
+    label_conflicts,
+)
 from lowcost_ft.config.tasks import task_settings, unusable_settings
 from lowcost_ft.data.file_kinds import FORMATS
 from lowcost_ft.data.python_rows import Rows
@@ -38,6 +44,9 @@ def argument_problems(
     if reading.entity_offsets not in ENTITY_OFFSETS:
         known = ", ".join(ENTITY_OFFSETS)
         problems.append(f"--entity-offsets {reading.entity_offsets} is unknown; known: {known}")
+    if reading.word_splitting not in WORD_SPLITTINGS:
+        known = ", ".join(WORD_SPLITTINGS)
+        problems.append(f"--word-splitting {reading.word_splitting} is unknown; known: {known}")
     if dataset_config_name is not None and dataset is None:
         problems.append("--dataset-config-name goes with --dataset")
     return problems

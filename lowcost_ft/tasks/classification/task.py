@@ -207,7 +207,7 @@ class ClassificationTask(ClassificationTelling):
         return {"labels": np.zeros(rows, np.int64)}
 
     @staticmethod
-    def reading_record() -> dict[str, Any]:
+    def reading_record(reading: ReadingOptions) -> dict[str, Any]:
         """What `run.json` says of how examples are read: nothing."""
         return {"word_splitting": None}
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from lowcost_ft.data.rows import Row, counted, file_of, shown, surrogate_fault
 from lowcost_ft.tasks.ner.tagging import Span
+from lowcost_ft.tasks.ner.word_splitting import split_words
 
 __all__ = [
     "ENTITY_FORM",
@@ -16,6 +17,7 @@ __all__ = [
     "agreeing_spans",
     "clean_spans",
     "read_entities",
+    "with_whole_addresses",
 ]
 
 ENTITY_FORM = '{"start": 0, "end": 4, "label": "person"}'
@@ -273,3 +275,37 @@ def clean_spans(text: str, spans: Sequence[Span]) -> tuple[list[Span], int, int]
             start, end = first, last
         cleaned[start, end, label] = None
     return list(cleaned), trimmed, len(spans) - len(cleaned)
+
+
+def with_whole_addresses(
+    text: str, spans: Sequence[Span], rule: str
+) -> tuple[list[Span], int, int]:
+    """Widens spans that begin or end inside a web or e-mail address to all of it.
+
+    An address has one tag, as every word. Where several spans share one, the first has it, and the
+    others are left out: which words a text has must not depend on where its entities are.
+
+    Args:
+        text: The text.
+        spans: Spans without `span_problems`, by the first rule.
+        rule: The rule that cuts words; by the first one an address is no word.
+
+    Returns:
+        The spans, how many were widened, how many were left out.
+    """
+    addresses = sorted(set(split_words(text, rule)) - set(split_words(text, "unicode-v1")))
+    if not addresses:
+        return list(spans), 0, 0
+    kept: list[Span] = []
+    widened = left_out = 0
+    for span in sorted(spans):
+        start, end, label = span
+        for first, last in addresses:
+            start = first if first < start < last else start
+            end = last if first < end < last else end
+        if kept and start < kept[-1][1]:
+            left_out += 1
+        else:
+            widened += (start, end, label) != span
+            kept.append((start, end, label))
+    return kept, widened, left_out

@@ -20,9 +20,15 @@ from lowcost_ft.data.rows import (
     surrogate_fault,
     text_fault,
 )
-from lowcost_ft.tasks.ner.entity_spans import agreeing_spans, clean_spans, read_entities
+from lowcost_ft.tasks.ner.entity_spans import (
+    agreeing_spans,
+    clean_spans,
+    read_entities,
+    with_whole_addresses,
+)
 from lowcost_ft.tasks.ner.tag_spelling import TagSpelling, find_spelling
-from lowcost_ft.tasks.ner.tagging import entities_to_tags, span_problems, split_words
+from lowcost_ft.tasks.ner.tagging import entities_to_tags, span_problems
+from lowcost_ft.tasks.ner.word_splitting import WORD_SPLITTING, split_words
 
 __all__ = ["NerExample", "read_examples", "text_example", "word_source"]
 
@@ -31,6 +37,17 @@ _TAGS = ("tags", "ner_tags", "ner", "labels")
 _TEXTS = ("text", "sentence", "content", "message")
 _ENTITIES = ("entities", "spans")
 _TRIPLES = ("label", "labels")
+
+
+_WHOLE = "which is one word: --word-splitting unicode-v1 cuts it into several"
+_TOLD = {
+    "widened": "begin or end inside a word and were widened to whole words",
+    "in_address": f"lie inside a web or e-mail address and were widened to all of it, {_WHOLE}",
+    "beside": f"lie in the web or e-mail address of another one and were left out, {_WHOLE}",
+    "trimmed": "begin or end with white space, which was cut off",
+    "dropped": "stand there twice and were taken once",
+}
+"""What notices say of entities that are not read as the file has them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,10 +75,14 @@ class NerExample:
 
 
 def text_example(
-    text: str, *, source: str = "text", row_id: str | int | float | None = None
+    text: str,
+    *,
+    source: str = "text",
+    row_id: str | int | float | None = None,
+    rule: str = WORD_SPLITTING,
 ) -> NerExample:
     """An unlabelled example, cut into words by `split_words`."""
-    offsets = tuple(split_words(text))
+    offsets = tuple(split_words(text, rule))
     words = tuple(text[start:end] for start, end in offsets)
     return NerExample(
         words=words, tags=None, source=source, text=text, offsets=offsets, row_id=row_id
@@ -247,9 +268,10 @@ def _read_texts(
         f"{file_of(rows[0].source)}: entities are read by {form}, first at {source}"
         for form, source in forms.items()
     ]
+    rule = reading.word_splitting
     if tags_column is None:
         return [
-            text_example(text, source=row.source, row_id=read_id(row, used))
+            text_example(text, source=row.source, row_id=read_id(row, used), rule=rule)
             for row, text, _ in read
         ]
     found_spans = agreeing_spans(
@@ -258,18 +280,22 @@ def _read_texts(
         problems,
     )
     examples = []
-    changed: dict[str, list[str]] = {"widened": [], "trimmed": [], "dropped": []}
+    changed: dict[str, list[str]] = {name: [] for name in _TOLD}
     for (row, text, _), spans in zip(read, found_spans, strict=True):
         if spans is None:
             continue
         spans, trimmed, dropped = clean_spans(text, spans)
-        if faults := span_problems(text, spans):
+        # Entities that share an address alone are no problem.
+        if faults := span_problems(text, spans, "unicode-v1"):
             problems += [f"{row.source}: {fault}" for fault in faults]
             continue
-        words, offsets, tags, widened = entities_to_tags(text, spans)
+        spans, in_address, beside = with_whole_addresses(text, spans, rule)
+        words, offsets, tags, widened = entities_to_tags(text, spans, rule)
         changed["widened"] += [row.source] * widened
         changed["trimmed"] += [row.source] * trimmed
         changed["dropped"] += [row.source] * dropped
+        changed["in_address"] += [row.source] * in_address
+        changed["beside"] += [row.source] * beside
         examples.append(
             NerExample(
                 words=words,
@@ -280,11 +306,7 @@ def _read_texts(
                 row_id=read_id(row, used),
             )
         )
-    for what, told in (
-        ("widened", "begin or end inside a word and were widened to whole words"),
-        ("trimmed", "begin or end with white space, which was cut off"),
-        ("dropped", "stand there twice and were taken once"),
-    ):
+    for what, told in _TOLD.items():
         if sources := changed[what]:
             notices.append(
                 f"{file_of(rows[0].source)}: {len(sources)} of the entities {told}, "

@@ -1,4 +1,4 @@
-"""Words, tags and spans: how a text is cut into words, and how tags say where entities are.
+"""Tags and spans: how tags say where entities are.
 
 Tags are kept as IOB2: `B-x` begins an entity of type x, `I-x` continues it, `O` is outside. Other
 schemes are converted by one rule, that of the CoNLL-2000 scorer (conlleval): an entity begins at
@@ -7,91 +7,23 @@ rule needs no knowledge of the scheme; knowing it only tells which sequences are
 """
 
 import re
-import unicodedata
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from functools import cache
 from itertools import pairwise
 from typing import Literal
 
 from lowcost_ft.data.rows import shown
 from lowcost_ft.scores.iob2 import Span, strict_spans, tags_to_spans
+from lowcost_ft.tasks.ner.word_splitting import WORD_SPLITTING, split_words
 
-__all__ = ["WORD_SPLITTING", "Scheme", "Span", "detect_scheme", "entities_to_tags"]
-__all__ += ["is_tag", "span_problems", "split_words", "strict_spans", "tags_to_spans", "to_iob2"]
-
-WORD_SPLITTING = "unicode-v1"
-"""Name of the rule in `split_words`; run.json records it. A changed rule gets a new name."""
+__all__ = ["Scheme", "Span", "detect_scheme", "entities_to_tags"]
+__all__ += ["is_tag", "span_problems", "strict_spans", "tags_to_spans", "to_iob2"]
 
 Scheme = Literal["IOB1", "IOB2", "IOBES", "BILOU", "BMES", "BMEWO"]
 
 _TAG = re.compile(r"O|[BIESLUMW]-.+", re.DOTALL)
 _BEGINS = "BSUW"
 _ENDS = "ESLUW"
-
-# Scripts written without spaces: each character is a word, which any span can then be cut from.
-_SPACELESS = (
-    (0x0E01, 0x0E5B),  # Thai
-    (0x0E81, 0x0EDF),  # Lao
-    (0x1000, 0x109F),  # Myanmar
-    (0x1780, 0x17FF),  # Khmer
-    (0x3005, 0x3007),  # ideographic iteration mark, closing mark and zero
-    (0x3021, 0x3029),  # Hangzhou numerals
-    (0x3031, 0x303C),  # kana repeat marks, more numerals
-    (0x3041, 0x30FF),  # Hiragana, Katakana
-    (0x3105, 0x312F),  # Bopomofo
-    (0x31A0, 0x31BF),  # Bopomofo
-    (0x31F0, 0x31FF),  # Katakana
-    (0x3400, 0x4DBF),  # Han
-    (0x4E00, 0x9FFF),  # Han
-    (0xF900, 0xFAFF),  # Han
-    (0xFF66, 0xFF9F),  # half-width Katakana
-    (0x1AFF0, 0x1B16F),  # Kana
-    (0x20000, 0x3FFFF),  # Han
-)
-
-
-@cache
-def _kind(character: str) -> Literal["space", "word", "mark", "single"]:
-    category = unicodedata.category(character)
-    if character.isspace():
-        return "space"
-    # Accents, vowel signs, joiners, variation selectors: part of the character before them.
-    if category[0] == "M" or category == "Cf":
-        return "mark"
-    if any(first <= ord(character) <= last for first, last in _SPACELESS):
-        return "single"
-    return "word" if category[0] in "LN" or character == "_" else "single"
-
-
-def split_words(text: str) -> list[tuple[int, int]]:
-    """Cuts a text into words: the rule that `WORD_SPLITTING` names.
-
-    White space separates. A run of letters, digits and underscores is a word; every other visible
-    character, and every character of a script without spaces (Han, Kana, Thai, ...), is a word of
-    its own. Marks and invisible format characters belong to the character before them.
-
-    Args:
-        text: Any text.
-
-    Returns:
-        Start and end (exclusive) of each word, in characters. Every character that is not white
-        space lies in exactly one word.
-    """
-    words: list[tuple[int, int]] = []
-    start = -1  # no word is open
-    in_run = False
-    for position, character in enumerate(text):
-        kind = _kind(character)
-        if start >= 0 and (kind == "mark" or (kind == "word" and in_run)):
-            continue
-        if start >= 0:
-            words.append((start, position))
-        start = -1 if kind == "space" else position
-        in_run = kind in ("word", "mark")
-    if start >= 0:
-        words.append((start, len(text)))
-    return words
 
 
 def is_tag(tag: str) -> bool:
@@ -161,7 +93,7 @@ def to_iob2(tags: Sequence[str], scheme: Scheme) -> tuple[tuple[str, ...], list[
     return tuple(converted[:-1]), sorted(illegal)
 
 
-def span_problems(text: str, spans: Sequence[Span]) -> list[str]:
+def span_problems(text: str, spans: Sequence[Span], rule: str = WORD_SPLITTING) -> list[str]:
     """What is wrong with the character spans of a text; empty if they can become tags."""
     problems = []
     for start, end, label in spans:
@@ -175,7 +107,7 @@ def span_problems(text: str, spans: Sequence[Span]) -> list[str]:
     if problems:
         return problems
     ordered = sorted(spans)
-    words = split_words(text)
+    words = split_words(text, rule)
     starts, ends = [start for start, _ in words], [end for _, end in words]
     for before, after in pairwise(ordered):
         pair = f'entities {before[0]}..{before[1]} "{before[2]}" and {after[0]}..{after[1]}'
@@ -202,7 +134,7 @@ def span_problems(text: str, spans: Sequence[Span]) -> list[str]:
 
 
 def entities_to_tags(
-    text: str, spans: Sequence[Span]
+    text: str, spans: Sequence[Span], rule: str = WORD_SPLITTING
 ) -> tuple[tuple[str, ...], tuple[tuple[int, int], ...], tuple[str, ...], int]:
     """Cuts a text into words and tags them.
 
@@ -211,11 +143,12 @@ def entities_to_tags(
     Args:
         text: The text.
         spans: Character spans without `span_problems`.
+        rule: The rule that cuts the words.
 
     Returns:
         The words, their offsets, their IOB2 tags, and how many spans were widened.
     """
-    offsets = split_words(text)
+    offsets = split_words(text, rule)
     starts, ends = [start for start, _ in offsets], [end for _, end in offsets]
     tags = ["O"] * len(offsets)
     widened = 0

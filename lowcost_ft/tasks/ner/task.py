@@ -5,12 +5,13 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from lowcost_ft.config.arguments import to_list
-from lowcost_ft.config.reading import ReadingOptions
+from lowcost_ft.config.reading import ReadingOptions, reading_of
 from lowcost_ft.config.run import RunConfig
 from lowcost_ft.data.features import IGNORED_LABEL, Array, Features, cut_windows, flatten
 from lowcost_ft.data.rows import Row
@@ -21,9 +22,9 @@ from lowcost_ft.tasks.choices import Choices
 from lowcost_ft.tasks.ner import examples as ner_examples
 from lowcost_ft.tasks.ner import labels as ner_labels
 from lowcost_ft.tasks.ner.examples import NerExample, text_example
-from lowcost_ft.tasks.ner.tagging import WORD_SPLITTING, entities_to_tags, tags_to_spans
+from lowcost_ft.tasks.ner.tagging import entities_to_tags, tags_to_spans
 from lowcost_ft.tasks.ner.telling import NerTelling
-from lowcost_ft.tasks.ner.word_notices import word_notice
+from lowcost_ft.tasks.ner.word_notices import recorded_rule, word_notice
 from lowcost_ft.tasks.ner.word_pieces import (
     FileWords,
     Pieces,
@@ -32,6 +33,7 @@ from lowcost_ft.tasks.ner.word_pieces import (
     join_tags,
     spread_tags,
 )
+from lowcost_ft.tasks.ner.word_splitting import WORD_SPLITTING
 
 if TYPE_CHECKING:
     import torch
@@ -53,6 +55,7 @@ class NerTask(NerTelling):
             length by default.
         file_words: Whether the words of files are cut into pieces, as those of texts are, or are
             what the model sees, as in runs that were saved before there were pieces.
+        word_splitting: The rule by which the words of files are cut.
     """
 
     name: ClassVar[str] = "ner"
@@ -77,12 +80,14 @@ class NerTask(NerTelling):
         causal: bool = False,
         window_overlap: int | None = None,
         file_words: FileWords = "split",
+        word_splitting: str = WORD_SPLITTING,
     ) -> None:
         labels = to_list(labels, "labels", of="tags")
         self.labels = labels
         self.causal = causal
         self.window_overlap = window_overlap
         self.file_words = file_words
+        self.word_splitting = word_splitting
         self._label_ids = {label: i for i, label in enumerate(labels)}
 
     @classmethod
@@ -139,6 +144,16 @@ class NerTask(NerTelling):
             raise UserError("NER takes one text, not a pair")
         return [text_example(text) for text in texts]
 
+    @classmethod
+    def read_texts_for(
+        cls, run: Mapping[str, Any], texts: Sequence[str], pairs: Sequence[str] | None
+    ) -> list[NerExample]:
+        """Unlabelled examples, cut into words by the rule of a run."""
+        rule = recorded_rule(run)
+        return [
+            text_example(example.text or "", rule=rule) for example in cls.read_texts(texts, pairs)
+        ]
+
     @staticmethod
     def classes(example: NerExample) -> frozenset[str]:
         """Entity types that occur in a finished example."""
@@ -162,7 +177,12 @@ class NerTask(NerTelling):
     @classmethod
     def from_splits(cls, config: RunConfig, splits: Any, *, causal: bool) -> NerTask:
         """The task of a run that begins."""
-        return cls(splits.labels, causal=causal, window_overlap=config.window_overlap)
+        return cls(
+            splits.labels,
+            causal=causal,
+            window_overlap=config.window_overlap,
+            word_splitting=config.word_splitting,
+        )
 
     @classmethod
     def from_record(cls, run: Mapping[str, Any]) -> NerTask:
@@ -172,6 +192,7 @@ class NerTask(NerTelling):
             causal=run.get("pad_token_id") is not None,
             window_overlap=(run.get("config") or {}).get("window_overlap"),
             file_words=run.get("file_words") or "as_given",
+            word_splitting=recorded_rule(run),
         )
 
     @classmethod
@@ -189,9 +210,14 @@ class NerTask(NerTelling):
         }
 
     @staticmethod
-    def reading_record() -> dict[str, Any]:
+    def reading_record(reading: ReadingOptions) -> dict[str, Any]:
         """What `run.json` says of how examples are read."""
-        return {"word_splitting": WORD_SPLITTING, "file_words": "split"}
+        return {"word_splitting": reading.word_splitting, "file_words": "split"}
+
+    @staticmethod
+    def recorded_reading(run: Mapping[str, Any]) -> ReadingOptions:
+        """How the examples of a run were read: its words are cut by the rule that it names."""
+        return replace(reading_of(run["config"]), word_splitting=recorded_rule(run))
 
     @staticmethod
     def use_notice(run: Mapping[str, Any], examples: Sequence[NerExample]) -> str | None:
@@ -201,7 +227,7 @@ class NerTask(NerTelling):
     def pieces(self, example: NerExample) -> Pieces:
         """What the model sees of an example; the words of a text are pieces already."""
         if self.file_words == "split" and example.offsets is None:
-            return cut_words(example.words)
+            return cut_words(example.words, self.word_splitting)
         return Pieces(example.words, tuple(range(len(example.words))))
 
     def featurize(

@@ -6,6 +6,7 @@ from typing import Any
 from lowcost_ft.tasks.base import Predictions, Task
 from lowcost_ft.tasks.card import PipelineCode, Run, TaskCard
 from lowcost_ft.tasks.markdown import code
+from lowcost_ft.tasks.ner.word_notices import recorded_rule
 
 __all__ = ["NerTelling"]
 
@@ -112,10 +113,13 @@ for index, word in enumerate(words):
 
 def _words(run: Run) -> str:
     if run.get("file_words") == "split":
+        whole = recorded_rule(run) != "unicode-v1"
         return (
             "It was trained on words as lowcost_ft cuts them, in files and in texts: a run of "
             "letters and digits is a word, and so is every other character; `5,453.87` is five "
-            "words, `AT&T` is three. Give the Python code such words."
+            "words, `AT&T` is three. "
+            + "A web address or e-mail address is one word. " * whole
+            + "Give the Python code such words."
         )
     return (
         "It was trained on words as the training data has them. Where those are cut otherwise than "

@@ -4,14 +4,25 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
 
+from lowcost_ft.config.reading import WORD_SPLITTINGS, WordSplitting
 from lowcost_ft.data.rows import shown
 from lowcost_ft.tasks.ner.examples import NerExample
-from lowcost_ft.tasks.ner.tagging import WORD_SPLITTING
 from lowcost_ft.tasks.ner.word_pieces import cut_words
+from lowcost_ft.tasks.ner.word_splitting import WORD_SPLITTING
 
-__all__ = ["word_notice"]
+__all__ = ["recorded_rule", "word_notice"]
 
 _SHOWN = 3
+
+
+def recorded_rule(run: Mapping[str, Any]) -> WordSplitting:
+    """The rule that cuts words for a run: the one that it was trained with.
+
+    Runs that name none are older than the second rule. A rule that this version does not know comes
+    from a newer one; the newest one here takes its place, and `word_notice` says so.
+    """
+    rule: WordSplitting = run.get("word_splitting") or "unicode-v1"
+    return rule if rule in WORD_SPLITTINGS else WORD_SPLITTING
 
 
 def word_notice(run: Mapping[str, Any], examples: Sequence[NerExample]) -> str | None:
@@ -27,12 +38,12 @@ def word_notice(run: Mapping[str, Any], examples: Sequence[NerExample]) -> str |
     Returns:
         The notice, or None where the words are cut alike, or cannot differ.
     """
-    rule = run.get("word_splitting") or WORD_SPLITTING
-    if rule != WORD_SPLITTING:
+    rule = recorded_rule(run)
+    if (given := run.get("word_splitting") or rule) != rule:
         return (
-            f"the run was trained on words cut by the rule {shown(rule)}, and this version of "
-            f"lowcost_ft cuts words by {shown(WORD_SPLITTING)}: its predictions may be worse; "
-            f"train again"
+            f"the run was trained on words cut by the rule {shown(given)}, which this version of "
+            f"lowcost_ft does not know; it cuts words by {shown(rule)}, so that predictions may be "
+            f"worse: use the version that trained it, or train again"
         )
     config = run["config"]
     if run.get("file_words") == "split" or not (config.get("dataset") or config.get("train_file")):
@@ -44,7 +55,10 @@ def word_notice(run: Mapping[str, Any], examples: Sequence[NerExample]) -> str |
             "where these are several words; train again"
         )
     longer = [
-        word for example in examples for word in example.words if len(cut_words((word,)).texts) > 1
+        word
+        for example in examples
+        for word in example.words
+        if len(cut_words((word,), rule).texts) > 1
     ]
     if not longer:
         return None

@@ -4,9 +4,6 @@ import copy
 import json
 import os
 import shutil
-import subprocess
-import sys
-import textwrap
 from collections import namedtuple
 from dataclasses import replace
 
@@ -485,34 +482,3 @@ def test_a_cached_run_ends_like_an_uncached_one(
         for name in os.listdir(tmp_path / "plain"):
             if name.endswith(".safetensors"):
                 assert (tmp_path / "filled" / name).exists()
-
-
-_TWO_PROCESSES = textwrap.dedent(
-    """
-    import sys
-    sys.path.insert(0, sys.argv[1])
-    from test_backbone_cache import Case
-    case = Case(sys.argv[2], "bert", "ner")
-    for reused in (False, True):
-        with case.cached(sys.argv[3]) as report:
-            assert report.reused is reused
-            flat = report.states["train"].stored.flat
-            print("sum", float(flat.abs().sum()), float(flat.abs().min()))
-    """
-)
-
-
-def test_two_processes_fill_one_cache(tmp_path, tiny_model):
-    script = tmp_path / "script.py"
-    script.write_text(_TWO_PROCESSES)
-    tests = os.path.dirname(__file__)
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    command += ["--standalone", str(script), tests, tiny_model("bert")]
-    done = subprocess.run(
-        [*command, str(tmp_path / "two")], capture_output=True, text=True, timeout=100
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    case, other = (Case(tiny_model("bert"), "bert", "ner") for _ in range(2))
-    with case.cached(tmp_path / "two") as two, other.cached(tmp_path / "one") as one:
-        assert two.reused and not one.reused
-        torch.testing.assert_close(two.states["train"].stored.flat, one.states["train"].stored.flat)

@@ -1,8 +1,11 @@
 """The benchmark scripts, and the tables of README and docs, which are made from their results."""
 
 import json
+import shutil
 import sys
+from contextlib import redirect_stdout
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -33,19 +36,40 @@ def test_results_name_no_place_on_a_machine():
         assert not [text for text in texts if isinstance(text, str) and text[:1] in "/.~"]
 
 
+def make_suite(folder, model_id, monkeypatch):
+    (folder / "data").mkdir()
+    files = {"train-file": "train.jsonl", "validation-file": "dev.jsonl", "test-file": "test.jsonl"}
+    for seed, file in enumerate(files.values()):
+        write_jsonl(folder / "data" / file, ner_rows(20, seed=seed))
+    flags = ("--model-id", model_id, "--max-steps", "2")
+    entry = Entry(name="tiny-lora", program="recipes/lora_ner.py", flags=flags, files=files)
+    monkeypatch.setitem(suites.SUITES, "standard", [entry])
+    monkeypatch.setattr(compare_methods, "RESULTS", folder / "results")
+    monkeypatch.setattr(tables, "RESULTS", folder / "results")
+    return folder
+
+
 @pytest.fixture
 def suite(tmp_path, tiny_model, monkeypatch):
     """A standard suite of one run that takes seconds, in folders of the test."""
-    (tmp_path / "data").mkdir()
-    files = {"train-file": "train.jsonl", "validation-file": "dev.jsonl", "test-file": "test.jsonl"}
-    for seed, file in enumerate(files.values()):
-        write_jsonl(tmp_path / "data" / file, ner_rows(20, seed=seed))
-    flags = ("--model-id", tiny_model("bert"), "--max-steps", "2")
-    entry = Entry(name="tiny-lora", program="recipes/lora_ner.py", flags=flags, files=files)
-    monkeypatch.setitem(suites.SUITES, "standard", [entry])
-    monkeypatch.setattr(compare_methods, "RESULTS", tmp_path / "results")
-    monkeypatch.setattr(tables, "RESULTS", tmp_path / "results")
-    return tmp_path
+    return make_suite(tmp_path, tiny_model("bert"), monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory, tiny_model):
+    """The folder of such a suite after it ran, and what that printed."""
+    folder = tmp_path_factory.mktemp("suite")
+    with pytest.MonkeyPatch.context() as monkeypatch, redirect_stdout(StringIO()) as printed:
+        make_suite(folder, tiny_model("bert"), monkeypatch)
+        assert compare_methods.main(standard(folder)) == 0
+    return folder, printed.getvalue()
+
+
+@pytest.fixture
+def suite_that_ran(suite, ran):
+    """The suite with its result, which is the test's own."""
+    shutil.copytree(ran[0] / "results", suite / "results")
+    return suite
 
 
 def standard(suite, **changes):
@@ -56,8 +80,8 @@ def read(file):
     return json.loads(file.read_text("utf-8"))
 
 
-def test_runs_are_kept_and_not_repeated(suite, capfd):
-    assert compare_methods.main(standard(suite)) == 0
+def test_runs_are_kept_and_not_repeated(suite_that_ran, ran, capfd):
+    suite, (first, printed) = suite_that_ran, ran
     file = suite / "results" / "tiny-lora-seed0.json"
     result = read(file)
     assert result["status"] == "completed"
@@ -65,9 +89,8 @@ def test_runs_are_kept_and_not_repeated(suite, capfd):
     assert result["config"]["output_dir"] is None
     assert result["command"][0] == "recipes/lora_ner.py"
     assert "DATA/train.jsonl" in result["command"]
-    assert str(suite / "data") not in json.dumps(result)
-    assert not list(suite.glob("results/*.predictions.jsonl"))
-    printed = capfd.readouterr().out
+    assert str(first / "data") not in json.dumps(result)
+    assert not list(first.glob("results/*.predictions.jsonl"))
     assert "throughput" in printed
     assert "saved in" not in printed and " predict " not in printed  # That folder is gone.
     assert compare_methods.main(standard(suite)) == 0
@@ -85,8 +108,8 @@ def test_runs_are_kept_and_not_repeated(suite, capfd):
     assert again["command"] == result["command"]
 
 
-def test_a_result_older_than_the_default_dropout_is_of_other_settings(suite, capfd):
-    assert compare_methods.main(standard(suite)) == 0
+def test_a_result_older_than_the_default_dropout_is_of_other_settings(suite_that_ran, capfd):
+    suite = suite_that_ran
     file = suite / "results" / "tiny-lora-seed0.json"
     result = read(file)
     assert result["config"]["dropout"] == "model"

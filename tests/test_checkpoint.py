@@ -639,7 +639,7 @@ assert child.stdout.readline() == b"0\\n"
 
 def test_sigint_of_a_program_of_its_own(tmp_path, options, whole):
     folder = tmp_path / "run"
-    arguments = options(output_dir=folder, num_train_epochs=9999, early_stopping_patience=0)
+    arguments = options(output_dir=folder, num_train_epochs=500, early_stopping_patience=0)
     program = start(arguments, tmp_path)
     try:
         for line in program.stdout:

@@ -1,32 +1,105 @@
 """Two processes give what one gives: the steps are shared, not changed."""
 
 import json
-import os
-import subprocess
-import sys
+import textwrap
 
 import pytest
 import torch
 from safetensors.torch import load_file
 from small_runs import RECIPES, call_recipe, flags, ner_rows, text_rows, write_jsonl
+from test_backbone_cache import Case
+from two_processes import Program, launch
 
 pytestmark = pytest.mark.skipif(
     not torch.distributed.is_available(), reason="PyTorch was built without torch.distributed"
 )
 
+FILL_CACHE = textwrap.dedent(
+    """
+    import sys
+    from test_backbone_cache import Case
+    case = Case(sys.argv[1], "bert", "ner")
+    for reused in (False, True):
+        with case.cached(sys.argv[2]) as report:
+            assert report.reused is reused
+            flat = report.states["train"].stored.flat
+            print("sum", float(flat.abs().sum()), float(flat.abs().min()))
+    """
+)
 
-def launch(arguments, folder, environment=None):
-    """Two CPU processes on this machine; returns what both of them printed."""
-    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *arguments]
-    done = subprocess.run(
-        [sys.executable, *command],
-        env={**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})},
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=240,
+
+def arguments_of(folder, rows, other, **options):
+    """Flags of a run on these rows, whose files are written into the folder."""
+    folder.mkdir()
+    return flags(
+        train_file=write_jsonl(folder / "train.jsonl", rows),
+        validation_file=write_jsonl(folder / "validation.jsonl", other),
+        test_file=write_jsonl(folder / "test.jsonl", other),
+        batch_size=4,
+        dropout=0.0,
+        **options,
     )
-    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("two")
+
+
+@pytest.fixture(scope="module")
+def cases(folder, tiny_model):
+    """Name -> the recipe and its flags, but for the output folder."""
+    # Steps of 4, 4 and 1 rows: in the last one the second process has none. Rows of several
+    # windows, and of several micro-batches.
+    rows, others, model = ner_rows(9), ner_rows(5, seed=1), {"model_id": tiny_model("bert")}
+    long = [*rows[:3], {key: value * 8 for key, value in rows[3].items()}, *rows[4:]]
+    pieces = {"max_length": 24, "micro_batch_tokens": 48, "learning_rate": 1e-3}
+    weighted = {"max_length": 24, "gradient_accumulation_steps": 2, "class_weights": "balanced"}
+    # AdamW would not notice a gradient that is twice as long.
+    weighted |= {"optimizer": "sgd", "learning_rate": 0.05, "max_grad_norm": 0}
+    split = {"micro_batch_tokens": 128, "optimizer": "sgd", "learning_rate": 0.05}
+    split |= {"num_train_epochs": 3, "max_grad_norm": 1.0} | model
+    shared = {"num_train_epochs": 2, "lora_dropout": 0.0} | model
+    texts, other_texts = text_rows(9), text_rows(6, seed=1)
+    return {
+        "lora_ner": ("lora_ner", arguments_of(folder / "a", long, others, **shared, **pieces)),
+        "lora_classification": (
+            "lora_classification",
+            arguments_of(folder / "b", texts, other_texts, **shared, **weighted),
+        ),
+        **{
+            f"split-{method}": (
+                "lora_ner",
+                arguments_of(folder / method, rows, others, method=method, **split),
+            )
+            for method in ("lora", "full")
+        },
+    }
+
+
+@pytest.fixture(scope="module")
+def two(folder, cases, tiny_model):
+    """Name -> what two processes made of a case, and of the cache that they fill together."""
+    script = folder / "fill_cache.py"
+    script.write_text(FILL_CACHE)
+    cache = [tiny_model("bert"), str(folder / "two-cache")]
+    programs = {
+        name: Program(
+            str(RECIPES / f"{recipe}.py"),
+            [*arguments, *flags(output_dir=folder / f"two-{name}")],
+            sharded=name.startswith("split"),
+        )
+        for name, (recipe, arguments) in cases.items()
+    }
+    return launch({"cache": Program(str(script), cache), **programs}, folder)
+
+
+def both_runs(name, cases, two, folder):
+    """The folders of a case's run by one process and by two."""
+    recipe, arguments = cases[name]
+    assert call_recipe(recipe, *arguments, *flags(output_dir=folder / f"one-{name}")) == 0
+    assert two[name].code == 0, two[name].errors
+    return folder / f"one-{name}", folder / f"two-{name}"
 
 
 def weights(folder):
@@ -35,39 +108,11 @@ def weights(folder):
 
 
 @pytest.mark.parametrize("name", ["lora_ner", "lora_classification"])
-def test_two_processes_train_what_one_trains(tmp_path, tiny_model, name):
-    # Steps of 4, 4 and 1 rows: in the last one the second process has none. Rows of several
-    # windows, and of several micro-batches.
-    if name == "lora_ner":
-        train, other = ner_rows(9), ner_rows(5, seed=1)
-        train[3] = {key: value * 8 for key, value in train[3].items()}
-        options = {"max_length": 24, "micro_batch_tokens": 48, "learning_rate": 1e-3}
-    else:
-        train, other = text_rows(9), text_rows(6, seed=1)
-        options = {"max_length": 24, "gradient_accumulation_steps": 2, "class_weights": "balanced"}
-        # AdamW would not notice a gradient that is twice as long.
-        options |= {"optimizer": "sgd", "learning_rate": 0.05, "max_grad_norm": 0}
-    arguments = flags(
-        model_id=tiny_model("bert"),
-        train_file=write_jsonl(tmp_path / "train.jsonl", train),
-        validation_file=write_jsonl(tmp_path / "validation.jsonl", other),
-        test_file=write_jsonl(tmp_path / "test.jsonl", other),
-        batch_size=4,
-        num_train_epochs=2,
-        dropout=0.0,
-        lora_dropout=0.0,
-        **options,
-    )
-    one, two = tmp_path / "one", tmp_path / "two"
-    assert call_recipe(name, *arguments, *flags(output_dir=one)) == 0
-    code, printed, errors = launch(
-        [str(RECIPES / f"{name}.py"), *arguments, *flags(output_dir=two)], tmp_path
-    )
-    assert code == 0, errors
-    assert printed.count("epoch 1:") == 1  # Said once.
-
-    assert_same_runs(one, two)
-    runs = [json.loads((folder / "run.json").read_text()) for folder in (one, two)]
+def test_two_processes_train_what_one_trains(folder, cases, two, name):
+    folders = both_runs(name, cases, two, folder)
+    assert two[name].output.count("epoch 1:") == 1  # Said once.
+    assert_same_runs(*folders)
+    runs = [json.loads((folder / "run.json").read_text()) for folder in folders]
     assert [run["hardware"]["processes"] for run in runs] == [1, 2]
     for run in runs:
         predicted = run["train"]["predicted_peak_memory_bytes"]
@@ -97,70 +142,18 @@ def assert_same_runs(one, two):
         assert first == second
 
 
-SHARDED = """
-import runpy, sys
-from accelerate import PartialState
-from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
-from torch.distributed.tensor import DTensor
-from lowcost_ft.pipeline import start
-
-build = start.build_accelerator
-
-def build_sharded(**arguments):
-    # Accelerate turns FSDP on for accelerators only; PyTorch's shards over gloo just as well.
-    accelerator = build(**arguments)
-    PartialState._shared_state["distributed_type"] = DistributedType.FSDP
-    accelerator.state.distributed_type = DistributedType.FSDP
-    accelerator.state.fsdp_plugin = FullyShardedDataParallelPlugin()
-    prepare = accelerator.prepare
-
-    def checked(*objects):
-        prepared = prepare(*objects)
-        assert all(isinstance(weight, DTensor) for weight in prepared[0].parameters())
-        return prepared
-
-    accelerator.prepare = checked
-    return accelerator
-
-start.build_accelerator = build_sharded
-sys.argv = sys.argv[1:]
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
-# What `accelerate launch` sets after a configuration with FSDP.
-FSDP = {
-    "ACCELERATE_USE_FSDP": "true",
-    "FSDP_VERSION": "2",
-    "FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP",
-    "FSDP_CPU_RAM_EFFICIENT_LOADING": "true",
-}
-
-
 @pytest.mark.parametrize("method", ["lora", "full"])
 def test_a_model_split_over_two_processes_trains_what_a_whole_one_trains(
-    tmp_path, tiny_model, method
+    folder, cases, two, method
 ):
-    train, other = ner_rows(9), ner_rows(5, seed=1)
-    arguments = flags(
-        model_id=tiny_model("bert"),
-        train_file=write_jsonl(tmp_path / "train.jsonl", train),
-        validation_file=write_jsonl(tmp_path / "validation.jsonl", other),
-        test_file=write_jsonl(tmp_path / "test.jsonl", other),
-        batch_size=4,
-        micro_batch_tokens=128,
-        num_train_epochs=3,
-        dropout=0.0,
-        method=method,
-        optimizer="sgd",
-        learning_rate=0.05,
-        max_grad_norm=1.0,
-    )
-    one, two = tmp_path / "one", tmp_path / "two"
-    assert call_recipe("lora_ner", *arguments, *flags(output_dir=one)) == 0
-    driver = tmp_path / "sharded.py"
-    driver.write_text(SHARDED)
-    recipe = str(RECIPES / "lora_ner.py")
-    code, _, errors = launch(
-        [str(driver), recipe, *arguments, *flags(output_dir=two)], tmp_path, FSDP
-    )
-    assert code == 0, errors
-    assert_same_runs(one, two)
+    assert_same_runs(*both_runs(f"split-{method}", cases, two, folder))
+
+
+def test_two_processes_fill_one_cache(folder, two, tiny_model):
+    assert two["cache"].code == 0, two["cache"].errors[-3000:]
+    case, other = (Case(tiny_model("bert"), "bert", "ner") for _ in range(2))
+    with case.cached(folder / "two-cache") as both, other.cached(folder / "one-cache") as one:
+        assert both.reused and not one.reused
+        torch.testing.assert_close(
+            both.states["train"].stored.flat, one.states["train"].stored.flat
+        )

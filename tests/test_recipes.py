@@ -497,7 +497,7 @@ def test_exit_codes(capsys):
 def test_a_run_that_is_told_to_stop_says_so(tmp_path, short):
     """A scheduler's SIGTERM, in the middle of training."""
     folder = tmp_path / "run"
-    arguments = short("lora_ner", output_dir=folder, max_steps=100_000)
+    arguments = short("lora_ner", output_dir=folder, max_steps=5_000)
     program = subprocess.Popen(
         [sys.executable, str(RECIPES / "lora_ner.py"), *arguments],
         cwd=tmp_path,

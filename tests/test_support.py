@@ -51,33 +51,41 @@ def test_the_table_of_methods_is_that_of_the_configuration():
         assert RunConfig(method=method.name).method == method.name
 
 
-def check(cases, folder, tiny_model):
-    expected = {key(row): row for row in committed()}
-    outcomes = run_cases(cases, folder, tiny_model)
-    for row in outcomes_as_rows(cases, outcomes):
-        assert row == expected[key(row)], "run `make support`"
-
-
-def test_a_diagonal_of_the_table(tmp_path, tiny_model):
-    check(diagonal(all_cases()), tmp_path, tiny_model)
-
-
-@pytest.mark.slow
-def test_the_whole_table(tmp_path, tiny_model):
-    check(all_cases(), tmp_path, tiny_model)
-
-
-@pytest.mark.parametrize(
-    ("family", "quantization", "method"),
-    [
+OTHERS = [
+    Case(family=family, task="ner", quantization=quantization, method=method)
+    for family, quantization, method in (
         ("gpt2", "none", "dora"),
         ("albert", "nf4", "adalora"),
         ("modernbert", "8bit", "ia3"),
         ("roberta", "none", "bias"),
         ("deberta-v2", "nf4", "oft"),
-    ],
-)
-def test_some_methods_on_other_families(tmp_path, tiny_model, family, quantization, method):
-    case = Case(family=family, task="ner", quantization=quantization, method=method)
-    (outcome,) = run_cases([case], tmp_path, tiny_model).values()
-    assert outcome == {"result": "works", "merged": "works"}
+    )
+]
+"""Some methods on other families than the table tries them on."""
+
+
+def check(cases, outcomes):
+    expected = {key(row): row for row in committed()}
+    for row in outcomes_as_rows(cases, outcomes):
+        assert row == expected[key(row)], "run `make support`"
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory, tiny_model):
+    """What became of the diagonal and of the others, which are reloaded by one process."""
+    cases = [*diagonal(all_cases()), *OTHERS]
+    return run_cases(cases, tmp_path_factory.mktemp("support"), tiny_model)
+
+
+def test_a_diagonal_of_the_table(outcomes):
+    check(diagonal(all_cases()), outcomes)
+
+
+@pytest.mark.slow
+def test_the_whole_table(tmp_path, tiny_model):
+    check(all_cases(), run_cases(all_cases(), tmp_path, tiny_model))
+
+
+@pytest.mark.parametrize("case", OTHERS, ids=lambda case: case.name)
+def test_some_methods_on_other_families(outcomes, case):
+    assert outcomes[case.name] == {"result": "works", "merged": "works"}

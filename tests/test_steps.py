@@ -45,7 +45,7 @@ def make_task(name, causal, **options):
     return ClassificationTask(names, **options), examples
 
 
-def make_runner(folder, family, name, **options):
+def make_runner(folder, family, name, *, model_options=None, **options):
     model_id = make_tiny(family, folder)
     causal = family in ("llama", "gpt2")
     tokenizer = load_tokenizer(model_id, words=name == "ner")
@@ -56,8 +56,8 @@ def make_runner(folder, family, name, **options):
         head=task.head,
         labels=task.labels,
         problem_type=task.problem_type,
-        dropout=0.0,
         pad_token_id=tokenizer.pad_token_id,
+        **({"dropout": 0.0} | (model_options or {})),
     )
     # LoRA starts with B = 0, where the gradient of A is zero: move it, so that A is tested too.
     torch.manual_seed(0)

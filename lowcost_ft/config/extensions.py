@@ -5,6 +5,7 @@ None: a run that was stopped before a setting existed goes on without it.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 from lowcost_ft.config.setting import setting
 
@@ -24,3 +25,17 @@ class ExtensionConfig:
     ema: float | None = setting(None, above=0, below=1)
     """Score and save an average of the weights instead of the last ones. Each step keeps this
     share of it, such as 0.99; in the first steps less, so that the start is forgotten."""
+    consistency: Literal["r-drop"] | None = None
+    """Run each text twice under dropout and learn that the two answers should agree (R-Drop). auto
+    dropout is then the model's own."""
+    consistency_weight: float | None = setting(None, above=0)
+    """How much the disagreement counts beside the loss. Default: 1."""
+    adversarial: Literal["fgm", "pgd", "freelb"] | None = None
+    """Learn from inputs that are moved to where the loss is worse: fgm and one step, pgd and
+    several, freelb and several of which each is learned from. With --trainable-layers the input of
+    the first trained layer is moved, else the embeddings of the tokens."""
+    adversarial_epsilon: float | None = setting(None, above=0)
+    """How far a text's input is moved at most, as a share of its length as a vector. Default:
+    0.05."""
+    adversarial_steps: int | None = setting(None, at_least=1)
+    """Steps of pgd and freelb. Default: 3."""

@@ -42,7 +42,8 @@ class RunConfig(Settings):
     def settled_dropout(self) -> float | Literal["model"]:
         """What `--dropout` comes to, as records hold it."""
         if self.dropout == "auto":
-            return task_settings(self.task).dropout
+            # What compares two passes under dropout would have nothing to compare without it.
+            return "model" if self.consistency else task_settings(self.task).dropout
         return "model" if self.dropout == "model" else float(self.dropout)
 
     @property

@@ -4,14 +4,17 @@ With `--trainable-layers K` the embeddings and the lower L - K layers of a model
 """
 
 import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch import nn
 
 from lowcost_ft.models.adapters import layer_list
 from lowcost_ft.models.families import Family
 
-__all__ = ["freeze_below", "frozen_names"]
+__all__ = ["freeze_below", "frozen_modules", "frozen_names", "run_frozen_once"]
 
 
 def frozen_names(model: Any, family: Family, trainable_layers: int) -> list[str]:
@@ -59,3 +62,39 @@ def _frozen_class(module_class: type) -> type:
         return module_class
     # The name stays: libraries look layers up by it.
     return type(module_class.__name__, (_Frozen, module_class), {})
+
+
+def frozen_modules(model: nn.Module) -> list[nn.Module]:
+    """The modules that `freeze_below` has frozen, where they are in the model, lowest first."""
+    return [module for module in model.modules() if isinstance(module, _Frozen)]
+
+
+@contextmanager
+def run_frozen_once(model: nn.Module) -> Iterator[None]:
+    """Inside the block, the frozen modules run in the first forward pass alone.
+
+    For several passes over the same rows: every later one starts from what the lowest trainable
+    layer was given in the first. All frozen modules return that, the embeddings too, since the
+    shape and type of their output are what a model builds its masks from.
+    """
+    modules = frozen_modules(model)
+    widths: dict[nn.Module, int | None] = {}
+    latest: list[Any] = [None]
+
+    def run(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        if module not in widths:
+            found = type(module).forward(module, *args, **kwargs)
+            is_tuple = isinstance(found, tuple)
+            widths[module] = len(found) if is_tuple else None
+            latest[0] = found[0] if is_tuple else found
+            return found
+        width = widths[module]
+        return latest[0] if width is None else (latest[0], *[None] * (width - 1))
+
+    for module in modules:
+        module.forward = functools.partial(run, module)
+    try:
+        yield
+    finally:
+        for module in modules:
+            del module.forward

@@ -3,7 +3,7 @@
 import math
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -20,6 +20,7 @@ from lowcost_ft.errors import is_out_of_memory
 from lowcost_ft.frozen.cache import CachedStates
 from lowcost_ft.models.attention_masks import has_padding, known_padding
 from lowcost_ft.models.cpu_dropout import lean_attention_dropout, make_dropout_lean
+from lowcost_ft.models.freezing import run_frozen_once
 from lowcost_ft.tasks.base import Task
 from lowcost_ft.training.extensions.composition import Extensions
 from lowcost_ft.training.random_state import set_torch_states, torch_states
@@ -171,7 +172,7 @@ class StepRunner:
                 last=position == len(micro_batches) - 1,
             )
             try:
-                with self._dropout():
+                with self._dropout(), self._frozen_once():
                     if self.extensions.around_backward:
                         step_loss += self.extensions.backward(once)(self.batch(present))
                     else:
@@ -181,6 +182,12 @@ class StepRunner:
                     raise MicroBatchMemoryError(present, error) from error
                 raise
         return step_loss
+
+    def _frozen_once(self) -> AbstractContextManager[None]:
+        """Around a micro-batch: several passes need the output of the frozen layers only once."""
+        if self.cached is None and self.extensions.repeats:
+            return run_frozen_once(self.model)
+        return nullcontext()
 
     def _pass(
         self,

@@ -43,7 +43,7 @@ class TrainingContext:
         tokenizer: The tokenizer; None in the same cases.
     """
 
-    settings: "TrainingConfig"
+    settings: "RunConfig"
     model: Any
     task: "Task"
     features: "Features"
@@ -65,6 +65,14 @@ class Extension:
     """The setting that turns it on; empty where something else does."""
     needs_choices: ClassVar[bool] = False
     """Whether it is about choices between classes (`Task.choices`), which not every task makes."""
+    own_settings: ClassVar[tuple[str, ...]] = ()
+    """Settings that mean something only beside it."""
+    keeps_inputs: ClassVar[bool] = False
+    """Whether its `batch` leaves what the model reads as it is, so that the output of frozen layers
+    may be kept on disk."""
+    repeats: ClassVar[bool] = False
+    """Whether it runs the same rows through the model several times in a micro-batch. Frozen layers
+    then run only the first time."""
     split_models: ClassVar[bool] = False
     """Whether it was tried on a model that FSDP splits over processes."""
 

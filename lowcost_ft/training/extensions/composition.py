@@ -34,6 +34,7 @@ class Extensions:
     Attributes:
         around_backward: Whether any acts around the backward pass.
         changes_inputs: Whether any changes what the model reads.
+        repeats: Whether any runs the same rows through the model several times.
     """
 
     def __init__(self, extensions: Sequence[Extension] = ()) -> None:
@@ -50,7 +51,8 @@ class Extensions:
         self._swapping = self._overriding("swap_in")
         self._with_tensors = self._overriding("tensors")
         self.around_backward = bool(self._backward)
-        self.changes_inputs = bool(self._epoch or self._batch)
+        self.changes_inputs = bool(self._epoch) or any(not e.keeps_inputs for e in self._batch)
+        self.repeats = any(extension.repeats for extension in extensions)
         self._epochs: dict[int, Features] = {}
 
     def _overriding(self, hook: str) -> tuple[Extension, ...]:

@@ -6,8 +6,10 @@ from lowcost_ft.config.checks import MORE_CHECKS
 from lowcost_ft.config.tasks import task_settings
 from lowcost_ft.errors import UserError
 from lowcost_ft.training.extensions.adalora import AdaLora
+from lowcost_ft.training.extensions.adversarial import Adversarial
 from lowcost_ft.training.extensions.base import Extension, TrainingContext
 from lowcost_ft.training.extensions.composition import Extensions
+from lowcost_ft.training.extensions.consistency import Consistency
 from lowcost_ft.training.extensions.focal_loss import FocalLoss
 from lowcost_ft.training.extensions.label_smoothing import LabelSmoothing
 from lowcost_ft.training.extensions.weight_average import WeightAverage
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["EXTENSIONS", "build_extensions", "extension_problems", "not_for_split_models"]
 
 EXTENSIONS: tuple[type[Extension], ...] = (
+    Adversarial,
+    Consistency,
     LabelSmoothing,
     FocalLoss,
     AdaLora,
@@ -47,7 +51,13 @@ def build_extensions(context: TrainingContext) -> Extensions:
 
 def extension_problems(config: "RunConfig") -> list[str]:
     """What is wrong with the settings of extensions, and with others beside them."""
-    return [problem for extension in EXTENSIONS for problem in extension.problems(config)]
+    alone = [
+        f"--{name.replace('_', '-')} needs {extension.flag()}"
+        for extension in EXTENSIONS
+        for name in extension.own_settings
+        if getattr(config, name) is not None and not extension.asked_for(config)
+    ]
+    return alone + [problem for extension in EXTENSIONS for problem in extension.problems(config)]
 
 
 def not_for_split_models(config: "RunConfig") -> list[str]:

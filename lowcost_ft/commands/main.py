@@ -12,6 +12,7 @@ from typing import Any
 
 import tyro
 
+from lowcost_ft.commands.doctor import Doctor, doctor
 from lowcost_ft.commands.evaluate import Evaluate, evaluate
 from lowcost_ft.commands.merge import Merge, merge
 from lowcost_ft.commands.plan import PlanMemory, parse_plan, plan
@@ -29,6 +30,7 @@ __all__ = ["COMMANDS", "main"]
 
 COMMANDS: dict[str, tuple[type, Callable[[Any], None]]] = {
     "plan": (PlanMemory, plan),
+    "doctor": (Doctor, doctor),
     "predict": (Predict, predict),
     "evaluate": (Evaluate, evaluate),
     "merge": (Merge, merge),

@@ -8,7 +8,7 @@ from typing import Any
 
 from lowcost_ft.data.rows import file_of, listed, shown
 
-__all__ = ["Occurrences", "look_alikes", "tell_unknown"]
+__all__ = ["Occurrences", "look_alikes", "tell_unknown", "without_looks"]
 
 
 @dataclass
@@ -85,7 +85,7 @@ def look_alikes(
     )
     alike: dict[str, list[str]] = defaultdict(list)
     for name in sorted(counts):
-        alike[_without_looks(name)].append(name)
+        alike[without_looks(name)].append(name)
     groups = [names for names in alike.values() if len(names) > 1]
     if not groups:
         return []
@@ -99,7 +99,8 @@ def look_alikes(
     ]
 
 
-def _without_looks(name: str) -> str:
+def without_looks(name: str) -> str:
+    """A name without case, blanks and characters that have no width."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
     # Blanks (Z), line breaks and tabs (Cc) and characters without a width (Cf).
     kept = (c for c in folded if unicodedata.category(c)[0] != "Z")

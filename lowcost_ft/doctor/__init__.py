@@ -1,0 +1,1 @@
+"""What would hurt in a labelled data set, found before training: `lowcost-ft doctor`."""

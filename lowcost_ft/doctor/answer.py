@@ -1,0 +1,136 @@
+"""What the doctor says: as JSON, on the terminal, and the score of each row."""
+
+import csv
+import io
+import json
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lowcost_ft.data.findings import Finding, FoundRow
+from lowcost_ft.data.rows import counted, shown
+from lowcost_ft.doctor.examination import Examination
+
+__all__ = ["findings_json", "findings_text", "mending_command", "row_place"]
+__all__ += ["row_text", "scores_text"]
+
+_SHOWN_ROWS = 3
+
+
+def findings_json(examination: Examination, command: Sequence[str]) -> dict[str, Any]:
+    """`{"findings": [...]}`, worst first.
+
+    Args:
+        examination: What was found.
+        command: The words of the command that found it.
+    """
+    return {
+        "findings": [
+            {
+                "kind": finding.kind,
+                "severity": finding.severity,
+                "rows": [_row(examination, row) for row in finding.rows],
+                "command": mending_command(finding, command),
+            }
+            for finding in examination.findings
+        ]
+    }
+
+
+def _row(examination: Examination, row: FoundRow) -> dict[str, Any]:
+    split = examination.data.splits[row.split]
+    return {
+        "file": split.path,
+        "row": row.place + 1,
+        "line": split.line(row.place),
+        "score": row.score,
+        "suggested": row.suggested,
+    }
+
+
+def mending_command(finding: Finding, command: Sequence[str]) -> str:
+    """The command that mends a finding, or that lists its rows where a person must decide."""
+    if finding.command is not None:
+        return finding.command
+    words = [*command, "--kinds", finding.kind]
+    if any(row.change is not None and row.split == "train" for row in finding.rows):
+        ending = Path(command[2]).suffix.lower()
+        ending = ending if ending in (".csv", ".tsv") else ".jsonl"
+        return shlex.join([*words, "--fix", f"mended{ending}"])
+    return shlex.join([*words, "--output", "doctor.html"])
+
+
+def findings_text(examination: Examination, command: Sequence[str]) -> str:
+    """The findings for a terminal: each with its first rows and the command that mends it."""
+    data = examination.data
+    sizes = ", ".join(f"{name} {len(split.rows):,}" for name, split in data.splits.items())
+    lines = [f"{sizes} rows"]
+    if not examination.findings:
+        return "\n".join([*lines, "", "Nothing was found that would hurt."])
+    for finding in examination.findings:
+        lines += ["", f"{finding.severity.upper()}  {finding.kind}: {finding.title}"]
+        lines.append(f"    {finding.why}")
+        for row in finding.rows[:_SHOWN_ROWS]:
+            lines.append(f"    {row_place(examination, row)}: {_told(examination, row)}")
+        if (more := len(finding.rows) - _SHOWN_ROWS) > 0:
+            lines.append(f"    and {counted(more, 'row')} more")
+        mending = mending_command(finding, command)
+        what = "mend" if "--fix" in mending or finding.command else "look"
+        lines.append(f"    {what}:  {mending}")
+    return "\n".join(lines)
+
+
+def row_place(examination: Examination, row: FoundRow) -> str:
+    """File and line of a row."""
+    return examination.data.splits[row.split].rows[row.place].source
+
+
+def _told(examination: Examination, row: FoundRow) -> str:
+    told = row.told or f"score {row.score:.2f}"
+    text = row_text(examination, row)
+    return told if not text or shown(text)[:20] in told else f"{told}, in {shown(text)}"
+
+
+def row_text(examination: Examination, row: FoundRow) -> str:
+    """The text of a row, or all that it holds where it has none that can be read."""
+    split = examination.data.splits[row.split]
+    if row.place in split.places:
+        example = split.examples[split.places.index(row.place)]
+        return " | ".join(examination.data.kind.texts_of(example))
+    return json.dumps(split.rows[row.place].values, ensure_ascii=False, default=str)
+
+
+def scores_text(examination: Examination, *, as_csv: bool) -> str:
+    """The score of every training row, as JSON lines or as CSV.
+
+    Rows that cannot be read have the score 1.
+    """
+    split, scores = examination.data.train, examination.scores
+    of_place = {} if scores is None else {place: i for i, place in enumerate(split.places)}
+    rows = []
+    for place in range(len(split.rows)):
+        row: dict[str, Any] = {
+            "file": split.path,
+            "row": place + 1,
+            "line": split.line(place),
+            "score": 1.0,
+            "suggested": None,
+        }
+        if scores is not None and place in of_place:
+            number = of_place[place]
+            row["score"] = float(scores.scores[number])
+            row["suggested"] = scores.suggested[number]
+            row |= scores.details[number]
+        rows.append(row)
+    if not as_csv:
+        return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    out = io.StringIO()
+    table = csv.DictWriter(out, names, lineterminator="\n")
+    table.writeheader()
+    for row in rows:
+        if isinstance(row["suggested"], list | dict):
+            row["suggested"] = json.dumps(row["suggested"], ensure_ascii=False)
+        table.writerow(row)
+    return out.getvalue()

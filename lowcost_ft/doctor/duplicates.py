@@ -1,0 +1,199 @@
+"""Rows with the same input in one split: repeated, or with other labels."""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+from lowcost_ft.data.findings import DROP, Finding, FoundRow
+from lowcost_ft.data.known_labels import without_looks
+from lowcost_ft.data.rows import counted
+from lowcost_ft.doctor.checked_data import CheckedData, CheckedSplit
+from lowcost_ft.doctor.near_texts import near_pairs
+
+__all__ = ["check_contradictions", "check_duplicates", "check_near_duplicates"]
+__all__ += ["rows_by_input", "texts_of_split"]
+
+
+def check_duplicates(data: CheckedData) -> list[Finding]:
+    """Rows of one split with the input and the truth of an earlier row of it."""
+    findings = []
+    for split in data.splits.values():
+        rows = []
+        for places in rows_by_input(data, split).values():
+            first: dict[str, int] = {}
+            for place, truth in places:
+                earlier = first.setdefault(truth, place)
+                if earlier != place:
+                    rows.append(
+                        FoundRow(
+                            place=place,
+                            split=split.name,
+                            told=f"the same as row {earlier + 1}",
+                            change=DROP if split.name == "train" else None,
+                        )
+                    )
+        if rows:
+            rows.sort(key=lambda row: row.place)
+            findings.append(
+                Finding(
+                    kind="exact_duplicate",
+                    severity="moderate",
+                    title=f"{counted(len(rows), 'row')} of {split.name} that repeat another row",
+                    why="they count several times, and fall on both sides of a split that is cut",
+                    rows=rows,
+                )
+            )
+    return findings
+
+
+def check_contradictions(
+    data: CheckedData, doubts: Mapping[int, float] | None = None
+) -> list[Finding]:
+    """Rows of one split with the same input and different truths.
+
+    The truth of most rows is kept. Where as many say one as another, that of the row that is
+    doubted least is kept, and where nothing tells them apart none is.
+
+    Args:
+        data: The data.
+        doubts: How likely the truth of a training row is wrong, by its place.
+    """
+    findings = []
+    for split in data.splits.values():
+        rows = []
+        for places in rows_by_input(data, split).values():
+            counts = Counter(truth for _, truth in places)
+            if len(counts) < 2:
+                continue
+            kept = _most(places, counts, (doubts or {}) if split.name == "train" else {})
+            for place, truth in places:
+                others = ", ".join(str(p + 1) for p, t in places if t != truth)
+                rows.append(
+                    FoundRow(
+                        place=place,
+                        split=split.name,
+                        score=round(1 - counts[truth] / len(places), 4),
+                        suggested=None if kept in (None, truth) else json.loads(str(kept)),
+                        told=f"{truth} here, another label in row {others}",
+                        change=DROP if split.name == "train" and truth != kept else None,
+                    )
+                )
+        if rows:
+            rows.sort(key=lambda row: (-row.score, row.place))
+            findings.append(
+                Finding(
+                    kind="contradiction",
+                    severity="severe",
+                    title=f"{counted(len(rows), 'row')} of {split.name} whose text also has "
+                    "another label",
+                    why="no model can be right on both, and one of them is wrong",
+                    rows=rows,
+                )
+            )
+    return findings
+
+
+def _most(
+    places: Sequence[tuple[int, str]], counts: Counter[str], doubts: Mapping[int, float]
+) -> str | None:
+    most = max(counts.values())
+    tied = [truth for truth, count in counts.items() if count == most]
+    if len(tied) == 1:
+        return tied[0]
+    of_truth = {
+        truth: min(doubts.get(place, 1.0) for place, t in places if t == truth) for truth in tied
+    }
+    best = min(tied, key=lambda truth: of_truth[truth])
+    alone = sum(of_truth[truth] == of_truth[best] for truth in tied) == 1
+    return best if alone else None
+
+
+def check_near_duplicates(data: CheckedData) -> list[Finding]:
+    """Rows of the training split that are almost an earlier row of it."""
+    split = data.train
+    first: dict[Hashable, int] = {}
+    unique = []
+    for number, example in enumerate(split.examples):
+        if first.setdefault(plain_input(data.kind.input_of(example)), number) == number:
+            unique.append(number)
+    texts = texts_of_split(data, split)
+    truths = [_truth(data, example) for example in split.examples]
+    found: dict[bool, dict[int, FoundRow]] = {True: {}, False: {}}
+    for one, two, likeness in near_pairs([texts[number] for number in unique]):
+        early, late = sorted((unique[one], unique[two]))
+        same = truths[early] == truths[late]
+        place = split.places[late]
+        if place not in found[same] or likeness > found[same][place].score:
+            told = f"{likeness:.0%} like row {split.places[early] + 1}"
+            told += "" if same else f", {truths[late]} here and {truths[early]} there"
+            found[same][place] = FoundRow(
+                place=place, score=round(likeness, 4), told=told, change=DROP
+            )
+    ordered = {
+        same: sorted(rows.values(), key=lambda row: (-row.score, row.place))
+        for same, rows in found.items()
+    }
+    findings = []
+    if rows := ordered[False]:
+        findings.append(
+            Finding(
+                kind="near_contradiction",
+                severity="moderate",
+                title=f"{counted(len(rows), 'row')} of train almost like a row with another label",
+                why="either the few letters between them decide, or one label is wrong",
+                rows=rows,
+                on_request=True,
+            )
+        )
+    if rows := ordered[True]:
+        findings.append(
+            Finding(
+                kind="near_duplicate",
+                severity="minor",
+                title=f"{counted(len(rows), 'row')} of train almost like another with its label",
+                why="they add little, and fall on both sides of a split that is cut",
+                rows=rows,
+                on_request=True,
+            )
+        )
+    return findings
+
+
+def rows_by_input(data: CheckedData, split: CheckedSplit) -> dict[Hashable, list[tuple[int, str]]]:
+    """Input -> the place and the truth of each row that has it.
+
+    Truths that differ in case or blanks alone are one: their spelling is a finding of its own.
+    """
+    groups: dict[Hashable, list[tuple[int, str]]] = defaultdict(list)
+    name = _kept_name(data)
+    for place, example in zip(split.places, split.examples, strict=True):
+        truth = name[_truth(data, example)]
+        groups[plain_input(data.kind.input_of(example))].append((place, truth))
+    return groups
+
+
+def plain_input(value: Any) -> Hashable:
+    """An input whose texts have single blanks, and none at their ends."""
+    if isinstance(value, str):
+        return " ".join(value.split())
+    return tuple(map(plain_input, value)) if isinstance(value, tuple | list) else value
+
+
+def _truth(data: CheckedData, example: Any) -> str:
+    return json.dumps(data.kind.truth_of(example), ensure_ascii=False, sort_keys=True)
+
+
+def _kept_name(data: CheckedData) -> dict[str, str]:
+    """Truth -> the first truth of the data that looks like it."""
+    first: dict[str, str] = {}
+    return {
+        truth: first.setdefault(without_looks(truth), truth)
+        for split in data.splits.values()
+        for truth in (_truth(data, example) for example in split.examples)
+    }
+
+
+def texts_of_split(data: CheckedData, split: CheckedSplit) -> list[str]:
+    """The text of each example, that of a pair on two lines."""
+    return ["\n".join(data.kind.texts_of(example)) for example in split.examples]

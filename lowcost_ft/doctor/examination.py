@@ -1,0 +1,129 @@
+"""All checks of a data set in their order, and what they found, worst first."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lowcost_ft.config.reading import ReadingOptions
+from lowcost_ft.data.findings import SEVERITIES, Finding
+from lowcost_ft.doctor.checked_data import CheckedData, read_data
+from lowcost_ft.doctor.classes import check_classes, check_shares
+from lowcost_ft.doctor.duplicates import (
+    check_contradictions,
+    check_duplicates,
+    check_near_duplicates,
+)
+from lowcost_ft.doctor.label_names import check_label_names
+from lowcost_ft.doctor.leaks import check_leaks
+from lowcost_ft.doctor.libraries import check_libraries
+from lowcost_ft.doctor.spans import check_spans
+from lowcost_ft.doctor.texts import check_languages, check_lengths, check_too_long, check_writing
+from lowcost_ft.doctor.wrong_labels import RowScores, judge_classes
+
+__all__ = ["KINDS", "Examination", "examine"]
+
+KINDS = (
+    *("not_trainable", "unreadable_line", "unreadable_row", "empty_text", "leak", "contradiction"),
+    *("label_spelling", "unknown_class", "wrong_label", "wrong_entity", "near_leak"),
+    *("near_contradiction", "damaged_text", "label_typo", "odd_type", "unlabelled_twin"),
+    *("cut_word", "illegal_tag", "exact_duplicate", "small_class", "shifted_split", "too_long"),
+    *("span_edge", "near_duplicate", "imbalance", "unscored_class", "markup", "other_script"),
+    *("other_language", "unusual_length"),
+)
+"""Kinds of findings; of one severity, those that come first here are worse."""
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What was found.
+
+    Attributes:
+        data: The data.
+        findings: What would hurt, worst first.
+        scores: The score of each training row that could be read; None where they were not judged.
+    """
+
+    data: CheckedData
+    findings: Sequence[Finding]
+    scores: RowScores | None
+
+
+def examine(
+    files: Mapping[str, str],
+    *,
+    task: str | None = None,
+    reading: ReadingOptions | None = None,
+    model_id: str | None,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    max_length: int,
+    seed: int = 0,
+) -> Examination:
+    """Checks labelled files.
+
+    Args:
+        files: Path of each split, "train" among them.
+        task: Name of the task; None: found by the training file.
+        reading: How the files are read; None: all is guessed.
+        model_id: The pretrained model that judges labels and counts tokens; None: without.
+        revision: Branch, tag or commit of the model.
+        trust_remote_code: Whether the model's own Python code may run.
+        max_length: Tokens beyond which training would cut a text.
+        seed: Deals the folds.
+
+    Raises:
+        UserError: Files cannot be read at all, a library is missing, or the model.
+    """
+    check_libraries()
+    data = read_data(files, task=task, reading=reading)
+    findings = list(data.findings)
+    for split in data.splits.values():
+        findings += data.kind.check_rows(split.rows, data.reading, split=split.name)
+    checks: list[Callable[[CheckedData], list[Finding]]] = [
+        *(check_duplicates, check_leaks, check_near_duplicates, check_label_names),
+        *(check_classes, check_shares, check_writing, check_lengths, check_languages, check_spans),
+    ]
+    for check in checks:
+        findings += check(data)
+    scores: RowScores | None = None
+    if model_id is not None:
+        found, scores = _with_model(
+            data, model_id, max_length, seed,
+            {"revision": revision, "trust_remote_code": trust_remote_code},
+        )  # fmt: skip
+        findings += found
+    doubts = {}
+    if scores is not None:
+        doubts = dict(zip(data.train.places, map(float, scores.scores), strict=True))
+    findings += check_contradictions(data, doubts)
+    order = {kind: place for place, kind in enumerate(KINDS)}
+    findings.sort(key=lambda one: (SEVERITIES.index(one.severity), order[one.kind], -len(one.rows)))
+    return Examination(data, findings, scores)
+
+
+def _with_model(
+    data: CheckedData, model_id: str, max_length: int, seed: int, options: dict[str, Any]
+) -> tuple[list[Finding], RowScores | None]:
+    """What needs a pretrained model: lengths in tokens, and the judgement of labels."""
+    from lowcost_ft.frozen.embedding import load_embedder
+
+    spans = data.kind.spans_of(data.train.examples[0]) is not None
+    embedder = load_embedder(model_id, words=spans, **options)
+
+    def count_tokens(texts: Sequence[tuple[str, ...]]) -> list[int]:
+        columns = [list(column) for column in zip(*texts, strict=True)]
+        encoded = embedder.tokenizer(*columns, truncation=False, verbose=False)
+        return [len(ids) for ids in encoded["input_ids"]]
+
+    findings: list[Finding] = []
+    if not spans:
+        findings += check_too_long(data, count_tokens, max_length)
+    if len(data.labels) < 2 or not data.one_class():
+        return findings, None
+    texts = [data.kind.texts_of(example) for example in data.train.examples]
+    first, *second = ([*column] for column in zip(*texts, strict=True))
+    states: np.ndarray = embedder.texts(first, *second)
+    scores, found = judge_classes(data, states, seed=seed)
+    return findings + found, scores

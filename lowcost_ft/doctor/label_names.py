@@ -1,0 +1,128 @@
+"""Names of classes and types that are meant to be one: other case, blanks, or a typing error."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Mapping
+from difflib import SequenceMatcher
+
+from lowcost_ft.data.findings import Change, Finding, FoundRow
+from lowcost_ft.data.known_labels import without_looks
+from lowcost_ft.data.rows import shown
+from lowcost_ft.doctor.checked_data import CheckedData
+
+__all__ = ["check_label_names"]
+
+_RARE = 0.1
+"""A name that looks like a typing error stands in at most this share of the rows of the other."""
+
+_SHORTEST = 5
+"""Letters of the shortest name that may be a typing error: "cat" and "car" are not."""
+
+
+def check_label_names(data: CheckedData) -> list[Finding]:
+    """Groups of names of which one is meant; the most frequent spelling is suggested."""
+    counts = Counter(
+        name
+        for split in data.splits.values()
+        for example in split.examples
+        for name in data.kind.classes(example)
+    )
+    looks = _renamed(counts, lambda name: without_looks(name).replace("_", "").replace("-", ""))
+    rest = {name: count for name, count in counts.items() if name not in looks}
+    typed = _mistyped(rest)
+    return [
+        *_findings(data, looks, counts, "label_spelling", "severe", "differ in case or blanks"),
+        *_findings(data, typed, counts, "label_typo", "moderate", "differ in a letter"),
+    ]
+
+
+def _renamed(counts: Mapping[str, int], key: Callable[[str], Hashable]) -> dict[str, str]:
+    """Name -> the most frequent of those that look like it; others are left out."""
+    alike = defaultdict(list)
+    for name in sorted(counts):
+        alike[key(name)].append(name)
+    new: dict[str, str] = {}
+    for names in alike.values():
+        best = max(names, key=lambda name: counts[name])
+        new |= {name: best for name in names if name != best}
+    return new
+
+
+def _mistyped(counts: Mapping[str, int]) -> dict[str, str]:
+    """A rare name -> a frequent one that differs by one letter added, lost, replaced or swapped."""
+    new = {}
+    for name in counts:
+        near = [
+            other
+            for other in counts
+            if len(name) >= _SHORTEST
+            and counts[name] <= _RARE * counts[other]
+            and _one_slip(without_looks(name), without_looks(other))
+        ]
+        if near:
+            new[name] = max(near, key=lambda other: counts[other])
+    return new
+
+
+def _one_slip(one: str, two: str) -> bool:
+    if abs(len(one) - len(two)) > 1 or one == two:
+        return False
+    changes = [
+        (one[a:b], two[c:d])
+        for what, a, b, c, d in SequenceMatcher(None, one, two, autojunk=False).get_opcodes()
+        if what != "equal"
+    ]
+    # A number that differs is another class: "level 1" and "level 2".
+    if any(character.isdigit() for change in changes for part in change for character in part):
+        return False
+    if len(changes) == 1:
+        return max(map(len, changes[0])) == 1
+    swapped = sorted(one) == sorted(two)
+    return swapped and sum(a != b for a, b in zip(one, two, strict=True)) == 2
+
+
+def _findings(
+    data: CheckedData,
+    new: Mapping[str, str],
+    counts: Mapping[str, int],
+    kind: str,
+    severity: str,
+    what: str,
+) -> list[Finding]:
+    rows = []
+    for split in data.splits.values():
+        for example, place in zip(split.examples, split.places, strict=True):
+            for name in sorted(data.kind.classes(example) & new.keys()):
+                rows.append(
+                    FoundRow(
+                        place=place,
+                        split=split.name,
+                        suggested=new[name],
+                        told=f"{shown(name)} ({counts[name]:,}) for {shown(new[name])} "
+                        f"({counts[new[name]]:,})",
+                        change=_change(data, split.name, place, example, name, new[name]),
+                    )
+                )
+    if not rows:
+        return []
+    pairs = ", ".join(f"{shown(name)} and {shown(best)}" for name, best in list(new.items())[:5])
+    more = f" and {len(new) - 5} more" if len(new) > 5 else ""
+    finding = Finding(
+        kind=kind,
+        severity="severe" if severity == "severe" else "moderate",
+        title=f"{len(rows):,} labels whose names {what}: {pairs}{more}",
+        why="each spelling is a class of its own, with fewer rows to learn from",
+        rows=rows,
+    )
+    return [finding]
+
+
+def _change(
+    data: CheckedData, split: str, place: int, example: object, old: str, new: str
+) -> Change | None:
+    if split != "train":
+        return None
+    spans = data.kind.spans_of(example)
+    if spans is not None:
+        renamed = [(start, end, new if label == old else label) for start, end, label in spans]
+        return data.kind.with_spans(data.train.rows[place], example, data.reading, renamed)
+    return data.kind.with_class(data.train.rows, place, data.reading, old=old, new=new)

@@ -1,0 +1,150 @@
+"""The mended training set, and beside it what was changed, row by row, so that it can be undone."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lowcost_ft.data.findings import DROP
+from lowcost_ft.doctor.examination import Examination
+from lowcost_ft.errors import UserError
+from lowcost_ft.record.run_file import write_atomically
+
+__all__ = ["changes_file", "mend", "restore", "write_mended", "writing_problem"]
+
+_KINDS = (".jsonl", ".csv", ".tsv")
+
+
+def changes_file(path: str | Path) -> Path:
+    """Where the changes of a mended file are listed."""
+    return Path(f"{path}.changes.jsonl")
+
+
+def writing_problem(path: str) -> str | None:
+    """What keeps a mended set from being written to a path."""
+    if Path(path).suffix.lower() not in _KINDS:
+        return f"--fix {path}: the name must end in {', '.join(_KINDS)}"
+    if Path(path).is_dir() or not Path(path).absolute().parent.is_dir():
+        return f"--fix {path}: name a file in a folder that exists"
+    return None
+
+
+def mend(
+    examination: Examination, *, asked: bool = False
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Applies what the findings say to the training rows.
+
+    The worst finding decides where two change the same column of a row; a row that one of them
+    leaves out is left out.
+
+    Args:
+        examination: What was found.
+        asked: Whether the user chose these findings by name.
+
+    Returns:
+        The mended rows, and the changes: `{"row", "line", "kinds", "change": "drop" | "replace",
+        "before", "after"}` each, `row` counted from 1 in the file that was read.
+    """
+    split = examination.data.train
+    changes: dict[int, dict[str, Any]] = {}
+    dropped: dict[int, list[str]] = {}
+    kinds: dict[int, list[str]] = {}
+    for finding in examination.findings:
+        if finding.on_request and not asked:
+            continue
+        for row in finding.rows:
+            if row.change is None or row.split != "train":
+                continue
+            if row.change == DROP:
+                dropped.setdefault(row.place, []).append(finding.kind)
+                continue
+            assert isinstance(row.change, Mapping)
+            known = changes.setdefault(row.place, {})
+            new = {name: value for name, value in row.change.items() if name not in known}
+            if new:
+                known |= new
+                kinds.setdefault(row.place, []).append(finding.kind)
+    mended, log = [], []
+    for place, given in enumerate(split.rows):
+        before = dict(given.values)
+        entry = {"row": place + 1, "line": split.line(place)}
+        if place in dropped:
+            what = {"kinds": dropped[place], "change": "drop", "before": before, "after": None}
+            log.append(entry | what)
+            continue
+        after = before | changes.get(place, {})
+        if after != before:
+            what = {"kinds": kinds[place], "change": "replace", "before": before, "after": after}
+            log.append(entry | what)
+        mended.append(after)
+    return mended, log
+
+
+def restore(
+    mended: Sequence[Mapping[str, Any]], changes: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """The rows as they were before `mend`.
+
+    Args:
+        mended: The mended rows.
+        changes: What was changed.
+    """
+    of_row = {change["row"]: change for change in changes}
+    left = iter(mended)
+    total = len(mended) + sum(change["change"] == DROP for change in changes)
+    rows = []
+    for number in range(1, total + 1):
+        change = of_row.get(number)
+        if change is None:
+            rows.append(dict(next(left)))
+            continue
+        if change["change"] != DROP:
+            next(left)
+        rows.append(dict(change["before"]))
+    return rows
+
+
+def write_mended(path: str, examination: Examination, *, asked: bool = False) -> tuple[int, int]:
+    """Writes the mended set and the list of changes.
+
+    Args:
+        path: The file to write: `.jsonl`, `.csv` or `.tsv`.
+        examination: What was found.
+        asked: Whether the user chose these findings by name.
+
+    Returns:
+        How many rows were left out, and how many were changed.
+
+    Raises:
+        UserError: The rows hold lists or the like, which a table cannot.
+    """
+    mended, log = mend(examination, asked=asked)
+    suffix = Path(path).suffix.lower()
+    if suffix == ".jsonl":
+        text = _json_lines(mended)
+    else:
+        nested = next(
+            (r for r in mended if any(isinstance(v, list | dict) for v in r.values())), None
+        )
+        if nested is not None:
+            raise UserError(f"--fix {path}: the rows hold lists, which no table can: name a .jsonl")
+        text = _table(mended, "\t" if suffix == ".tsv" else ",")
+    write_atomically(Path(path), lambda out: out.write(text.encode()))
+    write_atomically(changes_file(path), lambda out: out.write(_json_lines(log).encode()))
+    drops = sum(change["change"] == DROP for change in log)
+    return drops, len(log) - drops
+
+
+def _json_lines(rows: Sequence[Mapping[str, Any]]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
+
+
+def _table(rows: Sequence[Mapping[str, Any]], delimiter: str) -> str:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    out = io.StringIO()
+    table = csv.DictWriter(out, names, delimiter=delimiter, lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    return out.getvalue()

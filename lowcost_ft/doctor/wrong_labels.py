@@ -1,0 +1,97 @@
+"""Rows whose class is likely wrong, by a head on the frozen states of a pretrained model."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lowcost_ft.data.findings import Finding, FoundRow
+from lowcost_ft.data.rows import counted, shown
+from lowcost_ft.doctor.checked_data import CheckedData
+from lowcost_ft.doctor.duplicates import plain_input
+from lowcost_ft.doctor.noise_model import doubt_classes
+
+__all__ = ["RowScores", "judge_classes"]
+
+FLAGGED = 0.5
+"""Score above which a row is reported, since it is more likely wrong than right, and probability
+above which `--fix` gives it the suggested class."""
+
+_SEVERE_SHARE = 0.05
+"""Share of the rows from which on wrong labels are severe."""
+
+
+@dataclass(frozen=True)
+class RowScores:
+    """The score of each training row that could be read.
+
+    Attributes:
+        scores: How likely its labels are wrong, `(examples,)`.
+        suggested: What would be right, as JSON can hold it; None where nothing is suggested.
+        details: What the score is made of, by name; empty where it is one number.
+    """
+
+    scores: np.ndarray
+    suggested: list[Any]
+    details: list[dict[str, float]]
+
+
+def judge_classes(
+    data: CheckedData, states: np.ndarray, *, seed: int
+) -> tuple[RowScores, list[Finding]]:
+    """Judges the one class of each training row.
+
+    Args:
+        data: Data with one class a row.
+        states: Embeddings of the training examples, `(examples, hidden)`.
+        seed: Deals the folds.
+    """
+    split = data.train
+    number = {name: i for i, name in enumerate(data.labels)}
+    names = [data.class_of(example) for example in split.examples]
+    classes = np.array([number[name] for name in names], np.int64)
+    inputs: dict[Any, int] = {}
+    groups = np.array(
+        [
+            inputs.setdefault(plain_input(data.kind.input_of(example)), len(inputs))
+            for example in split.examples
+        ],
+        np.int64,
+    )
+    doubts = doubt_classes(states, classes, groups, num_classes=len(data.labels), seed=seed)
+    suggested = [
+        data.labels[new] if judged else None
+        for new, judged in zip(doubts.suggested, doubts.judged, strict=True)
+    ]
+    scores = RowScores(doubts.scores, suggested, [{} for _ in names])
+    rows = []
+    for i in np.argsort(-doubts.scores, kind="stable"):
+        if doubts.scores[i] <= FLAGGED or not doubts.judged[i]:
+            continue
+        new = data.labels[doubts.suggested[i]]
+        change = None
+        if doubts.certainty[i] > FLAGGED:
+            change = data.kind.with_class(
+                split.rows, split.places[i], data.reading, old=names[i], new=new
+            )
+        rows.append(
+            FoundRow(
+                place=split.places[i],
+                score=float(doubts.scores[i]),
+                suggested=new,
+                told=f"{shown(names[i])}, likely {shown(new)}",
+                change=change,
+            )
+        )
+    if not rows:
+        return scores, []
+    share = len(rows) / len(names)
+    return scores, [
+        Finding(
+            kind="wrong_label",
+            severity="severe" if share >= _SEVERE_SHARE else "moderate",
+            title=f"{counted(len(rows), 'row')} of train ({share:.1%}) whose label is likely wrong",
+            why="a model learns the mistakes; the score is that of labels as wrong as these",
+            rows=rows,
+        )
+    ]

@@ -1,0 +1,66 @@
+"""What a task tells those who check its data: the texts, words and spans of an example."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from lowcost_ft.config.reading import ReadingOptions
+from lowcost_ft.data.findings import Change, Finding
+from lowcost_ft.data.rows import Row
+from lowcost_ft.scores.iob2 import Span
+
+__all__ = ["DataChecking"]
+
+
+class DataChecking:
+    """The part of a task that `lowcost-ft doctor` asks; a task overrides what it can answer."""
+
+    @staticmethod
+    def texts_of(example: Any) -> tuple[str, ...]:
+        """The texts of an example as a person reads them: one, or two of a pair."""
+        raise NotImplementedError
+
+    @staticmethod
+    def words_of(example: Any) -> tuple[str, ...]:
+        """The words that spans count."""
+        return ()
+
+    @staticmethod
+    def spans_of(example: Any) -> list[Span] | None:
+        """The labelled spans of an example in words; None where the truth is not spans."""
+        return None
+
+    @classmethod
+    def check_rows(
+        cls, rows: Sequence[Row], reading: ReadingOptions, *, split: str
+    ) -> list[Finding]:
+        """Faults of rows that reading mends silently, so that examples do not show them."""
+        return []
+
+    @classmethod
+    def with_class(
+        cls, rows: Sequence[Row], place: int, reading: ReadingOptions, *, old: str, new: Any
+    ) -> Change | None:
+        """What gives a row another class; None where a program should not write it.
+
+        Args:
+            rows: All rows of the split: they show how the file writes classes.
+            place: Number of the row.
+            reading: How they were read.
+            old: The class that it has, as examples name it.
+            new: The class that it should have. None: as `rows` are.
+        """
+        return None
+
+    @classmethod
+    def with_text(
+        cls, rows: Sequence[Row], place: int, reading: ReadingOptions, *, old: str, new: str
+    ) -> Change | None:
+        """What gives a row another text; None where spans would shift."""
+        return None
+
+    @classmethod
+    def with_spans(
+        cls, row: Row, example: Any, reading: ReadingOptions, spans: Sequence[Span]
+    ) -> Change | None:
+        """What gives a row other spans; None where a program should not write them."""
+        return None

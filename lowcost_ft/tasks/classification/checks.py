@@ -1,0 +1,66 @@
+"""What `lowcost-ft doctor` asks about text classification."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from lowcost_ft.config.reading import ReadingOptions
+from lowcost_ft.data.findings import Change
+from lowcost_ft.data.known_names import LABEL_NAMES
+from lowcost_ft.data.label_names import read_label_names
+from lowcost_ft.data.rows import Row, find_column
+from lowcost_ft.tasks.checking import DataChecking
+from lowcost_ft.tasks.classification.examples import TextExample, label_name
+
+__all__ = ["ClassificationChecking"]
+
+
+class ClassificationChecking(DataChecking):
+    """Texts and classes of examples, and rows with another class."""
+
+    @staticmethod
+    def texts_of(example: TextExample) -> tuple[str, ...]:
+        """The text, or both of a pair."""
+        return (example.text,) if example.text_pair is None else (example.text, example.text_pair)
+
+    @classmethod
+    def with_class(
+        cls, rows: Sequence[Row], place: int, reading: ReadingOptions, *, old: str, new: Any
+    ) -> Change | None:
+        """The value of the label's column, written as the file writes that class elsewhere."""
+        if not isinstance(new, str) or not rows:
+            return None
+        taken = (reading.text_column, reading.text_pair_column)
+        guesses = [name for name in LABEL_NAMES if name not in taken]
+        column = find_column(rows, reading.label_column, guesses, "label", problems=[], notices=[])
+        if column is None:
+            return None
+        names = [] if reading.label_names is None else read_label_names(reading.label_names, [])
+        given = rows[place].values.get(column)
+        alone = given[0] if isinstance(given, list | tuple) and len(given) == 1 else given
+        if isinstance(alone, list | tuple | dict) or _class_of(alone, names) != old:
+            return None
+        for row in rows:
+            other = row.values.get(column)
+            other = other[0] if isinstance(other, list | tuple) and len(other) == 1 else other
+            if not isinstance(other, list | tuple | dict) and _class_of(other, names) == new:
+                written = other.strip() if isinstance(other, str) else other
+                return {column: [written] if alone is not given else written}
+        return None
+
+    @classmethod
+    def with_text(
+        cls, rows: Sequence[Row], place: int, reading: ReadingOptions, *, old: str, new: str
+    ) -> Change | None:
+        """The text in the column that holds the old one."""
+        return {name: new for name, value in rows[place].values.items() if value == old} or None
+
+
+def _class_of(value: Any, names: Sequence[str]) -> str | None:
+    """The class that a cell names, as `labels.finish` calls it."""
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        return str(value).lower()
+    if names and str(value).strip().isdecimal() and int(str(value)) < len(names):
+        return names[int(str(value))]
+    return value.strip() if isinstance(value, str) else label_name(value)

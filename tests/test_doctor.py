@@ -1,0 +1,219 @@
+"""`lowcost-ft doctor`: what it finds in messy files, what it says of it, and what it mends."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lowcost_ft.commands.main import main
+from lowcost_ft.doctor.languages import language_of, script_of
+from lowcost_ft.doctor.mending import changes_file, restore
+from lowcost_ft.doctor.near_texts import near_pairs
+from lowcost_ft.doctor.noise_model import doubt_classes, posterior
+
+TEXTS = {
+    "refund": "please send my money back for the {}",
+    "status": "where is the {} that I ordered last week",
+}
+THINGS = ("lamp", "chair", "table", "kettle", "sofa", "carpet", "mirror", "shelf", "clock", "vase")
+
+
+def clean_rows() -> list[tuple[str, str]]:
+    """Ten rows of each of two classes."""
+    return [(text.format(thing), label) for label, text in TEXTS.items() for thing in THINGS]
+
+
+def write_csv(path: Path, rows: list[tuple[str, str]]) -> str:
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["text", "label"])
+        table.writerows(rows)
+    return str(path)
+
+
+def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> str:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    return str(path)
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: str, model: bool = False) -> dict[str, Any]:
+    """The findings of a command by kind, as `--json` prints them."""
+    assert main(["doctor", *words, "--json", *([] if model else ["--no-model"])]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert list(found) == ["findings"]
+    for finding in found["findings"]:
+        assert list(finding) == ["kind", "severity", "rows", "command"]
+        for row in finding["rows"]:
+            assert list(row) == ["file", "row", "line", "score", "suggested"]
+            assert 0 <= row["score"] <= 1 and row["row"] >= 1
+    return {finding["kind"]: finding for finding in found["findings"]}
+
+
+def places(finding: dict[str, Any]) -> list[int]:
+    return [row["row"] for row in finding["rows"]]
+
+
+def test_a_clean_file_has_no_severe_finding(tmp_path, capsys):
+    train = write_csv(tmp_path / "train.csv", clean_rows())
+    assert all(f["severity"] != "severe" for f in run(capsys, train).values())
+    assert main(["doctor", train, "--no-model", "--strict"]) == 0
+
+
+def test_messy_rows_are_found_by_kind_row_and_line(tmp_path, capsys):
+    rows = clean_rows()
+    rows += [rows[0], (rows[1][0], "status"), ("", "refund"), (rows[2][0], "REFUND ")]
+    rows += [("where is the cafÃ© table, donâ€™t wait for me", "status")]
+    rows += [("<p>where is my &amp; table</p>", "status"), ("where is my parcel now", "statsu")]
+    train = write_csv(tmp_path / "train.csv", rows)
+    test = write_csv(
+        tmp_path / "test.csv", [rows[3], ("WHERE IS THE SOFA I ORDERED LAST WEEK", "status")]
+    )
+    found = run(capsys, train, "--test-file", test)
+    assert places(found["exact_duplicate"]) == [21, 24]
+    assert found["exact_duplicate"]["rows"][0]["line"] == 22
+    assert sorted(places(found["contradiction"])) == [2, 22]
+    assert places(found["empty_text"]) == [23]
+    assert places(found["leak"]) == [4]
+    assert found["leak"]["severity"] == "severe"
+    assert found["label_spelling"]["rows"][0]["suggested"] == "refund"
+    assert found["damaged_text"]["rows"][0]["suggested"].startswith("where is the café table, don")
+    assert places(found["markup"]) == [26]
+    order = [f["severity"] for f in found.values()]
+    assert order == sorted(order, key=["severe", "moderate", "minor"].index)
+    assert all(finding["command"] for finding in found.values())
+
+
+def test_strict_exits_with_3_on_a_severe_finding(tmp_path, capsys):
+    rows = clean_rows()
+    train, test = write_csv(tmp_path / "a.csv", rows), write_csv(tmp_path / "b.csv", rows[:1])
+    with pytest.raises(SystemExit) as stop:
+        main(["doctor", train, "--test-file", test, "--no-model", "--strict"])
+    assert stop.value.code == 3
+    assert "SEVERE  leak" in capsys.readouterr().out
+
+
+def test_a_mended_file_is_clean_and_its_changes_can_be_undone(tmp_path, capsys):
+    rows = clean_rows()
+    rows += [rows[0], (rows[1][0], "status"), ("", "refund"), ("I want my money", "Refund")]
+    train = write_csv(tmp_path / "train.csv", rows)
+    before = Path(train).read_bytes()
+    mended = str(tmp_path / "mended.csv")
+    run(capsys, train, "--fix", mended)
+    assert Path(train).read_bytes() == before
+    assert all(f["severity"] != "severe" for f in run(capsys, mended).values())
+    with open(mended, newline="", encoding="utf-8") as file:
+        left = list(csv.DictReader(file))
+    changes = [json.loads(line) for line in changes_file(mended).read_text("utf-8").splitlines()]
+    assert restore(left, changes) == [{"text": text, "label": label} for text, label in rows]
+    assert left[-1] == {"text": "I want my money", "label": "refund"}
+
+
+def test_near_duplicates_are_mended_only_where_they_are_asked_for(tmp_path, capsys):
+    rows = [*clean_rows(), ("Please, send my money back for the lamp!!", "refund")]
+    train = write_csv(tmp_path / "train.csv", rows)
+    found = run(capsys, train, "--fix", str(tmp_path / "mended.csv"))
+    assert 21 in places(found["near_duplicate"])
+    assert changes_file(tmp_path / "mended.csv").read_text("utf-8") == ""
+    run(capsys, train, "--kinds", "near_duplicate", "--fix", str(tmp_path / "mended.csv"))
+    assert '"row": 21' in changes_file(tmp_path / "mended.csv").read_text("utf-8")
+
+
+def test_faults_of_spans_are_found_and_mended(tmp_path, capsys):
+    def row(name: str, label: str = "city", extra: int = 0, **more: Any) -> dict[str, Any]:
+        text = f"we went to {name}, and then home"
+        span = {"start": 11, "end": 11 + len(name) + extra, "label": label}
+        return {"text": text, "entities": [span], **more}
+
+    rows = [row("Oslo", note=i) for i in range(9)] + [row("Oslo", "person"), row("Bergen", extra=1)]
+    rows += [{"text": "in Oslo it rains", "entities": []}, row("Paris", extra=-2)]
+    rows += [{"text": "short", "entities": [{"start": 2, "end": 99, "label": "city"}]}]
+    train = write_jsonl(tmp_path / "train.jsonl", rows)
+    mended = str(tmp_path / "mended.jsonl")
+    found = run(capsys, train, "--fix", mended)
+    assert places(found["odd_type"]) == [10]
+    assert places(found["unlabelled_twin"]) == [12]
+    assert places(found["span_edge"]) == [11]
+    assert places(found["cut_word"]) == [13]
+    assert places(found["unreadable_row"]) == [14]
+    left = [json.loads(line) for line in Path(mended).read_text("utf-8").splitlines()]
+    assert next(one for one in left if "Bergen" in one["text"])["entities"][0]["end"] == 17
+
+
+def test_illegal_tags_are_found_in_columns(tmp_path, capsys):
+    sentence = "Anna\tB-person\nwent\tO\nto\tO\n{}\t{}\n"
+    names = ("Oslo", "Bergen", "Rome", "Paris", "Madrid", "Berlin", "Vienna", "Lima", "Kyoto")
+    blocks = [sentence.format(name, "B-city") for name in names]
+    (tmp_path / "train.conll").write_text("\n".join([*blocks, sentence.format("Quito", "I-city")]))
+    found = run(capsys, str(tmp_path / "train.conll"))
+    assert places(found["illegal_tag"]) == [10]
+    assert found["illegal_tag"]["rows"][0]["line"] == 46
+
+
+def test_wrong_flags_are_refused_before_reading(tmp_path, capsys):
+    train = write_csv(tmp_path / "train.csv", clean_rows())
+    words = ["doctor", train, "--kinds", "typo", "--scores", "x.txt", "--fix", "mended.xlsx"]
+    assert main(words) == 2
+    told = capsys.readouterr().err
+    assert "--kinds typo: unknown" in told and "--scores x.txt" in told and "--fix mended" in told
+    assert main(["doctor", train, "--no-model", "--fix", train]) == 2
+    assert "would replace" in capsys.readouterr().err
+
+
+def test_a_page_escapes_what_rows_hold(tmp_path, capsys):
+    rows = [*clean_rows(), ("<script>alert(1)</script> where is it", "status")]
+    train = write_csv(tmp_path / "train.csv", rows)
+    page = tmp_path / "doctor.html"
+    run(capsys, train, "--output", str(page))
+    text = page.read_text("utf-8")
+    assert "<script>" not in text and "&lt;script&gt;" in text
+
+
+def test_scattered_and_directed_mistakes_are_ranked_first():
+    random = np.random.default_rng(0)
+    centres = np.eye(6, 16)
+    true = np.repeat(np.arange(6), 50)
+    states = centres[true] + 0.15 * random.normal(size=(300, 16))
+    states /= np.linalg.norm(states, axis=1, keepdims=True)
+    given = true.copy()
+    wrong = random.choice(300, 30, replace=False)
+    given[wrong] = (given[wrong] + random.integers(1, 6, 30)) % 6
+    doubts = doubt_classes(states, given, np.arange(300), num_classes=6)
+    worst = np.argsort(-doubts.scores)[:30]
+    assert len(set(worst) & set(wrong)) >= 28
+    assert (doubts.suggested[wrong] == true[wrong]).mean() > 0.9
+    # Where a third of class 0 is given as 1, a doubtful 1 is more likely a 0 than a doubtful 2.
+    probabilities = np.full((90, 3), 0.001)
+    probabilities[np.arange(90), np.repeat(np.arange(3), 30)] = 0.998
+    labels = np.repeat(np.arange(3), 30)
+    labels[:10] = 1
+    mixed, _ = posterior(
+        np.vstack([probabilities, [[0.5, 0.5, 0.0], [0.0, 0.5, 0.5]]]), np.append(labels, [1, 1])
+    )
+    assert mixed[-2, 0] > mixed[-1, 2]
+
+
+def test_near_pairs_are_those_that_share_most_letters():
+    texts = ["the card has not arrived yet", "The card has not arrived, yet!", "a refund please"]
+    assert list(near_pairs(texts)) == [(0, 1, 1.0)]
+    longer = [texts[0], texts[2], texts[0] + " ok"]
+    assert [pair[:2] for pair in near_pairs(longer)] == [(0, 2)]
+    assert list(near_pairs([texts[0], texts[0], texts[1]], border=2)) == [(0, 2, 1.0), (1, 2, 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("text", "script", "language"),
+    [
+        ("where is my card and when will it be here", "Latin", "English"),
+        ("wo ist meine Karte und wann kommt sie nicht", "Latin", "German"),
+        ("où est ma carte, je ne sais pas", "Latin", "French"),
+        ("где моя карта, пожалуйста", "Cyrillic", None),
+        ("我的卡在哪里呢", "Han", None),
+        ("42", None, None),
+    ],
+)
+def test_scripts_and_languages(text, script, language):
+    assert script_of(text) == script
+    assert language_of(text) == language

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 from lowcost_ft.config.setting import setting
 
 __all__ = [
+    "ANNOTATIONS",
     "ENTITY_OFFSETS",
     "PROBLEM_TYPES",
     "WORD_SPLITTINGS",
@@ -23,6 +24,9 @@ ProblemType = Literal["single_label_classification", "multi_label_classification
 PROBLEM_TYPES: tuple[str, ...] = get_args(ProblemType)
 """As transformers names them."""
 
+
+Annotations = Literal["agreed", "majority", "first"]
+ANNOTATIONS: tuple[str, ...] = get_args(Annotations)
 
 EntityOffsets = Literal["characters", "utf16", "bytes", "inclusive", "text"]
 ENTITY_OFFSETS: tuple[str, ...] = get_args(EntityOffsets)
@@ -43,7 +47,19 @@ class InputOptions:
     tokens_column: str | None = setting(None, decides=False)
     """Column with the list of words, or with a word in files of one word a line or row."""
     format: Literal[
-        "auto", "jsonl", "json", "csv", "tsv", "conll", "fasttext", "text", "parquet"
+        "auto",
+        "jsonl",
+        "json",
+        "csv",
+        "tsv",
+        "conll",
+        "fasttext",
+        "text",
+        "parquet",
+        "label_studio",
+        "doccano",
+        "prodigy",
+        "spacy",
     ] = setting("auto", decides=False)
     """What the files are; text: one text a line. auto looks at the content first and at the
     extension second."""
@@ -73,6 +89,10 @@ class LabelOptions:
     """Read labels such as 0,5 as numbers with a decimal comma."""
     exclude_label: str | None = setting(None, decides=False)
     """Leave out the rows with this label, such as -1 where it stands for an unknown one."""
+    annotations: Annotations | None = setting(None, decides=False)
+    """Which labels to take where several annotators labelled a row: agreed leaves out rows in
+    which they differ, majority takes what most of them say, first the first one's. Needed where
+    they differ."""
     entity_offsets: EntityOffsets = setting("characters", decides=False)
     """What start and end of entities count: characters, UTF-16 code units, UTF-8 bytes, or
     characters with the end inside the entity; "text" finds each entity's own text near them."""

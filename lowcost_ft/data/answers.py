@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from lowcost_ft.config.reading import ReadingOptions
+from lowcost_ft.data.exports.prodigy import partial_problem
 from lowcost_ft.data.rows import Row, column_names, counted, file_of
 
 __all__ = ["accepted_rows"]
@@ -57,10 +58,6 @@ def accepted_rows(
                 f"{file_of(first.source)}: no row has been accepted by the annotator "
                 f'("answer"); a file needs rows with "accept"'
             )
-    if partial := [row for row in kept if row.values.get("_is_binary") is True]:
-        notices.append(
-            f"{file_of(partial[0].source)}: {counted(len(partial), 'row')} of yes-or-no questions "
-            f'("_is_binary"), first {partial[0].source}: what is not labelled there is read as '
-            f"having no label"
-        )
+    if problem := partial_problem(kept):
+        problems.append(problem)
     return kept

@@ -7,6 +7,7 @@ from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.data.column_files import read_columns
 from lowcost_ft.data.csv_files import read_csv
 from lowcost_ft.data.decoding import binary_fault, decode
+from lowcost_ft.data.exports.reading import EXPORTS, read_export
 from lowcost_ft.data.file_kinds import EXTENSIONS, FORMATS, extension_of, format_of
 from lowcost_ft.data.json_files import is_json_list, read_json, read_json_lines
 from lowcost_ft.data.rows import Row
@@ -102,6 +103,8 @@ def read_rows(
         rows = read_json(path, text, problems, notices)
     else:
         rows = read_json_lines(path, text, problems, notices)
+    if len(problems) == before:
+        rows = read_export(rows, reading, labelled=labelled, problems=problems, notices=notices)
     if words and rows and len(problems) == before:
         rows = join_words(rows, reading, usual, problems, notices)
     if not rows and len(problems) == before:
@@ -129,6 +132,8 @@ def _kind_and_text(
     with open(path, "rb") as file:
         is_parquet = file.read(len(_PARQUET)) == _PARQUET
     given, expected = reading.format, EXTENSIONS.get(extension_of(path))
+    if given in EXPORTS:
+        given = "auto"
     if given == "parquet" or (given == "auto" and (is_parquet or expected == "parquet")):
         if given == "auto" and expected != "parquet":
             notices.append(_taken_for(path, "parquet"))

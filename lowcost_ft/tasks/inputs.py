@@ -7,6 +7,7 @@ from typing import Any
 from lowcost_ft.config.arguments import to_path
 from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.data.answers import accepted_rows
+from lowcost_ft.data.exports.reading import read_export
 from lowcost_ft.data.known_labels import look_alikes
 from lowcost_ft.data.python_rows import Rows, read_python_rows
 from lowcost_ft.data.readers import read_lines, read_rows
@@ -106,6 +107,7 @@ def read_examples(
     """
     kind, problems = task_class(task), list[str]()
     read = read_python_rows(rows, split, problems)
+    read = read_export(read, reading, labelled=True, problems=problems, notices=[])
     examples = kind.read(read, reading, problems=problems, notices=[])
     splits = {split: examples}
     if examples and not problems:

@@ -10,6 +10,7 @@ from typing import Any
 from lowcost_ft.config.arguments import path_problem
 from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.data.answers import accepted_rows
+from lowcost_ft.data.exports.reading import read_export
 from lowcost_ft.data.known_labels import look_alikes
 from lowcost_ft.data.python_rows import Rows, read_python_rows
 from lowcost_ft.data.readers import read_dataset, read_rows
@@ -110,6 +111,10 @@ def load_splits(
     found: dict[str, list[Row]] = {}
     if rows:
         found = {split: read_python_rows(data, split, problems) for split, data in rows.items()}
+        found = {
+            split: read_export(given, reading, labelled=True, problems=problems, notices=notices)
+            for split, given in found.items()
+        }
     elif dataset is not None:
         found = read_dataset(os.fspath(dataset), dataset_config_name, problems, notices)
         if test_file is not None and found.pop("test", []):

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from lowcost_ft.config.reading import (
+    ANNOTATIONS,
     ENTITY_OFFSETS,
     PROBLEM_TYPES,
     WORD_SPLITTINGS,
@@ -12,6 +13,7 @@ from lowcost_ft.config.reading import (
     label_conflicts,
 )
 from lowcost_ft.config.tasks import task_settings, unusable_settings
+from lowcost_ft.data.exports.reading import EXPORTS
 from lowcost_ft.data.file_kinds import FORMATS
 from lowcost_ft.data.python_rows import Rows
 
@@ -38,9 +40,12 @@ def argument_problems(
     if problem_type is not None and problem_type not in PROBLEM_TYPES:
         known = ", ".join(PROBLEM_TYPES)
         problems.append(f"--problem-type {problem_type} is unknown; known: {known}")
-    if reading.format not in ("auto", *FORMATS):
-        known = ", ".join(("auto", *FORMATS))
+    if reading.format not in ("auto", *FORMATS, *EXPORTS):
+        known = ", ".join(("auto", *FORMATS, *EXPORTS))
         problems.append(f"--format {reading.format} is unknown; known: {known}")
+    if reading.annotations not in (None, *ANNOTATIONS):
+        known = ", ".join(ANNOTATIONS)
+        problems.append(f"--annotations {reading.annotations} is unknown; known: {known}")
     if reading.entity_offsets not in ENTITY_OFFSETS:
         known = ", ".join(ENTITY_OFFSETS)
         problems.append(f"--entity-offsets {reading.entity_offsets} is unknown; known: {known}")

@@ -1,0 +1,1 @@
+"""Exports of labelling tools, read as rows of one form."""

@@ -1,0 +1,91 @@
+"""One input with what each annotator said about it, and checks of values that a tool wrote."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lowcost_ft.data.rows import Row, shown
+
+__all__ = [
+    "Annotated",
+    "Annotation",
+    "ExportError",
+    "are_triples",
+    "is_offset",
+    "objects",
+    "text_of",
+]
+
+
+class ExportError(ValueError):
+    """What is wrong with one row of an export, and how to mend it; its place is added later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """What one annotator said.
+
+    Attributes:
+        annotator: Who it was.
+        values: Column -> value: `entities` and `relations` in the package's own form, classes as
+            strings or lists of them.
+        is_truth: Whether the tool marks it as the right one among several.
+    """
+
+    annotator: str
+    values: dict[str, Any] = field(default_factory=dict)
+    is_truth: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Annotated:
+    """One input of an export.
+
+    Attributes:
+        row: The input, with all of its own fields, and its place.
+        annotations: What annotators said about it, in the order of the file; empty where nobody
+            has labelled it yet.
+    """
+
+    row: Row
+    annotations: tuple[Annotation, ...] = ()
+
+
+def objects(value: Any, what: str) -> list[Mapping[str, Any]]:
+    """A list of objects; an empty one where there is none.
+
+    Raises:
+        ExportError: It is something else.
+    """
+    if value is None:
+        return []
+    if not isinstance(value, Sequence) or isinstance(value, str | bytes):
+        raise ExportError(
+            f'"{what}" is {shown(value)}, not a list of objects; export the file anew'
+        )
+    for item in value:
+        if not isinstance(item, Mapping):
+            raise ExportError(f'"{what}" holds {shown(item)}, not an object; export the file anew')
+    return list(value)
+
+
+def are_triples(value: Any) -> bool:
+    """Whether a value is a list of [start, end, label], and not an empty one."""
+    return (
+        isinstance(value, list | tuple)
+        and bool(value)
+        and all(
+            isinstance(item, list | tuple) and len(item) == 3 and is_offset(item[0])
+            for item in value
+        )
+    )
+
+
+def is_offset(value: Any) -> bool:
+    """Whether a value can count characters; `True` is an int to isinstance."""
+    return type(value) is int
+
+
+def text_of(value: Any) -> str | None:
+    """A text that says something."""
+    return value if isinstance(value, str) and value.strip() else None

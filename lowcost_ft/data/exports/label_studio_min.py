@@ -1,0 +1,134 @@
+"""Label Studio's JSON-MIN and CSV: a row for each annotation -> inputs with annotations."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lowcost_ft.data.exports.annotated import Annotated, Annotation, ExportError, is_offset, text_of
+from lowcost_ft.data.rows import Row, column_names, shown
+
+__all__ = ["is_label_studio_min", "read_inputs", "read_label_studio_min"]
+
+_ABOUT = ("annotator", "annotation_id", "created_at", "updated_at", "lead_time", "agreement")
+_OF_ITS_OWN = {"annotator", "annotation_id", "lead_time"}
+
+
+def is_label_studio_min(values: Mapping[str, Any]) -> bool:
+    """Whether a row is one of JSON-MIN, or of the table that Label Studio writes."""
+    return set(values) >= _OF_ITS_OWN
+
+
+def read_inputs(rows: Sequence[Row]) -> list[Annotated]:
+    """The inputs alone, one for each row."""
+    return [
+        Annotated(Row({n: v for n, v in row.values.items() if n not in _ABOUT}, row.source))
+        for row in rows
+    ]
+
+
+def read_label_studio_min(
+    rows: Sequence[Row],
+    *,
+    label_column: str | None,
+    problems: list[str],
+) -> list[Annotated]:
+    """Reads rows; those with one `id` are annotations of one input.
+
+    Lists of spans become `entities`. What is a class and what a field of the input, the file does
+    not tell: where several annotators labelled an input, what they differ in is taken for classes.
+
+    Args:
+        rows: The rows of one file.
+        label_column: The column with the label, if the user named one.
+        problems: Gets a line for each row that cannot be read.
+    """
+    read: dict[Any, list[tuple[Row, str]]] = {}
+    names = [name for name in column_names(rows) if name not in _ABOUT]
+    cells = {name: [_cell(row.values.get(name)) for row in rows] for name in names}
+    spans = [name for name in names if any(map(_are_spans, cells[name]))]
+    for number, row in enumerate(rows):
+        try:
+            values = {n: _plain(cells[n][number]) for n in names if n in row.values}
+            for name in spans:
+                values[name] = _entities(cells[name][number], name)
+        except ExportError as error:
+            problems.append(f"{row.source}: {error}")
+            continue
+        if spans:
+            values["entities"] = [entity for name in spans for entity in values[name]]
+            if len(spans) == 1 and spans[0] != "entities":
+                del values[spans[0]]
+        key = values.get("id", row.source)
+        who = row.values.get("annotator")
+        if isinstance(who, Mapping):
+            who = who.get("email") or who.get("id")
+        read.setdefault(key, []).append((Row(values, row.source), str(who)))
+    labels = {"entities", *spans, *([label_column] if label_column is not None else [])}
+    for group in read.values():
+        first = group[0][0].values
+        labels |= {n for row, _ in group for n, v in row.values.items() if v != first.get(n)}
+    return [
+        Annotated(
+            Row(
+                {n: v for n, v in group[0][0].values.items() if n not in labels}, group[0][0].source
+            ),
+            tuple(
+                Annotation(who, {n: v for n, v in row.values.items() if n in labels})
+                for row, who in group
+            ),
+        )
+        for group in read.values()
+    ]
+
+
+def _cell(value: Any) -> Any:
+    """The value of a cell; a table holds lists as JSON."""
+    if isinstance(value, str) and value[:2] in ("[{", '{"', "[]"):
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError):
+            return value
+    return value
+
+
+def _are_spans(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(item, Mapping) and "start" in item and "end" in item for item in value)
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Classes as strings: several stand in an object of their own."""
+    if isinstance(value, Mapping) and set(value) == {"choices"}:
+        return value["choices"]
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], Mapping):
+        if "rating" in value[0]:
+            return value[0]["rating"]
+        if isinstance(value[0].get("taxonomy"), list):
+            return [
+                "/".join(map(str, p)) if isinstance(p, list) else p for p in value[0]["taxonomy"]
+            ]
+    return value
+
+
+def _entities(value: Any, column: str) -> list[dict[str, Any]]:
+    if value is None or value == "" or value == []:
+        return []
+    if not _are_spans(value):
+        raise ExportError(f"{shown(column)} is {shown(value)}, not a list of spans")
+    found = []
+    for item in value:
+        start, end, labels = item["start"], item["end"], item.get("labels", item.get("label"))
+        labels = [labels] if isinstance(labels, str) else labels
+        if not is_offset(start) or not is_offset(end):
+            raise ExportError(
+                f"a span from {shown(start)} to {shown(end)} does not count characters; label "
+                f"plain texts, or leave it out"
+            )
+        if not isinstance(labels, list) or not labels or not all(map(text_of, labels)):
+            raise ExportError(f"the span {start}..{end} has no label; label it or delete it")
+        own = {"text": item["text"]} if isinstance(item.get("text"), str) else {}
+        found += [{"start": start, "end": end, "label": label} | own for label in labels]
+    return [{"id": f"T{number}"} | entity for number, entity in enumerate(found, 1)]

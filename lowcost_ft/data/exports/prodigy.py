@@ -1,0 +1,249 @@
+"""Prodigy's JSONL: spans, relations, choices and binary questions -> inputs with annotations."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lowcost_ft.data.exports.annotated import Annotated, Annotation, ExportError, objects, text_of
+from lowcost_ft.data.exports.prodigy_spans import read_relations, read_spans
+from lowcost_ft.data.rows import Row, counted, file_of, shown
+
+__all__ = ["is_prodigy", "partial_problem", "read_inputs", "read_prodigy"]
+
+_ANSWERS = ("accept", "reject", "ignore")
+_OWN = {"_input_hash", "_task_hash", "_session_id", "_view_id", "_annotator_id", "_is_binary"}
+_BESIDE_ANSWER = {"spans", "accept", "options", "relations", "label", "tokens"}
+_NOT_KEPT = {"answer", "tokens", "spans", "relations", "options", "accept", "label", "config"}
+
+
+def is_prodigy(values: Mapping[str, Any]) -> bool:
+    """Whether a row is Prodigy's: by its hashes, its answer, or its tokens."""
+    if _OWN & set(values):
+        return True
+    if values.get("answer") in _ANSWERS and _BESIDE_ANSWER & set(values):
+        return True
+    return _are_tokens(values.get("tokens")) and isinstance(values.get("text"), str)
+
+
+def _are_tokens(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(one, Mapping) and {"text", "start", "end"} <= set(one) for one in value)
+    )
+
+
+def partial_problem(rows: Sequence[Row]) -> str | None:
+    """Why yes-or-no questions about spans cannot be read; None where there are none.
+
+    Newer versions mark them; the view of older ones shows one span, to accept or to reject.
+    """
+    partial = [row for row in rows if row.values.get("spans") and _is_binary(row.values)]
+    if not partial:
+        return None
+    return (
+        f"{partial[0].source}: {counted(len(partial), 'row')} of yes-or-no questions about "
+        f'spans ("_is_binary"): what is not marked there may still be an entity, so that they '
+        f"cannot train tags; complete them in Prodigy (ner.manual, ner.correct or "
+        f"ner.silver-to-gold) and export those"
+    )
+
+
+def _is_binary(values: Mapping[str, Any]) -> bool:
+    marked = values.get("_is_binary")
+    return marked is True or (marked is None and values.get("_view_id") in ("ner", "spans"))
+
+
+def read_inputs(rows: Sequence[Row]) -> list[Annotated]:
+    """The inputs alone, one for each row."""
+    return [Annotated(_input(row)) for row in rows]
+
+
+def read_prodigy(
+    rows: Sequence[Row], *, problems: list[str], notices: list[str]
+) -> list[Annotated]:
+    """Reads rows; what was rejected or ignored is left out, with a notice.
+
+    Rows of one input by several annotators are its annotations. Yes-or-no questions about classes
+    are put together: an input for which every label was asked has the accepted ones; else one
+    accepted label is its class. Yes-or-no questions about spans say nothing of the rest of a text,
+    which is a problem.
+
+    Args:
+        rows: The rows of one file.
+        problems: Gets a line for each row that cannot be read, and for partial annotations.
+        notices: Gets a line for what is left out.
+    """
+    if _asks_for_classes(rows):
+        return _read_questions(rows, problems, notices)
+    kept = _accepted(rows, problems, notices)
+    if problem := partial_problem(kept):
+        problems.append(problem)
+        return []
+    marked = any(row.values.get("spans") is not None for row in kept)
+    related = any(row.values.get("relations") is not None for row in kept)
+    chosen = any(isinstance(row.values.get("accept"), list) for row in kept)
+    several = any(
+        isinstance(row.values.get("accept"), list) and len(row.values["accept"]) > 1 for row in kept
+    )
+    read: dict[Any, tuple[Row, list[Annotation]]] = {}
+    times: Counter[Any] = Counter()
+    for number, row in enumerate(kept):
+        try:
+            values = _annotation(row.values, marked or not chosen, related, chosen, several)
+        except ExportError as error:
+            problems.append(f"{row.source}: {error}")
+            continue
+        who, key = _annotator(row.values), row.values.get("_input_hash")
+        # What the same annotator labelled once more is a row of its own.
+        place = number if key is None or who is None else (str(key), times[key, who])
+        times[key, who] += 1
+        read.setdefault(place, (_input(row), []))[1].append(Annotation(who or "", values))
+    return [Annotated(row, tuple(annotations)) for row, annotations in read.values()]
+
+
+def _annotator(values: Mapping[str, Any]) -> str | None:
+    who = values.get("_annotator_id") or values.get("_session_id")
+    return None if who is None else str(who)
+
+
+def _input(row: Row) -> Row:
+    kept = {name: v for name, v in row.values.items() if name not in _NOT_KEPT}
+    return Row({name: v for name, v in kept.items() if not name.startswith("_")}, row.source)
+
+
+def _accepted(rows: Sequence[Row], problems: list[str], notices: list[str]) -> list[Row]:
+    for row in rows:
+        if (answer := row.values.get("answer")) not in (*_ANSWERS, None):
+            problems.append(
+                f'{row.source}: "answer" is {shown(answer)}; it must be one of accept, reject and '
+                f"ignore"
+            )
+    out = [row for row in rows if row.values.get("answer") in ("reject", "ignore")]
+    if not out:
+        return list(rows)
+    _tell_left_out(out, notices)
+    kept = [row for row in rows if row.values.get("answer") not in ("reject", "ignore")]
+    if not kept:
+        problems.append(
+            f"{file_of(out[0].source)}: no row has been accepted by the annotator "
+            f'("answer"); a file needs rows with "accept"'
+        )
+    return kept
+
+
+def _tell_left_out(out: Sequence[Row], notices: list[str]) -> None:
+    counts = {name: sum(row.values.get("answer") == name for row in out) for name in _ANSWERS}
+    told = " and ".join(f'{count:,} "{name}"' for name, count in counts.items() if count)
+    notices.append(
+        f"{file_of(out[0].source)}: {counted(len(out), 'row')} left out, since the annotator's "
+        f'"answer" is not "accept" ({told}), first {out[0].source}'
+    )
+
+
+def _annotation(
+    values: Mapping[str, Any], marked: bool, related: bool, chosen: bool, several: bool
+) -> dict[str, Any]:
+    if not isinstance(values.get("text"), str):
+        what = next((n for n in ("html", "image", "audio", "video") if n in values), None)
+        raise ExportError(
+            'has no "text"' + (f" but {shown(what)}" if what else "") + "; give rows with texts"
+        )
+    found: dict[str, Any] = {}
+    if marked:
+        found["entities"] = read_spans(values)
+    if related:
+        found["entities"] = found.get("entities") or []
+        found["relations"] = read_relations(values, found["entities"])
+    if chosen:
+        found["label"] = _choice(values, several)
+    elif "label" in values:
+        found["label"] = values["label"]
+    return found
+
+
+def _choice(values: Mapping[str, Any], several: bool) -> Any:
+    accepted = values.get("accept")
+    if accepted is None:
+        return [] if several else None
+    if not isinstance(accepted, list):
+        raise ExportError(f'"accept" is {shown(accepted)}, not a list of the options chosen')
+    known = [option.get("id") for option in objects(values.get("options"), "options")]
+    if unknown := [one for one in accepted if known and one not in known]:
+        raise ExportError(
+            f'"accept" names the option {shown(unknown[0])}, which is not one of "options"'
+        )
+    style = (
+        values["config"].get("choice_style") if isinstance(values.get("config"), Mapping) else ""
+    )
+    if not accepted and not several and style != "multiple":
+        return None
+    return [str(one) for one in accepted]
+
+
+# --- Yes-or-no questions about classes ----------------------------------------------------------
+
+
+def _asks_for_classes(rows: Sequence[Row]) -> bool:
+    """Whether each row asks whether one label fits its text."""
+    return all(
+        text_of(row.values.get("label")) is not None
+        and not row.values.get("spans")
+        and "accept" not in row.values
+        for row in rows
+    ) and any(row.values.get("answer") in ("accept", "reject") for row in rows)
+
+
+def _read_questions(
+    rows: Sequence[Row], problems: list[str], notices: list[str]
+) -> list[Annotated]:
+    file, all_rows = file_of(rows[0].source), rows
+    rows = [row for row in rows if row.values.get("answer") != "ignore"]
+    labels = sorted({row.values["label"].strip() for row in rows})
+    given: dict[Any, dict[str | None, dict[str, str]]] = {}
+    first: dict[Any, Row] = {}
+    for row in rows:
+        key = row.values.get("_input_hash", row.values.get("text"))
+        answers = given.setdefault(key, {}).setdefault(_annotator(row.values), {})
+        answers[row.values["label"].strip()] = str(row.values.get("answer", "accept"))
+        first.setdefault(key, row)
+    asked = [set(answers) for by in given.values() for answers in by.values()]
+    whole = all(len(one) == len(labels) for one in asked)
+    accepted = {
+        key: {who: [x for x, answer in by.items() if answer == "accept"] for who, by in of.items()}
+        for key, of in given.items()
+    }
+    dropped = ("ignore",) if whole else ("reject", "ignore")
+    if out := [row for row in all_rows if row.values.get("answer") in dropped]:
+        _tell_left_out(out, notices)
+    if not any(any(by.values()) for by in accepted.values()):
+        problems.append(
+            f"{file}: no row has been accepted by the annotator "
+            f'("answer"); a file needs rows with "accept"'
+        )
+        return []
+    if not whole:
+        for key, by in accepted.items():
+            if any(len(found) > 1 for found in by.values()):
+                problems.append(
+                    f"{first[key].source}: this text has {len(max(by.values(), key=len))} accepted "
+                    f"labels, and other texts of the file were not asked for all {len(labels)} "
+                    f"labels, so that what is missing there is unknown; ask for every label of "
+                    f"every text, or use a choice task"
+                )
+                return []
+    read = []
+    for key, by in accepted.items():
+        annotations = [
+            Annotation(who or "", {"label": sorted(found) if whole else found[0]})
+            for who, found in by.items()
+            if whole or found
+        ]
+        if annotations:
+            read.append(Annotated(_input(first[key]), tuple(annotations)))
+    if whole:
+        notices.append(
+            f"{file}: yes-or-no questions about {counted(len(labels), 'label')}; each text was "
+            f"asked for all of them and has those that were accepted"
+        )
+    return read

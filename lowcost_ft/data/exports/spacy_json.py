@@ -1,0 +1,176 @@
+"""spaCy's JSON forms: spans as [start, end, label], documents, version 2's training data."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lowcost_ft.data.exports.annotated import (
+    Annotated,
+    Annotation,
+    ExportError,
+    are_triples,
+    is_offset,
+    objects,
+    text_of,
+)
+from lowcost_ft.data.rows import Row, shown
+
+__all__ = ["is_spacy", "read_inputs", "read_spacy"]
+
+_NOT_KEPT = ("entities", "ents", "cats", "spans", "tokens", "sents")
+
+
+def is_spacy(values: Mapping[str, Any]) -> bool:
+    """Whether a row is a document of spaCy's, or a text with spans as [start, end, label]."""
+    if isinstance(values.get("paragraphs"), list):
+        return True
+    return isinstance(values.get("text"), str) and (
+        isinstance(values.get("cats"), Mapping)
+        or isinstance(values.get("ents"), list)
+        or are_triples(_entities_of(values))
+    )
+
+
+def read_inputs(rows: Sequence[Row]) -> list[Annotated]:
+    """The inputs alone; a document of version 2 has one for each paragraph."""
+    found = []
+    for row in rows:
+        for paragraph in _paragraphs(row):
+            kept = {n: v for n, v in paragraph.values.items() if n not in _NOT_KEPT}
+            found.append(Annotated(Row(kept, row.source)))
+    return found
+
+
+def read_spacy(rows: Sequence[Row], *, problems: list[str]) -> list[Annotated]:
+    """Reads documents: their entities, and as `label` the categories that apply.
+
+    Args:
+        rows: The rows of one file.
+        problems: Gets a line for each row that cannot be read.
+    """
+    paragraphs = []
+    for row in rows:
+        try:
+            paragraphs += _paragraphs(row)
+        except ExportError as error:
+            problems.append(f"{row.source}: {error}")
+    names = {name for row in paragraphs for name in row.values}
+    marked = any(_span_column(row.values) for row in paragraphs)
+    read = []
+    for row in paragraphs:
+        found: dict[str, Any] = {}
+        try:
+            if marked or "cats" not in names:
+                found["entities"] = _entities(row.values)
+            if "cats" in names:
+                found["label"] = _categories(row.values.get("cats"))
+        except ExportError as error:
+            problems.append(f"{row.source}: {error}")
+            continue
+        kept = {name: v for name, v in row.values.items() if name not in _NOT_KEPT}
+        read.append(Annotated(Row(kept, row.source), (Annotation("", found),)))
+    return read
+
+
+def _entities_of(values: Mapping[str, Any]) -> Any:
+    given = values.get("entities")
+    return given["entities"] if isinstance(given, Mapping) and "entities" in given else given
+
+
+def _span_column(values: Mapping[str, Any]) -> str | None:
+    return next((name for name in ("entities", "ents", "spans") if name in values), None)
+
+
+def _entities(values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    column = _span_column(values)
+    given = _entities_of(values) if column == "entities" else values.get(str(column))
+    if column == "spans" and isinstance(given, Mapping):  # groups of spans by name
+        if len(given) > 1:
+            raise ExportError(f"has several groups of spans ({', '.join(given)}); keep one of them")
+        given = next(iter(given.values()), [])
+    if not isinstance(given, list | None):
+        raise ExportError(f"{shown(column)} is {shown(given)}, not a list of spans")
+    found: list[dict[str, Any]] = []
+    for item in given or ():
+        if isinstance(item, Mapping):
+            start, end, label = (item.get(name) for name in ("start", "end", "label"))
+        elif isinstance(item, list) and len(item) == 3:
+            start, end, label = item
+        else:
+            start = end = label = None
+        if not is_offset(start) or not is_offset(end) or text_of(label) is None:
+            raise ExportError(
+                f"the span {shown(item)} must be [start, end, label]; correct it or delete it"
+            )
+        own = (
+            {"text": item["text"]}
+            if isinstance(item, Mapping) and text_of(item.get("text"))
+            else {}
+        )
+        entity = {"id": f"T{len(found) + 1}", "start": start, "end": end, "label": label}
+        found.append(entity | own)
+    return found
+
+
+def _categories(value: Any) -> list[str] | None:
+    if value is None:
+        return None
+    if isinstance(value, list):  # version 2
+        value = {one.get("label"): one.get("value") for one in objects(value, "cats")}
+    if not isinstance(value, Mapping):
+        raise ExportError(f'"cats" is {shown(value)}, not an object of classes with 0 or 1')
+    for name, applies in value.items():
+        if not isinstance(name, str) or applies not in (0, 1):
+            raise ExportError(
+                f'"cats" gives {shown(name)} the value {shown(applies)}; a label has 1 or 0, and '
+                f"scores are a model's"
+            )
+    return [name for name, applies in value.items() if applies]
+
+
+# --- Version 2 ----------------------------------------------------------------------------------
+
+
+def _paragraphs(row: Row) -> list[Row]:
+    if not isinstance(row.values.get("paragraphs"), list):
+        return [row]
+    found = []
+    for paragraph in objects(row.values["paragraphs"], "paragraphs"):
+        tokens = [
+            token
+            for sentence in objects(paragraph.get("sentences"), "sentences")
+            for token in objects(sentence.get("tokens"), "tokens")
+        ]
+        words = [token.get("orth") for token in tokens]
+        if not all(isinstance(word, str) for word in words):
+            raise ExportError('a token has no "orth"; export the document anew')
+        text = paragraph.get("raw")
+        text = text if isinstance(text, str) else " ".join(map(str, words))
+        values: dict[str, Any] = {} if row.values.get("id") is None else {"id": row.values["id"]}
+        values |= {"text": text}
+        if any("ner" in token for token in tokens):
+            values["entities"] = _tagged(text, tokens)
+        if "cats" in paragraph:
+            values["cats"] = paragraph["cats"]
+        found.append(Row(values, row.source))
+    return found
+
+
+def _tagged(text: str, tokens: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
+    """Spans of BILOU tags, where the tokens stand in the text."""
+    found: list[list[Any]] = []
+    place = 0
+    for token in tokens:
+        start = text.find(token["orth"], place)
+        if start < 0:
+            raise ExportError(f"the token {shown(token['orth'])} does not stand in its raw text")
+        place, tag = start + len(token["orth"]), token.get("ner", "-")
+        if not isinstance(tag, str) or (tag != "O" and tag[:2] not in ("B-", "I-", "L-", "U-")):
+            raise ExportError(
+                f"the token {shown(token['orth'])} has the tag {shown(tag)}, so that it is not "
+                f"known whether it is an entity; give it O or a tag"
+            )
+        if tag[0] in "BU" or (tag != "O" and not found):
+            found.append([start, place, tag[2:]])
+        elif tag != "O":
+            found[-1][1] = place
+    return found

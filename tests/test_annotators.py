@@ -1,0 +1,71 @@
+"""Several annotators: which labels are taken, and what is said about their agreement."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from export_files import choice, read, span, task, write
+
+TEXT = "Jane Smith visits Berlin"
+JANE, BERLIN = span(0, 10, "PER", TEXT), span(18, 24, "LOC", TEXT)
+
+
+def labels(rows: list[dict[str, Any]]) -> list[Any]:
+    return [row["label"] for row in rows]
+
+
+def test_annotators_who_differ_must_be_decided_about(tmp_path: Path) -> None:
+    tasks = [task("a", [choice("x")], [choice("x")]), task("b", [choice("x")], [choice("y")])]
+    rows, problems, _ = read(write(tmp_path, tasks))
+    assert rows == [] and len(problems) == 1
+    assert "2 rows labelled by several annotators; they differ in 1, first" in problems[0]
+    assert 'Cohen\'s kappa of "label" 0.000' in problems[0]
+    assert "--annotations" in problems[0]
+
+
+def test_annotators_who_agree_need_no_decision(tmp_path: Path) -> None:
+    tasks = [task("a", [choice("x")], [choice("x")]), task("b", [choice("y")], [choice("y")])]
+    rows, problems, notices = read(write(tmp_path, tasks))
+    assert labels(rows) == [["x"], ["y"]] and problems == []
+    assert any('Cohen\'s kappa of "label" 1.000' in notice for notice in notices)
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [("first", [["x"], ["y"], ["x"]]), ("agreed", [["x"]]), ("majority", [["x"], ["z"]])],
+)
+def test_classes_are_chosen_as_asked(tmp_path: Path, how: str, expected: list[Any]) -> None:
+    tasks = [
+        task("all", [choice("x")], [choice("x")], [choice("x")]),
+        task("most", [choice("y")], [choice("z")], [choice("z")]),
+        task("none", [choice("x")], [choice("y")], [choice("z")]),
+    ]
+    rows, problems, notices = read(write(tmp_path, tasks), annotations=how)
+    assert labels(rows) == expected and problems == []
+    assert any("Krippendorff's alpha" in notice for notice in notices)
+    assert any("left out" in notice for notice in notices) == (how != "first")
+
+
+def test_the_majority_is_taken_span_by_span_with_its_relations(tmp_path: Path) -> None:
+    relation = {"type": "relation", "from_id": "r0", "to_id": "r18", "direction": "right"}
+    relation |= {"labels": ["visits"]}
+    other = BERLIN | {"id": "other"}
+    results = [[JANE, BERLIN, relation], [JANE, other, relation | {"to_id": "other"}], [JANE]]
+    rows, _, notices = read(write(tmp_path, [task(TEXT, *results)]), annotations="majority")
+    assert [(e["id"], e["label"]) for e in rows[0]["entities"]] == [("T1", "PER"), ("T2", "LOC")]
+    assert rows[0]["relations"] == [{"head": "T1", "tail": "T2", "label": "visits"}]
+    assert any("entity F1 between annotators 0.800" in notice for notice in notices)
+
+
+def test_several_classes_are_voted_on_one_by_one(tmp_path: Path) -> None:
+    given = [[choice("a", "b")], [choice("b", "c")], [choice("c")]]
+    rows, _, _ = read(write(tmp_path, [task(TEXT, *given)]), annotations="majority")
+    assert labels(rows) == [["b", "c"]]
+
+
+def test_the_ground_truth_of_the_tool_is_taken(tmp_path: Path) -> None:
+    one = task(TEXT, [choice("x")], [choice("y")])
+    one["annotations"][1]["ground_truth"] = True
+    rows, problems, notices = read(write(tmp_path, [one]))
+    assert labels(rows) == [["y"]] and problems == []
+    assert any("ground truth is taken, first" in notice for notice in notices)

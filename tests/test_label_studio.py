@@ -1,0 +1,199 @@
+"""Exports of Label Studio in their variants."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from export_files import choice, read, span, task, write
+
+from lowcost_ft.errors import UserError
+from lowcost_ft.tasks.inputs import read_examples_file
+from lowcost_ft.tasks.loading import load_splits
+
+TEXT = "Jane Smith visits Berlin"
+SPANS = [span(0, 10, "PER", TEXT), span(18, 24, "LOC", TEXT)]
+ENTITIES = [
+    {"id": "r0", "start": 0, "end": 10, "label": "PER", "text": "Jane Smith"},
+    {"id": "r18", "start": 18, "end": 24, "label": "LOC", "text": "Berlin"},
+]
+
+
+def test_spans_classes_and_relations_of_a_task_are_one_row(tmp_path: Path) -> None:
+    relation = {"type": "relation", "from_id": "r0", "to_id": "r18", "direction": "right"}
+    results = [*SPANS, choice("pos"), relation | {"labels": ["visits"]}]
+    rows, problems, notices = read(write(tmp_path, [task(TEXT, results)]))
+    assert problems == []
+    assert rows == [
+        {
+            "id": 7,
+            "text": TEXT,
+            "entities": ENTITIES,
+            "label": ["pos"],
+            "relations": [{"head": "r0", "tail": "r18", "label": "visits"}],
+        }
+    ]
+    assert any("read as an export of Label Studio" in notice for notice in notices)
+
+
+@pytest.mark.parametrize(
+    ("direction", "ends"),
+    [("left", [("r18", "r0")]), ("bi", [("r0", "r18"), ("r18", "r0")]), (None, [("r0", "r18")])],
+)
+def test_a_relation_has_the_direction_of_its_arrow(
+    tmp_path: Path, direction: Any, ends: list[tuple[str, str]]
+) -> None:
+    relation = {"type": "relation", "from_id": "r0", "to_id": "r18", "direction": direction}
+    rows, _, _ = read(write(tmp_path, [task(TEXT, [*SPANS, relation])]))
+    assert [(r["head"], r["tail"]) for r in rows[0]["relations"]] == ends
+
+
+def test_cancelled_annotations_predictions_and_unlabelled_tasks_do_not_count(
+    tmp_path: Path,
+) -> None:
+    labelled, open_task, skipped = task(TEXT, SPANS), task("Later"), task("No", [])
+    skipped["annotations"][0]["was_cancelled"] = True
+    open_task["predictions"] = [{"result": SPANS}]
+    rows, problems, notices = read(write(tmp_path, [labelled, open_task, skipped]))
+    assert [row["text"] for row in rows] == [TEXT] and problems == []
+    assert any("2 rows without an annotation left out, first" in notice for notice in notices)
+
+
+def test_an_annotation_without_results_is_a_text_without_entities(tmp_path: Path) -> None:
+    rows, _, _ = read(write(tmp_path, [task(TEXT, SPANS), task("It rains", [])]))
+    assert rows[1]["entities"] == []
+
+
+def test_the_text_is_found_by_the_spans_own_texts(tmp_path: Path) -> None:
+    one = task(TEXT, SPANS)
+    one["data"] = {"title": "About Berlin", "abstract": TEXT, "text": "other"}
+    rows, _, _ = read(write(tmp_path, [one]))
+    assert rows[0]["text"] == TEXT
+    assert (rows[0]["title"], rows[0]["data.text"]) == ("About Berlin", "other")
+
+
+def test_several_controls_have_columns_of_their_own(tmp_path: Path) -> None:
+    other = span(0, 4, "X", TEXT) | {"from_name": "first"}
+    results = [SPANS[1], other, choice("pos"), choice("a", "b", control="topic")]
+    rows, _, _ = read(write(tmp_path, [task(TEXT, results), task("Ann", [])]))
+    assert [entity["label"] for entity in rows[0]["first"]] == ["X"]
+    assert len(rows[0]["entities"]) == 2
+    assert (rows[0]["sentiment"], rows[0]["topic"]) == (["pos"], ["a", "b"])
+    assert (rows[1]["sentiment"], rows[1]["topic"]) == (None, [])
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"labels": []}, "the span 0..4 has no label"),
+        ({"labels": [3]}, "the span 0..4 has no label"),
+        ({"start": "/p[1]", "end": "/p[2]"}, "whose place does not count characters"),
+        ({"start": True}, "whose place does not count characters"),
+        ({"start": None}, "whose place does not count characters"),
+    ],
+)
+def test_a_span_that_cannot_be_read_is_named_by_its_line(
+    tmp_path: Path, change: dict[str, Any], told: str
+) -> None:
+    broken = span(0, 4, "PER", TEXT)
+    broken["value"] |= change
+    path = tmp_path / "a.json"
+    path.write_text(f"[{json.dumps(task(TEXT, SPANS))},\n{json.dumps(task(TEXT, [broken]))}]")
+    rows, problems, _ = read(str(path))
+    assert rows == [] and len(problems) == 1
+    assert problems[0].startswith(f"{path}:2: ") and told in problems[0]
+
+
+def test_a_relation_to_nowhere_is_a_problem(tmp_path: Path) -> None:
+    relation = {"type": "relation", "from_id": "r0", "to_id": "gone", "direction": "right"}
+    _, problems, _ = read(write(tmp_path, [task(TEXT, [*SPANS, relation])]))
+    assert len(problems) == 1 and '"gone", which is not in its annotation' in problems[0]
+
+
+def test_utf16_offsets_are_found_and_mended_on_request(tmp_path: Path) -> None:
+    tasks = []
+    for number in range(20):
+        text = f"🚀🚀 Ann flies {number}"
+        value = {"start": 5, "end": 8, "text": "Ann", "labels": ["PER"]}
+        tasks.append(task(text, [span(0, 1, "PER", text) | {"value": value}]))
+    path = write(tmp_path, tasks)
+    with pytest.raises(UserError, match="give --entity-offsets utf16"):
+        load_splits("ner", train_file=path)
+    from lowcost_ft.config.reading import ReadingOptions
+
+    splits = load_splits("ner", train_file=path, reading=ReadingOptions(entity_offsets="utf16"))
+    assert splits.train[0].tags is not None and splits.train[0].tags[2] == "B-PER"
+
+
+def test_prediction_reads_every_task_whatever_its_annotations(tmp_path: Path) -> None:
+    broken = task("Ann ran", [span(0, 3, "PER", "Ann ran")])
+    broken["annotations"][0]["result"] = "?"
+    path = write(tmp_path, [task(TEXT, SPANS, [choice("x")]), {"data": {"text": "Open"}}, broken])
+    examples = read_examples_file("ner", path, labelled=False)
+    assert [example.text for example in examples] == [TEXT, "Open", "Ann ran"]
+
+
+def test_completions_of_the_first_versions_are_read(tmp_path: Path) -> None:
+    old = task(TEXT, SPANS)
+    old["completions"] = old.pop("annotations")
+    rows, problems, _ = read(write(tmp_path, [old]))
+    assert rows[0]["entities"] == ENTITIES and problems == []
+
+
+SHORT: dict[str, Any] = {
+    "text": TEXT,
+    "id": 3,
+    "label": [{"start": 0, "end": 10, "text": "Jane Smith", "labels": ["PER"]}],
+    "topic": {"choices": ["a", "b"]},
+    "annotator": 1,
+    "annotation_id": 2,
+    "created_at": "2026-01-01",
+    "updated_at": "2026-01-01",
+    "lead_time": 3.5,
+}
+
+
+def test_the_short_form_is_read(tmp_path: Path) -> None:
+    rows, problems, notices = read(write(tmp_path, [SHORT]))
+    assert problems == []
+    assert rows == [
+        {
+            "id": 3,
+            "text": TEXT,
+            "entities": [{"start": 0, "end": 10, "label": "PER", "text": "Jane Smith", "id": "T1"}],
+            "topic": ["a", "b"],
+        }
+    ]
+    assert any("JSON-MIN" in notice for notice in notices)
+
+
+def test_the_table_holds_spans_as_json(tmp_path: Path) -> None:
+    cells = {
+        name: json.dumps(v) if isinstance(v, list | dict) else str(v) for name, v in SHORT.items()
+    }
+    quoted = ['"' + cell.replace('"', '""') + '"' for cell in cells.values()]
+    path = tmp_path / "export.csv"
+    path.write_text(",".join(cells) + "\n" + ",".join(quoted) + "\n")
+    rows, problems, _ = read(str(path))
+    assert problems == [] and rows[0]["entities"][0]["label"] == "PER"
+    assert rows[0]["topic"] == ["a", "b"]
+
+
+def test_annotators_of_the_short_form_are_put_together(tmp_path: Path) -> None:
+    one = SHORT | {"topic": "a"}
+    path = write(tmp_path, [one, one | {"annotator": 2, "topic": "b"}, SHORT | {"id": 4}])
+    _, problems, _ = read(path)
+    assert len(problems) == 1 and "labelled by several annotators" in problems[0]
+    rows, _, notices = read(path, annotations="first")
+    assert [(row["id"], row["topic"]) for row in rows] == [(3, "a"), (4, ["a", "b"])]
+    assert any("entity F1 between annotators 1.000" in notice for notice in notices)
+
+
+def test_its_conll_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "export.conll"
+    path.write_text(
+        "-DOCSTART- -X- O\nJane -X- _ B-PER\nran -X- _ O\n\nIt -X- _ O\nsnows -X- _ O\n"
+    )
+    rows, problems, _ = read(str(path))
+    assert problems == []
+    assert rows[0] == {"tokens": ["Jane", "ran"], "tags": ["B-PER", "O"]}

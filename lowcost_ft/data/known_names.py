@@ -2,7 +2,8 @@
 
 import re
 
-__all__ = ["LABEL_NAMES", "SENTENCE_NAME", "TAG_NAMES", "TEXT_NAMES", "WORD_NAMES"]
+__all__ = ["GLINER_SPANS", "LABEL_NAMES", "LABEL_STUDIO_RELATION", "PRODIGY_YES_OR_NO_VIEWS"]
+__all__ += ["SENTENCE_NAME", "SPACY_TAG", "TAG_NAMES", "TEXT_NAMES", "WORD_NAMES"]
 
 TEXT_NAMES = (
     *("text", "sentence", "content", "message", "utterance", "query", "question", "review"),
@@ -22,3 +23,15 @@ TAG_NAMES = (
 
 SENTENCE_NAME = re.compile(r"sent(ence)?s?[ _.-]*(id|no|nr|num|number|idx|index|#)?[ _.]*")
 """Of a column that numbers the sentences, in lower case."""
+
+PRODIGY_YES_OR_NO_VIEWS = ("ner", "spans")
+"""Views of Prodigy's that show one span, to accept or to reject."""
+
+SPACY_TAG = "ner"
+"""Key of a token's tag in spaCy's training data of version 2."""
+
+GLINER_SPANS = "ner"
+"""Key of the spans in GLiNER's training data."""
+
+LABEL_STUDIO_RELATION = "relation"
+"""Type of a result of Label Studio's that joins two spans."""

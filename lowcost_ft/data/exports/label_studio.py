@@ -12,7 +12,7 @@ from lowcost_ft.data.exports.annotated import (
     objects,
     text_of,
 )
-from lowcost_ft.data.known_names import TEXT_NAMES
+from lowcost_ft.data.known_names import LABEL_STUDIO_RELATION, TEXT_NAMES
 from lowcost_ft.data.rows import Row, shown
 
 __all__ = ["is_label_studio", "read_label_studio"]
@@ -69,7 +69,7 @@ def read_label_studio(
                 tasks.append((row, []))
     results = [result for _, found in tasks for _, given in found for result in given]
     controls = _controls(results)
-    related = any(_kind(result) == "relation" for result in results)
+    related = any(_kind(result) == LABEL_STUDIO_RELATION for result in results)
     text = text_column or _text_field(tasks)
     if not labelled:
         return [Annotated(_input(row, text, text_column)) for row, _ in tasks]
@@ -81,7 +81,9 @@ def read_label_studio(
             try:
                 values = _values(given, controls, label_column, unused)
                 if related:
-                    relations = [result for result in given if _kind(result) == "relation"]
+                    relations = [
+                        result for result in given if _kind(result) == LABEL_STUDIO_RELATION
+                    ]
                     values["relations"] = _relations(relations, values.get("entities", []))
             except ExportError as error:
                 problems.append(f"{row.source}: {error}")
@@ -211,7 +213,7 @@ def _values(
         values[column] = [] if controls[name] == "several" else None
     for result in results:
         kind, name = _kind(result), _control(result)
-        if kind == "relation":
+        if kind == LABEL_STUDIO_RELATION:
             continue
         if _is_labels(result):
             for entity in _entities(result, f"T{len(values['entities']) + 1}"):

@@ -6,6 +6,7 @@ from typing import Any
 
 from lowcost_ft.data.exports.annotated import Annotated, Annotation, ExportError, objects, text_of
 from lowcost_ft.data.exports.prodigy_spans import read_relations, read_spans
+from lowcost_ft.data.known_names import PRODIGY_YES_OR_NO_VIEWS
 from lowcost_ft.data.rows import Row, counted, file_of, shown
 
 __all__ = ["is_prodigy", "partial_problem", "read_inputs", "read_prodigy"]
@@ -51,7 +52,7 @@ def partial_problem(rows: Sequence[Row]) -> str | None:
 
 def _is_binary(values: Mapping[str, Any]) -> bool:
     marked = values.get("_is_binary")
-    return marked is True or (marked is None and values.get("_view_id") in ("ner", "spans"))
+    return marked is True or (marked is None and values.get("_view_id") in PRODIGY_YES_OR_NO_VIEWS)
 
 
 def read_inputs(rows: Sequence[Row]) -> list[Annotated]:

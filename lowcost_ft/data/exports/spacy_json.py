@@ -12,6 +12,7 @@ from lowcost_ft.data.exports.annotated import (
     objects,
     text_of,
 )
+from lowcost_ft.data.known_names import SPACY_TAG
 from lowcost_ft.data.rows import Row, shown
 
 __all__ = ["is_spacy", "read_inputs", "read_spacy"]
@@ -147,7 +148,7 @@ def _paragraphs(row: Row) -> list[Row]:
         text = text if isinstance(text, str) else " ".join(map(str, words))
         values: dict[str, Any] = {} if row.values.get("id") is None else {"id": row.values["id"]}
         values |= {"text": text}
-        if any("ner" in token for token in tokens):
+        if any(SPACY_TAG in token for token in tokens):
             values["entities"] = _tagged(text, tokens)
         if "cats" in paragraph:
             values["cats"] = paragraph["cats"]
@@ -163,7 +164,7 @@ def _tagged(text: str, tokens: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
         start = text.find(token["orth"], place)
         if start < 0:
             raise ExportError(f"the token {shown(token['orth'])} does not stand in its raw text")
-        place, tag = start + len(token["orth"]), token.get("ner", "-")
+        place, tag = start + len(token["orth"]), token.get(SPACY_TAG, "-")
         if not isinstance(tag, str) or (tag != "O" and tag[:2] not in ("B-", "I-", "L-", "U-")):
             raise ExportError(
                 f"the token {shown(token['orth'])} has the tag {shown(tag)}, so that it is not "

@@ -268,7 +268,7 @@ def test_rows_on_the_page_of_formats_are_read(tmp_path):
     for code in blocks("docs/data-formats.md", "text"):
         if not code.startswith("error:"):
             parts.append(("conll" if "\t" in code else "csv", code))
-    assert len(parts) == 5
+    assert len(parts) >= 14
     for number, (kind, code) in enumerate(parts):
         file = tmp_path / f"{number}.{kind}"
         file.write_text(code, "utf-8")
@@ -277,6 +277,7 @@ def test_rows_on_the_page_of_formats_are_read(tmp_path):
         tagged = {"tokens", "entities"} & set(rows[0].values)
         module = ner_examples if tagged else text_examples
         read = module.read_examples(rows, ReadingOptions(), problems=problems, notices=notices)
+        notices = [notice for notice in notices if "by its content" not in notice]
         assert (len(read), problems, notices) == (len(rows), [], [])
 
 

@@ -388,3 +388,9 @@ def test_a_test_split_needs_not_every_class() -> None:
     assert len(splits.labels) == 510
     notice = "t.jsonl: 390 of the 510 classes do not occur in it and are not scored there"
     assert notice in splits.notices
+
+
+def test_a_long_label_is_read_at_once():
+    """Where a pattern matches in more than one way, this takes hours."""
+    long = ["1" * 50_000 + "x", "1" + " " * 50_000 + "x", "1." * 25_000]
+    assert set(splits_of([*long, "y"]).labels) == {*long, "y"}

@@ -9,8 +9,9 @@ from lowcost_ft.tasks.classification.examples import TextExample, label_name
 
 __all__ = ["label_doubts", "separator_notice"]
 
-_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
-_NUMBERS = re.compile(rf"{_NUMBER}(?:\s*[;,|\s]\s*{_NUMBER})+", re.ASCII)
+# A text matches in one way at most, or a long one that does not match would take minutes.
+_NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
+_NUMBERS = re.compile(rf"{_NUMBER}(?:(?:\s*[;,|]\s*|\s+){_NUMBER})+", re.ASCII)
 _COMMA_NUMBERS = re.compile(r"[+-]?\d+(?:\s*,\s*[+-]?\d+)+", re.ASCII)
 _ONE_COMMA = re.compile(r"[+-]?\d+(?:,\d+)?", re.ASCII)
 _NAMES = "--problem-type single_label_classification (a name)"

@@ -25,7 +25,7 @@ REGRESSION_LABELS = ["value"]
 LABEL_SEPARATOR = "|"
 """Between the labels of a multi-label row in a file that cannot hold lists."""
 
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _LARGEST_NUMBER = 3e38
 _MISSING_WORDS = frozenset({"nan", "na", "n/a", "null", "none"})
 

@@ -7,7 +7,8 @@ Each run of `RUNS` happens twice with the same data, models and number of thread
 of the given commit, and in the working tree as it is, changes that are not committed included. Of
 both, the weights, the predictions, the scores and the losses are compared by their SHA-256. The
 exit code is 1 if anything differs or a run fails. Predicted memory is compared, too, but a
-difference of it is only mentioned. All runs together take about three minutes on two cores.
+difference of it is only mentioned, and so is what only the newer side records. All runs together
+take about three minutes on two cores.
 
 Both sides are started as users start them, `python recipes/NAME.py FLAGS`, so that they may differ
 in everything inside. Runs are forks of this process, so that libraries (but not this package) are
@@ -77,7 +78,8 @@ def main(options: Options) -> int:
         for name, old, new in _both_sides(names, sides, folder, options.jobs):
             verdict, same = compare(old, new)
             different += not same
-            print(f"{name:{width}}  {_short(old):12}  {_short(new):12}  {verdict}", flush=True)
+            hashes = f"{_short(old):12}  {_short(_as_far_as(old, new)):12}"
+            print(f"{name:{width}}  {hashes}  {verdict}", flush=True)
         seconds, count = time.monotonic() - started, len(names)
         print(f"{count - different} of {count} runs gave the same bits, in {seconds:.0f} s")
     return int(bool(different))
@@ -86,45 +88,63 @@ def main(options: Options) -> int:
 # What is compared.
 
 
-def fingerprint(folder: Path) -> dict[str, str]:
+Fingerprint = dict[str, Any]
+"""Hashes of the parts of a run."""
+
+
+def fingerprint(folder: Path) -> Fingerprint:
     """SHA-256 of what a run computed; times, paths, versions and hardware are left out.
 
     Args:
         folder: The run folder.
 
     Returns:
-        `weights`, `predictions`, `scores`, `losses`, and `memory`, the predicted peak in bytes.
+        `weights`, `predictions`, `scores`, `losses` (by what is recorded of them), and `memory`,
+        the predicted peak in bytes.
     """
     record = json.loads((folder / "run.json").read_text("utf-8"))
     weights = [folder / f"{name}.safetensors" for name in ("adapter_model", "model")]
     train = record["train"]
-    history = [train["loss_history"], train["validation_history"]]
-    without_times = [[{**point, "seconds": None} for point in points] for points in history]
-    numbers = [train[name] for name in ("final_loss", "best_epoch", "real_tokens", "padded_tokens")]
+    numbers = ("final_loss", "best_epoch", "real_tokens", "padded_tokens")
+    recorded = {name: train[name] for name in numbers}
+    for name in ("loss_history", "validation_history"):
+        fields = {field for point in train[name] for field in point} - {"seconds"}
+        recorded |= {f"{name}.{f}": [point.get(f) for point in train[name]] for f in fields}
     found = {file.stem: file.read_bytes() for file in weights if file.exists()}
     return {
         "weights": _digest(b"".join(name.encode() + data for name, data in found.items())),
         "predictions": _digest((folder / "predictions.jsonl").read_bytes()),
         "scores": _digest(_canonical(record["evaluation"])),
-        "losses": _digest(_canonical([without_times, numbers])),
+        "losses": {name: _digest(_canonical(value)) for name, value in recorded.items()},
         "memory": str(train["predicted_peak_memory_bytes"]),
     }
 
 
-def compare(old: Mapping[str, str], new: Mapping[str, str]) -> tuple[str, bool]:
+def compare(old: Fingerprint, new: Fingerprint) -> tuple[str, bool]:
     """What to say of the two sides of a run, and whether they are the same."""
     sides = {"old": old, "new": new}
     if failed := [f"{label} {side['failed']}" for label, side in sides.items() if "failed" in side]:
         return f"FAILED: {'; '.join(failed)}", False
+    told = ""
+    if more := sorted(new["losses"].keys() - old["losses"].keys()):
+        told += f" (recorded by the newer side alone: {', '.join(more)})"
+    new = _as_far_as(old, new)
     parts = [part for part in old if old[part] != new.get(part)]
-    memory = ""
     if "memory" in parts:
         parts.remove("memory")
-        memory = f" (predicted memory: {old['memory']} -> {new['memory']} bytes)"
-    return (f"DIFFERS: {', '.join(parts)}" if parts else "same") + memory, not parts
+        told += f" (predicted memory: {old['memory']} -> {new['memory']} bytes)"
+    return (f"DIFFERS: {', '.join(parts)}" if parts else "same") + told, not parts
 
 
-def _short(side: Mapping[str, str]) -> str:
+def _as_far_as(old: Fingerprint, new: Fingerprint) -> Fingerprint:
+    """The newer side without what the older one does not record."""
+    if "failed" in old or "failed" in new:
+        return new
+    losses = {name: new["losses"][name] for name in old["losses"] if name in new["losses"]}
+    return {**new, "losses": losses}
+
+
+def _short(side: Fingerprint) -> str:
     """One hash for all parts of a run, shortened."""
     if "failed" in side:
         return "-"
@@ -142,7 +162,7 @@ def _canonical(value: Any) -> bytes:
 
 # How the runs are done.
 
-Results = Iterator[tuple[str, dict[str, str], dict[str, str]]]
+Results = Iterator[tuple[str, Fingerprint, Fingerprint]]
 
 
 def _both_sides(
@@ -150,7 +170,7 @@ def _both_sides(
 ) -> Results:
     """Runs all, a few at a time; yields each name with its old and its new fingerprint."""
     waiting = [(name, side) for name in names for side in sides]
-    found: dict[tuple[str, str], dict[str, str]] = {}
+    found: dict[tuple[str, str], Fingerprint] = {}
     going_on: dict[int, tuple[str, str]] = {}
     while waiting or going_on:
         while waiting and len(going_on) < jobs:
@@ -168,7 +188,7 @@ def _both_sides(
 
 def _work(run: ShortRun, code: Path, shared: Path, folder: Path) -> None:
     try:
-        found = fingerprint(perform(run, code, shared, folder))
+        found: Fingerprint = fingerprint(perform(run, code, shared, folder))
     except RunFailed as error:
         found = {"failed": str(error)}
     (folder / "fingerprint.json").write_text(json.dumps(found))

@@ -53,6 +53,14 @@ def test_times_and_versions_may_differ_and_predicted_memory_is_mentioned(run):
     assert same_bits.compare(old, run("other", memory=8)) == (said, True)
 
 
+def test_what_only_the_newer_side_records_is_mentioned(run):
+    old, new = run("old"), run("new")
+    new["losses"]["validation_history.loss"] = "a"
+    said = "same (recorded by the newer side alone: validation_history.loss)"
+    assert same_bits.compare(old, new) == (said, True)
+    assert same_bits.compare(new, old) == ("DIFFERS: losses", False)
+
+
 def test_a_run_that_failed_is_not_the_same(run):
     verdict, same = same_bits.compare({"failed": "broke"}, run("new"))
     assert (verdict, same) == ("FAILED: old broke", False)

@@ -30,6 +30,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 _DATASETS_CACHE = tempfile.mkdtemp(prefix="lowcost-ft-tests-")
 os.environ["HF_DATASETS_CACHE"] = _DATASETS_CACHE
 os.environ["LOWCOST_FT_CACHE"] = _DATASETS_CACHE
+# A disk takes ten milliseconds to make sure that a file outlives a power cut; none of these has to.
+os.fsync = lambda _: None
 
 _imported = 0
 """How many modules there were when the garbage collector last forgot what was there."""

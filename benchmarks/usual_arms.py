@@ -27,9 +27,9 @@ from transformers import (
 )
 
 from lowcost_ft.data.features import Features, collate, model_inputs
-from lowcost_ft.models.base import set_dropout
 from lowcost_ft.models.families import find_family
 from lowcost_ft.models.hub import is_cached, load_config, quiet_libraries
+from lowcost_ft.models.task_config import set_dropout
 
 
 class TrainerArm:

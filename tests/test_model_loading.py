@@ -391,7 +391,7 @@ def test_albert_cannot_choose_layers(tiny_models):
 
 
 def test_dropout_for_a_model_without_any_is_refused():
-    from lowcost_ft.models.base import set_dropout
+    from lowcost_ft.models.task_config import set_dropout
 
     with pytest.raises(UserError, match="dropout: model type 'mamba' has no dropout"):
         set_dropout(AutoConfig.for_model("mamba"), None, 0.1)

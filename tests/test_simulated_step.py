@@ -214,7 +214,7 @@ def test_processes_add_up_their_gradients_in_two_copies(tiny_model, monkeypatch)
     copies = 2 * alone.parts["gradients"]
     assert together.peak_bytes == pytest.approx(held + copies, rel=0.01)
     # Of a large model, only what is exchanged at once.
-    monkeypatch.setattr("lowcost_ft.training.steps._SUMMED_AT_ONCE", 500)
+    monkeypatch.setattr("lowcost_ft.training.gradient_sums._SUMMED_AT_ONCE", 500)
     bounded = case.predict(num_processes=2)
     assert bounded.peak_bytes == alone.peak_bytes < together.peak_bytes
 

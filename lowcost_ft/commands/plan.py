@@ -17,6 +17,7 @@ from lowcost_ft.config.values import parse_bytes
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.shipped_configs import shipped_config, shipped_name
 from lowcost_ft.record.overwriting import check_not_read, paths_of_settings
+from lowcost_ft.report.plan_plot import check_plot, draw_plan
 
 if TYPE_CHECKING:
     from lowcost_ft.memory.operators import Target
@@ -104,7 +105,7 @@ def plan(command: PlanMemory) -> None:
             file=sys.stderr,
         )
     if command.plot is not None:
-        _check_plot(command.plot)
+        check_plot(command.plot)
         reads = paths_of_settings(vars(command))
         check_not_read("--plot", command.plot, replaced=[Path(command.plot)], reads=reads)
     from lowcost_ft.planning.budget import part_to_change
@@ -135,7 +136,7 @@ def plan(command: PlanMemory) -> None:
     else:
         print("\n".join(_text(command, found, target, budget, cache, change)))
     if command.plot is not None:
-        _draw(command.plot, found, budget, title=config.model_id)
+        draw_plan(command.plot, found, budget, title=config.model_id)
 
 
 @contextmanager
@@ -164,7 +165,7 @@ def _names_but(*names: str) -> list[str]:
 
 
 def _given(command: PlanMemory, *names: str) -> list[str]:
-    """Those of these flags that do not hold their default."""
+    """Those of the named flags whose value is not the default."""
     defaults = {field.name: field.default for field in fields(command)}
     changed = [name for name in names if getattr(command, name) != defaults[name]]
     return ["--" + name.replace("_", "-") for name in sorted(changed)]
@@ -319,48 +320,3 @@ def _cache_lines(command: PlanMemory, found: "Plan", cache: "CacheNeeds") -> lis
 
 def _duration(seconds: float) -> str:
     return f"{seconds:,.0f} s" if seconds < 180 else f"{seconds / 60:,.0f} min"
-
-
-def _check_plot(file: str) -> None:
-    from importlib.util import find_spec
-
-    problems = []
-    if Path(file).suffix.lower() not in (".png", ".svg", ".pdf"):
-        problems.append(f"--plot {file}: name a .png, .svg or .pdf file")
-    if not Path(file).absolute().parent.is_dir():
-        problems.append(f"--plot {file}: there is no folder {Path(file).parent}")
-    if find_spec("matplotlib") is None:
-        problems.append("--plot needs matplotlib: pip install 'lowcost_ft[report]'")
-    if problems:
-        raise UserError(problems)
-
-
-def _draw(file: str, found: "Plan", budget: int | None, *, title: str) -> None:
-    """A bar of all parts, one after the other, and the budget as a line."""
-    from matplotlib.figure import Figure
-
-    from lowcost_ft.report.drawing import COLORS, HATCHES
-
-    parts = found.prediction.parts | {"context": found.prediction.context_bytes}
-    figure = Figure(figsize=(7, 2.4), layout="constrained")
-    axes = figure.subplots()
-    left = 0.0
-    for number, (part, size) in enumerate(p for p in parts.items() if p[1]):
-        axes.barh(
-            [0],
-            [size / 1e6],
-            left=left,
-            height=0.5,
-            label=part,
-            color=COLORS[number % len(COLORS)],
-            hatch=HATCHES[number % len(HATCHES)],
-            edgecolor="white",
-        )
-        left += size / 1e6
-    if budget is not None:
-        axes.axvline(budget / 1e6, color="black", linestyle="--", label="budget")
-    axes.set_yticks([])
-    axes.set_xlabel("MB at the peak of a training step")
-    axes.set_title(Path(title).name if Path(title).exists() else title, parse_math=False)
-    figure.legend(loc="outside lower center", ncols=5, frameon=False)
-    figure.savefig(file, dpi=150)

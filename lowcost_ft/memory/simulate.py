@@ -11,7 +11,8 @@ from accelerate.utils import DistributedType
 from torch import nn
 
 from lowcost_ft.memory.cuda_allocator import CudaAllocator
-from lowcost_ft.memory.operators import DeviceFunctions, Target, scratch_bytes
+from lowcost_ft.memory.operators import DeviceFunctions, Target
+from lowcost_ft.memory.scratch import scratch_bytes
 from lowcost_ft.memory.trace import Trace
 
 __all__ = ["PARTS", "Prediction", "SimulatedAccelerator", "real_integers", "simulate"]

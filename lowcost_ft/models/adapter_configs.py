@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from peft import (
-    AdaLoraConfig,
     BeftConfig,
     IA3Config,
     LNTuningConfig,
@@ -19,6 +18,7 @@ from peft import (
 from peft.utils.constants import DUMMY_TARGET_MODULES
 
 from lowcost_ft.config.methods import find_method
+from lowcost_ft.models.adalora import adalora_config
 from lowcost_ft.models.adapter_files import check_adapter_config, read_adapter_config
 from lowcost_ft.models.adapter_starts import keep_start, takes_from_weights
 from lowcost_ft.models.adapters import (
@@ -119,15 +119,7 @@ def adapter_config(
     alpha = default_alpha(method) if settings.alpha is None else settings.alpha
     common |= {"lora_alpha": alpha, "lora_dropout": settings.dropout}
     if method == "adalora":
-        # It begins with half as many ranks again, and takes that half away (`AdaLoraSteps`). The
-        # number of steps, which peft insists on, is set when it is known.
-        return AdaLoraConfig(
-            init_r=settings.r + (settings.r + 1) // 2,
-            target_r=settings.r,
-            total_step=1,
-            orth_reg_weight=0.1,
-            **common,
-        )
+        return adalora_config(settings.r, common)
     special: dict[str, dict[str, Any]] = {
         "rslora": {"use_rslora": True},
         "dora": {"use_dora": True},

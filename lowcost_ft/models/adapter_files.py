@@ -6,10 +6,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from peft import PeftConfig
+from peft import AdaLoraConfig, PeftConfig
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 
 from lowcost_ft.errors import UserError
+from lowcost_ft.models.adalora import with_steps
 
 __all__ = ["check_adapter_config", "method_like", "read_adapter_config"]
 __all__ += ["read_adapter_file"]
@@ -89,8 +90,8 @@ def read_adapter_config(path: str | Path, model: Any, *, common: dict[str, Any])
         raise UserError([f"adapter_config: {file}: {problem}" for problem in problems])
     heads = common["modules_to_save"]
     more = sorted(modules.difference(heads, _HEADS_OF_OTHERS))
-    if kind == "ADALORA":  # The number of steps is set when it is known.
-        values["total_step"] = values.get("total_step") or 1
+    if config_class is AdaLoraConfig:
+        values = with_steps(values)
     try:
         return config_class(**(values | common | {"modules_to_save": [*heads, *more]}))
     except (TypeError, ValueError) as error:

@@ -15,14 +15,13 @@ import copy
 from typing import Any
 
 import torch
-from peft import AdaLoraConfig, LoraConfig, PeftModel, get_peft_model_state_dict
+from peft import LoraConfig, PeftModel, get_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
 from peft.utils.integrations import dequantize_module_weight
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-__all__ = ["export_adapter", "keep_start", "note_ranks", "start_from_rounding"]
-__all__ += ["takes_from_weights"]
+__all__ = ["export_adapter", "keep_start", "start_from_rounding", "takes_from_weights"]
 
 _FACTORS = (".lora_A.", ".lora_B.")
 
@@ -73,22 +72,6 @@ def export_adapter(
     config.init_lora_weights = True
     config.inference_mode = True
     return config, weights
-
-
-def note_ranks(peft_model: PeftModel) -> None:
-    """Tells an AdaLoRA adapter which of its ranks are left, so that only those are saved.
-
-    Read off the weights themselves: those of the best epoch may have been kept before the last
-    ranks were taken away.
-    """
-    config: Any = peft_model.active_peft_config
-    if isinstance(config, AdaLoraConfig):
-        tuner: Any = peft_model.base_model
-        config.rank_pattern = {
-            name.removesuffix(".default"): (parameter.flatten() != 0).tolist()
-            for name, parameter in tuner.model.named_parameters()
-            if ".lora_E." in name
-        }
 
 
 def start_from_rounding(peft_model: PeftModel, whole: Any) -> None:

@@ -32,6 +32,7 @@ from lowcost_ft.models.quantized_layers import settle_kernels
 from lowcost_ft.models.refusals import check_layers
 from lowcost_ft.models.safety import check_weight_files
 from lowcost_ft.models.streamed_weights import StreamedWeights, load_upper_part
+from lowcost_ft.models.task_config import describe_task, set_dropout, set_padding
 from lowcost_ft.tasks.heads import Head, find_head
 
 __all__ = ["BaseModel", "load_base_model"]
@@ -107,8 +108,8 @@ def load_base_model(
     family = find_family(config)
     auto_class = _auto_class(find_head(head), config, model_id, trust_remote_code)
     names, stored_problem_type = stored_labels(config), getattr(config, "problem_type", None)
-    _describe_task(config, labels, problem_type)
-    _set_padding(config, pad_token_id, causal=family.causal if family else None)
+    describe_task(config, labels, problem_type)
+    set_padding(config, pad_token_id, causal=family.causal if family else None)
     own_dropout = set_dropout(config, family, dropout) if dropout is not None else {}
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
     if attn_implementation is not None:
@@ -190,62 +191,6 @@ def _auto_class(head: Head, config: Any, model_id: str, trust_remote_code: bool)
             f"(model type {config.model_type!r}); choose another model"
         )
     return auto_class
-
-
-def _describe_task(config: Any, labels: Sequence[str], problem_type: str | None) -> None:
-    config.num_labels = len(labels) or 1
-    if labels:
-        config.id2label = dict(enumerate(labels))
-        config.label2id = {label: number for number, label in enumerate(labels)}
-    config.problem_type = problem_type
-    # A classifier never reads the keys and values that a decoder would keep for the next token.
-    if hasattr(config, "use_cache"):
-        config.use_cache = False
-
-
-def _set_padding(config: Any, pad_token_id: int | None, *, causal: bool | None) -> None:
-    """Tells a decoder which token pads.
-
-    An encoder's own number is kept: RoBERTa counts positions from it.
-    """
-    if pad_token_id is None:
-        return
-    vocab_size = config.get_text_config().vocab_size
-    if not 0 <= pad_token_id < vocab_size:
-        raise UserError(
-            f"pad_token_id: {pad_token_id} has no embedding (the model's vocabulary has "
-            f"{vocab_size} entries); set the tokenizer's pad_token to one that the model knows"
-        )
-    if causal or getattr(config, "pad_token_id", None) is None:
-        config.get_text_config().pad_token_id = pad_token_id
-
-
-def set_dropout(config: Any, family: Family | None, dropout: float) -> dict[str, Any]:
-    """Sets every dropout probability of a model's configuration.
-
-    Returns:
-        What was there before, by the names of the fields.
-
-    Raises:
-        UserError: It has none, and one above zero is asked for.
-    """
-    if family is not None:
-        fields = family.dropout_fields
-    else:  # Names that hold a probability in the configurations of transformers.
-        fields = tuple(
-            name
-            for name, value in config.to_dict().items()
-            if ("dropout" in name or "pdrop" in name) and isinstance(value, float | int)
-        )
-    if not fields and dropout:
-        raise UserError(
-            f"dropout: model type {config.model_type!r} has no dropout in its configuration, so "
-            f"{dropout} could not be obeyed; leave it out"
-        )
-    before = {name: getattr(config, name, None) for name in fields}
-    for name in fields:
-        setattr(config, name, float(dropout))
-    return before
 
 
 def _build_without_weights(auto_class: Any, config: Any, options: dict[str, Any]) -> Any:

@@ -10,7 +10,8 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from lowcost_ft.errors import UserError
-from lowcost_ft.models.adapter_starts import export_adapter, note_ranks
+from lowcost_ft.models.adalora import note_ranks
+from lowcost_ft.models.adapter_starts import export_adapter
 from lowcost_ft.models.base import load_base_model
 from lowcost_ft.models.hub import quiet_libraries
 from lowcost_ft.models.identity import check_base_is_there, check_identity

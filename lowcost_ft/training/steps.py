@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +23,7 @@ from lowcost_ft.models.cpu_dropout import lean_attention_dropout, make_dropout_l
 from lowcost_ft.models.freezing import run_frozen_once
 from lowcost_ft.tasks.base import Task
 from lowcost_ft.training.extensions.composition import Extensions
+from lowcost_ft.training.gradient_sums import add_up
 from lowcost_ft.training.random_state import set_torch_states, torch_states
 from lowcost_ft.training.recovery import (
     MicroBatchBudget,
@@ -37,10 +38,6 @@ from lowcost_ft.training.step_plan import PlannedStep, cut_planned
 __all__ = ["StepOutcome", "StepRunner"]
 
 Batch = dict[str, torch.Tensor]
-
-
-_SUMMED_AT_ONCE = 4 * 2**20
-"""Numbers of a gradient that the processes exchange together: each has two copies of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +159,7 @@ class StepRunner:
         """
         step_loss = torch.zeros((), device=self.accelerator.device)
         for position, rows in enumerate(micro_batches):
-            # A process without rows takes any one, counted zero times: it too has gradients then.
+            # A process without rows runs one row with weight zero, so that it has gradients too.
             present = rows if len(rows) else np.zeros(1, np.int64)
             once = partial(
                 self._pass,
@@ -284,30 +281,13 @@ class StepRunner:
 
     def complete(self, loss: torch.Tensor) -> torch.Tensor:
         """Makes this process's loss and gradient those of the step."""
-        loss = self.summed(loss)
+        if not self.sharded:
+            add_up(self.accelerator, self.trainable, loss)
+        elif self.accelerator.num_processes > 1:
+            loss = self.accelerator.reduce(loss, reduction="sum")  # FSDP has added the gradients.
         # Once a step, whatever it is cut into, and the same in every process.
         for penalty in self.extensions.penalties():
             self.accelerator.backward(penalty)
-        return loss
-
-    def summed(self, loss: torch.Tensor) -> torch.Tensor:
-        """Adds up loss and gradients over the processes, some megabytes at a time."""
-        if self.accelerator.num_processes == 1:
-            return loss
-        if self.sharded:
-            return self.accelerator.reduce(loss, reduction="sum")
-        pieces = [loss.view(1)]
-        for parameter in self.trainable:
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-            elif not parameter.grad.is_contiguous():
-                parameter.grad = parameter.grad.contiguous()
-            pieces += parameter.grad.view(-1).split(_SUMMED_AT_ONCE)
-        for together in _up_to(_SUMMED_AT_ONCE, pieces):
-            total = self.accelerator.reduce(torch.cat(together), reduction="sum")
-            sums = total.split([len(piece) for piece in together])
-            for piece, summed in zip(together, sums, strict=True):
-                piece.copy_(summed)
         return loss
 
     def _bad_examples(self, step: PlannedStep) -> list[str]:
@@ -323,16 +303,3 @@ class StepRunner:
             bad = sorted(gather_object(bad))
         examples = np.unique(self.features.examples[bad or step.rows])
         return [self.example_name(int(example)) for example in examples]
-
-
-def _up_to(most: int, pieces: list[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
-    """The pieces in order, as many together as have no more than so many numbers."""
-    together: list[torch.Tensor] = []
-    count = 0
-    for piece in pieces:
-        count += piece.numel()
-        if together and count > most:
-            yield together
-            together, count = [], piece.numel()
-        together.append(piece)
-    yield together

@@ -41,12 +41,9 @@ class AdaLora(Extension):
     @classmethod
     def of(cls, context: TrainingContext) -> "AdaLora | None":
         """The extension of a model's AdaLoRA adapter; None for every other model."""
-        from peft import AdaLoraConfig, PeftModel
+        from lowcost_ft.models.adalora import is_adalora
 
-        model = context.model
-        if isinstance(model, PeftModel) and isinstance(model.active_peft_config, AdaLoraConfig):
-            return cls(model)
-        return None
+        return cls(context.model) if is_adalora(context.model) else None
 
     def begin(self, total_steps: int) -> None:
         """Lays the schedule out: all ranks for a fifth of the steps, the last ones for three tenths

@@ -64,7 +64,42 @@ def test_a_text_that_is_nowhere_stops_and_a_wrong_flag_is_named(tmp_path: Path) 
 
 def test_a_value_in_another_form_is_not_compared(tmp_path: Path) -> None:
     rows = rows_of("today it rains", 0, 5, value="2020-01-01")
-    assert splits_of(tmp_path, rows).train[0].tags[0] == "B-PER"
+    splits = splits_of(tmp_path, rows)
+    assert splits.train[0].tags[0] == "B-PER"
+    told = [notice for notice in splits.notices if "not compared" in notice]
+    assert len(told) == 1
+    assert "20 of the entities" in told[0]
+    assert told[0].endswith('a.jsonl:1: "value" is "2020-01-01"')
+
+
+@pytest.mark.parametrize(
+    ("text", "entities", "offsets"),
+    [
+        ("🚀🚀 Ines met Ann Lee", [(5, 9), (14, 21)], "utf16"),
+        ("Žofie à Zürich", [(0, 6), (10, 17)], "bytes"),
+        ("Ines met Ann Lee", [(0, 3), (9, 15)], "inclusive"),
+    ],
+)
+def test_offsets_that_cut_words_name_what_they_may_count(tmp_path, text, entities, offsets) -> None:
+    spans = [{"start": start, "end": end, "label": "x"} for start, end in entities]
+    rows = [{"text": f"{text} in {i}", "entities": spans} for i in range(20)]
+    told = [n for n in splits_of(tmp_path, rows).notices if "inside a word" in n]
+    assert len(told) == 1
+    assert told[0].endswith(f"every entity begins and ends with a word: --entity-offsets {offsets}")
+    mended = splits_of(tmp_path, rows, entity_offsets=offsets)
+    assert not any("inside a word" in notice for notice in mended.notices)
+    # One entity that ends inside a word among others that do not.
+    right = rows_of("Ann ran", 0, 3)
+    right[0]["entities"] = [{"start": 0, "end": 2, "label": "x"}]
+    assert not any("--entity-offsets" in n for n in splits_of(tmp_path, right).notices)
+
+
+def test_offsets_outside_of_a_text_name_what_they_may_count(tmp_path: Path) -> None:
+    rows = [{"text": "I am Ann", "entities": [{"start": 0, "end": 0, "label": "x"}]}] * 20
+    with pytest.raises(UserError) as caught:
+        splits_of(tmp_path, rows)
+    assert "with the end inside the entity" in caught.value.problems[0]
+    assert "--entity-offsets inclusive" in caught.value.problems[0]
 
 
 @given(st.text(st.sampled_from("aé漢🚀 b\u0301\ud800"), min_size=1), st.data())

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pytest
 
 from lowcost_ft.config.reading import ReadingOptions, label_conflicts
@@ -234,6 +235,25 @@ def test_names_keep_the_order_of_their_numbers() -> None:
     splits = splits_of([2, 0], label_names="zero,one,two")
     assert splits.labels == ["zero", "two"]
     assert any('without a row, which the model will not know: "one"' in n for n in splits.notices)
+
+
+def test_the_number_of_no_class_is_left_out_on_request() -> None:
+    """-1 of a `datasets` ClassLabel has no name, so that it is not a label like the others."""
+    names = datasets.ClassLabel(names=["no", "yes"])
+    features = datasets.Features({"text": datasets.Value("string"), "label": names})
+    columns = {"text": [f"text {i}" for i in range(33)], "label": [-1, 0, 1] * 11}
+    datasets.Dataset.from_dict(columns, features=features).save_to_disk("saved")
+    with pytest.raises(UserError) as caught:
+        load_splits("classification", dataset="saved")
+    assert 'saved/train:row 1: "label" is -1' in caught.value.problems[0]
+    assert "--exclude-label=-1" in caught.value.problems[0]
+    reading = ReadingOptions(exclude_label="-1")
+    splits = load_splits("classification", dataset="saved", reading=reading)
+    assert splits.labels == ["no", "yes"]
+    assert len(splits.train) + len(splits.validation) == 22
+    assert any("11 rows" in notice and "--exclude-label" in notice for notice in splits.notices)
+    rows = {"train": datasets.load_from_disk("saved")}
+    assert load_splits("classification", rows=rows, reading=reading).labels == ["no", "yes"]
 
 
 def test_a_repeated_header_is_left_out() -> None:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.data.validation_cut import cut_validation
 from lowcost_ft.errors import UserError
+from lowcost_ft.tasks import task_class
 from lowcost_ft.tasks.classification import TextExample
 from lowcost_ft.tasks.inputs import read_examples_file, read_text_lines
 from lowcost_ft.tasks.loading import Splits, load_splits
@@ -771,6 +772,30 @@ def test_texts_one_a_line() -> None:
         assert [example.source for example in examples][3] == "standard input:4"
     problems = failure(read_text_lines, "ner", "standard input", "a\nä".encode("utf-16"))
     assert problems[0].startswith("standard input: is UTF-16 text; convert it (`iconv -f UTF-16")
+
+
+@pytest.mark.parametrize("task", ["ner", "classification"])
+def test_a_row_to_predict_may_have_no_text(task: str) -> None:
+    """Its answer is empty and stands in its place, so that rows and answers have one order."""
+    table = write("a.csv", 'id,text\n1,Anna ran.\n2,\n3,"  "\n4,ok\n')
+    rows = [{"text": "Anna ran."}, {"text": None}, {"text": ""}, {"text": "ok"}]
+    for file, first in ((table, "a.csv:3"), (write("a.jsonl", rows), "a.jsonl:2")):
+        notices: list[str] = []
+        examples = read_examples_file(task, file, labelled=False, notices=notices)
+        blank = [task_class(task).is_blank(example) for example in examples]
+        assert blank == [False, True, True, False]
+        assert any("2 rows without a text" in n and n.endswith(first) for n in notices)
+    missing = write("b.jsonl", [{"text": "a"}, {"txt": "b"}])
+    assert "is missing" in failure(read_examples_file, task, missing, labelled=False)[0]
+    pairs = write("c.jsonl", [{"text": "a", "text_pair": "b"}, {"text": "", "text_pair": "b"}])
+    if task == "classification":
+        assert "empty text" in failure(read_examples_file, task, pairs, labelled=False)[0]
+
+
+def test_a_row_of_words_to_predict_may_be_empty() -> None:
+    file = write("a.jsonl", [{"tokens": ["Anna"]}, {"tokens": []}])
+    examples = read_examples_file("ner", file, labelled=False)
+    assert [example.words for example in examples] == [("Anna",), ()]
 
 
 def test_unlabelled_file_with_faults() -> None:

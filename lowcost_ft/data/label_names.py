@@ -5,7 +5,12 @@ from collections import Counter
 
 from lowcost_ft.data.rows import listed, surrogate_fault
 
-__all__ = ["read_label_names"]
+__all__ = ["names_of", "read_label_names"]
+
+
+def names_of(given: str | None, problems: list[str]) -> list[str]:
+    """`read_label_names` of what may not be given: no names then."""
+    return [] if given is None else read_label_names(given, problems)
 
 
 def read_label_names(given: str, problems: list[str]) -> list[str]:

@@ -3,13 +3,13 @@
 import json
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 __all__ = ["LINE_BREAK", "Row", "column_names", "counted", "file_of", "find_column", "listed"]
 __all__ += ["plain_name", "read_id", "read_text", "same_column", "shown", "surrogate_fault"]
-__all__ += ["text_fault"]
+__all__ += ["blank_notice", "blank_rows", "text_fault"]
 
 LINE_BREAK = re.compile(r"\r\n|\r|\n")
 """Where a line ends: str.splitlines would also split at U+2028 and others that occur in texts."""
@@ -29,12 +29,15 @@ class Row:
         first_line: Line of the first word, for files with one word a line; the line of each word
             where other lines stand between them.
         is_line: Whether it is a line of a file of texts, which may be blank.
+        classless: Column -> number, such as -1, where a column that names its classes holds the
+            number of none; the value is None.
     """
 
     values: dict[str, Any]
     source: str
     first_line: int | tuple[int, ...] | None = None
     is_line: bool = False
+    classless: Mapping[str, int] = field(default_factory=dict)
 
 
 def counted(number: int, what: str) -> str:
@@ -146,6 +149,30 @@ def text_fault(value: Any) -> str | None:
     if not value.strip():
         return "is an empty text; fill it in or delete the row"
     return surrogate_fault(value)
+
+
+def blank_rows(rows: Sequence[Row], column: str) -> list[bool]:
+    """Which rows have a column and nothing in it; none of them if there is no text in any row."""
+    found = [
+        column in row.values
+        and (
+            row.values[column] in (None, [])
+            or (isinstance(row.values[column], str) and not row.values[column].strip())
+        )
+        for row in rows
+    ]
+    return [False] * len(rows) if all(found) else found
+
+
+def blank_notice(rows: Sequence[Row], blank: Sequence[bool]) -> list[str]:
+    """A notice about rows to predict in which there is no text; none without such rows."""
+    sources = [row.source for row, is_blank in zip(rows, blank, strict=True) if is_blank]
+    if not sources:
+        return []
+    return [
+        f"{file_of(sources[0])}: {counted(len(sources), 'row')} without a text, answered with an "
+        f"empty answer, first at {sources[0]}"
+    ]
 
 
 def surrogate_fault(value: str) -> str | None:

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -220,15 +221,19 @@ def _decoder(feature: Any) -> Decoder | None:
 
 
 def _decoded(row: Row, decoders: dict[str, Decoder], problems: list[str]) -> Row:
+    classless = {}
     for column, decode in decoders.items():
+        given = row.values.get(column)
         try:
             row.values[column] = decode(row.values[column])
+            if type(given) is int and row.values[column] is None:
+                classless[column] = given
         except (LookupError, TypeError):
             problems.append(
                 f"{row.source}: {shown(column)} is {shown(row.values[column])}, for which its "
                 f"class names have no entry; correct the names or the numbers"
             )
-    return row
+    return replace(row, classless=classless) if classless else row
 
 
 def _first_line(error: Exception) -> str:

@@ -9,6 +9,8 @@ from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.data.known_names import LABEL_NAMES, TEXT_NAMES
 from lowcost_ft.data.rows import (
     Row,
+    blank_notice,
+    blank_rows,
     column_names,
     counted,
     file_of,
@@ -96,15 +98,19 @@ def read_examples(
     if text_column is None or len(problems) > before:
         return []
     examples = []
-    for row in _without_headers(rows, used, notices):
+    rows = _without_headers(rows, used, notices)
+    single = not labelled and pair_column is None
+    blank = blank_rows(rows, text_column) if single else [False] * len(rows)
+    notices += blank_notice(rows, blank)
+    for row, is_blank in zip(rows, blank, strict=True):
         before = len(problems)
-        text = read_text(row, text_column, problems)
+        text = row.values[text_column] or "" if is_blank else read_text(row, text_column, problems)
         pair = None if pair_column is None else read_text(row, pair_column, problems)
         label: Label | None = None
         if label_columns is not None:
             label = _read_flags(row, label_columns, problems)
         elif label_column is not None:
-            label = _read_label(row, label_column, problems)
+            label = _read_label(row, label_column, problems, excluded=reading.exclude_label)
         if text is not None and len(problems) == before:
             examples.append(
                 TextExample(
@@ -225,9 +231,18 @@ def _without_headers(rows: Sequence[Row], used: Sequence[str], notices: list[str
     return [row for row in rows if row.source not in sources]
 
 
-def _read_label(row: Row, column: str, problems: list[str]) -> Label | None:
+def _read_label(
+    row: Row, column: str, problems: list[str], *, excluded: str | None
+) -> Label | None:
     value = row.values.get(column)
     where = f"{row.source}: {shown(column)}"
+    if (number := row.classless.get(column)) is not None:
+        if excluded is None or excluded.strip() != str(number):
+            problems.append(
+                f"{where} is {number}, which is the number of no class; give every row a label, or "
+                f"leave such rows out with --exclude-label={number}"
+            )
+        return number
     if not isinstance(value, list | tuple):
         return _read_scalar(value, where, problems)
     names = [_read_scalar(item, f"{where}, item {i}", problems) for i, item in enumerate(value, 1)]

@@ -1,92 +1,32 @@
 """Rows -> NER examples: words, and their tags as the file has them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from lowcost_ft.config.reading import ReadingOptions
-from lowcost_ft.data.label_names import read_label_names
+from lowcost_ft.data.label_names import names_of
 from lowcost_ft.data.rows import (
     Row,
+    blank_notice,
+    blank_rows,
     column_names,
     counted,
     file_of,
     find_column,
-    listed,
     read_id,
-    read_text,
     same_column,
     shown,
     surrogate_fault,
     text_fault,
 )
-from lowcost_ft.tasks.ner.entity_spans import (
-    agreeing_spans,
-    clean_spans,
-    read_entities,
-    with_whole_addresses,
-)
+from lowcost_ft.tasks.ner.example import NerExample, text_example, word_source
 from lowcost_ft.tasks.ner.tag_spelling import TagSpelling, find_spelling
-from lowcost_ft.tasks.ner.tagging import entities_to_tags, span_problems
-from lowcost_ft.tasks.ner.word_splitting import WORD_SPLITTING, split_words
+from lowcost_ft.tasks.ner.text_rows import TEXT_COLUMNS, read_text_rows
 
 __all__ = ["NerExample", "read_examples", "text_example", "word_source"]
 
 _TOKENS = ("tokens", "words")
 _TAGS = ("tags", "ner_tags", "ner", "labels")
-_TEXTS = ("text", "sentence", "content", "message")
-_ENTITIES = ("entities", "spans")
-_TRIPLES = ("label", "labels")
-
-
-_WHOLE = "which is one word: --word-splitting unicode-v1 cuts it into several"
-_TOLD = {
-    "widened": "begin or end inside a word and were widened to whole words",
-    "in_address": f"lie inside a web or e-mail address and were widened to all of it, {_WHOLE}",
-    "beside": f"lie in the web or e-mail address of another one and were left out, {_WHOLE}",
-    "trimmed": "begin or end with white space, which was cut off",
-    "dropped": "stand there twice and were taken once",
-}
-"""What notices say of entities that are not read as the file has them."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NerExample:
-    """One sentence.
-
-    Attributes:
-        words: Its words.
-        tags: One a word; None without labels. IOB2 once `ner_labels.finish` is through.
-        source: File and line.
-        text: The text that the words were cut from, where the input was one.
-        offsets: Start and end of each word in `text`.
-        first_line: Line of the first word, where each word has a line of its own; the line of
-            each where other lines stand between them.
-        row_id: What the row's column "id" holds, to be told beside the prediction.
-    """
-
-    words: tuple[str, ...]
-    tags: tuple[str, ...] | None
-    source: str
-    text: str | None = None
-    offsets: tuple[tuple[int, int], ...] | None = None
-    first_line: int | tuple[int, ...] | None = None
-    row_id: str | int | float | None = None
-
-
-def text_example(
-    text: str,
-    *,
-    source: str = "text",
-    row_id: str | int | float | None = None,
-    rule: str = WORD_SPLITTING,
-) -> NerExample:
-    """An unlabelled example, cut into words by `split_words`."""
-    offsets = tuple(split_words(text, rule))
-    words = tuple(text[start:end] for start, end in offsets)
-    return NerExample(
-        words=words, tags=None, source=source, text=text, offsets=offsets, row_id=row_id
-    )
 
 
 def read_examples(
@@ -113,11 +53,11 @@ def read_examples(
         return []
     names = column_names(rows)
     tokenized = any(name in names for name in _TOKENS) or (
-        not any(name in names for name in _TEXTS) and _has_column(names, _TOKENS)
+        not any(name in names for name in TEXT_COLUMNS) and _has_column(names, _TOKENS)
     )
     if reading.tokens_column is not None or (tokenized and reading.text_column is None):
         return _read_tokens(rows, reading, problems, notices, labelled)
-    return _read_texts(rows, reading, problems, notices, labelled)
+    return read_text_rows(rows, reading, problems=problems, notices=notices, labelled=labelled)
 
 
 def _has_column(names: Sequence[str], guesses: Sequence[str]) -> bool:
@@ -142,7 +82,7 @@ def _read_tokens(
     spelling = TagSpelling("usual")
     if tags_column is not None:
         before = len(problems)
-        names = _names(reading, problems)
+        names = names_of(reading.label_names, problems)
         given = [row.values.get(tags_column) for row in rows]
         spelling = find_spelling(
             [tags for tags in given if isinstance(tags, list | tuple)],
@@ -154,8 +94,13 @@ def _read_tokens(
         if len(problems) > before:
             return []
     examples = []
-    for row in rows:
+    blank = [False] * len(rows) if labelled else blank_rows(rows, tokens_column)
+    notices += blank_notice(rows, blank)
+    for row, is_blank in zip(rows, blank, strict=True):
         before = len(problems)
+        if is_blank:
+            examples.append(text_example("", source=row.source, row_id=read_id(row, used)))
+            continue
         words = _read_words(row, tokens_column, problems)
         tags = None if tags_column is None else _read_tags(row, tags_column, spelling, problems)
         if tags is not None and len(tags) != len(words) and len(problems) == before:
@@ -196,10 +141,6 @@ def _read_words(row: Row, column: str, problems: list[str]) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _names(reading: ReadingOptions, problems: list[str]) -> list[str]:
-    return [] if reading.label_names is None else read_label_names(reading.label_names, problems)
-
-
 def _read_tags(
     row: Row, column: str, spelling: TagSpelling, problems: list[str]
 ) -> tuple[str, ...]:
@@ -225,110 +166,3 @@ def _read_tags(
         if fault := surrogate_fault(tag):
             problems.append(f"{word_source(row.source, row.first_line, position)}: tag {fault}")
     return tuple(tags)
-
-
-def _read_texts(
-    rows: Sequence[Row],
-    reading: ReadingOptions,
-    problems: list[str],
-    notices: list[str],
-    labelled: bool,
-) -> list[NerExample]:
-    if reading.text_column is None and not _has_column(column_names(rows), _TEXTS):
-        problems.append(
-            f"{file_of(rows[0].source)}: no column of words or of a text; name it with "
-            f"--tokens-column or --text-column; the columns are {listed(column_names(rows))}"
-        )
-        return []
-    found: dict[str, Any] = {"problems": problems, "notices": notices}
-    text_column = find_column(rows, reading.text_column, _TEXTS, "text", **found)
-    guesses = [*_ENTITIES, *(name for name in _TRIPLES if _holds_spans(rows, name))]
-    tags_column = (
-        find_column(rows, reading.tags_column, guesses, "tags", **found) if labelled else None
-    )
-    if text_column is None or (labelled and tags_column is None):
-        return []
-    used = [name for name in (text_column, tags_column) if name is not None]
-    names = _names(reading, problems) if labelled else []
-    read = []
-    forms: dict[str, str] = {}
-    for row in rows:
-        before = len(problems)
-        text = read_text(row, text_column, problems)
-        entities = (
-            []
-            if tags_column is None
-            else read_entities(
-                row, tags_column, text=text or "", names=names, found=forms, problems=problems
-            )
-        )
-        if text is not None and len(problems) == before:
-            read.append((row, text, entities))
-    notices += [
-        f"{file_of(rows[0].source)}: entities are read by {form}, first at {source}"
-        for form, source in forms.items()
-    ]
-    rule = reading.word_splitting
-    if tags_column is None:
-        return [
-            text_example(text, source=row.source, row_id=read_id(row, used), rule=rule)
-            for row, text, _ in read
-        ]
-    found_spans = agreeing_spans(
-        [(row.source, text, entities) for row, text, entities in read],
-        reading.entity_offsets,
-        problems,
-    )
-    examples = []
-    changed: dict[str, list[str]] = {name: [] for name in _TOLD}
-    for (row, text, _), spans in zip(read, found_spans, strict=True):
-        if spans is None:
-            continue
-        spans, trimmed, dropped = clean_spans(text, spans)
-        # Entities that share an address alone are no problem.
-        if faults := span_problems(text, spans, "unicode-v1"):
-            problems += [f"{row.source}: {fault}" for fault in faults]
-            continue
-        spans, in_address, beside = with_whole_addresses(text, spans, rule)
-        words, offsets, tags, widened = entities_to_tags(text, spans, rule)
-        changed["widened"] += [row.source] * widened
-        changed["trimmed"] += [row.source] * trimmed
-        changed["dropped"] += [row.source] * dropped
-        changed["in_address"] += [row.source] * in_address
-        changed["beside"] += [row.source] * beside
-        examples.append(
-            NerExample(
-                words=words,
-                tags=tags,
-                source=row.source,
-                text=text,
-                offsets=offsets,
-                row_id=read_id(row, used),
-            )
-        )
-    for what, told in _TOLD.items():
-        if sources := changed[what]:
-            notices.append(
-                f"{file_of(rows[0].source)}: {len(sources)} of the entities {told}, "
-                f"first at {sources[0]}"
-            )
-    return examples
-
-
-def _holds_spans(rows: Sequence[Row], column: str) -> bool:
-    """Whether a column holds lists of [start, end, label], doccano's, and nothing else."""
-    values = [row.values.get(column) for row in rows]
-    lists = [value for value in values if isinstance(value, list | tuple)]
-    return (
-        len(lists) == len(values)
-        and any(lists)
-        and all(isinstance(one, list | tuple) and len(one) == 3 for some in lists for one in some)
-    )
-
-
-def word_source(source: str, first_line: int | tuple[int, ...] | None, position: int) -> str:
-    """File and line of a word; the row and the word where it has no line of its own."""
-    if first_line is None:
-        return f"{source} word {position + 1}"
-    line = first_line[position] if isinstance(first_line, tuple) else first_line + position
-    return f"{file_of(source)}:{line}"

@@ -170,7 +170,7 @@ def test_a_blank_line_has_an_empty_answer_in_its_place(run, monkeypatch, trained
 
 def test_input_is_checked_before_the_model_is_loaded(tmp_path, single):
     """A broken file is told by a process that has not loaded PyTorch yet."""
-    broken = write_jsonl(tmp_path / "broken.jsonl", [{"text": "hello"}, {"text": ""}])
+    broken = write_jsonl(tmp_path / "broken.jsonl", [{"text": "hello"}, {"text": 5}])
     unlabelled = write_jsonl(tmp_path / "new.jsonl", [{"text": "hello", "label": "praise"}])
     code = """
 import sys

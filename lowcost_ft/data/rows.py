@@ -9,7 +9,7 @@ from typing import Any
 
 __all__ = ["LINE_BREAK", "Row", "column_names", "counted", "file_of", "find_column", "listed"]
 __all__ += ["plain_name", "read_id", "read_text", "same_column", "shown", "surrogate_fault"]
-__all__ += ["blank_notice", "blank_rows", "text_fault"]
+__all__ += ["blank_notice", "blank_rows", "on_one_line", "text_fault"]
 
 LINE_BREAK = re.compile(r"\r\n|\r|\n")
 """Where a line ends: str.splitlines would also split at U+2028 and others that occur in texts."""
@@ -53,6 +53,11 @@ def shown(value: Any) -> str:
     # A lone surrogate could not be printed.
     text = text.encode("utf-8", "backslashreplace").decode("utf-8")
     return json.dumps(text, ensure_ascii=False)
+
+
+def on_one_line(name: str) -> str:
+    """A label whose tabs, line ends and control characters are written as escapes."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
 
 
 def listed(names: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from lowcost_ft.data.rows import counted
+from lowcost_ft.data.rows import counted, on_one_line
 from lowcost_ft.record.longer_training import longer_command, longer_may_help
 from lowcost_ft.scores.class_table import worst_first
 from lowcost_ft.tasks import task_class
@@ -83,7 +83,7 @@ def score_lines(split: str, scores: Mapping[str, Any], *, rest: str = "in run.js
     tables = [value for name, value in scores.items() if name in ("per_entity", "per_class")]
     for table in tables:
         shown = worst_first(table, most=_SHOWN_CLASSES)
-        names = [_on_one_line(name) for name, _ in shown]
+        names = [on_one_line(name) for name, _ in shown]
         width = min(30, max(map(len, names))) if names else 0
         if len({name[:width] for name in names}) < len(names):
             width = max(map(len, names))  # cut short, two of them would look the same
@@ -98,11 +98,6 @@ def score_lines(split: str, scores: Mapping[str, Any], *, rest: str = "in run.js
         if len(table) > _SHOWN_CLASSES:
             lines.append(f"... and {len(table) - _SHOWN_CLASSES} more {rest}")
     return lines
-
-
-def _on_one_line(name: str) -> str:
-    """A label whose tabs, line ends and control characters are written as escapes."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
 
 
 def _program() -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from lowcost_ft.data.rows import on_one_line
 from lowcost_ft.scores.thresholds import best_micro_f1, constant_micro_f1
 from lowcost_ft.tasks.base import Predictions, Task
 from lowcost_ft.tasks.card import PipelineCode, Run, TaskCard
@@ -108,10 +109,9 @@ with torch.inference_mode():
         labels, scores = answer["label"], answer["score"]
         if isinstance(labels, str):
             labels, scores = [labels], [scores]
-        pairs = zip(labels, scores, strict=True)
-        return (
-            f"{', '.join(f'{name} {score:.2f}' for name, score in pairs) or '(no label)'}  {text}"
-        )
+        pairs = zip(map(on_one_line, labels), scores, strict=True)
+        told = ", ".join(f"{name} {score:.2f}" for name, score in pairs)
+        return f"{told or '(no label)'}  {text}"
 
     def doubts(
         self,

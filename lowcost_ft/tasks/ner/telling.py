@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lowcost_ft.data.rows import on_one_line
 from lowcost_ft.tasks.base import Predictions, Task
 from lowcost_ft.tasks.card import PipelineCode, Run, TaskCard
 from lowcost_ft.tasks.markdown import code
@@ -68,6 +69,8 @@ for index, word in enumerate(words):
         if run.get("pad_token_id") is not None or run.get("virtual_logits"):
             # Pipelines have no strategy that reads a word's last sub-word, or skips positions.
             return None
+        if "B-O" in run["labels"]:
+            return None  # A pipeline leaves out what is called O, even as the type of an entity.
         return PipelineCode(
             comment="# As a pipeline, which splits the text into words by rules of its own:",
             arguments=['aggregation_strategy="first"'],
@@ -89,7 +92,8 @@ for index, word in enumerate(words):
         for entity in answer["entities"]:
             place = f"{entity['start']}-{entity['end']}"
             lines.append(
-                f"  {place:>9}  {entity['label']:<14}{entity['score']:.2f}  {entity['text']}"
+                f"  {place:>9}  {on_one_line(entity['label']):<14}{entity['score']:.2f}  "
+                f"{entity['text']}"
             )
         return "\n".join(lines if answer["entities"] else [*lines, "  (no entity)"])
 

@@ -158,7 +158,7 @@ NER_FAULTS: list[tuple[str, str | bytes | list[Any], str]] = [
     ("a.jsonl", spans(entity("0", 4)), r"^a\.jsonl:21: entity .*must be of the form"),
     ("a.jsonl", spans(entity(False, True)), r"^a\.jsonl:21: entity .*must be of the form"),
     ("a.jsonl", spans(entity(0, 4, None)), r"^a\.jsonl:21: entity .*must be of the form"),
-    ("a.jsonl", spans([0, "per", 4]), r"^a\.jsonl:21: entity .*must be of the form"),
+    ("a.jsonl", spans([0, "per", 4]), r"^a\.jsonl:21: .* must be \[start, end, label\]"),
     ("a.jsonl", spans(text=""), r"^a\.jsonl:21: .*an empty text"),
     ("a.jsonl", spans(text=7), r"^a\.jsonl:21: .*number"),
     ("a.jsonl", [*SPANS, {"text": "x"}], r'^a\.jsonl:21: "entities" is missing'),

@@ -3,6 +3,7 @@
 from lowcost_ft.config.tasks import task_names, task_settings
 from lowcost_ft.tasks import task_class
 from lowcost_ft.training.extensions.base import Extension
+from lowcost_ft.training.extensions.composition import Extensions
 from lowcost_ft.training.extensions.registry import EXTENSIONS
 
 __all__ = ["cells", "extension_table"]
@@ -10,16 +11,19 @@ __all__ = ["cells", "extension_table"]
 
 def cells(extension: type[Extension]) -> dict[str, bool]:
     """Column -> whether an extension works with it; `tests/test_extension_table.py` tries each."""
-    tasks = {
-        task_settings(name).title: not extension.needs_choices
-        or task_class(name).for_planning(["a", "b"]).has_choices
-        for name in task_names()
-    }
+    tasks = {task_settings(name).title: _serves(extension, name) for name in task_names()}
     return tasks | {
         "regression": not extension.needs_choices,
-        "`--cache-frozen-layers`": True,
+        "`--cache-frozen-layers`": not Extensions([extension.__new__(extension)]).changes_inputs,
         "FSDP": extension.split_models,
     }
+
+
+def _serves(extension: type[Extension], name: str) -> bool:
+    task = task_class(name).for_planning(["a", "b"])
+    return (task.has_choices or not extension.needs_choices) and (
+        task.can_edit or not extension.edits_texts
+    )
 
 
 def extension_table() -> str:

@@ -36,6 +36,7 @@ class Trainer:
                 TextExample(text=row["text"], label=row["label"], source="test")
                 for row in text_rows(20)
             ]
+        self.examples, self.tokenizer = examples, tokenizer
         self.features = self.task.featurize(examples, tokenizer, max_length=32)
         self.built = build_model(
             tiny_model(family),

@@ -1,6 +1,7 @@
 """The training of a run: the model, its checkpoints and the cache of its frozen layers."""
 
 import contextlib
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -77,6 +78,7 @@ def train(run: Run, built: Built, data: Data) -> Trained:
     result = TrainResult()
     with _cached_layers(run, built, data) as cache, _compiled(run, built):
         before = checksums(model.named_parameters())
+        extensions = build_extensions(data.context(config, model))
         try:
             loop.train(
                 run.accelerator,
@@ -92,7 +94,7 @@ def train(run: Run, built: Built, data: Data) -> Trained:
                 cached=cache.states.get("train"),
                 result=result,
                 example_name=lambda number: data.splits.train[number].source,
-                extensions=build_extensions(data.context(config, model)),
+                extensions=extensions,
             )
         finally:  # Also a training that failed is on record.
             run.record["train"] = result.to_dict() | {
@@ -102,6 +104,7 @@ def train(run: Run, built: Built, data: Data) -> Trained:
                 "cache_bytes": cache.num_bytes,
                 "streaming": asdict(cache.streaming) if cache.streaming else None,
                 "predicted_peak_memory_bytes": built.plan and built.plan.prediction.peak_bytes,
+                "extensions": extensions.record(math.ceil(result.epochs)),
             }
     if not all(bool(p.isfinite().all()) for p in model.parameters() if p.requires_grad):
         raise UserError(

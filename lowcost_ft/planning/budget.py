@@ -79,6 +79,7 @@ def fit_to_budget(
     longest_row: int,
     can_checkpoint: bool,
     can_choose_layers: bool,
+    can_cache: bool = True,
 ) -> Plan:
     """Changes settings, in this order and only as far as needed, until a step fits the budget.
 
@@ -94,6 +95,7 @@ def fit_to_budget(
         longest_row: Tokens of the longest row: no micro-batch can hold less.
         can_checkpoint: Whether the model supports gradient checkpointing.
         can_choose_layers: Whether the model's layers can be trained in part.
+        can_cache: Whether the rows are the same in each epoch, as the output of frozen layers is.
 
     Raises:
         UserError: Nothing allowed fits; says what would.
@@ -101,7 +103,7 @@ def fit_to_budget(
     unplanned = predict(config)
     if budget_bytes is None or unplanned.needed_bytes <= budget_bytes:
         return Plan(config=config, prediction=unplanned, unplanned=unplanned, choices=[])
-    steps = _free_steps(config, num_layers, can_checkpoint)
+    steps = _free_steps(config, num_layers, can_checkpoint, can_cache)
     if config.allow_model_change:
         steps += _model_steps(config, num_layers, can_choose_layers)
     choices: list[Choice] = []
@@ -146,13 +148,15 @@ def fit_to_budget(
 _Steps = list[tuple[dict[str, Any], str]]
 
 
-def _free_steps(config: RunConfig, num_layers: int, can_checkpoint: bool) -> _Steps:
+def _free_steps(
+    config: RunConfig, num_layers: int, can_checkpoint: bool, can_cache: bool
+) -> _Steps:
     """What leaves the result as it is, up to rounding."""
     steps: _Steps = [({}, "")]
     if can_checkpoint and not config.gradient_checkpointing:
         steps.append(({"gradient_checkpointing": True}, "{work} the arithmetic of a step"))
     frozen = config.trainable_layers is not None and config.trainable_layers < num_layers
-    if frozen and not config.cache_frozen_layers:
+    if frozen and can_cache and not config.cache_frozen_layers:
         steps.append(({"cache_frozen_layers": True}, "disk for the states; {work} the arithmetic"))
     return steps
 

@@ -22,6 +22,7 @@ from lowcost_ft.tasks.choices import Choices
 from lowcost_ft.tasks.classification import examples as text_examples
 from lowcost_ft.tasks.classification import labels as text_labels
 from lowcost_ft.tasks.classification.checks import ClassificationChecking
+from lowcost_ft.tasks.classification.editing import ClassificationEditing
 from lowcost_ft.tasks.classification.examples import TextExample
 from lowcost_ft.tasks.classification.flags import ClassificationFlags, DecisionFlags
 from lowcost_ft.tasks.classification.telling import ClassificationTelling
@@ -40,7 +41,7 @@ MAIN_METRICS = {
 """The metric that early stopping watches and that has an interval. Higher is better in all."""
 
 
-class ClassificationTask(ClassificationChecking, ClassificationTelling):
+class ClassificationTask(ClassificationChecking, ClassificationEditing, ClassificationTelling):
     """Predicts a class, several classes, or a number, for a text or a pair of texts.
 
     Args:

@@ -22,6 +22,7 @@ from lowcost_ft.tasks.choices import Choices
 from lowcost_ft.tasks.ner import examples as ner_examples
 from lowcost_ft.tasks.ner import labels as ner_labels
 from lowcost_ft.tasks.ner.checks import NerChecking
+from lowcost_ft.tasks.ner.editing import NerEditing
 from lowcost_ft.tasks.ner.examples import NerExample, text_example
 from lowcost_ft.tasks.ner.tagging import entities_to_tags, tags_to_spans
 from lowcost_ft.tasks.ner.telling import NerTelling
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 __all__ = ["NerExample", "NerTask", "special_tokens", "text_example"]
 
 
-class NerTask(NerChecking, NerTelling):
+class NerTask(NerChecking, NerEditing, NerTelling):
     """Predicts one IOB2 tag a word.
 
     What the model sees are the pieces of words (see `word_pieces`); each has one tag, read at its

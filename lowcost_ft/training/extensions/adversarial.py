@@ -118,6 +118,11 @@ class Adversarial(Extension):
         """Goes on after that step."""
         self._number = numbers["number"]
 
+    def record(self, epochs: int) -> dict[str, Any]:
+        """How inputs were moved."""
+        steps = {} if self._kind == "fgm" else {"steps": self._steps}
+        return {"kind": self._kind, "epsilon": self._epsilon, **steps}
+
     def batch(self, batch: "Batch", rows: "MicroBatch", features: "Features") -> "Batch":
         """Adds which rows these are and how long: what random starts are drawn by."""
         import torch

@@ -65,6 +65,8 @@ class Extension:
     """The setting that turns it on; empty where something else does."""
     needs_choices: ClassVar[bool] = False
     """Whether it is about choices between classes (`Task.choices`), which not every task makes."""
+    edits_texts: ClassVar[bool] = False
+    """Whether it changes texts, which not every task lets it do (`Task.can_edit`)."""
     own_settings: ClassVar[tuple[str, ...]] = ()
     """Settings that mean something only beside it."""
     keeps_inputs: ClassVar[bool] = False
@@ -74,7 +76,7 @@ class Extension:
     """Whether it runs the same rows through the model several times in a micro-batch. Frozen layers
     then run only the first time."""
     split_models: ClassVar[bool] = False
-    """Whether it was tried on a model that FSDP splits over processes."""
+    """Whether it leaves weights and passes alone, so that FSDP may split the model."""
 
     @classmethod
     def asked_for(cls, config: "TrainingConfig") -> bool:
@@ -201,6 +203,14 @@ class Extension:
 
     def load(self, tensors: "dict[str, torch.Tensor]", numbers: dict[str, Any]) -> None:
         """Goes on from what `tensors` and `numbers` were; comes after `begin`."""
+
+    def record(self, epochs: int) -> dict[str, Any]:
+        """What run.json says of it: settings as they were settled, and what was done.
+
+        Args:
+            epochs: How many were begun.
+        """
+        return {}
 
     def resident(self) -> "Iterable[torch.Tensor]":
         """Tensors that take memory from step to step and belong to no weight that trains."""

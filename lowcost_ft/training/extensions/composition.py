@@ -142,6 +142,11 @@ class Extensions:
             tensors = checkpoint.tensors(extension.name) if has_tensors else {}
             extension.load(tensors, saved.get(extension.name, checkpoint.state))
 
+    def record(self, epochs: int) -> dict[str, dict[str, Any]]:
+        """What run.json says of them, by their names."""
+        records = {extension.name: extension.record(epochs) for extension in self._all}
+        return {name: found for name, found in records.items() if found}
+
     def resident(self) -> "list[torch.Tensor]":
         """Tensors of theirs that take memory from step to step."""
         return [tensor for extension in self._all for tensor in extension.resident()]

@@ -6,7 +6,7 @@ write, so that a learning rate means what it meant before. A choice counts in th
 much as in the loss.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lowcost_ft.errors import UserError
 from lowcost_ft.training.extensions.base import Extension, TrainingContext
@@ -83,6 +83,10 @@ class Consistency(Extension):
         assert second is not None
         losses = inner(outputs, batch) + inner(again, batch)
         return losses / 2 + self._weight / 4 * disagreement(first, second)
+
+    def record(self, epochs: int) -> dict[str, Any]:
+        """The weight of the disagreement."""
+        return {"weight": self._weight}
 
 
 def disagreement(first: "Choices", second: "Choices") -> "torch.Tensor":

@@ -7,6 +7,7 @@ from lowcost_ft.config.tasks import task_settings
 from lowcost_ft.errors import UserError
 from lowcost_ft.training.extensions.adalora import AdaLora
 from lowcost_ft.training.extensions.adversarial import Adversarial
+from lowcost_ft.training.extensions.augmentation import Augmentation
 from lowcost_ft.training.extensions.base import Extension, TrainingContext
 from lowcost_ft.training.extensions.composition import Extensions
 from lowcost_ft.training.extensions.consistency import Consistency
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["EXTENSIONS", "build_extensions", "extension_problems", "not_for_split_models"]
 
 EXTENSIONS: tuple[type[Extension], ...] = (
+    Augmentation,
     Adversarial,
     Consistency,
     LabelSmoothing,
@@ -45,6 +47,9 @@ def build_extensions(context: TrainingContext) -> Extensions:
             f"{', '.join(flags)}: for choices between classes, and {title}{kind} makes none; "
             "leave it out"
         )
+    if flags := [e.flag() for e in wanted if e.edits_texts and not task.can_edit]:
+        title = task_settings(task.name).title
+        raise UserError(f"{', '.join(flags)}: the texts of {title} cannot be changed; leave it out")
     found = (extension.of(context) for extension in wanted)
     return Extensions([extension for extension in found if extension is not None])
 

@@ -78,3 +78,7 @@ class WeightAverage(Extension):
         for name, average in self._average.items():
             average.copy_(tensors[name])
         self._steps = numbers["steps"]
+
+    def record(self, epochs: int) -> dict[str, Any]:
+        """The share that is kept."""
+        return {"decay": self._decay, "steps": self._steps}

@@ -1,0 +1,241 @@
+"""Training texts that are changed anew in each epoch; what is said of them follows.
+
+What becomes of a text depends on the seed, the epoch and its number alone: with the chance
+`--augment-share` it is changed in one of the ways that are asked for (`data/augmentation.py`),
+drawn among those that find something to change. Validation and test never pass here.
+"""
+
+import hashlib
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lowcost_ft.config.values import split_list
+from lowcost_ft.errors import UserError
+from lowcost_ft.training.extensions.base import Extension, TrainingContext
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    import torch
+
+    from lowcost_ft.config.run import RunConfig
+    from lowcost_ft.data.features import Features
+    from lowcost_ft.data.text_edits import SpannedText
+
+__all__ = ["DEFAULT_SHARE", "DEFAULT_STRENGTH", "Augmentation", "read_entities"]
+
+DEFAULT_SHARE = 0.5
+"""Share of the texts that are changed in an epoch."""
+DEFAULT_STRENGTH = 0.1
+"""Share of a text's words that are changed."""
+
+
+class Augmentation(Extension):
+    """Makes the rows of each epoch from changed texts."""
+
+    name = "augmentation"
+    setting = "augment"
+    own_settings = ("augment_share", "augment_strength", "augment_entities")
+    edits_texts = True
+    split_models = True
+
+    def __init__(self, context: TrainingContext) -> None:
+        from lowcost_ft.data.augmentation import mentions
+
+        settings = context.settings
+        self._context = context
+        self._ways = list(split_list(settings.augment) or ())
+        self._share = settings.augment_share or DEFAULT_SHARE
+        self._strength = settings.augment_strength or DEFAULT_STRENGTH
+        self._texts: list[tuple[SpannedText, ...]] = []
+        self._counts: dict[int, Counter[str]] = {}
+        self._digest = ""
+        self._known: dict[str, list[str]] = {}
+        if context.examples is not None:
+            self._texts = [context.task.spanned_texts(example) for example in context.examples]
+            self._known = mentions(text for texts in self._texts for text in texts)
+        if "entities" in self._ways and context.examples is not None:
+            self._find_entities()
+
+    @classmethod
+    def problems(cls, config: "RunConfig") -> list[str]:
+        """Unknown ways, shares above 1, and what keeps the rows of the data."""
+        from lowcost_ft.data.augmentation import WAYS
+
+        if not cls.asked_for(config):
+            return []
+        ways = list(split_list(config.augment) or ())
+        problems = [
+            f"--augment: {way!r} is unknown; known: {', '.join(WAYS)}"
+            for way in ways
+            if way not in WAYS
+        ]
+        if not ways:
+            problems.append(f"--augment names nothing; known: {', '.join(WAYS)}")
+        if len({*ways}) < len(ways):
+            problems.append("--augment names a way twice: name each once")
+        for flag, value in (
+            ("--augment-share", config.augment_share),
+            ("--augment-strength", config.augment_strength),
+        ):
+            if value is not None and value > 1:
+                problems.append(f"{flag} {value:g} is not a share: give a number up to 1")
+        if config.augment_entities is not None and "entities" not in ways:
+            problems.append("--augment-entities is for --augment entities: add it there")
+        if config.cache_frozen_layers:
+            problems.append(
+                "--augment makes other texts in each epoch, and --cache-frozen-layers keeps what "
+                "the frozen layers give for the same ones: leave one of them out"
+            )
+        return problems
+
+    @classmethod
+    def of(cls, context: TrainingContext) -> "Augmentation":
+        """The extension of a run.
+
+        Raises:
+            UserError: The list of entities cannot be read, or there are none to replace.
+        """
+        return cls(context)
+
+    def _find_entities(self) -> None:
+        """Adds those of the file to those of the data.
+
+        Raises:
+            UserError: As `of` says.
+        """
+        if not self._known:
+            raise UserError(
+                "--augment entities: the training data has no entities to replace; take other ways"
+            )
+        settings = self._context.settings
+        if settings.augment_entities is not None:
+            file = Path(settings.augment_entities).expanduser()
+            listed, self._digest = read_entities(file, list(self._known))
+            for label, texts in listed.items():
+                self._known[label] = list(dict.fromkeys([*self._known[label], *texts]))
+        if all(len(texts) < 2 for texts in self._known.values()):
+            raise UserError(
+                "--augment entities: the training data has one entity of each type, so that there "
+                "is no other to take; give some with --augment-entities, or take other ways"
+            )
+
+    def epoch(self, features: "Features", number: int) -> "Features":
+        """The tokens of this epoch's texts.
+
+        Raises:
+            UserError: No text of the data can be changed in any of the ways.
+        """
+        context = self._context
+        if context.examples is None:  # Only lengths are known, and these are the longest.
+            return features
+        assert features is context.features, "augmentation comes first"
+        assert context.tokenizer is not None
+        counts: Counter[str] = Counter()
+        changed = [self._changed(place, number, counts) for place in range(len(self._texts))]
+        if not counts and number == 0 and self._share * len(changed) >= 10:
+            raise UserError(
+                f"--augment {context.settings.augment}: found nothing to change in "
+                f"{len(changed):,} training texts; take other ways"
+            )
+        self._counts[number] = counts
+        return context.task.featurize(
+            changed, context.tokenizer, max_length=context.settings.max_length
+        )
+
+    def _changed(self, place: int, epoch: int, counts: "Counter[str]") -> Any:
+        """An example of an epoch; notes the way in which it was changed."""
+        import numpy as np
+
+        assert self._context.examples is not None
+        example, texts = self._context.examples[place], self._texts[place]
+        random = np.random.default_rng([self._context.settings.seed, epoch, place])
+        if not texts or random.random() >= self._share:
+            return example
+        for index in random.permutation(len(self._ways)):
+            way = self._ways[index]
+            found = self._in_one_way(way, texts, random)
+            other = found and self._context.task.with_texts(example, found)
+            if other is not None:
+                counts[way] += 1
+                return other
+        return example
+
+    def _in_one_way(
+        self, way: str, texts: "Sequence[SpannedText]", random: "np.random.Generator"
+    ) -> "list[SpannedText] | None":
+        """The texts of an example, one of them changed; None where the way finds nothing."""
+        from lowcost_ft.data.augmentation import WAYS
+
+        for index in random.permutation(len(texts)):
+            other = WAYS[way](texts[index], random, self._strength, self._known)
+            if other is not None:
+                return [*texts[:index], other, *texts[index + 1 :]]
+        return None
+
+    def numbers(self) -> dict[str, Any]:
+        """What the list of entities held."""
+        return {"entities": self._digest}
+
+    def load(self, tensors: "dict[str, torch.Tensor]", numbers: dict[str, Any]) -> None:
+        """Goes on with the same list of entities.
+
+        Raises:
+            UserError: The file holds something else now.
+        """
+        if numbers["entities"] != self._digest:
+            raise UserError(
+                f"{self._context.settings.augment_entities} has changed since the checkpoint: put "
+                "it back, or start a new run without --resume"
+            )
+
+    def record(self, epochs: int) -> dict[str, Any]:
+        """How many texts were changed in which way, by epoch."""
+        return {
+            "ways": self._ways,
+            "share": self._share,
+            "strength": self._strength,
+            "texts": len(self._texts),
+            "changed": [dict(self._counts[n]) for n in range(epochs) if n in self._counts],
+        }
+
+
+def read_entities(file: Path, labels: "Sequence[str]") -> tuple[dict[str, list[str]], str]:
+    """Reads a list of entities: on each line a type, a tab, and an entity.
+
+    Args:
+        file: The list, in UTF-8. Empty lines count nothing.
+        labels: The types that the training data has.
+
+    Returns:
+        The entities of each type, in their order, and the SHA-256 of the file.
+
+    Raises:
+        UserError: Every line that cannot be used.
+    """
+    try:
+        content = file.read_bytes()
+        lines = content.decode("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--augment-entities: cannot read {file}: {error}") from error
+    found: dict[str, list[str]] = {}
+    problems = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        label, tab, text = line.partition("\t")
+        label, text = label.strip(), " ".join(text.split())
+        if not tab or not label or not text:
+            problems.append(f"{file}:{number}: write a type, a tab and an entity, PLACE<tab>Oslo")
+        elif label not in labels:
+            known = ", ".join(sorted(labels))
+            problems.append(f"{file}:{number}: {label!r} is not a type of the data; those: {known}")
+        else:
+            found.setdefault(label, []).append(text)
+    if problems:
+        more = len(problems) - 5
+        shown = problems[:5] + ([f"and {more:,} more lines like these"] if more > 0 else [])
+        raise UserError(shown, total=len(problems))
+    return found, hashlib.sha256(content).hexdigest()

@@ -11,6 +11,7 @@ from lowcost_ft.config.setting import setting
 
 __all__ = [
     "ANNOTATIONS",
+    "DISCONTINUOUS",
     "ENTITY_OFFSETS",
     "PROBLEM_TYPES",
     "WORD_SPLITTINGS",
@@ -27,6 +28,9 @@ PROBLEM_TYPES: tuple[str, ...] = get_args(ProblemType)
 
 Annotations = Literal["agreed", "majority", "first"]
 ANNOTATIONS: tuple[str, ...] = get_args(Annotations)
+
+Discontinuous = Literal["join", "split", "drop"]
+DISCONTINUOUS: tuple[str, ...] = get_args(Discontinuous)
 
 EntityOffsets = Literal["characters", "utf16", "bytes", "inclusive", "text"]
 ENTITY_OFFSETS: tuple[str, ...] = get_args(EntityOffsets)
@@ -60,6 +64,8 @@ class InputOptions:
         "doccano",
         "prodigy",
         "spacy",
+        "gliner",
+        "brat",
     ] = setting("auto", decides=False)
     """What the files are; text: one text a line. auto looks at the content first and at the
     extension second."""
@@ -93,6 +99,10 @@ class LabelOptions:
     """Which labels to take where several annotators labelled a row: agreed leaves out rows in
     which they differ, majority takes what most of them say, first the first one's. Needed where
     they differ."""
+    discontinuous: Discontinuous | None = setting(None, decides=False)
+    """What becomes of entities that lie in several parts, as brat has them: join takes them with
+    what lies between, split makes an entity of each part, drop leaves them out. Needed where there
+    are some."""
     entity_offsets: EntityOffsets = setting("characters", decides=False)
     """What start and end of entities count: characters, UTF-16 code units, UTF-8 bytes, or
     characters with the end inside the entity; "text" finds each entity's own text near them."""

@@ -28,6 +28,8 @@ def table_rows(
     """
     if not isinstance(whole, dict) or not whole:
         return None
+    if (rows := _wrapped(path, whole)) is not None:
+        return rows
     found = _split(whole) or _schema(whole) or _nested(whole)
     if found is None:
         return None
@@ -45,6 +47,25 @@ def table_rows(
             f'with orient="{how}"'
         )
     return [Row(values, f"{path}:row {number}") for number, values in enumerate(records, 1)]
+
+
+def _wrapped(path: str, whole: Mapping[str, Any]) -> list[Row] | None:
+    """Rows of an object around them: of an annotator for spaCy's lists of two, or one task."""
+    annotations = whole.get("annotations", whole.get("completions"))
+    if not isinstance(annotations, list):
+        return None
+    if isinstance(whole.get("data"), dict):  # Label Studio writes a task into each file.
+        return [Row(dict(whole), f"{path}:row 1")]
+    pairs = [(number, pair) for number, pair in enumerate(annotations, 1) if pair is not None]
+    if not pairs or not all(
+        isinstance(pair, list)
+        and len(pair) == 2
+        and isinstance(pair[0], str)
+        and isinstance(pair[1], dict)
+        for _, pair in pairs
+    ):
+        return None
+    return [Row({"text": pair[0], **pair[1]}, f"{path}:row {number}") for number, pair in pairs]
 
 
 def _split(whole: Mapping[str, Any]) -> tuple[str, list[dict[str, Any]]] | None:

@@ -7,6 +7,8 @@ from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.data.column_files import read_columns
 from lowcost_ft.data.csv_files import read_csv
 from lowcost_ft.data.decoding import binary_fault, decode
+from lowcost_ft.data.exports.brat import is_brat, read_brat
+from lowcost_ft.data.exports.docbin import is_docbin, read_docbin
 from lowcost_ft.data.exports.reading import EXPORTS, read_export
 from lowcost_ft.data.file_kinds import EXTENSIONS, FORMATS, extension_of, format_of
 from lowcost_ft.data.json_files import is_json_list, read_json, read_json_lines
@@ -70,11 +72,23 @@ def read_rows(
     before = len(problems)
     reading, usual = reading or ReadingOptions(), usual or ReadingOptions()
     extension = extension_of(path)
+    if os.path.isdir(path) and (reading.format == "brat" or is_brat(path, labelled=labelled)):
+        rows = read_brat(path, reading, labelled=labelled, problems=problems, notices=notices)
+        if not rows and len(problems) == before:
+            problems.append(
+                f"{path}: holds no texts with annotations; add some .txt and .ann files"
+            )
+        return rows
     if not _is_readable_file(path, problems):
         return []
     if extension in _OTHER_KINDS:
         problems.append(f"{path}: {extension} is {_OTHER_KINDS[extension]}")
         return []
+    if is_docbin(path):
+        rows = read_docbin(path, problems)
+        if len(problems) == before:
+            rows = read_export(rows, reading, labelled=labelled, problems=problems, notices=notices)
+        return rows
     kind, text = _kind_and_text(path, reading, usual, labelled, words, problems, notices)
     if kind is None:
         return []
@@ -171,8 +185,8 @@ def _taken_for(path: str, kind: str) -> str:
 def _is_readable_file(path: str, problems: list[str]) -> bool:
     if os.path.isdir(path):
         problems.append(
-            f"{path}: is a folder, not a file; give a file in it, or --dataset for a folder "
-            f"written by datasets.save_to_disk"
+            f"{path}: is a folder, not a file; give a file in it, a folder of brat's (.txt with "
+            f".ann), or --dataset for a folder written by datasets.save_to_disk"
         )
     elif not os.path.exists(path):
         problems.append(f"{path}: no such file; check the path")

@@ -43,7 +43,9 @@ def near_pairs(
     def across(first: list[int], second: list[int]) -> Iterator[tuple[int, int]]:
         """Each number before the border, with the first one behind it."""
         after = [number for number in second if border is not None and number >= border]
-        yield from ((one, after[0]) for one in first if after and border is not None and one < border)
+        yield from (
+            (one, after[0]) for one in first if after and border is not None and one < border
+        )
 
     for numbers in owners.values():
         alone = ((numbers[0], other) for other in numbers[1:])

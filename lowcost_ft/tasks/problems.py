@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from lowcost_ft.config.reading import (
     ANNOTATIONS,
+    DISCONTINUOUS,
     ENTITY_OFFSETS,
     PROBLEM_TYPES,
     WORD_SPLITTINGS,
@@ -46,6 +47,9 @@ def argument_problems(
     if reading.annotations not in (None, *ANNOTATIONS):
         known = ", ".join(ANNOTATIONS)
         problems.append(f"--annotations {reading.annotations} is unknown; known: {known}")
+    if reading.discontinuous not in (None, *DISCONTINUOUS):
+        known = ", ".join(DISCONTINUOUS)
+        problems.append(f"--discontinuous {reading.discontinuous} is unknown; known: {known}")
     if reading.entity_offsets not in ENTITY_OFFSETS:
         known = ", ".join(ENTITY_OFFSETS)
         problems.append(f"--entity-offsets {reading.entity_offsets} is unknown; known: {known}")

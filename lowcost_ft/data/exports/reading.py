@@ -5,7 +5,7 @@ from dataclasses import fields
 from typing import Any
 
 from lowcost_ft.config.reading import ReadingOptions
-from lowcost_ft.data.exports import doccano, label_studio_min, prodigy, spacy_json
+from lowcost_ft.data.exports import doccano, gliner, label_studio_min, prodigy, spacy_json
 from lowcost_ft.data.exports.annotated import Annotated, ExportError
 from lowcost_ft.data.exports.annotators import join_annotations
 from lowcost_ft.data.exports.label_studio import is_label_studio, read_label_studio
@@ -17,7 +17,9 @@ TOOLS = {
     "label_studio": "an export of Label Studio",
     "label_studio_min": "a short export (JSON-MIN) of Label Studio",
     "doccano": "an export of doccano",
-    "spacy": "spaCy's JSON",
+    "spacy": "spaCy's training data",
+    "gliner": "GLiNER's training data",
+    "brat": "a folder of brat's",
     "prodigy": "an export of Prodigy",
 }
 """What to call the exports in messages."""
@@ -31,6 +33,7 @@ _IS = {
     "prodigy": prodigy.is_prodigy,
     "doccano": doccano.is_doccano,
     "spacy": spacy_json.is_spacy,
+    "gliner": gliner.is_gliner,
 }
 _COLUMNS = [field.name for field in fields(ReadingOptions) if field.name.endswith("_column")]
 
@@ -117,6 +120,8 @@ def _annotated(
         )
     if tool == "prodigy":
         return prodigy.read_prodigy(rows, **lists)
+    if tool == "gliner":
+        return gliner.read_gliner(rows, problems=problems)
     if tool == "spacy":
         return spacy_json.read_spacy(rows, problems=problems)
     return doccano.read_doccano(rows, problems=problems)
@@ -136,7 +141,7 @@ def _inputs(
             notices=[],
         )
     modules = {"label_studio_min": label_studio_min, "prodigy": prodigy}
-    modules |= {"doccano": doccano, "spacy": spacy_json}
+    modules |= {"doccano": doccano, "spacy": spacy_json, "gliner": gliner}
     try:
         found: list[Annotated] = modules[tool].read_inputs(rows)
     except ExportError as error:

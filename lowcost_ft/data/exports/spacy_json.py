@@ -60,15 +60,16 @@ def read_spacy(rows: Sequence[Row], *, problems: list[str]) -> list[Annotated]:
     for row in paragraphs:
         found: dict[str, Any] = {}
         try:
-            if marked or "cats" not in names:
+            if marked and _span_column(row.values):
                 found["entities"] = _entities(row.values)
-            if "cats" in names:
+            if "cats" in row.values or (found and "cats" in names):
                 found["label"] = _categories(row.values.get("cats"))
         except ExportError as error:
             problems.append(f"{row.source}: {error}")
             continue
         kept = {name: v for name, v in row.values.items() if name not in _NOT_KEPT}
-        read.append(Annotated(Row(kept, row.source), (Annotation("", found),)))
+        annotations = (Annotation("", found),) if found else ()
+        read.append(Annotated(Row(kept, row.source), annotations))
     return read
 
 

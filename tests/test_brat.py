@@ -1,0 +1,128 @@
+"""Folders of brat's: spans, relations, spans in parts, and broken lines."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from export_files import read
+
+from lowcost_ft.config.reading import ReadingOptions
+from lowcost_ft.errors import UserError
+from lowcost_ft.tasks.inputs import read_examples_file
+from lowcost_ft.tasks.loading import load_splits
+
+TEXT = "Jane Smith visits\nBerlin"
+LINES = [
+    "T1\tPER 0 10\tJane Smith",
+    "T2\tLOC 18 24\tBerlin",
+    "R1\tVisits Arg1:T1 Arg2:T2\t",
+    "A1\tSure T1",
+    "#1\tAnnotatorNotes T1\tcheck",
+]
+
+
+def folder(place: Path, *lines: str, text: str = TEXT, name: str = "doc") -> str:
+    place.mkdir(exist_ok=True)
+    (place / f"{name}.txt").write_bytes(text.encode())
+    (place / f"{name}.ann").write_bytes("\n".join(lines).encode())
+    return str(place)
+
+
+def test_a_folder_is_one_row_a_text(tmp_path: Path) -> None:
+    path = folder(tmp_path / "corpus", *LINES)
+    (tmp_path / "corpus" / "deep").mkdir()
+    folder(tmp_path / "corpus" / "deep", text="It rains")
+    (tmp_path / "corpus" / "new.txt").write_text("Not yet")
+    rows, problems, notices = read(path)
+    assert problems == []
+    assert rows == [
+        {"id": "deep/doc", "text": "It rains", "entities": [], "relations": []},
+        {
+            "id": "doc",
+            "text": TEXT,
+            "entities": [
+                {"id": "T1", "start": 0, "end": 10, "label": "PER", "text": "Jane Smith"},
+                {"id": "T2", "start": 18, "end": 24, "label": "LOC", "text": "Berlin"},
+            ],
+            "relations": [{"head": "T1", "tail": "T2", "label": "Visits"}],
+        },
+    ]
+    told = "\n".join(notices)
+    assert "read as a folder of brat's" in told and "1 attributes, 1 notes" in told
+    assert "1 text without a file of annotations (.ann) left out" in told
+    rows, _, _ = read(path, labelled=False)
+    assert [row["text"] for row in rows] == ["It rains", TEXT, "Not yet"]
+
+
+def test_a_span_over_a_line_end_is_one_span(tmp_path: Path) -> None:
+    rows, problems, _ = read(folder(tmp_path / "c", "T1\tX 11 17;18 24\tvisits Berlin"))
+    assert problems == [] and rows[0]["entities"][0]["end"] == 24
+
+
+@pytest.mark.parametrize(
+    ("how", "spans"),
+    [
+        ("join", [("T1", 0, 17), ("T2", 18, 24)]),
+        ("split", [("T1", 0, 4), ("T1#2", 11, 17), ("T2", 18, 24)]),
+        ("drop", [("T2", 18, 24)]),
+    ],
+)
+def test_spans_in_parts_are_decided_about(
+    tmp_path: Path, how: str, spans: list[tuple[str, int, int]]
+) -> None:
+    lines = ["T1\tX 0 4;11 17\tJane visits", LINES[1], LINES[2]]
+    path = folder(tmp_path / "c", *lines)
+    _, problems, _ = read(path)
+    assert len(problems) == 1 and "doc.ann:1: the span T1 (0 4;11 17) lies in 2" in problems[0]
+    rows, problems, notices = read(path, discontinuous=how)
+    assert [(e["id"], e["start"], e["end"]) for e in rows[0]["entities"]] == spans
+    assert len(rows[0]["relations"]) == (how != "drop")
+    assert any(f"(--discontinuous {how}), first {path}/doc.ann:1" in n for n in notices)
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("T3\tX 0 99\tJane", "does not lie in its text of 24 characters"),
+        ("T3\tX 4 4\t", "does not lie in its text"),
+        ("T3\tX zero 4\tJane", "a span must be T1<TAB>Label 0 5<TAB>text"),
+        ("T1\tX 0 4\tJane", "the span T1 occurs twice"),
+        ("R2\tVisits Arg1:T1", "a relation must be"),
+        ("R2\tVisits Arg1:T1 Arg2:T9", 'names "T9", which the file does not have'),
+        ("what is this", "is no annotation of brat's"),
+    ],
+)
+def test_a_broken_line_is_named(tmp_path: Path, line: str, told: str) -> None:
+    path = folder(tmp_path / "c", *LINES, line)
+    _, problems, _ = read(path)
+    assert len(problems) == 1
+    assert problems[0].startswith(f"{path}/doc.ann:6: ") and told in problems[0]
+
+
+def test_training_prediction_and_shifted_spans(tmp_path: Path) -> None:
+    for number in range(20):
+        folder(tmp_path / "c", *LINES, name=f"doc{number}", text=f"{TEXT} {number}")
+    splits = load_splits("ner", train_file=str(tmp_path / "c"))
+    assert splits.train[0].tags == ("B-PER", "I-PER", "O", "B-LOC", "O")
+    examples = read_examples_file("ner", str(tmp_path / "c"), labelled=False)
+    assert len(examples) == 20 and examples[0].row_id == "doc0"
+    folder(tmp_path / "c", "T1\tPER 1 11\tJane Smith", name="shifted")
+    with pytest.raises(UserError, match=r"c:shifted.txt: entity 1..11 .*--entity-offsets text"):
+        load_splits("ner", train_file=str(tmp_path / "c"))
+    reading = ReadingOptions(entity_offsets="text")
+    assert load_splits("ner", train_file=str(tmp_path / "c"), reading=reading).train
+
+
+def test_other_folders_are_refused_with_advice(tmp_path: Path) -> None:
+    _, problems, _ = read(str(tmp_path))
+    assert len(problems) == 1 and "a folder of brat's (.txt with .ann)" in problems[0]
+    (tmp_path / "a.ann").write_text(LINES[0])
+    _, problems, _ = read(str(tmp_path))
+    assert len(problems) == 1 and "has no text beside it" in problems[0]
+
+
+def test_relations_between_events_are_between_their_triggers(tmp_path: Path) -> None:
+    lines = [*LINES[:2], "E1\tPER:T1", "R1\tAfter Arg1:E1 Arg2:T2"]
+    rows, problems, _ = read(folder(tmp_path / "c", *lines))
+    relation: dict[str, Any] = {"head": "T1", "tail": "T2", "label": "After"}
+    assert problems == [] and rows[0]["relations"] == [relation]

@@ -94,7 +94,7 @@ build/audit/installed: $(VENV)/installed-test
 	@PIP_USER=0 build/audit/bin/python -m pip --quiet install --upgrade pip-audit pip-licenses
 	@touch $@
 
-check: lint format-check typecheck test ## all that must pass before a commit
+check: lint format-check typecheck test docs ## all that must pass before a commit
 
 clean: ## remove .venv and caches; runs/ and the Hub cache stay
 	rm -rf $(VENV) build dist *.egg-info .coverage htmlcov \

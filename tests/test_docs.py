@@ -301,6 +301,7 @@ def test_the_quickstart_is_one_of_the_recipe_as_it_is():
         assert record["config"][name] == getattr(config, name)
 
 
+@pytest.mark.slow
 def test_the_site_builds_without_a_warning_and_loads_nothing_from_elsewhere(tmp_path):
     for module in ("sphinx", "furo", "myst_parser"):
         pytest.importorskip(module, reason="needs the docs extra (make docs)")

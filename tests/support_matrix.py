@@ -85,7 +85,7 @@ def run_cases(
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     for name, difference in json.loads(done.stdout.splitlines()[-1]).items():
-        # Those two are saved in another form than they train in (`models/starts.py`).
+        # Those two are saved in another form than they train in (`models/adapter_starts.py`).
         restated = name.endswith(("-pissa", "-olora"))
         limit = 1e-2 if device != "cpu" else 1e-4 if restated else 0.0
         if not difference <= limit:

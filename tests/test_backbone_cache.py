@@ -15,7 +15,7 @@ from tiny import FAMILY_NAMES, TOKEN_FAMILIES, make_tiny
 
 from lowcost_ft.config.run import RunConfig
 from lowcost_ft.errors import UserError
-from lowcost_ft.frozen import cache_key, lower_run, stored_states
+from lowcost_ft.frozen import cache_key, lower_states, stored_states
 from lowcost_ft.frozen.cache import cached_layers
 from lowcost_ft.models.adapters import layer_list
 from lowcost_ft.models.loading import build_model, forward_module, load_tokenizer
@@ -343,14 +343,14 @@ def test_the_manifest_says_what_the_states_are(tmp_path, tiny_model):
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
 def test_an_interrupted_build_leaves_no_cache(tmp_path, tiny_model, monkeypatch, error):
     case = Case(tiny_model("bert"), "bert", "ner")
-    share = lower_run.LowerRun.share
+    share = lower_states.LowerStates.share
 
     def interrupted(run):
         yield next(share(run))
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(lower_run.LowerRun, "share", interrupted)
+        patch.setattr(lower_states.LowerStates, "share", interrupted)
         with pytest.raises(error), case.cached(tmp_path):
             pass
     assert folders(tmp_path) == []

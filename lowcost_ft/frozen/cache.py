@@ -27,7 +27,7 @@ from lowcost_ft.data.features import Features
 from lowcost_ft.errors import UserError
 from lowcost_ft.frozen.cache_key import describe_model, digest
 from lowcost_ft.frozen.lower_part import LowerPart
-from lowcost_ft.frozen.lower_run import LowerRun
+from lowcost_ft.frozen.lower_states import LowerStates
 from lowcost_ft.frozen.stored_states import (
     DTYPES,
     PartialStates,
@@ -150,7 +150,7 @@ def cached_layers(
     if dtype == "auto":
         dtype = "fp32" if precision == "no" else precision
     runs = {
-        name: LowerRun(accelerator, part, features, pad_token_id, micro_batch_tokens)
+        name: LowerStates(accelerator, part, features, pad_token_id, micro_batch_tokens)
         for name, features in splits.items()
     }
     # The main process decides for all, so the others need not look at every weight.

@@ -17,7 +17,7 @@ import torch
 
 from lowcost_ft.errors import UserError
 from lowcost_ft.frozen.lower_part import LowerPart
-from lowcost_ft.frozen.lower_run import LowerRun
+from lowcost_ft.frozen.lower_states import LowerStates
 from lowcost_ft.frozen.stored_states import PartialStates, padded_index
 from lowcost_ft.frozen.streamed_part import StreamedPart, stage_bytes
 from lowcost_ft.models.families import Family
@@ -107,7 +107,7 @@ def streaming_needs(
 
 def fill_layer_by_layer(
     part: StreamedPart,
-    runs: dict[str, LowerRun],
+    runs: dict[str, LowerStates],
     partials: dict[str, PartialStates],
     *,
     say: Callable[[str], None],
@@ -140,7 +140,7 @@ def fill_layer_by_layer(
 def _fill_stage(
     part: StreamedPart,
     stage: int,
-    runs: dict[str, LowerRun],
+    runs: dict[str, LowerStates],
     partials: dict[str, PartialStates],
     before: "dict[str, Generation | None]",
     cost: StreamingCost,
@@ -161,7 +161,11 @@ def _fill_stage(
 
 
 def run_stage(
-    part: StreamedPart, stage: int, run: LowerRun, before: "Generation | None", cost: StreamingCost
+    part: StreamedPart,
+    stage: int,
+    run: LowerStates,
+    before: "Generation | None",
+    cost: StreamingCost,
 ) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
     """Runs a stage that is in memory on this process's micro-batches.
 
@@ -186,7 +190,7 @@ def run_stage(
 
 
 def _by_row(
-    run: LowerRun, batches: Iterator[tuple[np.ndarray, torch.Tensor]]
+    run: LowerStates, batches: Iterator[tuple[np.ndarray, torch.Tensor]]
 ) -> Iterator[tuple[int, torch.Tensor]]:
     """First token and states, `(tokens, hidden)`, of each row."""
     for rows, states in batches:
@@ -202,7 +206,7 @@ class Generation:
         self.dtype: torch.dtype | None = None
         self.width = 0
 
-    def write(self, run: LowerRun, batches: Iterator[tuple[np.ndarray, torch.Tensor]]) -> int:
+    def write(self, run: LowerStates, batches: Iterator[tuple[np.ndarray, torch.Tensor]]) -> int:
         """Writes all micro-batches; returns the bytes."""
         lengths = run.features.lengths
         try:
@@ -216,7 +220,7 @@ class Generation:
         except OSError as error:
             raise UserError(f"stream_frozen_layers: cannot write {self.path}: {error}") from error
 
-    def read(self, run: LowerRun) -> Iterator[torch.Tensor]:
+    def read(self, run: LowerStates) -> Iterator[torch.Tensor]:
         """Each micro-batch, `(rows, longest, hidden)`, padded as `StoredStates.padded` does."""
         with open(self.path, "rb") as file:
             for rows in run.share_of_rows():

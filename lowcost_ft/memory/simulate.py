@@ -15,7 +15,7 @@ from lowcost_ft.memory.operators import DeviceFunctions, Target
 from lowcost_ft.memory.scratch import scratch_bytes
 from lowcost_ft.memory.trace import Trace
 
-__all__ = ["PARTS", "Prediction", "SimulatedAccelerator", "real_integers", "simulate"]
+__all__ = ["PARTS", "MemoryPrediction", "SimulatedAccelerator", "real_integers", "simulate"]
 
 PARTS = (
     "weights",
@@ -40,7 +40,7 @@ _BLAS_HANDLES = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prediction:
+class MemoryPrediction:
     """What a training step will need.
 
     Attributes:
@@ -62,7 +62,7 @@ class Prediction:
     context_bytes: int
     flops: int
     paged_bytes: int = 0
-    building: "Prediction | None" = None
+    building: "MemoryPrediction | None" = None
 
     @property
     def needed_bytes(self) -> int:
@@ -126,7 +126,7 @@ def simulate(
     resident: Mapping[str, Iterable[torch.Tensor]],
     trained: Iterable[nn.Parameter],
     hidden_bytes: int = 0,
-) -> Prediction:
+) -> MemoryPrediction:
     """Predicts the peak memory of a training step.
 
     Args:
@@ -164,7 +164,7 @@ def simulate(
         usage = CudaAllocator.replay(trace.events)
         sizes, reserved = usage.block_bytes, usage.reserved_bytes
     peak, parts = trace.peak(sizes)
-    return Prediction(
+    return MemoryPrediction(
         peak_bytes=peak,
         parts={part: parts[part] for part in PARTS if parts.get(part)},
         reserved_bytes=reserved if on_cuda else peak,

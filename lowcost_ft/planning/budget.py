@@ -6,7 +6,7 @@ from typing import Any
 
 from lowcost_ft.config.run import RunConfig
 from lowcost_ft.errors import UserError
-from lowcost_ft.memory.simulate import Prediction
+from lowcost_ft.memory.simulate import MemoryPrediction
 
 __all__ = ["Choice", "Plan", "fit_to_budget", "megabytes", "part_to_change"]
 
@@ -43,8 +43,8 @@ class Plan:
     """
 
     config: RunConfig
-    prediction: Prediction
-    unplanned: Prediction
+    prediction: MemoryPrediction
+    unplanned: MemoryPrediction
     choices: list[Choice]
 
     def to_dict(self, budget_bytes: int | None) -> dict[str, Any]:
@@ -73,7 +73,7 @@ class Plan:
 def fit_to_budget(
     config: RunConfig,
     budget_bytes: int | None,
-    predict: Callable[[RunConfig], Prediction],
+    predict: Callable[[RunConfig], MemoryPrediction],
     *,
     num_layers: int,
     longest_row: int,
@@ -183,7 +183,10 @@ def _ratio(now: int, before: int) -> str:
 
 
 def _largest_that_fits(
-    fits: RunConfig, too_large: RunConfig, budget_bytes: int, predict: Callable[..., Prediction]
+    fits: RunConfig,
+    too_large: RunConfig,
+    budget_bytes: int,
+    predict: Callable[..., MemoryPrediction],
 ) -> RunConfig:
     """Between two token budgets, close to the largest that fits.
 
@@ -209,7 +212,7 @@ def _refusal(
     config: RunConfig,
     budget_bytes: int,
     best: tuple[int, RunConfig],
-    predict: Callable[[RunConfig], Prediction],
+    predict: Callable[[RunConfig], MemoryPrediction],
     num_layers: int,
     longest_row: int,
     can_choose_layers: bool,
@@ -247,7 +250,7 @@ def _flags(before: RunConfig, after: RunConfig) -> str:
     return " ".join(flags) or "with these settings"
 
 
-def part_to_change(config: RunConfig, prediction: Prediction) -> str:
+def part_to_change(config: RunConfig, prediction: MemoryPrediction) -> str:
     """Which flag saves most of what a step needs."""
     parts = prediction.parts
     building = prediction.building

@@ -9,7 +9,7 @@ from lowcost_ft.config.run import RunConfig
 from lowcost_ft.data.batching import MicroBatch, padded_tokens
 from lowcost_ft.data.features import Features
 from lowcost_ft.memory.operators import Target
-from lowcost_ft.memory.simulate import Prediction
+from lowcost_ft.memory.simulate import MemoryPrediction
 from lowcost_ft.models.loading import BuiltModel, forward_module, load_config
 from lowcost_ft.planning.simulated_building import CacheNeeds, cache_needs, simulate_building
 from lowcost_ft.planning.simulated_step import heaviest_micro_batches, simulate_step
@@ -65,9 +65,9 @@ class Forecast:
         self._extend = extend
         self._built: dict[tuple, BuiltModel] = {}
         self._extensions: dict[tuple, Extensions] = {}
-        self._known: dict[RunConfig, Prediction] = {}
-        self._by_shape: dict[tuple, Prediction] = {}
-        self._building: dict[tuple, Prediction] = {}
+        self._known: dict[RunConfig, MemoryPrediction] = {}
+        self._by_shape: dict[tuple, MemoryPrediction] = {}
+        self._building: dict[tuple, MemoryPrediction] = {}
 
     def model(self, config: RunConfig) -> BuiltModel:
         """The model of these settings, without weights; built once."""
@@ -87,7 +87,7 @@ class Forecast:
         rows = self.extensions(config).epoch
         return planned_steps(self.features, config, self._num_processes, epoch_rows=rows)
 
-    def __call__(self, config: RunConfig) -> Prediction:
+    def __call__(self, config: RunConfig) -> MemoryPrediction:
         """The prediction for these settings; its `flops` are those of a whole step."""
         if config not in self._known:
             steps = costliest_steps(self._steps(config))
@@ -125,7 +125,7 @@ class Forecast:
             weight_dtype=getattr(described, "dtype", None) or torch.float32,
         )
 
-    def _of_building(self, config: RunConfig) -> Prediction:
+    def _of_building(self, config: RunConfig) -> MemoryPrediction:
         key = (config.trainable_layers, config.micro_batch_tokens)
         if key not in self._building:
             built = self.model(config)
@@ -142,7 +142,7 @@ class Forecast:
             )
         return self._building[key]
 
-    def _of_step(self, config: RunConfig, step: PlannedStep) -> Prediction:
+    def _of_step(self, config: RunConfig, step: PlannedStep) -> MemoryPrediction:
         lengths = step.features.lengths
         # Rows are dealt by length: the first process has the longest.
         share = step.micro_batches[0]
@@ -161,7 +161,7 @@ class Forecast:
 
     def _predict(
         self, config: RunConfig, features: Features, share: Sequence[MicroBatch]
-    ) -> Prediction:
+    ) -> MemoryPrediction:
         return simulate_step(
             self.model(config),
             self.task,

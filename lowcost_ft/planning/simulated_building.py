@@ -17,12 +17,17 @@ from torch import nn
 from lowcost_ft.data.batching import MicroBatch, inference_tokens, share_step
 from lowcost_ft.data.features import Features
 from lowcost_ft.frozen.lower_part import LowerPart, put_module
-from lowcost_ft.frozen.lower_run import LowerRun
+from lowcost_ft.frozen.lower_states import LowerStates
 from lowcost_ft.frozen.stored_states import DTYPES, padded_index
 from lowcost_ft.frozen.streamed_part import Seen, StreamedPart, stage_bytes
 from lowcost_ft.frozen.streaming import Generation, StreamingCost, run_stage, streaming_needs
 from lowcost_ft.memory.operators import Target
-from lowcost_ft.memory.simulate import Prediction, SimulatedAccelerator, real_integers, simulate
+from lowcost_ft.memory.simulate import (
+    MemoryPrediction,
+    SimulatedAccelerator,
+    real_integers,
+    simulate,
+)
 from lowcost_ft.models.families import Family
 from lowcost_ft.models.streamed_weights import StreamedWeights
 from lowcost_ft.planning.simulated_step import heaviest_micro_batches
@@ -122,7 +127,7 @@ def simulate_building(
     pad_token_id: int,
     micro_batch_tokens: int,
     num_processes: int = 1,
-) -> Prediction:
+) -> MemoryPrediction:
     """Predicts the peak memory while frozen layers are read and run, one at a time.
 
     Args:
@@ -135,7 +140,7 @@ def simulate_building(
         micro_batch_tokens: Padded tokens that a micro-batch may hold.
         num_processes: How many share the rows.
     """
-    found: list[Prediction] = []
+    found: list[MemoryPrediction] = []
     tokens = inference_tokens(micro_batch_tokens, target.device)
     pieces = [(f, piece) for f in splits for piece in _costly_pieces(f, tokens, num_processes)]
     with real_integers(model):
@@ -186,7 +191,7 @@ def _run_pieces(
 
 
 @dataclass(frozen=True)
-class _Pieces(LowerRun):
+class _Pieces(LowerStates):
     """A few micro-batches of a data set."""
 
     pieces: list[MicroBatch]
@@ -206,7 +211,7 @@ class _Unwritten(Generation):
         self.width, self.dtype = width, dtype
         self._on_cuda = target.device == "cuda"
 
-    def read(self, run: LowerRun) -> Iterator[torch.Tensor]:
+    def read(self, run: LowerStates) -> Iterator[torch.Tensor]:
         for rows in run.share_of_rows():
             lengths = run.features.lengths[rows]
             index = padded_index(np.cumsum(lengths) - lengths, lengths)

@@ -21,7 +21,12 @@ from lowcost_ft.frozen.lower_part import LowerPart
 from lowcost_ft.frozen.stored_states import DTYPES, StoredStates
 from lowcost_ft.memory.operators import Target
 from lowcost_ft.memory.quantized import put_stand_ins
-from lowcost_ft.memory.simulate import Prediction, SimulatedAccelerator, real_integers, simulate
+from lowcost_ft.memory.simulate import (
+    MemoryPrediction,
+    SimulatedAccelerator,
+    real_integers,
+    simulate,
+)
 from lowcost_ft.models.frozen_precision import hold_frozen_weights
 from lowcost_ft.models.loading import BuiltModel, forward_module
 from lowcost_ft.models.quantization import compute_dtype
@@ -56,7 +61,7 @@ def simulate_step(
     trainable_layers: int | None = None,
     num_processes: int = 1,
     extensions: Extensions | None = None,
-) -> Prediction:
+) -> MemoryPrediction:
     """Predicts the peak memory of an optimizer step after the first one, whose state exists.
 
     Args:

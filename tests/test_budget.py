@@ -4,7 +4,7 @@ import pytest
 
 from lowcost_ft.config.run import RunConfig
 from lowcost_ft.errors import UserError
-from lowcost_ft.memory.simulate import Prediction
+from lowcost_ft.memory.simulate import MemoryPrediction
 from lowcost_ft.planning.budget import fit_to_budget, megabytes, part_to_change
 
 WEIGHTS = {"none": 400e6, "8bit": 150e6, "nf4": 100e6}
@@ -21,7 +21,7 @@ def predict(config):
     work = 3 * layers + 12 - layers + (layers if config.gradient_checkpointing else 0)
     parts = {"weights": int(weights), "activations": activations}
     total = sum(parts.values())
-    return Prediction(
+    return MemoryPrediction(
         peak_bytes=total, parts=parts, reserved_bytes=total, context_bytes=0, flops=work
     )
 
@@ -115,7 +115,7 @@ def test_a_plan_as_json():
 )
 def test_which_part_to_change(values, parts, named):
     total = sum(parts.values())
-    prediction = Prediction(
+    prediction = MemoryPrediction(
         peak_bytes=total, parts=parts, reserved_bytes=total, context_bytes=0, flops=1
     )
     assert named in part_to_change(RunConfig(task="ner", **values), prediction)

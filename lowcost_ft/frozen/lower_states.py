@@ -1,4 +1,4 @@
-"""The lower part of a model, run once on every row of a data set."""
+"""What the lower part of a model makes of every row of a data set: the states above it."""
 
 import sys
 from collections.abc import Iterator
@@ -14,12 +14,12 @@ from lowcost_ft.data.features import Features, collate, model_inputs
 from lowcost_ft.frozen.lower_part import LowerPart
 from lowcost_ft.frozen.streamed_part import Seen, StreamedPart
 
-__all__ = ["LowerRun"]
+__all__ = ["LowerStates"]
 
 
 @dataclass(frozen=True)
-class LowerRun:
-    """Runs the lower part on rows of one data set."""
+class LowerStates:
+    """Computes what enters the first trainable layer, for rows of one data set."""
 
     accelerator: Accelerator
     part: LowerPart

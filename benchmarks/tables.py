@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from defaults_tables import defaults_tables, epochs_table, few_steps_table
 from docstring_tables import layout_tables, settings_tables
 from extension_tables import extension_table
 from speed_tables import (
@@ -243,6 +244,11 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
     },
     "docs/methods.md": {"support": support_tables},
     "docs/extensions.md": {"extensions": extension_table},
+    "docs/defaults.md": {
+        "epochs": epochs_table,
+        "few-steps": few_steps_table,
+        "defaults": defaults_tables,
+    },
     "docs/settings.md": {"settings": settings_tables},
     "docs/layout.md": {"layout": layout_tables},
     "benchmarks/README.md": {"speed": speed_tables, "chosen": chosen_table},

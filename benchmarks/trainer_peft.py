@@ -26,6 +26,7 @@ from lowcost_ft.record.run_file import saved_bytes
 from lowcost_ft.training.optimizer import default_learning_rate
 from lowcost_ft.training.progress import LOGGED_POINTS, TrainResult
 from lowcost_ft.training.random_state import set_torch_states, torch_states
+from lowcost_ft.training.training_length import num_epochs
 
 CONFIG = RunConfig(task="ner", method="lora", target_modules="query,value", num_train_epochs=6)
 
@@ -81,7 +82,7 @@ def train_with_trainer(run: Run, arm: TrainerArm) -> None:
         torch.cuda.reset_peak_memory_stats()
     rows = len(arm.dataset)
     steps_an_epoch = -(-rows // config.batch_size)
-    steps = config.max_steps or config.num_train_epochs * steps_an_epoch
+    steps = config.max_steps or num_epochs(config, rows) * steps_an_epoch
     counts = _Counts()
     trainer = Trainer(
         model=model,

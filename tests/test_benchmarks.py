@@ -17,6 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import compare_methods  # noqa: E402
+import defaults  # noqa: E402
+import defaults_tables  # noqa: E402
 import one_run  # noqa: E402
 import suites  # noqa: E402
 import tables  # noqa: E402
@@ -225,3 +227,45 @@ def test_names_are_unique_and_every_shape_has_all_methods():
     shapes = {entry.shape for entry in suites.SUITES["gpu"]}
     assert {"bert-base", "bert-large", "roberta-large", "decoder-8b"} < shapes
     assert not any(shape.startswith("tiny") for shape in shapes if shape)
+
+
+def test_defaults_are_chosen_on_the_other_sets():
+    scores = {
+        "lora": {"a": 0.9, "b": 0.5, "c": 0.5},
+        "lora:x=1": {"a": 0.4, "b": 0.8, "c": 0.8},
+        "lora:x=2": {"a": 1.0},  # Not run on all sets.
+    }
+    found = defaults_tables.choices(scores)
+    assert [choice["arm"] for choice in found] == ["lora:x=1", "lora", "lora"]
+    assert [round(choice["regret"], 3) for choice in found] == [0.5, 0.3, 0.3]
+    assert defaults_tables.choices({"lora": {"a": 1.0}}) == []
+
+
+def test_test_scores_of_two_arms_are_compared_row_by_row():
+    def run(right):
+        counts = [right, [1] * len(right), [1] * len(right)]
+        return {"metric": "accuracy", "test": counts}
+
+    worse, better = [1, 0] * 50, [1, 1] * 50
+    found = defaults.paired([run(better)] * 2, [run(worse)] * 2)
+    assert found["scores"] == [1.0, 0.5] and found["difference"] == 0.5
+    assert found["seeds"] == 2 and found["test_rows"] == 100
+    low, high = found["ci95"]
+    assert 0.39 < low < 0.5 < high < 0.61
+    same = defaults.paired([run(worse)], [run(worse)])
+    assert same["difference"] == 0.0 and same["ci95"] == [0.0, 0.0]
+
+
+def test_arms_are_settings_and_sets_of_the_sample_need_no_data(tmp_path):
+    sample = [one for one in defaults.PANEL if one.name.startswith("sample-")]
+    assert len(defaults.PANEL) >= 10 and len(sample) == 3
+    for one in sample:
+        rows = defaults.rows_of(one, tmp_path, 0.1)
+        assert len(rows["train"]) == 200 and rows == defaults.rows_of(one, tmp_path, 0.1)
+        texts = [str(row.get("text") or row["tokens"]) for row in rows["train"] + rows["test"]]
+        assert len(texts) == len(set(texts))
+    config, b_ratio = defaults.config_of(
+        "lora:learning_rate=0.002:least_steps=300:b_ratio=4", sample[0], 3, "out", 200
+    )
+    assert (config.learning_rate, config.num_train_epochs, config.seed) == (0.002, 24, 3)
+    assert b_ratio == 4

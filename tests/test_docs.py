@@ -297,8 +297,10 @@ def test_the_quickstart_is_one_of_the_recipe_as_it_is():
     record = json.loads((ROOT / "benchmarks" / "quickstart.json").read_text("utf-8"))
     assert record["status"] == "completed" and record["git"]["dirty"] is False
     config = importlib.import_module("lora_ner").CONFIG
-    for name in ("method", "num_train_epochs", "model_id", "batch_size", "seed"):
+    for name in ("method", "model_id", "batch_size", "seed"):
         assert record["config"][name] == getattr(config, name)
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    assert f"--num-train-epochs {record['config']['num_train_epochs']} $(ARGS)" in makefile
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ from lowcost_ft.config.run import RunConfig, parse_config
 from lowcost_ft.errors import UserError
 from lowcost_ft.report.advice import advise, not_clearly_worse
 from lowcost_ft.report.collect import Result, collect
+from lowcost_ft.report.distance import distances_from_full
 from lowcost_ft.report.grouping import compare
 from lowcost_ft.report.numbers import memory_text
 from lowcost_ft.report.plots import draw_plots
@@ -132,6 +133,27 @@ def test_what_seeds_do_not_explain_is_a_clear_difference():
     assert not_clearly_worse(full, full)
     assert not_clearly_worse(rows["LoRA"], full)
     assert not not_clearly_worse(rows["bias (BEFT)"], full)
+
+
+def test_the_distance_from_full_fine_tuning_is_told():
+    full = record("full", score=0.90)
+    said = distances_from_full(comparison(full, record("lora", score=0.80)))
+    assert said == [
+        "LoRA is 0.100 below full fine-tuning here (entity F1 0.800 against 0.900): a clear "
+        "difference, so full fine-tuning is worth its memory if you have it."
+    ]
+    (near,) = distances_from_full(comparison(full, record("lora", score=0.88)))
+    assert near.endswith("no clear difference.")
+    (above,) = distances_from_full(comparison(full, record("lora", score=0.99)))
+    assert "0.090 above" in above and above.endswith("a clear difference.")
+    (same,) = distances_from_full(comparison(full, record("lora", score=0.9)))
+    assert "scored the same" in same
+    # Nothing is said of runs that trained for another time, or without full fine-tuning.
+    longer = record("lora", score=0.9, config={"num_train_epochs": 9})
+    assert distances_from_full(comparison(full, longer)) == []
+    assert distances_from_full(comparison(longer)) == []
+    notes = build_section(comparison(full, record("lora", score=0.80)), Options()).notes
+    assert said[0] in notes
 
 
 def test_longer_training_is_not_taken_for_a_better_method():

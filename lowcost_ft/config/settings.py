@@ -90,8 +90,9 @@ class ModelConfig:
 class TrainingConfig(ExtensionConfig):
     """The optimization, and how each of its steps is cut up."""
 
-    num_train_epochs: int = setting(5, at_least=1)
-    """Passes over the training data."""
+    num_train_epochs: int | Literal["auto"] = setting("auto", at_least=1)
+    """Passes over the training data. auto: 6, and more for small data: as many as make 600
+    optimizer steps, but at most 100."""
     max_steps: int | None = setting(None, at_least=1)
     """Stop after this many optimizer steps, instead of --num-train-epochs."""
     batch_size: int = setting(16, at_least=1)
@@ -122,10 +123,11 @@ class TrainingConfig(ExtensionConfig):
     """Shape of the learning rate after the warm-up."""
     warmup_ratio: float = setting(0.1, at_least=0, below=1)
     """Share of the optimizer steps in which the learning rate rises from zero."""
-    early_stopping_patience: int = setting(3, at_least=0)
+    early_stopping_patience: int | Literal["auto"] = setting("auto", at_least=0)
     """Stop after this many evaluations in a row that were not better than the best one; 0 never
-    stops early. Better is a higher validation score, or the same score with a lower loss there:
-    such a tie starts the count anew, any other tie counts."""
+    stops early. auto: 3, or as many as are made in 150 optimizer steps, if that is more. Better is
+    a higher validation score, or the same score with a lower loss there: such a tie starts the
+    count anew, any other tie counts."""
     class_weights: Literal["balanced"] | None = None
     """Give rare classes more weight in the classification loss."""
     gradient_checkpointing: bool = setting(False, decides=False)

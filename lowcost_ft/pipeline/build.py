@@ -14,6 +14,7 @@ from lowcost_ft.pipeline.start import Run
 from lowcost_ft.planning.budget import Plan
 from lowcost_ft.planning.model_options import model_options
 from lowcost_ft.training.optimizer import choose_optimizer, default_learning_rate
+from lowcost_ft.training.training_length import length_notice, settle_length
 
 __all__ = ["Built", "build"]
 
@@ -49,6 +50,7 @@ def build(run: Run, data: Data) -> Built:
     """
     device = run.accelerator.device
     choose_optimizer(run.config.optimizer, device=device, quantized=True)  # Refused before loading.
+    _settle_length(run, data)
     plan = plan_memory(run, data)
     config = run.config
     model = build_model(
@@ -73,6 +75,17 @@ def build(run: Run, data: Data) -> Built:
     built = Built(model=model, settings=settings, plan=plan, streamed=streamed)
     _note(run, data, built)
     return built
+
+
+def _settle_length(run: Run, data: Data) -> None:
+    """Puts numbers where `auto` was, in the settings and on record, and says them."""
+    examples = data.features["train"].num_examples
+    notice = length_notice(run.config, examples)
+    run.config = settle_length(run.config, examples)
+    names = ("num_train_epochs", "early_stopping_patience")
+    run.record["config"] |= {name: getattr(run.config, name) for name in names}
+    if notice:
+        run.say(f"note: {notice}")
 
 
 def _note(run: Run, data: Data, built: Built) -> None:

@@ -169,7 +169,8 @@ def _checkpoints(run: Run, built: Built, data: Data) -> Checkpoints:
     """
     model = built.model
     training = run_training(data.splits.fingerprint, data.features["train"], model.model) | {
-        "model": f"{model.quantization} weights, top layers {run.config.trainable_layers or 'all'}"
+        "model": f"{model.quantization} weights, top layers {run.config.trainable_layers or 'all'}",
+        "length": f"{built.settings.num_train_epochs} epochs",
     }
     if run.resume:
         check_training(run.resume, training, run.say)

@@ -125,6 +125,8 @@ def training_length(result: Result) -> str:
     if steps := config["max_steps"]:
         return f"{steps:,} step{'s' * (steps != 1)}"
     epochs = config["num_train_epochs"]
+    if epochs == "auto":  # A run that ended before it had read the data.
+        return "epochs by the data"
     return f"{epochs} epoch{'s' * (epochs != 1)}"
 
 

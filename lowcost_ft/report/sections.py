@@ -11,6 +11,7 @@ from lowcost_ft.report.details import (
     confusion_of,
     worst_predictions,
 )
+from lowcost_ft.report.distance import distances_from_full
 from lowcost_ft.report.numbers import memory_text
 from lowcost_ft.report.repeat import facts_of, repeat_command
 from lowcost_ft.report.rows import Comparison, Row
@@ -96,6 +97,7 @@ def build_section(comparison: Comparison, options: Options) -> Section:
     notes = list(comparison.notices)
     if judged:
         notes.insert(0, "Bold: the best of its column. ≈: not clearly worse than the best score.")
+    notes += distances_from_full(comparison)
     if process := _process_memory(comparison):
         notes.append(process)
     reasons = [result.get("benchmark", "no_scores") for result in _all_results(comparison)]

@@ -27,6 +27,7 @@ from lowcost_ft.training.sharding import is_sharded, prepare_training
 from lowcost_ft.training.step_plan import planned_steps
 from lowcost_ft.training.step_replay import rehearse
 from lowcost_ft.training.steps import StepRunner
+from lowcost_ft.training.training_length import evaluations_without_better, num_epochs
 
 __all__ = ["TrainResult", "train"]
 
@@ -107,9 +108,10 @@ def train(
     plan = partial(
         planned_steps, features, settings, accelerator.num_processes, budget, tricks.epoch
     )
-    total_steps = settings.max_steps or settings.num_train_epochs * -(
+    total_steps = settings.max_steps or num_epochs(settings, features.num_examples) * -(
         -tricks.epoch(features, 0).num_examples // settings.batch_size
     )
+    patience = evaluations_without_better(settings, features.num_examples)
     if device.type == "cpu" and not is_sharded(accelerator):
         result.peak_memory_bytes = rehearse(runner, plan(), make_optimizer)
     elif device.type == "cuda":
@@ -151,7 +153,7 @@ def train(
                     scores = validate(prepared)
                 with tricks.swapped():
                     state.score_epoch(task.metric, scores)
-                if state.best.without_better == settings.early_stopping_patience > 0:
+                if state.best.without_better == patience > 0:
                     result.stopped_early = result.optimizer_steps < total_steps
                 model.train()
                 if device.type == "cuda":

@@ -97,6 +97,9 @@ def check_training(
         "frozen_weights": "the pretrained weights have changed",
         "model": f"--memory-budget makes it {training['model']}, not {before['model']}",
     }
+    if "length" in before:  # Older checkpoints do not say.
+        told = f"--num-train-epochs auto is {training['length']}, not {before['length']}"
+        reasons["length"] = told
     changed = [text for name, text in reasons.items() if before[name] != training[name]]
     if before["model"] != training["model"]:
         changed = [reasons["model"]]

@@ -9,6 +9,7 @@ from lowcost_ft.config.settings import TrainingConfig
 from lowcost_ft.data.batching import MicroBatch, padded_tokens, plan_epoch
 from lowcost_ft.data.features import Features
 from lowcost_ft.training.recovery import MicroBatchBudget
+from lowcost_ft.training.training_length import num_epochs
 
 __all__ = ["PlannedStep", "costliest_steps", "cut_planned", "planned_steps"]
 
@@ -70,7 +71,8 @@ def planned_steps(
     """
     budget = budget or MicroBatchBudget.of(settings)
     data, taken = features, 0
-    for epoch in range(10**9 if settings.max_steps else settings.num_train_epochs):
+    epochs = 10**9 if settings.max_steps else num_epochs(settings, data.num_examples)
+    for epoch in range(epochs):
         features = epoch_rows(data, epoch)
         row_lengths = features.lengths
         # An example with several windows is as long as its longest one.

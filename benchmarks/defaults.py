@@ -1,0 +1,289 @@
+"""Tries settings over a panel of training sets: what default epochs and rates are chosen by.
+
+    python benchmarks/defaults.py run --data-dir DATA --arms lora,full
+    python benchmarks/defaults.py collect
+
+A run is one set of `default_sets.py` with one arm and seed: MiniLM, one thread, in this process.
+It leaves a JSON in `runs/defaults`, and what is there already is not run again, so that a stopped
+script goes on where it was. An arm is a method and some settings: `lora:learning_rate=0.002`.
+`least_steps` and `b_ratio` stand for what there is no setting for: epochs that make a least number
+of optimizer steps, and a rate of its own for B of LoRA. `collect` writes `defaults.json`, of which
+`docs/defaults.md` shows the tables.
+"""
+
+import contextlib
+import io
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import tyro
+from default_sets import PANEL, PanelSet, rows_of
+
+import lowcost_ft as ft
+from lowcost_ft.pipeline import train
+from lowcost_ft.scores.bootstrap import interval
+from lowcost_ft.scores.sums import (
+    accuracy_of,
+    entity_counts,
+    f1_of,
+    indicators,
+    label_counts,
+)
+from lowcost_ft.training import loop
+from lowcost_ft.training.optimizer import parameter_groups
+
+FILE = Path(__file__).resolve().parent / "defaults.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """Runs arms over the panel."""
+
+    data_dir: Path = Path("data")
+    """Folder of the public data sets. Sets whose data are not there are left out."""
+    arms: str = "lora,full"
+    """Comma-separated arms: METHOD, or METHOD:FIELD=VALUE:FIELD=VALUE."""
+    sets: str = ",".join(one.name for one in PANEL)
+    """Comma-separated sets."""
+    seeds: str = "0"
+    """Comma-separated seeds."""
+    scale: float = 1.0
+    """Share of each set's training rows to take; each keeps a least number of them."""
+    most_words: int | None = None
+    """Take only rows of so many words; sets of long texts are cut after twice as many."""
+    score_test: bool = False
+    """Predict the test split as well. `collect` scores it for the final table alone."""
+    every: int = 1
+    """Score the validation split after every so many epochs, and after the last one."""
+    results_dir: Path = Path("runs/defaults")
+    """Where results go, one JSON a run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Collecting:
+    """Gathers the results of runs in one file."""
+
+    results_dir: Path = Path("runs/defaults")
+    """Where results are, one JSON a run."""
+    pairs: str = ""
+    """Comma-separated pairs ARM/ARM whose test scores are compared, the final table."""
+
+
+def value_of(text: str) -> Any:
+    """A setting as it is written in an arm: a number where it can be one."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def config_of(
+    arm: str, one: PanelSet, seed: int, folder: str, rows: int
+) -> tuple[ft.RunConfig, float | None]:
+    """The settings of an arm for so many rows, and the ratio of LoRA+, if the arm has one."""
+    method, *given = arm.split(":")
+    fields = {name: value_of(value) for name, _, value in (part.partition("=") for part in given)}
+    b_ratio = fields.pop("b_ratio", None)
+    if steps := fields.pop("least_steps", 0):
+        fields["num_train_epochs"] = max(6, -(-steps // -(-rows // fields.get("batch_size", 16))))
+    # The last epoch counts: early stopping would make arms differ in what they cost.
+    fields = {"num_train_epochs": 6, "early_stopping_patience": 0} | fields
+    fields |= {"method": method, "output_dir": folder, "num_threads": 1}
+    return ft.RunConfig(task=one.task, seed=seed, **fields), b_ratio
+
+
+@contextlib.contextmanager
+def changed(b_ratio: float | None, every: int, epochs: int) -> Iterator[None]:
+    """Trains B at a rate of its own, and scores validation only now and then.
+
+    Source:
+        Hayou, Ghosh and Yu (2024), LoRA+: Efficient Low Rank Adaptation of Large Models.
+    """
+    groups_as_usual, validation_as_usual = loop.parameter_groups, train._validation
+
+    def groups(parameters: Any, *, learning_rate: float, **others: Any) -> list[dict]:
+        named = list(parameters)
+        b = [(name, one) for name, one in named if "lora_B" in name]
+        rest = [(name, one) for name, one in named if "lora_B" not in name]
+        return [
+            *parameter_groups(rest, learning_rate=learning_rate, **others),
+            *parameter_groups(b, learning_rate=learning_rate * (b_ratio or 1), **others),
+        ]
+
+    def validation(run: Any, data: Any, cache: Any, result: Any) -> Any:
+        score = validation_as_usual(run, data, cache, result)
+
+        def validate(model: Any) -> dict[str, Any]:
+            done = len(result.validation_history) + 1
+            if done % every and done < epochs:
+                return {data.task.metric: -1.0, "loss": 1e9}  # Not scored, and never the best.
+            return score(model)
+
+        return validate
+
+    if b_ratio:
+        loop.parameter_groups = groups
+    train._validation = validation
+    try:
+        yield
+    finally:
+        loop.parameter_groups, train._validation = groups_as_usual, validation_as_usual
+
+
+class EnoughError(Exception):
+    """Training has said all that was asked."""
+
+
+def run_once(
+    arm: str, one: PanelSet, seed: int, rows: dict[str, Any], every: int = 1
+) -> dict[str, Any]:
+    """One run, from loading to its scores; with test rows, what their score is computed from."""
+    started = time.process_time()
+    test = None
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.suppress(EnoughError),
+    ):
+        config, b_ratio = config_of(arm, one, seed, f"{folder}/run", len(rows["train"]))
+        assert config.num_train_epochs != "auto"
+        with changed(b_ratio, every, config.num_train_epochs), ft.start_run(config) as run:
+            data = ft.load_data(run, **rows)
+            built = ft.build(run, data)
+            trained = ft.train(run, built, data)
+            if "test" not in rows:
+                raise EnoughError
+            evaluated = ft.evaluate(run, built, data, trained)
+            test = counts_of(data.task, data.splits.test, evaluated.predictions["test"])
+    result = trained.result
+    return {
+        "set": one.name,
+        "arm": arm,
+        "seed": seed,
+        "status": "completed",
+        "rows": len(data.splits.train),
+        "metric": data.task.metric,
+        "learning_rate": built.learning_rate,
+        "optimizer_steps": result.optimizer_steps,
+        "best_epoch": result.best_epoch,
+        "validation": [
+            {k: round(e[k], 4) for k in (data.task.metric, "loss")}
+            for e in result.validation_history
+            if e[data.task.metric] >= 0
+        ],
+        "train_cpu_seconds": round(result.cpu_seconds, 2),
+        "peak_memory_bytes": result.peak_memory_bytes,
+        "cpu_seconds": round(time.process_time() - started, 1),
+        **({} if test is None else {"test": test.astype(int).T.tolist()}),
+    }
+
+
+def counts_of(task: Any, examples: Any, predictions: Any) -> np.ndarray:
+    """What an F1 or an accuracy is computed from: right, predicted, true of each test row."""
+    answers = task.present(examples, predictions)
+    truth = [task.truth_of(example) for example in examples]
+    if "tags" in answers[0]:
+        return entity_counts([list(a["tags"]) for a in answers], [list(t) for t in truth])
+    kind = "multi_label" if isinstance(answers[0]["label"], list) else "single_label"
+    return label_counts(*indicators([a["label"] for a in answers], truth, task.labels, kind))
+
+
+def run_all(options: Running) -> None:
+    """Runs what is missing, arm by arm."""
+    options.results_dir.mkdir(parents=True, exist_ok=True)
+    wanted = [one for one in PANEL if one.name in options.sets.split(",")]
+    for arm in options.arms.split(","):
+        for seed in map(int, options.seeds.split(",")):
+            for one in wanted:
+                name = f"{one.name}_{arm.replace(':', '_')}_{options.scale:g}_{seed}.json"
+                file = options.results_dir / name
+                known = json.loads(file.read_text("utf-8")) if file.exists() else {}
+                if known and ("test" in known or not options.score_test):
+                    continue
+                try:
+                    rows = rows_of(one, options.data_dir, options.scale, options.most_words)
+                except FileNotFoundError as error:
+                    print(f"{one.name}: left out, {error.filename} is missing", flush=True)
+                    continue
+                if not options.score_test:
+                    del rows["test"]
+                try:
+                    found = run_once(arm, one, seed, rows, options.every)
+                except ft.UserError as error:  # A diverged run is a result, too.
+                    found = {"set": one.name, "arm": arm, "seed": seed, "status": str(error)}
+                found |= {"scale": options.scale, "most_words": options.most_words}
+                file.write_text(json.dumps(found) + "\n", "utf-8")
+                told = [list(epoch.values()) for epoch in found.get("validation", ())]
+                print(one.name, arm, seed, told, found.get("cpu_seconds"), flush=True)
+
+
+def test_score(run: dict[str, Any]) -> float:
+    """The score of a run's test counts."""
+    score = accuracy_of if run["metric"] == "accuracy" else f1_of
+    return float(score(np.asarray(run["test"], float).T.sum(axis=0)))
+
+
+def paired(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> dict[str, Any]:
+    """Test scores of two arms on one set, over the same seeds, and the interval of the difference.
+
+    The interval is of the test rows alone: the same rows are drawn for both arms and all seeds.
+    """
+    score = accuracy_of if one[0]["metric"] == "accuracy" else f1_of
+    arms = [np.stack([np.asarray(run["test"], float).T for run in arm]) for arm in (one, other)]
+    seeds, rows = arms[0].shape[:2]
+    flat = np.concatenate([arm.transpose(1, 0, 2).reshape(rows, -1) for arm in arms], axis=1)
+
+    def difference(sums: np.ndarray) -> np.ndarray:
+        by_seed = sums.reshape(*sums.shape[:-1], 2, seeds, 3)
+        scores = score(by_seed).mean(axis=-1)
+        return scores[..., 0] - scores[..., 1]
+
+    return {
+        "seeds": seeds,
+        "test_rows": rows,
+        "difference": round(float(difference(flat.sum(axis=0))), 4),
+        "ci95": [round(end, 4) for end in interval(difference, flat, 0)],
+        "scores": [round(float(np.mean([test_score(r) for r in arm])), 4) for arm in (one, other)],
+    }
+
+
+def collect(options: Collecting) -> None:
+    """Writes one file of all runs, and the test scores of the pairs that are asked for."""
+    runs = [json.loads(f.read_text("utf-8")) for f in sorted(options.results_dir.glob("*.json"))]
+    order = [one.name for one in PANEL]
+    runs.sort(key=lambda run: (order.index(run["set"]), run["arm"], run["seed"]))
+    pairs = []
+    for pair in filter(None, options.pairs.split(",")):
+        one, other = pair.split("/")
+        for name in order:
+            of_set = [run for run in runs if run["set"] == name and "test" in run]
+            arms = [{r["seed"]: r for r in of_set if r["arm"] == arm} for arm in (one, other)]
+            if seeds := sorted(set(arms[0]) & set(arms[1])):
+                found = paired(*([arm[seed] for seed in seeds] for arm in arms))
+                pairs.append({"set": name, "arm": one, "against": other} | found)
+    for run in runs:  # A test score may not choose anything: it is not even kept.
+        run.pop("test", None)
+    lines = {"runs": runs, "pairs": pairs}
+    texts = [
+        f' "{name}": [\n' + ",\n".join(f"  {json.dumps(row)}" for row in rows) + "\n ]"
+        for name, rows in lines.items()
+    ]
+    FILE.write_text("{\n" + ",\n".join(texts) + "\n}\n", "utf-8")
+
+
+if __name__ == "__main__":
+    command = tyro.cli(
+        Annotated[Running, tyro.conf.subcommand("run")]
+        | Annotated[Collecting, tyro.conf.subcommand("collect")],
+        description=__doc__,
+    )
+    if isinstance(command, Running):
+        run_all(command)
+    else:
+        collect(command)

@@ -1,0 +1,135 @@
+"""Tables of `defaults.json`: what each arm scored on the panel, and the choice that follows."""
+
+import json
+import statistics
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from lowcost_ft.config.run import RunConfig
+from lowcost_ft.training.training_length import num_epochs
+
+__all__ = ["choices", "defaults_tables", "epochs_table", "few_steps_table", "validation_scores"]
+
+FILE = Path(__file__).resolve().parent / "defaults.json"
+RATES = FILE.with_name("learning_rates.json")
+Scores = dict[str, dict[str, float]]
+
+
+def validation_scores(runs: list[dict[str, Any]], method: str) -> Scores:
+    """Mean validation score over the seeds: arm -> set -> score. A run that failed scored 0."""
+    found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for run in runs:
+        if run["arm"].split(":")[0] == method:
+            history = run.get("validation") or [{run.get("metric", ""): 0.0}]
+            best = max(epoch.get(run.get("metric", ""), 0.0) for epoch in history)
+            found[run["arm"]][run["set"]].append(best)
+    return {
+        arm: {name: statistics.mean(scores) for name, scores in sets.items()}
+        for arm, sets in found.items()
+    }
+
+
+def choices(scores: Scores) -> list[dict[str, Any]]:
+    """Leave one out: for each set the arm that is best on the others, and what it loses there.
+
+    Only arms that ran on all sets of the arm that ran on most are considered.
+    """
+    most = max(scores.values(), key=len, default={})
+    whole = {arm: sets for arm, sets in scores.items() if set(sets) == set(most)}
+    found = []
+    for left_out in most:
+        others = [name for name in most if name != left_out]
+        if not others or len(whole) < 2:
+            return []
+        arm = max(whole, key=lambda arm: statistics.mean(whole[arm][name] for name in others))
+        best = max(whole.values(), key=lambda sets: sets[left_out])[left_out]
+        regret = best - whole[arm][left_out]
+        found.append({"set": left_out, "arm": arm, "regret": regret})
+    return found
+
+
+def defaults_tables() -> str:
+    """Everything that `docs/defaults.md` shows of the results."""
+    found = json.loads(FILE.read_text("utf-8"))
+    parts = []
+    for method, title in (("lora", "LoRA"), ("full", "full fine-tuning")):
+        scores = validation_scores(found["runs"], method)
+        if scores:
+            parts += [f"**{title}, validation scores**", _panel(found["runs"], scores)]
+        if chosen := choices(scores):
+            regrets = [choice["regret"] for choice in chosen]
+            named = ", ".join(sorted({f"`{choice['arm']}`" for choice in chosen}))
+            parts.append(
+                f"Chosen on the other sets, for each set in turn: {named}. What the choice loses "
+                f"against the best arm of the set that was left out: mean "
+                f"{statistics.mean(regrets):.3f}, worst {max(regrets):.3f}."
+            )
+    if found["pairs"]:
+        parts += ["**Test scores**", _pairs(found["pairs"])]
+    return "\n\n".join(parts)
+
+
+def epochs_table() -> str:
+    """What `--num-train-epochs auto` comes to."""
+    settings = RunConfig()
+    lines = [
+        f"| training rows | steps an epoch ({settings.batch_size} rows a step) | epochs "
+        "| optimizer steps |",
+        "|---|---|---|---|",
+    ]
+    for rows in (20, 200, 500, 1000, 1600, 10_000):
+        steps, epochs = -(-rows // settings.batch_size), num_epochs(settings, rows)
+        lines.append(f"| {rows:,} | {steps:,} | {epochs} | {epochs * steps:,} |")
+    return "\n".join(lines)
+
+
+def few_steps_table() -> str:
+    """Rates of LoRA and full fine-tuning in a very short training."""
+    lines = ["| method | rate | validation F1 |", "|---|---|---|"]
+    for run in json.loads(RATES.read_text("utf-8")):
+        if run["method"] in ("full", "lora"):
+            lines.append(f"| `{run['method']}` | {run['rate']:g} | {run['f1']:.3f} |")
+    return "\n".join(lines)
+
+
+def _panel(runs: list[dict[str, Any]], scores: Scores) -> str:
+    """A row a set, a column an arm; in brackets the optimizer steps."""
+    steps = {(run["set"], run["arm"]): run.get("optimizer_steps") for run in runs}
+    rows = {run["set"]: run["rows"] for run in runs if "rows" in run}
+    arms = sorted(scores, key=lambda arm: (arm.count(":"), arm))
+    lines = [
+        "| set | rows | " + " | ".join(f"`{arm}`" for arm in arms) + " |",
+        "|---" * (len(arms) + 2) + "|",
+    ]
+    for name in dict.fromkeys(run["set"] for run in runs):
+        cells = [
+            f"{scores[arm][name]:.3f} ({steps[name, arm]})" if name in scores[arm] else ""
+            for arm in arms
+        ]
+        if any(cells):
+            lines.append(f"| {name} | {rows.get(name, '')} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _pairs(pairs: list[dict[str, Any]]) -> str:
+    """Test scores of two arms on each set, with the paired interval of their difference."""
+    lines = [
+        "| set | arm | against | seeds | test scores | difference (95% interval) |",
+        "|---|---|---|---|---|---|",
+    ]
+    by_pair: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for pair in pairs:
+        one, other = pair["scores"]
+        low, high = pair["ci95"]
+        by_pair[pair["arm"], pair["against"]].append(pair["difference"])
+        lines.append(
+            f"| {pair['set']} | `{pair['arm']}` | `{pair['against']}` | {pair['seeds']} "
+            f"| {one:.3f}, {other:.3f} | {pair['difference']:+.3f} ({low:+.3f} to {high:+.3f}) |"
+        )
+    means = [
+        f"`{one}` against `{other}`: mean difference {statistics.mean(found):+.3f} over "
+        f"{len(found)} sets, lowest {min(found):+.3f}."
+        for (one, other), found in by_pair.items()
+    ]
+    return "\n".join(lines) + "\n\n" + " ".join(means)

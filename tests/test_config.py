@@ -88,7 +88,10 @@ def test_all_problems_are_said_at_once():
     ("values", "message"),
     [
         ({"lora_r": "16"}, "--lora-r must be a whole number, not the text '16'"),
-        ({"num_train_epochs": 2.5}, "--num-train-epochs must be a whole number or one of auto, not 2.5"),
+        (
+            {"num_train_epochs": 2.5},
+            "--num-train-epochs must be a whole number or one of auto, not 2.5",
+        ),
         ({"learning_rate": "1e-4"}, "--learning-rate must be a number, not the text '1e-4'"),
         ({"batch_size": None}, "--batch-size must be a whole number, not None"),
         ({"seed": True}, "--seed must be a whole number, not True"),

@@ -277,13 +277,20 @@ def collect(options: Collecting) -> None:
     FILE.write_text("{\n" + ",\n".join(texts) + "\n}\n", "utf-8")
 
 
-if __name__ == "__main__":
-    command = tyro.cli(
-        Annotated[Running, tyro.conf.subcommand("run")]
-        | Annotated[Collecting, tyro.conf.subcommand("collect")],
-        description=__doc__,
-    )
-    if isinstance(command, Running):
-        run_all(command)
+Options = (
+    Annotated[Running, tyro.conf.subcommand("run")]
+    | Annotated[Collecting, tyro.conf.subcommand("collect")]
+)
+"""What the script is asked for."""
+
+
+def main(options: Running | Collecting) -> None:
+    """Runs or collects."""
+    if isinstance(options, Running):
+        run_all(options)
     else:
-        collect(command)
+        collect(options)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options, description=__doc__))  # type: ignore[arg-type]

@@ -293,4 +293,4 @@ def main(options: Running | Collecting) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options, description=__doc__))  # type: ignore[arg-type]
+    main(tyro.cli(Options, description=__doc__))

@@ -164,10 +164,13 @@ def test_a_pair_of_texts_keeps_its_label():
 def made(tiny_model):
     """`made(task, **settings)`: the augmentation of a run on 20 rows, and its rows before."""
 
-    def make(task, **settings):
-        trainer = trainers.setdefault(task, Trainer(tiny_model, Path("unused"), task, "bert"))
+    def make(task, family="bert", **settings):
+        if (task, family) not in trainers:
+            trainers[task, family] = Trainer(tiny_model, Path("unused"), task, family)
+        trainer = trainers[task, family]
+        model_id = tiny_model(family)
         context = TrainingContext(
-            settings=RunConfig(task=task, max_length=32, **settings),
+            settings=RunConfig(task=task, model_id=model_id, max_length=32, **settings),
             model=None,
             task=trainer.task,
             features=trainer.features,
@@ -291,3 +294,31 @@ def test_a_recipe_records_what_was_changed_and_knows_its_memory(tiny_model, smal
         record["train"]["peak_memory_bytes"], rel=1e-3
     )
     assert record["train"]["examples"] == 160
+
+
+def test_a_model_guesses_words_that_are_whole_and_outside_of_entities(made):
+    settings = {"augment": "masked-model", "augment_share": 1.0, "augment_strength": 0.3}
+    extensions, plain = made("ner", family="roberta", **settings)
+    (trick,) = extensions._all
+    assert {len(variants) for variants in trick._substitutes} == {4}
+    changed = 0
+    for (text,), variants in zip(trick._texts, trick._substitutes, strict=True):
+        for edits in variants:
+            for start, end, word in edits:
+                assert word.isalpha()
+                assert word.casefold() != text.text[start:end].casefold()
+                assert all(end <= first or last <= start for first, last, _ in text.spans)
+                changed += 1
+    assert changed > 40
+    again, _ = made("ner", family="roberta", **settings)
+    for number in (0, 1):
+        assert same(extensions.epoch(plain, number), again.epoch(plain, number))
+    numbers = extensions.numbers()["augmentation"]
+    with pytest.raises(UserError, match="guesses other words on this machine"):
+        trick.load({}, numbers | {"guesses": "else"})
+
+
+@pytest.mark.parametrize("family", ["bert", "llama"])
+def test_a_model_that_cannot_guess_is_refused(made, family):
+    with pytest.raises(UserError, match="--augment masked-model: "):
+        made("classification", family=family, augment="masked-model")

@@ -41,12 +41,13 @@ class ExtensionConfig:
     """Steps of pgd and freelb. Default: 3."""
     augment: str | None = None
     """Comma-separated ways in which training texts are changed anew in each epoch, each text by one
-    of them: entities (others of their type), delete, swap, typos, case, segments. Validation and
-    test stay as they are."""
+    of them: entities (others of their type), delete, swap, typos, case, segments, masked-model
+    (words that the model itself guesses). Validation and test stay as they are."""
     augment_share: float | None = setting(None, above=0)
     """Share of the training texts that are changed in an epoch. Default: 0.5."""
     augment_strength: float | None = setting(None, above=0)
-    """Share of a text's words that delete, swap and typos change, at least one. Default: 0.1."""
+    """Share of a text's words that delete, swap, typos and masked-model change, at least one.
+    Default: 0.1."""
     augment_entities: str | None = None
     """File with entities beside those of the training data: on each line a type, a tab, and an
     entity."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from lowcost_ft.data.text_edits import Edit, SpannedText, edited, is_free, joined
 
-__all__ = ["WAYS", "Mentions", "mentions"]
+__all__ = ["MASKED_MODEL", "WAYS", "Mentions", "mentions"]
 
 Mentions = Mapping[str, Sequence[str]]
 """Different texts of spans, by their label."""
@@ -207,6 +207,9 @@ def _some(candidates: Sequence, random: np.random.Generator, share: float) -> li
 def _unless_same(before: SpannedText, after: SpannedText) -> SpannedText | None:
     return None if after == before else after
 
+
+MASKED_MODEL = "masked-model"
+"""Name of the one way that needs a model (`models/masked_model.py`)."""
 
 WAYS: dict[str, Way] = {
     "entities": _replace_entities,

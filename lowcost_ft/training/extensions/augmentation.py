@@ -6,7 +6,9 @@ drawn among those that find something to change. Validation and test never pass 
 """
 
 import hashlib
+import os
 from collections import Counter
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
     from lowcost_ft.config.run import RunConfig
     from lowcost_ft.data.features import Features
-    from lowcost_ft.data.text_edits import SpannedText
+    from lowcost_ft.data.text_edits import Edit, SpannedText
 
 __all__ = ["DEFAULT_SHARE", "DEFAULT_STRENGTH", "Augmentation", "read_entities"]
 
@@ -30,6 +32,10 @@ DEFAULT_SHARE = 0.5
 """Share of the texts that are changed in an epoch."""
 DEFAULT_STRENGTH = 0.1
 """Share of a text's words that are changed."""
+
+
+_GUESSED: dict[Any, Any] = {}
+"""The last guesses, since a run makes its extensions several times: to plan memory and to train."""
 
 
 class Augmentation(Extension):
@@ -42,7 +48,7 @@ class Augmentation(Extension):
     split_models = True
 
     def __init__(self, context: TrainingContext) -> None:
-        from lowcost_ft.data.augmentation import mentions
+        from lowcost_ft.data.augmentation import MASKED_MODEL, mentions
 
         settings = context.settings
         self._context = context
@@ -56,24 +62,31 @@ class Augmentation(Extension):
         if context.examples is not None:
             self._texts = [context.task.spanned_texts(example) for example in context.examples]
             self._known = mentions(text for texts in self._texts for text in texts)
+        # Where the texts of each example begin, counted over all.
+        self._first = list(accumulate(map(len, self._texts), initial=0))
+        self._guesses = ""
+        self._substitutes: list[list[list[Edit]]] = []
         if "entities" in self._ways and context.examples is not None:
             self._find_entities()
+        if MASKED_MODEL in self._ways and context.examples is not None:
+            self._guess_words()
 
     @classmethod
     def problems(cls, config: "RunConfig") -> list[str]:
         """Unknown ways, shares above 1, and what keeps the rows of the data."""
-        from lowcost_ft.data.augmentation import WAYS
+        from lowcost_ft.data.augmentation import MASKED_MODEL, WAYS
 
         if not cls.asked_for(config):
             return []
+        known = (*WAYS, MASKED_MODEL)
         ways = list(split_list(config.augment) or ())
         problems = [
-            f"--augment: {way!r} is unknown; known: {', '.join(WAYS)}"
+            f"--augment: {way!r} is unknown; known: {', '.join(known)}"
             for way in ways
-            if way not in WAYS
+            if way not in known
         ]
         if not ways:
-            problems.append(f"--augment names nothing; known: {', '.join(WAYS)}")
+            problems.append(f"--augment names nothing; known: {', '.join(known)}")
         if len({*ways}) < len(ways):
             problems.append("--augment names a way twice: name each once")
         for flag, value in (
@@ -122,6 +135,43 @@ class Augmentation(Extension):
                 "is no other to take; give some with --augment-entities, or take other ways"
             )
 
+    def _guess_words(self) -> None:
+        """Lets the model guess words for all texts, unless it has just done so.
+
+        Raises:
+            UserError: The model has no head to guess with, or several processes might guess
+                differently.
+        """
+        from lowcost_ft.models.masked_model import digest_of, masked_model, word_substitutes
+
+        settings, tokenizer = self._context.settings, self._context.tokenizer
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise UserError(
+                "--augment masked-model: several processes might guess different words; run it in "
+                "one process, or take other ways"
+            )
+        assert tokenizer is not None
+        texts = [text for texts in self._texts for text in texts]
+        asked = (settings.model_id, settings.revision, settings.seed, self._strength, tuple(texts))
+        if asked not in _GUESSED:
+            if tokenizer.mask_token_id is None:
+                raise UserError(
+                    f"--augment masked-model: {settings.model_id} has no mask token; take other "
+                    "ways"
+                )
+            model = masked_model(settings.model_id, revision=settings.revision)
+            _GUESSED.clear()
+            _GUESSED[asked] = word_substitutes(
+                model,
+                tokenizer,
+                texts,
+                seed=settings.seed,
+                share=self._strength,
+                max_length=settings.max_length,
+            )
+        self._substitutes = _GUESSED[asked]
+        self._guesses = digest_of(self._substitutes)
+
     def epoch(self, features: "Features", number: int) -> "Features":
         """The tokens of this epoch's texts.
 
@@ -156,7 +206,7 @@ class Augmentation(Extension):
             return example
         for index in random.permutation(len(self._ways)):
             way = self._ways[index]
-            found = self._in_one_way(way, texts, random)
+            found = self._in_one_way(way, place, texts, random)
             other = found and self._context.task.with_texts(example, found)
             if other is not None:
                 counts[way] += 1
@@ -164,27 +214,42 @@ class Augmentation(Extension):
         return example
 
     def _in_one_way(
-        self, way: str, texts: "Sequence[SpannedText]", random: "np.random.Generator"
+        self,
+        way: str,
+        place: int,
+        texts: "Sequence[SpannedText]",
+        random: "np.random.Generator",
     ) -> "list[SpannedText] | None":
         """The texts of an example, one of them changed; None where the way finds nothing."""
-        from lowcost_ft.data.augmentation import WAYS
+        from lowcost_ft.data.augmentation import MASKED_MODEL, WAYS
+        from lowcost_ft.data.text_edits import edited
 
         for index in random.permutation(len(texts)):
-            other = WAYS[way](texts[index], random, self._strength, self._known)
+            if way == MASKED_MODEL:
+                variants = self._substitutes[self._first[place] + index]
+                edits = variants[random.integers(len(variants))]
+                other = edited(texts[index], edits) if edits else None
+            else:
+                other = WAYS[way](texts[index], random, self._strength, self._known)
             if other is not None:
                 return [*texts[:index], other, *texts[index + 1 :]]
         return None
 
     def numbers(self) -> dict[str, Any]:
-        """What the list of entities held."""
-        return {"entities": self._digest}
+        """What the list of entities held, and what words were guessed."""
+        return {"entities": self._digest, "guesses": self._guesses}
 
     def load(self, tensors: "dict[str, torch.Tensor]", numbers: dict[str, Any]) -> None:
-        """Goes on with the same list of entities.
+        """Goes on with the same list of entities and the same guesses.
 
         Raises:
-            UserError: The file holds something else now.
+            UserError: The file holds something else now, or the model guesses otherwise.
         """
+        if numbers["guesses"] != self._guesses:
+            raise UserError(
+                "--augment masked-model: the model guesses other words on this machine than on the "
+                "one that the run began on: go on there, or start a new run without --resume"
+            )
         if numbers["entities"] != self._digest:
             raise UserError(
                 f"{self._context.settings.augment_entities} has changed since the checkpoint: put "

@@ -645,7 +645,7 @@ def test_cut_keeps_the_same_input_on_one_side(
     train, validation = cut_validation(
         examples,
         classes_of=lambda example: frozenset((example.label,)),
-        input_of=lambda example: example.text,
+        group_of=lambda example: example.text,
         share=share,
         every_class=False,
         seed=seed,

@@ -59,8 +59,12 @@ def predict(command: Predict) -> None:
     flags = own_flags(run["task"], command.of_tasks)
     examples = _input(command, run, flags, notices)
     predictor = open_run(command, notices)
+    kept = predictor.task.keeps_adapter(flags)
     answers = predictor.task.predict_answers(
-        predictor, examples, flags, open_run=lambda folder: open_run(command, folder=folder)
+        predictor,
+        examples,
+        flags,
+        open_run=lambda folder: open_run(command, folder=folder, keep_adapter=kept),
     )
     print_notices(predictor)
     for answer in answers:

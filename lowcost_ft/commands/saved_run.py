@@ -73,13 +73,20 @@ def check_threads(command: Any) -> None:
         raise UserError(f"--num-threads {command.num_threads} is too small: it must be at least 1")
 
 
-def open_run(command: Any, notices: Sequence[str] = (), *, folder: str | None = None) -> Any:
+def open_run(
+    command: Any,
+    notices: Sequence[str] = (),
+    *,
+    folder: str | None = None,
+    keep_adapter: bool = False,
+) -> Any:
     """The run with its model, once the input is known to be right.
 
     Args:
         command: The command.
         notices: What was noticed of the input; they are printed with the model's own.
         folder: Another run than the command's, which the command's task flags are not for.
+        keep_adapter: Whether an adapter stays beside the weights.
     """
     from lowcost_ft.pipeline.predictor import load_predictor
 
@@ -88,6 +95,7 @@ def open_run(command: Any, notices: Sequence[str] = (), *, folder: str | None = 
         base_model=command.base_model if folder is None else None,
         trust_remote_code=command.trust_remote_code,
         num_threads=command.num_threads,
+        keep_adapter=keep_adapter,
         **(command.of_tasks if folder is None else {}),
     )
     predictor.notices[:0] = notices

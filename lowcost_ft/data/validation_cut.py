@@ -1,6 +1,7 @@
 """A validation split cut from the training examples: stratified, seeded, losing no label.
 
-Examples with the same input stay on one side, since a model is not validated by what it has seen.
+Examples with the same input, or of the same text, stay on one side, since a model is not validated
+by what it has seen.
 """
 
 import heapq
@@ -19,7 +20,8 @@ def cut_validation(
     examples: list[Any],
     *,
     classes_of: Callable[[Any], frozenset[str]],
-    input_of: Callable[[Any], Hashable],
+    group_of: Callable[[Any], Hashable],
+    group_title: str = "input",
     share: float,
     every_class: bool,
     seed: int,
@@ -31,7 +33,9 @@ def cut_validation(
     Args:
         examples: Training examples, at least one.
         classes_of: The labels or entity types of an example.
-        input_of: What the model sees of an example; those with the same go to the same side.
+        group_of: What an example shares with others, such as its input; those with the same go to
+            the same side.
+        group_title: What to call it.
         share: Share to cut off, above 0 and below 1.
         every_class: Whether each class gets one place first, as far as there are places.
         seed: Seed of the choice within the strata.
@@ -47,17 +51,17 @@ def cut_validation(
     classes = [classes_of(example) for example in examples]
     num_classes = len(frozenset[str]().union(*classes))
 
-    by_input: dict[Hashable, list[int]] = defaultdict(list)
+    grouped: dict[Hashable, list[int]] = defaultdict(list)
     for index, example in enumerate(examples):
-        by_input[input_of(example)].append(index)
-    groups = list(by_input.values())
+        grouped[group_of(example)].append(index)
+    groups = list(grouped.values())
     chosen = _choose(groups, classes, size=size, every_class=every_class, seed=seed)
     if not chosen or len(chosen) == len(examples):
         of_classes = f" of {num_classes} classes" if every_class else ""
         reason = (
             f"no validation split can be cut from {counted(len(examples), 'training row')}"
-            f" ({counted(len(groups), 'different input')}){of_classes} without taking a label's "
-            f"only row or parting rows with the same input"
+            f" ({counted(len(groups), f'different {group_title}')}){of_classes} without taking a "
+            f"label's only row or parting rows with the same {group_title}"
         )
         if asked < 1:
             reason = (
@@ -70,8 +74,8 @@ def cut_validation(
         notices += _missing(groups, classes, chosen, num_rows=len(examples), seed=seed, file=file)
     repeats = len(examples) - len(groups)
     together = (
-        f"; {counted(repeats, 'row')} repeat an earlier input, and rows with the same input stay "
-        f"on one side"
+        f"; {counted(repeats, 'row')} repeat an earlier {group_title}, and rows with the same "
+        f"{group_title} stay on one side"
         if repeats
         else ""
     )

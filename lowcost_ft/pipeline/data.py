@@ -173,6 +173,6 @@ def _featurize(
     if cut := features.truncated:
         run.say(
             f"note: {cut:,} of {len(examples):,} {name} texts are longer than --max-length "
-            f"{limit}: their {cut_end(tokenizer)} is cut off"
+            f"{limit}: {task.lost_when_cut(cut_end(tokenizer))} is cut off"
         )
     return features

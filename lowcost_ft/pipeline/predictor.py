@@ -147,7 +147,7 @@ class Predictor:
             what = f"the run's --max-length {limit}" if given else f"the model's {limit} positions"
             self.notices.append(
                 f"{features.truncated:,} of {len(examples):,} texts are longer than {what} "
-                f"and lost their {cut_end(self.tokenizer)}"
+                f"and lost {self.task.lost_when_cut(cut_end(self.tokenizer))}"
             )
         return predict(
             self.accelerator,
@@ -207,6 +207,7 @@ def load_predictor(
     )
     # In half precision the sum would lose digits of the adapter.
     exact = accelerator.device.type == "cpu" and accelerator.mixed_precision == "no"
+    keep_adapter = keep_adapter or task.keeps_adapter(own)
     if exact and not keep_adapter and is_mergeable(model):
         model = merge_adapter(model)
     hold_frozen_weights(model, compute_dtype(accelerator.mixed_precision))

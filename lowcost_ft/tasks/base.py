@@ -220,6 +220,17 @@ class Task(ExampleReading, DataChecking, TextEditing, Telling):
         """
         return None
 
+    @classmethod
+    def keeps_adapter(cls, flags: Any) -> bool:
+        """Whether `lowcost-ft predict` leaves an adapter beside the weights of its base model.
+
+        Else it is added to them, which is a little faster; two runs can then share no weights.
+
+        Args:
+            flags: An instance of `predict_flags`.
+        """
+        return False
+
     def use(self, flags: Any) -> list[str]:
         """Takes the flags that say how scores become answers.
 

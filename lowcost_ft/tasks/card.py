@@ -94,6 +94,15 @@ class Telling:
         return json.dumps(answer, ensure_ascii=False)
 
     @staticmethod
+    def lost_when_cut(end: str) -> str:
+        """What an input loses that is longer than the maximum, as in "is cut off".
+
+        Args:
+            end: The end at which the tokenizer cuts: "end" or "beginning".
+        """
+        return f"their {end}"
+
+    @staticmethod
     def use_notice(run: Mapping[str, Any], examples: Sequence[Any]) -> str | None:
         """What to know where a run is used on other examples than it was trained on."""
         return None

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.data.rows import Row
@@ -11,7 +11,13 @@ __all__ = ["ExampleReading"]
 
 
 class ExampleReading(ABC):
-    """The part of a task that reads examples and knows what is in one."""
+    """The part of a task that reads examples and knows what is in one.
+
+    Attributes:
+        group_title: What examples with the same `group_of` share, in messages.
+    """
+
+    group_title: ClassVar[str] = "input"
 
     @classmethod
     @abstractmethod
@@ -101,6 +107,14 @@ class ExampleReading(ABC):
     @abstractmethod
     def input_of(example: Any) -> Hashable:
         """What the model sees of an example, as JSON can hold it; equal inputs are one text."""
+
+    @classmethod
+    def group_of(cls, example: Any) -> Hashable:
+        """What must not be parted when a validation split is cut off; equal inputs at least.
+
+        A task whose examples share a text returns the text.
+        """
+        return cls.input_of(example)
 
     @staticmethod
     @abstractmethod

@@ -149,7 +149,8 @@ def load_splits(
         train, validation = cut_validation(
             splits["train"],
             classes_of=kind.classes,
-            input_of=kind.input_of,
+            group_of=kind.group_of,
+            group_title=kind.group_title,
             share=validation_share,
             every_class=kind.every_class(decided),
             seed=seed,

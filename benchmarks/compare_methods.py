@@ -5,8 +5,9 @@
     python benchmarks/compare_methods.py --suite standard --data-dir DATA --only wnut17-lora
     lowcost-ft report runs/compare
 
-Suites: `quick` trains on the embedded sample; `standard` needs a folder with the public data sets
-that benchmarks/README.md describes; `gpu` makes models with random weights, for memory and speed.
+Suites: `quick` trains on the embedded sample; `standard` and `relation` need a folder with the
+public data sets that benchmarks/README.md describes; `gpu` makes models with random weights, for
+memory and speed.
 A run that is finished, or was out of memory, is skipped, so a suite can be stopped and taken up
 again; delete its file to run it again. One that failed is tried again.
 """
@@ -34,18 +35,19 @@ RESULTS = ROOT / "benchmarks" / "results"
 class Options:
     """What to run, and where the results go."""
 
-    suite: Literal["quick", "standard", "gpu"] = "quick"
+    suite: Literal["quick", "standard", "gpu", "relation"] = "quick"
     """What to run, unless you name data of your own."""
     only: str | None = None
     """Comma-separated names of what to run (see --list). Default: everything."""
     seeds: str | None = None
-    """Comma-separated seeds. Default: 0,1,2 for the standard suite, else 0."""
+    """Comma-separated seeds. Default: 0,1,2 for the suites standard and relation, else 0."""
     list: bool = False
     """Print what would be run, and what is there already, and stop."""
     data_dir: Path | None = None
-    """Folder with the public data sets of the standard suite."""
+    """Folder with the public data sets of the suites standard and relation."""
     results_dir: Path | None = None
-    """Where the results go. Default: runs/compare; for standard and gpu benchmarks/results."""
+    """Where the results go. Default: runs/compare; for standard and gpu benchmarks/results, for
+    relation a folder of that name in it."""
     task: Literal["ner", "classification"] | None = None
     """Task of your own data."""
     train_file: str | None = None
@@ -70,11 +72,11 @@ def main(options: Options) -> int:
     """Runs what is missing; returns 1 if a run failed, 2 for a mistake in the flags."""
     own = bool(options.train_file or options.dataset)
     entries, problems = _entries(options, own)
-    committed = options.suite in ("standard", "gpu") and not own
-    results = options.results_dir or (RESULTS if committed else Path("runs") / "compare")
-    seeds = (options.seeds or ("0,1,2" if options.suite == "standard" and not own else "0")).split(
-        ","
-    )
+    committed = options.suite != "quick" and not own
+    usual = RESULTS / "relation" if options.suite == "relation" else RESULTS
+    results = options.results_dir or (usual if committed else Path("runs") / "compare")
+    several = options.suite in ("standard", "relation") and not own
+    seeds = (options.seeds or ("0,1,2" if several else "0")).split(",")
     problems += [
         f"--seeds {seed}: a whole number is needed" for seed in seeds if not seed.isdigit()
     ]

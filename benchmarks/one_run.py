@@ -69,10 +69,16 @@ def other_settings(file: Path, entry: Entry, seed: int, suite: str) -> str | Non
 
 def _dropout(entry: Entry) -> float | str:
     """What the dropout of an entry comes to."""
-    task: Any = "classification" if "classification" in entry.program else "ner"
+    task = _task_of(entry)
     given: Any = _settings(entry.flags).get("dropout", "auto")
     dropout = given if given in ("auto", "model") else float(given)
     return RunConfig(task=task, dropout=dropout).settled_dropout
+
+
+def _task_of(entry: Entry) -> str:
+    """The task of a program, which is in its name."""
+    named = (task for task in ("classification", "relation") if task in entry.program)
+    return next(named, "ner")
 
 
 def _threadless(command: list[str]) -> list[str]:
@@ -174,7 +180,7 @@ def _record_of_a_death(entry: Entry, seed: int, code: int, printed: str) -> dict
     return {
         "schema_version": SCHEMA_VERSION,
         "status": "out_of_memory" if code in _KILLED else "failed",
-        "task": "classification" if "classification" in entry.program else "ner",
+        "task": _task_of(entry),
         "model_id": entry.shape or flag("--model-id", ""),
         "method": flag("--method", "lora"),
         "seed": seed,

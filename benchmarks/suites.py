@@ -43,6 +43,7 @@ _CHOSEN = {
 _RECIPES = {
     "ner": "recipes/lora_ner.py",
     "classification": "recipes/lora_classification.py",
+    "relation": "recipes/lora_relation.py",
 }
 
 
@@ -164,4 +165,17 @@ _GPU = [
     )
 ]
 
-SUITES = {"quick": _QUICK, "standard": _STANDARD, "gpu": _GPU}
+_SEMEVAL = {
+    "train-file": "semeval2010_task8/train.jsonl",
+    "test-file": "semeval2010_task8/test.jsonl",
+}
+_RELATION = [
+    *_entries("semeval", "relation", ("lora", "full"), files=_SEMEVAL),
+    Entry(
+        name="semeval-trainer-peft",
+        program="benchmarks/trainer_peft_relation.py",
+        files=_SEMEVAL,
+    ),
+]
+
+SUITES = {"quick": _QUICK, "standard": _STANDARD, "gpu": _GPU, "relation": _RELATION}

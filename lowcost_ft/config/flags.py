@@ -131,10 +131,13 @@ def _with_help(title: str, owners: Mapping[str, type], default: Any = None) -> t
 
 def _told_apart(kind: Any) -> dict[str, Any]:
     """How `--help` shows a flag without a default: its values, and no word of `None`."""
-    (inner,) = [part for part in get_args(kind) if part is not type(None)]
-    values = ",".join(get_args(inner)) if get_origin(inner) is Literal else ""
-    metavar = f"{{{values}}}" if values else getattr(inner, "__name__", "value").upper()
-    return {"metavar": metavar, "help_behavior_hint": ""}
+    shown = []
+    for inner in get_args(kind):
+        if get_origin(inner) is Literal:
+            shown.append(f"{{{','.join(get_args(inner))}}}")
+        elif inner is not type(None):
+            shown.append(getattr(inner, "__name__", "value").upper())
+    return {"metavar": "|".join(shown), "help_behavior_hint": ""}
 
 
 def _default_of(known: Field[Any], default: Any) -> Any:

@@ -19,7 +19,7 @@ __all__ = [
     "LabelOptions",
     "ReadingOptions",
 ]
-__all__ += ["label_conflicts", "reading_of"]
+__all__ += ["PairWindow", "label_conflicts", "reading_of"]
 
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 PROBLEM_TYPES: tuple[str, ...] = get_args(ProblemType)
@@ -28,6 +28,7 @@ PROBLEM_TYPES: tuple[str, ...] = get_args(ProblemType)
 
 Annotations = Literal["agreed", "majority", "first"]
 ANNOTATIONS: tuple[str, ...] = get_args(Annotations)
+PairWindow = int | Literal["sentence", "text"]
 
 Discontinuous = Literal["join", "split", "drop"]
 DISCONTINUOUS: tuple[str, ...] = get_args(Discontinuous)
@@ -117,6 +118,14 @@ class ReadingOptions(InputOptions, LabelOptions):
     word_splitting: WordSplitting = setting("unicode-v2", decides=False)
     """The rule that cuts texts into words for NER. unicode-v2 leaves web addresses and e-mail
     addresses whole; unicode-v1 cuts them like all else, for entities that lie inside them."""
+    negative_label: str | None = setting(None, decides=False)
+    """Label that means: no relation. Default: no_relation, or the label that looks like it."""
+    negative_ratio: float | None = setting(None, above=0, decides=False)
+    """For texts with entities and relations: how many pairs without a relation to train on, for
+    each pair that has one; drawn with a fixed seed. Default: all within --pair-window."""
+    pair_window: PairWindow | None = setting(None, at_least=0, decides=False)
+    """Which entities can be related: those in one sentence (sentence, the default), all of a text
+    (text), or with at most so many characters between them (a number)."""
 
 
 def reading_of(settings: Any) -> ReadingOptions:

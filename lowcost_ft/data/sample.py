@@ -21,7 +21,8 @@ from lowcost_ft.data.sample_text import (
     intents_heldout,
 )
 
-__all__ = ["sample_entity_messages", "sample_intents"]
+__all__ = ["entity_pieces", "is_new", "joined", "noisy", "pick", "sample_entity_messages"]
+__all__ += ["sample_intents", "split_phrases"]
 
 T = TypeVar("T")
 
@@ -66,8 +67,8 @@ def sample_entity_messages() -> dict[str, list[dict[str, Any]]]:
     for split in _SPLITS:
         rows: list[dict[str, Any]] = []
         while len(rows) < _ENTITY_ROWS[split]:
-            row = _join(_noisy(rng, _entity_message(rng, split)))
-            if _is_new(row["text"], seen):
+            row = joined(noisy(rng, _entity_message(rng, split)))
+            if is_new(row["text"], seen):
                 rows.append(row)
         messages[split] = rows
     return messages
@@ -85,7 +86,7 @@ def sample_intents() -> dict[str, list[dict[str, Any]]]:
             # Every hundred rows hold the weights (ambiguous ones aside): no class is short.
             label = labels[len(rows) * 37 % len(labels)]
             text, label = _intent_message(rng, split, label)
-            if _is_new(text, seen):
+            if is_new(text, seen):
                 rows.append({"text": text, "label": label})
         rows_by_split[split] = _shuffled(rng, rows)
     return rows_by_split
@@ -94,22 +95,22 @@ def sample_intents() -> dict[str, list[dict[str, Any]]]:
 def _intent_message(rng: Random, split: str, label: str) -> tuple[str, str]:
     """One message with this intent; rarely an ambiguous one, whose label is drawn."""
     if rng.random() < 0.02:
-        core, labels = _pick(rng, intent_frames.AMBIGUOUS)
-        label = _pick(rng, labels)
+        core, labels = pick(rng, intent_frames.AMBIGUOUS)
+        label = pick(rng, labels)
     else:
-        phrases = _phrases(rng, split, _INTENT_PHRASES)
-        core = _pick(rng, phrases[label])
+        phrases = split_phrases(rng, split, _INTENT_PHRASES)
+        core = pick(rng, phrases[label])
     sentences = [core]
     if rng.random() < 0.25:
         others = [intent for intent in intent_frames.REMARKS if intent != label]
-        remark = _pick(rng, intent_frames.REMARKS[_pick(rng, others)])
+        remark = pick(rng, intent_frames.REMARKS[pick(rng, others)])
         sentences.insert(0 if rng.random() < 0.6 else 1, remark)
     if rng.random() < 0.45:
         sentences.insert(0, _pick_one(rng, _edge(rng, split, intent_frames.OPENERS)))
     if rng.random() < 0.4:
         sentences.append(_pick_one(rng, _edge(rng, split, intent_frames.CLOSERS)))
     expanded = [_capitalised(_filled(rng, one, intent_frames.FILLERS)) for one in sentences]
-    pieces = _noisy(rng, [(" ".join(expanded), None)])
+    pieces = noisy(rng, [(" ".join(expanded), None)])
     return pieces[0][0], label
 
 
@@ -118,7 +119,7 @@ def _entity_message(rng: Random, split: str) -> Pieces:
     parts = [_pick_one(rng, _edge(rng, split, entity_sentences.GREETINGS))]
     draw = rng.random()
     for _ in range(1 if draw < 0.45 else 2 if draw < 0.85 else 3):
-        sentence = _pick(rng, _phrases(rng, split, entity_sentences.SENTENCES))
+        sentence = pick(rng, split_phrases(rng, split, entity_sentences.SENTENCES))
         if sentence not in parts:
             parts.append(sentence)
     parts.append(_pick_one(rng, _edge(rng, split, entity_sentences.SIGN_OFFS)))
@@ -126,11 +127,11 @@ def _entity_message(rng: Random, split: str) -> Pieces:
     for part in filter(None, parts):
         if pieces:
             pieces.append((" ", None))
-        pieces.extend(_entity_pieces(rng, split, part))
+        pieces.extend(entity_pieces(rng, split, part))
     return pieces
 
 
-def _entity_pieces(rng: Random, split: str, template: str) -> Pieces:
+def entity_pieces(rng: Random, split: str, template: str) -> Pieces:
     template = _chosen(rng, template)
     pieces: Pieces = []
     position = 0
@@ -169,7 +170,7 @@ def _without_preposition(date: str) -> tuple[str, str]:
     return "", date
 
 
-def _phrases(rng: Random, split: str, by_split: Mapping[str, T]) -> T:
+def split_phrases(rng: Random, split: str, by_split: Mapping[str, T]) -> T:
     """Phrases of training; for the other splits in two draws of five their own."""
     return by_split[split if rng.random() < 0.4 else "train"]
 
@@ -179,7 +180,7 @@ def _edge(rng: Random, split: str, pools: dict[str, str]) -> str:
     return pools["heldout" if heldout else "train"]
 
 
-def _noisy(rng: Random, pieces: Pieces) -> Pieces:
+def noisy(rng: Random, pieces: Pieces) -> Pieces:
     """Typing mistakes, casing and lost punctuation, as customers write; entities stay entities."""
     if rng.random() < 0.25:
         pieces = [
@@ -209,7 +210,7 @@ def _mistyped(rng: Random, word: str) -> str:
     return word[:at] + middle + word[at + 2 :]
 
 
-def _join(pieces: Pieces) -> dict[str, Any]:
+def joined(pieces: Pieces) -> dict[str, Any]:
     text = ""
     entities = []
     for part, label in pieces:
@@ -243,7 +244,7 @@ def _capitalised(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _is_new(text: str, seen: set[str]) -> bool:
+def is_new(text: str, seen: set[str]) -> bool:
     """Whether the text was not seen, whatever its casing and punctuation; it is then."""
     key = "".join(character for character in text.casefold() if character.isalnum())
     new = key not in seen
@@ -251,13 +252,13 @@ def _is_new(text: str, seen: set[str]) -> bool:
     return new
 
 
-def _pick(rng: Random, items: Sequence[T]) -> T:
+def pick(rng: Random, items: Sequence[T]) -> T:
     return items[int(rng.random() * len(items))]
 
 
 def _pick_one(rng: Random, alternatives: str) -> str:
     """One of ``a|b|c``."""
-    return _pick(rng, alternatives.split("|"))
+    return pick(rng, alternatives.split("|"))
 
 
 def _shuffled(rng: Random, items: Sequence[T]) -> list[T]:

@@ -1,4 +1,4 @@
-"""Two loaded models hold the weights that are equal in both once: an adapter each, one base model."""
+"""Two loaded models hold equal weights once: one base model in memory, an adapter each."""
 
 from collections.abc import Iterator
 
@@ -30,8 +30,9 @@ def share_weights(first: nn.Module, second: nn.Module) -> int:
         if own.shape != other.shape or own.dtype != other.dtype or own.device != other.device:
             continue
         if type(own) is type(other) and torch.equal(own.data, other.data):
-            # The whole parameter, since quantized ones carry the scale of their numbers.
-            module._parameters[key] = other
+            own.data = other.data
+            if getattr(own, "CB", None) is not None:  # bitsandbytes: the same 8 bits once more
+                setattr(own, "CB", other.data)  # noqa: B010
             shared += own.numel() * own.element_size()
     return shared
 

@@ -73,10 +73,13 @@ def score_lines(split: str, scores: Mapping[str, Any], *, rest: str = "in run.js
         rest: Where the classes are that a long table leaves out. It shows the worst ones.
     """
     lines = []
+    width = max(
+        [12, *(len(name) + 1 for name, value in scores.items() if isinstance(value, float))]
+    )
     for name, value in scores.items():
         if isinstance(value, float):
             interval = scores.get(f"{name}_ci95")
-            text = f"{split} {name:<12}{value:.4f}"
+            text = f"{split} {name:<{width}}{value:.4f}"
             if interval and None not in interval:
                 text += f"   95% interval {interval[0]:.4f} to {interval[1]:.4f}"
             lines.append(text)

@@ -39,6 +39,21 @@ register_task(
         dropout=0.0,
     )
 )
+register_task(
+    TaskSettings(
+        name="relation",
+        title="relation extraction",
+        module="lowcost_ft.tasks.relation",
+        fields=frozenset(
+            {
+                *("text_column", "tokens_column", "label_column", "exclude_label"),
+                *("class_weights", "entity_offsets"),
+                *("negative_label", "negative_ratio", "pair_window"),
+            }
+        ),
+        dropout=0.0,
+    )
+)
 
 
 def task_class(name: str) -> "type[Task]":

@@ -179,8 +179,16 @@ def _usual_labels(
     given: ReadingOptions, usual: ReadingOptions, names: Sequence[str]
 ) -> dict[str, Any]:
     """How labels are written, as training read them where nothing else is given."""
-    fields_ = ("label_names", "label_separator", "decimal_comma", "exclude_label")
-    chosen = {name: getattr(given, name) or getattr(usual, name) for name in fields_}
+    fields_ = (
+        *("label_names", "label_separator", "decimal_comma", "exclude_label"),
+        *("negative_label", "pair_window"),
+    )
+    chosen = {
+        name: getattr(usual, name)
+        if getattr(given, name) in (None, False)
+        else getattr(given, name)
+        for name in fields_
+    }
     columns = usual.label_columns
     if columns is not None and given.label_columns is None and given.label_column is None:
         wanted = [name.strip() for name in columns.split(",") if name.strip()]

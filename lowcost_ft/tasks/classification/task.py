@@ -60,8 +60,8 @@ class ClassificationTask(ClassificationChecking, ClassificationEditing, Classifi
     head: ClassVar[str] = "sequence"
     # int64 `(rows,)`, or float32 `(rows,)` or `(rows, labels)`.
     schema: ClassVar[dict[str, Array]] = {"labels": Array("row")}
-    predict_flags = ClassificationFlags
-    evaluate_flags = DecisionFlags
+    predict_flags: ClassVar[type | None] = ClassificationFlags
+    evaluate_flags: ClassVar[type | None] = DecisionFlags
     metric: str = ""
 
     def __init__(

@@ -1,0 +1,246 @@
+"""Rows that name one pair of entities: by offsets, by `<e1>` tags, or by numbers of words."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from lowcost_ft.config.reading import ReadingOptions
+from lowcost_ft.data.rows import Row, counted, file_of, read_text, shown, text_fault
+from lowcost_ft.tasks.ner.entity_spans import Entity, agreeing_spans
+from lowcost_ft.tasks.relation.examples import Mention, Pair
+
+__all__ = ["PAIR_FORM", "TAG_FORM", "read_offsets", "read_tags", "read_words", "untagged"]
+
+PAIR_FORM = '"head": {"start": 0, "end": 4, "type": "person"}'
+TAG_FORM = "<e1>Ada</e1> works for <e2>Acme</e2>"
+
+_TAG = re.compile(r"<(/?)(e[12])(?::([^<>]*))?>", re.IGNORECASE)
+_SIDES = ("head", "tail")
+_WORD_SIDES = ("subj", "obj")
+
+Texts = list[tuple[Row, str, Pair]]
+"""Each row with its text and the pair in it."""
+
+
+def read_offsets(
+    rows: Sequence[Row],
+    column: str,
+    reading: ReadingOptions,
+    *,
+    problems: list[str],
+    notices: list[str],
+) -> Texts:
+    """Rows with a text and, in `head` and `tail`, the characters where the entities stand."""
+    read: list[tuple[Row, str, list[Entity], list[str | None]]] = []
+    for row in rows:
+        before = len(problems)
+        text = read_text(row, column, problems)
+        found = [_entity(row, side, problems) for side in _SIDES]
+        if text is not None and len(problems) == before:
+            entities = [entity for entity, _ in found if entity is not None]
+            read.append((row, text, entities, [kind for _, kind in found]))
+    spans = agreeing_spans(
+        [(row.source, text, entities) for row, text, entities, _ in read],
+        reading.entity_offsets,
+        problems,
+    )
+    texts: Texts = []
+    trimmed: list[str] = []
+    for (row, text, _, kinds), ends in zip(read, spans, strict=True):
+        if ends is None:
+            continue
+        mentions = [
+            inside(row, text, start, end, kind, name=side, problems=problems, trimmed=trimmed)
+            for side, (start, end, _), kind in zip(_SIDES, ends, kinds, strict=True)
+        ]
+        _add(texts, row, text, mentions, problems)
+    tell_trimmed(rows, trimmed, notices)
+    return texts
+
+
+def _entity(row: Row, side: str, problems: list[str]) -> tuple[Entity | None, str | None]:
+    value = row.values.get(side)
+    if isinstance(value, list | tuple) and len(value) == 2:
+        value = {"start": value[0], "end": value[1]}
+    start, end = (value.get(k) for k in ("start", "end")) if isinstance(value, dict) else (0, None)
+    if not isinstance(value, dict) or type(start) is not int or type(end) is not int:
+        told = "is missing" if value is None else f"is {shown(value)}"
+        form = PAIR_FORM.replace("head", side)
+        problems.append(f"{row.source}: {shown(side)} {told}; write it as {form}")
+        return None, None
+    kind = next((value[key] for key in ("type", "label") if value.get(key) is not None), None)
+    if kind is not None and not isinstance(kind, str):
+        problems.append(f"{row.source}: the type of {shown(side)} is {shown(kind)}, not a text")
+    own = value.get("text")
+    return Entity(start, end, side, own if isinstance(own, str) and own else None), kind or None
+
+
+def inside(
+    row: Row,
+    text: str,
+    start: int,
+    end: int,
+    kind: str | None,
+    *,
+    name: str,
+    problems: list[str],
+    trimmed: list[str],
+    id: str | int | None = None,
+) -> Mention | None:
+    """An entity that lies in the text and begins and ends with a visible character."""
+    if not 0 <= start < end <= len(text):
+        problems.append(
+            f"{row.source}: {name} {start}..{end} is not inside the text of {len(text)} "
+            f"characters; correct start and end"
+        )
+        return None
+    words = text[start:end]
+    if not words.strip():
+        problems.append(
+            f"{row.source}: {name} {start}..{end} covers only white space; correct start and end"
+        )
+        return None
+    if words != words.strip():
+        trimmed.append(row.source)
+        start += len(words) - len(words.lstrip())
+        end = start + len(words.strip())
+    return Mention(start=start, end=end, type=(kind or "").strip() or None, id=id)
+
+
+def tell_trimmed(rows: Sequence[Row], trimmed: Sequence[str], notices: list[str]) -> None:
+    """Says how many entities lost the white space at their ends."""
+    if trimmed:
+        notices.append(
+            f"{file_of(rows[0].source)}: {counted(len(trimmed), 'entity')} with white space at an "
+            f"end, which was cut off, first at {trimmed[0]}"
+        )
+
+
+def _add(
+    texts: Texts, row: Row, text: str, mentions: Sequence[Mention | None], problems: list[str]
+) -> None:
+    head, tail = mentions
+    if head is None or tail is None:
+        return
+    if (head.start, head.end) == (tail.start, tail.end):
+        problems.append(
+            f"{row.source}: head and tail are the same characters, {head.start}..{head.end}; a "
+            f"relation joins two entities"
+        )
+    else:
+        texts.append((row, text, (head, tail)))
+
+
+# --- Tags ----------------------------------------------------------------------------------------
+
+
+def untagged(text: str) -> tuple[str, Pair] | str | None:
+    """A text without its `<e1>` and `<e2>` tags, and the pair that they marked.
+
+    A tag may name the entity's type: `<e1:person>Ada</e1>`.
+
+    Returns:
+        Text and pair; what is wrong with the tags; or None for a text without any.
+    """
+    pieces: list[str] = []
+    length, done = 0, 0
+    opened: dict[str, tuple[int, str]] = {}
+    closed: dict[str, Mention] = {}
+    for tag in _TAG.finditer(text):
+        pieces.append(text[done : tag.start()])
+        length += tag.start() - done
+        done = tag.end()
+        slash, name, kind = tag.group(1), tag.group(2).lower(), (tag.group(3) or "").strip()
+        if not slash:
+            if name in opened:
+                return f"has a second <{name}>"
+            opened[name] = (length, kind)
+        elif name not in opened or name in closed:
+            return f"has a </{name}> without its <{name}>"
+        else:
+            closed[name] = Mention(start=opened[name][0], end=length, type=opened[name][1] or None)
+    if not opened:
+        return None
+    pieces.append(text[done:])
+    if missing := [name for name in ("e1", "e2") if name not in closed]:
+        return f"lacks <{missing[0]}>...</{missing[0]}>"
+    return "".join(pieces), (closed["e1"], closed["e2"])
+
+
+def read_tags(
+    rows: Sequence[Row], column: str, *, problems: list[str], notices: list[str]
+) -> tuple[Texts, list[tuple[Row, str]]]:
+    """Rows whose text marks its pair with `<e1>..</e1>` and `<e2>..</e2>`.
+
+    Returns:
+        The marked ones, and the texts without any tag.
+    """
+    texts: Texts = []
+    plain: list[tuple[Row, str]] = []
+    trimmed: list[str] = []
+    for row in rows:
+        text = read_text(row, column, problems)
+        found = None if text is None else untagged(text)
+        if text is None:
+            continue
+        if found is None:
+            plain.append((row, text))
+        elif isinstance(found, str):
+            problems.append(f"{row.source}: {shown(column)} {found}; mark a pair as {TAG_FORM}")
+        else:
+            bare, pair = found
+            ends: dict[str, Any] = {"problems": problems, "trimmed": trimmed}
+            mentions = [
+                inside(row, bare, one.start, one.end, one.type, name=name, **ends)
+                for name, one in zip(("<e1>", "<e2>"), pair, strict=True)
+            ]
+            _add(texts, row, bare, mentions, problems)
+    tell_trimmed(rows, trimmed, notices)
+    return texts, plain
+
+
+# --- Words ---------------------------------------------------------------------------------------
+
+
+def read_words(rows: Sequence[Row], column: str, *, problems: list[str]) -> Texts:
+    """Rows of words with `subj_start`, `subj_end`, `obj_start`, `obj_end`, as TACRED has them.
+
+    The ends are the last words of the entities, counted from 0; `subj_type` and `obj_type` are
+    their types. The text is the words, joined by blanks.
+    """
+    texts: Texts = []
+    for row in rows:
+        before = len(problems)
+        words = row.values.get(column)
+        if not isinstance(words, list | tuple) or not words:
+            problems.append(f"{row.source}: {shown(column)} must be a list of words")
+            continue
+        for position, word in enumerate(words, 1):
+            if fault := text_fault(word):
+                problems.append(f"{row.source}: word {position} {fault}")
+        mentions = [_of_words(row, side, words, problems) for side in _WORD_SIDES]
+        if len(problems) == before:
+            _add(texts, row, " ".join(words), mentions, problems)
+    return texts
+
+
+def _of_words(row: Row, side: str, words: Sequence[Any], problems: list[str]) -> Mention | None:
+    first, last = (row.values.get(f"{side}_{end}") for end in ("start", "end"))
+    if type(first) is not int or type(last) is not int or not 0 <= first <= last < len(words):
+        problems.append(
+            f"{row.source}: {side}_start {shown(first)} and {side}_end {shown(last)} are not the "
+            f"first and the last of {counted(len(words), 'word')}, counted from 0"
+        )
+        return None
+    if not all(isinstance(word, str) for word in words):
+        return None
+    kind = row.values.get(f"{side}_type")
+    if kind is not None and not isinstance(kind, str):
+        problems.append(f"{row.source}: {side}_type is {shown(kind)}, not a text")
+        return None
+    start = sum(len(word) + 1 for word in words[:first])
+    return Mention(
+        start=start,
+        end=start + len(" ".join(words[first : last + 1])),
+        type=(kind or "").strip() or None,
+    )

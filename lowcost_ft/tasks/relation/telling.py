@@ -1,0 +1,150 @@
+"""What a model for relation extraction is and does, in words and in code."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lowcost_ft.scores.relations import relation_of
+from lowcost_ft.tasks.base import Predictions, Task
+from lowcost_ft.tasks.card import PipelineCode, Run, TaskCard
+from lowcost_ft.tasks.markdown import code
+from lowcost_ft.tasks.relation.negatives import negative_label
+
+__all__ = ["RelationTelling"]
+
+_TEXT = "Ada Lovelace works for Acme in Berlin."
+_TAGGED = "<e1>Ada Lovelace</e1> works for <e2>Acme</e2> in Berlin."
+_MARKED = "@ Ada Lovelace @ works for # Acme # in Berlin."
+
+
+def _negative(run: Run) -> str | None:
+    return negative_label(run["labels"], run["config"].get("negative_label"))
+
+
+class RelationTelling(Task):
+    """The part of the task that speaks to people."""
+
+    @classmethod
+    def card(cls, run: Run, max_length: int) -> TaskCard:
+        """Its words in a model card."""
+        negative = _negative(run)
+        relations = {relation_of(label) for label in run["labels"] if label != negative}
+        count = f"{len(relations)} relation{'s' if len(relations) != 1 else ''}"
+        limits = [
+            "It knows the relations above and no others, and gives a pair of entities one of them.",
+            "It looks at one pair at a time, and needs to be told where the two entities are "
+            "(`lowcost-ft predict --ner RUN` finds them with an NER run).",
+            "The marks `@ * type * ... @` and `# ^ type ^ ... #` around the two entities are part "
+            "of the input. Give the types if it was trained with types.",
+            f"An input has {max_length} tokens at most. `lowcost-ft predict` keeps the two "
+            "entities and what is nearest to them; the Python code above cuts off the end.",
+        ]
+        if negative is None:
+            limits.insert(1, "It has no label for entities that are not related.")
+        return TaskCard(
+            goal=f"tells how two entities of a text are related: {count}",
+            known=frozenset(relations),
+            unit="pairs of entities",
+            class_title="relation",
+            class_unit="pairs",
+            score_note=(
+                f"F1 leaves out {code(negative)}, the label of pairs without a relation. "
+                if negative is not None
+                else ""
+            )
+            + "A relation counts when its direction is right, too.",
+            example=_TAGGED,
+            limits=limits,
+        )
+
+    @classmethod
+    def answer_code(cls, run: Run, max_length: int) -> str:
+        """Code that marks a pair of entities and predicts it with `model` and `tokenizer`."""
+        return f'''def marked(text, head, tail):
+    """Marks two entities, each given as (start, end, type); the type may be None."""
+    pieces, done = [], 0
+    for (start, end, kind), outer, inner in sorted([(head, "@", "*"), (tail, "#", "^")]):
+        name = f"{{inner}} {{kind.lower()}} {{inner}} " if kind else ""
+        pieces += [text[done:start], f"{{outer}} {{name}}{{text[start:end]}} {{outer}}"]
+        done = end
+    return " ".join(piece.strip() for piece in [*pieces, text[done:]] if piece.strip())
+
+
+text = marked("{_TEXT}", head=(0, 12, None), tail=(23, 27, None))
+inputs = tokenizer(text, truncation=True, max_length={max_length}, return_tensors="pt")
+with torch.inference_mode():
+    scores = model(**inputs).logits[0].softmax(-1)
+print({{model.config.id2label[i]: score for i, score in enumerate(scores.tolist())}})'''
+
+    @classmethod
+    def settings_code(cls, run: Run) -> list[str]:
+        """Settings that the model's configuration needs beside its labels."""
+        return []
+
+    @classmethod
+    def pipeline_code(cls, run: Run) -> PipelineCode | None:
+        """How a pipeline is called."""
+        return PipelineCode(
+            comment="# The same as a pipeline, on a text with its marks:",
+            arguments=[],
+            example=f'"{_MARKED}"',
+        )
+
+    @classmethod
+    def example_flags(cls, run: Run) -> list[str]:
+        """Flags of `predict` with a text that shows what a new run does."""
+        return ["--text", _TAGGED]
+
+    @staticmethod
+    def answer_text(answer: Mapping[str, Any]) -> str:
+        """An answer for the terminal: the relation of the pair, or all of the text's."""
+        text = answer["text"]
+        if "id" in answer:
+            text = f"[{answer['id']}] {text}"
+        if "label" in answer:
+            head, tail = answer["head"]["text"], answer["tail"]["text"]
+            return f"{answer['label']} {answer['score']:.2f}  {head} -> {tail}  {text}"
+        lines = [text]
+        entities = {entity["id"]: entity for entity in answer["entities"]}
+        for entity in answer["entities"]:
+            place = f"{entity['start']}-{entity['end']}"
+            sure = f"{entity['score']:.2f}" if "score" in entity else "    "
+            lines.append(f"  {place:>9}  {entity['label']:<14}{sure}  {entity['text']}")
+        for relation in answer["relations"]:
+            head, tail = (entities[relation[end]]["text"] for end in ("head", "tail"))
+            lines.append(
+                f"  {'->':>9}  {relation['label']:<14}{relation['score']:.2f}  {head} -> {tail}"
+            )
+        if not answer["relations"]:
+            lines.append("  (no relation)" if answer["entities"] else "  (no entity)")
+        return "\n".join(lines)
+
+    @staticmethod
+    def lost_when_cut(end: str) -> str:
+        """The pair itself is never lost."""
+        return "what is farthest from their two entities"
+
+    def doubts(
+        self,
+        split: str,
+        examples: Sequence[Any],
+        scores: Mapping[str, Any],
+        predictions: Predictions,
+    ) -> tuple[list[str], str | None]:
+        """See `Task.doubts`."""
+        negative = getattr(self, "negative", None)
+        counts = Counter(example.label for example in examples)
+        if set(counts) == {negative}:
+            return [
+                f"the {split} split contains no relations, so its scores say nothing about the "
+                "model: give a file that contains some"
+            ], None
+        if scores["micro_f1"] == 0:
+            return [], f"the model found none of the relations in the {split} split"
+        label, count = counts.most_common(1)[0]
+        if negative is None and len(counts) > 1 and scores["accuracy"] <= count / len(examples):
+            return [], (
+                f"on the {split} split the model is no better than always predicting {label!r} "
+                f"({count / len(examples):.3f} accuracy)"
+            )
+        return [], None

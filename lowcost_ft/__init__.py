@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # For type checkers, which do not run `__getattr__`.
     from lowcost_ft.tasks.classification import ClassificationTask
     from lowcost_ft.tasks.loading import load_splits
     from lowcost_ft.tasks.ner import NerTask
+    from lowcost_ft.tasks.relation import RelationTask, find_relations
 
 __version__ = "0.1.0"
 
@@ -40,6 +41,7 @@ _HOMES = {
     "Evaluated": "pipeline.evaluate",
     "NerTask": "tasks.ner",
     "Predictor": "pipeline.predictor",
+    "RelationTask": "tasks.relation",
     "Run": "pipeline.start",
     "RunConfig": "config.run",
     "Trained": "pipeline.train",
@@ -47,6 +49,7 @@ _HOMES = {
     "build": "pipeline.build",
     "build_model": "models.loading",
     "evaluate": "pipeline.evaluate",
+    "find_relations": "tasks.relation",
     "load_data": "pipeline.data",
     "load_predictor": "pipeline.predictor",
     "load_splits": "tasks.loading",

@@ -80,11 +80,12 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]
 @pytest.fixture(scope="session")
 def small_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
     """Flags of train, validation and test files that a tiny model can learn."""
-    from small_runs import ner_rows, text_rows, write_jsonl
+    from small_runs import ner_rows, relation_rows, text_rows, write_jsonl
 
     folder = tmp_path_factory.mktemp("data")
     kinds = {
         "ner": lambda count, seed: ner_rows(count, seed=seed),
+        "relation": lambda count, seed: relation_rows(count, seed=seed),
         "single": lambda count, seed: text_rows(count, seed=seed),
         "multi": lambda count, seed: text_rows(count, kind="multi", seed=seed),
         "number": lambda count, seed: text_rows(count, kind="number", seed=seed),
@@ -111,7 +112,7 @@ def trained_run(
 
     @cache
     def run(kind: str, family: str, method: str = "lora", quantization: str = "none") -> Path:
-        recipe = "lora_ner" if kind == "ner" else "lora_classification"
+        recipe = f"lora_{kind if kind in ('ner', 'relation') else 'classification'}"
         folder = tmp_path_factory.mktemp("runs") / f"{kind}-{family}-{method}-{quantization}"
         values: dict[str, object] = {"model_id": tiny_model(family), "output_dir": folder}
         values |= {"num_train_epochs": 8, "batch_size": 8, "learning_rate": 3e-3}

@@ -11,8 +11,8 @@ from unittest import mock
 
 from accelerate.state import AcceleratorState, PartialState
 
-__all__ = ["RECIPES", "call_recipe", "flags", "forget_precision", "ner_rows", "text_rows"]
-__all__ += ["write_jsonl"]
+__all__ = ["RECIPES", "call_recipe", "flags", "forget_precision", "ner_rows", "relation_rows"]
+__all__ += ["text_rows", "write_jsonl"]
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 
@@ -64,6 +64,26 @@ def text_rows(count: int, *, kind: str = "single", seed: int = 0) -> list[dict[s
         elif kind == "number":
             row["label"] = len(text) / 10
         rows.append(row)
+    return rows
+
+
+def relation_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
+    """Rows with `text`, `head`, `tail` and `label`: a person and a place, in both orders."""
+    draw = random.Random(seed)
+    rows = []
+    for index in range(count):
+        frame, label = (
+            ("{person} lives in {place}", "lives_in"),
+            ("send the lamp from {place} to {person}", "sent_to"),
+            ("{person} asked about the shop in {place}", "no_relation"),
+        )[index % 3]
+        names = {"person": draw.choice(_PEOPLE), "place": draw.choice(_PLACES)}
+        text = frame.format(**names) + draw.choice(("", " please", " again"))
+        head, tail = (
+            {"start": text.index(name), "end": text.index(name) + len(name), "type": kind}
+            for kind, name in names.items()
+        )
+        rows.append({"text": text, "head": head, "tail": tail, "label": label})
     return rows
 
 

@@ -33,6 +33,12 @@ NAMES = sorted(path.stem for path in RECIPES.glob("*.py"))
 ADAPTER = {"adapter_model.safetensors", "adapter_config.json"}
 FULL = {"model.safetensors", "config.json"}
 COMMON = {"run.json", "README.md", "predictions.jsonl", "tokenizer.json", "tokenizer_config.json"}
+OF_TASK = {
+    "ner": ("f1", "tokens", {"tags", "true_tags"}),
+    "classification": ("accuracy", "text", {"label", "score", "true_label"}),
+    "relation": ("micro_f1", "text", {"head", "tail", "label", "score", "true_label"}),
+}
+"""The main metric, the input in predictions.jsonl, and what else stands there."""
 TRAIN_KEYS = {
     *("seconds", "epochs", "optimizer_steps", "examples", "real_tokens", "padded_tokens"),
     *("padding_share", "real_tokens_per_second", "effective_batch_size", "micro_batch_tokens"),
@@ -47,7 +53,7 @@ def short(tiny_model, small_files):
 
     def options(name, **changes):
         family = "gpt2" if "gpt" in name else "bert"
-        kind = "ner" if "ner" in name else "single"
+        kind = {"classification": "single"}.get(task_of(name), task_of(name))
         values = {"model_id": tiny_model(family), "max_steps": 3, "batch_size": 8}
         if name.startswith("cached"):  # The tiny model has as many layers as the recipe trains.
             values["trainable_layers"] = 1
@@ -55,6 +61,11 @@ def short(tiny_model, small_files):
         return flags(**{key: value for key, value in values.items() if value is not None})
 
     return options
+
+
+def task_of(name):
+    """The task of a recipe, which is in its name."""
+    return next(task for task in OF_TASK if task in name)
 
 
 def read_jsonl(path):
@@ -75,7 +86,8 @@ def test_every_recipe_leaves_a_complete_run_folder(tmp_path, short, capsys, name
     assert not files_of(folder) & ((FULL | ADAPTER) - weights)
 
     assert (run["schema_version"], run["status"], run["seed"]) == (1, "completed", 0)
-    assert run["task"] == ("ner" if "ner" in name else "classification")
+    assert run["task"] == task_of(name)
+    metric, inputs, answer = OF_TASK[run["task"]]
     assert run["config"]["output_dir"] == str(folder)
     assert run["config"]["learning_rate"] > 0  # What the defaults came to.
     assert run["config"]["dropout"] == ("model" if run["task"] == "ner" else 0.0)
@@ -91,14 +103,11 @@ def test_every_recipe_leaves_a_complete_run_folder(tmp_path, short, capsys, name
     assert (train["effective_batch_size"], train["recoveries"]) == (8, [])
     assert train["peak_memory_bytes"] > 0
     assert set(run["evaluation"]) == {"validation", "test"}
-    metric = "f1" if run["task"] == "ner" else "accuracy"
     for scores in run["evaluation"].values():
         assert 0 <= scores[f"{metric}_ci95"][0] <= scores[metric] <= scores[f"{metric}_ci95"][1]
 
     test_rows = read_jsonl(run["config"]["test_file"])
     predicted = read_jsonl(folder / "predictions.jsonl")
-    inputs = "tokens" if run["task"] == "ner" else "text"
-    answer = {"tags", "true_tags"} if run["task"] == "ner" else {"label", "score", "true_label"}
     assert [row[inputs] for row in predicted] == [row[inputs] for row in test_rows]
     assert all(set(row) == {inputs, "loss"} | answer for row in predicted)
     assert run["saved_bytes"] == sum(file.stat().st_size for file in folder.glob("*.safetensors"))

@@ -25,7 +25,7 @@ def share_weights(first: nn.Module, second: nn.Module) -> int:
     shared = 0
     for name, module, key in _parameters(second):
         own, other = module._parameters[key], known.get(name)
-        if own is None or other is None or own is other:
+        if own is None or other is None or own.data_ptr() == other.data_ptr():
             continue
         if own.shape != other.shape or own.dtype != other.dtype or own.device != other.device:
             continue

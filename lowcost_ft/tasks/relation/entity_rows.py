@@ -89,6 +89,7 @@ def read_relations(
     read = []
     twice: list[str] = []
     outside: list[str] = []
+    missing = [row.source for row, _, _ in texts if row.values.get("relations") is None]
     for row, text, entities in texts:
         labels = _labels_of(row, entities, twice, problems)
         near = candidate_pairs(text, entities, window)
@@ -103,6 +104,11 @@ def read_relations(
                 outside.append(row.source)
                 pairs.append(((by_id[ids[0]], by_id[ids[1]]), label, False))
         read.append((row, text, pairs))
+    if missing:
+        notices.append(
+            f"{file_of(texts[0][0].source)}: {counted(len(missing), 'row')} without relations, "
+            f"first at {missing[0]}: their entities are taken to be unrelated"
+        )
     if twice:
         notices.append(
             f"{file_of(texts[0][0].source)}: {counted(len(twice), 'relation')} that stand there "
@@ -125,12 +131,11 @@ def _labels_of(
     row: Row, entities: Sequence[Mention], twice: list[str], problems: list[str]
 ) -> dict[tuple[Any, Any], str]:
     """Ids of head and tail -> label."""
-    given = row.values.get("relations")
+    given = row.values.get("relations") or ()
     if not isinstance(given, list | tuple):
-        kind = "is missing" if given is None else f"is {shown(given)}"
         problems.append(
-            f'{row.source}: "relations" {kind}; give a list of {RELATION_FORM}, empty if no '
-            f"entities are related"
+            f'{row.source}: "relations" is {shown(given)}; give a list of {RELATION_FORM}, empty '
+            f"if no entities are related"
         )
         return {}
     by_id = {entity.id: entity for entity in entities}

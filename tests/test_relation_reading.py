@@ -1,0 +1,345 @@
+"""Relation rows in all their forms, the pairs that are made, and what the model sees of a pair."""
+
+import json
+from functools import cache
+
+import pytest
+
+from lowcost_ft.config.reading import ReadingOptions
+from lowcost_ft.data.python_rows import read_python_rows
+from lowcost_ft.errors import UserError
+from lowcost_ft.tasks.loading import load_splits
+from lowcost_ft.tasks.relation import RelationTask
+from lowcost_ft.tasks.relation.candidates import candidate_pairs, sentence_starts
+from lowcost_ft.tasks.relation.examples import Mention
+from lowcost_ft.tasks.relation.markers import marked_texts
+from lowcost_ft.tasks.relation.negatives import negative_label
+
+TEXT = "Ada works for Acme in Oslo."
+ADA, ACME, OSLO = (
+    Mention(start=TEXT.index(word), end=TEXT.index(word) + len(word), type=kind)
+    for word, kind in (("Ada", "person"), ("Acme", "ORG_NAME"), ("Oslo", None))
+)
+
+
+def read(rows, *, labelled=True, **options):
+    problems, notices = [], []
+    found = read_python_rows(rows, "train", problems)
+    examples = RelationTask.read(
+        found, ReadingOptions(**options), problems=problems, notices=notices, labelled=labelled
+    )
+    return examples, problems, notices
+
+
+def words_of(example):
+    return [tuple(example.text[one.start : one.end] for one in pair) for pair in example.pairs]
+
+
+def place(mention, **more):
+    return {"start": mention.start, "end": mention.end} | more
+
+
+OFFSETS = {"text": TEXT, "head": place(ADA, type="person"), "tail": place(ACME, type="ORG_NAME")}
+FORMS = {
+    "offsets": OFFSETS | {"label": "works_for"},
+    "tags": {
+        "sentence": "<e1:person>Ada</e1> works for <e2:ORG_NAME>Acme</e2> in Oslo.",
+        "relation": "works_for",
+    },
+    "tacred": {
+        "token": ["Ada", "works", "for", "Acme", "in", "Oslo."],
+        **{"subj_start": 0, "subj_end": 0, "obj_start": 3, "obj_end": 3},
+        **{"subj_type": "person", "obj_type": "ORG_NAME", "relation": "works_for"},
+    },
+    "entities": {
+        "text": TEXT,
+        "entities": [place(ADA, id="a", label="person"), place(ACME, id="b", label="ORG_NAME")],
+        "relations": [{"head": "a", "tail": "b", "label": "works_for"}],
+    },
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_all_forms_give_the_same_pair(form):
+    examples, problems, _ = read([FORMS[form]])
+    assert not problems
+    example = examples[0]
+    assert (example.text, example.label, words_of(example)) == (
+        TEXT,
+        "works_for",
+        [("Ada", "Acme")],
+    )
+    assert [mention.type for mention in example.pairs[0]] == ["person", "ORG_NAME"]
+    # The other direction is a negative that was made.
+    assert [e.label for e in examples[1:]] == ["no_relation"] * (form == "entities")
+
+
+def test_words_of_tacred_end_with_their_last_one():
+    row = FORMS["tacred"] | {"obj_start": 3, "obj_end": 5}
+    examples, problems, _ = read([row])
+    assert not problems and words_of(examples[0]) == [("Ada", "Acme in Oslo.")]
+    _, problems, _ = read([row | {"obj_end": 6}, row | {"subj_start": 1, "subj_end": 0}])
+    assert "obj_end" in problems[0] and "6 words" in problems[0]
+    assert len(problems) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("<e1>Ada</e1> works", "lacks <e2>"),
+        ("<e1>Ada works for <e2>Acme</e2>", "lacks <e1>"),
+        ("<e1>Ada</e1> <e1>Bo</e1> <e2>Acme</e2>", "second <e1>"),
+        ("Ada</e1> works for <e2>Acme</e2>", "without its <e1>"),
+        ("<e1> </e1> works for <e2>Acme</e2>", "white space"),
+        ("Ada works for Acme", "marks no pair"),
+        ("<e1><e2>Ada</e2></e1> works", "same characters"),
+    ],
+)
+def test_tags_that_mark_no_pair_are_told(text, told):
+    examples, problems, _ = read([{"text": text, "label": "x"}])
+    assert not examples and len(problems) == 1
+    assert told in problems[0] and problems[0].startswith("train:row 1")
+
+
+def test_every_wrong_row_is_told_with_its_place():
+    rows = [
+        OFFSETS | {"head": {"start": 0, "end": 99}, "label": "x"},
+        OFFSETS | {"tail": OFFSETS["head"], "label": "x"},
+        OFFSETS | {"tail": None, "label": "x"},
+        OFFSETS | {"label": None},
+        OFFSETS | {"label": "x"},
+    ]
+    examples, problems, _ = read(rows)
+    assert len(examples) == 1
+    for number, told in enumerate(("not inside", "same characters", '"tail" is missing', "label")):
+        assert any(p.startswith(f"train:row {number + 1}:") and told in p for p in problems)
+
+
+def test_offsets_may_count_other_things_and_texts_are_compared():
+    text = "🙂 Ada leads Acme"
+    ends = {"head": {"start": 3, "end": 6, "text": "Ada"}, "tail": {"start": 13, "end": 17}}
+    row = {"text": text, "label": "leads"} | ends
+    _, problems, _ = read([row])
+    assert "--entity-offsets utf16" in problems[0]
+    examples, problems, _ = read([row], entity_offsets="utf16")
+    assert not problems and words_of(examples[0]) == [("Ada", "Acme")]
+
+
+@pytest.mark.parametrize(
+    ("relation", "told"),
+    [
+        ({"head": "a", "tail": "z", "label": "x"}, 'no entity with the id "z"'),
+        ({"head": "a", "tail": "a", "label": "x"}, "with itself"),
+        ({"head": "a", "tail": "b"}, "of the form"),
+        ({"head": "a", "tail": "b", "label": "other"}, "already related"),
+    ],
+)
+def test_relations_that_join_nothing_are_told(relation, told):
+    row = FORMS["entities"]
+    _, problems, _ = read([row | {"relations": [*row["relations"], relation]}])
+    assert len(problems) == 1 and told in problems[0]
+
+
+def test_pairs_without_a_relation_become_negatives_within_the_window():
+    text = "Ada works for Acme. Bo lives in Oslo."
+    names = ("Ada", "Acme", "Bo", "Oslo")
+    entities = [
+        {"start": text.index(name), "end": text.index(name) + len(name), "label": "x"}
+        for name in names
+    ]
+    relations = [{"head": 0, "tail": 1, "label": "works_for"}]  # Places in the list are ids.
+    far = [*relations, {"head": 0, "tail": 3, "label": "lives_in"}]
+    row = {"text": text, "entities": entities, "relations": relations}
+    for window, made in (("sentence", 3), ("text", 11), (4, 2), (10, 4), (12, 5)):
+        examples, problems, _ = read([row], pair_window=window)
+        assert not problems
+        assert sum(example.made for example in examples) == made, window
+    examples, _, notices = read([row | {"relations": far}])
+    assert [e.label for e in examples if not e.made] == ["works_for", "lives_in"]
+    assert any("farther apart than --pair-window sentence" in notice for notice in notices)
+
+
+def test_sentences_do_not_end_within_names_or_after_initials():
+    text = "J. Smith of Acme Inc. in Oslo came. He left! 他在北京工作。她在上海。"
+    entity = Mention(start=text.index("Acme"), end=text.index(" in Oslo"))
+    starts = sentence_starts(text, [entity])
+    pieces = [text[a:b].strip() for a, b in zip(starts, [*starts[1:], len(text)], strict=True)]
+    wanted = ["J. Smith of Acme Inc. in Oslo came.", "He left!", "他在北京工作。", "她在上海。"]
+    assert [piece for piece in pieces if piece] == wanted
+
+
+def test_entities_with_the_same_words_are_no_pair():
+    twin = Mention(start=ADA.start, end=ADA.end, type="author")
+    assert candidate_pairs(TEXT, [ADA, twin], "text") == []
+    assert len(candidate_pairs(TEXT, [ADA, twin, ACME], "text")) == 4
+
+
+@cache
+def rows_with_entities():
+    rows = []
+    for number in range(40):
+        text = f"Ada{number} works for Acme in Oslo"
+        names = (f"Ada{number}", "Acme", "Oslo")
+        entities = [
+            {"id": n, "start": text.index(n), "end": text.index(n) + len(n), "label": "x"}
+            for n in names
+        ]
+        relations = [{"head": names[0], "tail": "Acme", "label": f"works_{number % 2}"}]
+        rows.append({"text": text, "entities": entities, "relations": relations})
+    return rows
+
+
+def test_negatives_are_drawn_by_ratio_in_training_alone():
+    rows = {"train": rows_with_entities(), "test": rows_with_entities()[:4]}
+
+    def drawn(ratio, order=1):
+        given = rows | {"train": rows["train"][::order]}
+        return load_splits("relation", rows=given, reading=ReadingOptions(negative_ratio=ratio))
+
+    splits = drawn(2)
+    both = [*splits.train, *splits.validation]
+    assert sum(e.label == "no_relation" for e in both) == 80
+    assert len(splits.test) == 4 * 6
+    assert any("80 of the 200 pairs without a relation" in notice for notice in splits.notices)
+    inputs = {RelationTask.input_of(e) for e in both}
+    reverse = drawn(2, -1)
+    assert inputs == {RelationTask.input_of(e) for e in (*reverse.train, *reverse.validation)}
+    # The pairs of one text are not parted.
+    assert not {e.text for e in splits.train} & {e.text for e in splits.validation}
+    assert any("repeat an earlier text" in notice for notice in splits.notices)
+    assert len(drawn(None).train) + len(drawn(None).validation) == 240
+
+
+def test_which_label_means_no_relation():
+    assert negative_label(["Cause(e1,e2)", "Other"], None) == "Other"
+    assert negative_label(["no_relation", "other"], None) == "no_relation"
+    assert negative_label(["per:title", "NA"], None) == "NA"
+    assert negative_label(["a", "b"], None) is None
+    assert negative_label(["a", "Other"], "a") == "a"
+
+
+def test_made_negatives_take_the_label_that_the_data_has():
+    rows = rows_with_entities()
+    extra = {"head": "Oslo", "tail": "Acme", "label": "NA"}
+    rows = [row | {"relations": [*row["relations"], extra]} for row in rows]
+    splits = load_splits("relation", rows={"train": rows})
+    assert splits.labels == ["NA", "works_0", "works_1"]
+    with pytest.raises(UserError, match="--negative-label nope is not a label"):
+        load_splits(
+            "relation",
+            rows={"train": [FORMS["tags"], FORMS["tags"] | {"relation": "y"}] * 9},
+            reading=ReadingOptions(negative_label="nope"),
+        )
+
+
+def test_settings_of_other_tasks_are_refused():
+    with pytest.raises(UserError, match="--problem-type is for text classification"):
+        load_splits("relation", reading=ReadingOptions(problem_type="regression"))
+    with pytest.raises(UserError, match="--negative-ratio is for relation extraction"):
+        load_splits("ner", reading=ReadingOptions(negative_ratio=2))
+
+
+def test_rows_without_labels_may_be_pairs_entities_or_bare_texts():
+    examples, problems, _ = read([{k: v for k, v in OFFSETS.items()}], labelled=False)
+    assert not problems and words_of(examples[0]) == [("Ada", "Acme")]
+    row = {"text": TEXT, "entities": FORMS["entities"]["entities"]}
+    examples, problems, _ = read([row], labelled=False)
+    assert not problems and words_of(examples[0]) == [("Ada", "Acme"), ("Acme", "Ada")]
+    examples, problems, _ = read([{"text": TEXT}], labelled=False)
+    assert not problems and examples[0].pairs == ()
+
+
+def test_an_export_of_label_studio_is_read(tmp_path):
+    def span(name, start, end, label):
+        value = {"start": start, "end": end, "labels": [label]}
+        return {"id": name, "type": "labels", "from_name": "l", "to_name": "t", "value": value}
+
+    def task(number, label):
+        relation = {"type": "relation", "from_id": "a", "to_id": "b", "labels": [label]}
+        result = [span("a", 0, 4, "person"), span("b", 12, 18, "place"), relation]
+        return {
+            "id": number,
+            "data": {"text": "Jane visits Berlin"},
+            "annotations": [{"result": result}],
+        }
+
+    path = tmp_path / "export.json"
+    path.write_text(json.dumps([task(1, "visits"), task(2, "likes")]))
+    splits = load_splits("relation", train_file=str(path), validation_file=str(path))
+    assert splits.labels == ["likes", "no_relation", "visits"]
+    assert [e.label for e in splits.train if not e.made] == ["visits", "likes"]
+
+
+# --- What the model sees
+
+
+class Words:
+    """A tokenizer of words, with two special tokens."""
+
+    def __call__(self, texts, **_):
+        if isinstance(texts, str):
+            return {"input_ids": ["[", *texts.split(), "]"]}
+        return {"input_ids": [self(text)["input_ids"] for text in texts]}
+
+
+def marked(text, head, tail, max_length=1000):
+    (found,), (cut,) = marked_texts([text], [(head, tail)], Words(), max_length=max_length)
+    return found, cut
+
+
+def test_marks_are_punctuation_with_the_types():
+    assert marked(TEXT, ADA, ACME) == (
+        "@ * person * Ada @ works for # ^ org name ^ Acme # in Oslo.",
+        False,
+    )
+    assert marked(TEXT, OSLO, ADA)[0] == "# ^ person ^ Ada # works for Acme in @ Oslo @ ."
+
+
+def test_entities_may_lie_in_one_another_or_touch():
+    whole = Mention(start=0, end=18)
+    assert marked(TEXT, whole, ACME)[0] == ("@ Ada works for # ^ org name ^ Acme # @ in Oslo.")
+    assert marked(TEXT, ADA, whole)[0] == "# @ * person * Ada @ works for Acme # in Oslo."
+    assert marked("北京大学", Mention(start=0, end=2), Mention(start=2, end=4))[0] == (
+        "@ 北京 @ # 大学 #"
+    )
+    assert marked("他在北京工作", Mention(start=0, end=1), Mention(start=2, end=4))[0] == (
+        "@ 他 @ 在 # 北京 # 工作"
+    )
+
+
+@pytest.mark.parametrize("place", ["begin", "middle", "end", "apart", "reversed"])
+@pytest.mark.parametrize("length", [16, 24, 64])
+def test_the_pair_is_inside_however_long_the_text(place, length):
+    before, between, after = {
+        "begin": (0, 2, 500),
+        "middle": (300, 3, 300),
+        "end": (500, 2, 0),
+        "apart": (200, 400, 200),
+        "reversed": (100, 300, 10),
+    }[place]
+    words = [f"w{i}" for i in range(before)] + ["HEAD"]
+    words += [f"v{i}" for i in range(between)] + ["TAIL"] + [f"u{i}" for i in range(after)]
+    text = " ".join(words)
+    head, tail = (
+        Mention(start=text.index(name), end=text.index(name) + 4, type="kind")
+        for name in ("HEAD", "TAIL")
+    )
+    if place == "reversed":
+        head, tail = tail, head
+    found, cut = marked(text, head, tail, max_length=length)
+    assert cut
+    assert len(found.split()) + 2 <= length
+    assert f"@ * kind * {text[head.start : head.end]} @" in found
+    assert f"# ^ kind ^ {text[tail.start : tail.end]} #" in found
+    if length > 16:  # As much context as there is room for, and whole words.
+        assert len(found.split()) + 2 >= length - 4
+    assert all(word[0] in "wvuHT@*#^k." for word in found.split())
+
+
+def test_entities_longer_than_a_window_keep_their_begin():
+    text = "start " + "a " * 100 + "end " + "b " * 100 + "stop"
+    head = Mention(start=0, end=text.index("end"), type="long")
+    tail = Mention(start=text.index("end"), end=len(text), type="long")
+    found, cut = marked(text, head, tail, max_length=20)
+    assert cut and len(found.split()) + 2 <= 20
+    assert found.startswith("@ start") and "# end" in found and found.endswith("#")

@@ -9,7 +9,7 @@ from trainer_peft import main
 
 from lowcost_ft import RunConfig, run_recipe
 
-CONFIG = RunConfig(task="relation", method="lora", target_modules="query,value", num_train_epochs=5)
+CONFIG = RunConfig(task="relation", method="lora", target_modules="query,value", num_train_epochs=6)
 
 if __name__ == "__main__":
     run_recipe(main, CONFIG, description=__doc__)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import lowcost_ft as ft
 
-CONFIG = ft.RunConfig(task="relation", method="lora", num_train_epochs=5)
+CONFIG = ft.RunConfig(task="relation", method="lora")
 
 
 def main(config: ft.RunConfig) -> Path:

@@ -19,6 +19,7 @@ from lowcost_ft.models.merging import is_mergeable, merge_adapter
 from lowcost_ft.models.positions import position_limit
 from lowcost_ft.models.quantization import compute_dtype, weight_bytes
 from lowcost_ft.models.refusals import check_token_ids
+from lowcost_ft.models.shared_weights import share_weights
 from lowcost_ft.models.tokenizers import cut_end
 from lowcost_ft.pipeline.predicting import predict
 from lowcost_ft.pipeline.run_input import (
@@ -130,6 +131,19 @@ class Predictor:
     def read_lines(self, data: bytes, *, name: str) -> list[Any]:
         """Reads texts that come one a line; `name` is what messages call their source."""
         return read_lines(self.run, data, name=name)
+
+    def share_weights(self, other: "Predictor") -> int:
+        """Lets another predictor use this one's weights where they are equal, bit for bit.
+
+        Two adapters on one base model then hold it once; load both with `keep_adapter=True`.
+
+        Args:
+            other: Another predictor, which gives up its copies.
+
+        Returns:
+            Bytes that are held once instead of twice.
+        """
+        return share_weights(self.model, other.model)
 
     def _predictions(self, examples: Sequence[Any]) -> Any:
         check_pairs(self.run, examples)

@@ -42,8 +42,6 @@ def predict_together(
         ner: A predictor of an NER run.
         examples: The texts.
     """
-    from lowcost_ft.models.shared_weights import share_weights  # Needs PyTorch.
-
     if relations.run["task"] != "relation" or ner.run["task"] != "ner":
         raise UserError(
             f"--ner needs an NER run, and this is one of {ner.run['task']}: give the folder of a "
@@ -53,7 +51,7 @@ def predict_together(
         raise UserError(
             f"{marked.source}: the text marks its entities, and --ner finds them: leave one out"
         )
-    share_weights(relations.model, ner.model)
+    relations.share_weights(ner)
     found = ner([example.text for example in examples])
     relations.notices.extend(ner.notices)
     asked = []

@@ -300,7 +300,7 @@ def test_all_files_are_reported_at_once_and_each_kind_is_capped() -> None:
         (
             "ner",
             {"reading": ReadingOptions(label_column="x")},
-            "--label-column is for text classification, not for NER",
+            "--label-column is for text classification",
         ),
         (
             "ner",

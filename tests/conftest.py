@@ -3,6 +3,7 @@
 import gc
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Callable
@@ -32,6 +33,10 @@ os.environ["HF_DATASETS_CACHE"] = _DATASETS_CACHE
 os.environ["LOWCOST_FT_CACHE"] = _DATASETS_CACHE
 # A disk takes ten milliseconds to make sure that a file outlives a power cut; none of these has to.
 os.fsync = lambda _: None
+# A shell starts background jobs with SIGINT ignored, and what it starts inherits that: tests of
+# Ctrl-C need what a terminal gives.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _imported = 0
 """How many modules there were when the garbage collector last forgot what was there."""

@@ -1,7 +1,7 @@
-"""What callers from Python give: several values where several are asked for, paths where paths are.
+"""Arguments of callers from Python: lists where lists are wanted, paths where paths are wanted.
 
-A string is a sequence of characters, a mapping one of its keys, and an iterator can be read once:
-taken for a list, each gives an answer to a question that nobody asked.
+A string is a sequence of characters, a mapping is a sequence of its keys, and an iterator can be
+read only once. Taken for a list of texts, each of them would give a wrong answer without an error.
 """
 
 import math
@@ -56,13 +56,13 @@ def to_list(values: Any, name: str, *, of: str) -> list[Any]:
 
 
 def is_missing(value: Any) -> bool:
-    """Whether a value stands for none, as in a column with gaps: None, NaN, `pandas.NA`."""
+    """Whether a value is a gap in a column: None, NaN or `pandas.NA`."""
     missing = isinstance(value, float) and math.isnan(value)
     return value is None or missing or type(value).__name__ in ("NAType", "NaTType")
 
 
 def path_problem(value: Any, name: str) -> str | None:
-    """What keeps a value from being the path of a file or folder; None for a path."""
+    """Why a value cannot be the path of a file or folder; None if it can."""
     if isinstance(value, str) or hasattr(value, "__fspath__"):
         return None if os.fspath(value) else f"{name} is an empty path"
     what = type(value).__name__

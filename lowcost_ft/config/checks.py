@@ -24,7 +24,7 @@ MORE_CHECKS: list[Callable[[Any], list[str]]] = []
 
 
 def settle_types(config: Any) -> list[str]:
-    """Converts what means the same (a path, a NumPy number, 3.0 for 3) and tells the rest.
+    """Converts values of equal meaning (a path, a NumPy number, 3.0 for 3), and reports others.
 
     Args:
         config: A frozen dataclass, whose annotations say what its fields may hold.
@@ -58,7 +58,7 @@ def _alternatives(hint: Any) -> tuple[Any, ...]:
 
 
 def _settled(value: Any, kind: Any) -> tuple[bool, Any]:
-    """Whether a value is of a kind, and the value as that kind has it."""
+    """Whether a value can be read as a kind of value, and the value converted to it."""
     if get_origin(kind) is Literal:
         return type(value) in (str, int, bool) and value in get_args(kind), value
     if kind is type(None):
@@ -77,7 +77,7 @@ def _settled(value: Any, kind: Any) -> tuple[bool, Any]:
 
 
 def _expected(hint: Any, value: Any) -> str:
-    """What a field takes, and what it got instead."""
+    """A message that says what a field takes, and what it got instead."""
     expected = []
     for kind in _alternatives(hint):
         if get_origin(kind) is Literal:
@@ -258,7 +258,7 @@ def _output_problems(config: Settings) -> list[str]:
 
 
 def _changed(config: Settings, *names: str) -> list[str]:
-    """Those of the fields that do not hold their default."""
+    """The fields whose value is not the default."""
     defaults = {field.name: field.default for field in fields(config)}
     return [name for name in names if getattr(config, name) != defaults[name]]
 

@@ -1,4 +1,4 @@
-"""What other trainers call the same settings: who types such a flag is told its name here.
+"""The names that other trainers give to settings, so that a user who types one is told ours.
 
 transformers (`TrainingArguments` and its example scripts), peft, trl, axolotl, unsloth,
 LLaMA-Factory, litgpt, Lightning.

@@ -130,7 +130,7 @@ def _with_help(title: str, owners: Mapping[str, type], default: Any = None) -> t
 
 
 def _told_apart(kind: Any) -> dict[str, Any]:
-    """How `--help` shows a flag without a default: its values, and no word of `None`."""
+    """How `--help` shows a flag without a default: its values, without mentioning `None`."""
     shown = []
     for inner in get_args(kind):
         if get_origin(inner) is Literal:

@@ -111,7 +111,7 @@ class LabelOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ReadingOptions(InputOptions, LabelOptions):
-    """All that decides how a file becomes examples."""
+    """All settings that decide how a file becomes examples."""
 
     problem_type: ProblemType | None = None
     """What to predict in text classification. Chosen from the labels when not given."""
@@ -129,7 +129,7 @@ class ReadingOptions(InputOptions, LabelOptions):
 
 
 def reading_of(settings: Any) -> ReadingOptions:
-    """The reading options among other settings; what is not there keeps its default.
+    """Picks the reading options out of other settings; a missing one keeps its default.
 
     Args:
         settings: A dataclass with fields of these names, or a mapping such as the `config` of a

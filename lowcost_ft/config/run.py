@@ -40,7 +40,7 @@ class RunConfig(Settings):
 
     @property
     def settled_dropout(self) -> float | Literal["model"]:
-        """What `--dropout` comes to, as records hold it."""
+        """The value that `--dropout` stands for, as run records hold it."""
         if self.dropout == "auto":
             # What compares two passes under dropout would have nothing to compare without it.
             return "model" if self.consistency else task_settings(self.task).dropout
@@ -48,7 +48,7 @@ class RunConfig(Settings):
 
     @property
     def model_dropout(self) -> float | None:
-        """The same for those who build a model: None keeps its own."""
+        """The dropout to build a model with; None keeps the model's own."""
         return None if self.settled_dropout == "model" else self.settled_dropout
 
 
@@ -98,7 +98,7 @@ def flag_groups() -> dict[str, list[str]]:
 
 
 def narrow(description: str) -> str:
-    """Paragraphs as wide as a small terminal; what is indented keeps its lines.
+    """Breaks paragraphs to the width of a small terminal; indented lines stay as they are.
 
     tyro makes one line of a paragraph, however wide, unless its lines begin with a space.
     """

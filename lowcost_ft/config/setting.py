@@ -55,7 +55,7 @@ def setting(
 
 
 def bounds_of(described: Field) -> Bounds:
-    """The numbers that a field can hold; any finite one where it does not say."""
+    """The numbers that a field can hold: any finite one, unless the field has bounds."""
     return described.metadata.get("bounds", Bounds())
 
 

@@ -27,7 +27,7 @@ class TaskSettings:
         name: Its name in `run.json`.
         title: What people call it, such as "text classification".
         module: The module that holds it, imported when it is used; its `TASK` is the class.
-        fields: Settings that this task has, and some other tasks have not.
+        fields: Settings that this task has and some other tasks do not have.
         default: Whether `RunConfig` means this task where none is named.
         dropout: What `--dropout auto` comes to: a probability, or "model" for the model's own.
     """
@@ -54,7 +54,7 @@ def task_names() -> list[str]:
 
 
 def default_task() -> str:
-    """The name of the task that settings mean where they name none."""
+    """The name of the task that settings mean when they do not name one."""
     return next(task.name for task in _TASKS.values() if task.default)
 
 

@@ -1,4 +1,4 @@
-"""Values of settings that are written as one text."""
+"""Settings whose value is a text with parts: lists with commas, sizes with units."""
 
 import re
 

@@ -82,7 +82,7 @@ class CacheReport:
         seconds: Time to compute the states, or to find that they are there.
         num_bytes: Their size on disk.
         reused: Whether all of them were there.
-        streaming: What computing them layer by layer took; None when they were not.
+        streaming: What it took to compute them layer by layer; None when they were not streamed.
     """
 
     states: dict[str, CachedStates]

@@ -16,7 +16,7 @@ from lowcost_ft.record.environment import versions
 __all__ = ["describe_model", "digest"]
 
 _LIBRARIES = ("torch", "transformers", "bitsandbytes")
-"""Those that compute the states."""
+"""Libraries whose code computes the states."""
 
 _IRRELEVANT = ("id2label", "label2id", "problem_type", "_name_or_path", "transformers_version")
 """Fields of a model's configuration that the states do not depend on."""

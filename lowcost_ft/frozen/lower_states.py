@@ -68,7 +68,7 @@ class LowerStates:
         return [rows for rows in shares[self.accelerator.process_index] if len(rows)]
 
     def micro_batches(self, description: str | None = None) -> Iterator[MicroBatch]:
-        """The same, with a bar on the screen."""
+        """The micro-batches of `share_of_rows`, with a progress bar."""
         rows = self.share_of_rows()
         bar = tqdm(rows, desc=description, file=sys.stderr, disable=None, leave=False)
         bar.disable = bar.disable or not self.accelerator.is_main_process

@@ -47,7 +47,7 @@ def check_space(folder: Path, num_bytes: int, *, in_use: Iterable[Path] = ()) ->
     Args:
         folder: Holds all caches.
         num_bytes: What is to be written.
-        in_use: Those of its folders that the run needs.
+        in_use: The folders in it that the run needs.
 
     Raises:
         UserError: Fewer than `num_bytes` and a little to spare; names the caches of other runs.
@@ -158,7 +158,7 @@ class PartialStates:
         self.num_bytes = shape[0] * shape[1] * DTYPES[stored_dtype].itemsize
 
     def begin(self) -> None:
-        """Makes the folder anew; the caller holds the lock, so an old one is nobody's."""
+        """Makes an empty folder; the caller holds the lock, so an older one is left over."""
         self.discard()
         shutil.rmtree(self.folder, ignore_errors=True)
         self.path.mkdir()
@@ -199,7 +199,7 @@ class PartialStates:
             raise UserError(f"cache_frozen_layers: cannot write {self.path}: {error}") from error
 
     def finish(self, description: dict[str, Any]) -> None:
-        """Makes it count, once all rows are written.
+        """Declares the cache complete, once all rows are written.
 
         Args:
             description: What the key was made of, for the reader of the manifest.

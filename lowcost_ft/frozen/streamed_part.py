@@ -79,7 +79,7 @@ class StreamedPart(LowerPart):
             put_module(model.base_model, name, self.stand_in(name))
 
     def of(self, model: Any) -> "StreamedPart":
-        """The same part of another model of the same checkpoint, which then has stand-ins too."""
+        """This part for another model of the same checkpoint, which gets stand-ins, too."""
         other = StreamedPart(model, self._family, self.num_trainable, self._weights)
         other._tuple_sizes = self._tuple_sizes
         return other
@@ -157,7 +157,7 @@ class StreamedPart(LowerPart):
             return self._run_until(entry, running, inputs)
 
     def taken_out(self) -> Any:
-        """The lower part is out of the model always."""
+        """The lower part is never in the model, so there is nothing to take out."""
         return nullcontext()
 
     def put_back(self) -> Any:
@@ -190,7 +190,7 @@ class StreamedPart(LowerPart):
 
 
 def streamed_part(built: BuiltModel, trainable_layers: int | None) -> StreamedPart | None:
-    """Puts stand-ins in the place of the layers that `built` left on disk; None if it left none."""
+    """Puts stand-ins where `built` left layers on disk; None if it left none there."""
     if built.streamed_weights is None:
         return None
     assert built.family is not None and trainable_layers is not None

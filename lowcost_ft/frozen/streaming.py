@@ -28,7 +28,7 @@ __all__ += ["streaming_disk_bytes", "streaming_needs"]
 
 @dataclass(kw_only=True)
 class StreamingCost:
-    """What it took.
+    """What streaming took.
 
     Attributes:
         layers: Layers that were read one at a time, the embeddings as one more.

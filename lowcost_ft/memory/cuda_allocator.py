@@ -8,7 +8,7 @@ The rules are those of c10/cuda/CUDACachingAllocator.cpp with its default settin
 - A request takes the smallest free block that is large enough. What is left over becomes a free
   block if it is at least 512 bytes (small segments) or more than 1 MiB (large ones); else it goes
   with the request. Free neighbours of one segment are joined.
-- Segments are kept, so that what the GPU lacks is all that was ever reserved.
+- Segments are kept, so what counts against the GPU is everything that was ever reserved.
 """
 
 import bisect

@@ -8,9 +8,9 @@ __all__ = ["enforce_budget", "measured_context_bytes"]
 
 
 def measured_context_bytes(device: torch.device) -> int:
-    """What driver and kernels hold of a GPU, without PyTorch's tensors.
+    """Memory of a GPU that the driver and the kernels hold, beside PyTorch's tensors.
 
-    Other programs' memory on the same card counts too, as it is not there for this one either.
+    Memory of other programs on the card is included, since this program cannot have it either.
     """
     torch.zeros(1, device=device)  # Makes the context, if there is none yet.
     torch.cuda.synchronize(device)

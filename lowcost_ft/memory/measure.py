@@ -43,6 +43,6 @@ def cpu_step_peak_bytes(step: Callable[[], Any], alive: Iterable[torch.Tensor]) 
 
 
 def resident_peak_bytes() -> int:
-    """Most physical memory that this process has ever held, libraries and all."""
+    """The most physical memory that this process has held so far, libraries included."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024  # bytes on macOS, else KiB

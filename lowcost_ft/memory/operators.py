@@ -31,7 +31,7 @@ class Target:
     num_threads: int = 1
     """CPU threads: some kernels have a buffer for each."""
     compute_capability: tuple[int, int] = (8, 6)
-    """Of the GPU: from 8.0 on there are bfloat16 and flash attention."""
+    """Compute capability of the GPU: from 8.0 on there are bfloat16 and flash attention."""
     context_bytes: int = 450 << 20
     """What the driver and PyTorch's kernels take of a GPU beside all tensors: 300 to 550 MiB by GPU
     and driver (CUDA 12, kernels loaded when first used). Measured instead where there is a GPU."""

@@ -36,7 +36,7 @@ _CUBLAS_WORKSPACE_BYTES_HOPPER = 4096 * 1024 * 8
 _CUBLASLT_WORKSPACE_BYTES = 1 << 20
 """And to cuBLASLt, which adds the bias in the same kernel."""
 _BLAS_HANDLES = 2
-"""That of the thread which runs the model, and that of autograd's, each with its workspaces."""
+"""One handle for the thread that runs the model and one for autograd's, each with workspaces."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ class MemoryPrediction:
         flops: Floating-point operations of the simulated passes.
         paged_bytes: Optimizer state that the driver moves to the host where the GPU is full; no
             part of the peak.
-        building: The same of what comes before the first step: frozen layers that are read one at
+        building: The memory needed before the first step, for frozen layers that are read one at
             a time.
     """
 
@@ -134,7 +134,7 @@ def simulate(
         step: Runs it, on meta tensors.
         resident: By part, tensors that exist before: weights, buffers, optimizer state.
         trained: Parameters whose gradients it makes.
-        hidden_bytes: What the step keeps for its backward pass that is no tensor of an operator,
+        hidden_bytes: What the step keeps for its backward pass that is not a tensor of an operator,
             until it calls the accelerator's `passes_are_over`.
     """
     functions = DeviceFunctions(target)

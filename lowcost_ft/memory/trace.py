@@ -86,7 +86,7 @@ class Trace(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        # What is called in here is no function of the model's, for other modes to look at.
+        # Other modes must not see these calls: they are not the model's.
         with torch._C.DisableTorchFunction():
             return self._dispatch(func, args, kwargs or {})
 

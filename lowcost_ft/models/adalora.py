@@ -25,7 +25,7 @@ def adalora_config(r: int, common: dict[str, Any]) -> AdaLoraConfig:
 
 
 def with_steps(fields: dict[str, Any]) -> dict[str, Any]:
-    """The same fields with a number of steps, which peft insists on; it is set when it is known."""
+    """Adds the number of steps, which peft insists on: a stand-in until it is known."""
     return fields | {"total_step": fields.get("total_step") or 1}
 
 
@@ -37,8 +37,8 @@ def is_adalora(model: Any) -> bool:
 def note_ranks(peft_model: PeftModel) -> None:
     """Tells an AdaLoRA adapter which of its ranks are left, so that only those are saved.
 
-    Read off the weights themselves: those of the best epoch may have been kept before the last
-    ranks were taken away.
+    They are read off the weights themselves: the best epoch's weights may be from a time before
+    the last ranks were taken away.
     """
     if is_adalora(peft_model):
         config: Any = peft_model.active_peft_config

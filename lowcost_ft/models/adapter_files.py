@@ -48,7 +48,7 @@ def read_adapter_config(path: str | Path, model: Any, *, common: dict[str, Any])
         common: Fields that the run decides (`common_fields`).
 
     Raises:
-        UserError: It is no such file, it is about another task, or it holds what peft does not
+        UserError: It is not such a file, it is about another task, or it holds what peft does not
             know, or what this model or a head cannot be trained with.
     """
     file, values = read_adapter_file(path)

@@ -48,7 +48,7 @@ def keep_start(peft_model: PeftModel) -> None:
 def export_adapter(
     peft_model: PeftModel, trained: dict[str, torch.Tensor] | None = None
 ) -> tuple[LoraConfig, dict[str, torch.Tensor]] | None:
-    """The configuration and the weights to save, where they are not those that train; else None.
+    """The configuration and weights to save where they differ from those that train; else None.
 
     Args:
         peft_model: The model.

@@ -205,7 +205,7 @@ def _layer_index(model: Any, family: Family, trainable_layers: int | None) -> st
 
 
 def _named(names: Sequence[str], wanted: Sequence[str]) -> list[str]:
-    """Those of `names` that end in one of `wanted`, each of which must fit something."""
+    """The names that end in one of `wanted`; each of these must match some name."""
     found = {w: [n for n in names if n == w or n.endswith(f".{w}")] for w in wanted}
     missing = [name for name, matches in found.items() if not matches]
     if missing:

@@ -35,7 +35,7 @@ def lean_dropout(x: torch.Tensor, probability: float) -> torch.Tensor:
 
 
 def _noise(x: torch.Tensor, probability: float) -> torch.Tensor:
-    """0 where an element of x falls out, and elsewhere what scales it up; in the shape of x."""
+    """A mask in the shape of x: 0 for dropped elements, and the scale for the others."""
     words = x.new_empty(-(-x.numel() // 8) + 1, dtype=torch.int64)
     words.random_(-(2**63), None)
     dropped = int(probability * _LEVELS)
@@ -122,15 +122,15 @@ def _attend(
     """softmax(scaling q k' + mask) v, with dropout of the softmax; `(batch, heads, tokens, width)`.
 
     Args:
-        fused: What computes it where there is no dropout, or something unusual is asked for.
-        bias: Of the masks.
+        fused: The kernel for calls without dropout, or with something unusual.
+        bias: What the masks add to the scores.
         module: The layer's attention.
-        query: From which it looks.
-        key: At what; it may have fewer heads, each for several of the query's.
-        value: What it sees there.
-        attention_mask: What it may see, True or 0, `(batch, 1 or heads, tokens, tokens)`.
-        dropout: Probability.
-        scaling: Of the scores.
+        query: Queries, `(batch, heads, tokens, width)`.
+        key: Keys; they may have fewer heads, each for several of the queries'.
+        value: Values, in the shape of the keys.
+        attention_mask: True or 0 where a token may look, `(batch, 1 or heads, tokens, tokens)`.
+        dropout: Its probability.
+        scaling: What scores are multiplied by.
         is_causal: Whether each token sees only those before it, where there is no mask.
         kwargs: What models pass for other kernels.
 

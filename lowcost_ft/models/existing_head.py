@@ -1,4 +1,4 @@
-"""A head that a checkpoint brings along: what its outputs mean is told by their names alone.
+"""A head that a checkpoint brings along: only the names of its outputs say what they mean.
 
 Its output layer goes on where its names are those of the data, with its rows in the data's order.
 Under other names each row would start as something else, so a new output layer is made, as for
@@ -107,7 +107,7 @@ def _output_layer(model: Any, modules: Sequence[str], outputs: int) -> str | Non
 
 
 def _draw_again(model: Any, path: str) -> set[str]:
-    """Puts a new layer in the place of a linear one, drawn as transformers draws this model's."""
+    """Replaces a linear layer by a new one, initialized as transformers does for this model."""
     old = model.get_submodule(path)
     for tensor in chain(model.parameters(), model.buffers()):
         tensor._is_hf_initialized = True  # transformers leaves these as they are.

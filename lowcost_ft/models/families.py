@@ -26,7 +26,7 @@ class Family:
     lora_targets: tuple[str, ...]
     """All linear layers of attention and feed-forward, relative to one layer; `*` is any index."""
     ia3_targets: tuple[str, ...]
-    """Those that make keys, values, and the feed-forward's output, which comes last."""
+    """Linear layers that make keys, values, and, as the last, the output of the feed-forward."""
     dropout_fields: tuple[str, ...]
     """Configuration fields that hold a dropout probability, the head's included."""
     embeddings: tuple[str, ...] = ("embeddings",)

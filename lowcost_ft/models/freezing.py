@@ -65,7 +65,7 @@ def _frozen_class(module_class: type) -> type:
 
 
 def frozen_modules(model: nn.Module) -> list[nn.Module]:
-    """The modules that `freeze_below` has frozen, where they are in the model, lowest first."""
+    """The modules of a model that `freeze_below` has frozen, lowest first."""
     return [module for module in model.modules() if isinstance(module, _Frozen)]
 
 

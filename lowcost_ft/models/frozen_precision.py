@@ -55,7 +55,7 @@ def hold_frozen_weights(
 
 
 def _not_rounded(layer: Any) -> list[nn.Module]:
-    """What stays as it is inside an adapter's layer: its own part, or all of it."""
+    """Parts of an adapter's layer that stay as they are: its own weights, or everything."""
     if not isinstance(layer, BaseTunerLayer):
         return []
     tuner: Any = layer

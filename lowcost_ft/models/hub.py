@@ -51,7 +51,7 @@ def quiet_libraries() -> Iterator[None]:
 
 
 def is_cached(model_id: str, revision: str | None = None) -> bool:
-    """Whether the Hub need not be asked, since the whole model lies in the local cache.
+    """Whether the whole model lies in the local cache, so that the Hub is not asked.
 
     What is there is used as it is: the same files in every run, and no waiting for a Hub that the
     machine cannot reach. `revision` names another state.
@@ -111,7 +111,7 @@ def check_index(model_id: str, revision: str | None = None) -> None:
     """Looks through the index of a checkpoint that has one, before the files in it are read.
 
     Raises:
-        UserError: It names files that are no safetensors, or lie elsewhere.
+        UserError: It names files that are not safetensors, or that lie elsewhere.
     """
     if index := _weight_index(model_id, revision):
         shard_names(index)
@@ -139,7 +139,7 @@ def weight_names(model_id: str, revision: str | None = None) -> set[str]:
     """Names of the tensors in a checkpoint's safetensors.
 
     Raises:
-        UserError: There are none that can be read.
+        UserError: The checkpoint has no safetensors that can be read.
     """
     if index := _weight_index(model_id, revision):
         shard_names(index)

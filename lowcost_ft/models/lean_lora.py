@@ -75,7 +75,7 @@ def _trains(bias: torch.Tensor | None) -> bool:
 
 
 def _autocast_dtype(device: str) -> torch.dtype | None:
-    """What products are taken in by automatic mixed precision; None where it is off."""
+    """The precision of matrix products under automatic mixed precision; None where it is off."""
     # A simulated step is on no device, and says by its flag which one it stands for.
     devices = ("cpu", "cuda") if device == "meta" else (device,)
     for name in devices:

@@ -218,7 +218,7 @@ def _kind(peft_model: PeftModel) -> str:
 
 
 def task_model(model: Any) -> Any:
-    """The model of transformers itself, whatever peft has put around it."""
+    """The model of transformers itself, without the wrapper that peft has put around it."""
     return model.get_base_model() if isinstance(model, PeftModel) else model
 
 

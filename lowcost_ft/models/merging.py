@@ -19,7 +19,7 @@ MERGE_TOLERANCE = 1e-4
 
 
 def check_mergeable(model: Any) -> None:
-    """Refuses what is no change of weights, and weights that are not whole.
+    """Refuses adapters that do not change weights, and weights that are not complete.
 
     Raises:
         UserError: The adapter cannot be merged; says why.

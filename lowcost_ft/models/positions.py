@@ -1,4 +1,4 @@
-"""How long a text may be: for families that are not in the table, read off the model's modules."""
+"""The longest text that a model has positions for, read off the modules of an unknown family."""
 
 import re
 from typing import Any

@@ -168,7 +168,7 @@ def quantization_config(
 
 
 def scale_tensors(model: nn.Module) -> list[torch.Tensor]:
-    """The scales and tables of the quantized layers, which are no parameters or buffers of them."""
+    """Scales and tables of the quantized layers, which are neither parameters nor buffers."""
     tensors: list[Any] = []
     for module in model.modules():
         if isinstance(module, bitsandbytes.nn.Linear4bit):

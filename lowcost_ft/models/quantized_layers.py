@@ -110,8 +110,8 @@ class _Settled8bit:
 class MultiplyInt8(torch.autograd.Function):
     """`x W' + b` for a frozen W of 8-bit codes with a scale a row.
 
-    Of the step nothing is kept but the codes, which are there anyway. The weights exist in the
-    precision of `x` while they are multiplied, forward and backward.
+    The step keeps nothing but the codes, which are in memory anyway. The weights exist in the
+    precision of `x` only while they are multiplied, forward and backward.
     """
 
     @staticmethod

@@ -73,7 +73,7 @@ def check_token_ids(ids: Any, config: Any, tokenizer: Any, model_id: str) -> Non
 
 
 def tokens_notice(config: Any, tokenizer: Any) -> str | None:
-    """What to say of a tokenizer that knows more tokens than the model; None where it does not."""
+    """A message about a tokenizer that knows more tokens than the model; None if it does not."""
     count = _num_embeddings(config)
     most = max(tokenizer.get_vocab().values(), default=-1)
     if count is None or most < count:

@@ -1,4 +1,4 @@
-"""What a folder may hold that a model is loaded from: no pickle, no code, no way out of it.
+"""Safety of folders that models are loaded from: no pickles, no code, no files outside.
 
 A pickle can run code when it is read. A file of names (an index of weights, a configuration) could
 name files elsewhere on the machine. Both are refused before anything is read.
@@ -32,7 +32,7 @@ def shard_names(index: Path) -> set[str]:
     """Names of the files that an index of weights points to.
 
     Raises:
-        UserError: The index is damaged, or names a file that is no safetensors beside it.
+        UserError: The index is damaged, or names something other than safetensors beside it.
     """
     try:
         shards = set(json.loads(index.read_text("utf-8"))["weight_map"].values())

@@ -46,7 +46,7 @@ def save_model(
         path: The folder; created when missing.
         weights: The `saved_tensors`, where the model itself holds only parts of them.
         own_dropout: Fields of `config.json` as the checkpoint had them: that training went without
-            dropout is no property of the model, and would follow it into the next training.
+            dropout is not a property of the model, and would follow it into the next training.
     """
     with quiet_libraries():
         if isinstance(model, PeftModel):

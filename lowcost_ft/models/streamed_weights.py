@@ -1,4 +1,4 @@
-"""A checkpoint of which only the upper layers are read; the rest is found on disk when wanted."""
+"""A checkpoint whose upper layers alone are loaded; the others are read from disk when needed."""
 
 import json
 from collections.abc import Iterable

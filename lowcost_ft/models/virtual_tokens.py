@@ -12,7 +12,7 @@ __all__ = ["VirtualTokens", "has_virtual_tokens", "virtual_logits"]
 
 
 def has_virtual_tokens(model: Any) -> bool:
-    """Whether a model is one of peft that puts vectors in front of its input."""
+    """Whether a model is a peft model that puts vectors in front of its input."""
     return isinstance(model, PeftModel) and bool(model.active_peft_config.is_prompt_learning)
 
 
@@ -43,7 +43,7 @@ class VirtualTokens(nn.Module):
 
     @property
     def is_activation_checkpointing(self) -> bool:
-        """Whether they are."""
+        """Whether the layers are computed again in the backward pass."""
         return any(getattr(m, "gradient_checkpointing", False) for m in self.peft_model.modules())
 
     def forward(self, **inputs: torch.Tensor) -> Any:

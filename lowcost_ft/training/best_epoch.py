@@ -17,8 +17,8 @@ __all__ = ["BestEpoch"]
 class BestEpoch:
     """Keeps the trainable weights of the epoch with the best score, in a file meanwhile.
 
-    Of equal scores the one with the lower validation loss is better: a model that is right as
-    often, and surer. Without a loss the earlier epoch stays the best.
+    Between equal scores the lower validation loss decides: that model is right as often, and more
+    confident. Without a loss the earlier epoch stays the best.
     """
 
     def __init__(self, accelerator: Accelerator, path: Path) -> None:

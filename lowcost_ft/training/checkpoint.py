@@ -78,7 +78,7 @@ class TrainState:
         return {key: _apart(tensors) for key, tensors in found.items()}
 
     def numbers(self) -> dict[str, Any]:
-        """Everything else, as JSON has it; every process takes part."""
+        """Everything else, in types that JSON has; every process takes part."""
         optimizer = self.optimizer.state_dict()
         scaler = self.accelerator.scaler
         return {
@@ -134,7 +134,7 @@ class TrainState:
 
 
 def _apart(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Each in memory of its own, as a file wants it: the tables of 8-bit states are one for all."""
+    """Copies tensors that share memory, as 8-bit states share their tables: a file cannot."""
     found: dict[str, torch.Tensor] = {}
     seen = set()
     for name, tensor in tensors.items():
@@ -147,7 +147,7 @@ def _apart(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def _leaves(values: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """Paths and values of an optimizer's state; that of 8 bits has a dictionary inside."""
+    """Paths and values of an optimizer's state; an 8-bit state has a dictionary inside."""
     for name, value in values.items():
         if isinstance(value, dict):
             yield from _leaves(value, f"{above}{name}.")
@@ -169,11 +169,11 @@ class Checkpoints:
 
     Attributes:
         folder: Where they are written.
-        keep: How many of the last ones are kept.
+        keep: How many of the newest checkpoints are kept.
         every_steps: Optimizer steps from one to the next; None: only time counts.
         every_minutes: Minutes from one to the next; 0: only steps count.
         identity: What must be the same for a run to go on from one: written into each.
-        resume: The one to go on from.
+        resume: The checkpoint to go on from.
     """
 
     accelerator: Accelerator
@@ -195,7 +195,7 @@ class Checkpoints:
         return self.folder / "best.safetensors"
 
     def due(self, step: int) -> bool:
-        """Whether one should be written after this step; the clock of each process may differ."""
+        """Whether a checkpoint is due after this step, by the clock of this process."""
         if self.every_steps and step % self.every_steps == 0:
             return True
         waited = time.monotonic() - self._when

@@ -36,7 +36,7 @@ class Checkpoint:
     Attributes:
         folder: Where it lies.
         step: Optimizer steps that were done.
-        state: All of it that is no tensor.
+        state: Everything in it that is not a tensor.
     """
 
     folder: Path
@@ -96,7 +96,7 @@ def write_checkpoint(
 
 
 def newest_checkpoint(parent: Path, say: Callable[[str], None]) -> Checkpoint | None:
-    """The newest whole checkpoint; newer ones that are not are passed over, and named."""
+    """The newest whole checkpoint; newer ones that are damaged are skipped, and named."""
     for step, folder in sorted(checkpoint_folders(parent).items(), reverse=True):
         try:
             return Checkpoint(folder, step, _read(folder))

@@ -22,7 +22,7 @@ _COMPILERS = ("c++", "g++", "clang++", "cl")
 
 
 def check_compiler() -> None:
-    """torch.compile writes programs: it needs what turns them into machine code.
+    """Checks that there is a compiler for the C++ programs that torch.compile writes.
 
     Raises:
         UserError: There is no C++ compiler.

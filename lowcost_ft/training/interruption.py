@@ -50,7 +50,7 @@ class Interruption:
 
     @contextmanager
     def at_once(self, enabled: bool = True) -> Iterator[None]:
-        """Within the block a first signal, too, stops at once: nothing changes there.
+        """Within the block even the first signal stops at once, since nothing changes there.
 
         Several processes wait for each other instead: one must not leave alone.
         """

@@ -16,7 +16,7 @@ LOGGED_POINTS = 200
 """Points of the loss curve that a run keeps, however long it is."""
 
 SECONDS_BETWEEN_LINES = 60
-"""Of training, where the screen is no terminal and shows no progress bar."""
+"""Seconds between lines about training, where the screen cannot show a progress bar."""
 
 
 @dataclass(kw_only=True)
@@ -48,7 +48,8 @@ class TrainResult:
     first_steps: int = 0
     """Steps that were the first of a process: one, and one more each time the run was resumed."""
     first_step_seconds: float = 0.0
-    """Of these: part of `seconds`, and no part of the speed, since a GPU loads its kernels then."""
+    """Time of the first steps. It counts in `seconds` but not in the speed, since a GPU loads its
+    kernels then."""
     first_step_tokens: int = 0
     cpu_seconds: float = 0.0
     """CPU time of all threads of this process in the steps."""
@@ -76,7 +77,7 @@ class TrainResult:
             self.bad_steps.append({**bad, "examples": outcome.bad_examples})
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields, with padding share, throughput, and the share of the CPU it was had with."""
+        """The fields, with padding share, throughput, and the share of the CPU that the run got."""
         share = 1 - self.real_tokens / self.padded_tokens if self.padded_tokens else 0.0
         steps, seconds, tokens = self.optimizer_steps, self.seconds, self.real_tokens
         if steps > self.first_steps:

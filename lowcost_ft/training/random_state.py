@@ -10,7 +10,7 @@ __all__ = ["random_states", "set_random_states", "set_torch_states", "torch_stat
 
 
 def torch_states() -> dict[str, torch.Tensor]:
-    """Those that a training step draws from."""
+    """The random states that a training step draws from."""
     states = {"torch": torch.get_rng_state()}
     if torch.cuda.is_available():
         states["cuda"] = torch.cuda.get_rng_state()
@@ -25,7 +25,7 @@ def set_torch_states(states: dict[str, torch.Tensor]) -> None:
 
 
 def random_states() -> dict[str, Any]:
-    """All of them, as JSON has them."""
+    """All random states of the process, in types that JSON has."""
     version, words, gauss = random.getstate()
     name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
     return {

@@ -62,7 +62,7 @@ class MicroBatchBudget:
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """The budget as a checkpoint records it."""
         return {"tokens": self.tokens, "pieces": self.pieces, "asked": self._asked}
 
     def load(self, state: dict[str, Any], recoveries: list[dict[str, Any]]) -> None:
@@ -114,7 +114,7 @@ def each_that_fits(
         micro_batches: Row indices; each is taken when the one before is done.
         lengths: Tokens of every row.
         run: What to do with each.
-        absorb: False where memory that runs out must be an error all the same.
+        absorb: False where running out of memory must stay an error.
         name: What to call the example of a row.
         recoveries: Gets an entry for each time.
 
@@ -171,7 +171,7 @@ def free_memory() -> None:
 
 
 def agree(accelerator: Accelerator, *numbers: int) -> list[int]:
-    """The largest of each number over all processes: what one of them met concerns all."""
+    """The largest of each number over all processes: what happens to one concerns all."""
     if accelerator.num_processes == 1:
         return list(numbers)
     mine = torch.tensor([numbers], device=accelerator.device, dtype=torch.int64)

@@ -36,7 +36,7 @@ def run_settings(config: RunConfig, accelerator: Accelerator) -> dict[str, Any]:
 
 
 def run_training(fingerprint: str, features: Features, model: torch.nn.Module) -> dict[str, str]:
-    """What the training works on: examples, their tokens, and the weights that stay frozen."""
+    """Identifies what training works on: examples, their tokens, and the frozen weights."""
     arrays = {n: getattr(features, n) for n in ("input_ids", "starts", "weights")}
     checksum = 0
     for name, parameter in model.named_parameters():

@@ -102,7 +102,7 @@ def put_back(model: nn.Module, whole: dict[str, torch.Tensor]) -> None:
 
 
 def split_like(parameter: torch.Tensor, values: dict[str, Any]) -> dict[str, Any]:
-    """Splits whole tensors of a sharded parameter's shape (its optimizer's state) as it is."""
+    """Splits whole tensors (of the optimizer's state) in the way that their parameter is split."""
     if not isinstance(parameter, DTensor):
         return values
     mesh, placements = parameter.device_mesh, parameter.placements

@@ -27,7 +27,7 @@ class PlannedStep:
         micro_batches: For each process its micro-batches.
         weight: Summed weights of all its rows: the denominator of its loss.
         real_tokens: Tokens of its rows.
-        padded_tokens: The same with padding.
+        padded_tokens: Tokens of its rows, padding included.
         features: The rows of its epoch.
     """
 

@@ -22,8 +22,9 @@ def rehearse(
 ) -> int:
     """Peak memory in bytes of the costliest of `steps`, on the CPU.
 
-    Runs it once before, since that creates the optimizer's state, and puts weights and random
-    state back: training starts as if nothing had been, once the extensions begin anew.
+    The step runs once before, since that creates the optimizer's state. Weights and random states
+    are put back, so that training starts as if nothing had happened, once the extensions begin
+    again.
     """
     costly = costliest_steps(steps)
     runner.extensions.begin(REHEARSED_STEPS)

@@ -48,8 +48,8 @@ class StepOutcome:
         loss: Its mean loss over all processes, `()`, on the device.
         step: The step as it was cut in the end.
         overflowed: Whether it was left out because float16 could not hold its gradient.
-        bad_examples: Where loss or gradient was infinite or no number, so that it was left out:
-            the names of the examples that this came from.
+        bad_examples: Names of the examples whose loss or gradient was infinite or NaN, where that
+            is why the step was left out.
     """
 
     loss: torch.Tensor
@@ -207,7 +207,7 @@ class StepRunner:
     def step(self, optimizer: torch.optim.Optimizer, step: PlannedStep) -> StepOutcome:
         """One optimizer step, in smaller micro-batches when memory runs out.
 
-        A step whose loss or gradient is infinite or no number changes no weight.
+        A step whose loss or gradient is infinite or NaN changes no weight.
 
         Raises:
             NoRoomError: A single example does not fit into memory; raised in every process.
@@ -224,7 +224,7 @@ class StepRunner:
 
     def update(self, optimizer: torch.optim.Optimizer, loss: torch.Tensor, number: int = 1) -> bool:
         """Clips the gradient and changes the weights, if loss and gradient are finite numbers."""
-        # Without a limit nothing is clipped, and the norm is computed all the same.
+        # Without a limit nothing is clipped, but the norm is computed.
         limit = self.max_grad_norm or math.inf
         norm = whole_tensor(self.accelerator.clip_grad_norm_(self.trainable, limit))
         # A simulated step has no numbers.
@@ -291,7 +291,7 @@ class StepRunner:
         return loss
 
     def _bad_examples(self, step: PlannedStep) -> list[str]:
-        """Names of the examples whose own loss is not finite; of all where none is alone."""
+        """Names of the examples whose own loss is not finite, or of all if there is none."""
         random = torch_states()
         bad = []
         with torch.no_grad():

@@ -188,7 +188,7 @@ def test_a_crash_while_the_result_is_saved(tmp_path, options, whole, monkeypatch
     assert record(folder)["status"] == "failed"
     (folder / "run.json").unlink()  # As after kill -9.
     assert call_recipe("lora_ner", *arguments) == 2
-    assert "go on with it by --resume" in capfd.readouterr().err
+    assert "continue it with --resume" in capfd.readouterr().err
     assert call_recipe("lora_ner", *arguments, "--resume") == 0
     assert_same_run(folder, reference)
 
@@ -555,7 +555,7 @@ def test_a_file_that_vanished_while_the_run_went_on(tmp_path, options, monkeypat
     with monkeypatch.context() as patched:
         patched.setattr(lowcost_ft.pipeline.train, "predict_and_score", evaluate)
         assert call_recipe("lora_ner", *arguments) == 2
-    assert "best.safetensors vanished while the run was going on" in capfd.readouterr().err
+    assert "best.safetensors disappeared during the run" in capfd.readouterr().err
 
 
 def test_data_that_vanished_are_named(tmp_path, stopped, options, capfd):

@@ -148,7 +148,7 @@ def test_repeated_and_blank_edged_spans_are_mended_with_a_notice(tmp_path: Path)
     rows = [{"text": f"Ann ran {i}", "entities": [span, span]} for i in range(19)]
     rows.append({"text": "Ann ran", "entities": [{"start": 0, "end": 4, "label": "PER"}]})
     notices = "\n".join(splits_of(tmp_path, rows).notices)
-    assert "19 of the entities stand there twice and were taken once, first at" in notices
+    assert "19 of the entities are listed twice and were read once, first at" in notices
     assert "1 of the entities begin or end with white space, which was cut off" in notices
 
 

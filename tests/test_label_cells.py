@@ -146,7 +146,7 @@ def test_what_cells_become(
         (
             ["0,5", "1"],
             {"problem_type": "regression"},
-            'label "0,5" is no number',
+            'label "0,5" is not a number',
             ["--decimal-comma"],
         ),
         ([-1, 0, 1], {"label_names": "n,p"}, 'the label "-1" is not one', ["--exclude-label=-1"]),

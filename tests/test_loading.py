@@ -118,7 +118,7 @@ CLASSIFICATION_FAULTS: list[tuple[str, str | bytes | list[Any], str]] = [
         [*LISTS, {"text": "x", "label": [0, 1, 0]}],
         r"^a\.jsonl:21: .*twice.*vector of 0 and 1",
     ),
-    ("a.jsonl", [*NUMBERS, {"text": "x", "label": "NA"}], r'^a\.jsonl:21: label "NA" is no number'),
+    ("a.jsonl", [*NUMBERS, {"text": "x", "label": "NA"}], r'^a\.jsonl:21: label "NA" is not a number'),
     ("a.jsonl", texts(20, [1.5]), r'^a\.jsonl: one class only: every label is "1.5"'),
     ("a.jsonl", texts(2, ["a", "b"]), r"^a\.jsonl: .*2 training rows \(10%: 0 rows\) is smaller"),
     ("a.jsonl", texts(1, ["a"]), r"^a\.jsonl: one class only"),
@@ -433,10 +433,10 @@ def test_problem_type_can_be_given(
 @pytest.mark.parametrize(
     ("labels", "problem_type", "message"),
     [
-        ([["a"], ["a", "b"]], SINGLE, "a.jsonl:2: a list of 2 labels does not go with"),
-        ([[], ["b"]], SINGLE, "a.jsonl:1: a list of 0 labels does not go with"),
-        ([[1], [2, 1]], "regression", "a.jsonl:2: a list of 2 labels does not go with"),
-        (["1", "b"], "regression", 'a.jsonl:2: label "b" is no number'),
+        ([["a"], ["a", "b"]], SINGLE, "a.jsonl:2: a list of 2 labels does not fit"),
+        ([[], ["b"]], SINGLE, "a.jsonl:1: a list of 0 labels does not fit"),
+        ([[1], [2, 1]], "regression", "a.jsonl:2: a list of 2 labels does not fit"),
+        (["1", "b"], "regression", 'a.jsonl:2: label "b" is not a number'),
     ],
 )
 def test_problem_type_that_the_labels_refuse(

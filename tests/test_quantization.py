@@ -168,7 +168,7 @@ def test_checkpoints_quantized_otherwise_are_refused(tmp_path):
     ):
         text = json.dumps(config | {"quantization_config": entry})
         (tmp_path / "config.json").write_text(text)
-        with pytest.raises(UserError, match=rf"(?s){name}.*take the unquantized checkpoint"):
+        with pytest.raises(UserError, match=rf"(?s){name}.*use the unquantized checkpoint"):
             build(folder, "none")
 
 

@@ -232,7 +232,7 @@ def test_a_tokenizer_reads_no_file_elsewhere(model: Path, tmp_path: Path, key: s
     change(model / "tokenizer_config.json", **{key: str(private)})
     assert "privateword" not in load_tokenizer(str(model)).get_vocab()
     (model / "tokenizer.json").unlink()
-    with pytest.raises(UserError, match="knows no word"):
+    with pytest.raises(UserError, match="has an empty vocabulary"):
         load_tokenizer(str(model))
 
 

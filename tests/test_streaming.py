@@ -254,7 +254,7 @@ def test_room_for_two_generations_is_looked_for_first(tmp_path, tiny_model, monk
     said = []
     with case.cached(tmp_path, splits=splits, say=said.append):
         pass
-    assert "MB meanwhile" in said[0]
+    assert "MB while they are made" in said[0]
     assert "stages one at a time" in said[1] and "MB of weights" in said[1]
 
 

@@ -147,7 +147,7 @@ def _load(
         return datasets.load_dataset(name, config_name)
     except Exception as error:  # of any of the libraries between here and the network
         problems.append(
-            f"--dataset {name} is no folder here and could not be loaded from the Hub "
+            f"--dataset {name} is not a folder here and could not be loaded from the Hub "
             f"({type(error).__name__}: {_first_line(error)}); check the name, "
             f"--dataset-config-name and the network"
         )

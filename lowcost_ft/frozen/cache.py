@@ -241,7 +241,7 @@ def _announce(
         except UserError as error:
             problem = str(error)
         else:
-            meanwhile = f", {needed / 1e6:,.1f} MB meanwhile" if needed > kept else ""
+            meanwhile = f" ({needed / 1e6:,.1f} MB while they are made)" if needed > kept else ""
             say(
                 f"frozen layers: the states ({', '.join(missing)}) need {kept / 1e6:,.1f} MB of "
                 f"disk{meanwhile} in {base} ({free / 1e6:,.0f} MB free)"

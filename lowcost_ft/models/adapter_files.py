@@ -19,8 +19,10 @@ _NEEDS_DATA = ("eva", "corda", "loftq")
 """Values of `init_lora_weights` that peft cannot compute from the weights alone."""
 
 _UNUSABLE = {
-    **dict.fromkeys(("MULTITASK_PROMPT_TUNING", "POLY"), "wants a task's number with each text"),
-    "SHADOW": "hands on states of its own, which the head of a task model does not take",
+    **dict.fromkeys(
+        ("MULTITASK_PROMPT_TUNING", "POLY"), "needs a task number with each text"
+    ),
+    "SHADOW": "passes on states of its own, which the head of a task model cannot use",
 }
 """Kinds of adapters that peft can add and these tasks cannot train."""
 
@@ -62,9 +64,9 @@ def read_adapter_config(path: str | Path, model: Any, *, common: dict[str, Any])
     values = {name: value for name, value in values.items() if name not in _ABOUT_ITS_ORIGIN}
     problems = [_unknown(name, known_fields, kind) for name in values if name not in known_fields]
     if reason := _UNUSABLE.get(kind):
-        problems.append(f"{kind} {reason}; take another kind")
+        problems.append(f"{kind} {reason}; choose another kind")
     elif "modules_to_save" not in known_fields:
-        problems.append(f"{kind} cannot train a new head beside it; take another kind")
+        problems.append(f"{kind} cannot train a new head beside it; choose another kind")
     task = values.pop("task_type", None)
     if task not in (None, common["task_type"]):
         problems.append(
@@ -78,7 +80,7 @@ def read_adapter_config(path: str | Path, model: Any, *, common: dict[str, Any])
             problems.append(f"modules_to_save: the model has no {name!r}; delete it")
     if str(init := values.get("init_lora_weights", "")).lower().startswith(_NEEDS_DATA):
         problems.append(
-            f"init_lora_weights {init!r} cannot be computed from the weights alone; take another "
+            f"init_lora_weights {init!r} cannot be computed from the weights alone; choose another "
             "(--method loftq makes up for quantization)"
         )
     if values.get("bias", "none") != "none":
@@ -108,8 +110,8 @@ def check_adapter_config(config: PeftConfig, path: str) -> None:
         type(config)(**config.to_dict())
     except (TypeError, ValueError) as error:
         raise UserError(
-            f"adapter_config: {path}: what it leaves out contradicts what it says [{error}]; "
-            "write both"
+            f"adapter_config: {path}: the defaults of fields that it leaves out contradict the "
+            f"fields that it sets [{error}]; set both"
         ) from None
 
 

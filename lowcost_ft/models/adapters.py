@@ -245,7 +245,7 @@ def _check_trainable(peft_model: PeftModel, head_names: Sequence[str]) -> None:
         if parameter.requires_grad and not own.search(name) and not path.startswith(heads):
             raise UserError(
                 f"model_id: peft would also train {path} because its name ends like a head's; "
-                "take --method full"
+                "use --method full"
             )
     for name, module in peft_model.named_modules():
         if isinstance(module, BaseTunerLayer) and ".modules_to_save." in f".{name}.":

@@ -126,7 +126,7 @@ def load_base_model(
         if quantization != "none":
             raise UserError(
                 f"stream_frozen_layers: does not read {quantization} weights; leave the flag out, "
-                "or take the unquantized checkpoint"
+                "or use the unquantized checkpoint"
             )
         del options["trust_remote_code"]
         assert family is not None

@@ -213,7 +213,7 @@ def not_loadable(what: str, model_id: str, error: Exception) -> UserError:
         if not (folder / "config.json").is_file():
             fix = "it has no config.json; give a folder written by save_pretrained"
         else:
-            fix = "the files in the folder are incomplete or damaged; write the folder anew"
+            fix = "the files in the folder are incomplete or damaged; write the folder again"
     elif folder.exists():
         fix = "it is a file; give the folder that holds it"
     elif model_id.startswith((".", "/", "~")):

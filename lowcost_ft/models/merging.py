@@ -33,8 +33,8 @@ def check_mergeable(model: Any) -> None:
         )
     if weight_bytes(model)[0]:
         raise UserError(
-            "merge: the base checkpoint itself is quantized, and codes cannot hold the sum; train "
-            "on the unquantized checkpoint, with --quantization"
+            "merge: the base checkpoint itself is quantized, and quantized weights cannot hold "
+            "the sum; train on the unquantized checkpoint, with --quantization"
         )
     for name, module in model.named_modules():
         if isinstance(module, BeftLayer) and getattr(module.get_base_layer(), "bias", 0) is None:

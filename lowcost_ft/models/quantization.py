@@ -73,12 +73,12 @@ def settle_quantization(wanted: Quantization, stored: Any, model_id: str) -> Qua
     if found == "none":
         raise UserError(
             f"model_id: the weights of {model_id!r} are quantized by {kind}; adapters are trained "
-            "on bitsandbytes' 8bit and nf4: take the unquantized checkpoint, with --quantization"
+            "on bitsandbytes' 8bit and nf4: use the unquantized checkpoint, with --quantization"
         )
     if wanted not in ("none", found):
         raise UserError(
             f"quantization: the weights of {model_id!r} are {found} already and cannot become "
-            f"{wanted}; leave --quantization out, or take the unquantized checkpoint"
+            f"{wanted}; leave --quantization out, or use the unquantized checkpoint"
         )
     return found
 
@@ -142,7 +142,7 @@ def check_new_weights(model: Any, missing: Iterable[str], model_id: str) -> None
         if isinstance(module, bitsandbytes.nn.Linear4bit | bitsandbytes.nn.Linear8bitLt):
             raise UserError(
                 f"model_id: {model_id!r} lacks {name}, which would have to be made in 8 or 4 bits; "
-                "the checkpoint is damaged: take another"
+                "the checkpoint is damaged: choose another"
             )
 
 

@@ -114,17 +114,17 @@ def method_problem(
         if method == "full":
             return f"full cannot train {quantization} weights, which have no gradient"
         return (
-            f"{method} takes its start out of the frozen weights, and {quantization} weights "
-            "would have to be rounded anew; loftq starts from what the rounding took away"
+            f"{method} moves a part of the frozen weights into the adapter, so {quantization} "
+            "weights would have to be rounded again; loftq starts from the error of the rounding"
         )
     if method == "loftq" and quantization == "none":
-        return "loftq makes up for quantization: add --quantization nf4, or take lora"
+        return "loftq makes up for quantization: add --quantization nf4, or use lora"
     if trainable_layers is not None and not entry.layers:
         return f"{method} does not train layers: leave --trainable-layers out"
     if method in ("bias", "oft", "olora") and name == "GPT-2" and quantization == "none":
         return (
             f"peft's {method} does not know GPT-2's layers, which hold their weights transposed; "
-            "take lora or layernorm"
+            "use lora or layernorm"
         )
     if method == "ia3" and family is None:
         return "ia3 must know which layers make keys, values and the feed-forward's output"
@@ -132,8 +132,8 @@ def method_problem(
         return f"prefix needs a model that takes keys and values from outside; {name} does not"
     if method == "prompt" and find_head(head).per_text and (family is None or family.causal):
         return (
-            "prompt gives the model vectors instead of tokens, and a decoder then takes the "
-            "padding at the end for the text's last token"
+            "prompt gives the model vectors instead of tokens, so that a decoder mistakes the "
+            "padding at the end for the last token of the text"
         )
     return None
 
@@ -183,9 +183,9 @@ def check_arguments(
         problems.append(f"lora_r: {lora_r} is below 1; give a rank such as 16")
     for name, value in (("lora_dropout", lora_dropout), ("dropout", dropout)):
         if value is not None and not 0 <= value < 1:
-            problems.append(f"{name}: {value} is no probability; give 0 or more and less than 1")
+            problems.append(f"{name}: {value} is not a probability; give 0 or more and less than 1")
     if target_modules is not None and entry is not None and not entry.targets:
-        problems.append(f"target_modules: has no meaning with method {method}; leave it out")
+        problems.append(f"target_modules: has no effect with method {method}; leave it out")
     if target_modules is not None and not target_modules:
         problems.append("target_modules: is empty; name at least one module, or leave it out")
     if problems:

@@ -37,7 +37,7 @@ def shard_names(index: Path) -> set[str]:
     try:
         shards = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise UserError(f"{index}: is damaged ({type(error).__name__}); write it anew") from error
+        raise UserError(f"{index}: is damaged ({type(error).__name__}); write it again") from error
     for name in sorted(shards, key=str):
         if not is_plain_name(name) or not name.endswith(".safetensors"):
             raise UserError(

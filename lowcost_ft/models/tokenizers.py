@@ -59,8 +59,8 @@ def load_tokenizer(
     if not set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens):
         # transformers makes a tokenizer up where the folder holds none.
         raise UserError(
-            f"model_id: the tokenizer of {model_id!r} knows no word; its files (tokenizer.json, or "
-            "vocab.txt and the like) are missing"
+            f"model_id: the tokenizer of {model_id!r} has an empty vocabulary: its files "
+            "(tokenizer.json, or vocab.txt and the like) are missing"
         )
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.unk_token or tokenizer.eos_token

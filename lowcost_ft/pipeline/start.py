@@ -185,10 +185,10 @@ def _check_sharding(accelerator: Accelerator, config: RunConfig) -> None:
     method = find_method(config.method)
     if config.adapter_config or method is None or not method.splits:
         what = "--adapter-config" if config.adapter_config else f"--method {config.method}"
-        raise UserError(f"{what}: not tried with FSDP; take lora or full, or data parallelism")
+        raise UserError(f"{what}: not tested with FSDP; use lora or full, or data parallelism")
     if flags := not_for_split_models(config):
         raise UserError(
-            f"{', '.join(flags)}: not tried with FSDP; leave it out, or use data parallelism"
+            f"{', '.join(flags)}: not tested with FSDP; leave it out, or use data parallelism"
         )
     plugin = accelerator.state.fsdp_plugin
     if plugin.cpu_ram_efficient_loading:

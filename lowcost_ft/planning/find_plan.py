@@ -44,7 +44,7 @@ def plan_lines(plan: Plan, budget: int | None, cache: CacheNeeds | None = None) 
     lines.append(f"        in MB: {parts}")
     if prediction.building is not None and cache is not None:
         lines += [
-            "memory: before, the frozen layers, one at a time, will need "
+            "memory: before training, running the frozen layers one at a time will need "
             f"{megabytes(prediction.building.needed_bytes)}",
             f"        {megabytes(cache.weight_file_bytes)} of weights and "
             f"{megabytes(cache.state_bytes)} of states to move: "

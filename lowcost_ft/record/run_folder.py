@@ -208,7 +208,7 @@ def _check_contents(folder: Path, *, overwrite: bool | None, resume: bool) -> No
     replaced = "delete it" if overwrite is None else "replace it with --overwrite"
     advice = f"name another folder, or {replaced}"
     if has_checkpoints and overwrite is not None:
-        advice = f"go on with it by --resume, {advice}"
+        advice = f"continue it with --resume, {advice}"
     if (folder / RUN_FILE).exists():
         if resume and load_run(folder, completed=False)["status"] == "completed":
             raise UserError(f"the run in {folder} is complete: there is nothing to resume")

@@ -79,8 +79,9 @@ class BestEpoch:
         self.accelerator.wait_for_everyone()
         if self.without_better and not self.path.is_file():
             raise UserError(
-                f"{self.path} vanished while the run was going on, and with it the weights of the "
-                "best epoch: the same command with --resume goes on from the last checkpoint"
+                f"{self.path} disappeared during the run, and with it the weights of the "
+                "best epoch: run the same command with --resume to continue from the last "
+                "checkpoint"
             )
         if self.without_better:
             put_back(model, load_file(self.path))

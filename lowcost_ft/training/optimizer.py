@@ -61,7 +61,7 @@ def choose_optimizer(name: str, *, device: torch.device, quantized: bool) -> str
     if name == "paged_adamw8bit" and device.type != "cuda":
         raise UserError(
             "--optimizer paged_adamw8bit moves its state between a GPU and its host, and there is "
-            "no CUDA GPU: take adamw8bit, or auto"
+            "no CUDA GPU: use adamw8bit or auto"
         )
     return name
 

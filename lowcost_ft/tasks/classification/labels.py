@@ -189,8 +189,8 @@ def _convert(example: TextExample, problem_type: str, problems: list[str]) -> Te
         return replace(example, label=tuple(sorted(set(map(label_name, items)) - {""})))
     if len(items) != 1:
         problems.append(
-            f"{example.source}: a list of {counted(len(items), 'label')} does not go with "
-            f"--problem-type {problem_type}, which wants one a row; use {MULTI_LABEL}"
+            f"{example.source}: a list of {counted(len(items), 'label')} does not fit "
+            f"--problem-type {problem_type}, which needs one label a row; use {MULTI_LABEL}"
         )
         return example
     label = items[0]
@@ -204,7 +204,8 @@ def _convert(example: TextExample, problem_type: str, problems: list[str]) -> Te
                 else f"--problem-type {SINGLE_LABEL} takes it as a name"
             )
             problems.append(
-                f"{example.source}: label {shown(label)} is no number; regression needs one ({fix})"
+                f"{example.source}: label {shown(label)} is not a number; regression needs one "
+                f"({fix})"
             )
             return example
         if abs(number) > _LARGEST_NUMBER:

@@ -34,7 +34,7 @@ _TOLD = {
     "in_address": f"lie inside a web or e-mail address and were widened to all of it, {_WHOLE}",
     "beside": f"lie in the web or e-mail address of another one and were left out, {_WHOLE}",
     "trimmed": "begin or end with white space, which was cut off",
-    "dropped": "stand there twice and were taken once",
+    "dropped": "are listed twice and were read once",
 }
 """What notices say of entities that are not read as the file has them."""
 

@@ -20,7 +20,7 @@ import lowcost_ft.pipeline.save
 import lowcost_ft.pipeline.train
 from lowcost_ft.errors import UserError
 from lowcost_ft.pipeline.stopping import stopped_text
-from lowcost_ft.training import checkpoint_files
+from lowcost_ft.training import checkpoint_files, training_length
 from lowcost_ft.training.checkpoint_files import Checkpoint, newest_checkpoint, write_checkpoint
 from lowcost_ft.training.resume import check_settings
 from lowcost_ft.training.steps import StepRunner
@@ -156,6 +156,26 @@ def test_a_run_told_to_stop_goes_on_to_the_same_bits(
     assert f"after step {step}" in capfd.readouterr().out
     assert record(folder)["train"]["resumed_at_steps"] == [step]
     assert_same_run(folder, reference)
+
+
+def test_a_run_whose_epochs_are_chosen_for_it_goes_on_to_the_same_bits(
+    tmp_path, options, whole, monkeypatch, capfd
+):
+    monkeypatch.setattr(training_length, "LEAST_EPOCHS", 2)
+    monkeypatch.setattr(training_length, "LEAST_STEPS", 12)
+    folder = tmp_path / "run"
+    arguments = options(output_dir=folder, num_train_epochs=None)
+    with monkeypatch.context() as patched:
+        stop_after(patched, 5, terminate)
+        assert call_recipe("lora_ner", *arguments) == 143
+    assert "so the run takes 3 epochs (12 optimizer steps) instead of 2" in capfd.readouterr().out
+    with monkeypatch.context() as patched:  # As if another version chose otherwise.
+        patched.setattr(training_length, "LEAST_STEPS", 40)
+        assert call_recipe("lora_ner", *arguments, "--resume") == 2
+    assert "--num-train-epochs auto is 10 epochs, not 3 epochs" in capfd.readouterr().err
+    assert call_recipe("lora_ner", *arguments, "--resume") == 0
+    assert record(folder)["config"]["num_train_epochs"] == 3
+    assert_same_run(folder, whole())
 
 
 def test_a_crash_loses_what_came_after_the_last_checkpoint(tmp_path, options, whole, monkeypatch):

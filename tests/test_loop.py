@@ -10,6 +10,7 @@ from bitsandbytes.optim import AdamW8bit
 from small_training import Trainer
 
 from lowcost_ft.errors import UserError
+from lowcost_ft.record.longer_training import longer_may_help
 from lowcost_ft.training.best_epoch import BestEpoch
 from lowcost_ft.training.optimizer import (
     build_optimizer,
@@ -97,6 +98,18 @@ def test_the_loss_of_the_best_epoch_is_in_a_checkpoint(tmp_path):
     again.load(older, best.path)
     again.update(model, 0.5, 2, loss=0.1)
     assert again.epoch == 1
+
+
+def test_only_some_epochs_are_scored_and_the_last_one_is(trainer):
+    run = trainer()
+    script = [0.1, 0.5, 0.3]
+    result = run(script, num_train_epochs=7, validate_every_epochs=3, early_stopping_patience=2)
+    assert [epoch["epoch"] for epoch in result.validation_history] == [3.0, 6.0, 7.0]
+    assert (result.best_epoch, result.stopped_early) == (6, False)
+    record = {"task": "ner", "metric": "f1", "train": result.to_dict()}
+    assert not longer_may_help(record)
+    record["train"]["best_epoch"] = 7
+    assert longer_may_help(record)
 
 
 def test_without_patience_every_epoch_is_trained(trainer):

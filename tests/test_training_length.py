@@ -16,7 +16,7 @@ from lowcost_ft.training.training_length import (
     LEAST_EPOCHS,
     LEAST_STEPS,
     MOST_EPOCHS,
-    evaluations_without_better,
+    epochs_between_scores,
     length_notice,
     num_epochs,
     settle_length,
@@ -38,19 +38,23 @@ def test_small_data_trains_for_enough_steps_and_large_data_for_the_usual_epochs(
     assert num_epochs(settings, 1_000_000) == LEAST_EPOCHS
 
 
-def test_patience_is_a_number_of_steps_as_well():
-    assert evaluations_without_better(AUTO, 10_000) == 3
-    patience = evaluations_without_better(AUTO, 160)
-    assert patience * 10 >= 150 > (patience - 1) * 10
+def test_scores_of_short_epochs_are_fifty_steps_apart():
+    assert epochs_between_scores(AUTO, 10_000) == 1
+    between = epochs_between_scores(AUTO, 160)
+    assert between * 10 >= 50 > (between - 1) * 10
+    # Who says how long to train has every epoch scored, unless they say otherwise.
+    assert epochs_between_scores(replace(AUTO, num_train_epochs=9), 160) == 1
+    assert epochs_between_scores(replace(AUTO, max_steps=9), 160) == 1
 
 
 def test_what_the_user_gives_is_obeyed():
-    given = replace(AUTO, num_train_epochs=2, early_stopping_patience=1)
+    given = replace(AUTO, num_train_epochs=2, validate_every_epochs=3)
     assert settle_length(given, 20) == given
     assert length_notice(given, 20) is None
-    assert replace(AUTO, early_stopping_patience=0).early_stopping_patience == 0
     with pytest.raises(UserError, match=r"whole number or one of auto, not the text 'many'"):
         replace(AUTO, num_train_epochs="many")
+    with pytest.raises(UserError, match="--validate-every-epochs 0 is too small"):
+        replace(AUTO, validate_every_epochs=0)
 
 
 def test_the_notice_says_what_it_came_to():
@@ -73,7 +77,7 @@ def run_of_two_steps(tmp_path_factory, tiny_model, small_files):
 def test_the_record_holds_the_number_that_auto_came_to(run_of_two_steps):
     config = json.loads((run_of_two_steps / "run.json").read_text("utf-8"))["config"]
     assert config["num_train_epochs"] == num_epochs(AUTO, 80)
-    assert config["early_stopping_patience"] == evaluations_without_better(AUTO, 80)
+    assert config["validate_every_epochs"] == 1
 
 
 def test_the_plan_of_steps_has_as_many_as_the_rule_says(tmp_path, tiny_model):

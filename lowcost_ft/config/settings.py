@@ -123,11 +123,13 @@ class TrainingConfig(ExtensionConfig):
     """Shape of the learning rate after the warm-up."""
     warmup_ratio: float = setting(0.1, at_least=0, below=1)
     """Share of the optimizer steps in which the learning rate rises from zero."""
-    early_stopping_patience: int | Literal["auto"] = setting("auto", at_least=0)
+    validate_every_epochs: int | Literal["auto"] = setting("auto", at_least=1)
+    """Score the validation split after every so many epochs, and after the last one. auto: 1, or,
+    if --num-train-epochs is auto as well, as many as make 50 optimizer steps."""
+    early_stopping_patience: int = setting(3, at_least=0)
     """Stop after this many evaluations in a row that were not better than the best one; 0 never
-    stops early. auto: 3, or as many as are made in 150 optimizer steps, if that is more. Better is
-    a higher validation score, or the same score with a lower loss there: such a tie starts the
-    count anew, any other tie counts."""
+    stops early. Better is a higher validation score, or the same score with a lower loss there:
+    such a tie starts the count anew, any other tie counts."""
     class_weights: Literal["balanced"] | None = None
     """Give rare classes more weight in the classification loss."""
     gradient_checkpointing: bool = setting(False, decides=False)

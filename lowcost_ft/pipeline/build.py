@@ -82,7 +82,7 @@ def _settle_length(run: Run, data: Data) -> None:
     examples = data.features["train"].num_examples
     notice = length_notice(run.config, examples)
     run.config = settle_length(run.config, examples)
-    names = ("num_train_epochs", "early_stopping_patience")
+    names = ("num_train_epochs", "validate_every_epochs")
     run.record["config"] |= {name: getattr(run.config, name) for name in names}
     if notice:
         run.say(f"note: {notice}")

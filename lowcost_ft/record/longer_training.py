@@ -1,5 +1,6 @@
 """Whether a run ended while it was still getting better, and the command that trains for longer."""
 
+import math
 import shlex
 import shutil
 import sys
@@ -24,7 +25,10 @@ def longer_may_help(record: Mapping[str, Any]) -> bool:
     """
     train = record.get("train") or {}
     history = train.get("validation_history") or []
-    if not history or train.get("stopped_early") or train.get("best_epoch") != len(history):
+    if not history or train.get("stopped_early"):
+        return False
+    # Not every epoch is scored, and the last one may have been cut short by --max-steps.
+    if train.get("best_epoch") != math.ceil(history[-1].get("epoch", len(history)) - 1e-6):
         return False
     metric = record.get("metric") or task_class(record["task"]).from_record(record).metric
     score = history[-1].get(metric)

@@ -114,6 +114,8 @@ def known_settings(result: Result) -> dict[str, Any]:
     """The settings of a run, those that it is older than included."""
     settings: dict[str, Any] = _DEFAULTS | result.table("config")
     dropout: Any = settings["dropout"]
+    if settings["validate_every_epochs"] == "auto":  # As in records older than the setting.
+        settings["validate_every_epochs"] = 1
     # Older records hold None.
     settings["dropout"] = float(dropout) if isinstance(dropout, int | float) else "model"
     return settings

@@ -27,7 +27,7 @@ from lowcost_ft.training.sharding import is_sharded, prepare_training
 from lowcost_ft.training.step_plan import planned_steps
 from lowcost_ft.training.step_replay import rehearse
 from lowcost_ft.training.steps import StepRunner
-from lowcost_ft.training.training_length import evaluations_without_better, num_epochs
+from lowcost_ft.training.training_length import epochs_between_scores, num_epochs
 
 __all__ = ["TrainResult", "train"]
 
@@ -60,7 +60,7 @@ def train(
         learning_rate: Peak learning rate, resolved.
         head_names: Modules that take `settings.head_learning_rate`.
         pad_token_id: Token that fills up a micro-batch.
-        validate: Scores the model on the validation split; called after every epoch.
+        validate: Scores the model on the validation split; called after epochs.
         checkpoints: Where and when to take checkpoints, and the one to go on from.
         cached: Output of the frozen layers for `features`, which then do not run.
         result: Is filled as training goes, for a caller that wants it also when training fails.
@@ -111,7 +111,7 @@ def train(
     total_steps = settings.max_steps or num_epochs(settings, features.num_examples) * -(
         -tricks.epoch(features, 0).num_examples // settings.batch_size
     )
-    patience = evaluations_without_better(settings, features.num_examples)
+    scored_every = epochs_between_scores(settings, features.num_examples)
     if device.type == "cpu" and not is_sharded(accelerator):
         result.peak_memory_bytes = rehearse(runner, plan(), make_optimizer)
     elif device.type == "cuda":
@@ -153,7 +153,7 @@ def train(
                     scores = validate(prepared)
                 with tricks.swapped():
                     state.score_epoch(task.metric, scores)
-                if state.best.without_better == patience > 0:
+                if state.best.without_better == settings.early_stopping_patience > 0:
                     result.stopped_early = result.optimizer_steps < total_steps
                 model.train()
                 if device.type == "cuda":
@@ -176,7 +176,9 @@ def train(
             state.log.step(outcome.loss, rate, last=epoch_ends)
             if epoch_ends:
                 result.epochs = result.examples / outcome.step.features.num_examples
-                state.epoch_to_score = outcome.step.epoch + 1
+                done = outcome.step.epoch + 1
+                if done % scored_every == 0 or result.optimizer_steps == total_steps:
+                    state.epoch_to_score = done
             due = checkpoints.due(result.optimizer_steps)
             number, due_anywhere = agree(accelerator, interruption.signal, int(due))
             if number or due_anywhere:

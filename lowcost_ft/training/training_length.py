@@ -5,7 +5,7 @@ from dataclasses import replace
 from lowcost_ft.config.run import RunConfig
 from lowcost_ft.config.settings import TrainingConfig
 
-__all__ = ["LEAST_EPOCHS", "LEAST_STEPS", "MOST_EPOCHS", "evaluations_without_better"]
+__all__ = ["LEAST_EPOCHS", "LEAST_STEPS", "MOST_EPOCHS", "epochs_between_scores"]
 __all__ += ["length_notice", "num_epochs", "settle_length"]
 
 LEAST_EPOCHS = 6
@@ -14,8 +14,7 @@ LEAST_STEPS = 600
 """Optimizer steps that small data is trained for (`docs/defaults.md`)."""
 MOST_EPOCHS = 100
 """For a handful of rows, which would be seen hundreds of times."""
-_PATIENCE = 3
-_PATIENT_STEPS = 150
+_STEPS_BETWEEN_SCORES = 50
 
 
 def _steps_an_epoch(settings: TrainingConfig, examples: int) -> int:
@@ -35,19 +34,22 @@ def num_epochs(settings: TrainingConfig, examples: int) -> int:
     return min(max(LEAST_EPOCHS, enough), MOST_EPOCHS)
 
 
-def evaluations_without_better(settings: TrainingConfig, examples: int) -> int:
-    """Evaluations after which training stops early: the user's, or those of enough steps.
+def epochs_between_scores(settings: TrainingConfig, examples: int) -> int:
+    """Epochs after which the validation split is scored: the user's, or those of enough steps.
 
-    An epoch of small data is only a few steps, and a score may stand still for many of them before
-    it rises: patience is a number of steps as well.
+    An epoch of small data is only a few steps. A score after each would cost more than the training
+    where the validation split is large, and early stopping would be out of patience before the
+    score begins to rise.
 
     Args:
         settings: The optimization.
         examples: Training examples.
     """
-    if settings.early_stopping_patience != "auto":
-        return settings.early_stopping_patience
-    return max(_PATIENCE, -(-_PATIENT_STEPS // _steps_an_epoch(settings, examples)))
+    if settings.validate_every_epochs != "auto":
+        return settings.validate_every_epochs
+    if settings.num_train_epochs != "auto" or settings.max_steps:
+        return 1
+    return -(-_STEPS_BETWEEN_SCORES // _steps_an_epoch(settings, examples))
 
 
 def length_notice(config: RunConfig, examples: int) -> str | None:
@@ -65,9 +67,9 @@ def length_notice(config: RunConfig, examples: int) -> str | None:
 
 
 def settle_length(config: RunConfig, examples: int) -> RunConfig:
-    """The same run with its number of epochs and its patience, which `auto` leaves open."""
+    """The same run with numbers of epochs where `auto` left them open."""
     return replace(
         config,
         num_train_epochs=num_epochs(config, examples),
-        early_stopping_patience=evaluations_without_better(config, examples),
+        validate_every_epochs=epochs_between_scores(config, examples),
     )

@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # For type checkers, which do not run `__getattr__`.
     from lowcost_ft.tasks.classification import ClassificationTask
     from lowcost_ft.tasks.loading import load_splits
     from lowcost_ft.tasks.ner import NerTask
+    from lowcost_ft.tasks.question_answering import QuestionAnsweringTask
     from lowcost_ft.tasks.relation import RelationTask, find_relations
 
 __version__ = "0.1.0"
@@ -41,6 +42,7 @@ _HOMES = {
     "Evaluated": "pipeline.evaluate",
     "NerTask": "tasks.ner",
     "Predictor": "pipeline.predictor",
+    "QuestionAnsweringTask": "tasks.question_answering",
     "RelationTask": "tasks.relation",
     "Run": "pipeline.start",
     "RunConfig": "config.run",

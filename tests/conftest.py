@@ -85,6 +85,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]
 @pytest.fixture(scope="session")
 def small_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
     """Flags of train, validation and test files that a tiny model can learn."""
+    from question_rows import question_rows
     from small_runs import ner_rows, relation_rows, text_rows, write_jsonl
 
     folder = tmp_path_factory.mktemp("data")
@@ -93,6 +94,7 @@ def small_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str,
         "relation": lambda count, seed: relation_rows(count, seed=seed),
         "single": lambda count, seed: text_rows(count, seed=seed),
         "multi": lambda count, seed: text_rows(count, kind="multi", seed=seed),
+        "question": lambda count, seed: question_rows(count, seed=seed),
         "number": lambda count, seed: text_rows(count, kind="number", seed=seed),
     }
     return {

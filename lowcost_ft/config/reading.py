@@ -51,6 +51,10 @@ class InputOptions:
     """Column with the second text of a pair."""
     tokens_column: str | None = setting(None, decides=False)
     """Column with the list of words, or with a word in files of one word a line or row."""
+    question_column: str | None = setting(None, decides=False)
+    """Column with the question. Guessed when not given, as are the next two."""
+    context_column: str | None = setting(None, decides=False)
+    """Column with the text that the question is about."""
     format: Literal[
         "auto",
         "jsonl",
@@ -83,6 +87,8 @@ class LabelOptions:
     tags_column: str | None = setting(None, decides=False)
     """Column with the list of tags, one a word, or with a tag in files of one word a line or
     row."""
+    answers_column: str | None = setting(None, decides=False)
+    """Column with the answers: their texts, and the character where each starts."""
     label_columns: str | None = setting(None, decides=False)
     """Comma-separated columns of 0 and 1, one a label. Guessed when there is no column of labels
     but several such columns."""

@@ -39,10 +39,13 @@ class DataConfig(ReadingOptions):
     validation_share: float = setting(0.1, above=0, below=1, decides=False)
     """Share of the training rows to use for validation if there is no validation split."""
     max_length: int = setting(128, at_least=8)
-    """Longest input in tokens. NER cuts longer sentences into windows; classification cuts off
-    the end and says how many texts it cut."""
+    """Longest input in tokens. NER and question answering cut longer texts into windows;
+    classification cuts off the end and says how many texts it cut."""
     window_overlap: int | None = setting(None, at_least=0)
-    """Tokens that neighbouring NER windows share. Default: a quarter of --max-length."""
+    """Tokens that neighbouring windows of a long text share. Default: a quarter of
+    --max-length."""
+    max_answer_tokens: int = setting(30, at_least=1)
+    """Tokens of the longest answer that question answering gives."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 from lowcost_ft.data.json_tables import table_rows
 from lowcost_ft.data.rows import LINE_BREAK, Row, listed, shown
+from lowcost_ft.data.squad_files import squad_rows
 
 __all__ = ["is_json_list", "is_json_object", "read_json", "read_json_lines"]
 
@@ -78,7 +79,7 @@ def read_json_lines(
             whole = _DECODER.decode(text)  # of several objects only the first is looked at
         except (ValueError, RecursionError):
             whole = None
-        table = table_rows(path, whole, problems, notices)
+        table = _rows_of_one(path, whole, problems, notices)
         if table is not None:
             return table
     rows: list[Row] = []
@@ -148,7 +149,7 @@ def _read_lines_of_json(
         whole = _DECODER.decode(text)
     except (ValueError, RecursionError):
         return read_json_lines(path, text, problems)
-    table = table_rows(path, whole, problems, notices)
+    table = _rows_of_one(path, whole, problems, notices)
     if table is not None:
         return table
     if isinstance(whole, dict) and LINE_BREAK.search(text.strip()):
@@ -158,6 +159,14 @@ def _read_lines_of_json(
         )
         return []
     return read_json_lines(path, text, problems)
+
+
+def _rows_of_one(
+    path: str, whole: Any, problems: list[str], notices: list[str] | None
+) -> list[Row] | None:
+    """Rows of a file that is one JSON object; None where it is not a layout that is known."""
+    squad = squad_rows(path, whole, problems, notices)
+    return table_rows(path, whole, problems, notices) if squad is None else squad
 
 
 def _json_space(text: str, position: int) -> int:

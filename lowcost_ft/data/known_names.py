@@ -2,8 +2,9 @@
 
 import re
 
-__all__ = ["GLINER_SPANS", "LABEL_NAMES", "LABEL_STUDIO_RELATION", "PRODIGY_YES_OR_NO_VIEWS"]
-__all__ += ["SENTENCE_NAME", "SPACY_TAG", "TAG_NAMES", "TEXT_NAMES", "WORD_NAMES"]
+__all__ = ["ANSWER_NAMES", "CONTEXT_NAMES", "GLINER_SPANS", "LABEL_NAMES"]
+__all__ += ["LABEL_STUDIO_RELATION", "PRODIGY_YES_OR_NO_VIEWS", "QUESTION_NAMES", "SENTENCE_NAME"]
+__all__ += ["SPACY_TAG", "TAG_NAMES", "TEXT_NAMES", "WORD_NAMES"]
 
 TEXT_NAMES = (
     *("text", "sentence", "content", "message", "utterance", "query", "question", "review"),
@@ -13,6 +14,11 @@ LABEL_NAMES = (
     *("label", "labels", "category", "intent", "class", "target", "sentiment", "topic"),
     *("emotion", "score", "rating", "stars"),
 )
+QUESTION_NAMES = ("question", "query", "problem")
+CONTEXT_NAMES = ("context", "passage", "paragraph", "document", "text")
+"""Of the texts that questions are about."""
+
+ANSWER_NAMES = ("answers", "answer")
 WORD_NAMES = ("word", "words", "token", "tokens", "form")
 """Of files with one word a line or row, as are `TAG_NAMES`."""
 

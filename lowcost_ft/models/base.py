@@ -107,6 +107,7 @@ def load_base_model(
     config = load_config(model_id, revision=revision, trust_remote_code=trust_remote_code)
     family = find_family(config)
     auto_class = _auto_class(find_head(head), config, model_id, trust_remote_code)
+    _check_backbone(auto_class, config, family, find_head(head), model_id)
     names, stored_problem_type = stored_labels(config), getattr(config, "problem_type", None)
     describe_task(config, labels, problem_type)
     set_padding(config, pad_token_id, causal=family.causal if family else None)
@@ -191,6 +192,21 @@ def _auto_class(head: Head, config: Any, model_id: str, trust_remote_code: bool)
             f"(model type {config.model_type!r}); choose another model"
         )
     return auto_class
+
+
+def _check_backbone(
+    auto_class: Any, config: Any, family: Family | None, head: Head, model_id: str
+) -> None:
+    """Refuses a task model that would not find its backbone in the checkpoint."""
+    if family is None or family.backbone is None or type(config) not in auto_class._model_mapping:
+        return
+    own = auto_class._model_mapping[type(config)].base_model_prefix
+    if own != family.backbone:
+        raise UserError(
+            f"model_id: transformers' {head.title} head of {family.name} reads its weights under "
+            f"{own!r}, where {model_id!r} has {family.backbone!r}, so that the model would start "
+            "random; choose an encoder, or GPT-2"
+        )
 
 
 def _build_without_weights(auto_class: Any, config: Any, options: dict[str, Any]) -> Any:

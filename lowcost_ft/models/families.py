@@ -43,6 +43,9 @@ class Family:
     """Whether each position has a vector of its own, so that a text cannot be longer."""
     positions_after_padding: bool = False
     """Whether a text's positions are numbered from the padding token's number on."""
+    backbone: str | None = None
+    """What checkpoints call the backbone, where some task models of transformers call it otherwise:
+    those read none of its weights, and leave it random."""
 
 
 _BERT_TARGETS = (
@@ -104,6 +107,7 @@ def _llama_like(name: str, *model_types: str) -> Family:
         embeddings=("embed_tokens",),
         causal=True,
         takes_prefix=True,
+        backbone="model",
     )
 
 
@@ -123,7 +127,7 @@ FAMILIES: tuple[Family, ...] = (
             "ffn.lin2",
         ),
         ia3_targets=("attention.k_lin", "attention.v_lin", "ffn.lin2"),
-        dropout_fields=("dropout", "attention_dropout", "seq_classif_dropout"),
+        dropout_fields=("dropout", "attention_dropout", "seq_classif_dropout", "qa_dropout"),
         learned_positions=True,
     ),
     # RoBERTa's and ELECTRA's sequence head is one module, `classifier`, with a `dense` inside.

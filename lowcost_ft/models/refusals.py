@@ -130,6 +130,11 @@ def method_problem(
         return "ia3 must know which layers make keys, values and the feed-forward's output"
     if method == "prefix" and (family is None or not family.takes_prefix):
         return f"prefix needs a model that takes keys and values from outside; {name} does not"
+    if method in ("prefix", "prompt") and find_head(head).peft_task == "QUESTION_ANS":
+        return (
+            f"{method} goes through peft's own forward pass, which drops token_type_ids for "
+            "question answering and gives logits for its vectors too; take lora"
+        )
     if method == "prompt" and find_head(head).per_text and (family is None or family.causal):
         return (
             "prompt gives the model vectors instead of tokens, so that a decoder mistakes the "

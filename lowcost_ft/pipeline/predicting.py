@@ -101,7 +101,7 @@ def predict(
                 decoded = task.predict(model, on_device, batch)
             else:
                 outputs = task.forward(model, on_device)
-                decoded = task.decode(outputs)
+                decoded = task.decode_batch(outputs, batch)
         found = {k: v.cpu().numpy() for k, v in decoded.items()}
         if outputs is None:
             return found, batch, 0.0

@@ -40,8 +40,7 @@ def longest_forecast(config: RunConfig, target: Target, *, num_labels: int) -> F
         head=task_class(config.task).head,
         trust_remote_code=config.trust_remote_code,
     )
-    labels = [f"label {number}" for number in range(num_labels)]
-    task = task_class(config.task).for_planning(labels)
+    task = task_class(config.task).for_planning([f"label {n}" for n in range(num_labels)])
     features = _longest_rows(task, config, config.batch_size)
     full = max(config.micro_batch_tokens // config.max_length, 1)
     return Forecast(
@@ -49,7 +48,7 @@ def longest_forecast(config: RunConfig, target: Target, *, num_labels: int) -> F
             **model_options(
                 wanted,
                 task,
-                labels=labels,
+                labels=task.labels,
                 mixed_precision=target.mixed_precision,
                 pad_token_id=0,
             ),

@@ -279,12 +279,15 @@ def _cost(run: Run) -> str:
 
 
 def _use(run: Run) -> str:
-    text = _card(run).example
+    flags = " ".join(
+        flag if flag.startswith("--") else f'"{flag}"'
+        for flag in task_class(run["task"]).example_flags(run)
+    )
     libraries = "peft and transformers" if is_adapter(run) else "transformers"
     return "\n\n".join(
         [
             "With `lowcost_ft`, on texts, files or standard input:",
-            f'```bash\nlowcost-ft predict . --text "{text}"\n```',
+            f"```bash\nlowcost-ft predict . {flags}\n```",
             f"Without it, with {libraries} alone:",
             f"```python\n{reload_code(run)}\n```",
             "`RUN` is this folder or, after an upload, the name of its repository on the Hub. If "

@@ -159,9 +159,18 @@ def _wrong(file: Path) -> Iterator[dict[str, Any]]:
                 continue
             if not isinstance(row, dict) or not isinstance(row.get("loss"), int | float):
                 continue
-            true = row.get("true_tags", row.get("true_label"))
-            if true is not None and true != row.get("tags", row.get("label")):
+            key = _truth_key(row)
+            # A question may have several right answers, one of which costs nothing.
+            if key and row["loss"] > 0 and row[f"true_{key}"] != row.get(key):
                 yield row
+
+
+def _truth_key(row: dict[str, Any]) -> str | None:
+    """What a row predicts: it holds the truth under the same name with `true_` before it."""
+    names = [name.removeprefix("true_") for name in row if name.startswith("true_")]
+    known = (name for name in names if row[f"true_{name}"] is not None)
+    # A number that is predicted stands under "score".
+    return next((name for name in known if name in row or name == "label"), None)
 
 
 def _mistake(row: dict[str, Any]) -> Mistake:
@@ -172,12 +181,17 @@ def _mistake(row: dict[str, Any]) -> Mistake:
             true=_pieces(words, row["true_tags"]),
             predicted=_pieces(words, row["tags"]),
         )
-    texts = [str(row[name]) for name in ("text", "text_pair") if row.get(name) is not None]
+    key = _truth_key(row)
+    texts = [
+        value
+        for name, value in row.items()
+        if isinstance(value, str) and name not in (key, "id") and not name.startswith("true_")
+    ]
     return Mistake(
         loss=row["loss"],
         text=_short(" / ".join(texts), _SHOWN_CHARACTERS),
-        true=[("", _label_text(row["true_label"]))],
-        predicted=[("", _label_text(row.get("label", row.get("score"))))],
+        true=[("", _label_text(row[f"true_{key}"]))],
+        predicted=[("", _label_text(row.get(str(key), row.get("score"))))],
     )
 
 

@@ -54,6 +54,19 @@ register_task(
         dropout=0.0,
     )
 )
+register_task(
+    TaskSettings(
+        name="question_answering",
+        title="question answering",
+        module="lowcost_ft.tasks.question_answering",
+        fields=frozenset(
+            {
+                *("question_column", "context_column", "answers_column"),
+                *("window_overlap", "max_answer_tokens"),
+            }
+        ),
+    )
+)
 
 
 def task_class(name: str) -> "type[Task]":

@@ -155,7 +155,18 @@ class Task(ExampleReading, DataChecking, TextEditing, Telling):
             inputs: What it takes, on its device.
             batch: All that `featurize` made of these rows, on the CPU.
         """
-        return self.decode(self.forward(model, inputs))
+        return self.decode_batch(self.forward(model, inputs), batch)
+
+    def decode_batch(
+        self, outputs: Outputs, batch: Mapping[str, torch.Tensor]
+    ) -> dict[str, torch.Tensor]:
+        """The same as `decode`, for tasks that must know what stands where in a row.
+
+        Args:
+            outputs: What `forward` returns.
+            batch: All that `featurize` made of these rows, on any device.
+        """
+        return self.decode(outputs)
 
     @abstractmethod
     def decode(self, outputs: Outputs) -> dict[str, torch.Tensor]:

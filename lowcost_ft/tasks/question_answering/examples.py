@@ -1,0 +1,297 @@
+"""Rows -> questions about a text, with the answers that stand in it."""
+
+import ast
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lowcost_ft.config.reading import ReadingOptions
+from lowcost_ft.data.decoding import binary_fault, decode
+from lowcost_ft.data.known_names import ANSWER_NAMES, CONTEXT_NAMES, QUESTION_NAMES
+from lowcost_ft.data.rows import (
+    Row,
+    column_names,
+    counted,
+    file_of,
+    find_column,
+    read_id,
+    read_text,
+    shown,
+    surrogate_fault,
+    text_fault,
+)
+from lowcost_ft.errors import UserError
+from lowcost_ft.tasks.question_answering.flags import QuestionFlags
+
+__all__ = ["Answer", "QuestionExample", "flag_examples", "read_examples"]
+
+_STARTS = ("answer_start", "start")
+_SHOWN_PLACES = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """An answer, and where it stands."""
+
+    start: int
+    """The character of the context at which it begins."""
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuestionExample:
+    """A question about a text.
+
+    Attributes:
+        question: The question.
+        context: The text.
+        answers: What is right: any one of them; empty where the text does not answer the
+            question; None where that is not known.
+        title: The article that the text is from, where the input says that.
+        source: File and line.
+        row_id: What the row's column "id" holds, to be told beside the answer.
+    """
+
+    question: str
+    context: str
+    answers: tuple[Answer, ...] | None
+    title: str | None = None
+    source: str
+    row_id: str | int | float | None = None
+
+
+def read_examples(
+    rows: Sequence[Row],
+    reading: ReadingOptions,
+    *,
+    problems: list[str],
+    notices: list[str],
+    labelled: bool = True,
+) -> list[QuestionExample]:
+    """Reads one split's rows.
+
+    Args:
+        rows: Rows of one file or split.
+        reading: Which columns are which; what is not given is guessed.
+        problems: Gets a line for each problem.
+        notices: Gets a line for guessed columns, and for answers whose place was looked up.
+        labelled: Whether to read answers.
+
+    Returns:
+        The examples without problems.
+    """
+    if not rows:
+        return []
+    if "context" not in rows[0].values and set(rows[0].values) == {"text"}:
+        problems.append(
+            f"{file_of(rows[0].source)}: a question needs the text that it is about: give a file "
+            'with both, such as lines of {"question": ..., "context": ...}, or --question and '
+            "--context"
+        )
+        return []
+    found = {"problems": problems, "notices": notices}
+    before = len(problems)
+    question = find_column(rows, reading.question_column, QUESTION_NAMES, "question", **found)
+    context = find_column(rows, reading.context_column, CONTEXT_NAMES, "context", **found)
+    answers = None
+    if labelled and (reading.answers_column is not None or not _say_impossible_alone(rows)):
+        answers = find_column(rows, reading.answers_column, ANSWER_NAMES, "answers", **found)
+    if question is None or context is None or len(problems) > before:
+        return []
+    used = [name for name in (question, context, answers) if name is not None]
+    if len(set(used)) < len(used):
+        problems.append(
+            f"{file_of(rows[0].source)}: one column is used twice: {', '.join(map(shown, used))}"
+        )
+        return []
+    examples, looked_up = [], []
+    for row in rows:
+        before = len(problems)
+        asked = read_text(row, question, problems)
+        text = read_text(row, context, problems)
+        right = None
+        if labelled and text is not None:
+            given, right = _read_answers(row, answers, text, problems)
+            if not given and len(problems) == before:
+                looked_up.append(row.source)
+        if asked is not None and text is not None and len(problems) == before:
+            title = row.values.get("title")
+            examples.append(
+                QuestionExample(
+                    question=asked,
+                    context=text,
+                    answers=right,
+                    title=title if isinstance(title, str) and title.strip() else None,
+                    source=row.source,
+                    row_id=read_id(row, used),
+                )
+            )
+    if looked_up:
+        notices.append(
+            f"{file_of(looked_up[0])}: the answers of {counted(len(looked_up), 'row')} do not say "
+            f"where they start, and stand in their text once: they are taken there, first "
+            f"{looked_up[0]}"
+        )
+    return examples
+
+
+def flag_examples(flags: QuestionFlags, text: str | None) -> list[QuestionExample] | None:
+    """The example of `--question` with `--context` or `--context-file`; None without them.
+
+    Raises:
+        UserError: One of them is missing, empty or cannot be read.
+    """
+    given = [flags.context, flags.context_file]
+    if flags.question is None and given == [None, None]:
+        return None
+    problems = []
+    if text is not None:
+        problems.append("--text is not for question answering: give --question and --context")
+    if flags.question is None:
+        problems.append("--context needs a --question")
+    elif fault := text_fault(flags.question):
+        problems.append(f"--question {fault}")
+    if given.count(None) != 1:
+        problems.append("--question needs one text: give --context or --context-file")
+    context, source = flags.context, "--context"
+    if flags.context_file is not None:
+        context, source = "", flags.context_file
+        try:
+            data = Path(flags.context_file).read_bytes()
+        except OSError as error:
+            problems.append(f"--context-file {flags.context_file}: {error.strerror}")
+        else:
+            fault = binary_fault(data)
+            problems += [f"{flags.context_file}: {fault}"] if fault else []
+            context = "" if fault else decode(flags.context_file, data, problems)
+    if not problems and (fault := text_fault(context)):
+        problems.append(f"{source} {fault}")
+    if problems:
+        raise UserError(problems)
+    assert flags.question is not None and context is not None
+    return [QuestionExample(question=flags.question, context=context, answers=None, source=source)]
+
+
+def _say_impossible_alone(rows: Sequence[Row]) -> bool:
+    """Whether no question has an answer, so that no column for them is needed."""
+    named = not set(ANSWER_NAMES).isdisjoint(column_names(rows))
+    return not named and all(row.values.get("is_impossible") is True for row in rows)
+
+
+def _read_answers(
+    row: Row, column: str | None, context: str, problems: list[str]
+) -> tuple[bool, tuple[Answer, ...]]:
+    """Whether the row says where the answers start, and the answers, each found there."""
+    value = None if column is None else row.values.get(column)
+    impossible = row.values.get("is_impossible")
+    if isinstance(impossible, str):
+        impossible = {"true": True, "false": False}.get(impossible.strip().lower(), impossible)
+    if impossible is not None and type(impossible) is not bool:
+        problems.append(f'{row.source}: "is_impossible" must be true or false')
+        return True, ()
+    name = shown(column or "answers")
+    if isinstance(value, str) and value.strip()[:1] in ("{", "["):
+        value = _unpacked(value)
+    missing = value is None or (isinstance(value, str) and not value.strip())
+    if missing and impossible:
+        return True, ()
+    if missing:
+        problems.append(
+            f"{row.source}: {name} is missing; for a question that the text does not answer write "
+            'an empty list, or "is_impossible": true'
+        )
+        return True, ()
+    pairs = _pairs(value, row)
+    if pairs is None:
+        problems.append(
+            f"{row.source}: {name} {shown(value)} is not a list of answers; write "
+            '{"text": [...], "answer_start": [...]}, or [{"text": ..., "start": ...}], or one text '
+            'beside a column "answer_start"'
+        )
+        return True, ()
+    if pairs and impossible:
+        problems.append(
+            f'{row.source}: "is_impossible" is true, and {name} holds '
+            f"{counted(len(pairs), 'answer')}; correct one of them"
+        )
+        return True, ()
+    given, answers = True, []
+    for text, start in pairs:
+        fault, place = _place(text, start, context)
+        if fault is not None:
+            problems.append(f"{row.source}: {name} {shown(text)} {fault}")
+            continue
+        given = given and start is not None
+        answers.append(Answer(start=place, text=text))
+    return given, tuple(answers)
+
+
+def _unpacked(value: str) -> Any:
+    """What a cell of a table holds that was written as JSON, or as Python writes it."""
+    for read in (json.loads, ast.literal_eval):
+        with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+            return read(value)
+    return value
+
+
+def _pairs(value: Any, row: Row) -> list[tuple[Any, Any]] | None:
+    """Texts and starts, whichever way a row holds them; None where it is none of those."""
+    if isinstance(value, str):
+        return [(value, next((row.values[key] for key in _STARTS if key in row.values), None))]
+    if isinstance(value, dict):
+        texts = value.get("text")
+        starts = next((value[key] for key in _STARTS if key in value), None)
+        if isinstance(texts, str):
+            return [(texts, starts)]
+        if not isinstance(texts, list):
+            return None
+        if not isinstance(starts, list):
+            return [(text, None) for text in texts] if starts is None else None
+        return list(zip(texts, starts, strict=True)) if len(texts) == len(starts) else None
+    if not isinstance(value, list):
+        return None
+    if all(isinstance(item, str) for item in value):
+        starts = next((row.values[key] for key in _STARTS if key in row.values), None)
+        if isinstance(starts, list) and len(starts) == len(value):
+            return list(zip(value, starts, strict=True))
+        return [(text, None) for text in value] if starts is None or not value else None
+    if not all(isinstance(item, dict) and "text" in item for item in value):
+        return None
+    return [(i["text"], next((i[key] for key in _STARTS if key in i), None)) for i in value]
+
+
+def _place(text: Any, start: Any, context: str) -> tuple[str | None, int]:
+    """What is wrong with an answer, and where it starts."""
+    if not isinstance(text, str) or not text.strip():
+        return "must be a text of one character or more", 0
+    if fault := surrogate_fault(text):
+        return fault, 0
+    places = _occurrences(text, context)
+    told = ", ".join(str(place) for place in places[:_SHOWN_PLACES])
+    told += f" and {len(places) - _SHOWN_PLACES} more" if len(places) > _SHOWN_PLACES else ""
+    if not places:
+        return "does not stand in the context, character by character; correct one of them", 0
+    if start is None:
+        if len(places) == 1:
+            return None, places[0]
+        return f"stands in the context {len(places)} times, at {told}; give its answer_start", 0
+    if isinstance(start, str) and start.strip().isdecimal():
+        start = int(start)
+    if isinstance(start, float) and start.is_integer():
+        start = int(start)
+    if type(start) is not int:
+        return f"has the start {shown(start)}, which is not a number of characters", 0
+    if start in places:
+        return None, start
+    return f"does not stand at answer_start {start} of the context, but at {told}; correct it", 0
+
+
+def _occurrences(text: str, context: str) -> list[int]:
+    places, place = [], context.find(text)
+    while place >= 0:
+        places.append(place)
+        place = context.find(text, place + 1)
+    return places

@@ -1,0 +1,33 @@
+"""The flags of `predict` and `evaluate` that question answering brings."""
+
+from dataclasses import dataclass
+
+from lowcost_ft.config.setting import setting
+
+__all__ = ["NullFlags", "QuestionFlags"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NullFlags:
+    """When a question is left without an answer."""
+
+    null: bool = False
+    """Leave a question without an answer where the text seems to hold none. A run that was trained
+    with such questions always does."""
+    null_threshold: float | None = setting(None)
+    """Give no answer where that scores more than this above the best answer. Default: what training
+    chose by the validation split, and 0 where it saw no such question."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuestionFlags(NullFlags):
+    """What is asked, and how many answers are told."""
+
+    question: str | None = None
+    """The question, beside --context or --context-file."""
+    context: str | None = None
+    """The text that the question is about."""
+    context_file: str | None = None
+    """File with that text, of any length: UTF-8."""
+    n_best: int | None = setting(None, at_least=1)
+    """How many answers are told, the best first."""

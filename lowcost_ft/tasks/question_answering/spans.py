@@ -1,0 +1,118 @@
+"""Logits of first and last tokens -> the best spans of each window, and of a whole text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lowcost_ft.tasks.question_answering.examples import QuestionExample
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["IMPOSSIBLE", "KEPT_SPANS", "Candidate", "Candidates", "best_spans", "candidates"]
+
+KEPT_SPANS = 20
+"""Spans that are kept of each window, as SQuAD's usual scripts keep them."""
+IMPOSSIBLE = -1e9
+"""The score of a place that cannot be part of an answer."""
+
+
+def best_spans(
+    start: torch.Tensor, end: torch.Tensor, *, longest: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The spans with the highest sums of their two logits, of all spans that are short enough.
+
+    Args:
+        start: Logits of the first token, `(batch, sequence)`, `IMPOSSIBLE` outside of the text.
+        end: Those of the last token.
+        longest: Most tokens of a span.
+
+    Returns:
+        First and last token and score, `(batch, KEPT_SPANS)` each, the best first.
+    """
+    import torch
+    from torch.nn import functional as F  # noqa: N812
+
+    longest = min(longest, start.shape[1])
+    ends = F.pad(end, (0, longest - 1), value=IMPOSSIBLE).unfold(1, longest, 1)
+    sums = (start.unsqueeze(-1) + ends).flatten(1)  # (B, T * longest)
+    score, place = sums.topk(min(KEPT_SPANS, sums.shape[1]), dim=1)
+    first = torch.div(place, longest, rounding_mode="floor")
+    last = first + place % longest
+    missing = KEPT_SPANS - score.shape[1]
+    return (
+        F.pad(first, (0, missing)),
+        F.pad(last, (0, missing)),
+        F.pad(score, (0, missing), value=IMPOSSIBLE),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A possible answer: characters of the text, and the sum of its two logits."""
+
+    start: int
+    end: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """What the windows of a text say together.
+
+    Attributes:
+        spans: The possible answers, the best first; none where the text has no token.
+        null: The score of no answer: the lowest of the windows, since each speaks of its own part.
+    """
+
+    spans: list[Candidate]
+    null: float
+
+    @property
+    def null_advantage(self) -> float:
+        """How much better no answer is than the best one."""
+        return self.null - self.spans[0].score if self.spans else -IMPOSSIBLE
+
+
+def candidates(
+    examples: Sequence[QuestionExample], predictions: dict[str, np.ndarray]
+) -> Iterator[Candidates]:
+    """The possible answers of each example.
+
+    Args:
+        examples: The examples.
+        predictions: Of each window: the `example` that it belongs to (ascending), `start`, `end`
+            and `score` of its best spans, and the score of no answer, `null`.
+    """
+    bounds = np.searchsorted(predictions["example"], np.arange(len(examples) + 1))
+    for example, low, high in zip(examples, bounds[:-1], bounds[1:], strict=True):
+        own = {name: array[low:high] for name, array in predictions.items()}
+        spans: dict[tuple[int, int], float] = {}
+        places = zip(
+            *(own[name].ravel().tolist() for name in ("start", "end", "score")), strict=True
+        )
+        for start, end, score in places:
+            if score <= IMPOSSIBLE / 2:
+                continue
+            start, end = _without_blanks(example.context, start, end)
+            # Neighbouring windows hold the same span: the better score counts.
+            if start < end and score > spans.get((start, end), IMPOSSIBLE):
+                spans[start, end] = score
+        ranked = sorted(spans.items(), key=lambda item: (-item[1], item[0]))
+        yield Candidates(
+            [Candidate(start, end, score) for (start, end), score in ranked],
+            float(own["null"].min()) if len(own["null"]) else 0.0,
+        )
+
+
+def _without_blanks(text: str, start: int, end: int) -> tuple[int, int]:
+    """The same span without the blanks at its ends, which some tokens hold."""
+    while start < end and text[start].isspace():
+        start += 1
+    while end > start and text[end - 1].isspace():
+        end -= 1
+    return start, end

@@ -146,5 +146,5 @@ def test_the_head_of_a_language_model_stays_frozen(tiny_model):
 
 def test_an_unknown_task_names_the_known_ones():
     assert set(task_names()) >= {"ner", "classification", "find", "reply"}
-    with pytest.raises(UserError, match=r"'relation' is unknown; known: ner, classification"):
-        ft.RunConfig(task="relation")
+    with pytest.raises(UserError, match=r"'summary' is unknown; known: ner, classification"):
+        ft.RunConfig(task="summary")

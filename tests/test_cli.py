@@ -283,7 +283,9 @@ finally:
     assert done.stdout.splitlines()[-1] == "False"
 
 
-@pytest.mark.parametrize("command", ["plan", "doctor", "predict", "evaluate", "merge", "report"])
+@pytest.mark.parametrize(
+    "command", ["plan", "doctor", "convert", "predict", "evaluate", "merge", "report"]
+)
 def test_a_wrong_flag_points_to_the_help_of_its_command(command, capsys):
     with pytest.raises(SystemExit) as stop:
         main([command, "runs/x", "--bogus"])

@@ -12,6 +12,7 @@ from typing import Any
 
 import tyro
 
+from lowcost_ft.commands.convert import Convert, convert
 from lowcost_ft.commands.doctor import Doctor, doctor
 from lowcost_ft.commands.evaluate import Evaluate, evaluate
 from lowcost_ft.commands.merge import Merge, merge
@@ -31,6 +32,7 @@ __all__ = ["COMMANDS", "main"]
 COMMANDS: dict[str, tuple[type, Callable[[Any], None]]] = {
     "plan": (PlanMemory, plan),
     "doctor": (Doctor, doctor),
+    "convert": (Convert, convert),
     "predict": (Predict, predict),
     "evaluate": (Evaluate, evaluate),
     "merge": (Merge, merge),

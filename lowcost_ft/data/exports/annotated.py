@@ -11,6 +11,7 @@ __all__ = [
     "Annotation",
     "ExportError",
     "are_triples",
+    "entity_id",
     "is_offset",
     "objects",
     "text_of",
@@ -79,6 +80,23 @@ def are_triples(value: Any) -> bool:
             for item in value
         )
     )
+
+
+def entity_id(value: Any, unnamed: str) -> int | str:
+    """What a span calls itself, which relations name it by.
+
+    Args:
+        value: The id in the file; None where it has none.
+        unnamed: What to call it then.
+
+    Raises:
+        ExportError: It is no number or text.
+    """
+    if value is None:
+        return unnamed
+    if type(value) not in (int, str):
+        raise ExportError(f'a span has the "id" {shown(value)}; it must be a number or a text')
+    return value
 
 
 def is_offset(value: Any) -> bool:

@@ -8,6 +8,7 @@ from lowcost_ft.data.exports.annotated import (
     Annotation,
     ExportError,
     are_triples,
+    entity_id,
     is_offset,
     objects,
     text_of,
@@ -143,7 +144,7 @@ def _entities(value: Any) -> list[dict[str, Any]]:
             if isinstance(item, Mapping) and text_of(item.get("text"))
             else {}
         )
-        number = f"T{len(found) + 1}" if given is None else given
+        number = entity_id(given, f"T{len(found) + 1}")
         found.append({"id": number, "start": start, "end": end, "label": label} | own)
     if len({repr(entity["id"]) for entity in found}) < len(found):
         raise ExportError("two spans have one id, so that relations cannot tell them apart")

@@ -8,6 +8,7 @@ from lowcost_ft.data.exports.annotated import (
     Annotated,
     Annotation,
     ExportError,
+    entity_id,
     is_offset,
     objects,
     text_of,
@@ -87,6 +88,7 @@ def read_label_studio(
                     values["relations"] = _relations(relations, values.get("entities", []))
             except ExportError as error:
                 problems.append(f"{row.source}: {error}")
+                break
             else:
                 annotations.append(Annotation(annotation.annotator, values, annotation.is_truth))
         read.append(Annotated(_input(row, text, text_column), tuple(annotations)))
@@ -251,7 +253,7 @@ def _entities(result: Mapping[str, Any], unnamed: str) -> list[dict[str, Any]]:
             f"tool"
         )
     own = {"text": value["text"]} if isinstance(value.get("text"), str) else {}
-    given = unnamed if result.get("id") is None else result["id"]
+    given = entity_id(result.get("id"), unnamed)
     return [
         {"id": given if number == 0 else f"{given}#{number + 1}", "start": start, "end": end}
         | {"label": label}
@@ -277,7 +279,7 @@ def _classes(result: Mapping[str, Any], kind: str) -> Any:
 def _relations(
     results: Sequence[Mapping[str, Any]], entities: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    known = {entity["id"] for entity in entities}
+    known = [entity["id"] for entity in entities]
     found = []
     for result in results:
         ends = [result.get("from_id"), result.get("to_id")]

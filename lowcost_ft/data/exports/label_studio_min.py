@@ -58,7 +58,7 @@ def read_label_studio_min(
             values["entities"] = [entity for name in spans for entity in values[name]]
             if len(spans) == 1 and spans[0] != "entities":
                 del values[spans[0]]
-        key = values.get("id", row.source)
+        key = row.source if values.get("id") is None else str(values["id"])
         who = row.values.get("annotator")
         if isinstance(who, Mapping):
             who = who.get("email") or who.get("id")

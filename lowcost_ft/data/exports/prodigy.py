@@ -95,9 +95,9 @@ def read_prodigy(
         except ExportError as error:
             problems.append(f"{row.source}: {error}")
             continue
-        who, key = _annotator(row.values), row.values.get("_input_hash")
+        who, key = _annotator(row.values), str(row.values.get("_input_hash", ""))
         # What the same annotator labelled once more is a row of its own.
-        place = number if key is None or who is None else (str(key), times[key, who])
+        place = number if not key or who is None else (key, times[key, who])
         times[key, who] += 1
         read.setdefault(place, (_input(row), []))[1].append(Annotation(who or "", values))
     return [Annotated(row, tuple(annotations)) for row, annotations in read.values()]
@@ -204,7 +204,7 @@ def _read_questions(
     given: dict[Any, dict[str | None, dict[str, str]]] = {}
     first: dict[Any, Row] = {}
     for row in rows:
-        key = row.values.get("_input_hash", row.values.get("text"))
+        key = str(row.values.get("_input_hash", row.values.get("text")))
         answers = given.setdefault(key, {}).setdefault(_annotator(row.values), {})
         answers[row.values["label"].strip()] = str(row.values.get("answer", "accept"))
         first.setdefault(key, row)

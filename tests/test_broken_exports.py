@@ -1,0 +1,116 @@
+"""Exports with any one value replaced or deleted: read, or refused by one line that names it."""
+
+import copy
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from export_files import choice, read, span, task
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lowcost_ft.errors import UserError
+from lowcost_ft.pipeline.convert import convert_file
+
+TEXT = "Jane Smith visits Berlin"
+RELATION = {"type": "relation", "from_id": "r0", "to_id": "r18", "direction": "right"}
+RESULTS = [span(0, 10, "PER", TEXT), span(18, 24, "LOC", TEXT), RELATION, choice("a", "b")]
+TOKENS = [{"text": "Jane", "start": 0, "end": 4, "id": 0}]
+PRODIGY = {"text": TEXT, "_input_hash": 1, "answer": "accept"}
+EXPORTS: dict[str, list[Any]] = {
+    "label_studio": [task(TEXT, RESULTS, RESULTS), task(TEXT, [])],
+    "short": [
+        {
+            "text": TEXT,
+            "id": 3,
+            "label": [{"start": 0, "end": 4, "text": "Jane", "labels": ["PER"]}],
+            "topic": {"choices": ["a", "b"]},
+            "annotator": {"id": 1, "email": "x@y"},
+            "annotation_id": 2,
+            "lead_time": 3.5,
+        }
+    ],
+    "doccano": [
+        {
+            "id": 1,
+            "text": TEXT,
+            "entities": [
+                {"id": 5, "label": "PER", "start_offset": 0, "end_offset": 4},
+                {"id": 6, "label": "LOC", "start_offset": 18, "end_offset": 24},
+            ],
+            "relations": [{"id": 9, "from_id": 5, "to_id": 6, "type": "visits"}],
+            "cats": ["x"],
+        }
+    ],
+    "triples": [{"text": TEXT, "label": [[0, 4, "PER"]]}, {"text": TEXT, "label": []}],
+    "users": [
+        {"text": TEXT, "annotations": [{"label": 1, "start_offset": 0, "end_offset": 4, "user": 1}]}
+    ],
+    "prodigy": [
+        PRODIGY
+        | {
+            "tokens": TOKENS,
+            "spans": [{"start": 0, "end": 4, "token_start": 0, "token_end": 0, "label": "PER"}],
+            "relations": [
+                {"head": 0, "child": 0, "label": "x", "head_span": {"start": 0, "end": 4}}
+            ],
+        },
+        PRODIGY | {"options": [{"id": "a"}], "accept": ["a"], "config": {"choice_style": "single"}},
+    ],
+    "questions": [PRODIGY | {"label": "a"}, PRODIGY | {"label": "b", "answer": "reject"}],
+    "spacy": [
+        [TEXT, {"entities": [[0, 4, "PER"]], "cats": {"a": 1, "b": 0}}],
+        {"text": TEXT, "ents": [{"start": 0, "end": 4, "label": "PER"}], "cats": {"a": 1}},
+        {
+            "paragraphs": [
+                {"raw": TEXT, "sentences": [{"tokens": [{"orth": "Jane", "ner": "U-PER"}]}]}
+            ]
+        },
+    ],
+    "gliner": [{"tokenized_text": ["a", "b"], "ner": [[0, 0, "X"]], "relations": [[0, 0, "r"]]}],
+}
+JUNK = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-2, 30),
+    st.just(1e300),
+    st.sampled_from(["", " ", "x", "0", "\ud800", "O"]),
+    st.sampled_from([[], {}, [None], [[]], [{}], {"a": None}, [[0, 1, 2]], [1, 2]]),
+)
+
+
+def inner(value: Any) -> list[tuple[Any, Any]]:
+    """Every place in a value: a container and a key of it."""
+    pairs = list(
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
+    return [(value, key) for key, _ in pairs] + [p for _, one in pairs for p in inner(one)]
+
+
+@given(st.sampled_from(sorted(EXPORTS)), st.data())
+def test_a_broken_value_is_read_or_named(kind: str, data: st.DataObject) -> None:
+    rows = copy.deepcopy(EXPORTS[kind])
+    for _ in range(data.draw(st.integers(1, 2))):
+        container, key = data.draw(st.sampled_from(inner(rows)))
+        if data.draw(st.booleans()) and isinstance(container, dict):
+            container.pop(key, None)
+        else:
+            container[key] = copy.deepcopy(data.draw(JUNK))
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / "export.jsonl"
+        path.write_text("\n".join(map(json.dumps, rows)))
+        for labelled in (True, False):
+            given_rows, problems, _ = read(str(path), labelled=labelled, annotations="majority")
+            assert given_rows or problems
+            assert all(problem.startswith(str(path)) for problem in problems)
+            assert len(problems) <= len(rows)
+        for to in ("jsonl", "label_studio", "doccano", "conll"):
+            try:
+                convert_file(str(path), f"{place}/{to}", to=to)
+            except UserError as error:
+                assert str(path) in str(error)

@@ -1,0 +1,212 @@
+"""lowcost-ft convert: what is written, and that spans come back to the character."""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from export_files import choice, read, span, task, write
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from lowcost_ft.commands.main import main
+from lowcost_ft.config.reading import ReadingOptions
+from lowcost_ft.errors import UserError
+from lowcost_ft.pipeline.convert import convert_file
+
+TEXT = "Jane Smith visits Berlin"
+ENTITIES = [
+    {"id": "a", "start": 0, "end": 10, "label": "PER"},
+    {"id": "b", "start": 18, "end": 24, "label": "LOC"},
+]
+ROW: dict[str, Any] = {
+    "id": 3,
+    "text": TEXT,
+    "entities": ENTITIES,
+    "relations": [{"head": "a", "tail": "b", "label": "visits"}],
+    "label": ["travel"],
+    "meta": {"source": "x"},
+}
+
+
+def converted(
+    folder: Path, rows: list[Any], to: str, name: str = "out", **reading: Any
+) -> tuple[Path, list[str]]:
+    target = folder / name
+    source = write(folder, rows, f"{name}-in.jsonl")
+    done = convert_file(source, str(target), to=to, reading=ReadingOptions(**reading))
+    return target, done.notices
+
+
+def places(row: dict[str, Any]) -> list[tuple[int, int, str]]:
+    return sorted((e["start"], e["end"], e["label"]) for e in row["entities"])
+
+
+@pytest.mark.parametrize("to", ["jsonl", "label_studio", "doccano"])
+def test_a_whole_row_comes_back(tmp_path: Path, to: str) -> None:
+    target, _ = converted(tmp_path, [ROW], to)
+    rows, problems, _ = read(str(target))
+    assert problems == [] and len(rows) == 1
+    assert places(rows[0]) == places(ROW)
+    assert {n: rows[0][n] for n in ("id", "text", "label", "meta")} == {
+        n: ROW[n] for n in ("id", "text", "label", "meta")
+    }
+    heads = {e["id"]: e["label"] for e in rows[0]["entities"]}
+    ((relation),) = rows[0]["relations"]
+    assert heads[relation["head"]] == "PER" and heads[relation["tail"]] == "LOC"
+    assert relation["label"] == "visits"
+
+
+def test_the_forms_of_each_tool(tmp_path: Path) -> None:
+    target, _ = converted(tmp_path, [ROW], "doccano")
+    line = json.loads(target.read_text())
+    assert line["entities"][0] == {"id": 1, "label": "PER", "start_offset": 0, "end_offset": 10}
+    assert line["relations"] == [{"from_id": 1, "to_id": 2, "type": "visits"}]
+    assert line["cats"] == ["travel"]
+    spans = {"text": TEXT, "entities": ENTITIES}
+    target, _ = converted(tmp_path, [spans], "doccano", "spans")
+    assert json.loads(target.read_text())["label"] == [[0, 10, "PER"], [18, 24, "LOC"]]
+    target, _ = converted(tmp_path, [{"text": TEXT, "label": "x"}], "doccano", "classes")
+    assert json.loads(target.read_text()) == {"text": TEXT, "label": ["x"]}
+    target, _ = converted(tmp_path, [spans], "label_studio", "tasks")
+    tasks = json.loads(target.read_text())
+    assert tasks[0]["annotations"][0]["result"][0]["value"]["text"] == "Jane Smith"
+
+
+def test_columns_hold_words_and_say_what_they_lose(tmp_path: Path) -> None:
+    row = ROW | {"entities": [{"start": 0, "end": 2, "label": "X"}, ENTITIES[1]], "relations": []}
+    target, notices = converted(tmp_path, [row], "conll")
+    assert target.read_text() == ("Ja\tB-X\nne\tO\nSmith\tO\nvisits\tO\nBerlin\tB-LOC\n\n")
+    told = "\n".join(notices)
+    assert "1 word in which a span begins or ends cut there, first" in told and '"Jane"' in told
+    assert '"label" of 1 row left out' in told and '"meta" of 1 row left out' in told
+
+
+def test_columns_become_texts(tmp_path: Path) -> None:
+    source = tmp_path / "in.conll"
+    source.write_text("Jane I-PER\nSmith I-PER\nran O\n\nBerlin I-LOC\nsleeps O\n")
+    convert_file(str(source), str(tmp_path / "out.jsonl"))
+    rows, _, _ = read(str(tmp_path / "out.jsonl"))
+    assert [row["text"] for row in rows] == ["Jane Smith ran", "Berlin sleeps"]
+    assert places(rows[0]) == [(0, 10, "PER")]
+
+
+def test_label_studio_to_jsonl_names_blank_edges(tmp_path: Path) -> None:
+    results = [span(0, 11, "PER", TEXT), choice("pos")]
+    source = write(tmp_path, [task(TEXT, results)], "ls.json")
+    done = convert_file(source, str(tmp_path / "out.jsonl"))
+    assert any("1 entity with a blank at an edge kept as they are" in n for n in done.notices)
+    rows, _, _ = read(str(tmp_path / "out.jsonl"))
+    assert places(rows[0]) == [(0, 11, "PER")] and rows[0]["label"] == ["pos"]
+
+
+@pytest.mark.parametrize(
+    ("row", "to", "told"),
+    [
+        (ROW | {"entities": [*ENTITIES, ENTITIES[0] | {"start": 5}]}, "conll", "overlap"),
+        (ROW | {"entities": [ENTITIES[0] | {"end": 99}]}, "jsonl", "does not lie in its text"),
+        (
+            ROW | {"entities": [ENTITIES[0] | {"label": "a\tb"}, ENTITIES[1]]},
+            "conll",
+            "holds a tab",
+        ),
+        (ROW | {"entities": [ENTITIES[0]]}, "jsonl", 'names the entity "b"'),
+        (ROW | {"entities": [ENTITIES[0] | {"text": "Jan"}]}, "jsonl", "offsets cut out"),
+        ({"text": "a\0", "entities": []}, "conll", "zero byte"),
+        ({"text": " x", "entities": [{"start": 0, "end": 1, "label": "X"}]}, "conll", "blanks"),
+    ],
+)
+def test_what_a_form_cannot_hold_is_refused_and_nothing_written(
+    tmp_path: Path, row: dict[str, Any], to: str, told: str
+) -> None:
+    with pytest.raises(UserError, match=told):
+        converted(tmp_path, [row], to)
+    assert not (tmp_path / "out").exists()
+
+
+def test_texts_become_tasks_to_label(tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_text("One text\n\nAnother text, longer\n")
+    convert_file(str(tmp_path / "in.txt"), str(tmp_path / "out.json"), labelled=False)
+    tasks = json.loads((tmp_path / "out.json").read_text())
+    assert [one["data"]["text"] for one in tasks] == ["One text", "Another text, longer"]
+    assert tasks[0]["annotations"] == []
+
+
+def test_the_command_writes_once_and_says_what(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, target = write(tmp_path, [ROW], "a.jsonl"), str(tmp_path / "b.json")
+    assert main(["convert", source, target]) == 0
+    assert capsys.readouterr().out == f"{target}: 1 row, 2 entities, 1 relation\n"
+    assert main(["convert", source, target]) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert main(["convert", source, source]) == 2
+    assert main(["convert", source, str(tmp_path / "c.xyz")]) == 2
+    assert "say with --to what to write" in capsys.readouterr().err
+    assert main(["convert", target, str(tmp_path / "d.conll"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["entities"] == 2
+
+
+# --- Any Unicode --------------------------------------------------------------------------------
+
+TEXTS = st.text(
+    st.characters(exclude_categories=("Cs",))
+    | st.sampled_from("aé漢🚀 \u0301\u200b#-\t\n\r\u2028"),
+    min_size=1,
+    max_size=12,
+).filter(str.strip)
+LABELS = st.sampled_from(["PER", "a b", "O", "B-X", "漢"])
+
+
+@st.composite
+def texts_with_spans(draw: st.DrawFn) -> dict[str, Any]:
+    text = draw(TEXTS)
+    edges = st.integers(0, len(text))
+    spans = draw(st.lists(st.tuples(edges, edges, LABELS), max_size=4))
+    entities = [
+        {"id": f"T{number}", "start": min(a, b), "end": max(a, b), "label": label}
+        for number, (a, b, label) in enumerate(spans, 1)
+        if a != b
+    ]
+    return {"text": text, "entities": entities}
+
+
+@given(st.lists(texts_with_spans(), min_size=1, max_size=3))
+@example([{"text": "\ufeffx", "entities": [{"id": "T1", "start": 0, "end": 1, "label": "X"}]}])
+def test_spans_come_back_to_the_character(rows: list[dict[str, Any]]) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        for to in ("jsonl", "label_studio", "doccano"):
+            target, _ = converted(Path(place), rows, to, to)
+            back, problems, _ = read(str(target))
+            assert problems == []
+            assert [row["text"] for row in back] == [row["text"] for row in rows]
+            assert list(map(places, back)) == list(map(places, rows))
+            # And from there to the first form again.
+            convert_file(str(target), f"{place}/{to}-again.jsonl")
+            again, _, _ = read(f"{place}/{to}-again.jsonl")
+            assert list(map(places, again)) == list(map(places, rows))
+
+
+def visible(text: str) -> str:
+    return "".join(text.split())
+
+
+@given(texts_with_spans().filter(lambda row: "\0" not in row["text"]))
+def test_columns_keep_spans_up_to_blanks(row: dict[str, Any]) -> None:
+    spans = sorted(places(row))
+    kept: list[dict[str, Any]] = []
+    for start, end, label in spans:
+        inside = row["text"][start:end]
+        if inside.strip() and (not kept or kept[-1]["end"] <= start):
+            kept.append({"start": start, "end": end, "label": label})
+    with tempfile.TemporaryDirectory() as place:
+        given_row = row | {"entities": kept}
+        target, _ = converted(Path(place), [given_row], "conll", "out.conll")
+        convert_file(str(target), f"{place}/back.jsonl")
+        (back,), problems, _ = read(f"{place}/back.jsonl")
+    assert problems == []
+    assert visible(back["text"]) == visible(row["text"])
+    assert [(visible(back["text"][s:e]), label) for s, e, label in places(back)] == [
+        (visible(row["text"][e["start"] : e["end"]]), e["label"]) for e in kept
+    ]

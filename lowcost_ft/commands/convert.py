@@ -55,5 +55,5 @@ def convert(command: Convert) -> None:
         if done.entities:
             parts.append(f"{done.entities:,} {'entity' if done.entities == 1 else 'entities'}")
         if done.relations:
-            parts.append(counted(done.relations, "relation"))
+            parts.append(f"{done.relations:,} relation{'' if done.relations == 1 else 's'}")
         print(f"{command.target}: {', '.join(parts)}")

@@ -164,7 +164,7 @@ def test_a_run_whose_epochs_are_chosen_for_it_goes_on_to_the_same_bits(
     monkeypatch.setattr(training_length, "LEAST_EPOCHS", 2)
     monkeypatch.setattr(training_length, "LEAST_STEPS", 12)
     folder = tmp_path / "run"
-    arguments = options(output_dir=folder, num_train_epochs=None)
+    arguments = options(output_dir=folder, num_train_epochs=None, validate_every_epochs=1)
     with monkeypatch.context() as patched:
         stop_after(patched, 5, terminate)
         assert call_recipe("lora_ner", *arguments) == 143

@@ -3,13 +3,16 @@
 import json
 from functools import cache
 
+import numpy as np
 import pytest
 
 from lowcost_ft.config.reading import ReadingOptions
+from lowcost_ft.data.augmentation import WAYS
 from lowcost_ft.data.python_rows import read_python_rows
+from lowcost_ft.data.text_edits import SpannedText
 from lowcost_ft.errors import UserError
 from lowcost_ft.tasks.loading import load_splits
-from lowcost_ft.tasks.relation import RelationTask
+from lowcost_ft.tasks.relation import RelationExample, RelationTask
 from lowcost_ft.tasks.relation.candidates import candidate_pairs, sentence_starts
 from lowcost_ft.tasks.relation.examples import Mention
 from lowcost_ft.tasks.relation.markers import marked_texts
@@ -343,3 +346,33 @@ def test_entities_longer_than_a_window_keep_their_begin():
     found, cut = marked(text, head, tail, max_length=20)
     assert cut and len(found.split()) + 2 <= 20
     assert found.startswith("@ start") and "# end" in found and found.endswith("#")
+
+
+def test_the_pair_follows_changes_of_the_text():
+    task = RelationTask(["works_for", "no_relation"])
+    (example,), _, _ = read([FORMS["offsets"]])
+    (spanned,) = task.spanned_texts(example)
+    assert [label for _, _, label in spanned.spans] == ["head person", "tail ORG_NAME"]
+    for name, way in WAYS.items():
+        known = {"head person": ["Ada", "Bo Li"], "tail ORG_NAME": ["Acme", "Fern & Co"]}
+        other = way(spanned, np.random.default_rng(2), 0.5, known)
+        changed = None if other is None else task.with_texts(example, [other])
+        if changed is not None:
+            assert changed.label == "works_for", name
+            assert [mention.type for mention in changed.pairs[0]] == ["person", "ORG_NAME"]
+            assert all(words.strip() for words in words_of(changed)[0]), name
+    swapped = SpannedText("Acme hired Ada", ((0, 4, "tail ORG_NAME"), (11, 14, "head person")))
+    assert words_of(task.with_texts(example, [swapped])) == [("Ada", "Acme")]
+    inner = RelationExample(text=TEXT, label="x", source="a:1", pairs=((OSLO, OSLO),))
+    assert task.spanned_texts(inner) == ()
+
+
+def test_the_doctor_sees_two_pairs_of_one_text_as_two_inputs():
+    examples, _, _ = read([FORMS["entities"]])
+    assert [RelationTask.texts_of(e) for e in examples] == [
+        (TEXT, "Ada -> Acme"),
+        (TEXT, "Acme -> Ada"),
+    ]
+    rows = read_python_rows([FORMS["tags"], FORMS["tags"] | {"relation": "y"}], "train", [])
+    change = RelationTask.with_class(rows, 0, ReadingOptions(), old="works_for", new="y")
+    assert change == {"relation": "y"}

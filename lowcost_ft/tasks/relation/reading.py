@@ -26,10 +26,10 @@ from lowcost_ft.tasks.relation.marked_rows import (
 )
 from lowcost_ft.tasks.relation.negatives import NO_RELATION
 
-__all__ = ["entities_example", "read_examples"]
+__all__ = ["LABELS", "entities_example", "read_examples"]
 
 _TOKENS = ("tokens", "token", "words")
-_LABELS = ("label", "relation", *LABEL_NAMES[1:])
+LABELS = ("label", "relation", *LABEL_NAMES[1:])
 _WORD_ENDS = ("subj_start", "subj_end", "obj_start", "obj_end")
 
 
@@ -121,7 +121,7 @@ def _labelled(
     """Examples of rows with one pair each, and with a column of labels."""
     if not labelled:
         return [_example(row, used, text, (pair,)) for row, text, pair in texts]
-    guesses = [name for name in _LABELS if name not in used]
+    guesses = [name for name in LABELS if name not in used]
     column = find_column(
         rows, reading.label_column, guesses, "label", problems=problems, notices=notices
     )

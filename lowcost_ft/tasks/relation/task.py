@@ -20,6 +20,8 @@ from lowcost_ft.tasks.classification.examples import TextExample, label_name
 from lowcost_ft.tasks.classification.task import ClassificationTask, balanced_class_weights
 from lowcost_ft.tasks.relation import reading as relation_reading
 from lowcost_ft.tasks.relation.candidates import DEFAULT_WINDOW
+from lowcost_ft.tasks.relation.checks import RelationChecking
+from lowcost_ft.tasks.relation.editing import RelationEditing
 from lowcost_ft.tasks.relation.examples import Mention, RelationExample
 from lowcost_ft.tasks.relation.flags import RelationFlags
 from lowcost_ft.tasks.relation.marked_rows import TAG_FORM
@@ -35,7 +37,9 @@ if TYPE_CHECKING:
 __all__ = ["RelationTask"]
 
 
-class RelationTask(RelationTelling, ClassificationTask):
+class RelationTask(  # type: ignore[misc]  # Another example than its base class has.
+    RelationTelling, RelationEditing, RelationChecking, ClassificationTask
+):
     """Predicts one label a pair of entities; see `markers.py` for what the model sees.
 
     An example with a label has one pair. One without a label has as many as its entities form, a

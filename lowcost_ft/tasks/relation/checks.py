@@ -1,0 +1,48 @@
+"""What `lowcost-ft doctor` asks about relations: the text, and which pair is meant."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from lowcost_ft.config.reading import ReadingOptions
+from lowcost_ft.data.findings import Change
+from lowcost_ft.data.rows import Row, column_names
+from lowcost_ft.tasks.checking import DataChecking
+from lowcost_ft.tasks.classification.checks import ClassificationChecking
+from lowcost_ft.tasks.classification.examples import TextExample
+from lowcost_ft.tasks.relation.examples import RelationExample
+from lowcost_ft.tasks.relation.reading import LABELS
+
+__all__ = ["RelationChecking"]
+
+
+class RelationChecking(DataChecking):
+    """The part of the task that checks data."""
+
+    @staticmethod
+    def texts_of(example: TextExample) -> tuple[str, ...]:
+        """The text, and the words of its pair, since two pairs of one text are two inputs."""
+        assert isinstance(example, RelationExample)
+        named = (
+            " -> ".join(example.text[one.start : one.end] for one in pair) for pair in example.pairs
+        )
+        return (example.text, *named)
+
+    @classmethod
+    def with_class(
+        cls, rows: Sequence[Row], place: int, reading: ReadingOptions, *, old: str, new: Any
+    ) -> Change | None:
+        """Another label for a row with one pair; None for a row with all of its entities."""
+        if "entities" in rows[place].values:
+            return None
+        names = column_names(rows)
+        column = reading.label_column or next((name for name in LABELS if name in names), None)
+        named = replace(reading, label_column=column)
+        return ClassificationChecking.with_class(rows, place, named, old=old, new=new)
+
+    @classmethod
+    def with_text(
+        cls, rows: Sequence[Row], place: int, reading: ReadingOptions, *, old: str, new: str
+    ) -> Change | None:
+        """None: the places of the entities would shift."""
+        return None

@@ -118,7 +118,7 @@ CLASSIFICATION_FAULTS: list[tuple[str, str | bytes | list[Any], str]] = [
         [*LISTS, {"text": "x", "label": [0, 1, 0]}],
         r"^a\.jsonl:21: .*twice.*vector of 0 and 1",
     ),
-    ("a.jsonl", [*NUMBERS, {"text": "x", "label": "NA"}], r'^a\.jsonl:21: label "NA" is not a number'),
+    ("a.jsonl", [*NUMBERS, {"text": "x", "label": "NA"}], r'^a\.jsonl:21: label "NA" is not a num'),
     ("a.jsonl", texts(20, [1.5]), r'^a\.jsonl: one class only: every label is "1.5"'),
     ("a.jsonl", texts(2, ["a", "b"]), r"^a\.jsonl: .*2 training rows \(10%: 0 rows\) is smaller"),
     ("a.jsonl", texts(1, ["a"]), r"^a\.jsonl: one class only"),
@@ -300,7 +300,7 @@ def test_all_files_are_reported_at_once_and_each_kind_is_capped() -> None:
         (
             "ner",
             {"reading": ReadingOptions(label_column="x")},
-            "--label-column is for text classification",
+            "--label-column is for text classification, not for NER",
         ),
         (
             "ner",
@@ -645,7 +645,7 @@ def test_cut_keeps_the_same_input_on_one_side(
     train, validation = cut_validation(
         examples,
         classes_of=lambda example: frozenset((example.label,)),
-        group_of=lambda example: example.text,
+        input_of=lambda example: example.text,
         share=share,
         every_class=False,
         seed=seed,

@@ -19,9 +19,7 @@ _NEEDS_DATA = ("eva", "corda", "loftq")
 """Values of `init_lora_weights` that peft cannot compute from the weights alone."""
 
 _UNUSABLE = {
-    **dict.fromkeys(
-        ("MULTITASK_PROMPT_TUNING", "POLY"), "needs a task number with each text"
-    ),
+    **dict.fromkeys(("MULTITASK_PROMPT_TUNING", "POLY"), "needs a task number with each text"),
     "SHADOW": "passes on states of its own, which the head of a task model cannot use",
 }
 """Kinds of adapters that peft can add and these tasks cannot train."""

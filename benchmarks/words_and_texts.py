@@ -30,7 +30,7 @@ Spans = set[tuple[int, int, str]]
 
 WAYS = ("words", "text", "pipeline")
 DRAWS = 2000
-OUTPUT = Path(__file__).parent / "results" / "words_and_texts.json"
+OUTPUT = Path(__file__).parent / "results" / "words" / "wnut17-test.json"
 
 
 def true_spans(examples: Sequence[Any]) -> list[Spans]:
@@ -98,7 +98,7 @@ def measure(folder: Path, data: str, ways: Sequence[str]) -> tuple[dict[str, Any
     found = {way: counts(ask[way](), true) for way in ways}
     scores = {way: round(float(f1(part.sum(0))), 4) for way, part in found.items()}
     run = predictor.run
-    facts = {"seed": run["seed"], "file_words": run.get("file_words"), "git": run.get("git")}
+    facts = {name: run.get(name) for name in ("seed", "file_words", "word_splitting", "git")}
     return facts | {"f1": scores}, found
 
 

@@ -118,11 +118,13 @@ def trained_run(
     from small_runs import call_recipe, flags
 
     @cache
-    def run(kind: str, family: str, method: str = "lora", quantization: str = "none") -> Path:
+    def run(
+        kind: str, family: str, method: str = "lora", quantization: str = "none", epochs: int = 8
+    ) -> Path:
         recipe = f"lora_{kind if kind in ('ner', 'relation') else 'classification'}"
         folder = tmp_path_factory.mktemp("runs") / f"{kind}-{family}-{method}-{quantization}"
         values: dict[str, object] = {"model_id": tiny_model(family), "output_dir": folder}
-        values |= {"num_train_epochs": 8, "batch_size": 8, "learning_rate": 3e-3}
+        values |= {"num_train_epochs": epochs, "batch_size": 8, "learning_rate": 3e-3}
         values |= {
             "method": method,
             "quantization": quantization,

@@ -30,16 +30,31 @@ def trained(config, **rows):
         return ft.save(run, built, data, result, evaluated), run.record
 
 
+@pytest.fixture(scope="module")
+def of_files(tmp_path_factory, tiny_model):
+    """`of_files("ner", train, test)`: the run on these rows in files, trained once a task."""
+    runs = {}
+
+    def run(task, train, test):
+        if task not in runs:
+            place = tmp_path_factory.mktemp("files")
+            files = {
+                "train_file": write_jsonl(place / "train.jsonl", train),
+                "test_file": write_jsonl(place / "test.jsonl", test),
+            }
+            config = {"task": task, "model_id": tiny_model("bert"), **LIMITS, **files}
+            runs[task] = trained(ft.RunConfig(output_dir=str(place / "run"), **config))
+        return runs[task]
+
+    return run
+
+
 @pytest.mark.parametrize("form", [list, iter, as_dataset, pandas.DataFrame])
 @pytest.mark.parametrize(("task", "make"), [("classification", text_rows), ("ner", ner_rows)])
-def test_rows_in_python_are_those_of_a_file(tmp_path, tiny_model, task, make, form):
+def test_rows_in_python_are_those_of_a_file(tmp_path, tiny_model, of_files, task, make, form):
     train, test = make(40), make(8, seed=1)
     config = {"task": task, "model_id": tiny_model("bert"), **LIMITS}
-    files = {
-        "train_file": write_jsonl(tmp_path / "train.jsonl", train),
-        "test_file": write_jsonl(tmp_path / "test.jsonl", test),
-    }
-    folder, record = trained(ft.RunConfig(output_dir=str(tmp_path / "file"), **files, **config))
+    folder, record = of_files(task, train, test)
     other, same = trained(
         ft.RunConfig(output_dir=str(tmp_path / "python"), **config),
         train=form(train),

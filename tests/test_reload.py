@@ -37,8 +37,8 @@ CASES = [
 ]
 
 
-@pytest.fixture(params=CASES, ids="-".join)
-def case(request, tmp_path, tiny_model, small_files, monkeypatch):
+@pytest.fixture(scope="module", params=CASES, ids="-".join)
+def case(request, tmp_path_factory, tiny_model, small_files):
     """A run of 3 steps: its folder, its record, and the model in memory as it was saved."""
     kind, family, method = request.param
     held = {}
@@ -48,8 +48,7 @@ def case(request, tmp_path, tiny_model, small_files, monkeypatch):
         return save(model, tokenizer, folder, **options)
 
     save = lowcost_ft.pipeline.save.save_model
-    monkeypatch.setattr(lowcost_ft.pipeline.save, "save_model", save_model)
-    folder = tmp_path / "run"
+    folder = tmp_path_factory.mktemp("case") / "run"
     arguments = flags(
         model_id=tiny_model(family),
         output_dir=folder,
@@ -59,7 +58,9 @@ def case(request, tmp_path, tiny_model, small_files, monkeypatch):
         **small_files[kind],
     )
     name = "lora_ner" if kind == "ner" else "lora_classification"
-    assert call_recipe(name, *arguments) == 0
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(lowcost_ft.pipeline.save, "save_model", save_model)
+        assert call_recipe(name, *arguments) == 0
     return folder, json.loads((folder / "run.json").read_text()), held["model"]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -13,18 +12,16 @@ from lowcost_ft.config.arguments import to_list
 from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.config.run import RunConfig
 from lowcost_ft.data.features import IGNORED_LABEL, Array, Features, flatten
-from lowcost_ft.data.rows import Row, text_fault
-from lowcost_ft.data.sample import sample_intents
+from lowcost_ft.data.rows import text_fault
 from lowcost_ft.errors import UserError
 from lowcost_ft.scores.thresholds import DEFAULT_THRESHOLD, choose_thresholds
 from lowcost_ft.tasks.base import ENCODED_AT_ONCE, Predictions
 from lowcost_ft.tasks.choices import Choices
-from lowcost_ft.tasks.classification import examples as text_examples
-from lowcost_ft.tasks.classification import labels as text_labels
 from lowcost_ft.tasks.classification.checks import ClassificationChecking
 from lowcost_ft.tasks.classification.editing import ClassificationEditing
 from lowcost_ft.tasks.classification.examples import TextExample
 from lowcost_ft.tasks.classification.flags import ClassificationFlags, DecisionFlags
+from lowcost_ft.tasks.classification.reading import ClassificationReading
 from lowcost_ft.tasks.classification.telling import ClassificationTelling
 
 if TYPE_CHECKING:
@@ -41,7 +38,9 @@ MAIN_METRICS = {
 """The metric that early stopping watches and that has an interval. Higher is better in all."""
 
 
-class ClassificationTask(ClassificationChecking, ClassificationEditing, ClassificationTelling):
+class ClassificationTask(
+    ClassificationReading, ClassificationChecking, ClassificationEditing, ClassificationTelling
+):
     """Predicts a class, several classes, or a number, for a text or a pair of texts.
 
     Args:
@@ -94,91 +93,6 @@ class ClassificationTask(ClassificationChecking, ClassificationEditing, Classifi
         if self.problem_type != "multi_label_classification":
             return None
         return self._thresholds or [DEFAULT_THRESHOLD] * len(self.labels)
-
-    @classmethod
-    def read(
-        cls,
-        rows: Sequence[Row],
-        reading: ReadingOptions,
-        *,
-        problems: list[str],
-        notices: list[str],
-        labelled: bool = True,
-    ) -> list[TextExample]:
-        """Reads one split's rows; see `text_examples.read_examples`."""
-        return text_examples.read_examples(
-            rows, reading, problems=problems, notices=notices, labelled=labelled
-        )
-
-    @classmethod
-    def finish(
-        cls,
-        splits: Mapping[str, list[TextExample]],
-        *,
-        reading: ReadingOptions,
-        labels: Sequence[str] | None = None,
-        problems: list[str],
-        notices: list[str],
-    ) -> tuple[dict[str, list[TextExample]], list[str], str]:
-        """Decides what is predicted and converts the labels; see `text_labels.finish`."""
-        return text_labels.finish(
-            splits,
-            reading=reading,
-            labels=labels,
-            problems=problems,
-            notices=notices,
-        )
-
-    @staticmethod
-    def sample_rows() -> dict[str, list[dict[str, Any]]]:
-        """The embedded sample, by split."""
-        return sample_intents()
-
-    @classmethod
-    def sample_reading(cls, reading: ReadingOptions) -> ReadingOptions:
-        """The sample has one label a text."""
-        if reading.problem_type is not None:
-            return reading
-        return replace(reading, problem_type="single_label_classification")
-
-    @staticmethod
-    def blank(row: Row) -> TextExample:
-        """The example of a blank line in a file of texts."""
-        return TextExample(text=row.values["text"], label=None, source=row.source)
-
-    @staticmethod
-    def is_blank(example: TextExample) -> bool:
-        """Whether an example has no text."""
-        return not example.text.strip()
-
-    @staticmethod
-    def read_texts(texts: Sequence[str], pairs: Sequence[str] | None) -> list[TextExample]:
-        """Unlabelled examples of texts, or of pairs of texts."""
-        seconds = pairs if pairs is not None else [None] * len(texts)
-        return [
-            TextExample(text=text, text_pair=pair, label=None, source="text")
-            for text, pair in zip(texts, seconds, strict=True)
-        ]
-
-    @staticmethod
-    def classes(example: TextExample) -> frozenset[str]:
-        """Labels of a finished example; none for regression."""
-        return text_labels.classes(example)
-
-    @staticmethod
-    def every_class(problem_type: str | None) -> bool:
-        """Whether each class should be in a validation split that is cut."""
-        return problem_type == text_labels.SINGLE_LABEL
-
-    @staticmethod
-    def input_of(example: TextExample) -> tuple[str, str | None]:
-        """What the model sees of an example."""
-        return (example.text, example.text_pair)
-
-    @staticmethod
-    def truth_of(example: TextExample) -> Any:
-        """What the model should say of an example."""
-        return example.label
 
     @classmethod
     def from_splits(cls, config: RunConfig, splits: Any, *, causal: bool) -> ClassificationTask:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from lowcost_ft.commands.main import main
+from lowcost_ft.doctor.entity_model import doubt_entities
 from lowcost_ft.doctor.languages import language_of, script_of
 from lowcost_ft.doctor.mending import changes_file, restore
 from lowcost_ft.doctor.near_texts import near_pairs
@@ -217,3 +218,85 @@ def test_near_pairs_are_those_that_share_most_letters():
 def test_scripts_and_languages(text, script, language):
     assert script_of(text) == script
     assert language_of(text) == language
+
+
+TAGS = ["O", "B-city", "I-city", "B-person", "I-person"]
+
+
+def words_like(*tags: str, sure: float = 0.9) -> np.ndarray:
+    """Probabilities of words that are likely tagged so."""
+    found = np.full((len(tags), len(TAGS)), (1 - sure) / (len(TAGS) - 1))
+    found[np.arange(len(tags)), [TAGS.index(tag) for tag in tags]] = sure
+    return found
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "suggested"),
+    [
+        ([(1, 3, "person")], "wrong_type", (1, 3, "city")),
+        ([(1, 2, "city")], "wrong_edge", (1, 3, "city")),
+        ([(1, 3, "city"), (4, 5, "person")], "invented_entity", None),
+        ([], "missing_entity", (1, 3, "city")),
+    ],
+)
+def test_each_mistake_of_an_entity_is_told_apart(given, kind, suggested):
+    likely = words_like("O", "B-city", "I-city", "O", "O", "O", sure=0.98)
+    doubts = doubt_entities(likely, given, TAGS)
+    worst = max(doubts, key=lambda doubt: max(doubt.scores.values()))
+    assert max(worst.scores, key=lambda one: worst.scores[one]) == kind
+    assert worst.scores[kind] > 0.5
+    assert worst.suggested == suggested
+
+
+def test_right_entities_are_not_doubted():
+    likely = words_like("O", "B-city", "I-city", "O", "B-person", "O")
+    for doubt in doubt_entities(likely, [(1, 3, "city"), (4, 5, "person")], TAGS):
+        assert sum(doubt.scores.values()) < 0.2
+
+
+def test_edits_of_one_row_are_put_together(tmp_path, capsys):
+    text = "Anna went to Oslo with Bo"
+    spans = [(0, 4, "Person"), (13, 17, "city"), (23, 25, "person")]
+    entities = [{"start": s, "end": e, "label": x, "note": i} for i, (s, e, x) in enumerate(spans)]
+    rows = [{"text": text, "entities": entities}]
+    rows += [
+        {
+            "text": f"{name} is in Oslo",
+            "entities": [
+                {"start": 0, "end": 4, "label": "person"},
+                {"start": 11, "end": 15, "label": "city"},
+            ],
+        }
+        for name in ("Mary", "John", "Lisa", "Paul")
+    ]
+    mended = tmp_path / "mended.jsonl"
+    run(capsys, write_jsonl(tmp_path / "train.jsonl", rows), "--fix", str(mended))
+    first = json.loads(mended.read_text("utf-8").splitlines()[0])
+    assert first["entities"][0] == {"start": 0, "end": 4, "label": "person", "note": 0}
+    assert first["entities"][1:] == entities[1:]
+
+
+def test_labels_are_judged_by_a_model(tmp_path, capsys, tiny_model):
+    rows = clean_rows()
+    train = write_csv(tmp_path / "train.csv", rows)
+    scores = tmp_path / "scores.jsonl"
+    words = [train, "--model-id", tiny_model("bert"), "--scores", str(scores), "--max-length", "8"]
+    found = run(capsys, *words, model=True)
+    assert "too_long" in found
+    scored = [json.loads(line) for line in scores.read_text("utf-8").splitlines()]
+    assert [row["row"] for row in scored] == list(range(1, 21))
+    assert all(0 <= row["score"] <= 1 for row in scored)
+
+
+def test_entities_are_judged_by_a_model(tmp_path, capsys, tiny_model):
+    rows = [
+        {"tokens": ["in", name, "it", "rains"], "tags": ["O", "B-city", "O", "O"]}
+        for name in ("Oslo", "Rome", "Lima", "Bonn", "Kyoto", "Quito", "Paris", "Turin")
+    ]
+    rows.append({"tokens": ["in", "Bergen", "it", "rains"], "tags": ["B-city", "O", "O", "O"]})
+    train = write_jsonl(tmp_path / "train.jsonl", rows)
+    scores = tmp_path / "scores.jsonl"
+    run(capsys, train, "--model-id", tiny_model("bert"), "--scores", str(scores), model=True)
+    scored = [json.loads(line) for line in scores.read_text("utf-8").splitlines()]
+    assert max(scored, key=lambda row: row["score"])["row"] == 9
+    assert {"wrong_type", "wrong_edge", "invented_entity", "missing_entity"} <= set(scored[0])

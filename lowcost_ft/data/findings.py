@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = ["DROP", "SEVERITIES", "Change", "Finding", "FoundRow", "Severity"]
+from lowcost_ft.scores.iob2 import Span
+
+__all__ = ["DROP", "SEVERITIES", "Change", "Edit", "Finding", "FoundRow", "Severity"]
 
 Severity = Literal["severe", "moderate", "minor"]
 SEVERITIES: tuple[Severity, ...] = ("severe", "moderate", "minor")
@@ -14,6 +16,9 @@ Change = Mapping[str, Any] | Literal["drop"]
 """What mends a row: new values of some of its columns, or that it is left out."""
 
 DROP: Literal["drop"] = "drop"
+
+Edit = tuple[Span | None, Span | None]
+"""A span of a row's truth, and what takes its place; None where there is none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +32,7 @@ class FoundRow:
         suggested: What would be right, as JSON can hold it; None where that is not known.
         told: What a person is told of it, beside its text.
         change: What mends it; None where that is not for a program to decide.
+        edits: Spans that mend it.
     """
 
     place: int
@@ -35,6 +41,12 @@ class FoundRow:
     suggested: Any = None
     told: str = ""
     change: Change | None = None
+    edits: Sequence[Edit] = ()
+
+    @property
+    def mendable(self) -> bool:
+        """Whether `--fix` can mend it: nothing but the training file is ever mended."""
+        return self.split == "train" and (self.change is not None or bool(self.edits))
 
 
 @dataclass(frozen=True, kw_only=True)

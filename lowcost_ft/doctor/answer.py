@@ -54,7 +54,7 @@ def mending_command(finding: Finding, command: Sequence[str]) -> str:
     if finding.command is not None:
         return finding.command
     words = [*command, "--kinds", finding.kind]
-    if any(row.change is not None and row.split == "train" for row in finding.rows):
+    if any(row.mendable for row in finding.rows):
         ending = Path(command[2]).suffix.lower()
         ending = ending if ending in (".csv", ".tsv") else ".jsonl"
         return shlex.join([*words, "--fix", f"mended{ending}"])

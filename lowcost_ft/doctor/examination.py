@@ -20,13 +20,15 @@ from lowcost_ft.doctor.leaks import check_leaks
 from lowcost_ft.doctor.libraries import check_libraries
 from lowcost_ft.doctor.spans import check_spans
 from lowcost_ft.doctor.texts import check_languages, check_lengths, check_too_long, check_writing
+from lowcost_ft.doctor.wrong_entities import judge_entities
 from lowcost_ft.doctor.wrong_labels import RowScores, judge_classes
 
 __all__ = ["KINDS", "Examination", "examine"]
 
 KINDS = (
     *("not_trainable", "unreadable_line", "unreadable_row", "empty_text", "leak", "contradiction"),
-    *("label_spelling", "unknown_class", "wrong_label", "wrong_entity", "near_leak"),
+    *("label_spelling", "unknown_class", "wrong_label", "wrong_type"),
+    *("wrong_edge", "invented_entity", "missing_entity", "near_leak"),
     *("near_contradiction", "damaged_text", "label_typo", "odd_type", "unlabelled_twin"),
     *("cut_word", "illegal_tag", "exact_duplicate", "small_class", "shifted_split", "too_long"),
     *("span_edge", "near_duplicate", "imbalance", "unscored_class", "markup", "other_script"),
@@ -107,6 +109,7 @@ def _with_model(
     data: CheckedData, model_id: str, max_length: int, seed: int, options: dict[str, Any]
 ) -> tuple[list[Finding], RowScores | None]:
     """What needs a pretrained model: lengths in tokens, and the judgement of labels."""
+    from lowcost_ft.doctor.word_states import word_states
     from lowcost_ft.frozen.embedding import load_embedder
 
     spans = data.kind.spans_of(data.train.examples[0]) is not None
@@ -120,7 +123,13 @@ def _with_model(
     findings: list[Finding] = []
     if not spans:
         findings += check_too_long(data, count_tokens, max_length)
-    if len(data.labels) < 2 or not data.one_class():
+    if len(data.labels) < 2:
+        return findings, None
+    if spans:
+        words = [data.kind.words_of(example) for example in data.train.examples]
+        scores, found = judge_entities(data, word_states(embedder, words), seed=seed)
+        return findings + found, scores
+    if not data.one_class():
         return findings, None
     texts = [data.kind.texts_of(example) for example in data.train.examples]
     first, *second = ([*column] for column in zip(*texts, strict=True))

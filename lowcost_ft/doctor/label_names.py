@@ -3,8 +3,9 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Mapping
 from difflib import SequenceMatcher
+from typing import Any
 
-from lowcost_ft.data.findings import Change, Finding, FoundRow
+from lowcost_ft.data.findings import Finding, FoundRow
 from lowcost_ft.data.known_labels import without_looks
 from lowcost_ft.data.rows import shown
 from lowcost_ft.doctor.checked_data import CheckedData
@@ -99,7 +100,7 @@ def _findings(
                         suggested=new[name],
                         told=f"{shown(name)} ({counts[name]:,}) for {shown(new[name])} "
                         f"({counts[new[name]]:,})",
-                        change=_change(data, split.name, place, example, name, new[name]),
+                        **_mending(data, split.name, place, example, name, new[name]),
                     )
                 )
     if not rows:
@@ -116,13 +117,14 @@ def _findings(
     return [finding]
 
 
-def _change(
+def _mending(
     data: CheckedData, split: str, place: int, example: object, old: str, new: str
-) -> Change | None:
+) -> dict[str, Any]:
     if split != "train":
-        return None
+        return {}
     spans = data.kind.spans_of(example)
-    if spans is not None:
-        renamed = [(start, end, new if label == old else label) for start, end, label in spans]
-        return data.kind.with_spans(data.train.rows[place], example, data.reading, renamed)
-    return data.kind.with_class(data.train.rows, place, data.reading, old=old, new=new)
+    if spans is None:
+        rows = data.train.rows
+        return {"change": data.kind.with_class(rows, place, data.reading, old=old, new=new)}
+    renamed = [(span, (span[0], span[1], new)) for span in spans if span[2] == old]
+    return {"edits": renamed}

@@ -4,10 +4,11 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lowcost_ft.data.findings import DROP
+from lowcost_ft.data.findings import DROP, Edit
 from lowcost_ft.doctor.examination import Examination
 from lowcost_ft.errors import UserError
 from lowcost_ft.record.run_file import write_atomically
@@ -47,18 +48,25 @@ def mend(
         The mended rows, and the changes: `{"row", "line", "kinds", "change": "drop" | "replace",
         "before", "after"}` each, `row` counted from 1 in the file that was read.
     """
-    split = examination.data.train
+    data = examination.data
+    split = data.train
+    numbers = {place: number for number, place in enumerate(split.places)}
     changes: dict[int, dict[str, Any]] = {}
     dropped: dict[int, list[str]] = {}
     kinds: dict[int, list[str]] = {}
+    edits: dict[int, list[Edit]] = {}
     for finding in examination.findings:
         if finding.on_request and not asked:
             continue
         for row in finding.rows:
-            if row.change is None or row.split != "train":
+            if not row.mendable:
                 continue
             if row.change == DROP:
                 dropped.setdefault(row.place, []).append(finding.kind)
+                continue
+            if row.edits:
+                edits.setdefault(row.place, []).extend(row.edits)
+                kinds.setdefault(row.place, []).append(finding.kind)
                 continue
             assert isinstance(row.change, Mapping)
             known = changes.setdefault(row.place, {})
@@ -75,6 +83,10 @@ def mend(
             log.append(entry | what)
             continue
         after = before | changes.get(place, {})
+        if place in edits and place in numbers:
+            current = replace(given, values=after)
+            example = split.examples[numbers[place]]
+            after |= data.kind.with_spans(current, example, data.reading, edits[place]) or {}
         if after != before:
             what = {"kinds": kinds[place], "change": "replace", "before": before, "after": after}
             log.append(entry | what)

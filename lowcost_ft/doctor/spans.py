@@ -44,7 +44,8 @@ def check_spans(data: CheckedData) -> list[Finding]:
                     FoundRow(
                         place=place,
                         score=round(most / (rest + counts[label]), 4),
-                        suggested={"word_start": start, "word_end": end, "label": best},
+                        suggested=data.kind.entity_of(example, (start, end, best)),
+                        edits=[((start, end, label), (start, end, best))],
                         told=f"{shown(' '.join(words[start:end]))} is {label} here, and {best} "
                         f"{most} times",
                     )
@@ -66,7 +67,8 @@ def check_spans(data: CheckedData) -> list[Finding]:
                 FoundRow(
                     place=data.train.places[number],
                     score=round(inside / (inside + len(places)), 4),
-                    suggested={"word_start": start, "word_end": end, "label": best},
+                    suggested=data.kind.entity_of(data.train.examples[number], (start, end, best)),
+                    edits=[(None, (start, end, best))],
                     told=f"{shown(' '.join(words_of))} is not labelled here, and {best} in "
                     f"{types[words_of][best]} places",
                 )
@@ -86,6 +88,7 @@ def check_spans(data: CheckedData) -> list[Finding]:
                     f"of train {what}",
                     why="a model is taught both, and scored as wrong on one of them",
                     rows=rows,
+                    on_request=True,
                 )
             )
     return findings

@@ -89,16 +89,21 @@ class Embedder:
         np.cumsum([len(words) for words in sentences], out=first[1:])
         hidden = self.backbone.config.hidden_size
         found = np.zeros((int(first[-1]), hidden * len(layers)), np.float32)
-        counts = np.zeros(int(first[-1]), np.int64)
+        seen = np.zeros(int(first[-1]), bool)
         for rows, states, _ in self._run(ids, layers):
             joined = torch.cat(states, -1).numpy()  # (B, T, layers x H)
             for place, row in enumerate(rows):
-                at = [(t, w) for t, w in enumerate(owners[row]) if w is not None]
-                tokens = [t for t, _ in at]
-                words = first[row] + np.array([w for _, w in at], np.int64)
-                np.add.at(found, words, joined[place, tokens])
-                np.add.at(counts, words, 1)
-        return found / np.maximum(counts, 1)[:, None], counts > 0
+                tokens = [t for t, word in enumerate(owners[row]) if word is not None]
+                words, starts, counts = np.unique(
+                    [owners[row][t] for t in tokens], return_index=True, return_counts=True
+                )
+                if not len(words):
+                    continue
+                at = first[row] + words.astype(np.int64)
+                sums = np.add.reduceat(joined[place, tokens], starts, axis=0)
+                found[at] = sums / counts[:, None]
+                seen[at] = True
+        return found, seen
 
     def _run(
         self, ids: Sequence[Sequence[int]], layers: Sequence[int]

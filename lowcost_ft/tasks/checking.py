@@ -1,10 +1,10 @@
 """What a task tells those who check its data: the texts, words and spans of an example."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lowcost_ft.config.reading import ReadingOptions
-from lowcost_ft.data.findings import Change, Finding
+from lowcost_ft.data.findings import Change, Edit, Finding
 from lowcost_ft.data.rows import Row
 from lowcost_ft.scores.iob2 import Span
 
@@ -28,6 +28,11 @@ class DataChecking:
     def spans_of(example: Any) -> list[Span] | None:
         """The labelled spans of an example in words; None where the truth is not spans."""
         return None
+
+    @staticmethod
+    def entity_of(example: Any, span: Span) -> dict[str, Any]:
+        """A span in words as an entity of the example's text, for people and programs."""
+        return {"word_start": span[0], "word_end": span[1], "label": span[2]}
 
     @classmethod
     def check_rows(
@@ -60,7 +65,14 @@ class DataChecking:
 
     @classmethod
     def with_spans(
-        cls, row: Row, example: Any, reading: ReadingOptions, spans: Sequence[Span]
-    ) -> Change | None:
-        """What gives a row other spans; None where a program should not write them."""
+        cls, row: Row, example: Any, reading: ReadingOptions, edits: Sequence[Edit]
+    ) -> Mapping[str, Any] | None:
+        """What edits the spans of a row; None where a program should not write them.
+
+        Args:
+            row: The row, whose entities may have been changed since it was read.
+            example: What was read of it.
+            reading: How it was read.
+            edits: Spans of the example, and what takes their place.
+        """
         return None

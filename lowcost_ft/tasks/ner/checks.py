@@ -1,10 +1,10 @@
 """What `lowcost-ft doctor` asks about entities: their spans, and faults that reading mends."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lowcost_ft.config.reading import ReadingOptions
-from lowcost_ft.data.findings import Change, Finding, FoundRow
+from lowcost_ft.data.findings import Edit, Finding, FoundRow
 from lowcost_ft.data.rows import Row, counted, shown
 from lowcost_ft.scores.iob2 import Span, tags_to_spans
 from lowcost_ft.tasks.checking import DataChecking
@@ -46,6 +46,16 @@ class NerChecking(DataChecking):
         """Its entities: first word, word after the last, type."""
         return tags_to_spans(example.tags or ())
 
+    @staticmethod
+    def entity_of(example: NerExample, span: Span) -> dict[str, Any]:
+        """An entity as files hold it; by its words where the sentence came as words."""
+        start, end, label = span
+        if example.offsets is None or example.text is None:
+            text = " ".join(example.words[start:end])
+            return {"word_start": start, "word_end": end, "label": label, "text": text}
+        first, last = example.offsets[start][0], example.offsets[end - 1][1]
+        return {"start": first, "end": last, "label": label, "text": example.text[first:last]}
+
     @classmethod
     def check_rows(
         cls, rows: Sequence[Row], reading: ReadingOptions, *, split: str
@@ -62,41 +72,53 @@ class NerChecking(DataChecking):
 
     @classmethod
     def with_spans(
-        cls, row: Row, example: NerExample, reading: ReadingOptions, spans: Sequence[Span]
-    ) -> Change | None:
-        """The row's entities or tags, changed where the new spans differ from the old ones."""
+        cls, row: Row, example: NerExample, reading: ReadingOptions, edits: Sequence[Edit]
+    ) -> Mapping[str, Any] | None:
+        """The row's entities or tags, edited; the others stay as they are written."""
+        edits = _apart(tags_to_spans(example.tags or ()), edits)
+        if not edits:
+            return None
         if example.offsets is None:
             column = _tags_column(row, reading)
             if column is None or list(row.values[column]) != list(example.tags or ()):
                 return None  # Another scheme, or numbers: not mixed with IOB2.
-            tags = ["O"] * len(example.words)
-            for start, end, label in spans:
+            tags = list(row.values[column])
+            for gone in (span for span, _ in edits if span is not None):
+                tags[gone[0] : gone[1]] = ["O"] * (gone[1] - gone[0])
+            for start, end, label in (new for _, new in edits if new is not None):
                 tags[start:end] = [f"B-{label}"] + [f"I-{label}"] * (end - start - 1)
             return {column: tags}
         column = _entities_column(row, reading)
-        given = None if column is None else row.values[column]
-        if column is None or not isinstance(given, list | tuple):
+        if column is None or any(_place(entity) is None for entity in row.values[column]):
             return None
-        old = {span: None for span in tags_to_spans(example.tags or ())}
-        kept = [span for span in spans if span in old]
-        new = [span for span in spans if span not in old]
-        gone = [span for span in old if span not in spans]
-        result: list[Any] = []
-        for entity in given:
-            place = _place(entity)
-            if place is None:
-                return None
-            touched = [span for span in gone if _overlap(example, span, place[0], place[1])]
-            if not touched:
-                result.append(entity)
-                continue
-            for span in [span for span in new if _overlap(example, span, place[0], place[1])]:
-                result.append(_rewritten(entity, example, span))
-                new.remove(span)
-        model = given[0] if given else {}
-        result += [_rewritten(model, example, span, fresh=True) for span in new]
-        assert len(result) >= len(kept)
-        return {column: result}
+        entities = list(row.values[column])
+        model = entities[0] if entities else {"start": 0, "end": 0, "label": ""}
+        for span, new in edits:
+            at = [i for i, entity in enumerate(entities) if _stands_at(entity, example, span)]
+            if new is None:
+                entities = [entity for i, entity in enumerate(entities) if i not in at]
+            elif at:
+                entities[at[0]] = _rewritten(entities[at[0]], example, new)
+            elif span is None:
+                entities.append(_rewritten(_without_id(model), example, new))
+        return {column: entities}
+
+
+def _apart(spans: Sequence[Span], edits: Sequence[Edit]) -> list[Edit]:
+    """One edit a span, the first; none that would make two entities overlap."""
+    kept: list[Edit] = []
+    result = list(spans)
+    edited: set[Span] = set()
+    for old, new in edits:
+        if old is not None and (old in edited or old not in result):
+            continue
+        others = [span for span in result if span != old]
+        if new is not None and any(new[0] < end and start < new[1] for start, end, _ in others):
+            continue
+        result = others + ([new] if new is not None else [])
+        kept.append((old, new))
+        edited.update(span for span in (old, new) if span is not None)
+    return kept
 
 
 class _Faults:
@@ -237,20 +259,27 @@ def _moved(entity: Any, text: str, start: int, end: int, label: str | None = Non
     return changed
 
 
-def _rewritten(entity: Any, example: NerExample, span: Span, *, fresh: bool = False) -> Any:
+def _without_id(entity: Any) -> Any:
+    """The form of an entity, without what only that one has."""
+    if not isinstance(entity, dict):
+        return entity
+    return {
+        key: entity[key] for key in (*_STARTS, *_ENDS, "label", "type", "text") if key in entity
+    }
+
+
+def _rewritten(entity: Any, example: NerExample, span: Span) -> Any:
     assert example.offsets is not None and example.text is not None
     start, end = example.offsets[span[0]][0], example.offsets[span[1] - 1][1]
-    if fresh:
-        if isinstance(entity, list | tuple):
-            return [start, end, span[2]]
-        keys = {name: entity[name] for name in (*_STARTS, *_ENDS, "text") if name in entity}
-        entity = keys or {"start": 0, "end": 0}
     return _moved(entity, example.text, start, end, span[2])
 
 
-def _overlap(example: NerExample, span: Span, start: int, end: int) -> bool:
+def _stands_at(entity: Any, example: NerExample, span: Span | None) -> bool:
+    place = _place(entity)
+    if span is None or place is None:
+        return False
     assert example.offsets is not None
-    return example.offsets[span[0]][0] < end and start < example.offsets[span[1] - 1][1]
+    return example.offsets[span[0]][0] < place[1] and place[0] < example.offsets[span[1] - 1][1]
 
 
 def _entities_column(row: Row, reading: ReadingOptions) -> str | None:

@@ -1,0 +1,162 @@
+"""Entities that are likely wrong, each kind of mistake apart, by a head on states of words."""
+
+from typing import Any
+
+import numpy as np
+
+from lowcost_ft.data.findings import Finding, FoundRow
+from lowcost_ft.data.rows import shown
+from lowcost_ft.doctor.checked_data import CheckedData
+from lowcost_ft.doctor.duplicates import plain_input
+from lowcost_ft.doctor.entity_model import KINDS, EntityDoubt, doubt_entities
+from lowcost_ft.doctor.folds import deal_folds, held_out_probabilities
+from lowcost_ft.doctor.wrong_labels import RowScores
+from lowcost_ft.scores.iob2 import Span
+
+__all__ = ["doubts_of_rows", "judge_entities", "tag_numbers"]
+
+FLAGGED = 0.5
+"""Score above which an entity is reported, since it is more likely wrong than right."""
+
+MENDED = 0.9
+"""Score above which `--fix` changes it: the head knows single words, and texts may surprise it."""
+
+_SEVERE_SHARE = 0.1
+"""Share of the entities from which on mistakes of a kind are severe."""
+
+_TRUSTED = 0.02
+"""Words whose given tag is less likely than this do not teach the second round."""
+
+_WHAT = {
+    "wrong_type": "whose type is likely another",
+    "wrong_edge": "that likely begin or end elsewhere",
+    "invented_entity": "that are likely none",
+    "missing_entity": "that are likely missing",
+}
+
+
+def judge_entities(
+    data: CheckedData, states: np.ndarray, *, seed: int
+) -> tuple[RowScores, list[Finding]]:
+    """Judges the entities of each training row.
+
+    Args:
+        data: Data whose truth is spans.
+        states: Features of the words of all training examples, `(words, features)`.
+        seed: Deals the folds.
+
+    Returns:
+        The scores of the rows, each the highest of its entities, and the findings.
+    """
+    split = data.train
+    doubts = doubts_of_rows(data, states, seed=seed)
+    found: dict[str, list[FoundRow]] = {kind: [] for kind in KINDS}
+    scores = np.zeros(len(split.examples))
+    suggested: list[Any] = [None] * len(split.examples)
+    details: list[dict[str, float]] = []
+    for number, (example, of_row) in enumerate(zip(split.examples, doubts, strict=True)):
+        highest = dict.fromkeys(KINDS, 0.0)
+        words = data.kind.words_of(example)
+        for doubt in of_row:
+            for kind, score in doubt.scores.items():
+                highest[kind] = max(highest[kind], score)
+            kind = max(doubt.scores, key=lambda one: doubt.scores[one])
+            sum_of = sum(doubt.scores.values())
+            if sum_of > scores[number]:
+                scores[number], suggested[number] = sum_of, _entity(data, example, doubt.suggested)
+            if doubt.scores[kind] > FLAGGED:
+                sure = doubt.scores[kind] > MENDED
+                old = None if kind == "missing_entity" else doubt.span
+                found[kind].append(
+                    FoundRow(
+                        place=split.places[number],
+                        score=float(doubt.scores[kind]),
+                        suggested=_entity(data, example, doubt.suggested),
+                        told=_told(words, kind, doubt),
+                        edits=[(old, doubt.suggested)] if sure else [],
+                    )
+                )
+        details.append(highest)
+    total = max(1, sum(len(data.kind.spans_of(example) or ()) for example in split.examples))
+    findings = []
+    for kind, rows in found.items():
+        if rows:
+            rows.sort(key=lambda row: (-row.score, row.place))
+            share = len(rows) / total
+            findings.append(
+                Finding(
+                    kind=kind,
+                    severity="severe" if share >= _SEVERE_SHARE else "moderate",
+                    title=f"{len(rows):,} {'entity' if len(rows) == 1 else 'entities'} of train "
+                    f"({share:.1%} of all) {_WHAT[kind]}",
+                    why="a model learns the mistakes, and is scored by such labels",
+                    rows=rows,
+                )
+            )
+    return RowScores(np.minimum(scores, 1.0), suggested, details), findings
+
+
+def doubts_of_rows(data: CheckedData, states: np.ndarray, *, seed: int) -> list[list[EntityDoubt]]:
+    """What is thought of the entities of each training example; see `judge_entities`."""
+    split = data.train
+    words = [len(data.kind.words_of(example)) for example in split.examples]
+    first = np.concatenate([[0], np.cumsum(words)])
+    probabilities = tag_probabilities(data, states, seed=seed)
+    return [
+        doubt_entities(
+            probabilities[first[number] : first[number + 1]],
+            data.kind.spans_of(example) or [],
+            data.labels,
+        )
+        for number, example in enumerate(split.examples)
+    ]
+
+
+def tag_probabilities(data: CheckedData, states: np.ndarray, *, seed: int) -> np.ndarray:
+    """Probabilities of each tag for each word, by heads that have not seen its sentence."""
+    split = data.train
+    classes = tag_numbers(data)
+    owners = np.repeat(
+        np.arange(len(split.examples)), [len(data.kind.words_of(e)) for e in split.examples]
+    )
+    inputs = [plain_input(data.kind.input_of(example)) for example in split.examples]
+    rarest = ["".join(sorted(data.kind.classes(example))[:1]) for example in split.examples]
+    folds = deal_folds(inputs, rarest, seed=seed)[owners]
+    probabilities = held_out_probabilities(
+        states, classes, folds, num_classes=len(data.labels), description="judging words, 1 of 2"
+    )
+    trusted = probabilities[np.arange(len(classes)), classes] > _TRUSTED
+    return held_out_probabilities(
+        states, classes, folds, num_classes=len(data.labels), trusted=trusted,
+        description="judging words, 2 of 2",
+    )  # fmt: skip
+
+
+def tag_numbers(data: CheckedData) -> np.ndarray:
+    """The number of each word's IOB2 tag, over all training examples, `(words,)`."""
+    number = {tag: i for i, tag in enumerate(data.labels)}
+    numbers: list[int] = []
+    for example in data.train.examples:
+        tags = [0] * len(data.kind.words_of(example))
+        for start, end, label in data.kind.spans_of(example) or ():
+            tags[start] = number[f"B-{label}"]
+            tags[start + 1 : end] = [number[f"I-{label}"]] * (end - start - 1)
+        numbers += tags
+    return np.array(numbers, np.int64)
+
+
+def _entity(data: CheckedData, example: Any, span: Span | None) -> dict[str, Any] | None:
+    return None if span is None else data.kind.entity_of(example, span)
+
+
+def _told(words: tuple[str, ...], kind: str, doubt: EntityDoubt) -> str:
+    start, end, label = doubt.span
+    text = shown(" ".join(words[start:end]))
+    if kind == "missing_entity":
+        return f"{text} may be {label}"
+    if doubt.suggested is None:
+        return f"{text} is {label}, likely no entity"
+    new = doubt.suggested
+    if kind == "wrong_type":
+        return f"{text} is {label}, likely {new[2]}"
+    return f"{text} is {label}, likely {shown(' '.join(words[new[0] : new[1]]))}"

@@ -240,7 +240,7 @@ def words_like(*tags: str, sure: float = 0.9) -> np.ndarray:
     ],
 )
 def test_each_mistake_of_an_entity_is_told_apart(given, kind, suggested):
-    likely = words_like("O", "B-city", "I-city", "O", "O", "O", sure=0.98)
+    likely = words_like("O", "B-city", "I-city", "O", "O", "O", sure=0.999)
     doubts = doubt_entities(likely, given, TAGS)
     worst = max(doubts, key=lambda doubt: max(doubt.scores.values()))
     assert max(worst.scores, key=lambda one: worst.scores[one]) == kind

@@ -25,6 +25,10 @@ _PRIOR = {"wrong_type": 0.03, "wrong_edge": 0.03, "invented_entity": 0.03, "miss
 _REACH = 3
 """Words by which an edge may be moved."""
 
+_SOFTENING = 0.6
+"""Weight of a word's log-likelihood, shared by the words of an entity: what a head does not know it
+does not know of all of them alike, so that their plain product would be far too sure."""
+
 _FURTHER = 0.3
 """How much rarer an edge is that is moved by one word more."""
 
@@ -104,6 +108,7 @@ class _Lattice:
 def _doubt(lattice: _Lattice, span: Span, low: int, high: int) -> EntityDoubt:
     start, end, label = span
     own = lattice.types.index(label)
+    scale = _SOFTENING / (end - start)
     # Weight, log-likelihood and span of each way to be wrong.
     ways: dict[str, list[tuple[float, float, Span | None]]] = {kind: [] for kind in KINDS[:3]}
     right = 0.0
@@ -112,17 +117,19 @@ def _doubt(lattice: _Lattice, span: Span, low: int, high: int) -> EntityDoubt:
             around = lattice.nothing(low, first) + lattice.nothing(last, high)
             of_types = lattice.entity(first, last) + around
             if (first, last) == (start, end):
-                right = float(of_types[own])
+                right = scale * float(of_types[own])
                 ways["wrong_type"] = [
-                    (1.0, float(value), (start, end, name))
+                    (1.0, scale * float(value), (start, end, name))
                     for name, value in zip(lattice.types, of_types, strict=True)
                     if name != label
                 ]
             else:
                 moved = abs(first - start) + abs(last - end)
                 weight = float(_FURTHER**moved)
-                ways["wrong_edge"].append((weight, float(of_types[own]), (first, last, label)))
-    ways["invented_entity"].append((1.0, lattice.nothing(low, high), None))
+                ways["wrong_edge"].append(
+                    (weight, scale * float(of_types[own]), (first, last, label))
+                )
+    ways["invented_entity"].append((1.0, scale * lattice.nothing(low, high), None))
     right += np.log(1 - sum(_PRIOR[kind] for kind in ways))
     logs = {}
     for kind, found in ways.items():

@@ -13,7 +13,7 @@ from lowcost_ft.doctor.folds import deal_folds, held_out_probabilities
 from lowcost_ft.doctor.wrong_labels import RowScores
 from lowcost_ft.scores.iob2 import Span
 
-__all__ = ["doubts_of_rows", "judge_entities", "tag_numbers"]
+__all__ = ["doubts_of_rows", "judge_entities", "tag_numbers", "tag_probabilities"]
 
 FLAGGED = 0.5
 """Score above which an entity is reported, since it is more likely wrong than right."""
@@ -23,9 +23,6 @@ MENDED = 0.9
 
 _SEVERE_SHARE = 0.1
 """Share of the entities from which on mistakes of a kind are severe."""
-
-_TRUSTED = 0.02
-"""Words whose given tag is less likely than this do not teach the second round."""
 
 _WHAT = {
     "wrong_type": "whose type is likely another",
@@ -113,7 +110,11 @@ def doubts_of_rows(data: CheckedData, states: np.ndarray, *, seed: int) -> list[
 
 
 def tag_probabilities(data: CheckedData, states: np.ndarray, *, seed: int) -> np.ndarray:
-    """Probabilities of each tag for each word, by heads that have not seen its sentence."""
+    """Probabilities of each tag for each word, by heads that have not seen its sentence.
+
+    A second round without doubtful words, as for texts, ranked mistakes worse here: most of the
+    words that it would leave out are rare entities.
+    """
     split = data.train
     classes = tag_numbers(data)
     owners = np.repeat(
@@ -122,14 +123,9 @@ def tag_probabilities(data: CheckedData, states: np.ndarray, *, seed: int) -> np
     inputs = [plain_input(data.kind.input_of(example)) for example in split.examples]
     rarest = ["".join(sorted(data.kind.classes(example))[:1]) for example in split.examples]
     folds = deal_folds(inputs, rarest, seed=seed)[owners]
-    probabilities = held_out_probabilities(
-        states, classes, folds, num_classes=len(data.labels), description="judging words, 1 of 2"
-    )
-    trusted = probabilities[np.arange(len(classes)), classes] > _TRUSTED
     return held_out_probabilities(
-        states, classes, folds, num_classes=len(data.labels), trusted=trusted,
-        description="judging words, 2 of 2",
-    )  # fmt: skip
+        states, classes, folds, num_classes=len(data.labels), description="judging words"
+    )
 
 
 def tag_numbers(data: CheckedData) -> np.ndarray:

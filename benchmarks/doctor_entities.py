@@ -152,7 +152,7 @@ def average_precisions(
                 missing[inside] = doubt.scores["missing_entity"]
                 continue
             for kind in KINDS[:3]:
-                ours[kind].append(doubt.scores[kind])
+                ours[kind].append(doubt.scores.get(kind, 0.0))
             theirs.append(float(words[start:end].max()))
             truth.append(mistakes.get((row, doubt.span), ""))
     result = {}

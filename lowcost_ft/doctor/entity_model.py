@@ -48,12 +48,12 @@ class EntityDoubt:
     Attributes:
         span: The given entity; for a missing one, the suggested.
         scores: The probability of each of `KINDS` (for a missing one, of that alone).
-        suggested: What would be right; None where no entity would.
+        suggested: What would be right for each of `scores`; None where no entity would.
     """
 
     span: Span
     scores: dict[str, float]
-    suggested: Span | None
+    suggested: dict[str, Span | None]
 
 
 def doubt_entities(
@@ -138,9 +138,10 @@ def _doubt(lattice: _Lattice, span: Span, low: int, high: int) -> EntityDoubt:
     highest = max([right, *(value for values in logs.values() for value in values)])
     shares = {kind: float(np.exp(np.subtract(v, highest)).sum()) for kind, v in logs.items()}
     whole = float(np.exp(right - highest)) + sum(shares.values())
-    scores = {kind: share / whole for kind, share in shares.items()}
-    likeliest = max(scores, key=lambda kind: scores[kind])
-    suggested = ways[likeliest][int(np.argmax(logs[likeliest]))][2]
+    scores = {kind: share / whole for kind, share in shares.items() if ways[kind]}
+    suggested = {
+        kind: found[int(np.argmax(logs[kind]))][2] for kind, found in ways.items() if found
+    }
     return EntityDoubt(span, scores, suggested)
 
 
@@ -191,7 +192,7 @@ def _missing_between(lattice: _Lattice, low: int, high: int) -> list[EntityDoubt
         if taken.isdisjoint(range(span[0], span[1])):
             taken.update(range(span[0], span[1]))
             score = float(max(any_entity[span[0] - low : span[1] - low]))
-            doubts.append(EntityDoubt(span, {"missing_entity": score}, span))
+            doubts.append(EntityDoubt(span, {"missing_entity": score}, {"missing_entity": span}))
     return doubts
 
 

@@ -92,6 +92,26 @@ def inner(value: Any) -> list[tuple[Any, Any]]:
     return [(value, key) for key, _ in pairs] + [p for _, one in pairs for p in inner(one)]
 
 
+ANN = (
+    "T1\tPER 0 10\tJane Smith\nT2\tLOC 5 10;18 24\tSmith Berlin\nR1\tx Arg1:T1 Arg2:T2\nE1\tx:T1\n"
+)
+
+
+@given(st.data(), st.sampled_from([None, "join", "split", "drop"]))
+def test_a_broken_folder_is_read_or_named(data: st.DataObject, how: str | None) -> None:
+    place = data.draw(st.integers(0, len(ANN) - 1))
+    junk = data.draw(st.sampled_from(["", "\t", " ", ";", "\n", "9", "T", "\u2028", "\r"]))
+    broken = ANN[:place] + junk + ANN[place + data.draw(st.integers(0, 3)) :]
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "a.txt").write_text(TEXT)
+        (Path(folder) / "a.ann").write_bytes(broken.encode())
+        rows, problems, _ = read(folder, discontinuous=how)
+    assert rows or problems
+    assert all(problem.startswith(f"{folder}/a.ann:") for problem in problems)
+    for entity in rows[0]["entities"]:
+        assert 0 <= entity["start"] < entity["end"] <= len(TEXT)
+
+
 @given(st.sampled_from(sorted(EXPORTS)), st.data())
 def test_a_broken_value_is_read_or_named(kind: str, data: st.DataObject) -> None:
     rows = copy.deepcopy(EXPORTS[kind])

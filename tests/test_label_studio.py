@@ -133,6 +133,14 @@ def test_prediction_reads_every_task_whatever_its_annotations(tmp_path: Path) ->
     assert [example.text for example in examples] == [TEXT, "Open", "Ann ran"]
 
 
+def test_line_ends_that_a_version_escapes_are_line_ends(tmp_path: Path) -> None:
+    text = "Jane\nSmith ran"
+    given = span(0, 10, "PER", text)
+    given["value"]["text"] = "Jane\\nSmith"
+    rows, _, _ = read(write(tmp_path, [task(text, [given])]))
+    assert rows[0]["entities"][0]["text"] == "Jane\nSmith"
+
+
 def test_completions_of_the_first_versions_are_read(tmp_path: Path) -> None:
     old = task(TEXT, SPANS)
     old["completions"] = old.pop("annotations")

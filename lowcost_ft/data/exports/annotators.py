@@ -42,6 +42,10 @@ def join_annotations(
             return []
         notices.append(f"{file}: {told}, first {first.row.source}")
     several = [item for item in labelled if len(item.annotations) > 1]
+    if choice is not None and not several:
+        notices.append(
+            f"{file}: --annotations {choice} changes nothing: each row has one annotator"
+        )
     differing = [item for item in several if len({_key(a) for a in item.annotations}) > 1]
     if several:
         told = (

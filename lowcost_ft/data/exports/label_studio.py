@@ -77,7 +77,8 @@ def read_label_studio(
     unused: Counter[str] = Counter()
     read = []
     for row, found in tasks:
-        annotations = []
+        annotations: list[Annotation] = []
+        given_input = _input(row, text, text_column)
         for annotation, given in found:
             try:
                 values = _values(given, controls, label_column, unused)
@@ -90,8 +91,9 @@ def read_label_studio(
                 problems.append(f"{row.source}: {error}")
                 break
             else:
+                _unescape(values.get("entities", ()), given_input.values.get("text"))
                 annotations.append(Annotation(annotation.annotator, values, annotation.is_truth))
-        read.append(Annotated(_input(row, text, text_column), tuple(annotations)))
+        read.append(Annotated(given_input, tuple(annotations)))
     if unused:
         told = ", ".join(f"{count:,} of {shown(kind)}" for kind, count in unused.most_common())
         file = rows[0].source.rpartition(":")[0]
@@ -260,6 +262,14 @@ def _entities(result: Mapping[str, Any], unnamed: str) -> list[dict[str, Any]]:
         | own
         for number, label in enumerate(labels)
     ]
+
+
+def _unescape(entities: Sequence[dict[str, Any]], text: Any) -> None:
+    """Line ends in the spans' own texts, which some versions write as a backslash and an n."""
+    for entity in entities if isinstance(text, str) else ():
+        own = entity.get("text")
+        if own is not None and own not in text and own.replace("\\n", "\n") in text:
+            entity["text"] = own.replace("\\n", "\n")
 
 
 def _classes(result: Mapping[str, Any], kind: str) -> Any:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # For type checkers, which do not run `__getattr__`.
     from lowcost_ft.models.loading import build_model, load_trained, save_model
     from lowcost_ft.models.tokenizers import load_tokenizer
     from lowcost_ft.pipeline.build import Built, build
+    from lowcost_ft.pipeline.convert import Conversion, convert_file
     from lowcost_ft.pipeline.data import Data, load_data
     from lowcost_ft.pipeline.evaluate import Evaluated, evaluate
     from lowcost_ft.pipeline.merge import merge_run
@@ -38,6 +39,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Built": "pipeline.build",
     "ClassificationTask": "tasks.classification",
+    "Conversion": "pipeline.convert",
     "Data": "pipeline.data",
     "Evaluated": "pipeline.evaluate",
     "NerTask": "tasks.ner",
@@ -50,6 +52,7 @@ _HOMES = {
     "UserError": "errors",
     "build": "pipeline.build",
     "build_model": "models.loading",
+    "convert_file": "pipeline.convert",
     "evaluate": "pipeline.evaluate",
     "find_relations": "tasks.relation",
     "load_data": "pipeline.data",

@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 __all__ = ["LINE_BREAK", "Row", "column_names", "counted", "file_of", "find_column", "listed"]
@@ -30,14 +30,14 @@ class Row:
             where other lines stand between them.
         is_line: Whether it is a line of a file of texts, which may be blank.
         classless: Column -> number, such as -1, where a column that names its classes holds the
-            number of none; the value is None.
+            number of none; the value is None. None where no column does.
     """
 
     values: dict[str, Any]
     source: str
     first_line: int | tuple[int, ...] | None = None
     is_line: bool = False
-    classless: Mapping[str, int] = field(default_factory=dict)
+    classless: Mapping[str, int] | None = None
 
 
 def counted(number: int, what: str) -> str:

@@ -236,7 +236,7 @@ def _read_label(
 ) -> Label | None:
     value = row.values.get(column)
     where = f"{row.source}: {shown(column)}"
-    if (number := row.classless.get(column)) is not None:
+    if (number := (row.classless or {}).get(column)) is not None:
         if excluded is None or excluded.strip() != str(number):
             problems.append(
                 f"{where} is {number}, which is the number of no class; give every row a label, or "

@@ -23,7 +23,7 @@ from speed_tables import (
 )
 from summary_tables import quickstart_text, summary_table
 from support_tables import support_tables
-from word_tables import piece_sentence
+from word_tables import piece_sentence, word_tables
 
 from lowcost_ft.record.run_file import load_record
 from lowcost_ft.report.advice import advise
@@ -244,7 +244,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
         "memory": memory_sentences,
     },
     "docs/methods.md": {"support": support_tables},
-    "docs/ner.md": {"pieces": piece_sentence},
+    "docs/ner.md": {"pieces": piece_sentence, "words": word_tables},
     "docs/extensions.md": {"extensions": extension_table},
     "docs/defaults.md": {
         "epochs": epochs_table,

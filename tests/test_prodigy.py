@@ -70,8 +70,9 @@ def test_partial_annotations_are_never_read_as_outside(tmp_path: Path, mark: Any
     assert [r["text"] for r in rows] == [TEXT, TEXT] and problems == []
 
 
-def test_relations_name_the_spans_that_their_tokens_end(tmp_path: Path) -> None:
-    relation: dict[str, Any] = {"head": 1, "child": 3, "label": "visits", "color": "#fff"}
+@pytest.mark.parametrize("head", [0, 1])
+def test_relations_name_spans_by_a_token(tmp_path: Path, head: int) -> None:
+    relation: dict[str, Any] = {"head": head, "child": 3, "label": "visits", "color": "#fff"}
     rows, problems, _ = read(
         write(tmp_path, [row(tokens=TOKENS, spans=[JANE, BERLIN], relations=[relation])], "a.jsonl")
     )

@@ -76,7 +76,8 @@ def read_relations(
     """Relations of a row; spans that only a relation names are added to `entities`.
 
     Prodigy counts tokens: `head` and `child` are the last token of a span, which `head_span` and
-    `child_span` hold in full. The child is the tail of the relation.
+    `child_span` hold in full; rows made by hand may name another token of it. The child is the tail
+    of the relation.
 
     Raises:
         ExportError: An end is no token, or the relation has no label.
@@ -110,11 +111,10 @@ def _end(
             )
         start = _token_start(tokens, relation.get(side))
         end = _token_end(tokens, relation.get(side))
-        holding = [
-            entity for entity in entities if entity["end"] == end and entity["start"] <= start
-        ]
-        if holding:  # A span is named by its last token.
-            return str(holding[-1]["id"])
+        holding = [one for one in entities if one["start"] <= start and end <= one["end"]]
+        ended = [one for one in holding if one["end"] == end]  # Prodigy names a span by its end.
+        if ended or len(holding) == 1:
+            return str((ended or holding)[-1]["id"])
     for entity in entities:
         if (entity["start"], entity["end"]) == (start, end) and label in (None, entity["label"]):
             return str(entity["id"])

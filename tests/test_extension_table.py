@@ -72,3 +72,34 @@ def test_split_models():
         config = RunConfig(**{extension.setting: VALUES[extension.setting]})
         refused = [] if cells(extension)["FSDP"] else [extension.flag()]
         assert not_for_split_models(config) == refused
+
+
+@pytest.mark.parametrize(
+    ("family", "options"),
+    [
+        ("bert", {"method": "full"}),
+        ("bert", {"quantization": "nf4"}),
+        ("bert", {"method": "prompt", "num_virtual_tokens": 5}),
+        ("gpt2", {"method": "head"}),
+    ],
+    ids=["full", "nf4", "prompt", "head"],
+)
+def test_kinds_of_training(tmp_path, family, options):
+    model_options = {"dropout": 0.1} | options
+    runner = make_runner(tmp_path, family, "classification", model_options=model_options)
+    settings = {"adversarial": "freelb", "consistency": "r-drop", "ema": 0.9}
+    context = TrainingContext(
+        settings=RunConfig(label_smoothing=0.1, **settings),
+        model=getattr(runner.model, "peft_model", runner.model),
+        task=runner.task,
+        features=runner.features,
+        pad_token_id=runner.pad_token_id,
+    )
+    torch.manual_seed(0)
+    plain, _ = gradient(runner, 2)
+    runner.extensions = build_extensions(context)
+    runner.extensions.begin(10)
+    found, loss = gradient(runner, 2)
+    runner.extensions.after_update(1)
+    assert loss.isfinite()
+    assert 1e-3 < (found - plain).norm() / plain.norm() < 10

@@ -136,8 +136,14 @@ def test_values_without_a_meaning_are_refused(values, message):
         RunConfig(**values)
 
 
-@pytest.mark.parametrize("settings", [{"label_smoothing": 0.1}, {"focal_gamma": 2.0}, {"ema": 0.9}])
-@pytest.mark.parametrize("task", ["ner", "classification"])
+@pytest.mark.parametrize(
+    ("task", "settings"),
+    [
+        ("ner", {"label_smoothing": 0.1}),
+        ("ner", {"focal_gamma": 2.0}),
+        ("classification", {"ema": 0.9}),
+    ],
+)
 def test_their_memory_is_predicted_as_it_is_measured(tiny_model, task, settings):
     case = Case(tiny_model("bert"), config(task, **settings))
     assert_equal(case.predict(), case.measure())
@@ -200,7 +206,7 @@ def train(tiny_model, tmp_path):
     return run
 
 
-@pytest.mark.parametrize("decay", [0.3, 0.999])
+@pytest.mark.parametrize("decay", [0.3])
 def test_the_average_is_the_recursion_over_the_weights_of_each_step(train, decay):
     trainer = train("averaged", ema=decay)
     assert len(trainer.steps) == 10

@@ -177,8 +177,8 @@ def difference(pairs: Sequence[tuple[float, float]]) -> tuple[float, float | Non
 
 def table(results: Sequence[dict[str, Any]]) -> str:
     """A row an arm, size and data set."""
-    columns = ("data", "rows", "arm", "seeds", "validation", "test", "test with mistakes")
-    columns += ("CPU time", "memory")
+    columns = ["data", "rows", "arm", "seeds", "validation", "test", "test with mistakes"]
+    columns += ["CPU time", "memory"]
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     groups: dict[tuple, dict[int, dict[str, Any]]] = {}
     for result in results:

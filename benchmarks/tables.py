@@ -14,6 +14,7 @@ from typing import Any
 from defaults_tables import defaults_tables, epochs_table, few_steps_table
 from docstring_tables import layout_tables, settings_tables
 from extension_tables import extension_table
+from relation_tables import semeval_section
 from speed_tables import (
     inference_lines,
     mean_score,
@@ -251,6 +252,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
         "few-steps": few_steps_table,
         "defaults": defaults_tables,
     },
+    "docs/relation-extraction.md": {"semeval": semeval_section},
     "docs/settings.md": {"settings": settings_tables},
     "docs/layout.md": {"layout": layout_tables},
     "benchmarks/README.md": {"speed": speed_tables, "chosen": chosen_table},

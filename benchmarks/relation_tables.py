@@ -1,0 +1,53 @@
+"""The table of docs/relation-extraction.md, of the runs of the suite `relation` that there are."""
+
+from pathlib import Path
+
+from lowcost_ft.report.collect import collect
+from lowcost_ft.report.grouping import compare
+from lowcost_ft.report.numbers import memory_text, score_text
+from lowcost_ft.report.rows import Comparison, Row
+from lowcost_ft.report.tables import markdown_text
+
+__all__ = ["semeval_section"]
+
+RESULTS = Path(__file__).resolve().parent / "results" / "relation"
+_COLUMNS = ["method", "macro F1 (95% interval)", "each seed", "trained weights", "peak memory"]
+
+
+def semeval_section() -> str:
+    """Official macro F1 of each method; empty before the first run."""
+    results, _ = collect([str(RESULTS)]) if list(RESULTS.glob("*.json")) else ([], [])
+    return "\n\n".join(map(_section, compare(results)))
+
+
+def _section(comparison: Comparison) -> str:
+    rows = [row for row in comparison.rows if row.completed]
+    return "\n\n".join(
+        [
+            "## On SemEval-2010 task 8",
+            "8,000 sentences to train on, a tenth of them for validation, and 2,717 to test; "
+            "all-MiniLM-L6-v2 (22 million parameters) with the recipe's defaults. The score is the "
+            "official one. `Trainer` + peft trains on the same marked texts.",
+            "\n".join(
+                "| " + " | ".join(cells) + " |"
+                for cells in (_COLUMNS, ["---"] * len(_COLUMNS), *map(_cells, rows))
+            ),
+            "The interval is a bootstrap over the test sentences. `python "
+            "benchmarks/compare_methods.py --suite relation --data-dir DATA` makes the runs.",
+        ]
+    )
+
+
+def _cells(row: Row) -> list[str]:
+    scores = {
+        int(result.get("seed")): float(result.get("evaluation", "test", "macro_f1"))
+        for result in row.results
+    }
+    trained = row.results[0].get("parameters", "trainable")
+    return [
+        markdown_text(row.label),
+        score_text(row.score, row.interval),
+        ", ".join(f"{score:.3f}" for _, score in sorted(scores.items())),
+        f"{trained:,}",
+        memory_text(row.memory),
+    ]

@@ -129,7 +129,7 @@ REFUSED = [
     (LORA | {"modules_to_save": ["nope"]}, {}, "the model has no 'nope'"),
     (LORA | {"init_lora_weights": "eva"}, {}, "cannot be computed from the weights alone"),
     ({"peft_type": "IA3", "target_modules": ["key"]}, {}, "should be a subset"),
-    ({"peft_type": "POLY"}, {}, "POLY wants a task's number"),
+    ({"peft_type": "POLY"}, {}, "POLY needs a task number"),
     ({"peft_type": "XLORA"}, {}, "XLORA cannot train a new head"),
     (LORA, {"lora_r": 3}, "remove --lora-r"),
     (LORA, {"method": "ia3"}, "cannot be used with --method ia3"),

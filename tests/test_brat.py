@@ -7,6 +7,7 @@ import pytest
 from export_files import read
 
 from lowcost_ft.config.reading import ReadingOptions
+from lowcost_ft.data.readers import read_rows
 from lowcost_ft.errors import UserError
 from lowcost_ft.tasks.inputs import read_examples_file
 from lowcost_ft.tasks.loading import load_splits
@@ -126,3 +127,10 @@ def test_relations_between_events_are_between_their_triggers(tmp_path: Path) -> 
     rows, problems, _ = read(folder(tmp_path / "c", *lines))
     relation: dict[str, Any] = {"head": "T1", "tail": "T2", "label": "After"}
     assert problems == [] and rows[0]["relations"] == [relation]
+
+
+def test_a_file_is_not_a_folder_of_brat(tmp_path):
+    (tmp_path / "a.csv").write_text("text,label\nx,y\n", "utf-8")
+    problems: list[str] = []
+    assert not read_rows(str(tmp_path / "a.csv"), problems, [], ReadingOptions(format="brat"))
+    assert "is a file, and brat's format is a folder" in problems[0]

@@ -291,7 +291,7 @@ def test_an_optimizer_that_the_hardware_has():
     assert choose("auto", quantized=True) == "adamw"
     assert choose("auto", device="cuda") == "adamw"
     assert choose("auto", device="cuda", quantized=True) == "paged_adamw8bit"
-    with pytest.raises(UserError, match="no CUDA GPU: take adamw8bit"):
+    with pytest.raises(UserError, match="no CUDA GPU: use adamw8bit"):
         choose("paged_adamw8bit")
 
 

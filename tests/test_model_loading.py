@@ -362,7 +362,7 @@ def test_unknown_family_needs_and_takes_target_modules(tmp_path, tiny_models):
         ({"target_modules": ("c_attn",)}, r"target_modules: 'c_attn' fits no linear.*query"),
         ({"target_modules": ("classifier",)}, "target_modules: 'classifier' fits no linear"),
         ({"target_modules": ()}, "target_modules: is empty"),
-        ({"target_modules": ("query",), "method": "full"}, "target_modules: has no meaning"),
+        ({"target_modules": ("query",), "method": "full"}, "target_modules: has no effect"),
         ({"method": "magic"}, "method: unknown value 'magic'; known: full, head, bias"),
         ({"lora_r": 0}, "lora_r: 0"),
         ({"dropout": 1.0}, "dropout: 1.0"),

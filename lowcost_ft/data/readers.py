@@ -81,6 +81,12 @@ def read_rows(
         return rows
     if not _is_readable_file(path, problems):
         return []
+    if reading.format == "brat":
+        problems.append(
+            f"{path}: is a file, and brat's format is a folder of .txt with .ann beside it; give "
+            "the folder, or leave --format out"
+        )
+        return []
     if extension in _OTHER_KINDS:
         problems.append(f"{path}: {extension} is {_OTHER_KINDS[extension]}")
         return []

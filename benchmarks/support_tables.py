@@ -8,7 +8,7 @@ from lowcost_ft.models.families import FAMILIES
 
 SUPPORT = Path(__file__).resolve().parent / "support.json"
 QUANTIZATIONS = ("none", "8bit", "nf4")
-TASKS = {"ner": "NER", "classification": "text"}
+TASKS = {"ner": "NER", "classification": "text", "question_answering": "QA"}
 ENCODER, DECODER = "bert", "llama"
 
 Rows = list[dict[str, str | None]]

@@ -20,6 +20,12 @@ from typing import Any
 RESULTS = Path(__file__).resolve().parents[1] / "benchmarks" / "support.json"
 QUANTIZATIONS = ("none", "8bit", "nf4")
 LABELS = ["red", "green", "blue"]
+HEADS = {
+    "ner": ("token", LABELS),
+    "classification": ("sequence", LABELS),
+    "question_answering": ("question_answering", ["start", "end"]),
+}
+"""Task -> the head that it has, and its outputs."""
 TEXTS = ("Anna Berg ordered two lamps.", "Where is my parcel from Oslo? I want my money back.")
 
 
@@ -40,15 +46,21 @@ class Case:
 
 def all_cases() -> list[Case]:
     """Families x tasks x precisions for LoRA, and every method on an encoder and a decoder."""
-    from tiny import FAMILY_NAMES, TOKEN_FAMILIES
+    from tiny import ENCODERS, FAMILY_NAMES, TOKEN_FAMILIES
 
     from lowcost_ft.config.methods import METHODS
 
+    families_of = {
+        "ner": TOKEN_FAMILIES,
+        "classification": FAMILY_NAMES,
+        # The heads of the others would find no backbone in a checkpoint.
+        "question_answering": (*ENCODERS, "gpt2"),
+    }
     cases = [
         Case(family=family, task=task, quantization=quantization, method="lora")
         for family in FAMILY_NAMES
-        for task in ("ner", "classification")
-        if task == "classification" or family in TOKEN_FAMILIES
+        for task in HEADS
+        if family in families_of[task]
         for quantization in QUANTIZATIONS
     ]
     cases += [
@@ -56,7 +68,8 @@ def all_cases() -> list[Case]:
         for method in METHODS
         if method.name != "lora"
         for family in ("bert", "llama")
-        for task in ("ner", "classification")
+        for task in HEADS
+        if family in families_of[task]
         for quantization in ("none", "nf4")
     ]
     return cases
@@ -98,6 +111,15 @@ def batch(tokenizer: Any, device: str) -> dict[str, Any]:
     return {name: encoded[name].to(device) for name in ("input_ids", "attention_mask")}
 
 
+def logits_of(outputs: Any) -> Any:
+    """The logits of a task model, those of first and last tokens side by side."""
+    import torch
+
+    if "start_logits" not in outputs:
+        return outputs.logits
+    return torch.stack([outputs.start_logits, outputs.end_logits], dim=-1)
+
+
 def train_case(
     case: Case, folder: Path, tiny_model: Callable[[str], str], *, device: str
 ) -> dict[str, Any]:
@@ -108,12 +130,13 @@ def train_case(
     from lowcost_ft.models.loading import build_model, forward_module, load_tokenizer, save_model
 
     model_id = tiny_model(case.family)
+    head, labels = HEADS[case.task]
     tokenizer = load_tokenizer(model_id)
     try:
         built = build_model(
             model_id,
-            head="token" if case.task == "ner" else "sequence",
-            labels=LABELS,
+            head=head,
+            labels=labels,
             method=case.method,
             quantization=case.quantization,  # type: ignore[arg-type]
             lora_r=4,
@@ -133,11 +156,12 @@ def train_case(
         # An evaluation in between must not change what training computes.
         with torch.no_grad():
             module.eval()(**inputs)
-        logits = module.train()(**inputs).logits
-        expected = (2, inputs["input_ids"].shape[1], 3) if case.task == "ner" else (2, 3)
+        logits = logits_of(module.train()(**inputs))
+        count, per_token = len(labels), case.task != "classification"
+        expected = (2, inputs["input_ids"].shape[1], count) if per_token else (2, count)
         assert tuple(logits.shape) == expected, case.name
-        target = torch.arange(logits.numel() // 3, device=device) % 3
-        torch.nn.functional.cross_entropy(logits.reshape(-1, 3), target).backward()
+        target = torch.arange(logits.numel() // count, device=device) % count
+        torch.nn.functional.cross_entropy(logits.reshape(-1, count), target).backward()
         gradients = {name: parameter.grad for name, parameter in trained.items()}
         optimizer.step()
         optimizer.zero_grad()
@@ -147,12 +171,12 @@ def train_case(
     for name, parameter in model.named_parameters():
         assert torch.equal(before[name], parameter) != (name in trained), (case.name, name)
     with torch.no_grad():
-        logits = module.eval()(**inputs).logits
+        logits = logits_of(module.eval()(**inputs))
     save_model(model, tokenizer, folder)
     run = {
         "task": case.task,
         "model_id": model_id,
-        "labels": LABELS,
+        "labels": labels,
         "quantization": built.quantization,
         "pad_token_id": tokenizer.pad_token_id,
         "config": {},
@@ -173,12 +197,12 @@ def merge_case(folder: Path, run: dict[str, Any], inputs: dict[str, Any], device
 
     whole = load_trained(folder, run | {"quantization": "none"}).to(device)
     with torch.no_grad():
-        beside = forward_module(whole)(**inputs).logits
+        beside = logits_of(forward_module(whole)(**inputs))
         try:
             merged = merge_adapter(whole)
         except UserError as error:
             return str(error)
-        gap = parity_gap(beside, merged(**inputs).logits)
+        gap = parity_gap(beside, logits_of(merged(**inputs)))
     assert not [name for name, _ in merged.named_parameters() if "lora" in name]
     return "works" if gap <= MERGE_TOLERANCE else f"differs by {gap:.2g}"
 
@@ -194,7 +218,8 @@ def reload_cases(folder: Path, device: str) -> dict[str, float]:
         run = json.loads(file.read_text())
         model = forward_module(load_trained(file.parent, run)).to(device)
         with torch.no_grad():
-            logits = model(**batch(load_tokenizer(str(file.parent)), device)).logits.cpu()
+            inputs = batch(load_tokenizer(str(file.parent)), device)
+            logits = logits_of(model(**inputs)).cpu()
         differences[file.parent.name] = float((logits - torch.tensor(run["logits"])).abs().max())
     return differences
 

@@ -80,7 +80,7 @@ def diagonal(cases: list[Case]) -> list[Case]:
     families = [case for case in cases if case.method == "lora"]
     methods = [case for case in cases if case.method != "lora"]
     # Steps that have no common factor with the number of tasks and precisions go round them all.
-    return families[::5] + methods[::5]
+    return families[::4] + methods[::7]
 
 
 def run_cases(

@@ -1,9 +1,8 @@
 """Mistakes put into entities, and how well each kind is found: for `doctor.py`."""
 
 import json
-import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,9 +22,11 @@ SHARE = 0.1
 """Of the entities that are changed: a quarter of them by each kind of mistake."""
 
 
-def entity_results(folder: Path, seeds: Sequence[int]) -> dict[str, Any]:
+def entity_runs(
+    folder: Path, seeds: Sequence[int], done: Sequence[dict[str, Any]]
+) -> Iterator[dict[str, Any]]:
     """Average precision of each kind, on WNUT-17's training sentences and the sample's."""
-    runs = []
+    made = {(run["data"], run["seed"]) for run in done}
     for name, data in (
         ("wnut17", read_data({"train": str(folder / "wnut17" / "train.conll")})),
         ("sample", sample()),
@@ -34,14 +35,13 @@ def entity_results(folder: Path, seeds: Sequence[int]) -> dict[str, Any]:
         states = word_states(load_embedder(DEFAULT_MODEL_ID, words=True), words)
         clean = list(data.train.examples)
         for seed in seeds:
+            if (name, seed) in made:
+                continue
             data.train.examples = list(clean)
             mistakes, dropped = put_mistakes(data, seed)
-            run = {"data": name, "seed": seed} | average_precisions(
+            yield {"data": name, "seed": seed, "share": SHARE} | average_precisions(
                 data, tag_probabilities(data, states, seed=seed), mistakes, dropped
             )
-            runs.append(run)
-            print(json.dumps(run), file=sys.stderr, flush=True)
-    return {"share": SHARE, "runs": runs}
 
 
 def sample() -> CheckedData:

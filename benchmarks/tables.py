@@ -13,6 +13,7 @@ from typing import Any
 
 from defaults_tables import defaults_tables, epochs_table, few_steps_table
 from docstring_tables import layout_tables, settings_tables
+from doctor_tables import doctor_tables
 from extension_tables import extension_table
 from relation_tables import semeval_section
 from speed_tables import (
@@ -246,6 +247,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
     },
     "docs/methods.md": {"support": support_tables},
     "docs/ner.md": {"pieces": piece_sentence, "words": word_tables},
+    "docs/doctor.md": {"doctor": doctor_tables},
     "docs/extensions.md": {"extensions": extension_table},
     "docs/defaults.md": {
         "epochs": epochs_table,

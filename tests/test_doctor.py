@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from lowcost_ft.commands.main import main
+from lowcost_ft.doctor.checked_data import read_data
 from lowcost_ft.doctor.entity_model import doubt_entities
 from lowcost_ft.doctor.languages import language_of, script_of
 from lowcost_ft.doctor.mending import changes_file, restore
 from lowcost_ft.doctor.near_texts import near_pairs
 from lowcost_ft.doctor.noise_model import doubt_classes, posterior
+from lowcost_ft.doctor.wrong_labels import judge_classes
 
 TEXTS = {
     "refund": "please send my money back for the {}",
@@ -300,3 +302,14 @@ def test_entities_are_judged_by_a_model(tmp_path, capsys, tiny_model):
     scored = [json.loads(line) for line in scores.read_text("utf-8").splitlines()]
     assert max(scored, key=lambda row: row["score"])["row"] == 9
     assert {"wrong_type", "wrong_edge", "invented_entity", "missing_entity"} <= set(scored[0])
+
+
+def test_labels_that_no_model_can_tell_apart_are_not_doubted(tmp_path):
+    random = np.random.default_rng(0)
+    rows = [(f"text {i}", "abc"[random.integers(3)]) for i in range(60)]
+    data = read_data({"train": write_csv(tmp_path / "train.csv", rows)})
+    states = random.normal(size=(60, 8))
+    states /= np.linalg.norm(states, axis=1, keepdims=True)
+    scores, findings = judge_classes(data, states, seed=0)
+    assert findings == [] and set(scores.scores) == {0.5}
+    assert any("not judged" in notice for notice in data.notices)

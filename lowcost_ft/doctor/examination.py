@@ -130,6 +130,7 @@ def _with_model(
         scores, found = judge_entities(data, word_states(embedder, words), seed=seed)
         return findings + found, scores
     if not data.one_class():
+        data.notices.append("labels are not judged: that takes one class a row, or entities")
         return findings, None
     texts = [data.kind.texts_of(example) for example in data.train.examples]
     first, *second = ([*column] for column in zip(*texts, strict=True))

@@ -1,6 +1,6 @@
 """Rows whose class is likely wrong, by a head on the frozen states of a pretrained model."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,9 @@ __all__ = ["RowScores", "judge_classes"]
 FLAGGED = 0.5
 """Score above which a row is reported, since it is more likely wrong than right, and probability
 above which `--fix` gives it the suggested class."""
+
+_HOPELESS_SHARE = 0.5
+"""Share of doubted rows above which it is the judgement that is wrong, not the labels."""
 
 _SEVERE_SHARE = 0.05
 """Share of the rows from which on wrong labels are severe."""
@@ -86,6 +89,12 @@ def judge_classes(
     if not rows:
         return scores, []
     share = len(rows) / len(names)
+    if share > _HOPELESS_SHARE:
+        data.notices.append(
+            f"labels are not judged: the model's states do not tell the classes apart (it would "
+            f"doubt {len(rows):,} of {len(names):,} rows); another --model-id may"
+        )
+        return replace(scores, scores=np.full(len(names), 0.5)), []
     return scores, [
         Finding(
             kind="wrong_label",

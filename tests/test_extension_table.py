@@ -1,6 +1,7 @@
 """Each cell of the table in docs/extensions.md: a step that the extension changes, or a refusal."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,14 +9,19 @@ import torch
 from test_steps import gradient, make_runner
 
 from lowcost_ft.config.run import RunConfig
-from lowcost_ft.config.tasks import task_settings
+from lowcost_ft.config.tasks import task_names, task_settings
 from lowcost_ft.errors import UserError
+from lowcost_ft.models.loading import build_model, forward_module, load_tokenizer
+from lowcost_ft.tasks import task_class
+from lowcost_ft.tasks.loading import load_splits
 from lowcost_ft.training.extensions.base import TrainingContext
 from lowcost_ft.training.extensions.registry import (
     EXTENSIONS,
     build_extensions,
     not_for_split_models,
 )
+from lowcost_ft.training.setup import build_accelerator
+from lowcost_ft.training.steps import StepRunner
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 from extension_tables import cells
@@ -103,3 +109,47 @@ def test_kinds_of_training(tmp_path, family, options):
     runner.extensions.after_update(1)
     assert loss.isfinite()
     assert 1e-3 < (found - plain).norm() / plain.norm() < 10
+
+
+@pytest.mark.parametrize("name", [n for n in task_names() if n not in ("ner", "classification")])
+def test_other_tasks_are_served_or_refused(tiny_model, name):
+    splits = load_splits(name)
+    config = RunConfig(task=name, max_length=64)
+    task = task_class(name).from_splits(config, splits, causal=False)
+    tokenizer = load_tokenizer(tiny_model("bert"), **task.tokenizer_options)
+    examples = splits.train[:6]
+    features = task.featurize(examples, tokenizer, max_length=64)
+    built = build_model(
+        tiny_model("bert"), head=task.head, labels=task.labels, problem_type=task.problem_type
+    )
+    model = forward_module(built.model).train()
+    for extension in FLAGGED:
+        setting = {extension.setting: VALUES[extension.setting]}
+        context = TrainingContext(
+            settings=replace(config, **setting),
+            model=built.model,
+            task=task,
+            features=features,
+            pad_token_id=tokenizer.pad_token_id,
+            examples=examples,
+            tokenizer=tokenizer,
+        )
+        if not cells(extension)[task_settings(name).title]:
+            with pytest.raises(UserError, match=f"{extension.flag()}: "):
+                build_extensions(context)
+            continue
+        extensions = build_extensions(context)
+        extensions.begin(10)
+        rows = extensions.epoch(features, 0)
+        runner = StepRunner(
+            build_accelerator(),
+            model,
+            task,
+            rows,
+            pad_token_id=tokenizer.pad_token_id,
+            max_grad_norm=0.0,
+            extensions=extensions,
+        )
+        found, loss = gradient(runner, 2)
+        assert found.norm() > 0
+        assert loss.isfinite()

@@ -533,6 +533,15 @@ def test_families_without_a_fitting_head_are_refused_with_the_reason(tiny_model,
         build_model(tiny_model(family), head="question_answering", labels=["start", "end"])
 
 
+def test_a_plan_knows_that_there_are_two_outputs(tiny_model, capsys):
+    planned = ["plan", "--task", "question_answering", "--device", "cpu", "--max-length", "40"]
+    planned += ["--model-id", tiny_model("bert")]
+    assert main([*planned, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["change_first"]
+    assert main([*planned, "--num-labels", "5"]) == 2
+    assert "whose head always has 2 outputs" in " ".join(capsys.readouterr().err.split())
+
+
 def test_texts_without_blanks_are_scored_by_characters(bert):
     examples = [example_of("埃菲尔铁塔位于法国巴黎战神广场。", "法国巴黎")]
 

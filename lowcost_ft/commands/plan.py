@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Literal
 from lowcost_ft.config.flags import explanations, parse_groups
 from lowcost_ft.config.run import RunConfig, flag_groups, narrow
 from lowcost_ft.config.settings import DEFAULT_MODEL_ID, ModelConfig, TrainingConfig
-from lowcost_ft.config.tasks import task_names
+from lowcost_ft.config.tasks import task_names, task_settings
 from lowcost_ft.config.values import parse_bytes
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.shipped_configs import shipped_config, shipped_name
 from lowcost_ft.record.overwriting import check_not_read, paths_of_settings
 from lowcost_ft.report.plan_plot import check_plot, draw_plan
+from lowcost_ft.tasks import task_class
 
 if TYPE_CHECKING:
     from lowcost_ft.memory.operators import Target
@@ -113,6 +114,7 @@ def plan(command: PlanMemory) -> None:
     from lowcost_ft.planning.longest_rows import longest_forecast
     from lowcost_ft.training.setup import set_num_threads
 
+    _check_outputs(command)
     set_num_threads(command.num_threads, local_processes=1)
     target = _target(command)
     with _at_hand(config) as readable:
@@ -137,6 +139,18 @@ def plan(command: PlanMemory) -> None:
         print("\n".join(_text(command, found, target, budget, cache, change)))
     if command.plot is not None:
         draw_plan(command.plot, found, budget, title=config.model_id)
+
+
+def _check_outputs(command: PlanMemory) -> None:
+    """Refuses a number of outputs for a task that always has another one."""
+    labels = [f"label {number}" for number in range(command.num_labels)]
+    outputs = len(task_class(command.task).for_planning(labels).labels)
+    if _given(command, "num_labels") and outputs != command.num_labels:
+        title = task_settings(command.task).title
+        raise UserError(
+            f"--num-labels {command.num_labels} cannot be chosen for {title}, whose head "
+            f"always has {outputs} outputs: leave it out"
+        )
 
 
 @contextmanager

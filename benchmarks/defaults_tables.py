@@ -131,5 +131,6 @@ def _pairs(pairs: list[dict[str, Any]]) -> str:
         f"`{one}` against `{other}`: mean difference {statistics.mean(found):+.3f} over "
         f"{len(found)} sets, lowest {min(found):+.3f}."
         for (one, other), found in by_pair.items()
+        if len(found) > 1
     ]
-    return "\n".join(lines) + "\n\n" + " ".join(means)
+    return "\n".join(lines) + ("\n\n" + " ".join(means) if means else "")

@@ -170,3 +170,22 @@ def test_messages_vary_in_length_casing_and_content(entities, intents):
         assert any(text.isupper() for text in texts(rows))
         assert sum(text.islower() for text in texts(rows)) > 0.1 * len(rows)
     assert sum(set(row["tags"]) == {"O"} for row in entities["train"]) > 0.05 * len(rows)
+
+
+def test_relations_of_the_sample_join_entities_of_their_text():
+    rows = task_class("relation").sample_rows()
+    seen = set()
+    for split in SPLITS:
+        labels = Counter(r["label"] for row in rows[split] for r in row["relations"])
+        assert len(labels) == 6 and min(labels.values()) >= 5, (split, labels)
+        for row in rows[split]:
+            seen.add(row["text"].casefold())
+            places = [row["text"][e["start"] : e["end"]] for e in row["entities"]]
+            assert all(place and place == place.strip() for place in places)
+            ids = [entity["id"] for entity in row["entities"]]
+            assert ids == list(range(len(ids)))
+            for relation in row["relations"]:
+                assert relation["head"] != relation["tail"]
+                assert {relation["head"], relation["tail"]} <= set(ids)
+    assert len(seen) == sum(map(len, rows.values()))
+    assert rows == task_class("relation").sample_rows()

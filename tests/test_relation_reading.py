@@ -210,7 +210,7 @@ def test_negatives_are_drawn_by_ratio_in_training_alone():
     # The pairs of one text are not parted.
     assert not {e.text for e in splits.train} & {e.text for e in splits.validation}
     assert any("repeat an earlier text" in notice for notice in splits.notices)
-    assert len(drawn(None).train) + len(drawn(None).validation) == 240
+    assert len(drawn("all").train) + len(drawn("all").validation) == 240
 
 
 def test_which_label_means_no_relation():

@@ -126,9 +126,9 @@ class ReadingOptions(InputOptions, LabelOptions):
     addresses whole; unicode-v1 cuts them like all else, for entities that lie inside them."""
     negative_label: str | None = setting(None, decides=False)
     """Label that means: no relation. Default: no_relation, or the label that looks like it."""
-    negative_ratio: float | None = setting(None, above=0, decides=False)
+    negative_ratio: float | Literal["all"] = setting(3.0, above=0, decides=False)
     """For texts with entities and relations: how many pairs without a relation to train on, for
-    each pair that has one; drawn with a fixed seed. Default: all within --pair-window."""
+    each pair that has one, drawn with a fixed seed; or all within --pair-window."""
     pair_window: PairWindow | None = setting(None, at_least=0, decides=False)
     """Which entities can be related: those in one sentence (sentence, the default), all of a text
     (text), or with at most so many characters between them (a number)."""

@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Sequence
+from typing import Literal
 
 from lowcost_ft.data.rows import counted, file_of
 from lowcost_ft.tasks.relation.examples import RelationExample
@@ -32,7 +33,7 @@ def negative_label(labels: Sequence[str], given: str | None) -> str | None:
 
 
 def draw_negatives(
-    examples: Sequence[RelationExample], ratio: float | None, notices: list[str]
+    examples: Sequence[RelationExample], ratio: float | Literal["all"], notices: list[str]
 ) -> list[RelationExample]:
     """Keeps so many made negatives for each pair that has a relation; all others stay.
 
@@ -41,11 +42,13 @@ def draw_negatives(
 
     Args:
         examples: Training examples.
-        ratio: How many for each; None keeps all.
+        ratio: How many for each; or all.
         notices: Gets a line where some are left out.
     """
     made = [index for index, example in enumerate(examples) if example.made]
-    wanted = len(made) if ratio is None else max(round(ratio * (len(examples) - len(made))), 1)
+    if ratio == "all":
+        return list(examples)
+    wanted = max(round(ratio * (len(examples) - len(made))), 1)
     if wanted >= len(made):
         return list(examples)
 
@@ -58,6 +61,6 @@ def draw_negatives(
     notices.append(
         f"{file_of(examples[0].source)}: {wanted:,} of the {len(made):,} pairs without a relation "
         f"are trained on, {ratio:g} for each of {counted(len(examples) - len(made), 'relation')} "
-        f"(--negative-ratio); validation and test keep all of theirs"
+        f"(--negative-ratio); validation and test files keep all of theirs"
     )
     return [e for index, e in enumerate(examples) if not e.made or index in kept]

@@ -85,10 +85,6 @@ class CheckedData:
         """Whether each row has exactly one class."""
         return self.kind.every_class(self.problem_type)
 
-    def labels_are_names(self) -> bool:
-        """Whether rows have classes, or entities of types, and not numbers."""
-        return any(self.kind.classes(example) for example in self.train.examples)
-
     def class_of(self, example: Any) -> str:
         """The class of an example that has exactly one."""
         return next(iter(self.kind.classes(example)))

@@ -111,6 +111,8 @@ def _most(
 
 def check_near_duplicates(data: CheckedData) -> list[Finding]:
     """Rows of the training split that are almost an earlier row of it."""
+    if not data.kind.judged_by_texts:
+        return []
     split = data.train
     first: dict[Hashable, int] = {}
     unique = []
@@ -135,8 +137,8 @@ def check_near_duplicates(data: CheckedData) -> list[Finding]:
         for same, rows in found.items()
     }
     findings = []
-    # Two numbers for texts that differ in a word contradict nothing.
-    if (rows := ordered[False]) and data.labels_are_names():
+    # Numbers and entities may differ where a word of the text does; a class rarely should.
+    if (rows := ordered[False]) and data.one_class():
         findings.append(
             Finding(
                 kind="near_contradiction",

@@ -1,7 +1,7 @@
 """What a task tells those who check its data: the texts, words and spans of an example."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar
 
 from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.data.findings import Change, Edit, Finding
@@ -12,11 +12,26 @@ __all__ = ["DataChecking"]
 
 
 class DataChecking:
-    """The part of a task that `lowcost-ft doctor` asks; a task overrides what it can answer."""
+    """The part of a task that `lowcost-ft doctor` asks; a task overrides what it can answer.
+
+    Attributes:
+        judged_by_texts: Whether the truth depends on the texts alone, so that rows whose texts are
+            nearly alike are nearly the same.
+    """
+
+    judged_by_texts: ClassVar[bool] = False
+
+    @classmethod
+    def texts_of(cls, example: Any) -> tuple[str, ...]:
+        """The texts of an example as a person reads them: one, or two of a pair.
+
+        By default all that the model sees of it, as one text.
+        """
+        return ("\n".join(_strings(cls.input_of(example))),)
 
     @staticmethod
-    def texts_of(example: Any) -> tuple[str, ...]:
-        """The texts of an example as a person reads them: one, or two of a pair."""
+    def input_of(example: Any) -> Hashable:
+        """What the model sees of an example; see `ExampleReading`."""
         raise NotImplementedError
 
     @staticmethod
@@ -76,3 +91,11 @@ class DataChecking:
             edits: Spans of the example, and what takes their place.
         """
         return None
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _strings(part)

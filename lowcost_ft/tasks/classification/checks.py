@@ -1,7 +1,7 @@
 """What `lowcost-ft doctor` asks about text classification."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.data.findings import Change
@@ -17,8 +17,10 @@ __all__ = ["ClassificationChecking"]
 class ClassificationChecking(DataChecking):
     """Texts and classes of examples, and rows with another class."""
 
-    @staticmethod
-    def texts_of(example: TextExample) -> tuple[str, ...]:
+    judged_by_texts: ClassVar[bool] = True
+
+    @classmethod
+    def texts_of(cls, example: TextExample) -> tuple[str, ...]:
         """The text, or both of a pair."""
         return (example.text,) if example.text_pair is None else (example.text, example.text_pair)
 

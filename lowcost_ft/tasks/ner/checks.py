@@ -1,7 +1,7 @@
 """What `lowcost-ft doctor` asks about entities: their spans, and faults that reading mends."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.data.findings import Edit, Finding, FoundRow
@@ -31,8 +31,10 @@ _ENTITIES = ("entities", "spans", "label", "labels")
 class NerChecking(DataChecking):
     """Words and entities of examples, and rows with other entities."""
 
-    @staticmethod
-    def texts_of(example: NerExample) -> tuple[str, ...]:
+    judged_by_texts: ClassVar[bool] = True
+
+    @classmethod
+    def texts_of(cls, example: NerExample) -> tuple[str, ...]:
         """The text, or its words with blanks between them."""
         return (example.text if example.text is not None else " ".join(example.words),)
 

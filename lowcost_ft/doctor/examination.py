@@ -129,8 +129,8 @@ def _with_model(
         words = [data.kind.words_of(example) for example in data.train.examples]
         scores, found = judge_entities(data, word_states(embedder, words), seed=seed)
         return findings + found, scores
-    if not data.one_class():
-        data.notices.append("labels are not judged: that takes one class a row, or entities")
+    if not data.one_class() or not data.kind.judged_by_texts:
+        data.notices.append("labels are not judged: that takes one class a text, or entities")
         return findings, None
     texts = [data.kind.texts_of(example) for example in data.train.examples]
     first, *second = ([*column] for column in zip(*texts, strict=True))

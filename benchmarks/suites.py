@@ -170,10 +170,13 @@ _SEMEVAL = {
     "test-file": "semeval2010_task8/test.jsonl",
 }
 _RELATION = [
-    *_entries("semeval", "relation", ("lora", "full"), files=_SEMEVAL),
+    *_entries(
+        *("semeval", "relation", ("lora", "full"), "--num-train-epochs", "3"), files=_SEMEVAL
+    ),
     Entry(
         name="semeval-trainer-peft",
         program="benchmarks/trainer_peft_relation.py",
+        flags=("--num-train-epochs", "3"),
         files=_SEMEVAL,
     ),
 ]

@@ -7,7 +7,7 @@ from typing import Any
 
 from lowcost_ft.data.findings import Finding, FoundRow
 from lowcost_ft.data.known_labels import without_looks
-from lowcost_ft.data.rows import shown
+from lowcost_ft.data.rows import counted, shown
 from lowcost_ft.doctor.checked_data import CheckedData
 
 __all__ = ["check_label_names"]
@@ -31,8 +31,8 @@ def check_label_names(data: CheckedData) -> list[Finding]:
     rest = {name: count for name, count in counts.items() if name not in looks}
     typed = _mistyped(rest)
     return [
-        *_findings(data, looks, counts, "label_spelling", "severe", "differ in case or blanks"),
-        *_findings(data, typed, counts, "label_typo", "moderate", "differ in a letter"),
+        *_findings(data, looks, counts, "label_spelling", "severe", "in case or blanks"),
+        *_findings(data, typed, counts, "label_typo", "moderate", "in a letter"),
     ]
 
 
@@ -87,7 +87,7 @@ def _findings(
     counts: Mapping[str, int],
     kind: str,
     severity: str,
-    what: str,
+    where: str,
 ) -> list[Finding]:
     rows = []
     for split in data.splits.values():
@@ -110,7 +110,8 @@ def _findings(
     finding = Finding(
         kind=kind,
         severity="severe" if severity == "severe" else "moderate",
-        title=f"{len(rows):,} labels whose names {what}: {pairs}{more}",
+        title=f"{counted(len(rows), 'row')} with a label whose name differs from another's "
+        f"{where}: {pairs}{more}",
         why="each spelling is a class of its own, with fewer rows to learn from",
         rows=rows,
     )

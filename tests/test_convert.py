@@ -75,11 +75,13 @@ def test_the_forms_of_each_tool(tmp_path: Path) -> None:
 
 
 def test_columns_hold_words_and_say_what_they_lose(tmp_path: Path) -> None:
-    row = ROW | {"entities": [{"start": 0, "end": 2, "label": "X"}, ENTITIES[1]], "relations": []}
+    entities = [{"start": 0, "end": 2, "label": "X"}, ENTITIES[1]]
+    row = ROW | {"id": 0, "entities": entities, "relations": []}
     target, notices = converted(tmp_path, [row], "conll")
     assert target.read_text() == ("Ja\tB-X\nne\tO\nSmith\tO\nvisits\tO\nBerlin\tB-LOC\n\n")
     told = "\n".join(notices)
     assert "1 word in which a span begins or ends cut there, first" in told and '"Jane"' in told
+    assert '"id" of 1 row left out' in told  # An id of 0 is one, too.
     assert '"label" of 1 row left out' in told and '"meta" of 1 row left out' in told
 
 
@@ -113,6 +115,7 @@ def test_label_studio_to_jsonl_names_blank_edges(tmp_path: Path) -> None:
         ),
         (ROW | {"entities": [ENTITIES[0]]}, "jsonl", 'names the entity "b"'),
         (ROW | {"entities": [ENTITIES[0] | {"text": "Jan"}]}, "jsonl", "offsets cut out"),
+        ({"text": "a", "label": "x"}, "conll", "has no entities"),
         ({"text": "a\0", "entities": []}, "conll", "zero byte"),
         ({"text": " x", "entities": [{"start": 0, "end": 1, "label": "X"}]}, "conll", "blanks"),
     ],

@@ -79,6 +79,29 @@ def test_what_needs_the_rows_again_asks_for_them(tmp_path, tiny_model):
     assert report.predictions == 8 and report.changed == 0
 
 
+def test_a_run_that_is_left_early_is_not_complete(tmp_path, tiny_model, capsys):
+    config = ft.RunConfig(
+        task="classification", model_id=tiny_model("bert"), output_dir=str(tmp_path / "a")
+    )
+    rows = [{"text": f"{word} {n}", "label": word} for n in range(20) for word in ("up", "down")]
+    with ft.start_run(config) as run:
+        ft.load_data(run, train=rows)
+    assert "was left before its end: its model was not trained or saved" in capsys.readouterr().out
+    with pytest.raises(ft.UserError, match="interrupted"):
+        ft.load_predictor(tmp_path / "a")
+
+
+def test_texts_that_a_tokenizer_cannot_read_are_told(tmp_path, tiny_model, capsys):
+    config = ft.RunConfig(
+        task="classification", model_id=tiny_model("bert"), output_dir=str(tmp_path / "a")
+    )
+    rows = [{"text": f"\u9f98\u9750 {n}", "label": "ab"[n % 2]} for n in range(40)]
+    with ft.start_run(config) as run:
+        ft.load_data(run, train=rows)
+    told = " ".join(capsys.readouterr().out.split())
+    assert "of the training tokens are unknown to the tokenizer" in told
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [

@@ -64,6 +64,8 @@ def test_the_notice_says_what_it_came_to():
     assert said is not None
     assert f"takes {epochs} epochs ({epochs * 19:,} optimizer steps)" in said
     assert length_notice(replace(AUTO, max_steps=5), 300) is None
+    both = length_notice(replace(AUTO, max_steps=5, num_train_epochs=2), 300)
+    assert both is not None and "--num-train-epochs 2 has no effect" in both
 
 
 @pytest.fixture(scope="module")

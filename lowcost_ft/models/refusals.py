@@ -12,7 +12,7 @@ from lowcost_ft.models.quantization import Quantization, settle_quantization
 from lowcost_ft.tasks.heads import find_head
 
 __all__ = ["check_arguments", "check_layers", "check_length", "check_method", "check_token_ids"]
-__all__ += ["method_problem", "tokens_notice"]
+__all__ += ["method_problem", "tokens_notice", "unknown_notice"]
 
 
 def check_length(
@@ -81,6 +81,31 @@ def tokens_notice(config: Any, tokenizer: Any) -> str | None:
     return (
         f"the tokenizer has tokens up to number {most:,}, and the model embeddings for {count:,}: "
         "your texts hold none of the others, and a text that does cannot be predicted"
+    )
+
+
+_MANY_UNKNOWN = 0.05
+
+
+def unknown_notice(input_ids: Any, tokenizer: Any, model_id: str) -> str | None:
+    """A message about texts that a tokenizer cannot read; None where it can read most of them.
+
+    Args:
+        input_ids: All tokens of the training data, `(tokens,)`.
+        tokenizer: The model's.
+        model_id: For the message.
+    """
+    unknown = tokenizer.unk_token_id
+    # Some decoders have one token for this and for the end of a text.
+    if unknown is None or unknown in (tokenizer.eos_token_id, tokenizer.pad_token_id):
+        return None
+    share = float((input_ids == unknown).mean()) if len(input_ids) else 0.0
+    if share < _MANY_UNKNOWN:
+        return None
+    return (
+        f"{share:.0%} of the training tokens are unknown to the tokenizer of {model_id}, which "
+        f"reads them all as {tokenizer.unk_token}: the model cannot tell such words apart; choose "
+        "one for the language of your texts with --model-id"
     )
 
 

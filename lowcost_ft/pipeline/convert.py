@@ -97,6 +97,12 @@ def convert_file(
     rows = read_rows(source, problems, notices, reading, labelled=labelled, words=labelled)
     rows = [row for row in rows if not row.is_line or row.values["text"].strip()]
     found = _canonical(rows, reading, labelled, problems, notices) if not problems else []
+    # Without labels, texts to be tagged are wanted; with classes, every word would be tagged O.
+    if labelled and to == "conll" and found and not any("entities" in row for row in found):
+        problems.append(
+            f"{file_of(rows[0].source)}: has no entities, which is what columns of words hold; "
+            "write JSONL (--to jsonl)"
+        )
     content = "" if problems else _written(to, found, rows, problems, notices)
     if problems:
         raise UserError(problems)
@@ -111,7 +117,7 @@ def convert_file(
         to=to,
         rows=len(found),
         entities=sum(len(row.get("entities") or ()) for row in found),
-        relations=sum(len(row.get("relations") or ()) for row in found),
+        relations=0 if to == "conll" else sum(len(row.get("relations") or ()) for row in found),
         notices=notices,
     )
 

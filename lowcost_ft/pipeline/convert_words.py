@@ -67,7 +67,7 @@ def conll_columns(
     for row, source in zip(rows, sources, strict=True):
         entities = row.get("entities") or ()
         for name in row:
-            if name not in ("text", "entities") and row[name]:
+            if name not in ("text", "entities") and row[name] not in (None, "", []):
                 lost[name] = lost.get(name, 0) + 1
         spans = sorted((e["start"], e["end"], e["label"]) for e in entities)
         for before, after in pairwise(spans):

@@ -14,7 +14,12 @@ from lowcost_ft.data.features import Features
 from lowcost_ft.data.python_rows import Rows
 from lowcost_ft.models.families import is_causal
 from lowcost_ft.models.hub import load_config
-from lowcost_ft.models.refusals import check_length, check_token_ids, tokens_notice
+from lowcost_ft.models.refusals import (
+    check_length,
+    check_token_ids,
+    tokens_notice,
+    unknown_notice,
+)
 from lowcost_ft.models.tokenizers import cut_end, load_tokenizer
 from lowcost_ft.pipeline.start import Run
 from lowcost_ft.tasks import task_class
@@ -110,8 +115,12 @@ def load_data(
     }
     for split in features.values():
         check_token_ids(split.input_ids, described, tokenizer, config.model_id)
-    if unusual := tokens_notice(described, tokenizer):
-        run.say(f"note: {unusual}")
+    for notice in (
+        tokens_notice(described, tokenizer),
+        unknown_notice(features["train"].input_ids, tokenizer, config.model_id),
+    ):
+        if notice:
+            run.say(f"note: {notice}")
     return Data(splits=splits, task=task, tokenizer=tokenizer, features=features)
 
 

@@ -107,6 +107,9 @@ def start_run(config: RunConfig) -> Iterator[Run]:
                 accelerator.init_trackers("lowcost_ft", config=redact(flat))
             with says_how_to_continue(record, folder, run.say):
                 yield run
+            # Left early, as in a notebook that only looks at its data: not for use.
+            if not record.get("evaluation"):
+                record["status"] = "interrupted"
             # Who leaves first cuts the connections of those that still use them.
             accelerator.wait_for_everyone()
             accelerator.end_training()

@@ -25,6 +25,9 @@ def summarize(record: Mapping[str, Any], folder: Path) -> str:
         record: The content of `run.json`.
         folder: The run folder.
     """
+    if not record.get("train") or not record.get("evaluation"):
+        done = "trained, and not evaluated" if record.get("train") else "not trained"
+        return f"note: the run in {folder} was left before its end: its model was {done} or saved"
     train = record["train"]
     split = "test" if "test" in record["evaluation"] else "validation"
     scores = record["evaluation"][split]

@@ -94,7 +94,7 @@ def record_run(
                 write_run(folder, {**run, "status": status_of(error), "error": text})
         raise
     if enabled:
-        run["status"] = "completed"
+        run.setdefault("status", "completed")
         write_run(folder, run)
 
 

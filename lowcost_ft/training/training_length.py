@@ -53,7 +53,12 @@ def epochs_between_scores(settings: TrainingConfig, examples: int) -> int:
 
 
 def length_notice(config: RunConfig, examples: int) -> str | None:
-    """What the user is told where `auto` is not the usual number of epochs."""
+    """What the user is told of the epochs: where they are not the usual number, or do not count."""
+    if config.max_steps and config.num_train_epochs != "auto":
+        return (
+            f"--max-steps {config.max_steps:,} decides how long the run trains, and "
+            f"--num-train-epochs {config.num_train_epochs} has no effect"
+        )
     if config.max_steps or config.num_train_epochs != "auto":
         return None
     epochs = num_epochs(config, examples)

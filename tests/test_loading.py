@@ -300,7 +300,7 @@ def test_all_files_are_reported_at_once_and_each_kind_is_capped() -> None:
         (
             "ner",
             {"reading": ReadingOptions(label_column="x")},
-            "--label-column is for text classification, not for NER",
+            "--label-column is for text classification and relation extraction, not for NER",
         ),
         (
             "ner",
@@ -645,7 +645,7 @@ def test_cut_keeps_the_same_input_on_one_side(
     train, validation = cut_validation(
         examples,
         classes_of=lambda example: frozenset((example.label,)),
-        input_of=lambda example: example.text,
+        group_of=lambda example: example.text,
         share=share,
         every_class=False,
         seed=seed,

@@ -27,7 +27,6 @@ def cut_validation(
     seed: int,
     problems: list[str],
     notices: list[str],
-    group: str = "input",
 ) -> tuple[list[Any], list[Any]]:
     """Cuts a stratified, seeded share off the training examples, both parts in their order.
 
@@ -42,7 +41,6 @@ def cut_validation(
         seed: Seed of the choice within the strata.
         problems: Gets a line when there are too few examples.
         notices: Gets a line about the cut.
-        group: What examples with the same `input_of` share, in a word.
 
     Returns:
         The examples to train on and those to validate on.

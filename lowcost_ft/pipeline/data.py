@@ -115,12 +115,12 @@ def load_data(
     }
     for split in features.values():
         check_token_ids(split.input_ids, described, tokenizer, config.model_id)
-    for notice in (
+    for unusual in (
         tokens_notice(described, tokenizer),
         unknown_notice(features["train"].input_ids, tokenizer, config.model_id),
     ):
-        if notice:
-            run.say(f"note: {notice}")
+        if unusual:
+            run.say(f"note: {unusual}")
     return Data(splits=splits, task=task, tokenizer=tokenizer, features=features)
 
 

@@ -1,14 +1,17 @@
 """Scores of relations: equal to SemEval's official scorer, and counted by hand."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from lowcost_ft.scores.relations import macro_scores, relation_of, score_relations
 
-SEMEVAL = Path(__file__).resolve().parents[2] / "shared" / "data" / "semeval2010_task8"
-SEMEVAL_HERE = SEMEVAL if SEMEVAL.exists() else Path("/work/shared/data/semeval2010_task8")
+DATA = Path(
+    os.environ.get("LOWCOST_FT_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data"
+)
+SEMEVAL = DATA / "semeval2010_task8"
 
 # gold, answer; the figures were counted by hand.
 PAIRS = [
@@ -72,10 +75,10 @@ def test_names_without_a_direction_are_relations():
     assert scores["micro_f1"] == pytest.approx(2 / 3)
 
 
-@pytest.mark.skipif(not SEMEVAL_HERE.exists(), reason="shared data is absent")
+@pytest.mark.skipif(not SEMEVAL.exists(), reason="needs SemEval-2010 task 8 (LOWCOST_FT_DATA)")
 def test_macro_f1_is_that_of_the_official_scorer_to_the_last_digit():
-    cases = SEMEVAL_HERE / "scorer_cases"
-    rows = [json.loads(line) for line in (SEMEVAL_HERE / "test.jsonl").open()]
+    cases = SEMEVAL / "scorer_cases"
+    rows = [json.loads(line) for line in (SEMEVAL / "test.jsonl").open()]
     gold = [row["label"] for row in rows]
     expected = json.loads((cases / "expected.json").read_text())["cases"]
     assert len(expected) > 5

@@ -54,6 +54,14 @@ def test_marked_entities_are_predicted_from_texts_files_and_python(tmp_path, run
     assert "anna -> oslo" in capsys.readouterr().out
 
 
+def test_entities_without_types_are_told_where_the_model_learned_with_types(run, capsys):
+    assert main(["predict", str(run), "--text", TAGGED]) == 0
+    assert "have no type" not in capsys.readouterr().err
+    assert main(["predict", str(run), "--text", "<e1>anna</e1> lives in <e2>oslo</e2>"]) == 0
+    told = capsys.readouterr().err
+    assert "2 of the entities have no type" in told and "<e1:person>" in told
+
+
 def test_a_text_without_marks_says_how_to_mark_it(run, capsys):
     assert "<e1>Ada</e1>" in refused(capsys, run, "--text", "anna lives in oslo")
     assert "lacks <e2>" in refused(capsys, run, "--text", "<e1>anna</e1> lives in oslo")
@@ -135,13 +143,17 @@ def test_the_code_of_the_card_gives_the_same_scores(tmp_path, run):
     code = card.split("```python\n")[1].split("```")[0].replace('RUN = "."', f'RUN = "{run}"')
     text = "Ada Lovelace works for Acme in Berlin."
     predictor = ft.load_predictor(run)
-    (answer,) = predictor([f"<e1>{text[:12]}</e1>{text[12:23]}<e2>{text[23:27]}</e2>{text[27:]}"])
+    head, tail = (record["entity_types"][name][0] for name in ("head", "tail"))
+    typed = f"<e1:{head}>{text[:12]}</e1>{text[12:23]}<e2:{tail}>{text[23:27]}</e2>{text[27:]}"
+    (answer,) = predictor([typed])
+    assert not predictor.notices
     names: dict = {}
     exec(compile(code, "card", "exec"), names)
     scores = names["scores"]
     assert float(scores.max()) == pytest.approx(answer["score"], abs=1e-5)
     assert record["labels"][int(scores.argmax())] == answer["label"]
-    (piped,) = names["predict"]("@ Ada Lovelace @ works for # Acme # in Berlin.")
+    marked = f"@ * {head} * Ada Lovelace @ works for # ^ {tail} ^ Acme # in Berlin."
+    (piped,) = names["predict"](marked)
     assert piped["label"] == answer["label"]
     assert piped["score"] == pytest.approx(answer["score"], abs=1e-4)
 

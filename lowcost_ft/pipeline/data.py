@@ -157,7 +157,7 @@ def _record(config: RunConfig, splits: Splits, *, in_python: bool) -> dict[str, 
     return {
         "labels": splits.labels,
         "problem_type": splits.problem_type,
-        **task_class(config.task).reading_record(reading_of(config)),
+        **task_class(config.task).reading_record(reading_of(config), splits.train),
         "data": {
             "rows": rows,
             "in_python": in_python,

@@ -89,8 +89,13 @@ class Task(ExampleReading, DataChecking, TextEditing, Telling):
         """The task of a run whose data are not known."""
 
     @staticmethod
-    def reading_record(reading: ReadingOptions) -> dict[str, Any]:
-        """What `run.json` says, at its top, of how examples are read."""
+    def reading_record(reading: ReadingOptions, examples: Sequence[Any]) -> dict[str, Any]:
+        """What `run.json` says, at its top, of how examples are read.
+
+        Args:
+            reading: How files are read.
+            examples: The training examples.
+        """
         return {}
 
     @staticmethod

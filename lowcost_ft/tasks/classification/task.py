@@ -123,7 +123,7 @@ class ClassificationTask(
         return {"labels": np.zeros(rows, np.int64)}
 
     @staticmethod
-    def reading_record(reading: ReadingOptions) -> dict[str, Any]:
+    def reading_record(reading: ReadingOptions, examples: Sequence[TextExample]) -> dict[str, Any]:
         """What `run.json` says of how examples are read: nothing."""
         return {"word_splitting": None}
 

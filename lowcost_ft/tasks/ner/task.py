@@ -212,7 +212,7 @@ class NerTask(NerChecking, NerEditing, NerTelling):
         }
 
     @staticmethod
-    def reading_record(reading: ReadingOptions) -> dict[str, Any]:
+    def reading_record(reading: ReadingOptions, examples: Sequence[NerExample]) -> dict[str, Any]:
         """What `run.json` says of how examples are read."""
         return {"word_splitting": reading.word_splitting, "file_words": "split"}
 

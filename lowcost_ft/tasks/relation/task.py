@@ -27,7 +27,7 @@ from lowcost_ft.tasks.relation.flags import RelationFlags
 from lowcost_ft.tasks.relation.marked_rows import TAG_FORM
 from lowcost_ft.tasks.relation.markers import marked_texts
 from lowcost_ft.tasks.relation.negatives import NO_RELATION, draw_negatives, negative_label
-from lowcost_ft.tasks.relation.telling import RelationTelling
+from lowcost_ft.tasks.relation.telling import RelationTelling, types_notice
 from lowcost_ft.tasks.relation.together import entities_of, predict_together
 
 if TYPE_CHECKING:
@@ -141,6 +141,22 @@ class RelationTask(  # type: ignore[misc]  # Another example than its base class
     def sample_reading(cls, reading: ReadingOptions) -> ReadingOptions:
         """The sample needs nothing told."""
         return reading
+
+    @staticmethod
+    def reading_record(reading: ReadingOptions, examples: Sequence[TextExample]) -> dict[str, Any]:
+        """The types of heads and tails in training, which the model then needs in use, too."""
+        pairs = [pair for e in examples if isinstance(e, RelationExample) for pair in e.pairs]
+        return {
+            "entity_types": {
+                name: sorted({pair[place].type for pair in pairs} - {None}, key=str)
+                for place, name in enumerate(("head", "tail"))
+            }
+        }
+
+    @staticmethod
+    def use_notice(run: Mapping[str, Any], examples: Sequence[TextExample]) -> str | None:
+        """Says that entities have no type, where the model learned with types."""
+        return types_notice(run, examples)
 
     @staticmethod
     def blank(row: Row) -> RelationExample:

@@ -10,11 +10,55 @@ from lowcost_ft.tasks.card import PipelineCode, Run, TaskCard
 from lowcost_ft.tasks.markdown import code
 from lowcost_ft.tasks.relation.negatives import negative_label
 
-__all__ = ["RelationTelling"]
+__all__ = ["RelationTelling", "types_notice"]
 
 _TEXT = "Ada Lovelace works for Acme in Berlin."
 _TAGGED = "<e1>Ada Lovelace</e1> works for <e2>Acme</e2> in Berlin."
 _MARKED = "@ Ada Lovelace @ works for # Acme # in Berlin."
+
+
+_TYPED = (
+    "<e1:{head}>Ada Lovelace</e1> works for <e2:{tail}>Acme</e2> in Berlin.",
+    "@ * {head} * Ada Lovelace @ works for # ^ {tail} ^ Acme # in Berlin.",
+)
+"""The same with types: as people mark it, and as the model sees it."""
+
+
+def _types(run: Run) -> dict[str, str] | None:
+    """A type for the head and one for the tail, as training had them; None without types."""
+    found = run.get("entity_types") or {}
+    if not found.get("head") or not found.get("tail"):
+        return None
+    return {name: str(found[name][0]) for name in ("head", "tail")}
+
+
+def _tagged(run: Run) -> str:
+    types = _types(run)
+    return _TAGGED if types is None else _TYPED[0].format(**types)
+
+
+def _marked(run: Run) -> str:
+    types = _types(run)
+    if types is None:
+        return _MARKED
+    return _TYPED[1].format(**{name: kind.lower() for name, kind in types.items()})
+
+
+def types_notice(run: Run, examples: Sequence[Any]) -> str | None:
+    """A message where a model that learned with types gets entities without; else None."""
+    if (types := _types(run)) is None:
+        return None
+    without = sum(
+        mention.type is None for example in examples for pair in example.pairs for mention in pair
+    )
+    if not without:
+        return None
+    known = sorted({*run["entity_types"]["head"], *run["entity_types"]["tail"]}, key=str)
+    return (
+        f"{without:,} of the entities have no type, and the model learned with types "
+        f"({', '.join(map(str, known))}), so that its answers are worse: mark them as in "
+        f"<e1:{types['head']}>...</e1>"
+    )
 
 
 def _negative(run: Run) -> str | None:
@@ -53,13 +97,14 @@ class RelationTelling(Task):
                 else ""
             )
             + "A relation counts when its direction is right, too.",
-            example=_TAGGED,
+            example=_tagged(run),
             limits=limits,
         )
 
     @classmethod
     def answer_code(cls, run: Run, max_length: int) -> str:
         """Code that marks a pair of entities and predicts it with `model` and `tokenizer`."""
+        types: Mapping[str, str | None] = _types(run) or {"head": None, "tail": None}
         return f'''def marked(text, head, tail):
     """Marks two entities, each given as (start, end, type); the type may be None."""
     pieces, done = [], 0
@@ -70,7 +115,7 @@ class RelationTelling(Task):
     return " ".join(piece.strip() for piece in [*pieces, text[done:]] if piece.strip())
 
 
-text = marked("{_TEXT}", head=(0, 12, None), tail=(23, 27, None))
+text = marked("{_TEXT}", head=(0, 12, {types["head"]!r}), tail=(23, 27, {types["tail"]!r}))
 inputs = tokenizer(text, truncation=True, max_length={max_length}, return_tensors="pt")
 with torch.inference_mode():
     scores = model(**inputs).logits[0].softmax(-1)
@@ -87,13 +132,13 @@ print({{model.config.id2label[i]: score for i, score in enumerate(scores.tolist(
         return PipelineCode(
             comment="# The same as a pipeline, on a text with its marks:",
             arguments=[],
-            example=f'"{_MARKED}"',
+            example=repr(_marked(run)),
         )
 
     @classmethod
     def example_flags(cls, run: Run) -> list[str]:
         """Flags of `predict` with a text that shows what a new run does."""
-        return ["--text", _TAGGED]
+        return ["--text", _tagged(run)]
 
     @staticmethod
     def answer_text(answer: Mapping[str, Any]) -> str:

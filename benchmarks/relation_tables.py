@@ -22,13 +22,14 @@ def semeval_section() -> str:
 
 def _section(comparison: Comparison) -> str:
     rows = [row for row in comparison.rows if row.completed]
+    labels = " ".join(row.label for row in rows)
     return "\n\n".join(
         [
             "## On SemEval-2010 task 8",
             "8,000 sentences to train on, a tenth of them for validation, and 2,717 to test; "
             "all-MiniLM-L6-v2 (22 million parameters), 3 epochs, and otherwise the recipe's "
-            "defaults. The score is the official one. `Trainer` + peft trains on the same marked "
-            "texts.",
+            "defaults. The score is the official one."
+            + " `Trainer` + peft trains on the same marked texts." * ("Trainer" in labels),
             "\n".join(
                 "| " + " | ".join(cells) + " |"
                 for cells in (_COLUMNS, ["---"] * len(_COLUMNS), *map(_cells, rows))

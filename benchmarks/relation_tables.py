@@ -29,7 +29,8 @@ def _section(comparison: Comparison) -> str:
             "8,000 sentences to train on, a tenth of them for validation, and 2,717 to test; "
             "all-MiniLM-L6-v2 (22 million parameters), 3 epochs, and otherwise the recipe's "
             "defaults. The score is the official one."
-            + " `Trainer` + peft trains on the same marked texts." * ("Trainer" in labels),
+            + " `Trainer` + peft trains on the same marked texts."
+            * ("Trainer" in labels),
             "\n".join(
                 "| " + " | ".join(cells) + " |"
                 for cells in (_COLUMNS, ["---"] * len(_COLUMNS), *map(_cells, rows))

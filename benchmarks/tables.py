@@ -15,6 +15,7 @@ from defaults_tables import defaults_tables, epochs_table, few_steps_table
 from docstring_tables import layout_tables, settings_tables
 from doctor_tables import doctor_tables
 from extension_tables import extension_table
+from question_tables import question_section
 from relation_tables import semeval_section
 from speed_tables import (
     inference_lines,
@@ -254,6 +255,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
         "few-steps": few_steps_table,
         "defaults": defaults_tables,
     },
+    "docs/question-answering.md": {"xquad": question_section},
     "docs/relation-extraction.md": {"semeval": semeval_section},
     "docs/settings.md": {"settings": settings_tables},
     "docs/layout.md": {"layout": layout_tables},

@@ -147,6 +147,7 @@ class RelationTask(  # type: ignore[misc]  # Another example than its base class
         """The types of heads and tails in training, which the model then needs in use, too."""
         pairs = [pair for e in examples if isinstance(e, RelationExample) for pair in e.pairs]
         return {
+            "word_splitting": None,
             "entity_types": {
                 name: sorted({pair[place].type for pair in pairs} - {None}, key=str)
                 for place, name in enumerate(("head", "tail"))

@@ -151,7 +151,7 @@ class RelationTask(  # type: ignore[misc]  # Another example than its base class
             "entity_types": {
                 name: sorted({pair[place].type for pair in pairs} - {None}, key=str)
                 for place, name in enumerate(("head", "tail"))
-            }
+            },
         }
 
     @staticmethod

@@ -15,7 +15,6 @@ from lowcost_ft.tasks.card import Telling
 from lowcost_ft.tasks.checking import DataChecking
 from lowcost_ft.tasks.choices import Choices
 from lowcost_ft.tasks.editing import TextEditing
-from lowcost_ft.tasks.examples import ExampleReading
 
 if TYPE_CHECKING:
     import torch
@@ -33,7 +32,7 @@ Predictions = dict[str, np.ndarray]
 """Named arrays of one prediction an example (or a word), never logits of every token."""
 
 
-class Task(ExampleReading, DataChecking, TextEditing, Telling):
+class Task(DataChecking, TextEditing, Telling):
     """Reads examples, featurizes them, turns outputs into a loss and into predictions, scores them.
 
     Attributes:

@@ -1,17 +1,18 @@
 """What a task tells those who check its data: the texts, words and spans of an example."""
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.data.findings import Change, Edit, Finding
 from lowcost_ft.data.rows import Row
 from lowcost_ft.scores.iob2 import Span
+from lowcost_ft.tasks.examples import ExampleReading
 
 __all__ = ["DataChecking"]
 
 
-class DataChecking:
+class DataChecking(ExampleReading):
     """The part of a task that `lowcost-ft doctor` asks; a task overrides what it can answer.
 
     Attributes:
@@ -28,11 +29,6 @@ class DataChecking:
         By default all that the model sees of it, as one text.
         """
         return ("\n".join(_strings(cls.input_of(example))),)
-
-    @staticmethod
-    def input_of(example: Any) -> Hashable:
-        """What the model sees of an example; see `ExampleReading`."""
-        raise NotImplementedError
 
     @staticmethod
     def words_of(example: Any) -> tuple[str, ...]:

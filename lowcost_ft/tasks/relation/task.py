@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -149,7 +150,11 @@ class RelationTask(  # type: ignore[misc]  # Another example than its base class
         return {
             "word_splitting": None,
             "entity_types": {
-                name: sorted({pair[place].type for pair in pairs} - {None}, key=str)
+                name: [  # The most frequent first, which examples then show.
+                    kind
+                    for kind, _ in Counter(pair[place].type for pair in pairs).most_common()
+                    if kind is not None
+                ]
                 for place, name in enumerate(("head", "tail"))
             },
         }

@@ -12,6 +12,7 @@ from lowcost_ft.tasks.classification import (
     TextExample,
     balanced_class_weights,
 )
+from lowcost_ft.tasks.classification.featurizing import label_array
 from lowcost_ft.tasks.classification.flags import ClassificationFlags
 
 SINGLE, MULTI, REGRESSION = (
@@ -286,6 +287,7 @@ def test_losses_of_predictions_are_those_of_training(problem_type, truth):
     logits = torch.randn(4, len(labels))
     examples = [TextExample(text="t", text_pair=None, label=label, source="t") for label in truth]
     losses = task.losses(examples, {"scores": task.decode(logits)["scores"].numpy()})
-    batch = {"labels": torch.from_numpy(task._label_array(examples))}
+    ids = {label: place for place, label in enumerate(labels)}
+    batch = {"labels": torch.from_numpy(label_array(examples, ids, problem_type))}
     assert losses.shape == (4,)
     assert losses.sum() == pytest.approx(float(task.loss(logits, batch)), rel=1e-5)

@@ -16,7 +16,6 @@ from lowcost_ft.config.methods import find_method
 from lowcost_ft.record.model_limits import limits, scored_split
 from lowcost_ft.record.redaction import redact_run
 from lowcost_ft.record.reload_code import (
-    Run,
     is_adapter,
     max_length,
     method_title,
@@ -29,7 +28,7 @@ from lowcost_ft.record.run_file import write_atomically
 from lowcost_ft.scores.class_table import worst_first
 from lowcost_ft.scores.metric_names import METRICS
 from lowcost_ft.tasks import task_class
-from lowcost_ft.tasks.card import TaskCard
+from lowcost_ft.tasks.card import RunRecord, TaskCard
 from lowcost_ft.tasks.markdown import code
 
 __all__ = ["model_card", "write_model_card"]
@@ -38,7 +37,7 @@ _HUB_NAME = re.compile(r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$", re.ASCII)
 _TABLE_ROWS = 100
 
 
-def write_model_card(folder: str | Path, run: Run) -> Path:
+def write_model_card(folder: str | Path, run: RunRecord) -> Path:
     """Writes README.md into a run folder, over the one that peft has put there.
 
     Args:
@@ -54,7 +53,7 @@ def write_model_card(folder: str | Path, run: Run) -> Path:
     return path
 
 
-def model_card(run: Run, *, name: str) -> str:
+def model_card(run: RunRecord, *, name: str) -> str:
     """The text of a card.
 
     Args:
@@ -78,13 +77,13 @@ def _is_hub_name(name: str) -> bool:
     return bool(_HUB_NAME.match(name)) and not os.path.exists(name)
 
 
-def _base_model(run: Run) -> str:
+def _base_model(run: RunRecord) -> str:
     """The base model as the card shows it: no folders of the author's machine."""
     model_id = str(run["model_id"])
     return model_id if _is_hub_name(model_id) else Path(model_id).name
 
 
-def _data_name(run: Run) -> str:
+def _data_name(run: RunRecord) -> str:
     config = run_config(run)
     source = config.get("dataset") or config.get("train_file")
     if not source:
@@ -96,7 +95,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-def _metadata(run: Run, name: str) -> str:
+def _metadata(run: RunRecord, name: str) -> str:
     """YAML that the Hub accepts: it refuses a base model or a data set that is no name there."""
     split, scores = scored_split(run)
     test_file = run_config(run).get("test_file")
@@ -133,11 +132,11 @@ def _metadata(run: Run, name: str) -> str:
     ).to_yaml()
 
 
-def _card(run: Run) -> TaskCard:
+def _card(run: RunRecord) -> TaskCard:
     return task_class(run["task"]).card(run, max_length(run))
 
 
-def _summary(run: Run) -> str:
+def _summary(run: RunRecord) -> str:
     base, goal = _base_model(run), _card(run).goal
     what = (
         f"{method_title(run)} adapter and head for"
@@ -149,7 +148,7 @@ def _summary(run: Run) -> str:
     return f"This {what} `{base}` {goal}. It was trained with `lowcost_ft`."
 
 
-def _scores(run: Run) -> str:
+def _scores(run: RunRecord) -> str:
     split, scores = scored_split(run)
     if not scores:
         return "This run was not scored."
@@ -192,7 +191,7 @@ def _scores(run: Run) -> str:
     return "\n".join(lines)
 
 
-def _training(run: Run) -> str:
+def _training(run: RunRecord) -> str:
     train, config, parameters = run.get("train") or {}, run_config(run), run.get("parameters") or {}
     data = f"`{_data_name(run)}`"
     if not config.get("dataset") and not config.get("train_file"):
@@ -237,7 +236,7 @@ def _training(run: Run) -> str:
     return _list(facts) + "\n\nEvery setting is in `run.json`."
 
 
-def _method(run: Run) -> str:
+def _method(run: RunRecord) -> str:
     config = run_config(run)
     layers = config.get("trainable_layers")
     top = f", the top {layers} layers and the head" if layers is not None else ""
@@ -255,7 +254,7 @@ def _method(run: Run) -> str:
     return f"{method_title(run)}{rank}{top}; the head in full, {frozen}"
 
 
-def _cost(run: Run) -> str:
+def _cost(run: RunRecord) -> str:
     train, machine = run.get("train") or {}, run.get("hardware") or {}
     facts = []
     if train.get("seconds"):
@@ -278,7 +277,7 @@ def _cost(run: Run) -> str:
     return _list(facts) if facts else "Not recorded."
 
 
-def _use(run: Run) -> str:
+def _use(run: RunRecord) -> str:
     flags = " ".join(
         flag if flag.startswith("--") else f'"{flag}"'
         for flag in task_class(run["task"]).example_flags(run)

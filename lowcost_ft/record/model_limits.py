@@ -6,31 +6,31 @@ from typing import Any
 from lowcost_ft.data.rows import counted
 from lowcost_ft.record.longer_training import longer_may_help
 from lowcost_ft.record.reload_code import (
-    Run,
     max_length,
     quantization,
     run_config,
 )
 from lowcost_ft.scores.metric_names import metric_title
 from lowcost_ft.tasks import task_class
+from lowcost_ft.tasks.card import RunRecord
 from lowcost_ft.tasks.markdown import code
 
 __all__ = ["limits", "main_metric", "scored_split"]
 
 
-def scored_split(run: Run) -> tuple[str, Mapping[str, Any]]:
+def scored_split(run: RunRecord) -> tuple[str, Mapping[str, Any]]:
     """Name and scores of the split that tells most: the test split, where there is one."""
     evaluation = run.get("evaluation") or {}
     split = "test" if evaluation.get("test") else "validation"
     return split, evaluation.get(split) or {}
 
 
-def main_metric(run: Run) -> str:
+def main_metric(run: RunRecord) -> str:
     """The metric that chose the epoch."""
     return run.get("metric") or task_class(run["task"]).from_record(run).metric
 
 
-def limits(run: Run) -> str:
+def limits(run: RunRecord) -> str:
     """A list in Markdown: what the run does not show, and what the model cannot do."""
     split, scores = scored_split(run)
     found = [

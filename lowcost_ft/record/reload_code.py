@@ -6,11 +6,10 @@ from typing import Any
 
 from lowcost_ft.config.methods import find_method
 from lowcost_ft.tasks import task_class
-from lowcost_ft.tasks.card import Run
+from lowcost_ft.tasks.card import RunRecord
 from lowcost_ft.tasks.heads import Head, find_head
 
 __all__ = [
-    "Run",
     "head_of",
     "is_adapter",
     "max_length",
@@ -25,51 +24,51 @@ _VECTORS_IN_FRONT = ("prefix_tuning", "prompt_tuning", "p_tuning", "cartridge")
 """Kinds of adapters from a file that put trained vectors in front of the text."""
 
 
-def reload_code(run: Run) -> str:
+def reload_code(run: RunRecord) -> str:
     """Code for transformers (and peft, for an adapter) alone, to be run in the run folder."""
     task = task_class(run["task"])
     parts = [_loading_code(run), task.answer_code(run, max_length(run)), _pipeline_call(run)]
     return "\n\n".join(filter(None, parts))
 
 
-def head_of(run: Run) -> Head:
+def head_of(run: RunRecord) -> Head:
     """The head of the run's model."""
     return find_head(task_class(run["task"]).head)
 
 
-def is_adapter(run: Run) -> bool:
+def is_adapter(run: RunRecord) -> bool:
     return bool(run["method"] != "full" and not run.get("merged_from"))
 
 
-def method_title(run: Run) -> str:
+def method_title(run: RunRecord) -> str:
     """The method's name as users write it."""
     entry = find_method(run["method"])
     return entry.title if entry else str(run["method"])
 
 
-def pipeline_task(run: Run) -> str:
+def pipeline_task(run: RunRecord) -> str:
     """What the Hub and pipelines call the task."""
     return head_of(run).pipeline
 
 
-def run_config(run: Run) -> Mapping[str, Any]:
+def run_config(run: RunRecord) -> Mapping[str, Any]:
     return run.get("config") or {}
 
 
-def max_length(run: Run) -> int:
+def max_length(run: RunRecord) -> int:
     return int(run_config(run).get("max_length") or 128)
 
 
-def quantization(run: Run) -> str:
+def quantization(run: RunRecord) -> str:
     """How the base model's linear layers were quantized: `none`, `8bit` or `nf4`."""
     return run.get("quantization") or "none"
 
 
-def _runs_remote_code(run: Run) -> bool:
+def _runs_remote_code(run: RunRecord) -> bool:
     return bool(run_config(run).get("trust_remote_code"))
 
 
-def _loading_code(run: Run) -> str:
+def _loading_code(run: RunRecord) -> str:
     head = head_of(run)
     auto = head.peft_class if is_adapter(run) else head.auto_class
     pipeline = _pipeline_call(run)
@@ -94,7 +93,7 @@ def _loading_code(run: Run) -> str:
     return "\n".join(lines)
 
 
-def _settings_code(run: Run) -> list[str]:
+def _settings_code(run: RunRecord) -> list[str]:
     lines = []
     if run.get("problem_type") == "regression":
         entries = ['"num_labels": 1']
@@ -118,7 +117,7 @@ def _settings_code(run: Run) -> list[str]:
     return [*lines, "settings = {", *(f"    {entry}," for entry in entries), "}"]
 
 
-def _quantization_code(run: Run) -> list[str]:
+def _quantization_code(run: RunRecord) -> list[str]:
     arguments = ["load_in_8bit=True"]
     if quantization(run) == "nf4":
         arguments = ["load_in_4bit=True", 'bnb_4bit_quant_type="nf4"']
@@ -128,7 +127,7 @@ def _quantization_code(run: Run) -> list[str]:
     return ["quantization = BitsAndBytesConfig(", *(f"    {a}," for a in arguments), ")"]
 
 
-def _pipeline_call(run: Run) -> str:
+def _pipeline_call(run: RunRecord) -> str:
     entry = find_method(str(run["method"]))
     if entry.virtual_tokens if entry else run["method"] in _VECTORS_IN_FRONT:
         return ""  # A pipeline loads adapters by transformers, which knows none of these.

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 from lowcost_ft.config.tasks import task_settings
 
-__all__ = ["PipelineCode", "Run", "TaskCard", "Telling"]
+__all__ = ["PipelineCode", "RunRecord", "TaskCard", "Telling"]
 
-Run = Mapping[str, Any]
+RunRecord = Mapping[str, Any]
 """The content of `run.json`."""
 
 
@@ -59,7 +59,7 @@ class Telling:
     name: ClassVar[str]
 
     @classmethod
-    def card(cls, run: Run, max_length: int) -> TaskCard:
+    def card(cls, run: RunRecord, max_length: int) -> TaskCard:
         """The task's own words in a model card.
 
         Args:
@@ -69,22 +69,22 @@ class Telling:
         return TaskCard(goal=f"was trained for {task_settings(cls.name).title}")
 
     @classmethod
-    def answer_code(cls, run: Run, max_length: int) -> str:
+    def answer_code(cls, run: RunRecord, max_length: int) -> str:
         """Python code that predicts with `model` and `tokenizer`, for the model card."""
         return f"# `lowcost-ft predict` shows how inputs are made for {cls.name}."
 
     @classmethod
-    def settings_code(cls, run: Run) -> list[str]:
+    def settings_code(cls, run: RunRecord) -> list[str]:
         """Entries of the settings that load an adapter's base model, besides the labels."""
         return []
 
     @classmethod
-    def pipeline_code(cls, run: Run) -> PipelineCode | None:
+    def pipeline_code(cls, run: RunRecord) -> PipelineCode | None:
         """How `transformers.pipeline` is called; None where none gives the same answers."""
         return None
 
     @classmethod
-    def example_flags(cls, run: Run) -> list[str]:
+    def example_flags(cls, run: RunRecord) -> list[str]:
         """Flags of `predict` with an input that shows what a new run does."""
         return ["--text", "Where is my parcel?"]
 

@@ -13,6 +13,9 @@ __all__ = ["ExampleReading"]
 class ExampleReading(ABC):
     """The part of a task that reads examples and knows what is in one.
 
+    Where a function of the task does all that one of these methods should, the method is that
+    function: `read = staticmethod(read_examples)`.
+
     Attributes:
         group_title: What examples with the same `group_of` share, in messages.
     """
@@ -44,7 +47,6 @@ class ExampleReading(ABC):
         """
 
     @classmethod
-    @abstractmethod
     def finish(
         cls,
         splits: Mapping[str, list[Any]],
@@ -56,6 +58,8 @@ class ExampleReading(ABC):
     ) -> tuple[dict[str, list[Any]], list[str], str | None]:
         """Decides what is learned, converts the truth, and checks the splits against each other.
 
+        By default there is nothing to decide: all is learned as it was read, and no labels are.
+
         Args:
             splits: Labelled examples by split, "train" among them unless `labels` is given.
             reading: How they were read.
@@ -66,6 +70,7 @@ class ExampleReading(ABC):
         Returns:
             The converted splits, the labels, and the problem type.
         """
+        return dict(splits), [], None
 
     @staticmethod
     @abstractmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,39 +20,9 @@ __all__ = ["ClassificationReading"]
 class ClassificationReading(Task):
     """The part of the task that reads examples."""
 
-    @classmethod
-    def read(
-        cls,
-        rows: Sequence[Row],
-        reading: ReadingOptions,
-        *,
-        problems: list[str],
-        notices: list[str],
-        labelled: bool = True,
-    ) -> list[TextExample]:
-        """Reads one split's rows; see `text_examples.read_examples`."""
-        return text_examples.read_examples(
-            rows, reading, problems=problems, notices=notices, labelled=labelled
-        )
-
-    @classmethod
-    def finish(
-        cls,
-        splits: Mapping[str, list[TextExample]],
-        *,
-        reading: ReadingOptions,
-        labels: Sequence[str] | None = None,
-        problems: list[str],
-        notices: list[str],
-    ) -> tuple[dict[str, list[TextExample]], list[str], str]:
-        """Decides what is predicted and converts the labels; see `text_labels.finish`."""
-        return text_labels.finish(
-            splits,
-            reading=reading,
-            labels=labels,
-            problems=problems,
-            notices=notices,
-        )
+    read = staticmethod(text_examples.read_examples)
+    finish = staticmethod(text_labels.finish)
+    classes = staticmethod(text_labels.classes)
 
     @staticmethod
     def sample_rows() -> dict[str, list[dict[str, Any]]]:
@@ -84,11 +54,6 @@ class ClassificationReading(Task):
             TextExample(text=text, text_pair=pair, label=None, source="text")
             for text, pair in zip(texts, seconds, strict=True)
         ]
-
-    @staticmethod
-    def classes(example: TextExample) -> frozenset[str]:
-        """Labels of a finished example; none for regression."""
-        return text_labels.classes(example)
 
     @staticmethod
     def every_class(problem_type: str | None) -> bool:

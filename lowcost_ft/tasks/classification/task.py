@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,15 +10,20 @@ import numpy as np
 from lowcost_ft.config.arguments import to_list
 from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.config.run import RunConfig
-from lowcost_ft.data.features import IGNORED_LABEL, Array, Features, flatten
+from lowcost_ft.data.features import Array, Features
 from lowcost_ft.data.rows import text_fault
 from lowcost_ft.errors import UserError
-from lowcost_ft.scores.thresholds import DEFAULT_THRESHOLD, choose_thresholds
-from lowcost_ft.tasks.base import ENCODED_AT_ONCE, Predictions
+from lowcost_ft.tasks.base import Predictions
 from lowcost_ft.tasks.choices import Choices
+from lowcost_ft.tasks.classification.answers import ClassificationAnswering
 from lowcost_ft.tasks.classification.checks import ClassificationChecking
 from lowcost_ft.tasks.classification.editing import ClassificationEditing
 from lowcost_ft.tasks.classification.examples import TextExample
+from lowcost_ft.tasks.classification.featurizing import (
+    balanced_class_weights,
+    label_array,
+    text_features,
+)
 from lowcost_ft.tasks.classification.flags import ClassificationFlags, DecisionFlags
 from lowcost_ft.tasks.classification.reading import ClassificationReading
 from lowcost_ft.tasks.classification.telling import ClassificationTelling
@@ -39,7 +43,11 @@ MAIN_METRICS = {
 
 
 class ClassificationTask(
-    ClassificationReading, ClassificationChecking, ClassificationEditing, ClassificationTelling
+    ClassificationReading,
+    ClassificationChecking,
+    ClassificationEditing,
+    ClassificationTelling,
+    ClassificationAnswering,
 ):
     """Predicts a class, several classes, or a number, for a text or a pair of texts.
 
@@ -87,13 +95,6 @@ class ClassificationTask(
         self._thresholds = thresholds
         self._top_k: int | None = None
 
-    @property
-    def thresholds(self) -> list[float] | None:
-        """The score of each label from which on it applies; None unless multi-label."""
-        if self.problem_type != "multi_label_classification":
-            return None
-        return self._thresholds or [DEFAULT_THRESHOLD] * len(self.labels)
-
     @classmethod
     def from_splits(cls, config: RunConfig, splits: Any, *, causal: bool) -> ClassificationTask:
         """The task of a run that begins."""
@@ -135,60 +136,15 @@ class ClassificationTask(
         max_length: int,
     ) -> Features:
         """Tokenizes texts; what is longer than `max_length` loses its end, and is counted."""
-        rows: list[list[int]] = []
-        types: list[list[int]] = []
-        truncated = 0
-        with_types = "token_type_ids" in tokenizer.model_input_names
-        for start in range(0, len(examples), ENCODED_AT_ONCE):
-            chunk = examples[start : start + ENCODED_AT_ONCE]
-            pairs = [example.text_pair for example in chunk]
-            encoded = tokenizer(
-                [example.text for example in chunk],
-                pairs if pairs[0] is not None else None,
-                truncation=True,
-                max_length=max_length,
-                return_attention_mask=False,
-                return_token_type_ids=with_types,
-            )
-            # A text of characters that are nothing to the tokenizer still needs a token.
-            rows += [ids or [tokenizer.pad_token_id] for ids in encoded["input_ids"]]
-            types += [ids or [0] for ids in encoded["token_type_ids"]] if with_types else []
-            truncated += sum(bool(encoding.overflowing) for encoding in encoded.encodings)
-        input_ids, starts = flatten(rows)
-        labels = self._label_array(examples)
-        weights = np.ones(len(rows))
-        if labels is not None and labels.dtype == np.int64:
-            known = labels != IGNORED_LABEL
-            if self.class_weights is not None:
-                weights = self.class_weights.numpy().astype(np.float64)[np.where(known, labels, 0)]
-            weights = np.where(known, weights, 0.0)
-        return Features(
-            input_ids=input_ids,
-            starts=starts,
-            examples=np.arange(len(rows), dtype=np.int64),
-            num_examples=len(rows),
-            weights=weights,
-            token_type_ids=flatten(types)[0] if with_types else None,
-            arrays={} if labels is None else {"labels": labels},
+        weights = self.class_weights
+        return text_features(
+            examples,
+            label_array(examples, self._label_ids, self.problem_type),
+            tokenizer,
+            class_weights=None if weights is None else weights.numpy(),
+            max_length=max_length,
             schema=self.schema,
-            truncated=truncated,
         )
-
-    def _label_array(self, examples: Sequence[TextExample]) -> np.ndarray | None:
-        """What the loss compares with; labels that the model does not know are left out of it."""
-        if examples[0].label is None:
-            return None
-        if self.problem_type == "regression":
-            return np.array([example.label for example in examples], np.float32)
-        if self.problem_type == "single_label_classification":
-            ids = [self._label_ids.get(str(e.label), IGNORED_LABEL) for e in examples]
-            return np.array(ids, np.int64)
-        labels = np.zeros((len(examples), len(self.labels)), np.float32)
-        for row, example in enumerate(examples):
-            for label in _label_tuple(example):
-                if label in self._label_ids:
-                    labels[row, self._label_ids[label]] = 1.0
-        return labels
 
     def loss(self, logits: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """Sum over the micro-batch of cross-entropy, squared error, or mean binary cross-entropy.
@@ -247,42 +203,6 @@ class ClassificationTask(
         """Writes the scores of a micro-batch's examples."""
         predictions["scores"][examples] = decoded["scores"]
 
-    def present(
-        self, examples: Sequence[TextExample], predictions: Predictions
-    ) -> list[dict[str, Any]]:
-        """`{"text": ..., "label": ..., "score": ...}` of each example.
-
-        Multi-label: lists of the labels at their threshold or above and of their scores, and
-        `scores` of all labels, the highest first. Regression: the number is the `score`, and there
-        is no label.
-        """
-        answers = []
-        thresholds = np.array(self.thresholds or [], np.float64)
-        for example, scores in zip(examples, predictions["scores"], strict=True):
-            answer: dict[str, Any] = {"text": example.text}
-            if example.text_pair is not None:
-                answer["text_pair"] = example.text_pair
-            if self.problem_type == "regression":
-                answer["score"] = float(scores[0])
-            elif self.problem_type == "single_label_classification":
-                best = int(scores.argmax())
-                answer |= {"label": self.labels[best], "score": float(scores[best])}
-            else:
-                chosen = np.flatnonzero(scores >= thresholds)
-                answer["label"] = [self.labels[i] for i in chosen]
-                answer["score"] = [float(scores[i]) for i in chosen]
-                answer["scores"] = self._ranked(scores)
-            answers.append(answer)
-        return answers
-
-    def blank_answer(self, example: TextExample) -> dict[str, Any]:
-        """No label; None where there would be one."""
-        if self.problem_type == "regression":
-            return {"text": example.text, "score": None}
-        if self.problem_type == "multi_label_classification":
-            return {"text": example.text, "label": [], "score": []}
-        return {"text": example.text, "label": None, "score": None}
-
     @classmethod
     def flag_examples(
         cls, flags: ClassificationFlags, *, text: str | None, json: bool
@@ -319,111 +239,3 @@ class ClassificationTask(
         if self._top_k is not None and kind == "regression":
             problems.append(f"--top-k is for labels with scores; this run is {kind}: leave it out")
         return problems
-
-    @staticmethod
-    def truth_row(example: TextExample) -> dict[str, Any]:
-        """`{"true_label": ...}` of a labelled example."""
-        return {} if example.label is None else {"true_label": example.label}
-
-    def answer(
-        self, examples: Sequence[TextExample], predictions: Predictions
-    ) -> list[dict[str, Any]]:
-        """What `present` says of each example; with `top_k`, the best labels under `scores`."""
-        answers = self.present(examples, predictions)
-        if self._top_k is None:
-            return answers
-        ranked = (self._ranked(scores, self._top_k) for scores in predictions["scores"])
-        return [answer | {"scores": best} for answer, best in zip(answers, ranked, strict=True)]
-
-    def _ranked(self, scores: np.ndarray, top_k: int | None = None) -> dict[str, float]:
-        order = np.argsort(-scores, kind="stable")[:top_k]
-        return {self.labels[i]: round(float(scores[i]), 6) for i in order}
-
-    def choose_decisions(self, examples: Sequence[TextExample], predictions: Predictions) -> None:
-        """Chooses the thresholds of a multi-label problem by validation data.
-
-        It is done at each evaluation, so that the score that chooses the epoch is one that its
-        weights can reach; on the data that chose them, scores are a little too high.
-        """
-        if self.problem_type == "multi_label_classification":
-            truth = self._label_array(examples)
-            assert truth is not None
-            self._thresholds = choose_thresholds(predictions["scores"], truth > 0)
-
-    def losses(self, examples: Sequence[TextExample], predictions: Predictions) -> np.ndarray:
-        """Unweighted loss of each example: cross-entropy, mean binary one, or squared error.
-
-        NaN for an example whose one label the model does not know.
-        """
-        scores = predictions["scores"].astype(np.float64)
-        labels = self._label_array(examples)
-        assert labels is not None
-        if self.problem_type == "regression":
-            return (scores[:, 0] - labels) ** 2
-        smallest = np.finfo(np.float32).eps
-        if self.problem_type == "single_label_classification":
-            known = labels != IGNORED_LABEL
-            own = scores[np.arange(len(labels)), np.where(known, labels, 0)]
-            return np.where(known, -np.log(np.maximum(own, smallest)), np.nan)
-        right = np.where(labels > 0, scores, 1 - scores)  # (examples, labels)
-        return -np.log(np.maximum(right, smallest)).mean(axis=1)
-
-    def changed(
-        self, examples: Sequence[TextExample], before: Predictions, after: Predictions
-    ) -> np.ndarray:
-        """Whether the labels of each text differ, or its number by more than 1%."""
-        if self.problem_type == "regression":
-            return ~np.isclose(before["scores"], after["scores"], rtol=0.01, atol=0.01)
-        answers = [[row["label"] for row in self.present(examples, p)] for p in (before, after)]
-        return np.array([a != b for a, b in zip(*answers, strict=True)])
-
-    def score(
-        self, examples: Sequence[TextExample], predictions: Predictions, *, seed: int = 0
-    ) -> dict[str, Any]:
-        """Accuracy and F1, or errors and correlations.
-
-        Labels that the model does not know are in the table, after those that it knows, and each
-        is a mistake.
-        """
-        from lowcost_ft.scores.metrics import score_classes, score_values  # Not needed to predict.
-
-        answers = self.present(examples, predictions)
-        if self.problem_type == "regression":
-            values = [answer["score"] for answer in answers]
-            numbers = [example.label for example in examples if isinstance(example.label, float)]
-            return score_values(values, numbers, seed=seed)
-        multi_label = self.problem_type == "multi_label_classification"
-        references = [
-            list(_label_tuple(example)) if multi_label else str(example.label)
-            for example in examples
-        ]
-        true = {label for example in examples for label in _label_tuple(example)}
-        return score_classes(
-            [answer["label"] for answer in answers],
-            references,
-            [*self.labels, *sorted(true - set(self.labels))],
-            multi_label=multi_label,
-            seed=seed,
-        )
-
-
-def balanced_class_weights(
-    examples: Sequence[TextExample], labels: list[str], *, problem_type: str | None
-) -> list[float]:
-    """Weights that give each class the same say in the loss.
-
-    Single-label: `n / (classes * n_class)` (scikit-learn's `balanced`). Multi-label: negatives
-    over positives, for PyTorch's `pos_weight`.
-    """
-    examples = to_list(examples, "examples", of="examples")
-    labels = to_list(labels, "labels", of="label names")
-    counts = Counter(label for example in examples for label in _label_tuple(example))
-    if problem_type == "multi_label_classification":
-        # A label that every row has needs no weighing up; a weight of 0 would unlearn it.
-        return [max(len(examples) - counts[label], 1) / counts[label] for label in labels]
-    return [len(examples) / (len(labels) * counts[label]) for label in labels]
-
-
-def _label_tuple(example: TextExample) -> tuple[str, ...]:
-    label = example.label
-    return tuple(map(str, label)) if isinstance(label, tuple) else (str(label),)

@@ -10,7 +10,7 @@ import numpy as np
 from lowcost_ft.data.rows import on_one_line
 from lowcost_ft.scores.thresholds import best_micro_f1, constant_micro_f1
 from lowcost_ft.tasks.base import Predictions, Task
-from lowcost_ft.tasks.card import PipelineCode, Run, TaskCard
+from lowcost_ft.tasks.card import PipelineCode, RunRecord, TaskCard
 
 __all__ = ["ClassificationTelling"]
 
@@ -18,7 +18,7 @@ _CLEARLY = 0.9
 """The best threshold, known afterwards, is a little better than chance on any scores."""
 
 
-def _kind(run: Run) -> str:
+def _kind(run: RunRecord) -> str:
     return run.get("problem_type") or "single_label_classification"
 
 
@@ -26,7 +26,7 @@ class ClassificationTelling(Task):
     """The part of the task that speaks to people."""
 
     @classmethod
-    def card(cls, run: Run, max_length: int) -> TaskCard:
+    def card(cls, run: RunRecord, max_length: int) -> TaskCard:
         """Its words in a model card."""
         labels, kind = run["labels"], _kind(run)
         limits = []
@@ -48,7 +48,7 @@ class ClassificationTelling(Task):
         return TaskCard(goal=goal, known=frozenset(labels), limits=limits)
 
     @classmethod
-    def answer_code(cls, run: Run, max_length: int) -> str:
+    def answer_code(cls, run: RunRecord, max_length: int) -> str:
         """Code that predicts a text with `model` and `tokenizer`."""
         inputs = '"Where is my parcel?"'
         if run.get("data", {}).get("pairs"):
@@ -74,12 +74,12 @@ with torch.inference_mode():
 {show}"""
 
     @classmethod
-    def settings_code(cls, run: Run) -> list[str]:
+    def settings_code(cls, run: RunRecord) -> list[str]:
         """Settings that the model's configuration needs beside its labels."""
         return [f'"problem_type": "{_kind(run)}"']
 
     @classmethod
-    def pipeline_code(cls, run: Run) -> PipelineCode | None:
+    def pipeline_code(cls, run: RunRecord) -> PipelineCode | None:
         """How a pipeline is called."""
         example = '"Where is my parcel?"'
         if run.get("data", {}).get("pairs"):
@@ -91,7 +91,7 @@ with torch.inference_mode():
         return PipelineCode(comment=comment, arguments=arguments, example=example)
 
     @classmethod
-    def example_flags(cls, run: Run) -> list[str]:
+    def example_flags(cls, run: RunRecord) -> list[str]:
         """Flags of `predict` with a text that shows what a new run does."""
         second = ["--text-pair", "It has not come."] if run["data"]["pairs"] else []
         return ["--text", "Where is my parcel?", *second]
@@ -167,7 +167,7 @@ with torch.inference_mode():
         return [], None
 
 
-def _decision_code(run: Run) -> str:
+def _decision_code(run: RunRecord) -> str:
     """How the scores become labels: by the thresholds that training chose, else by 0.5."""
     thresholds = [float(value) for value in run.get("thresholds") or [0.5]]
     if len(set(thresholds)) == 1:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.data.known_labels import Occurrences, tell_unknown
 from lowcost_ft.data.rows import file_of, shown
 from lowcost_ft.tasks.ner.examples import NerExample, word_source
@@ -19,20 +20,23 @@ def classes(example: NerExample) -> frozenset[str]:
 def finish(
     splits: Mapping[str, list[NerExample]],
     *,
+    reading: ReadingOptions,
     labels: Sequence[str] | None = None,
     problems: list[str],
     notices: list[str],
-) -> tuple[dict[str, list[NerExample]], list[str]]:
+) -> tuple[dict[str, list[NerExample]], list[str], None]:
     """Converts the tags of all splits to IOB2 and checks the splits against each other.
 
     Args:
         splits: Labelled examples by split, "train" among them unless `labels` is given.
+        reading: How they were read; tags are told apart without it.
         labels: Labels of a trained model; None: those of the training split.
         problems: Gets a line for each problem.
         notices: Gets a line about a conversion, and about illegal sequences with the first few.
 
     Returns:
-        The converted splits and the labels: "O", then "B-x" and "I-x" for each type x, sorted.
+        The converted splits; the labels ("O", then "B-x" and "I-x" for each type x, sorted); and
+        no problem type.
     """
     tagged = [example for examples in splits.values() for example in examples]
     scheme = detect_scheme(example.tags for example in tagged if example.tags is not None)
@@ -66,10 +70,10 @@ def finish(
                 f'{file_of(train[0].source)}: one class only: every tag is "O"; training needs '
                 f"sentences with entities"
             )
-            return converted, ["O"]
+            return converted, ["O"], None
         labels = ["O", *(f"{prefix}-{label}" for label in types for prefix in "BI")]
     _check_types(converted, labels, trained=trained, problems=problems, notices=notices)
-    return converted, list(labels)
+    return converted, list(labels), None
 
 
 def _check_types(

@@ -5,7 +5,7 @@ from typing import Any
 
 from lowcost_ft.data.rows import on_one_line
 from lowcost_ft.tasks.base import Predictions, Task
-from lowcost_ft.tasks.card import PipelineCode, Run, TaskCard
+from lowcost_ft.tasks.card import PipelineCode, RunRecord, TaskCard
 from lowcost_ft.tasks.markdown import code
 from lowcost_ft.tasks.ner.word_notices import recorded_rule
 
@@ -16,7 +16,7 @@ class NerTelling(Task):
     """The part of the task that speaks to people."""
 
     @classmethod
-    def card(cls, run: Run, max_length: int) -> TaskCard:
+    def card(cls, run: RunRecord, max_length: int) -> TaskCard:
         """Its words in a model card."""
         types = sorted({label[2:] for label in run["labels"] if label != "O"})
         return TaskCard(
@@ -36,7 +36,7 @@ class NerTelling(Task):
         )
 
     @classmethod
-    def answer_code(cls, run: Run, max_length: int) -> str:
+    def answer_code(cls, run: RunRecord, max_length: int) -> str:
         """Code that predicts words with `model` and `tokenizer`."""
         # A decoder sees a word whole only at its last sub-word, and has a padding token set.
         last = run.get("pad_token_id") is not None
@@ -64,7 +64,7 @@ for index, word in enumerate(words):
     print(word, model.config.id2label[tags[index]] if index in tags else "O")"""
 
     @classmethod
-    def pipeline_code(cls, run: Run) -> PipelineCode | None:
+    def pipeline_code(cls, run: RunRecord) -> PipelineCode | None:
         """How a pipeline is called; None where none gives the same answers."""
         if run.get("pad_token_id") is not None or run.get("virtual_logits"):
             # Pipelines have no strategy that reads a word's last sub-word, or skips positions.
@@ -78,7 +78,7 @@ for index, word in enumerate(words):
         )
 
     @classmethod
-    def example_flags(cls, run: Run) -> list[str]:
+    def example_flags(cls, run: RunRecord) -> list[str]:
         """Flags of `predict` with a text that shows what a new run does."""
         return ["--text", "Send it to Jane Smith in Berlin by Friday"]
 
@@ -115,7 +115,7 @@ for index, word in enumerate(words):
         return [], None
 
 
-def _words(run: Run) -> str:
+def _words(run: RunRecord) -> str:
     if run.get("file_words") == "split":
         whole = recorded_rule(run) != "unicode-v1"
         return (

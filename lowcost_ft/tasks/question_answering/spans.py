@@ -2,23 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lowcost_ft.scores.answers import best_threshold, token_f1
 from lowcost_ft.tasks.question_answering.examples import QuestionExample
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["IMPOSSIBLE", "KEPT_SPANS", "Candidate", "Candidates", "best_spans", "candidates"]
+__all__ = [
+    "IMPOSSIBLE",
+    "KEPT_SPANS",
+    "Candidate",
+    "Candidates",
+    "best_spans",
+    "candidates",
+    "ranked_answers",
+]
 
 KEPT_SPANS = 20
 """Spans that are kept of each window, as SQuAD's usual scripts keep them."""
 IMPOSSIBLE = -1e9
 """The score of a place that cannot be part of an answer."""
+
+
+def possible_tokens(batch: Mapping[str, torch.Tensor], *, with_null: bool) -> torch.Tensor:
+    """Which tokens of each row can be part of an answer, `(batch, sequence)`."""
+    possible = batch["context_tokens"] != 0
+    if not with_null:
+        return possible
+    import torch
+
+    places = torch.arange(possible.shape[1], device=possible.device)
+    return possible | (places == batch["null"].unsqueeze(1))
 
 
 def best_spans(
@@ -107,6 +127,48 @@ def candidates(
             [Candidate(start, end, score) for (start, end), score in ranked],
             float(own["null"].min()) if len(own["null"]) else 0.0,
         )
+
+
+def ranked_answers(
+    example: QuestionExample, found: Candidates, null_threshold: float | None
+) -> list[dict[str, Any]]:
+    """All kept answers of an example with their shares, the one that is given first.
+
+    Args:
+        example: The question and its text.
+        found: What the windows say of it.
+        null_threshold: No answer is given where that scores more than this above the best one;
+            None: an answer is always given.
+    """
+    answers = [
+        {"answer": example.context[span.start : span.end], "start": span.start, "end": span.end}
+        for span in found.spans
+    ]
+    scores = [span.score for span in found.spans]
+    if null_threshold is not None or not answers:
+        # Measured from the threshold, so that the order of the answers follows the decision.
+        null = found.null - (null_threshold or 0.0)
+        place = sum(score >= null for score in scores)
+        answers.insert(place, {"answer": "", "start": 0, "end": 0})
+        scores.insert(place, null)
+    shares = np.exp(np.array(scores) - max(scores))
+    shares /= shares.sum()
+    return [answer | {"score": float(share)} for answer, share in zip(answers, shares, strict=True)]
+
+
+def chosen_null_threshold(
+    examples: Sequence[QuestionExample], predictions: dict[str, np.ndarray]
+) -> float:
+    """The threshold for no answer with the highest mean F1 of labelled examples."""
+    advantage, answered, unanswered = [], [], []
+    for example, found in zip(examples, candidates(examples, predictions), strict=True):
+        truths = [answer.text for answer in example.answers or ()]
+        best = found.spans[0] if found.spans else None
+        advantage.append(found.null_advantage)
+        text = "" if best is None else example.context[best.start : best.end]
+        answered.append(token_f1(text, truths))
+        unanswered.append(token_f1("", truths))
+    return best_threshold(*map(np.array, (advantage, answered, unanswered)))
 
 
 def _without_blanks(text: str, start: int, end: int) -> tuple[int, int]:

@@ -7,31 +7,24 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.config.run import RunConfig
-from lowcost_ft.data.features import IGNORED_LABEL, Array, Features, flatten
-from lowcost_ft.data.rows import Row, counted
-from lowcost_ft.data.sample_questions import sample_questions
-from lowcost_ft.errors import UserError
-from lowcost_ft.scores.answers import best_threshold, has_blanks, token_f1
+from lowcost_ft.data.features import Array, Features
+from lowcost_ft.scores.answers import has_blanks, token_f1
 from lowcost_ft.tasks.base import Predictions
-from lowcost_ft.tasks.question_answering import examples as questions
 from lowcost_ft.tasks.question_answering.examples import QuestionExample
+from lowcost_ft.tasks.question_answering.featurizing import SCHEMA, question_features
 from lowcost_ft.tasks.question_answering.flags import NullFlags, QuestionFlags
+from lowcost_ft.tasks.question_answering.reading import LABELS, QuestionReading
 from lowcost_ft.tasks.question_answering.spans import (
     IMPOSSIBLE,
     KEPT_SPANS,
-    Candidates,
     best_spans,
     candidates,
+    chosen_null_threshold,
+    possible_tokens,
+    ranked_answers,
 )
 from lowcost_ft.tasks.question_answering.telling import QuestionTelling
-from lowcost_ft.tasks.question_answering.windows import (
-    encode,
-    frame_of,
-    target_of,
-    windows_of,
-)
 
 if TYPE_CHECKING:
     import torch
@@ -39,11 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["QuestionAnsweringTask"]
 
-LABELS = ["start", "end"]
-"""The two outputs of the head, in the order that transformers reads them."""
 
-
-class QuestionAnsweringTask(QuestionTelling):
+class QuestionAnsweringTask(QuestionReading, QuestionTelling):
     """Finds the span of a text that answers a question.
 
     A long text is cut into windows that overlap. In each, the model says how likely every token is
@@ -65,21 +55,9 @@ class QuestionAnsweringTask(QuestionTelling):
 
     name: ClassVar[str] = "question_answering"
     head: ClassVar[str] = "question_answering"
-    group_title = "article"
     predict_flags = QuestionFlags
     evaluate_flags = NullFlags
-    schema: ClassVar[dict[str, Array]] = {
-        # Whether a token belongs to the text, and the characters of it that it stands for.
-        "context_tokens": Array("token"),
-        "char_starts": Array("token"),
-        "char_ends": Array("token"),
-        # First and last token of the answer, and the place of no answer; `(rows,)`.
-        "first": Array("row"),
-        "last": Array("row"),
-        "null": Array("row"),
-        # The number of the row: what is predicted is kept by row until all windows are there.
-        "number": Array("row"),
-    }
+    schema: ClassVar[dict[str, Array]] = SCHEMA
     problem_type: str | None = None
 
     def __init__(
@@ -103,103 +81,6 @@ class QuestionAnsweringTask(QuestionTelling):
     def thresholds(self) -> list[float] | None:
         """The threshold for no answer, as `run.json` holds thresholds."""
         return None if self.null_threshold is None else [self.null_threshold]
-
-    @classmethod
-    def read(
-        cls,
-        rows: Sequence[Row],
-        reading: ReadingOptions,
-        *,
-        problems: list[str],
-        notices: list[str],
-        labelled: bool = True,
-    ) -> list[QuestionExample]:
-        """Reads one split's rows; see `questions.read_examples`."""
-        return questions.read_examples(
-            rows, reading, problems=problems, notices=notices, labelled=labelled
-        )
-
-    @classmethod
-    def finish(
-        cls,
-        splits: Mapping[str, list[QuestionExample]],
-        *,
-        reading: ReadingOptions,
-        labels: Sequence[str] | None = None,
-        problems: list[str],
-        notices: list[str],
-    ) -> tuple[dict[str, list[QuestionExample]], list[str], None]:
-        """Checks that there is something to learn; the labels are the same for all data."""
-        for split, examples in splits.items():
-            without = sum(not example.answers for example in examples)
-            if without:
-                notices.append(
-                    f"{split}: {counted(without, 'question')} of {len(examples):,} have no answer"
-                )
-        train = splits.get("train")
-        if train is not None and not any(example.answers for example in train):
-            problems.append("train: no question has an answer; give some that have")
-        return dict(splits), list(LABELS), None
-
-    @staticmethod
-    def sample_rows() -> dict[str, list[dict[str, Any]]]:
-        """The embedded sample, by split."""
-        return sample_questions()
-
-    @staticmethod
-    def blank(row: Row) -> QuestionExample:
-        """The example of a blank line; files of lines are refused before it is asked for."""
-        return QuestionExample(question="", context="", answers=None, source=row.source)
-
-    @staticmethod
-    def is_blank(example: QuestionExample) -> bool:
-        """Whether there is no question, or no text that could answer it."""
-        return not example.question.strip() or not example.context.strip()
-
-    @staticmethod
-    def read_texts(texts: Sequence[str], pairs: Sequence[str] | None) -> list[QuestionExample]:
-        """Unlabelled examples of questions, and of the text of each.
-
-        Raises:
-            UserError: The texts of the questions are missing.
-        """
-        if pairs is None:
-            raise UserError(
-                "a question needs the text that it is about: give both (on the command line "
-                "--question with --context or --context-file, in Python "
-                "predictor(questions, texts))"
-            )
-        return [
-            QuestionExample(question=text, context=pair, answers=None, source="question")
-            for text, pair in zip(texts, pairs, strict=True)
-        ]
-
-    @classmethod
-    def flag_examples(
-        cls, flags: QuestionFlags, *, text: str | None, json: bool
-    ) -> list[QuestionExample] | None:
-        """The question and its text; see `Task.flag_examples`."""
-        return questions.flag_examples(flags, text)
-
-    @staticmethod
-    def input_of(example: QuestionExample) -> tuple[str, str]:
-        """What the model sees of an example."""
-        return (example.question, example.context)
-
-    @staticmethod
-    def group_of(example: QuestionExample) -> str:
-        """Questions about one article stay on one side of a cut."""
-        return example.title or example.context
-
-    @staticmethod
-    def truth_of(example: QuestionExample) -> list[list[Any]] | None:
-        """What the model should say of an example."""
-        return None if example.answers is None else [[a.start, a.text] for a in example.answers]
-
-    @staticmethod
-    def classes(example: QuestionExample) -> frozenset[str]:
-        """Whether there is an answer, for a validation split with the same share."""
-        return frozenset() if example.answers else frozenset({"unanswerable"})
 
     @classmethod
     def from_splits(cls, config: RunConfig, splits: Any, *, causal: bool) -> QuestionAnsweringTask:
@@ -247,67 +128,13 @@ class QuestionAnsweringTask(QuestionTelling):
         *,
         max_length: int,
     ) -> Features:
-        """Tokenizes questions with their texts; a long text becomes several rows.
-
-        A question that would leave less than half of a row to its text loses its end, and is
-        counted.
-        """
-        frame = frame_of(tokenizer, null_at_end=self.causal)
-        size = max_length - frame.size
-        overlap = max_length // 4 if self.window_overlap is None else self.window_overlap
-        # A decoder's tokenizer puts nothing between two texts.
-        line_end = "\n" if self.causal else ""
-        asked = encode([example.question + line_end for example in examples], tokenizer)
-        texts = encode([example.context for example in examples], tokenizer)
-        columns: dict[str, list[list[int]]] = {
-            name: [] for name in ("ids", "types", "context_tokens", "char_starts", "char_ends")
-        }
-        rows: dict[str, list[int]] = {name: [] for name in ("first", "last", "null", "owner")}
-        truncated = 0
-        for number, (example, question, text) in enumerate(
-            zip(examples, asked, texts, strict=True)
-        ):
-            truncated += len(question.ids) > size // 2
-            for window in windows_of(
-                question.ids[: size // 2], text.ids, frame, size=size, overlap=overlap
-            ):
-                null = len(window.ids) - 1 if self.causal else 0
-                first = last = IGNORED_LABEL
-                if example.answers is not None:
-                    first, last = target_of(window, example.answers, text.offsets, null=null)
-                own = text.offsets[window.start : window.end]
-                after = len(window.ids) - window.before - len(own)
-                for name, values in (
-                    ("context_tokens", [1] * len(own)),
-                    ("char_starts", [start for start, _ in own]),
-                    ("char_ends", [end for _, end in own]),
-                ):
-                    columns[name].append([0] * window.before + values + [0] * after)
-                columns["ids"].append(window.ids)
-                columns["types"].append(window.types)
-                for key, value in (("first", first), ("last", last), ("null", null)):
-                    rows[key].append(value)
-                rows["owner"].append(number)
-        input_ids, starts = flatten(columns["ids"])
-        first_tokens = np.array(rows["first"], np.int64)
-        with_types = "token_type_ids" in tokenizer.model_input_names
-        per_token = ("context_tokens", "char_starts", "char_ends")
-        return Features(
-            input_ids=input_ids,
-            starts=starts,
-            examples=np.array(rows["owner"], np.int64),
-            num_examples=len(examples),
-            weights=(first_tokens != IGNORED_LABEL).astype(np.float64),
-            token_type_ids=flatten(columns["types"])[0] if with_types else None,
-            arrays={
-                **{name: flatten(columns[name])[0] for name in per_token},
-                "first": first_tokens,
-                "last": np.array(rows["last"], np.int64),
-                "null": np.array(rows["null"], np.int64),
-                "number": np.arange(len(rows["owner"]), dtype=np.int64),
-            },
-            schema=self.schema,
-            truncated=truncated,
+        """Tokenizes questions with their texts; a long text becomes several rows."""
+        return question_features(
+            examples,
+            tokenizer,
+            causal=self.causal,
+            max_length=max_length,
+            overlap=self.window_overlap,
         )
 
     def forward(
@@ -327,7 +154,7 @@ class QuestionAnsweringTask(QuestionTelling):
         """
         from torch.nn import functional as F  # noqa: N812
 
-        possible = _possible(batch, with_null=True)
+        possible = possible_tokens(batch, with_null=True)
         losses = [
             F.cross_entropy(
                 outputs[name].masked_fill(~possible, IMPOSSIBLE), batch[name], reduction="sum"
@@ -348,7 +175,7 @@ class QuestionAnsweringTask(QuestionTelling):
 
         device = outputs["first"].device
         on_device = {name: batch[name].to(device) for name in ("context_tokens", "null")}
-        possible = _possible(on_device, with_null=False)
+        possible = possible_tokens(on_device, with_null=False)
         masked = [outputs[name].masked_fill(~possible, IMPOSSIBLE) for name in ("first", "last")]
         first, last, score = best_spans(*masked, longest=self.max_answer_tokens)
         place = on_device["null"].unsqueeze(1)
@@ -393,40 +220,14 @@ class QuestionAnsweringTask(QuestionTelling):
         """Chooses the threshold for no answer where some validation questions have none."""
         if all(example.answers for example in examples):
             return
-        advantage, answered, unanswered = [], [], []
-        for example, found in zip(examples, candidates(examples, predictions), strict=True):
-            truths = [answer.text for answer in example.answers or ()]
-            best = found.spans[0] if found.spans else None
-            advantage.append(found.null_advantage)
-            text = "" if best is None else example.context[best.start : best.end]
-            answered.append(token_f1(text, truths))
-            unanswered.append(token_f1("", truths))
-        self.null_threshold = best_threshold(*map(np.array, (advantage, answered, unanswered)))
+        self.null_threshold = chosen_null_threshold(examples, predictions)
 
     def ranked(
         self, examples: Sequence[QuestionExample], predictions: Predictions
     ) -> Iterator[list[dict[str, Any]]]:
         """All kept answers of each example, that which is given first."""
         for example, found in zip(examples, candidates(examples, predictions), strict=True):
-            yield self._ranked(example, found)
-
-    def _ranked(self, example: QuestionExample, found: Candidates) -> list[dict[str, Any]]:
-        answers = [
-            {"answer": example.context[span.start : span.end], "start": span.start, "end": span.end}
-            for span in found.spans
-        ]
-        scores = [span.score for span in found.spans]
-        if self.null_threshold is not None or not answers:
-            # Measured from the threshold, so that the order of the answers follows the decision.
-            null = found.null - (self.null_threshold or 0.0)
-            place = sum(score >= null for score in scores)
-            answers.insert(place, {"answer": "", "start": 0, "end": 0})
-            scores.insert(place, null)
-        shares = np.exp(np.array(scores) - max(scores))
-        shares /= shares.sum()
-        return [
-            answer | {"score": float(share)} for answer, share in zip(answers, shares, strict=True)
-        ]
+            yield ranked_answers(example, found, self.null_threshold)
 
     def present(
         self, examples: Sequence[QuestionExample], predictions: Predictions
@@ -508,14 +309,3 @@ class QuestionAnsweringTask(QuestionTelling):
             characters=self.metric == "character_f1",
             seed=seed,
         )
-
-
-def _possible(batch: Mapping[str, torch.Tensor], *, with_null: bool) -> torch.Tensor:
-    """Which tokens of each row can be part of an answer, `(batch, sequence)`."""
-    possible = batch["context_tokens"] != 0
-    if not with_null:
-        return possible
-    import torch
-
-    places = torch.arange(possible.shape[1], device=possible.device)
-    return possible | (places == batch["null"].unsqueeze(1))

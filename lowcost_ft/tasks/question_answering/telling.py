@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lowcost_ft.tasks.base import Predictions, Task
-from lowcost_ft.tasks.card import Run, TaskCard
+from lowcost_ft.tasks.card import RunRecord, TaskCard
 
 __all__ = ["EXAMPLE_CONTEXT", "EXAMPLE_QUESTION", "QuestionTelling"]
 
@@ -20,7 +20,7 @@ class QuestionTelling(Task):
     """The part of the task that speaks to people."""
 
     @classmethod
-    def card(cls, run: Run, max_length: int) -> TaskCard:
+    def card(cls, run: RunRecord, max_length: int) -> TaskCard:
         """Its words in a model card."""
         limits = [
             f"It reads a question and a text in windows of {max_length} tokens; an answer has at "
@@ -50,7 +50,7 @@ class QuestionTelling(Task):
         )
 
     @classmethod
-    def answer_code(cls, run: Run, max_length: int) -> str:
+    def answer_code(cls, run: RunRecord, max_length: int) -> str:
         """Code that answers a question with `model` and `tokenizer`."""
         question = "question"
         if run.get("pad_token_id") is not None:  # A decoder.
@@ -85,7 +85,7 @@ first, last = divmod(int(scores.argmax()), len(ends))
 print(context[offsets[first][0] : offsets[last][1]])'''
 
     @classmethod
-    def example_flags(cls, run: Run) -> list[str]:
+    def example_flags(cls, run: RunRecord) -> list[str]:
         """Flags of `predict` with a question that shows what a new run does."""
         return ["--question", EXAMPLE_QUESTION, "--context", EXAMPLE_CONTEXT]
 
@@ -127,5 +127,5 @@ print(context[offsets[first][0] : offsets[last][1]])'''
         return [], None
 
 
-def _longest_answer(run: Run) -> int:
+def _longest_answer(run: RunRecord) -> int:
     return int((run.get("config") or {}).get("max_answer_tokens") or 30)

@@ -11,7 +11,7 @@ from lowcost_ft.tasks.checking import DataChecking
 from lowcost_ft.tasks.classification.checks import ClassificationChecking
 from lowcost_ft.tasks.classification.examples import TextExample
 from lowcost_ft.tasks.relation.examples import RelationExample
-from lowcost_ft.tasks.relation.reading import LABELS
+from lowcost_ft.tasks.relation.row_forms import LABELS
 
 __all__ = ["RelationChecking"]
 

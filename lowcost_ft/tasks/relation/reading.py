@@ -1,203 +1,169 @@
-"""Rows -> relation examples: which form a file has, and an example for each pair in it."""
+"""Rows with entities and relations as examples, and what an example of a pair holds."""
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from lowcost_ft.config.reading import ReadingOptions
-from lowcost_ft.data.known_names import LABEL_NAMES, TEXT_NAMES
-from lowcost_ft.data.rows import (
-    Row,
-    column_names,
-    counted,
-    file_of,
-    find_column,
-    read_id,
-    shown,
-    surrogate_fault,
-)
-from lowcost_ft.tasks.relation.candidates import DEFAULT_WINDOW, candidate_pairs
-from lowcost_ft.tasks.relation.entity_rows import read_entity_rows, read_relations
-from lowcost_ft.tasks.relation.examples import Mention, Pair, RelationExample
-from lowcost_ft.tasks.relation.marked_rows import (
-    TAG_FORM,
-    read_offsets,
-    read_tags,
-    read_words,
-)
-from lowcost_ft.tasks.relation.negatives import NO_RELATION
+from lowcost_ft.data.rows import Row
+from lowcost_ft.data.sample_relations import sample_relations
+from lowcost_ft.errors import UserError
+from lowcost_ft.tasks.base import Task
+from lowcost_ft.tasks.classification import labels as text_labels
+from lowcost_ft.tasks.classification.examples import TextExample, label_name
+from lowcost_ft.tasks.relation.examples import RelationExample
+from lowcost_ft.tasks.relation.negatives import NO_RELATION, draw_negatives, negative_label
+from lowcost_ft.tasks.relation.row_forms import read_examples
+from lowcost_ft.tasks.relation.telling import types_notice
 
-__all__ = ["LABELS", "entities_example", "read_examples"]
-
-_TOKENS = ("tokens", "token", "words")
-LABELS = ("label", "relation", *LABEL_NAMES[1:])
-_WORD_ENDS = ("subj_start", "subj_end", "obj_start", "obj_end")
+__all__ = ["RelationReading", "relation_examples"]
 
 
-def read_examples(
-    rows: Sequence[Row],
-    reading: ReadingOptions,
-    *,
-    problems: list[str],
-    notices: list[str],
-    labelled: bool = True,
-) -> list[RelationExample]:
-    """Reads one split's rows, in the form that its columns tell.
+class RelationReading(Task):
+    """The part of the task that reads examples."""
 
-    - `head` and `tail` beside a text: characters where the two entities stand;
-    - `subj_start`, `subj_end`, `obj_start`, `obj_end` beside a list of words: TACRED;
-    - `entities` and, where there are labels, `relations`: all pairs within the window;
-    - a text with `<e1>..</e1>` and `<e2>..</e2>`: SemEval-2010 task 8.
+    read = staticmethod(read_examples)
+    use_notice = staticmethod(types_notice)
 
-    Args:
-        rows: Rows of one file or split.
-        reading: How the rows are read; what is not given is guessed.
-        problems: Gets a line for each problem.
-        notices: Gets a line for guesses and for what was changed.
-        labelled: Whether to read labels. If not, a text needs no pair: it may be one in which the
-            entities are yet to be found.
-    """
-    if not rows:
-        return []
-    found: dict[str, Any] = {"problems": problems, "notices": notices}
-    names = column_names(rows)
-    if all(name in names for name in _WORD_ENDS):
-        column = find_column(rows, reading.tokens_column, _TOKENS, "tokens", **found)
-        texts = [] if column is None else read_words(rows, column, problems=problems)
-        used = [column or "", *_WORD_ENDS, "subj_type", "obj_type"]
-        return _labelled(texts, rows, used, reading, labelled=labelled, **found)
-    if reading.tokens_column is not None:
-        problems.append(
-            f"{file_of(rows[0].source)}: --tokens-column needs the columns {', '.join(_WORD_ENDS)} "
-            f"beside the words"
-        )
-        return []
-    column = find_column(rows, reading.text_column, TEXT_NAMES, "text", **found)
-    if column is None:
-        return []
-    if "head" in names and "tail" in names:
-        texts = read_offsets(rows, column, reading, **found)
-        return _labelled(texts, rows, [column, "head", "tail"], reading, labelled=labelled, **found)
-    if "entities" in names and (not labelled or "relations" in names):
-        return _of_entities(rows, column, reading, labelled=labelled, **found)
-    texts, plain = read_tags(rows, column, **found)
-    if labelled:
-        problems += [
-            f"{row.source}: {shown(column)} marks no pair; write {TAG_FORM}, or give the columns "
-            f"head and tail, or entities and relations"
-            for row, _ in plain
-        ]
-        return _labelled(texts, rows, [column], reading, labelled=True, **found)
-    marked = {id(row): (text, pair) for row, text, pair in texts}
-    unmarked = {id(row): text for row, text in plain}
-    examples = []
-    for row in rows:
-        if id(row) in marked:
-            text, pair = marked[id(row)]
-            examples.append(_example(row, [column], text, (pair,)))
-        elif id(row) in unmarked:
-            examples.append(_example(row, [column], unmarked[id(row)], ()))
-    return examples
+    @classmethod
+    def finish(
+        cls,
+        splits: Mapping[str, list[RelationExample]],
+        *,
+        reading: ReadingOptions,
+        labels: Sequence[str] | None = None,
+        problems: list[str],
+        notices: list[str],
+    ) -> tuple[dict[str, list[RelationExample]], list[str], str | None]:
+        """Checks the labels as text classification does; draws the negatives to train on."""
+        found: dict[str, Any] = {"problems": problems, "notices": notices}
+        splits = _with_one_negative(splits, labels, reading.negative_label)
+        as_classes = replace(reading, problem_type="single_label_classification")
+        classes: dict[str, Any] = dict(splits)
+        finished, names, _ = text_labels.finish(classes, reading=as_classes, labels=labels, **found)
+        converted = {split: relation_examples(examples) for split, examples in finished.items()}
+        if problems or not names:
+            return converted, names, None
+        negative = negative_label(names, reading.negative_label)
+        if labels is None:
+            if reading.negative_label is not None and negative not in names:
+                problems.append(
+                    f"--negative-label {negative} is not a label of the training data: "
+                    f"{', '.join(names)}"
+                )
+            elif negative is None:
+                notices.append(
+                    "no label means that there is no relation (--negative-label names one): the "
+                    "model gives every pair a relation"
+                )
+            elif reading.negative_label is None:
+                notices.append(
+                    f"the label {negative} means that there is no relation, and is left out of "
+                    f"F1 (--negative-label overrides)"
+                )
+        if labels is None and converted.get("train"):
+            converted["train"] = draw_negatives(converted["train"], reading.negative_ratio, notices)
+        return converted, names, None
 
+    @staticmethod
+    def sample_rows() -> dict[str, list[dict[str, Any]]]:
+        """The embedded sample, by split."""
+        return sample_relations()
 
-def _example(
-    row: Row, used: Sequence[str], text: str, pairs: tuple[Pair, ...], **more: Any
-) -> RelationExample:
-    more.setdefault("label", None)
-    return RelationExample(
-        text=text, pairs=pairs, source=row.source, row_id=read_id(row, used), **more
-    )
+    @classmethod
+    def sample_reading(cls, reading: ReadingOptions) -> ReadingOptions:
+        """The sample needs nothing told."""
+        return reading
 
+    @staticmethod
+    def reading_record(reading: ReadingOptions, examples: Sequence[TextExample]) -> dict[str, Any]:
+        """The types of heads and tails in training, which the model then needs in use, too."""
+        pairs = [pair for e in examples if isinstance(e, RelationExample) for pair in e.pairs]
+        return {
+            "word_splitting": None,
+            "entity_types": {
+                name: [  # The most frequent first, which examples then show.
+                    kind
+                    for kind, _ in Counter(pair[place].type for pair in pairs).most_common()
+                    if kind is not None
+                ]
+                for place, name in enumerate(("head", "tail"))
+            },
+        }
 
-def _labelled(
-    texts: Sequence[tuple[Row, str, Pair]],
-    rows: Sequence[Row],
-    used: Sequence[str],
-    reading: ReadingOptions,
-    *,
-    labelled: bool,
-    problems: list[str],
-    notices: list[str],
-) -> list[RelationExample]:
-    """Examples of rows with one pair each, and with a column of labels."""
-    if not labelled:
-        return [_example(row, used, text, (pair,)) for row, text, pair in texts]
-    guesses = [name for name in LABELS if name not in used]
-    column = find_column(
-        rows, reading.label_column, guesses, "label", problems=problems, notices=notices
-    )
-    if column is None:
-        return []
-    if column in used:
-        problems.append(f"{file_of(rows[0].source)}: one column is used twice: {shown(column)}")
-        return []
-    examples = []
-    for row, text, pair in texts:
-        label = row.values.get(column)
-        if isinstance(label, str) and label.strip() and not surrogate_fault(label):
-            label = label.strip()
-        elif type(label) is not int:
-            told = "is missing" if label in (None, "") else f"is {shown(label)}"
-            problems.append(f"{row.source}: {shown(column)} {told}; a relation has a name")
-            continue
-        examples.append(_example(row, [*used, column], text, (pair,), label=label))
-    return examples
+    @staticmethod
+    def blank(row: Row) -> RelationExample:
+        """The example of a blank line in a file of texts."""
+        return RelationExample(text=row.values["text"], label=None, source=row.source)
 
+    @staticmethod
+    def is_blank(example: TextExample) -> bool:
+        """Whether there is no text, or are no two entities near enough to be related."""
+        assert isinstance(example, RelationExample)
+        return not example.text.strip() or (example.entities is not None and not example.pairs)
 
-def _of_entities(
-    rows: Sequence[Row],
-    column: str,
-    reading: ReadingOptions,
-    *,
-    labelled: bool,
-    problems: list[str],
-    notices: list[str],
-) -> list[RelationExample]:
-    window = DEFAULT_WINDOW if reading.pair_window is None else reading.pair_window
-    used = [column, "entities", "relations"]
-    found: dict[str, Any] = {"problems": problems, "notices": notices}
-    texts = read_entity_rows(rows, column, reading, **found)
-    if not labelled:
-        return [
-            entities_example(
-                text,
-                entities,
-                source=row.source,
-                row_id=read_id(row, used),
-                window=window,
+    @staticmethod
+    def read_texts(texts: Sequence[str], pairs: Sequence[str] | None) -> list[TextExample]:
+        """Unlabelled examples of texts, in which `<e1>..</e1>` and `<e2>..</e2>` mark a pair."""
+        if pairs is not None:
+            raise UserError("relation extraction takes one text, not two: leave the second one out")
+        problems: list[str] = []
+        rows = [Row({"text": text}, f"text {number}") for number, text in enumerate(texts, 1)]
+        filled = [row for row in rows if str(row.values["text"]).strip()]
+        read = iter(
+            read_examples(
+                filled,
+                ReadingOptions(text_column="text"),
+                problems=problems,
+                notices=[],
+                labelled=False,
             )
-            for row, text, entities in texts
-        ]
-    negative = reading.negative_label or NO_RELATION
-    read = read_relations(texts, window=window, negative=negative, **found)
-    examples = [
-        _example(row, used, text, (pair,), label=label, made=made)
-        for row, text, pairs in read
-        for pair, label, made in pairs
-    ]
-    made_count = sum(example.made for example in examples)
-    if read:
-        notices.append(
-            f"{file_of(rows[0].source)}: {counted(len(examples) - made_count, 'pair')} of entities "
-            f"with a relation in {counted(len(read), 'text')}, and {made_count:,} without one "
-            f"within --pair-window {window}, labelled {negative}"
         )
-    return examples
+        if problems:
+            raise UserError(problems)
+        return [
+            next(read) if str(row.values["text"]).strip() else RelationReading.blank(row)
+            for row in rows
+        ]
+
+    @staticmethod
+    def input_of(example: TextExample) -> Hashable:
+        """The text and the pairs in it."""
+        assert isinstance(example, RelationExample)
+        return (
+            example.text,
+            tuple((m.start, m.end, m.type) for pair in example.pairs for m in pair),
+        )
+
+    @classmethod
+    def group_of(cls, example: TextExample) -> Hashable:
+        """The text: its pairs are not parted."""
+        return example.text
+
+    @staticmethod
+    def every_class(problem_type: str | None) -> bool:
+        """Each label gets a place in a validation split that is cut."""
+        return True
 
 
-def entities_example(
-    text: str,
-    entities: Sequence[Mention],
-    *,
-    source: str,
-    row_id: str | int | float | None = None,
-    window: Any = DEFAULT_WINDOW,
-) -> RelationExample:
-    """An unlabelled example of a text whose entities are known: all pairs within the window."""
-    return RelationExample(
-        text=text,
-        label=None,
-        source=source,
-        row_id=row_id,
-        pairs=tuple(candidate_pairs(text, entities, window)),
-        entities=tuple(entities),
-    )
+def relation_examples(examples: Sequence[Any]) -> list[RelationExample]:
+    """The examples that are pairs of entities: all, which type checkers cannot know."""
+    return [example for example in examples if isinstance(example, RelationExample)]
+
+
+def _with_one_negative(
+    splits: Mapping[str, list[RelationExample]], labels: Sequence[str] | None, given: str | None
+) -> dict[str, list[RelationExample]]:
+    """Gives the pairs that were made as negatives the label that the data or the model has."""
+    known = labels
+    if known is None:
+        named = [example.label for example in splits.get("train", ()) if not example.made]
+        known = sorted({label_name(label) for label in named if isinstance(label, str | int)})
+    label = negative_label(known, given) or NO_RELATION
+    return {
+        split: [replace(e, label=label) if e.made else e for e in examples]
+        for split, examples in splits.items()
+    }

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from lowcost_ft.config.reading import PairWindow, ReadingOptions
+from lowcost_ft.config.reading import PairWindow
 from lowcost_ft.config.run import RunConfig
 from lowcost_ft.data.features import Array, Features
-from lowcost_ft.data.rows import Row
-from lowcost_ft.data.sample_relations import sample_relations
 from lowcost_ft.errors import UserError
 from lowcost_ft.tasks.base import Predictions
 from lowcost_ft.tasks.classification import labels as text_labels
-from lowcost_ft.tasks.classification.examples import TextExample, label_name
+from lowcost_ft.tasks.classification.examples import TextExample
 from lowcost_ft.tasks.classification.task import ClassificationTask, balanced_class_weights
-from lowcost_ft.tasks.relation import reading as relation_reading
 from lowcost_ft.tasks.relation.candidates import DEFAULT_WINDOW
 from lowcost_ft.tasks.relation.checks import RelationChecking
 from lowcost_ft.tasks.relation.editing import RelationEditing
@@ -27,8 +23,9 @@ from lowcost_ft.tasks.relation.examples import Mention, RelationExample
 from lowcost_ft.tasks.relation.flags import RelationFlags
 from lowcost_ft.tasks.relation.marked_rows import TAG_FORM
 from lowcost_ft.tasks.relation.markers import marked_texts
-from lowcost_ft.tasks.relation.negatives import NO_RELATION, draw_negatives, negative_label
-from lowcost_ft.tasks.relation.telling import RelationTelling, types_notice
+from lowcost_ft.tasks.relation.negatives import NO_RELATION, negative_label
+from lowcost_ft.tasks.relation.reading import RelationReading, relation_examples
+from lowcost_ft.tasks.relation.telling import RelationTelling
 from lowcost_ft.tasks.relation.together import entities_of, predict_together
 
 if TYPE_CHECKING:
@@ -39,7 +36,7 @@ __all__ = ["RelationTask"]
 
 
 class RelationTask(  # type: ignore[misc]  # Another example than its base class has.
-    RelationTelling, RelationEditing, RelationChecking, ClassificationTask
+    RelationReading, RelationTelling, RelationEditing, RelationChecking, ClassificationTask
 ):
     """Predicts one label a pair of entities; see `markers.py` for what the model sees.
 
@@ -75,148 +72,6 @@ class RelationTask(  # type: ignore[misc]  # Another example than its base class
         self.pair_window: PairWindow = DEFAULT_WINDOW if pair_window is None else pair_window
         # What papers report: SemEval's figure where labels have directions, else TACRED's.
         self.metric = "macro_f1" if has_directions(labels) else "micro_f1"
-
-    # --- Examples
-
-    @classmethod
-    def read(  # type: ignore[override]
-        cls,
-        rows: Sequence[Row],
-        reading: ReadingOptions,
-        *,
-        problems: list[str],
-        notices: list[str],
-        labelled: bool = True,
-    ) -> list[RelationExample]:
-        """Reads one split's rows; see `reading.read_examples`."""
-        return relation_reading.read_examples(
-            rows, reading, problems=problems, notices=notices, labelled=labelled
-        )
-
-    @classmethod
-    def finish(  # type: ignore[override]
-        cls,
-        splits: Mapping[str, list[RelationExample]],
-        *,
-        reading: ReadingOptions,
-        labels: Sequence[str] | None = None,
-        problems: list[str],
-        notices: list[str],
-    ) -> tuple[dict[str, list[RelationExample]], list[str], str | None]:
-        """Checks the labels as text classification does; draws the negatives to train on."""
-        found: dict[str, Any] = {"problems": problems, "notices": notices}
-        splits = _with_one_negative(splits, labels, reading.negative_label)
-        as_classes = replace(reading, problem_type="single_label_classification")
-        classes: dict[str, Any] = dict(splits)
-        finished, names, _ = text_labels.finish(classes, reading=as_classes, labels=labels, **found)
-        converted = {split: _relation_examples(examples) for split, examples in finished.items()}
-        if problems or not names:
-            return converted, names, None
-        negative = negative_label(names, reading.negative_label)
-        if labels is None:
-            if reading.negative_label is not None and negative not in names:
-                problems.append(
-                    f"--negative-label {negative} is not a label of the training data: "
-                    f"{', '.join(names)}"
-                )
-            elif negative is None:
-                notices.append(
-                    "no label means that there is no relation (--negative-label names one): the "
-                    "model gives every pair a relation"
-                )
-            elif reading.negative_label is None:
-                notices.append(
-                    f"the label {negative} means that there is no relation, and is left out of "
-                    f"F1 (--negative-label overrides)"
-                )
-        if labels is None and converted.get("train"):
-            converted["train"] = draw_negatives(converted["train"], reading.negative_ratio, notices)
-        return converted, names, None
-
-    @staticmethod
-    def sample_rows() -> dict[str, list[dict[str, Any]]]:
-        """The embedded sample, by split."""
-        return sample_relations()
-
-    @classmethod
-    def sample_reading(cls, reading: ReadingOptions) -> ReadingOptions:
-        """The sample needs nothing told."""
-        return reading
-
-    @staticmethod
-    def reading_record(reading: ReadingOptions, examples: Sequence[TextExample]) -> dict[str, Any]:
-        """The types of heads and tails in training, which the model then needs in use, too."""
-        pairs = [pair for e in examples if isinstance(e, RelationExample) for pair in e.pairs]
-        return {
-            "word_splitting": None,
-            "entity_types": {
-                name: [  # The most frequent first, which examples then show.
-                    kind
-                    for kind, _ in Counter(pair[place].type for pair in pairs).most_common()
-                    if kind is not None
-                ]
-                for place, name in enumerate(("head", "tail"))
-            },
-        }
-
-    @staticmethod
-    def use_notice(run: Mapping[str, Any], examples: Sequence[TextExample]) -> str | None:
-        """Says that entities have no type, where the model learned with types."""
-        return types_notice(run, examples)
-
-    @staticmethod
-    def blank(row: Row) -> RelationExample:
-        """The example of a blank line in a file of texts."""
-        return RelationExample(text=row.values["text"], label=None, source=row.source)
-
-    @staticmethod
-    def is_blank(example: TextExample) -> bool:
-        """Whether there is no text, or are no two entities near enough to be related."""
-        assert isinstance(example, RelationExample)
-        return not example.text.strip() or (example.entities is not None and not example.pairs)
-
-    @staticmethod
-    def read_texts(texts: Sequence[str], pairs: Sequence[str] | None) -> list[TextExample]:
-        """Unlabelled examples of texts, in which `<e1>..</e1>` and `<e2>..</e2>` mark a pair."""
-        if pairs is not None:
-            raise UserError("relation extraction takes one text, not two: leave the second one out")
-        problems: list[str] = []
-        rows = [Row({"text": text}, f"text {number}") for number, text in enumerate(texts, 1)]
-        filled = [row for row in rows if str(row.values["text"]).strip()]
-        read = iter(
-            relation_reading.read_examples(
-                filled,
-                ReadingOptions(text_column="text"),
-                problems=problems,
-                notices=[],
-                labelled=False,
-            )
-        )
-        if problems:
-            raise UserError(problems)
-        return [
-            next(read) if str(row.values["text"]).strip() else RelationTask.blank(row)
-            for row in rows
-        ]
-
-    @staticmethod
-    def input_of(example: TextExample) -> Hashable:  # type: ignore[override]
-        """The text and the pairs in it."""
-        assert isinstance(example, RelationExample)
-        return (
-            example.text,
-            tuple((m.start, m.end, m.type) for pair in example.pairs for m in pair),
-        )
-
-    @classmethod
-    def group_of(cls, example: TextExample) -> Hashable:
-        """The text: its pairs are not parted."""
-        return example.text
-
-    @staticmethod
-    def every_class(problem_type: str | None) -> bool:
-        """Each label gets a place in a validation split that is cut."""
-        return True
 
     # --- A task of a run
 
@@ -264,7 +119,7 @@ class RelationTask(  # type: ignore[misc]  # Another example than its base class
         Raises:
             UserError: A text has no pair.
         """
-        given = _relation_examples(examples)
+        given = relation_examples(examples)
         if bare := [example for example in given if not example.pairs]:
             more = f" (and {len(bare) - 1:,} more)" if len(bare) > 1 else ""
             raise UserError(
@@ -314,7 +169,7 @@ class RelationTask(  # type: ignore[misc]  # Another example than its base class
         """
         answers = []
         first = 0
-        for example in _relation_examples(examples):
+        for example in relation_examples(examples):
             scores = predictions["scores"][first : first + len(example.pairs)]
             first += len(example.pairs)
             best = scores.argmax(axis=1)
@@ -402,26 +257,7 @@ class RelationTask(  # type: ignore[misc]  # Another example than its base class
         if flags.ner is None:
             answers: list[dict[str, Any]] = predictor.predict(examples)
             return answers
-        return predict_together(predictor, open_run(flags.ner), _relation_examples(examples))
-
-
-def _relation_examples(examples: Sequence[Any]) -> list[RelationExample]:
-    return [example for example in examples if isinstance(example, RelationExample)]
-
-
-def _with_one_negative(
-    splits: Mapping[str, list[RelationExample]], labels: Sequence[str] | None, given: str | None
-) -> dict[str, list[RelationExample]]:
-    """Gives the pairs that were made as negatives the label that the data or the model has."""
-    known = labels
-    if known is None:
-        named = [example.label for example in splits.get("train", ()) if not example.made]
-        known = sorted({label_name(label) for label in named if isinstance(label, str | int)})
-    label = negative_label(known, given) or NO_RELATION
-    return {
-        split: [replace(e, label=label) if e.made else e for e in examples]
-        for split, examples in splits.items()
-    }
+        return predict_together(predictor, open_run(flags.ner), relation_examples(examples))
 
 
 def _place(text: str, mention: Mention) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from lowcost_ft.scores.relations import relation_of
 from lowcost_ft.tasks.base import Predictions, Task
-from lowcost_ft.tasks.card import PipelineCode, Run, TaskCard
+from lowcost_ft.tasks.card import PipelineCode, RunRecord, TaskCard
 from lowcost_ft.tasks.markdown import code
 from lowcost_ft.tasks.relation.negatives import negative_label
 
@@ -24,7 +24,7 @@ _TYPED = (
 """The same with types: as people mark it, and as the model sees it."""
 
 
-def _types(run: Run) -> dict[str, str] | None:
+def _types(run: RunRecord) -> dict[str, str] | None:
     """A type for the head and one for the tail, as training had them; None without types."""
     found = run.get("entity_types") or {}
     if not found.get("head") or not found.get("tail"):
@@ -32,19 +32,19 @@ def _types(run: Run) -> dict[str, str] | None:
     return {name: str(found[name][0]) for name in ("head", "tail")}
 
 
-def _tagged(run: Run) -> str:
+def _tagged(run: RunRecord) -> str:
     types = _types(run)
     return _TAGGED if types is None else _TYPED[0].format(**types)
 
 
-def _marked(run: Run) -> str:
+def _marked(run: RunRecord) -> str:
     types = _types(run)
     if types is None:
         return _MARKED
     return _TYPED[1].format(**{name: kind.lower() for name, kind in types.items()})
 
 
-def types_notice(run: Run, examples: Sequence[Any]) -> str | None:
+def types_notice(run: RunRecord, examples: Sequence[Any]) -> str | None:
     """A message where a model that learned with types gets entities without; else None."""
     if (types := _types(run)) is None:
         return None
@@ -61,7 +61,7 @@ def types_notice(run: Run, examples: Sequence[Any]) -> str | None:
     )
 
 
-def _negative(run: Run) -> str | None:
+def _negative(run: RunRecord) -> str | None:
     return negative_label(run["labels"], run["config"].get("negative_label"))
 
 
@@ -69,7 +69,7 @@ class RelationTelling(Task):
     """The part of the task that speaks to people."""
 
     @classmethod
-    def card(cls, run: Run, max_length: int) -> TaskCard:
+    def card(cls, run: RunRecord, max_length: int) -> TaskCard:
         """Its words in a model card."""
         negative = _negative(run)
         relations = {relation_of(label) for label in run["labels"] if label != negative}
@@ -102,7 +102,7 @@ class RelationTelling(Task):
         )
 
     @classmethod
-    def answer_code(cls, run: Run, max_length: int) -> str:
+    def answer_code(cls, run: RunRecord, max_length: int) -> str:
         """Code that marks a pair of entities and predicts it with `model` and `tokenizer`."""
         types: Mapping[str, str | None] = _types(run) or {"head": None, "tail": None}
         return f'''def marked(text, head, tail):
@@ -122,12 +122,12 @@ with torch.inference_mode():
 print({{model.config.id2label[i]: score for i, score in enumerate(scores.tolist())}})'''
 
     @classmethod
-    def settings_code(cls, run: Run) -> list[str]:
+    def settings_code(cls, run: RunRecord) -> list[str]:
         """Settings that the model's configuration needs beside its labels."""
         return []
 
     @classmethod
-    def pipeline_code(cls, run: Run) -> PipelineCode | None:
+    def pipeline_code(cls, run: RunRecord) -> PipelineCode | None:
         """How a pipeline is called."""
         return PipelineCode(
             comment="# The same as a pipeline, on a text with its marks:",
@@ -136,7 +136,7 @@ print({{model.config.id2label[i]: score for i, score in enumerate(scores.tolist(
         )
 
     @classmethod
-    def example_flags(cls, run: Run) -> list[str]:
+    def example_flags(cls, run: RunRecord) -> list[str]:
         """Flags of `predict` with a text that shows what a new run does."""
         return ["--text", _tagged(run)]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from lowcost_ft.errors import UserError
 from lowcost_ft.tasks.relation.examples import Mention, RelationExample
-from lowcost_ft.tasks.relation.reading import entities_example
+from lowcost_ft.tasks.relation.row_forms import entities_example
 
 __all__ = ["entities_of", "find_relations", "predict_together"]
 

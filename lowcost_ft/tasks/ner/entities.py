@@ -1,0 +1,58 @@
+"""Tags of words as entities of a text: legal IOB2, and where each entity stands."""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from lowcost_ft.tasks.ner.examples import NerExample
+from lowcost_ft.tasks.ner.tagging import tags_to_spans
+from lowcost_ft.tasks.ner.word_pieces import Pieces
+
+__all__ = ["entities_answer", "without_loose_ends"]
+
+
+def entities_answer(
+    example: NerExample, pieces: Pieces, tags: Sequence[str], scores: np.ndarray
+) -> dict[str, Any]:
+    """`{"text": ..., "entities": [...]}` of an example.
+
+    Args:
+        example: The sentence.
+        pieces: What the model saw of it.
+        tags: The predicted tag of each word.
+        scores: The probability of the tag of each piece, `(pieces,)`.
+    """
+    text, offsets = example.text, example.offsets
+    if text is None or offsets is None:
+        text, offsets = _joined(example.words)
+    entities = []
+    for start, end, label in tags_to_spans(tags):
+        begin, stop = offsets[start][0], offsets[end - 1][1]
+        first, last = (bisect_left(pieces.words, word) for word in (start, end))
+        entities.append(
+            {
+                "start": begin,
+                "end": stop,
+                "label": label,
+                "text": text[begin:stop],
+                "score": round(float(scores[first:last].mean()), 4),
+            }
+        )
+    return {"text": text, "entities": entities}
+
+
+def without_loose_ends(tags: Sequence[str]) -> list[str]:
+    """The tags with O in place of each I- that continues nothing."""
+    legal: list[str] = []
+    for tag in tags:
+        continues = bool(legal) and legal[-1] != "O" and legal[-1][2:] == tag[2:]
+        legal.append(tag if tag[0] != "I" or continues else "O")
+    return legal
+
+
+def _joined(words: Sequence[str]) -> tuple[str, tuple[tuple[int, int], ...]]:
+    ends = np.cumsum([len(word) + 1 for word in words]) - 1
+    offsets = tuple((int(end) - len(word), int(end)) for word, end in zip(words, ends, strict=True))
+    return " ".join(words), offsets

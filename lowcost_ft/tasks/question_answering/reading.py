@@ -1,0 +1,109 @@
+"""Rows of questions and texts as examples, and what an example of a question holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lowcost_ft.config.reading import ReadingOptions
+from lowcost_ft.data.rows import Row, counted
+from lowcost_ft.data.sample_questions import sample_questions
+from lowcost_ft.errors import UserError
+from lowcost_ft.tasks.base import Task
+from lowcost_ft.tasks.question_answering import examples as questions
+from lowcost_ft.tasks.question_answering.examples import QuestionExample
+from lowcost_ft.tasks.question_answering.flags import QuestionFlags
+
+__all__ = ["LABELS", "QuestionReading"]
+
+LABELS = ["start", "end"]
+"""The two outputs of the head, in the order that transformers reads them."""
+
+
+class QuestionReading(Task):
+    """The part of the task that reads examples."""
+
+    group_title = "article"
+    read = staticmethod(questions.read_examples)
+
+    @classmethod
+    def finish(
+        cls,
+        splits: Mapping[str, list[QuestionExample]],
+        *,
+        reading: ReadingOptions,
+        labels: Sequence[str] | None = None,
+        problems: list[str],
+        notices: list[str],
+    ) -> tuple[dict[str, list[QuestionExample]], list[str], None]:
+        """Checks that there is something to learn; the labels are the same for all data."""
+        for split, examples in splits.items():
+            without = sum(not example.answers for example in examples)
+            if without:
+                notices.append(
+                    f"{split}: {counted(without, 'question')} of {len(examples):,} have no answer"
+                )
+        train = splits.get("train")
+        if train is not None and not any(example.answers for example in train):
+            problems.append("train: no question has an answer; give some that have")
+        return dict(splits), list(LABELS), None
+
+    @staticmethod
+    def sample_rows() -> dict[str, list[dict[str, Any]]]:
+        """The embedded sample, by split."""
+        return sample_questions()
+
+    @staticmethod
+    def blank(row: Row) -> QuestionExample:
+        """The example of a blank line; files of lines are refused before it is asked for."""
+        return QuestionExample(question="", context="", answers=None, source=row.source)
+
+    @staticmethod
+    def is_blank(example: QuestionExample) -> bool:
+        """Whether there is no question, or no text that could answer it."""
+        return not example.question.strip() or not example.context.strip()
+
+    @staticmethod
+    def read_texts(texts: Sequence[str], pairs: Sequence[str] | None) -> list[QuestionExample]:
+        """Unlabelled examples of questions, and of the text of each.
+
+        Raises:
+            UserError: The texts of the questions are missing.
+        """
+        if pairs is None:
+            raise UserError(
+                "a question needs the text that it is about: give both (on the command line "
+                "--question with --context or --context-file, in Python "
+                "predictor(questions, texts))"
+            )
+        return [
+            QuestionExample(question=text, context=pair, answers=None, source="question")
+            for text, pair in zip(texts, pairs, strict=True)
+        ]
+
+    @classmethod
+    def flag_examples(
+        cls, flags: QuestionFlags, *, text: str | None, json: bool
+    ) -> list[QuestionExample] | None:
+        """The question and its text; see `Task.flag_examples`."""
+        return questions.flag_examples(flags, text)
+
+    @staticmethod
+    def input_of(example: QuestionExample) -> tuple[str, str]:
+        """What the model sees of an example."""
+        return (example.question, example.context)
+
+    @staticmethod
+    def group_of(example: QuestionExample) -> str:
+        """Questions about one article stay on one side of a cut."""
+        return example.title or example.context
+
+    @staticmethod
+    def truth_of(example: QuestionExample) -> list[list[Any]] | None:
+        """What the model should say of an example."""
+        return None if example.answers is None else [[a.start, a.text] for a in example.answers]
+
+    @staticmethod
+    def classes(example: QuestionExample) -> frozenset[str]:
+        """Whether there is an answer, for a validation split with the same share."""
+        return frozenset() if example.answers else frozenset({"unanswerable"})

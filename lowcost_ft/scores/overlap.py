@@ -6,7 +6,7 @@ with sacrebleu's own.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,6 +109,8 @@ def _counted(
 ) -> tuple[Floats, str]:
     most = max(map(len, references))
     # sacrebleu wants the first reference of every row, then the second of every row, and so on.
-    streams = [[texts[i] if i < len(texts) else None for texts in references] for i in range(most)]
+    streams: Any = [
+        [texts[i] if i < len(texts) else None for texts in references] for i in range(most)
+    ]
     rows = metric._extract_corpus_statistics(list(predictions), streams)
     return np.array(rows, np.float64), str(metric.get_signature())

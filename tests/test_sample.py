@@ -7,6 +7,9 @@ from collections import Counter
 import pytest
 
 from lowcost_ft.data.sample import sample_entity_messages
+from lowcost_ft.data.sample_dialogues import sample_dialogues
+from lowcost_ft.data.sample_summaries import sample_summaries
+from lowcost_ft.data.sample_translations import sample_translations
 from lowcost_ft.tasks import task_class
 from lowcost_ft.tasks.ner.tagging import split_words, tags_to_spans
 
@@ -189,3 +192,49 @@ def test_relations_of_the_sample_join_entities_of_their_text():
                 assert {relation["head"], relation["tail"]} <= set(ids)
     assert len(seen) == sum(map(len, rows.values()))
     assert rows == task_class("relation").sample_rows()
+
+
+WRITTEN = {
+    "translations": sample_translations,
+    "summaries": sample_summaries,
+    "dialogues": sample_dialogues,
+}
+WRITTEN_DIGESTS = {
+    "translations": "0f8c02f303b2950602cea26882463cc3085a1270440e25ed3ea9441a5bbea330",
+    "summaries": "c0dfae44cf20e1fc4703efde8ebca5e65b16a88c6d97b15ffa00778666c061b3",
+    "dialogues": "5445e4b26f9f1ae34f4be967a67983209288bde04c3b60f0ec0393234cd81390",
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_rows_to_write_are_the_same_everywhere_and_occur_once(name):
+    rows = WRITTEN[name]()
+    assert tuple(rows) == SPLITS
+    digest = hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()
+    assert digest == WRITTEN_DIGESTS[name]
+    everything = [row for split in SPLITS for row in rows[split]]
+    assert len({row["id"] for row in everything}) == len(everything)
+    inputs = {json.dumps(row.get("source") or row["messages"]) for row in everything}
+    assert len(inputs) == len(everything)
+
+
+def test_test_translations_combine_what_training_has_in_another_way():
+    rows = sample_translations()
+    words = {
+        split: {
+            word.strip(".").casefold()
+            for row in rows[split]
+            for word in row["target"].split()
+            if not word.strip(".").isdecimal()
+        }
+        for split in SPLITS
+    }
+    assert words["test"] <= words["train"] and words["validation"] <= words["train"]
+    assert {"Mon horloge ne fonctionne plus."} <= {row["target"] for row in rows["train"]}
+
+
+def test_the_last_turn_of_a_dialogue_is_the_assistants():
+    for rows in sample_dialogues().values():
+        for row in rows:
+            roles = [message["role"] for message in row["messages"]]
+            assert roles[0] == "system" and roles[1:] == ["user", "assistant"] * (len(roles) // 2)

@@ -21,6 +21,7 @@ from lowcost_ft.commands.predict import Predict, predict
 from lowcost_ft.commands.program import exit_code
 from lowcost_ft.commands.report import Report, report
 from lowcost_ft.commands.saved_run import parse_use, task_flag_names
+from lowcost_ft.commands.suggest import Suggest, suggest
 from lowcost_ft.config.flag_names import foreign_flag_problems
 from lowcost_ft.config.flags import parse_flags
 from lowcost_ft.errors import UserError
@@ -33,6 +34,7 @@ COMMANDS: dict[str, tuple[type, Callable[[Any], None]]] = {
     "plan": (PlanMemory, plan),
     "doctor": (Doctor, doctor),
     "convert": (Convert, convert),
+    "suggest": (Suggest, suggest),
     "predict": (Predict, predict),
     "evaluate": (Evaluate, evaluate),
     "merge": (Merge, merge),

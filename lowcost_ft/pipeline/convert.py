@@ -27,8 +27,9 @@ from lowcost_ft.data.rows import (
 )
 from lowcost_ft.errors import UserError
 from lowcost_ft.record.overwriting import check_not_read
+from lowcost_ft.tasks.problems import capped
 
-__all__ = ["FORMS", "Conversion", "convert_file"]
+__all__ = ["FORMS", "Conversion", "convert_file", "form_of", "read_texts", "write_new"]
 
 FORMS = ("jsonl", "conll", "label_studio", "doccano")
 """What can be written: values of --to."""
@@ -81,15 +82,7 @@ def convert_file(
     Raises:
         UserError: Every problem in the source, or the target cannot be written.
     """
-    to = to or _BY_EXTENSION.get(extension_of(target))
-    if to not in FORMS:
-        known = ", ".join(FORMS)
-        raise UserError(
-            f"{target}: say with --to what to write ({known}); {extension_of(target) or 'no'} "
-            f"extension does not tell"
-        )
-    if os.path.lexists(target):
-        raise UserError(f"{target} exists already; give another name, or delete it")
+    to = form_of(target, to)
     check_not_read("OUT", target, replaced=[Path(target)], reads={"IN": source})
     problems: list[str] = []
     notices: list[str] = []
@@ -106,13 +99,7 @@ def convert_file(
     content = "" if problems else _written(to, found, rows, problems, notices)
     if problems:
         raise UserError(problems)
-    folder = os.path.dirname(os.path.abspath(target))
-    try:
-        os.makedirs(folder, exist_ok=True)
-        with open(target, "x", encoding="utf-8", newline="") as file:
-            file.write(content)
-    except OSError as error:
-        raise UserError(f"{target} cannot be written ({error.strerror})") from error
+    write_new(target, content)
     return Conversion(
         to=to,
         rows=len(found),
@@ -120,6 +107,67 @@ def convert_file(
         relations=0 if to == "conll" else sum(len(row.get("relations") or ()) for row in found),
         notices=notices,
     )
+
+
+def form_of(target: str, to: str | None, forms: Sequence[str] = FORMS) -> str:
+    """What is written into a file that must not exist yet.
+
+    Args:
+        target: The file.
+        to: What the user asks for; None: by the extension of the target.
+        forms: What can be written.
+
+    Raises:
+        UserError: The extension does not tell, or there is such a file.
+    """
+    to = to or _BY_EXTENSION.get(extension_of(target))
+    if to not in forms:
+        known = ", ".join(forms)
+        raise UserError(
+            f"{target}: say with --to what to write ({known}); {extension_of(target) or 'no'} "
+            f"extension does not tell"
+        )
+    if os.path.lexists(target):
+        raise UserError(f"{target} exists already; give another name, or delete it")
+    return to
+
+
+def write_new(target: str, content: str) -> None:
+    """Writes a file that must not exist yet.
+
+    Raises:
+        UserError: It cannot be written.
+    """
+    folder = os.path.dirname(os.path.abspath(target))
+    try:
+        os.makedirs(folder, exist_ok=True)
+        with open(target, "x", encoding="utf-8", newline="") as file:
+            file.write(content)
+    except OSError as error:
+        raise UserError(f"{target} cannot be written ({error.strerror})") from error
+
+
+def read_texts(
+    source: str, *, reading: ReadingOptions | None = None, notices: list[str]
+) -> list[tuple[dict[str, Any], str]]:
+    """The texts of a file of any form, without their labels; each with its place in the file.
+
+    Args:
+        source: What to read.
+        reading: How it is read; None: all is guessed.
+        notices: Gets a line for what the user should know.
+
+    Raises:
+        UserError: Every problem in the source.
+    """
+    problems: list[str] = []
+    reading = reading or ReadingOptions()
+    rows = read_rows(source, problems, notices, reading, labelled=False)
+    rows = [row for row in rows if not row.is_line or row.values["text"].strip()]
+    found = _canonical(rows, reading, False, problems, notices) if not problems else []
+    if problems:
+        raise UserError(capped(problems), total=len(problems))
+    return list(zip(found, (row.source for row in rows), strict=True))
 
 
 def _written(

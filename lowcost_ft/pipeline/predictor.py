@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from transformers import PreTrainedTokenizerBase
@@ -106,6 +107,18 @@ class Predictor:
             | (self.task.blank_answer(example) if self.task.is_blank(example) else next(answered))
             for example in examples
         ]
+
+    def predict_with_uncertainty(
+        self, examples: Sequence[Any]
+    ) -> tuple[list[dict[str, Any]], np.ndarray | None]:
+        """Predicts examples, none of them blank, and says how unsure the model is of each.
+
+        Returns:
+            The answers, and `(examples,)`: see `Task.uncertainty`; None without probabilities.
+        """
+        predictions = self._predictions(examples)
+        answers = self.task.answer(examples, predictions)
+        return answers, self.task.uncertainty(examples, predictions)
 
     def evaluate(self, path: str, *, reading: ReadingOptions | None = None) -> dict[str, Any]:
         """Scores a labelled file.

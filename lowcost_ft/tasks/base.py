@@ -205,6 +205,13 @@ class Task(DataChecking, TextEditing, Telling):
         """What a user is told of each example, in the order of the examples."""
         return self.present(examples, predictions)
 
+    def uncertainty(self, examples: Sequence[Any], predictions: Predictions) -> np.ndarray | None:
+        """How unsure the model is of each example, at least 0, `(examples,)`.
+
+        What `lowcost-ft suggest` ranks by; None where the answers have no probabilities.
+        """
+        return None
+
     def choose_decisions(self, examples: Sequence[Any], predictions: Predictions) -> None:
         """Chooses by labelled validation data what answers depend on, such as thresholds.
 

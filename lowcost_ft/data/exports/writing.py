@@ -30,16 +30,22 @@ def _number(value: Any) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def label_studio_tasks(rows: Sequence[Canonical]) -> str:
+def label_studio_tasks(rows: Sequence[Canonical], *, predicted_by: str | None = None) -> str:
     """Tasks as Label Studio imports and exports them: one JSON list.
 
     Spans are of a control "label", classes of a control "class", both of the text "text". A row
     without entities and classes becomes a task that nobody has annotated yet.
+
+    Args:
+        rows: The rows.
+        predicted_by: The model whose answers the labels are. They become predictions, which an
+            annotator accepts or corrects, with their scores; None: people gave them.
     """
-    return json.dumps([_task(row) for row in rows], ensure_ascii=False, indent=1) + "\n"
+    tasks = [_task(row, predicted_by) for row in rows]
+    return json.dumps(tasks, ensure_ascii=False, indent=1) + "\n"
 
 
-def _task(row: Canonical) -> dict[str, Any]:
+def _task(row: Canonical, predicted_by: str | None) -> dict[str, Any]:
     text = row["text"]
     results: list[dict[str, Any]] = []
     for entity in row.get("entities") or ():
@@ -48,6 +54,7 @@ def _task(row: Canonical) -> dict[str, Any]:
         results.append(
             {"id": str(entity["id"]), "from_name": "label", "to_name": "text", "type": "labels"}
             | {"value": value}
+            | ({"score": entity["score"]} if predicted_by and "score" in entity else {})
         )
     for relation in row.get("relations") or ():
         results.append(
@@ -65,7 +72,13 @@ def _task(row: Canonical) -> dict[str, Any]:
     annotated = "entities" in row or row.get("label") is not None
     task: dict[str, Any] = {} if row.get("id") is None else {"id": row["id"]}
     data = {"text": text} | {name: v for name, v in row.items() if name not in _OWN}
-    return task | {"data": data, "annotations": [{"result": results}] if annotated else []}
+    given: dict[str, Any] = {"result": results}
+    if predicted_by is None:
+        return task | {"data": data, "annotations": [given] if annotated else []}
+    if isinstance(row.get("score"), float):
+        given["score"] = row["score"]
+    given["model_version"] = predicted_by
+    return task | {"data": data, "predictions": [given] if annotated else []}
 
 
 def doccano_lines(rows: Sequence[Canonical]) -> str:

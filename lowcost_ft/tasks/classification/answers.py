@@ -12,6 +12,7 @@ from lowcost_ft.scores.thresholds import DEFAULT_THRESHOLD, choose_thresholds
 from lowcost_ft.tasks.base import Predictions, Task
 from lowcost_ft.tasks.classification.examples import TextExample
 from lowcost_ft.tasks.classification.featurizing import label_array, label_tuple
+from lowcost_ft.tasks.classification.uncertainty import unsure_of_classes, unsure_of_labels
 
 __all__ = ["ClassificationAnswering"]
 
@@ -84,6 +85,17 @@ class ClassificationAnswering(Task):
     def _ranked(self, scores: np.ndarray, top_k: int | None = None) -> dict[str, float]:
         order = np.argsort(-scores, kind="stable")[:top_k]
         return {self.labels[i]: round(float(scores[i]), 6) for i in order}
+
+    def uncertainty(
+        self, examples: Sequence[TextExample], predictions: Predictions
+    ) -> np.ndarray | None:
+        """See `unsure_of_classes` and `unsure_of_labels`; None for a number."""
+        if self.problem_type == "regression":
+            return None
+        if self.problem_type == "multi_label_classification":
+            assert self.thresholds is not None
+            return unsure_of_labels(predictions["scores"], np.array(self.thresholds))
+        return unsure_of_classes(predictions["scores"])
 
     def choose_decisions(self, examples: Sequence[TextExample], predictions: Predictions) -> None:
         """Chooses the thresholds of a multi-label problem by validation data.

@@ -18,6 +18,7 @@ from lowcost_ft.tasks.ner.entities import entities_answer, without_loose_ends
 from lowcost_ft.tasks.ner.examples import NerExample, text_example
 from lowcost_ft.tasks.ner.reading import NerReading
 from lowcost_ft.tasks.ner.telling import NerTelling
+from lowcost_ft.tasks.ner.uncertainty import unsure_of_entities
 from lowcost_ft.tasks.ner.windows import SCHEMA, special_tokens, windowed_features
 from lowcost_ft.tasks.ner.word_notices import recorded_rule
 from lowcost_ft.tasks.ner.word_pieces import (
@@ -231,6 +232,17 @@ class NerTask(NerReading, NerChecking, NerEditing, NerTelling):
         """
         found = zip(examples, self._of_words(examples, predictions), strict=True)
         return [entities_answer(example, *of_words) for example, of_words in found]
+
+    def uncertainty(self, examples: Sequence[NerExample], predictions: Predictions) -> np.ndarray:
+        """How many entities of each sentence are expected to be wrong: `unsure_of_entities`."""
+        found = []
+        for example, (pieces, tags, scores) in zip(
+            examples, self._of_words(examples, predictions), strict=True
+        ):
+            least = np.ones(len(example.words))
+            np.minimum.at(least, list(pieces.words), scores)
+            found.append(unsure_of_entities(tags, least))
+        return np.array(found)
 
     def choose_decisions(self, examples: Sequence[NerExample], predictions: Predictions) -> None:
         """Nothing is chosen: the most probable tag is the answer."""

@@ -1,0 +1,113 @@
+"""The rows of a pool that could be labelled next: read, told apart, and compared with old ones."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lowcost_ft.config.reading import ReadingOptions
+from lowcost_ft.data.rows import counted
+from lowcost_ft.errors import UserError
+from lowcost_ft.pipeline.convert import read_texts
+from lowcost_ft.pipeline.run_input import read_unlabelled_file
+from lowcost_ft.tasks import task_class
+
+__all__ = ["Pool", "read_pool"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pool:
+    """What can be suggested.
+
+    Attributes:
+        rows: Each with its text, without labels: examples of a run's task, or dictionaries.
+        texts: What is compared and embedded of each.
+        sources: File and line of each.
+        places: The number of each in its file, from 1.
+        labelled: Texts that are labelled already.
+    """
+
+    rows: list[Any]
+    texts: list[str]
+    sources: list[str]
+    places: list[int]
+    labelled: list[str] = field(default_factory=list)
+
+
+def read_pool(
+    path: str,
+    *,
+    run: Mapping[str, Any] | None,
+    labelled_file: str | None = None,
+    reading: ReadingOptions | None = None,
+    notices: list[str],
+) -> Pool:
+    """Reads a pool; blank rows, repeated ones and those that are labelled already are left out.
+
+    Args:
+        path: A file of any form that training reads, or with one text a line. Labels in it are not
+            looked at.
+        run: The `run.json` of the model that is asked; None: no model is.
+        labelled_file: A file of rows that are labelled already.
+        reading: How the files are read; None: all is guessed.
+        notices: Gets a line for what the user should know.
+
+    Raises:
+        UserError: Every problem in the files, or nothing is left to label.
+    """
+    labelled: list[str] = []
+    if labelled_file is not None:
+        read = read_texts(labelled_file, reading=_by_guess(reading), notices=[])
+        labelled = [str(row["text"]) for row, _ in read]
+    rows: list[Any]
+    if run is None:
+        given = read_texts(path, reading=reading, notices=notices)
+        rows, sources = [row for row, _ in given], [source for _, source in given]
+        texts = [str(row["text"]) for row in rows]
+    else:
+        kind = task_class(run["task"])
+        rows = read_unlabelled_file(run, path, reading=reading, notices=notices)
+        sources = [row.source for row in rows]
+        texts = ["" if kind.is_blank(row) else _text_of(kind.texts_of, row) for row in rows]
+    known = {_plain(text) for text in labelled}
+    seen: set[str] = set()
+    kept: list[int] = []
+    blank = repeated = 0
+    for place, text in enumerate(texts):
+        plain = _plain(text)
+        if not plain:
+            blank += 1
+        elif plain in seen and plain not in known:
+            repeated += 1
+        else:
+            seen.add(plain)
+            kept += [] if plain in known else [place]
+    done = len(texts) - len(kept) - blank - repeated
+    for count, why in (
+        (blank, "without text"),
+        (repeated, "with the text of an earlier one"),
+        (done, f"labelled already in {labelled_file}"),
+    ):
+        if count:
+            notices.append(f"{path}: {counted(count, 'row')} {why}, left out")
+    if not kept:
+        raise UserError(f"{path}: no row is left to label; give another pool")
+    return Pool(
+        rows=[rows[place] for place in kept],
+        texts=[texts[place] for place in kept],
+        sources=[sources[place] for place in kept],
+        places=[place + 1 for place in kept],
+        labelled=labelled,
+    )
+
+
+def _by_guess(reading: ReadingOptions | None) -> ReadingOptions:
+    """The labelled file may have another form than the pool, and other columns."""
+    return ReadingOptions() if reading is None else ReadingOptions(csv_quotes=reading.csv_quotes)
+
+
+def _text_of(texts_of: Callable[[Any], Sequence[str]], example: Any) -> str:
+    return " ".join(texts_of(example))
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,185 @@
+"""`lowcost-ft suggest`: which rows it chooses, and that its files come back to the character."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from export_files import read
+from small_runs import ner_rows, write_jsonl
+
+from lowcost_ft.commands.main import main
+from lowcost_ft.data.exports.writing import label_studio_tasks
+from lowcost_ft.suggest.selection import choose_rows, choose_typical
+from lowcost_ft.tasks.classification import ClassificationTask
+from lowcost_ft.tasks.classification.uncertainty import unsure_of_classes, unsure_of_labels
+from lowcost_ft.tasks.ner.uncertainty import unsure_of_entities
+
+TEXTS = (
+    *("where is my parcel", "please refund my card", "hello", "my name is anna"),
+    *("anna lives in oslo", "send the lamp to chen wei in red river on monday", "thank you"),
+)
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[str, str]:
+    capsys.readouterr()
+    assert main(["suggest", *words]) == 0
+    printed = capsys.readouterr()
+    return printed.out, printed.err
+
+
+def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    capsys.readouterr()
+    assert main(["suggest", *words]) == 2
+    return capsys.readouterr().err
+
+
+def crowded(*sizes: int) -> np.ndarray:
+    """Groups of nearly equal rows, far from one another."""
+    random = np.random.default_rng(0)
+    rows = np.repeat(np.eye(8)[: len(sizes)], sizes, axis=0)
+    return (rows + random.normal(0, 1e-3, rows.shape)).astype(np.float32)
+
+
+def test_uncertain_rows_are_chosen_and_those_that_are_alike_only_once():
+    states = crowded(10, 10, 10)
+    uncertainty = np.repeat([0.9, 0.8, 0.7], 10)
+    uncertainty[5] = 1.0
+    chosen = choose_rows(states, uncertainty, 3)
+    assert sorted(row // 10 for row in chosen) == [0, 1, 2]
+    assert list(uncertainty[chosen]) == sorted(uncertainty[chosen], reverse=True)
+    # Where ten times as many are not wanted, certain rows are no candidates.
+    uncertainty[20:] = 0.0
+    assert set(choose_rows(states, uncertainty, 2) // 10) == {0, 1}
+    assert sorted(choose_rows(states, uncertainty, 99)) == list(range(30))
+
+
+def test_without_a_model_a_row_of_each_group_is_chosen_and_known_groups_come_last():
+    states = crowded(4, 20, 8)
+    assert [row < 4 for row in choose_typical(states, 3)] == [False, False, True]
+    assert len({(row >= 4) + (row >= 24) for row in choose_typical(states, 3).tolist()}) == 3
+    known = states[4:6]
+    chosen = choose_typical(states, 1, labelled=known)
+    assert not 4 <= chosen[0] < 24
+    assert len(set(choose_typical(states, 32).tolist())) == 32
+
+
+def test_an_entity_counts_once_however_many_words_it_has():
+    certain = unsure_of_entities(["B-x", "I-x", "O"], np.array([1.0, 1.0, 1.0]))
+    one = unsure_of_entities(["B-x", "I-x", "I-x", "O"], np.array([0.5, 0.6, 0.7, 0.99]))
+    two = unsure_of_entities(["B-x", "O", "B-x"], np.array([0.5, 1.0, 0.5]))
+    missing = unsure_of_entities(["O", "O", "O", "O"], np.array([0.6, 0.7, 1.0, 0.8]))
+    assert (certain, one, two) == (0, 0.5, 1.0)
+    assert missing == pytest.approx(0.4 + 0.2)
+
+
+def test_a_text_between_two_classes_is_most_uncertain_and_so_is_a_score_at_its_threshold():
+    scores = np.array([[0.5, 0.5, 0.0], [0.6, 0.3, 0.1], [0.98, 0.01, 0.01]])
+    assert list(unsure_of_classes(scores)) == pytest.approx([1, 0.7, 0.03])
+    assert list(unsure_of_classes(np.ones((2, 1)))) == [0, 0]
+    labels = unsure_of_labels(np.array([[0.2, 0.0], [0.6, 1.0], [0.0, 1.0]]), np.array([0.2, 0.5]))
+    assert list(labels) == pytest.approx([1, 0.5, 0])
+    number = ClassificationTask(["0"], problem_type="regression")
+    assert number.uncertainty([], {"scores": np.zeros((1, 1))}) is None
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> str:
+    file = tmp_path_factory.mktemp("pool") / "pool.jsonl"
+    rows: list[dict[str, Any]] = [{"id": n, "text": text} for n, text in enumerate(TEXTS, 100)]
+    return write_jsonl(file, [*rows, {"id": 1, "text": " hello"}])
+
+
+def test_texts_come_with_the_answer_and_how_unsure_it_is(capsys, trained_run, pool):
+    folder = str(trained_run("single", "bert"))
+    out, err = run(capsys, folder, "--pool", pool, "--number", "3", "--json")
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert len(rows) == 3
+    assert all(list(row) == ["id", "text", "label", "score", "row", "uncertainty"] for row in rows)
+    assert all(row["text"] == TEXTS[row["row"] - 1] == TEXTS[row["id"] - 100] for row in rows)
+    unsure = [row["uncertainty"] for row in rows]
+    assert unsure == sorted(unsure, reverse=True)
+    assert "1 row with the text of an earlier one, left out" in " ".join(err.split())
+    told, _ = run(capsys, folder, "--pool", pool, "--number", "3")
+    assert [line.split()[1] for line in told.splitlines()] == [
+        f"{pool}:{row['row']}" for row in rows
+    ]
+
+
+@pytest.mark.parametrize(
+    ("to", "name"), [("label_studio", "a.json"), ("doccano", "b.jsonl"), ("jsonl", "c.jsonl")]
+)
+def test_entities_come_back_from_the_tasks_to_the_character(
+    capsys, tmp_path, trained_run, pool, to, name
+):
+    folder, output = str(trained_run("ner", "bert")), str(tmp_path / name)
+    words = [folder, "--pool", pool, "--number", "7", "--output", output]
+    out, _ = run(capsys, *words, *(["--to", to] if to == "doccano" else []), "--json")
+    expected = [json.loads(line) for line in out.splitlines()]
+    assert sum(len(row["entities"]) for row in expected) >= 2
+    for row in expected:
+        assert all(row["text"][e["start"] : e["end"]] == e["text"] for e in row["entities"])
+    if to == "label_studio":
+        tasks = json.loads(Path(output).read_text("utf-8"))
+        # What people accept is the same under "annotations".
+        for task in tasks:
+            assert "annotations" not in task
+            (answer,) = task.pop("predictions")
+            assert answer["model_version"] == Path(folder).name
+            assert all(0 <= result["score"] <= 1 for result in answer["result"])
+            task["annotations"] = [{"result": answer["result"]}]
+        Path(output).write_text(json.dumps(tasks), "utf-8")
+    rows, problems, _ = read(output)
+    assert problems == []
+    assert [row["text"] for row in rows] == [row["text"] for row in expected]
+    assert [
+        [(e["start"], e["end"], e["label"]) for e in row.get("entities") or ()] for row in rows
+    ] == [[(e["start"], e["end"], e["label"]) for e in row["entities"]] for row in expected]
+    assert [row["row"] for row in rows] == [row["row"] for row in expected]
+
+
+def test_a_class_is_a_prediction_with_its_score_in_label_studio():
+    row = {"text": "x", "label": "refund", "score": 0.75, "row": 3, "uncertainty": 0.5}
+    (task,) = json.loads(label_studio_tasks([row], predicted_by="run"))
+    (answer,) = task["predictions"]
+    assert (answer["score"], answer["result"][0]["value"]) == (0.75, {"choices": ["refund"]})
+    assert task["data"] == {"text": "x", "score": 0.75, "row": 3, "uncertainty": 0.5}
+
+
+def test_a_cold_start_needs_no_run_and_leaves_out_what_is_labelled(
+    capsys, tmp_path, tiny_model, pool
+):
+    labelled = tmp_path / "labelled.csv"
+    labelled.write_text("text,label\nhello,None\nthank you,None\n", "utf-8")
+    words = ["--pool", pool, "--model-id", tiny_model("bert"), "--number", "9"]
+    out, err = run(capsys, *words, "--labelled-file", str(labelled), "--json")
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert sorted(row["row"] for row in rows) == [1, 2, 4, 5, 6]
+    assert all(list(row) == ["id", "text", "row"] for row in rows)
+    assert "all 5 rows left are suggested" in " ".join(err.split())
+    # The same call gives the same rows; tasks have nothing to correct.
+    first, _ = run(capsys, *words[:-1], "2", "--json")
+    assert run(capsys, *words[:-1], "2", "--json")[0] == first
+    output = tmp_path / "tasks.json"
+    run(capsys, *words[:-1], "2", "--output", str(output))
+    tasks = json.loads(output.read_text("utf-8"))
+    assert [task["predictions"] for task in tasks] == [[], []]
+
+
+def test_words_of_columns_are_suggested_as_a_text(capsys, tmp_path, tiny_model):
+    file = write_jsonl(tmp_path / "pool.jsonl", [{"tokens": r["tokens"]} for r in ner_rows(3)])
+    out, _ = run(capsys, "--pool", file, "--model-id", tiny_model("bert"), "--json")
+    assert all(" " in json.loads(line)["text"] for line in out.splitlines())
+
+
+def test_wrong_flags_are_refused_all_at_once(capsys, tmp_path, pool):
+    err = refused(capsys, "--pool", pool, "--number", "0", "--to", "jsonl", "--base-model", "x")
+    assert all(flag in err for flag in ("--number 0", "--to needs a file", "--base-model is for"))
+    assert "exists already" in refused(capsys, "--pool", pool, "--output", pool)
+    unknown = str(tmp_path / "tasks.txt")
+    assert "say with --to" in refused(capsys, "--pool", pool, "--output", unknown)
+    assert "no_pool.csv" in refused(capsys, "--pool", str(tmp_path / "no_pool.csv"))
+    empty = tmp_path / "labelled.jsonl"
+    empty.write_text(json.dumps({"text": "hello"}) + "\n", "utf-8")
+    assert "no row is left" in refused(capsys, "--pool", str(empty), "--labelled-file", str(empty))

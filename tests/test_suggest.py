@@ -183,3 +183,12 @@ def test_wrong_flags_are_refused_all_at_once(capsys, tmp_path, pool):
     empty = tmp_path / "labelled.jsonl"
     empty.write_text(json.dumps({"text": "hello"}) + "\n", "utf-8")
     assert "no row is left" in refused(capsys, "--pool", str(empty), "--labelled-file", str(empty))
+
+
+def test_the_label_curve_is_read_between_its_rounds():
+    from label_curve import begun, labels_for
+
+    points = [(100, 0.4), (200, 0.6), (300, 0.9)]
+    assert labels_for(points, 0.75) == pytest.approx(250)
+    assert labels_for(points, 0.95) is None
+    assert begun(["O", "x", "x", "y", "O"]) == ["O", "B-x", "I-x", "B-y", "O"]

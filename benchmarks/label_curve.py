@@ -18,6 +18,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -156,11 +157,11 @@ def banking77(data: Path, folder: Path) -> Learner:
     )
     embedder = load_embedder(DEFAULT_MODEL_ID)
     states, test = (
-        kept(folder / f"label-curve-banking77-{name}.npy", lambda: embedder.texts(texts))
-        for name, texts in (
-            ("train", [e.text for e in splits.train]),
-            ("test", [e.text for e in splits.validation]),
+        kept(
+            folder / f"label-curve-banking77-{name}.npy",
+            partial(embedder.texts, [example.text for example in found]),
         )
+        for name, found in (("train", splits.train), ("test", splits.validation))
     )
     classes, truth = (
         np.array([e.label for e in found]) for found in (splits.train, splits.validation)
@@ -190,8 +191,8 @@ def wnut17(data: Path, folder: Path) -> Learner:
     of_words, of_test = (
         kept(
             folder / f"label-curve-wnut17-words-{name}.npy",
-            lambda: word_states(words, [e.words for e in found]).astype(np.float16),
-        ).astype(np.float32)
+            partial(word_states, words, [example.words for example in found]),
+        )
         for name, found in (("train", splits.train), ("test", splits.validation))
     )
     first = np.cumsum([0, *(len(e.words) for e in splits.train)])

@@ -106,16 +106,14 @@ def summary(runs: Sequence[dict[str, Any]]) -> list[str]:
         shares = []
         seeds = sorted({run["seed"] for run in runs if run["data"] == data})
         for seed in seeds:
-            curves = {
-                r["choice"]: r["curve"] for r in runs if (r["data"], r["seed"]) == (data, seed)
-            }
+            of_seed = [run for run in runs if (run["data"], run["seed"]) == (data, seed)]
+            curves = {run["choice"]: run["curve"] for run in of_seed}
             if set(curves) != {"random", "suggest"}:
                 continue
             wanted = curves["random"][-1][1]
             reached = labels_for(curves["suggest"], wanted)
-            shares.append(
-                f"seed {seed}: {wanted:.3f} after " + (f"{reached:,.0f}" if reached else "-")
-            )
+            after = "not at all" if reached is None else f"after {reached:,.0f}"
+            shares.append(f"seed {seed}: {wanted:.3f} {after}")
         lines.append(f"{data}, the score of {REFERENCE:,} random labels: {'; '.join(shares)}")
     return lines
 

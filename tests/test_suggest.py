@@ -1,6 +1,7 @@
 """`lowcost-ft suggest`: which rows it chooses, and that its files come back to the character."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,9 @@ import numpy as np
 import pytest
 from export_files import read
 from small_runs import ner_rows, write_jsonl
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
+from label_curve import begun, labels_for
 
 from lowcost_ft.commands.main import main
 from lowcost_ft.data.exports.writing import label_studio_tasks
@@ -186,8 +190,6 @@ def test_wrong_flags_are_refused_all_at_once(capsys, tmp_path, pool):
 
 
 def test_the_label_curve_is_read_between_its_rounds():
-    from label_curve import begun, labels_for
-
     points = [(100, 0.4), (200, 0.6), (300, 0.9)]
     assert labels_for(points, 0.75) == pytest.approx(250)
     assert labels_for(points, 0.95) is None

@@ -121,7 +121,7 @@ def form_of(target: str, to: str | None, forms: Sequence[str] = FORMS) -> str:
         UserError: The extension does not tell, or there is such a file.
     """
     to = to or _BY_EXTENSION.get(extension_of(target))
-    if to not in forms:
+    if to is None or to not in forms:
         known = ", ".join(forms)
         raise UserError(
             f"{target}: say with --to what to write ({known}); {extension_of(target) or 'no'} "

@@ -65,6 +65,7 @@ class InputOptions:
         "fasttext",
         "text",
         "parquet",
+        "tmx",
         "label_studio",
         "doccano",
         "prodigy",

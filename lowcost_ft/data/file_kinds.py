@@ -37,12 +37,13 @@ FORMATS = {
     "fasttext": "fastText lines, `__label__x text`",
     "text": "one text a line",
     "parquet": "Parquet",
+    "tmx": "TMX, a translation memory",
 }
 """Values of --format, and what to call them in messages."""
 
 EXTENSIONS = {
     **{".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "tsv"},
-    **{".parquet": "parquet", ".txt": "conll"},
+    **{".parquet": "parquet", ".txt": "conll", ".tmx": "tmx"},
     **dict.fromkeys((".conll", ".conllu", ".bio", ".iob", ".iob2", ".bioes", ".bmes"), "conll"),
 }
 

@@ -2,9 +2,11 @@
 
 import re
 
-__all__ = ["ANSWER_NAMES", "CONTEXT_NAMES", "GLINER_SPANS", "LABEL_NAMES"]
-__all__ += ["LABEL_STUDIO_RELATION", "PRODIGY_YES_OR_NO_VIEWS", "QUESTION_NAMES", "SENTENCE_NAME"]
-__all__ += ["SPACY_TAG", "TAG_NAMES", "TEXT_NAMES", "WORD_NAMES"]
+__all__ = ["ANSWER_NAMES", "CONTEXT_NAMES", "DOCUMENT_NAMES", "GLINER_SPANS", "LABEL_NAMES"]
+__all__ += ["LABEL_STUDIO_RELATION", "MESSAGES_NAMES", "PRODIGY_YES_OR_NO_VIEWS", "PROMPT_NAMES"]
+__all__ += ["QUESTION_NAMES", "REFERENCE_NAMES", "REPLY_NAMES", "SENTENCE_NAME", "SOURCE_NAMES"]
+__all__ += ["SPACY_TAG", "SUMMARY_NAMES", "TAG_NAMES", "TARGET_NAMES", "TEXT_NAMES"]
+__all__ += ["TRANSLATION_NAME", "TURNS_NAMES", "WORD_NAMES"]
 
 TEXT_NAMES = (
     *("text", "sentence", "content", "message", "utterance", "query", "question", "review"),
@@ -41,3 +43,41 @@ GLINER_SPANS = "ner"
 
 LABEL_STUDIO_RELATION = "relation"
 """Type of a result of Label Studio's that joins two spans."""
+
+SOURCE_NAMES = ("source", "src", "source_text", "input", "prompt", "sentence", "text")
+"""Of texts to translate, as are `TARGET_NAMES` of their translations."""
+
+TARGET_NAMES = (
+    *("target", "tgt", "trg", "target_text", "translation", "output", "completion", "reference"),
+    "references",
+)
+TRANSLATION_NAME = "translation"
+"""Of a column that holds texts by language."""
+
+DOCUMENT_NAMES = (
+    *("document", "source", "article", "text", "dialogue", "body", "content", "message", "report"),
+    *("input", "prompt", "passage"),
+)
+"""Of texts to sum up, as are `SUMMARY_NAMES` of their summaries."""
+
+SUMMARY_NAMES = (
+    *("summary", "target", "highlights", "summaries", "tldr", "abstract", "headline", "title"),
+    *("output", "completion", "reference", "references"),
+)
+REFERENCE_NAMES = ("references", "reference", "responses")
+"""Of all right texts of a row."""
+
+MESSAGES_NAMES = (
+    *("messages", "conversations", "conversation", "dialogue", "dialog", "chat"),
+    *("dialogues", "dialogs"),
+)
+"""Of conversations whose turns have roles."""
+
+TURNS_NAMES = ("context", "history", "turns")
+"""Of what was said before a reply, as are `PROMPT_NAMES` where that is one text."""
+
+PROMPT_NAMES = ("prompt", "question", "input", "source", "text")
+REPLY_NAMES = (
+    *("completion", "response", "reply", "answer", "output", "target", "responses", "replies"),
+    "chosen",
+)

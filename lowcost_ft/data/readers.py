@@ -12,9 +12,11 @@ from lowcost_ft.data.exports.docbin import is_docbin, read_docbin
 from lowcost_ft.data.exports.reading import EXPORTS, read_export
 from lowcost_ft.data.file_kinds import EXTENSIONS, FORMATS, extension_of, format_of
 from lowcost_ft.data.json_files import is_json_list, read_json, read_json_lines
+from lowcost_ft.data.parallel_files import pair_lines, parallel_paths
 from lowcost_ft.data.rows import Row
 from lowcost_ft.data.tables import read_dataset, read_parquet
 from lowcost_ft.data.text_lines import read_fasttext, read_texts
+from lowcost_ft.data.tmx_files import is_tmx, read_tmx
 from lowcost_ft.data.word_rows import join_words
 
 __all__ = ["Row", "read_dataset", "read_lines", "read_rows"]
@@ -54,8 +56,8 @@ def read_rows(
 
     Args:
         path: JSON (an object a line, one list of them, or a table as pandas writes it), CSV, TSV,
-            Parquet, columns with one word a line, fastText lines, or, without labels, one text a
-            line.
+            Parquet, TMX, columns with one word a line, fastText lines, or, without labels, one text
+            a line. "train.en,train.fr" names two files whose lines belong together.
         problems: Gets a line for each problem: file, line, what is wrong, how to mend it.
         notices: Gets a line for whatever is left out on purpose, and for what the file was taken
             for where its extension does not say that.
@@ -72,6 +74,8 @@ def read_rows(
     before = len(problems)
     reading, usual = reading or ReadingOptions(), usual or ReadingOptions()
     extension = extension_of(path)
+    if (both := parallel_paths(path)) is not None:
+        return _read_parallel(path, both, reading, labelled, problems, notices)
     if os.path.isdir(path) and (reading.format == "brat" or is_brat(path, labelled=labelled)):
         rows = read_brat(path, reading, labelled=labelled, problems=problems, notices=notices)
         if not rows and len(problems) == before:
@@ -94,6 +98,13 @@ def read_rows(
         rows = read_docbin(path, problems)
         if len(problems) == before:
             rows = read_export(rows, reading, labelled=labelled, problems=problems, notices=notices)
+        return rows
+    if reading.format == "tmx" or (reading.format == "auto" and is_tmx(path)):
+        if extension != ".tmx" and reading.format == "auto":
+            notices.append(_taken_for(path, "tmx"))
+        rows = read_tmx(path, problems, notices)
+        if not rows and len(problems) == before:
+            problems.append(f"{path}: holds no translation units (tu); give another file")
         return rows
     kind, text = _kind_and_text(path, reading, usual, labelled, words, problems, notices)
     if kind is None:
@@ -129,6 +140,32 @@ def read_rows(
         rows = join_words(rows, reading, usual, problems, notices)
     if not rows and len(problems) == before:
         problems.append(f"{path}: holds no rows; add some or give another file")
+    return rows
+
+
+def _read_parallel(
+    path: str,
+    paths: tuple[str, str],
+    reading: ReadingOptions,
+    labelled: bool,
+    problems: list[str],
+    notices: list[str],
+) -> list[Row]:
+    """Rows of two files with one text a line, given as one path with a comma."""
+    before = len(problems)
+    if reading.format not in ("auto", "text"):
+        problems.append(
+            f"{path}: names two files, which hold one text a line each; leave --format out, or "
+            "give one file"
+        )
+        return []
+    if not all([_is_readable_file(one, problems) for one in paths]):
+        return []
+    texts = [_decode_file(one, problems) for one in paths]
+    found = [text for text in texts if text is not None]
+    rows = [] if len(found) < 2 else pair_lines(paths, found, problems, notices)
+    if not rows and len(problems) == before:
+        problems.append(f"{path}: the files hold no lines with text; give others")
     return rows
 
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from lowcost_ft.data.findings import DROP, Change, Finding, FoundRow
+from lowcost_ft.data.languages import language_of, script_of
 from lowcost_ft.data.rows import counted, shown
 from lowcost_ft.doctor.checked_data import CheckedData, CheckedSplit
-from lowcost_ft.doctor.languages import language_of, script_of
 
 __all__ = ["check_languages", "check_lengths", "check_too_long", "check_writing"]
 

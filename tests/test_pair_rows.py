@@ -1,0 +1,258 @@
+"""Rows with a text and the text to write, in every layout that people have, become one form."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lowcost_ft.config.reading import ReadingOptions
+from lowcost_ft.data.known_names import (
+    DOCUMENT_NAMES,
+    SOURCE_NAMES,
+    SUMMARY_NAMES,
+    TARGET_NAMES,
+)
+from lowcost_ft.data.language_codes import language_name, same_language
+from lowcost_ft.data.pair_faults import fault_notices, pair_faults
+from lowcost_ft.data.python_rows import read_python_rows
+from lowcost_ft.data.readers import read_rows
+from lowcost_ft.data.sample_translations import sample_translations
+from lowcost_ft.data.text_pairs import read_pairs
+
+TICO = Path(__file__).resolve().parents[2] / "shared" / "data" / "tico19_en_fr"
+TICO = next((p for p in (TICO, Path("/work/shared/data/tico19_en_fr")) if p.is_dir()), TICO)
+
+
+def pairs(path, *, names=(SOURCE_NAMES, TARGET_NAMES), **options):
+    """Rows, problems and notices of a file."""
+    problems: list[str] = []
+    notices: list[str] = []
+    labelled = options.get("labelled", True)
+    reading = ReadingOptions(format=options.pop("format", "auto"))
+    rows = read_rows(str(path), problems, notices, reading, labelled=labelled)
+    if problems:
+        return [], problems, notices
+    read = read_pairs(
+        rows,
+        source_names=names[0],
+        target_names=names[1],
+        problems=problems,
+        notices=notices,
+        **options,
+    )
+    return [row.values for row in read], problems, notices
+
+
+def written(folder, name, content):
+    path = folder / name
+    if not isinstance(content, str):
+        content = "".join(json.dumps(row) + "\n" for row in content)
+    path.write_text(content, "utf-8")
+    return path
+
+
+ONE = {"source": "the lamp", "target": "la lampe", "references": ["la lampe"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "options"),
+    [
+        ("a.jsonl", [{"source": "the lamp", "target": "la lampe"}], {}),
+        ("a.json", json.dumps([{"input": "the lamp", "output": "la lampe"}]), {}),
+        ("a.csv", "src,tgt\nthe lamp,la lampe\n", {}),
+        ("a.tsv", "prompt\tcompletion\nthe lamp\tla lampe\n", {}),
+        (
+            "a.jsonl",
+            [{"translation": {"fr": "la lampe", "en": "the lamp"}}],
+            {"source_language": "en", "target_language": "fr"},
+        ),
+        (
+            "a.csv",
+            'n,translation\n1,"{""fr"": ""la lampe"", ""en"": ""the lamp""}"\n',
+            {"source_language": "eng_Latn", "target_language": "fr_XX"},
+        ),
+        (
+            "a.jsonl",
+            [{"translation": {"fr": "la lampe", "en": "the lamp"}}],
+            {"source_language": "en"},
+        ),
+        (
+            "a.csv",
+            "en,fr,de\nthe lamp,la lampe,die Lampe\n",
+            {"source_language": "en", "target_language": "fr"},
+        ),
+        (
+            "a.csv",
+            "one,two\nthe lamp,la lampe\n",
+            {"source_column": "one", "target_column": "2"},
+        ),
+    ],
+)
+def test_every_layout_of_pairs_is_read(tmp_path, name, content, options):
+    rows, problems, _ = pairs(written(tmp_path, name, content), **options)
+    assert problems == []
+    assert rows == [ONE]
+
+
+def test_a_summary_may_have_several_references(tmp_path):
+    names = (DOCUMENT_NAMES, SUMMARY_NAMES)
+    content = [{"id": 7, "document": "long", "summary": ["short", "brief"]}]
+    rows, problems, notices = pairs(written(tmp_path, "a.jsonl", content), names=names)
+    assert not problems
+    assert rows == [
+        {"id": 7, "source": "long", "target": "short", "references": ["short", "brief"]}
+    ]
+    assert any("the first is learned" in notice for notice in notices)
+    content = [{"text": "long", "highlights": "short", "references": ["brief", "short"]}]
+    rows, problems, _ = pairs(written(tmp_path, "b.jsonl", content), names=names)
+    assert rows[0]["references"] == ["short", "brief"]
+
+
+def test_two_files_are_read_line_by_line(tmp_path):
+    en = written(tmp_path, "train.en", "the lamp\n\nthe bed\n")
+    fr = written(tmp_path, "train.fr", "la lampe\n\nle lit\n")
+    rows, problems, notices = pairs(f"{en},{fr}")
+    assert not problems
+    assert [row["target"] for row in rows] == ["la lampe", "le lit"]
+    assert any("1 line blank in both files" in notice for notice in notices)
+    written(tmp_path, "train.fr", "la lampe\n\n\n")
+    assert f"{en}:3" in pairs(f"{en},{fr}")[1][0]
+    written(tmp_path, "train.fr", "la lampe\n")
+    assert "has 3 lines and" in pairs(f"{en},{fr}")[1][0]
+    assert "no such file" in pairs(f"{en},{tmp_path}/none.fr")[1][0]
+
+
+TMX = """<?xml version="1.0" encoding="UTF-8"?>
+<!DOCTYPE tmx SYSTEM "tmx14.dtd">
+<tmx version="1.4"><header srclang="en"/><body>
+<tu tuid="1"><tuv xml:lang="EN-US"><seg>the <bpt i="1">&lt;b&gt;</bpt>lamp</seg></tuv>
+<tuv xml:lang="fr"><seg>la
+lampe</seg></tuv><tuv xml:lang="fr"><seg>cette lampe</seg></tuv></tu>
+<tu><tuv xml:lang="en-US"><seg>the bed</seg></tuv></tu>
+</body></tmx>
+"""
+
+
+def test_tmx_is_read(tmp_path):
+    path = written(tmp_path, "a.tmx", TMX)
+    rows, problems, notices = pairs(path, source_language="en", target_language="fr")
+    assert not problems
+    assert rows == [
+        {**ONE, "id": "1", "references": ["la lampe", "cette lampe"]},
+    ]
+    assert any("formatting codes left out of 1 unit" in notice for notice in notices)
+    assert any("1 row without a text in" in n and f"{path}:7" in n for n in notices)
+    latin = tmp_path / "b.tmx"
+    latin.write_bytes(TMX.replace("UTF-8", "iso-8859-1").replace("bed", "b\xe9d").encode("latin-1"))
+    assert pairs(latin, source_language="en", target_language="fr")[0] == rows
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (TMX.replace("</body>", ""), ":8: broken TMX, mismatched tag"),
+        (TMX.replace('"tmx14.dtd">', '"x" [<!ENTITY a "b">]>'), ":2: defines the entity"),
+        (TMX.replace(' xml:lang="fr"', ""), ":5: a tuv without xml:lang"),
+        ("<?xml version='1.0'?><tmx><body/></tmx>", "holds no translation units"),
+        (TMX.replace("UTF-8", "x-no-such"), "unknown encoding"),
+    ],
+)
+def test_broken_tmx_is_told_with_its_line(tmp_path, content, told):
+    path = written(tmp_path, "a.tmx", content)
+    _, problems, _ = pairs(path, source_language="en", target_language="fr")
+    assert len(problems) == 1 and told in problems[0] and str(path) in problems[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "told"),
+    [
+        ([{"translation": {"en": "a", "fr": "b"}}], {}, "say which to translate from and into"),
+        (
+            [{"translation": {"en": "a", "fr": "b"}}],
+            {"source_language": "en", "target_language": "de"},
+            'no texts in the language --target-language de; the languages are "en", "fr"',
+        ),
+        (
+            [{"translation": {"en": "a", "fr": "b"}}, {"translation": ["a"]}],
+            {"source_language": "en", "target_language": "fr"},
+            'a.jsonl:2: "translation" is',
+        ),
+        (
+            [{"translation": {"en-GB": "a", "en-US": "c", "fr": "b"}}],
+            {"source_language": "en", "target_language": "fr"},
+            "are all en; name one",
+        ),
+        ([{"source": "a", "target": 7}], {}, 'a.jsonl:1: "target" is the number'),
+        ([{"source": "a", "target": []}], {}, "is an empty list"),
+        ([{"source": ["a"], "target": "b"}], {}, '"source" must be a text'),
+        ([{"source": "a"}], {}, "no column for the target; name it with --target-column"),
+        ([{"source": "a", "target": "\ud800"}], {}, "half a surrogate pair"),
+        ([{"source": "a", "target": "b"}], {"target_column": "source"}, "are both read from"),
+    ],
+)
+def test_what_is_wrong_is_told_with_file_and_row(tmp_path, content, options, told):
+    _, problems, _ = pairs(written(tmp_path, "a.jsonl", content), **options)
+    assert len(problems) == 1 and told in problems[0], problems
+
+
+def test_inputs_alone_may_be_empty_and_need_no_target(tmp_path):
+    path = written(tmp_path, "a.csv", "id,source,other\n1,the lamp,x\n2,,y\n")
+    rows, problems, notices = pairs(path, labelled=False)
+    assert not problems
+    assert rows == [{"id": "1", "source": "the lamp"}, {"id": "2", "source": ""}]
+    assert any("1 row without a text" in notice for notice in notices)
+    path = written(tmp_path, "b.jsonl", [{"translation": {"en": "the lamp"}}])
+    rows, problems, _ = pairs(path, labelled=False, source_language="en", target_language="fr")
+    assert rows == [{"source": "the lamp"}] and not problems
+
+
+def test_codes_of_languages():
+    assert same_language("en", "eng_Latn") and same_language("zh-CN", "zho_Hans")
+    assert same_language("x-klingon", "x") and not same_language("de", "da")
+    assert language_name("fr_XX") == "French" and language_name("qq") is None
+
+
+def sample_pairs(change):
+    rows = sample_translations()["train"]
+    for place, values in change.items():
+        rows[place] = {**rows[place], **values}
+    return read_python_rows(rows, "train", [])
+
+
+LONG = "We are very sorry, but this sentence has nothing to do with what the customer wrote to us. "
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        ("length_ratio", {"target": LONG * 2}),
+        ("copied_source", {"source": "I paid for it twice.", "target": "I paid for it twice. "}),
+        (
+            "target_language",
+            {"target": "You can pick it up in the shop if it is there."},
+        ),
+        ("target_language", {"target": "Где мой заказ? Я жду уже неделю."}),
+        ("source_language", {"source": "Vous pouvez venir dans le magasin avec la lampe."}),
+    ],
+)
+def test_pairs_that_do_not_belong_together_are_found(kind, values):
+    rows = sample_pairs({17: values, 40: values})
+    faults = {fault.kind: fault for fault in pair_faults(rows)}
+    assert set(faults[kind].places) == {17, 40}
+    assert faults["duplicate_pair"].places == (40,) if len(values) == 2 else True
+    told = fault_notices(rows, [faults[kind]])[0]
+    assert "2 of 300 pairs" in told and "train:row 18, train:row 41" in told
+
+
+def test_good_pairs_are_left_in_peace():
+    assert pair_faults(sample_pairs({})) == []
+    assert pair_faults([]) == []
+
+
+@pytest.mark.skipif(not TICO.is_dir(), reason="the public data are not on this machine")
+def test_public_pairs_are_read_from_tmx_and_their_faults_are_few():
+    rows, problems, _ = pairs(TICO / "all.en-fr.tmx", source_language="en", target_language="fr")
+    assert not problems and len(rows) == 3071
+    read = read_python_rows(rows, "train", [])
+    faults = pair_faults(read, source_language="en", target_language="fr")
+    assert 0 < sum(len(fault.places) for fault in faults) < 120

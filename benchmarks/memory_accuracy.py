@@ -16,15 +16,12 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from transformers import AutoConfig, AutoModel
+from memory_grid import MODELS, Point, grid, made_up_rows, write_model
 
 from lowcost_ft.config.run import RunConfig
 from lowcost_ft.data.features import Features
@@ -36,7 +33,6 @@ from lowcost_ft.models.quantization import compute_dtype
 from lowcost_ft.pipeline.memory import model_options
 from lowcost_ft.planning.forecast import Forecast
 from lowcost_ft.record.environment import git_state, hardware, versions
-from lowcost_ft.tasks import task_class
 from lowcost_ft.tasks.base import Task
 from lowcost_ft.tasks.classification import ClassificationTask
 from lowcost_ft.tasks.ner import NerTask
@@ -51,117 +47,6 @@ from lowcost_ft.training.steps import StepRunner
 
 RESULTS = Path(__file__).resolve().parent / "results" / "memory"
 LABELS = ["O", "B-a", "I-a", "B-b", "I-b"]
-_SHAPE = {"vocab_size": 8000, "hidden_size": 256, "num_hidden_layers": 4}
-_SHAPE |= {"num_attention_heads": 4, "intermediate_size": 1024, "max_position_embeddings": 600}
-_SHAPE |= {"pad_token_id": 1}
-
-MODELS: dict[str, dict[str, Any]] = {
-    "bert": {},
-    "distilbert": {"dim": 256, "n_layers": 4, "n_heads": 4, "hidden_dim": 1024},
-    "roberta": {},
-    "electra": {"embedding_size": 128},
-    "deberta-v2": {
-        "relative_attention": True,
-        "position_buckets": 64,
-        "pos_att_type": ["p2c", "c2p"],
-        "norm_rel_ebd": "layer_norm",
-        "share_att_key": True,
-        "position_biased_input": False,
-        "type_vocab_size": 0,
-        "pooler_hidden_size": 256,
-    },
-    "modernbert": {"local_attention": 64, "cls_token_id": 2, "sep_token_id": 3},
-    "gpt2": {"n_embd": 256, "n_layer": 4, "n_head": 4, "n_positions": 600},
-    "llama": {"num_key_value_heads": 2},
-    "qwen3": {"num_key_value_heads": 2, "head_dim": 64},
-}
-SETTINGS: dict[str, dict[str, Any]] = {
-    "lora": {"method": "lora"},
-    "lora, checkpointing": {"method": "lora", "gradient_checkpointing": True},
-    "full": {"method": "full"},
-    "lora on 8bit": {"method": "lora", "quantization": "8bit"},
-    "lora on nf4, checkpointing": {
-        "method": "lora",
-        "quantization": "nf4",
-        "gradient_checkpointing": True,
-    },
-    "lora, top 2 layers": {"method": "lora", "trainable_layers": 2},
-    "lora, top 2 layers, cached": {
-        "method": "lora",
-        "trainable_layers": 2,
-        "cache_frozen_layers": True,
-    },
-}
-SHAPES = [(64, 16, 4096), (128, 8, 512), (256, 8, 1024), (384, 4, 4096), (96, 16, 384)]
-"""Longest row, rows a step, and tokens a micro-batch may hold."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Point:
-    """One step of the grid."""
-
-    family: str
-    setting: str
-    task: str
-    length: int
-    batch_size: int
-    micro_batch_tokens: int
-
-    def config(self, folder: str, mixed_precision: str) -> RunConfig:
-        """The settings of a run with this step."""
-        return RunConfig(
-            task="ner" if self.task == "ner" else "classification",
-            model_id=folder,
-            max_length=self.length,
-            batch_size=self.batch_size,
-            micro_batch_tokens=self.micro_batch_tokens,
-            mixed_precision="auto" if mixed_precision == "fp16" else mixed_precision,  # type: ignore[arg-type]
-            num_train_epochs=1,
-            dropout="model",  # more to predict than without
-            **SETTINGS[self.setting],
-        )
-
-
-def grid() -> Iterator[Point]:
-    """Every family with every setting; lengths, batches and tasks in turn."""
-    number = 0
-    for family in MODELS:
-        for setting in SETTINGS:
-            length, batch_size, tokens = SHAPES[number % len(SHAPES)]
-            number += 1
-            yield Point(
-                family=family,
-                setting=setting,
-                task=("ner", "classification")[number % 2],
-                length=length,
-                batch_size=batch_size,
-                micro_batch_tokens=tokens,
-            )
-
-
-def write_model(family: str, folder: Path) -> str:
-    """A checkpoint with random weights."""
-    fields = _SHAPE | MODELS[family]
-    config = AutoConfig.for_model(family, **fields)
-    AutoModel.from_config(config).save_pretrained(folder)
-    return str(folder)
-
-
-def made_up_rows(point: Point) -> Features:
-    """Rows of falling length, the first as long as allowed."""
-    lengths = np.maximum(8, point.length - 3 * np.arange(point.batch_size))
-    starts = np.concatenate([[0], np.cumsum(lengths)])
-    rows, tokens = len(lengths), int(starts[-1])
-    kind = task_class(point.task)
-    return Features(
-        input_ids=np.full(tokens, 5, np.int32),
-        starts=starts,
-        examples=np.arange(rows),
-        num_examples=rows,
-        weights=np.ones(rows),
-        arrays=kind.blank_arrays(rows, tokens),
-        schema=kind.schema,
-    )
 
 
 def run_point(point: Point, folder: str, accelerator: Any) -> dict[str, Any]:

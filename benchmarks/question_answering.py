@@ -26,10 +26,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from datasets import Dataset
 from peft import LoraConfig, TaskType, get_peft_model
+from question_summary import summary
 from transformers import (
     AutoModel,
     AutoModelForQuestionAnswering,
@@ -53,7 +53,6 @@ from lora_qa import CONFIG  # noqa: E402
 
 ARMS = ("sentence", "lora", "script", "memorize", "full", "trainer-peft")
 MEMORIZED = 200
-RESAMPLES = 10_000
 
 
 def main() -> None:
@@ -74,8 +73,8 @@ def main() -> None:
         record = run_arm(arm, seed, options.data, options.runs / f"{arm}-seed{seed}")
         record |= {"arm": arm, "seed": seed, "versions": versions(), "hardware": hardware()}
         file.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
-    SUMMARY.write_text(json.dumps(summary(), indent=1) + "\n", "utf-8")
-    print(json.dumps(summary(), indent=1))
+    SUMMARY.write_text(json.dumps(summary(RESULTS), indent=1) + "\n", "utf-8")
+    print(json.dumps(summary(RESULTS), indent=1))
 
 
 def run_arm(arm: str, seed: int, data: Path, folder: Path) -> dict[str, Any]:
@@ -253,51 +252,6 @@ def scored(rows: Sequence[dict[str, Any]], answers: Sequence[str]) -> list[dict[
         }
         for row, answer in zip(rows, answers, strict=True)
     ]
-
-
-def summary() -> dict[str, Any]:
-    """Means over seeds, and paired differences from LoRA with intervals over articles."""
-    found: dict[str, dict[int, list[dict[str, Any]]]] = {}
-    for file in sorted(RESULTS.glob("xquad-*-seed*.json")):
-        record = json.loads(file.read_text("utf-8"))
-        found.setdefault(record["arm"], {})[record["seed"]] = record["questions"]
-    arms: dict[str, Any] = {}
-    for arm, by_seed in found.items():
-        arms[arm] = {"seeds": sorted(by_seed), "questions": len(next(iter(by_seed.values())))}
-        for metric in ("f1", "exact_match"):
-            each = [float(np.mean([q[metric] for q in by_seed[s]])) for s in sorted(by_seed)]
-            arms[arm][metric] = round(float(np.mean(each)), 4)
-            arms[arm][f"{metric}_by_seed"] = [round(value, 4) for value in each]
-    differences = {
-        arm: _paired(found["lora"], by_seed)
-        for arm, by_seed in found.items()
-        if "lora" in found and arm not in ("lora", "memorize")
-    }
-    return {"arms": arms, "lora_minus": differences}
-
-
-def _paired(
-    ours: dict[int, list[dict[str, Any]]], theirs: dict[int, list[dict[str, Any]]]
-) -> dict[str, Any]:
-    """LoRA's F1 less another arm's: the mean over the seeds of both, articles drawn whole."""
-    # A baseline without a seed is compared with each.
-    seeds = sorted(set(ours) & set(theirs)) if len(theirs) > 1 else sorted(ours)
-    gaps: dict[str, list[float]] = {}
-    for seed in seeds:
-        other = {q["id"]: q["f1"] for q in theirs.get(seed, theirs[min(theirs)])}
-        for question in ours[seed]:
-            gaps.setdefault(question["title"], []).append(question["f1"] - other[question["id"]])
-    sums = np.array([[sum(values), len(values)] for values in gaps.values()], float)
-    draw = np.random.default_rng(0).integers(0, len(sums), (RESAMPLES, len(sums)))
-    resampled = sums[draw].sum(axis=1)
-    low, high = np.percentile(resampled[:, 0] / resampled[:, 1], [2.5, 97.5])
-    mean = float(sums[:, 0].sum() / sums[:, 1].sum())
-    return {
-        "f1": round(mean, 4),
-        "f1_ci95": [round(float(low), 4), round(float(high), 4)],
-        "seeds": seeds,
-        "articles": len(sums),
-    }
 
 
 if __name__ == "__main__":

@@ -22,13 +22,8 @@ from lowcost_ft.tasks import task_class
 
 if TYPE_CHECKING:
     from lowcost_ft.memory.operators import Target
-    from lowcost_ft.planning.budget import Plan
-    from lowcost_ft.planning.simulated_building import CacheNeeds
 
 __all__ = ["PlanMemory", "parse_plan", "plan"]
-
-_BAR = 34
-"""Characters of the longest bar."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +107,7 @@ def plan(command: PlanMemory) -> None:
     from lowcost_ft.planning.budget import part_to_change
     from lowcost_ft.planning.find_plan import find_plan
     from lowcost_ft.planning.longest_rows import longest_forecast
+    from lowcost_ft.planning.plan_text import plan_text
     from lowcost_ft.training.setup import set_num_threads
 
     _check_outputs(command)
@@ -136,7 +132,16 @@ def plan(command: PlanMemory) -> None:
         }
         print(json.dumps(record, indent=2))
     else:
-        print("\n".join(_text(command, found, target, budget, cache, change)))
+        lines = plan_text(
+            found,
+            target,
+            budget=budget,
+            cache=cache,
+            change=change,
+            examples=command.examples,
+            disk_rate=command.disk_rate,
+        )
+        print("\n".join(lines))
     if command.plot is not None:
         draw_plan(command.plot, found, budget, title=config.model_id)
 
@@ -252,85 +257,3 @@ def _target(command: PlanMemory) -> "Target":
         num_threads=torch.get_num_threads(),
         compute_capability=(major, minor),
     )
-
-
-def _text(
-    command: PlanMemory,
-    found: "Plan",
-    target: "Target",
-    budget: int | None,
-    cache: "CacheNeeds | None",
-    change: str,
-) -> list[str]:
-    """What the command prints, at most 80 columns wide."""
-    from lowcost_ft.planning.budget import megabytes
-
-    config, prediction = found.config, found.prediction
-    where = "a GPU" if command.device == "cuda" else "a CPU"
-    precision = {"no": "float32"}.get(target.mixed_precision, target.mixed_precision)
-    quantized = "" if config.quantization == "none" else f" on {config.quantization} weights"
-    lines = [
-        f"{config.model_id}",
-        f"{config.method}{quantized}, {config.task}, on {where}, {precision}",
-        f"{config.batch_size} examples of up to {config.max_length} tokens a step, in "
-        f"micro-batches of {config.micro_batch_tokens:,} tokens",
-        "",
-    ]
-    parts = dict(prediction.parts)
-    if prediction.reserved_bytes > prediction.peak_bytes:
-        parts["fragments"] = prediction.reserved_bytes - prediction.peak_bytes
-    if prediction.context_bytes:
-        parts["CUDA context"] = prediction.context_bytes
-    largest = max(parts.values())
-    for part, size in parts.items():
-        bar = "#" * round(_BAR * size / largest)
-        lines.append(f"  {part:<14}{megabytes(size):>12}  {bar}".rstrip())
-    if prediction.paged_bytes:
-        lines.append(
-            f"  paged: {megabytes(prediction.paged_bytes)} more optimizer state, which is paged to "
-            "the host"
-        )
-    lines.append(f"  {'needed':<14}{megabytes(prediction.needed_bytes):>12}")
-    if budget is not None:
-        lines.append(f"  {'budget':<14}{megabytes(budget):>12}")
-    lines.append("")
-    for choice in found.choices:
-        value = "" if choice.value is True else f" {choice.value}"
-        lines += [
-            f"--{choice.setting.replace('_', '-')}{value}: {megabytes(choice.needed_bytes)}",
-            f"  {choice.cost}",
-        ]
-    if cache is not None:
-        lines += _cache_lines(command, found, cache)
-    lines += [
-        f"arithmetic: {prediction.flops / 1e12:,.2f} TFLOP a step",
-        f"to save memory, change first: {change}",
-    ]
-    return lines
-
-
-def _cache_lines(command: PlanMemory, found: "Plan", cache: "CacheNeeds") -> list[str]:
-    """What the output of the frozen layers takes."""
-    from lowcost_ft.planning.budget import megabytes
-
-    building = found.prediction.building
-    memory = f": {megabytes(building.needed_bytes)} needed" if building else " in memory"
-    lines = [
-        f"before training, frozen layers {'one at a time' if building else 'all'}{memory}",
-        f"  disk: {megabytes(cache.kept_bytes)} for the states of {command.examples:,} examples"
-        " (--examples)",
-    ]
-    if building is not None:
-        lines += [
-            f"    {megabytes(cache.disk_bytes)} at once; {megabytes(cache.weight_file_bytes)} of "
-            f"weights and {megabytes(cache.state_bytes)} of states to move:",
-            f"    {_duration(cache.disk_seconds(parse_bytes(command.disk_rate)))} at "
-            f"{command.disk_rate} a second (--disk-rate)",
-        ]
-    if cache.host_bytes:
-        lines.append(f"  memory of the GPU's host: {megabytes(cache.host_bytes)} of weights")
-    return lines
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:,.0f} s" if seconds < 180 else f"{seconds / 60:,.0f} min"

@@ -13,7 +13,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,24 +21,21 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator, DistributedType
-from accelerate.utils import broadcast_object_list
 
 from lowcost_ft.data.features import Features
 from lowcost_ft.errors import UserError
 from lowcost_ft.frozen.cache_key import describe_model, digest
+from lowcost_ft.frozen.filling import announce, fill_missing, from_main, is_main, opened
 from lowcost_ft.frozen.lower_part import LowerPart
 from lowcost_ft.frozen.lower_states import LowerStates
 from lowcost_ft.frozen.stored_states import (
     DTYPES,
     PartialStates,
     StoredStates,
-    check_space,
     default_cache_dir,
-    locked,
-    open_stored,
 )
 from lowcost_ft.frozen.streamed_part import StreamedPart
-from lowcost_ft.frozen.streaming import StreamingCost, fill_layer_by_layer, streaming_disk_bytes
+from lowcost_ft.frozen.streaming import StreamingCost, fill_layer_by_layer
 from lowcost_ft.models.families import Family
 
 __all__ = ["CacheReport", "CachedStates", "cached_layers"]
@@ -155,11 +152,11 @@ def cached_layers(
     }
     # The main process decides for all, so the others need not look at every weight.
     seen: dict[str, str] = {}
-    see = (lambda n, w: seen.update({n: digest([(n, w)])})) if _main(accelerator) else None
+    see = (lambda n, w: seen.update({n: digest([(n, w)])})) if is_main(accelerator) else None
     probe = next(iter(runs.values())).probe(see)  # (1, T, H): all others are like it
     described = (
         describe_model(accelerator, model, family, part, head_names, seen)
-        if _main(accelerator)
+        if is_main(accelerator)
         else {}
     )
     wanted, descriptions = {}, {}
@@ -174,12 +171,12 @@ def cached_layers(
             "stored_dtype": dtype,
         }
         text = json.dumps(descriptions[name], sort_keys=True)
-        key = _from_main(hashlib.sha256(text.encode()).hexdigest()[:32])
+        key = from_main(hashlib.sha256(text.encode()).hexdigest()[:32])
         shape = (len(features.input_ids), probe.shape[-1])
         wanted[name] = PartialStates(base / key, shape=shape, stored_dtype=dtype)
     stages = len(streamed.stages) if streamed else 1
     growth = probe.dtype.itemsize / DTYPES[dtype].itemsize
-    _announce(accelerator, wanted, base, say, stages=stages, growth=growth)
+    announce(accelerator, wanted, base, say, stages=stages, growth=growth)
 
     def compute(missing: list[str]) -> None:
         if streamed:
@@ -191,9 +188,9 @@ def cached_layers(
 
     # Layer by layer, all data sets pass a layer while it is there.
     for names in [list(runs)] if streamed else [[name] for name in runs]:
-        filled = _fill_missing(accelerator, names, wanted, descriptions, compute)
+        filled = fill_missing(accelerator, names, wanted, descriptions, compute)
         for name in names:
-            stored = _opened(wanted[name].folder)
+            stored = opened(wanted[name].folder)
             if name not in filled:
                 say(f"frozen layers: reusing the {name} states in {wanted[name].folder}")
             report.states[name] = CachedStates(
@@ -204,107 +201,3 @@ def cached_layers(
     report.seconds = time.perf_counter() - started
     with part.taken_out():
         yield report
-
-
-def _main(accelerator: Accelerator) -> bool:
-    return bool(accelerator.is_main_process)
-
-
-def _from_main(value: Any) -> Any:
-    """The main process's value, in every process."""
-    values = [value]
-    broadcast_object_list(values)
-    return values[0]
-
-
-def _announce(
-    accelerator: Accelerator,
-    wanted: dict[str, PartialStates],
-    base: Path,
-    say: Callable[[str], None],
-    *,
-    stages: int,
-    growth: float,
-) -> None:
-    """Says how much disk the missing states need, before anything is written.
-
-    Raises:
-        UserError: There is not enough; raised in every process.
-    """
-    problem = None
-    missing = {n: w.num_bytes for n, w in wanted.items() if open_stored(w.folder) is None}
-    if _main(accelerator) and missing:
-        kept = sum(missing.values())
-        needed = streaming_disk_bytes(missing, stages, growth=growth) if stages > 1 else kept
-        try:
-            free = check_space(base, needed, in_use=[w.folder for w in wanted.values()])
-        except UserError as error:
-            problem = str(error)
-        else:
-            meanwhile = f" ({needed / 1e6:,.1f} MB while they are made)" if needed > kept else ""
-            say(
-                f"frozen layers: the states ({', '.join(missing)}) need {kept / 1e6:,.1f} MB of "
-                f"disk{meanwhile} in {base} ({free / 1e6:,.0f} MB free)"
-            )
-    if problem := _from_main(problem):
-        raise UserError(problem)
-
-
-def _fill_missing(
-    accelerator: Accelerator,
-    names: list[str],
-    wanted: dict[str, PartialStates],
-    descriptions: dict[str, dict[str, Any]],
-    compute: Callable[[list[str]], None],
-) -> list[str]:
-    """Computes the states of those data sets that are not there yet.
-
-    The main process looks, decides, and holds the locks meanwhile; all processes compute.
-
-    Returns:
-        The names of those that were not there.
-    """
-    # Two data sets may be the same.
-    folders = {wanted[name].folder: name for name in reversed(names)}
-    with ExitStack() as locks:
-        missing, problem = [], None
-        if _main(accelerator):
-            # In the same order in every run, so that no two wait for each other.
-            for folder, name in sorted(folders.items()):
-                if open_stored(folder) is not None:
-                    continue
-                try:
-                    locks.enter_context(locked(folder))
-                    if open_stored(folder) is None:  # Else another run has made them meanwhile.
-                        wanted[name].begin()
-                        missing.append(name)
-                except OSError as error:
-                    problem = f"cache_frozen_layers: cannot write {folder}: {error}"
-                    break
-        # Every process must know, or they would wait for each other.
-        missing, problem = _from_main((missing, problem))
-        try:
-            if problem:
-                raise UserError(problem)
-            if missing:
-                compute(missing)
-                accelerator.wait_for_everyone()
-                if _main(accelerator):
-                    for name in missing:
-                        wanted[name].finish(descriptions[name])
-        except BaseException:
-            for name in missing:
-                wanted[name].discard()
-            raise
-    accelerator.wait_for_everyone()
-    return missing
-
-
-def _opened(folder: Path) -> StoredStates:
-    stored = open_stored(folder)
-    if stored is None:
-        raise UserError(
-            f"cache_frozen_layers: this process does not see {folder}; give --cache-dir a folder "
-            "on a disk that all machines share, or leave the flag out"
-        )
-    return stored

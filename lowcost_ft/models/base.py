@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.existing_head import fit_head, stored_labels
 from lowcost_ft.models.families import Family, find_family
+from lowcost_ft.models.head_names import find_heads
 from lowcost_ft.models.hub import (
     check_index,
     is_cached,
@@ -150,7 +151,7 @@ def load_base_model(
             options["quantization_config"] = quantization_config(quantization, skip, dtype)
         model, missing, resized = _read_weights(auto_class, model_id, config, revision, options)
         settle_kernels(model, dtype)
-    head_names, beside, notices = _find_heads(model, family, find_head(head), missing, model_id)
+    head_names, beside, notices = find_heads(model, family, find_head(head), missing, model_id)
     check_new_weights(model, missing or (), model_id)
     # Only a checkpoint that was fine-tuned before lacks nothing of them (a masked language model
     # brings ModernBERT's `head`, never its `classifier`).
@@ -237,7 +238,7 @@ def _read_weights(
                 dtype=torch.float32,
                 use_safetensors=True,
                 output_loading_info=True,
-                # A head for other labels is replaced; anywhere else `_find_heads` refuses.
+                # A head for other labels is replaced; anywhere else `find_heads` refuses.
                 ignore_mismatched_sizes=True,
                 local_files_only=cached,
                 # Without it, transformers would still ask the Hub whether this is an adapter.
@@ -260,57 +261,3 @@ def _unusable(config: Any, options: dict[str, Any], error: Exception) -> UserErr
             f"type {config.model_type!r}; leave it out for the default [{reason}]"
         )
     return UserError(f"model_id: the model cannot be built [{reason}]")
-
-
-def _find_heads(
-    model: Any, family: Family | None, head: Head, missing: set[str] | None, model_id: str
-) -> tuple[tuple[str, ...], list[str], list[str]]:
-    """Names the heads: what stands beside the backbone, and a pooler that the checkpoint lacks.
-
-    Args:
-        model: The task model.
-        family: Its entry in the table, which must agree.
-        head: What the model ends in.
-        missing: Weights that are new; None when nothing was loaded.
-        model_id: For messages.
-
-    Returns:
-        Paths of the head modules in the model's order, those beside the backbone, and notices.
-
-    Raises:
-        UserError: The checkpoint lacks weights of the backbone.
-    """
-    backbone = model.base_model_prefix
-    beside = [
-        name
-        for name, module in model.named_children()
-        if name != backbone and any(True for _ in module.parameters())
-    ]
-    notices = []
-    if family is not None and (unforeseen := set(beside) - {*family.head_names, *head.modules}):
-        notices.append(
-            f"the table of families does not name {', '.join(sorted(unforeseen))} as a head of "
-            f"{family.name}; trained and saved as one all the same"
-        )
-    poolers, damaged = set(), []
-    for key in sorted(missing or ()):
-        if not key.startswith(f"{backbone}."):
-            continue
-        before, found, _ = key.partition(".pooler.")
-        if found:
-            poolers.add(f"{before}.pooler")
-        else:
-            damaged.append(key)
-    if damaged:
-        raise UserError(
-            f"model_id: the weights of {model_id!r} lack {len(damaged)} tensors of the backbone or "
-            f"hold them in other shapes, e.g. {damaged[0]}; the checkpoint is damaged or not "
-            f"of model type {model.config.model_type!r}"
-        )
-    if not head.new:  # Part of the pretrained weights, which stay as they are.
-        return (), [], notices
-    heads = set(beside) | poolers
-    names = tuple(name for name, _ in model.named_modules() if name in heads)
-    if poolers:
-        notices.append(f"{', '.join(sorted(poolers))} is new and trained as part of the head")
-    return names, beside, notices

@@ -30,8 +30,13 @@ from lowcost_ft.memory.simulate import (
 from lowcost_ft.models.frozen_precision import hold_frozen_weights
 from lowcost_ft.models.loading import BuiltModel, forward_module
 from lowcost_ft.models.quantization import compute_dtype
+from lowcost_ft.planning.resident import (
+    extension_state,
+    make_optimizer_state,
+    weights_by_part,
+)
 from lowcost_ft.tasks.base import Task
-from lowcost_ft.training.extensions.composition import REHEARSED_STEPS, Extensions
+from lowcost_ft.training.extensions.composition import Extensions
 from lowcost_ft.training.optimizer import (
     build_optimizer,
     choose_optimizer,
@@ -40,9 +45,6 @@ from lowcost_ft.training.optimizer import (
 from lowcost_ft.training.steps import StepRunner
 
 __all__ = ["heaviest_micro_batches", "simulate_step"]
-
-_SMALLEST_PAGED = 100_000
-"""Numbers of a parameter whose state bitsandbytes pages (`Optimizer8bit.get_state_buffer`)."""
 
 _RANDOM_STATE_BYTES = torch.get_rng_state().nbytes
 """The CPU's random state is kept in its memory, to go on from there: by a step that may have to be
@@ -103,12 +105,12 @@ def simulate_step(
         settings.optimizer, device=device, quantized=built.quantization != "none"
     )
     optimizer = build_optimizer(groups, name=name, device=device)
-    paged = _make_state(optimizer)
+    paged = make_optimizer_state(optimizer)
     lower = None
     if settings.cache_frozen_layers:
         assert trainable_layers is not None
         lower = LowerPart(model, built.family, trainable_layers)
-    resident = _by_part(built, model)
+    resident = weights_by_part(built, model)
     # They wait in the host's memory, or on disk.
     if lower is not None and (target.device == "cuda" or settings.stream_frozen_layers):
         away = {id(tensor) for tensor in lower.tensors()}
@@ -116,7 +118,7 @@ def simulate_step(
     state = [t for s in optimizer.state.values() for t in s.values() if torch.is_tensor(t)]
     paged_ids = {id(tensor) for tensor in paged}
     trained = [p for p in model.parameters() if p.requires_grad]
-    state += _extension_state(extensions or Extensions(), trained)
+    state += extension_state(extensions or Extensions(), trained)
     resident["optimizer"] = [t for t in state if t.is_meta and id(t) not in paged_ids]
 
     found: list[CachedStates] = []
@@ -197,68 +199,6 @@ def _reaches(shape: tuple[int, int, bool], other: tuple[int, int, bool]) -> bool
 def _shape(rows: MicroBatch, lengths: np.ndarray) -> tuple[int, int, bool]:
     longest = int(lengths[rows].max())
     return len(rows), longest, bool((lengths[rows] < longest).any())
-
-
-def _by_part(built: BuiltModel, model: Any) -> dict[str, list[torch.Tensor]]:
-    """Weights and buffers of the model by what they are for."""
-    parts: dict[str, list[torch.Tensor]] = {"weights": [], "adapter": [], "head": []}
-    for name, parameter in model.named_parameters():
-        if any(name.startswith(f"{head}.") for head in built.head_names):
-            parts["head"].append(parameter)
-        elif parameter.requires_grad and built.model is not model:
-            parts["adapter"].append(parameter)
-        else:
-            parts["weights"].append(parameter)
-    parts["weights"] += list(model.buffers())
-    return parts
-
-
-def _make_state(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
-    """Gives the optimizer the state that its first step would make.
-
-    The fused AdamW refuses to make it on the meta device, though its kernel runs there; a paged
-    one asks the driver for it.
-
-    Returns:
-        What of it is paged: memory of the host and the GPU, wherever there is room.
-    """
-    is_paged = getattr(optimizer, "is_paged", False)
-    if is_paged:
-        optimizer.is_paged = False  # type: ignore[attr-defined]
-    for group in optimizer.param_groups:
-        for parameter in group["params"]:
-            if isinstance(optimizer, torch.optim.AdamW):
-                optimizer.state[parameter] = {
-                    "step": torch.zeros((), dtype=torch.float32, device="meta"),
-                    "exp_avg": torch.zeros_like(parameter),
-                    "exp_avg_sq": torch.zeros_like(parameter),
-                }
-            else:
-                parameter.grad = torch.zeros_like(parameter)
-    if not optimizer.state:
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-    if not is_paged:
-        return []
-    return [
-        state[name]
-        for parameter, state in optimizer.state.items()
-        for name in ("state1", "state2")
-        if parameter.numel() >= _SMALLEST_PAGED
-    ]
-
-
-def _extension_state(
-    extensions: Extensions, trained: Sequence[torch.nn.Parameter]
-) -> list[torch.Tensor]:
-    """Gives the extensions the state that the first step would make; returns its tensors."""
-    extensions.begin(REHEARSED_STEPS)
-    for parameter in trained:
-        parameter.grad = torch.zeros_like(parameter)
-    extensions.after_update(1)
-    for parameter in trained:
-        parameter.grad = None
-    return extensions.resident()
 
 
 def _checkpointed_layers(model: Any, lower: LowerPart | None) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -15,6 +15,7 @@ from lowcost_ft.tasks.card import Telling
 from lowcost_ft.tasks.checking import DataChecking
 from lowcost_ft.tasks.choices import Choices
 from lowcost_ft.tasks.editing import TextEditing
+from lowcost_ft.tasks.flag_taking import FlagTaking
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +33,7 @@ Predictions = dict[str, np.ndarray]
 """Named arrays of one prediction an example (or a word), never logits of every token."""
 
 
-class Task(DataChecking, TextEditing, Telling):
+class Task(DataChecking, TextEditing, FlagTaking, Telling):
     """Reads examples, featurizes them, turns outputs into a loss and into predictions, scores them.
 
     Attributes:
@@ -46,10 +47,6 @@ class Task(DataChecking, TextEditing, Telling):
         labels: Names of the outputs, in the order of the logits.
         problem_type: What transformers calls the problem; None where it has no name for it.
         metric: Key in `score` that early stopping follows; higher is better.
-        predict_flags: A frozen dataclass, whose fields are the flags that the task brings to
-            `lowcost-ft predict` and their docstrings what `--help` says of them. Also what
-            `load_predictor` takes by these names.
-        evaluate_flags: The same for `lowcost-ft evaluate`.
     """
 
     name: ClassVar[str]
@@ -58,8 +55,6 @@ class Task(DataChecking, TextEditing, Telling):
     generates: ClassVar[bool] = False
     reads_words: ClassVar[bool] = False
     schema: ClassVar[dict[str, Array]]
-    predict_flags: ClassVar[type | None] = None
-    evaluate_flags: ClassVar[type | None] = None
     labels: list[str]
     problem_type: str | None
     metric: str
@@ -222,68 +217,6 @@ class Task(DataChecking, TextEditing, Telling):
     def blank_answer(self, example: Any) -> dict[str, Any]:
         """The answer to an example that has nothing to predict, in the usual form."""
         return {}
-
-    # --- Its flags of `predict` and `evaluate`
-
-    @classmethod
-    def flag_examples(cls, flags: Any, *, text: str | None, json: bool) -> list[Any] | None:
-        """Examples that the task's own flags of `predict` give.
-
-        Args:
-            flags: An instance of `predict_flags`.
-            text: What `--text` gives.
-            json: Whether answers are printed as JSON.
-
-        Returns:
-            The examples; None where --text, --file or the lines of standard input are the input.
-
-        Raises:
-            UserError: The flags contradict one another, or their values are no input.
-        """
-        return None
-
-    @classmethod
-    def keeps_adapter(cls, flags: Any) -> bool:
-        """Whether `lowcost-ft predict` leaves an adapter beside the weights of its base model.
-
-        Else it is added to them, which is a little faster; two runs can then share no weights.
-
-        Args:
-            flags: An instance of `predict_flags`.
-        """
-        return False
-
-    def use(self, flags: Any) -> list[str]:
-        """Takes the flags that say how scores become answers.
-
-        Args:
-            flags: An instance of `predict_flags`, or of `evaluate_flags` to score.
-
-        Returns:
-            What is wrong with them, in words for the user.
-        """
-        return []
-
-    def predict_answers(
-        self,
-        predictor: Any,
-        examples: Sequence[Any],
-        flags: Any,
-        *,
-        open_run: Callable[[str], Any],
-    ) -> list[dict[str, Any]]:
-        """What `lowcost-ft predict` prints, one answer an example.
-
-        A task may do more than to ask the model, such as to ask another run first.
-
-        Args:
-            predictor: The run (`pipeline.predictor.Predictor`), whose task this is.
-            examples: The input.
-            flags: An instance of `predict_flags`.
-            open_run: Loads another run's folder in the same way.
-        """
-        answers: list[dict[str, Any]] = predictor.predict(examples)
-        return answers
 
     @abstractmethod
     def losses(self, examples: Sequence[Any], predictions: Predictions) -> np.ndarray:

@@ -8,12 +8,18 @@ from lowcost_ft.data.exports.annotated import (
     Annotated,
     Annotation,
     ExportError,
-    entity_id,
     is_offset,
     objects,
     text_of,
 )
-from lowcost_ft.data.known_names import LABEL_STUDIO_RELATION, TEXT_NAMES
+from lowcost_ft.data.exports.label_studio_results import (
+    controls_of,
+    is_relation,
+    is_span,
+    unescape,
+    values_of,
+)
+from lowcost_ft.data.known_names import TEXT_NAMES
 from lowcost_ft.data.rows import Row, shown
 
 __all__ = ["is_label_studio", "read_label_studio"]
@@ -25,7 +31,6 @@ _TASK = {
     *("created_at", "updated_at", "updated_by", "total_annotations", "cancelled_annotations"),
     *("total_predictions", "is_labeled", "overlap", "comment_count", *_ANNOTATIONS),
 }
-_CLASSES = ("choices", "taxonomy", "rating", "number", "textarea")
 
 
 def is_label_studio(values: Mapping[str, Any]) -> bool:
@@ -69,8 +74,8 @@ def read_label_studio(
             else:
                 tasks.append((row, []))
     results = [result for _, found in tasks for _, given in found for result in given]
-    controls = _controls(results)
-    related = any(_kind(result) == LABEL_STUDIO_RELATION for result in results)
+    controls = controls_of(results)
+    related = any(map(is_relation, results))
     text = text_column or _text_field(tasks)
     if not labelled:
         return [Annotated(_input(row, text, text_column)) for row, _ in tasks]
@@ -81,17 +86,12 @@ def read_label_studio(
         given_input = _input(row, text, text_column)
         for annotation, given in found:
             try:
-                values = _values(given, controls, label_column, unused)
-                if related:
-                    relations = [
-                        result for result in given if _kind(result) == LABEL_STUDIO_RELATION
-                    ]
-                    values["relations"] = _relations(relations, values.get("entities", []))
+                values = values_of(given, controls, label_column, related, unused)
             except ExportError as error:
                 problems.append(f"{row.source}: {error}")
                 break
             else:
-                _unescape(values.get("entities", ()), given_input.values.get("text"))
+                unescape(values.get("entities", ()), given_input.values.get("text"))
                 annotations.append(Annotation(annotation.annotator, values, annotation.is_truth))
         read.append(Annotated(given_input, tuple(annotations)))
     if unused:
@@ -121,42 +121,6 @@ def _annotations(
     return found
 
 
-def _is_span(result: Mapping[str, Any]) -> bool:
-    value = result.get("value")
-    return isinstance(value, Mapping) and ("start" in value or "startOffset" in value)
-
-
-def _kind(result: Mapping[str, Any]) -> str:
-    return str(result.get("type", "")).casefold()
-
-
-def _control(result: Mapping[str, Any]) -> str:
-    return str(result.get("from_name", ""))
-
-
-def _is_labels(result: Mapping[str, Any]) -> bool:
-    return _is_span(result) and _kind(result) not in _CLASSES
-
-
-def _controls(results: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Controls of the interface that were used: name -> what they give."""
-    found: dict[str, str] = {}
-    several = set()
-    for result in results:
-        if _is_labels(result):
-            found.setdefault(_control(result), "spans")
-        elif _kind(result) in _CLASSES and not _is_span(result):
-            found.setdefault(_control(result), _kind(result))
-            value = result.get("value")
-            given = value.get(_kind(result)) if isinstance(value, Mapping) else None
-            if isinstance(given, list) and len(given) > 1:
-                several.add(_control(result))
-    return {name: "several" if name in several else kind for name, kind in found.items()}
-
-
-# --- The input ----------------------------------------------------------------------------------
-
-
 def _text_field(
     tasks: Sequence[tuple[Row, list[tuple[Annotation, list[Mapping[str, Any]]]]]],
 ) -> str | None:
@@ -172,7 +136,7 @@ def _text_field(
         return names[0] if names else None
     agreeing: Counter[str] = Counter()
     for row, found in tasks:
-        for result in (result for _, given in found for result in given if _is_span(result)):
+        for result in (result for _, given in found for result in given if is_span(result)):
             value = result["value"]
             own, start, end = value.get("text"), value.get("start"), value.get("end")
             for name in names:
@@ -192,118 +156,3 @@ def _input(row: Row, text: str | None, given: str | None) -> Row:
     if row.values.get("id") is not None:
         data = {"id": row.values["id"]} | data
     return Row(data, row.source)
-
-
-# --- What was annotated -------------------------------------------------------------------------
-
-
-def _values(
-    results: Sequence[Mapping[str, Any]],
-    controls: Mapping[str, str],
-    label_column: str | None,
-    unused: Counter[str],
-) -> dict[str, Any]:
-    spans = [name for name, kind in controls.items() if kind == "spans"]
-    classes = [name for name, kind in controls.items() if kind not in ("spans", "textarea")]
-    values: dict[str, Any] = {}
-    if spans or not controls:
-        values["entities"] = []
-    for name in spans if len(spans) > 1 else ():
-        values[name] = []
-    columns = {name: name for name, kind in controls.items() if kind != "spans"}
-    if len(classes) == 1 and classes[0] != label_column:
-        columns[classes[0]] = "label"
-    for name, column in columns.items():
-        values[column] = [] if controls[name] == "several" else None
-    for result in results:
-        kind, name = _kind(result), _control(result)
-        if kind == LABEL_STUDIO_RELATION:
-            continue
-        if _is_labels(result):
-            for entity in _entities(result, f"T{len(values['entities']) + 1}"):
-                values["entities"].append(entity)
-                if len(spans) > 1:
-                    values[name].append(entity)
-        elif kind in _CLASSES and not _is_span(result):
-            values[columns[name]] = _classes(result, kind)
-        else:
-            unused[f"{kind or 'no type'} of a span" if _is_span(result) else kind] += 1
-    return values
-
-
-def _entities(result: Mapping[str, Any], unnamed: str) -> list[dict[str, Any]]:
-    value, kind = result["value"], str(result.get("type", ""))
-    start, end = value.get("start"), value.get("end")
-    if isinstance(value.get("globalOffsets"), Mapping):  # of labels in HTML
-        start, end = (value["globalOffsets"].get(name) for name in ("start", "end"))
-    if not is_offset(start) or not is_offset(end):
-        what = {"paragraphlabels": "a dialogue", "hypertextlabels": "HTML"}.get(kind.casefold())
-        raise ExportError(
-            f"a span of {what or 'something else than a text'} "
-            f"({shown(kind)}, start {shown(start)}, end {shown(end)}), whose place does not count "
-            f"characters; label plain texts (<Labels> and <Text>), or leave these tasks out"
-        )
-    labels = next(
-        (value[name] for name in (kind, "labels", "label") if isinstance(value.get(name), list)),
-        None,
-    )
-    if labels is None and kind == "labels" and isinstance(value.get("labels"), str):
-        labels = [value["labels"]]
-    if not labels or not all(text_of(label) for label in labels):
-        raise ExportError(
-            f"the span {start}..{end} has no label ({shown(value)}); label it or delete it in the "
-            f"tool"
-        )
-    own = {"text": value["text"]} if isinstance(value.get("text"), str) else {}
-    given = entity_id(result.get("id"), unnamed)
-    return [
-        {"id": given if number == 0 else f"{given}#{number + 1}", "start": start, "end": end}
-        | {"label": label}
-        | own
-        for number, label in enumerate(labels)
-    ]
-
-
-def _unescape(entities: Sequence[dict[str, Any]], text: Any) -> None:
-    """Line ends in the spans' own texts, which some versions write as a backslash and an n."""
-    for entity in entities if isinstance(text, str) else ():
-        own = entity.get("text")
-        if own is not None and own not in text and own.replace("\\n", "\n") in text:
-            entity["text"] = own.replace("\\n", "\n")
-
-
-def _classes(result: Mapping[str, Any], kind: str) -> Any:
-    value = result.get("value")
-    given = (
-        value.get("text" if kind == "textarea" else kind) if isinstance(value, Mapping) else None
-    )
-    if kind == "taxonomy" and isinstance(given, list):
-        given = ["/".join(map(str, path)) if isinstance(path, list) else path for path in given]
-    if kind == "textarea":
-        return given[0] if isinstance(given, list) and len(given) == 1 else given
-    if given is None:
-        raise ExportError(f"a result of {shown(kind)} has no value ({shown(value)}); label it anew")
-    return given
-
-
-def _relations(
-    results: Sequence[Mapping[str, Any]], entities: Sequence[Mapping[str, Any]]
-) -> list[dict[str, Any]]:
-    known = [entity["id"] for entity in entities]
-    found = []
-    for result in results:
-        ends = [result.get("from_id"), result.get("to_id")]
-        if missing := [one for one in ends if one not in known]:
-            raise ExportError(
-                f"a relation names the span {shown(missing[0])}, which is not in its annotation; "
-                f"delete the relation, or export the file anew"
-            )
-        labels = result.get("labels") or [None]
-        if not isinstance(labels, list) or not all(one is None or text_of(one) for one in labels):
-            raise ExportError(f"a relation has the labels {shown(labels)}; give it a list of texts")
-        direction = result.get("direction", "right")
-        ways = {"left": [ends[::-1]], "bi": [ends, ends[::-1]]}.get(direction, [ends])
-        found += [
-            {"head": head, "tail": tail, "label": label} for head, tail in ways for label in labels
-        ]
-    return found

@@ -5,7 +5,6 @@ What becomes of a text depends on the seed, the epoch and its number alone: with
 drawn among those that find something to change. Validation and test never pass here.
 """
 
-import hashlib
 import os
 from collections import Counter
 from itertools import accumulate
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from lowcost_ft.data.features import Features
     from lowcost_ft.data.text_edits import Edit, SpannedText
 
-__all__ = ["DEFAULT_SHARE", "DEFAULT_STRENGTH", "Augmentation", "read_entities"]
+__all__ = ["DEFAULT_SHARE", "DEFAULT_STRENGTH", "Augmentation"]
 
 DEFAULT_SHARE = 0.5
 """Share of the texts that are changed in an epoch."""
@@ -123,10 +122,12 @@ class Augmentation(Extension):
             raise UserError(
                 "--augment entities: the training data has no entities to replace; take other ways"
             )
+        from lowcost_ft.data.entity_list import read_entity_list
+
         settings = self._context.settings
         if settings.augment_entities is not None:
             file = Path(settings.augment_entities).expanduser()
-            listed, self._digest = read_entities(file, list(self._known))
+            listed, self._digest = read_entity_list(file, list(self._known))
             for label, texts in listed.items():
                 self._known[label] = list(dict.fromkeys([*self._known[label], *texts]))
         if all(len(texts) < 2 for texts in self._known.values()):
@@ -265,42 +266,3 @@ class Augmentation(Extension):
             "texts": len(self._texts),
             "changed": [dict(self._counts[n]) for n in range(epochs) if n in self._counts],
         }
-
-
-def read_entities(file: Path, labels: "Sequence[str]") -> tuple[dict[str, list[str]], str]:
-    """Reads a list of entities: on each line a type, a tab, and an entity.
-
-    Args:
-        file: The list, in UTF-8. Empty lines count nothing.
-        labels: The types that the training data has.
-
-    Returns:
-        The entities of each type, in their order, and the SHA-256 of the file.
-
-    Raises:
-        UserError: Every line that cannot be used.
-    """
-    try:
-        content = file.read_bytes()
-        lines = content.decode("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"--augment-entities: cannot read {file}: {error}") from error
-    found: dict[str, list[str]] = {}
-    problems = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        label, tab, text = line.partition("\t")
-        label, text = label.strip(), " ".join(text.split())
-        if not tab or not label or not text:
-            problems.append(f"{file}:{number}: write a type, a tab and an entity, PLACE<tab>Oslo")
-        elif label not in labels:
-            known = ", ".join(sorted(labels))
-            problems.append(f"{file}:{number}: {label!r} is not a type of the data; those: {known}")
-        else:
-            found.setdefault(label, []).append(text)
-    if problems:
-        more = len(problems) - 5
-        shown = problems[:5] + ([f"and {more:,} more lines like these"] if more > 0 else [])
-        raise UserError(shown, total=len(problems))
-    return found, hashlib.sha256(content).hexdigest()

@@ -7,16 +7,12 @@ the loss of each, and the mean over the classes is taken. With gamma 0 it is the
 
 from typing import TYPE_CHECKING
 
-from lowcost_ft.training.extensions.base import Extension, TrainingContext
+from lowcost_ft.training.extensions.choice_loss import ChoiceLoss
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import torch
 
-    from lowcost_ft.tasks.base import Task
     from lowcost_ft.tasks.choices import Choices
-    from lowcost_ft.training.extensions.base import Batch
 
 __all__ = ["FocalLoss", "focal_loss"]
 
@@ -24,37 +20,15 @@ _SMALLEST = 1e-6
 """Least value of 1 - p whose power is taken: at 0 a power below 1 has no gradient."""
 
 
-class FocalLoss(Extension):
+class FocalLoss(ChoiceLoss):
     """Takes the focal loss in place of the task's own."""
 
     name = "focal_loss"
     setting = "focal_gamma"
-    needs_choices = True
-    split_models = True
 
-    def __init__(self, task: "Task", gamma: float) -> None:
-        self._task = task
-        self._gamma = gamma
-
-    @classmethod
-    def of(cls, context: TrainingContext) -> "FocalLoss":
-        """The extension of a run."""
-        gamma = context.settings.focal_gamma
-        assert gamma is not None
-        return cls(context.task, gamma)
-
-    def loss(
-        self,
-        outputs: "torch.Tensor",
-        batch: "Batch",
-        *,
-        inner: "Callable[[torch.Tensor, Batch], torch.Tensor]",
-        forward: "Callable[[Batch], torch.Tensor]",
-    ) -> "torch.Tensor":
+    def of_choices(self, choices: "Choices") -> "torch.Tensor":
         """The focal loss, `()`."""
-        choices = self._task.choices(outputs, batch)
-        assert choices is not None
-        return focal_loss(choices, self._gamma)
+        return focal_loss(choices, self._amount)
 
 
 def focal_loss(choices: "Choices", gamma: float) -> "torch.Tensor":

@@ -7,31 +7,22 @@ included. A yes or no of its own becomes 1 - s / 2 or s / 2.
 
 from typing import TYPE_CHECKING
 
-from lowcost_ft.training.extensions.base import Extension, TrainingContext
+from lowcost_ft.training.extensions.choice_loss import ChoiceLoss
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import torch
 
     from lowcost_ft.config.run import RunConfig
-    from lowcost_ft.tasks.base import Task
-    from lowcost_ft.training.extensions.base import Batch
+    from lowcost_ft.tasks.choices import Choices
 
 __all__ = ["LabelSmoothing"]
 
 
-class LabelSmoothing(Extension):
+class LabelSmoothing(ChoiceLoss):
     """Takes the loss of smoothed targets in place of the task's own."""
 
     name = "label_smoothing"
     setting = "label_smoothing"
-    needs_choices = True
-    split_models = True
-
-    def __init__(self, task: "Task", share: float) -> None:
-        self._task = task
-        self._share = share
 
     @classmethod
     def problems(cls, config: "RunConfig") -> list[str]:
@@ -40,22 +31,6 @@ class LabelSmoothing(Extension):
             return ["--label-smoothing and --focal-gamma both change the loss: give one of them"]
         return []
 
-    @classmethod
-    def of(cls, context: TrainingContext) -> "LabelSmoothing":
-        """The extension of a run."""
-        share = context.settings.label_smoothing
-        assert share is not None
-        return cls(context.task, share)
-
-    def loss(
-        self,
-        outputs: "torch.Tensor",
-        batch: "Batch",
-        *,
-        inner: "Callable[[torch.Tensor, Batch], torch.Tensor]",
-        forward: "Callable[[Batch], torch.Tensor]",
-    ) -> "torch.Tensor":
+    def of_choices(self, choices: "Choices") -> "torch.Tensor":
         """The loss of the smoothed targets, `()`."""
-        choices = self._task.choices(outputs, batch)
-        assert choices is not None
-        return choices.cross_entropy(smoothing=self._share)
+        return choices.cross_entropy(smoothing=self._amount)

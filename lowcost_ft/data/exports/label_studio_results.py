@@ -1,0 +1,179 @@
+"""Results of Label Studio's annotations -> entities, classes and relations."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lowcost_ft.data.exports.annotated import ExportError, entity_id, is_offset, text_of
+from lowcost_ft.data.known_names import LABEL_STUDIO_RELATION
+from lowcost_ft.data.rows import shown
+
+__all__ = ["controls_of", "is_relation", "is_span", "unescape", "values_of"]
+
+_CLASSES = ("choices", "taxonomy", "rating", "number", "textarea")
+
+
+def is_span(result: Mapping[str, Any]) -> bool:
+    """Whether a result marks a part of its text."""
+    value = result.get("value")
+    return isinstance(value, Mapping) and ("start" in value or "startOffset" in value)
+
+
+def is_relation(result: Mapping[str, Any]) -> bool:
+    """Whether a result says how two spans are related."""
+    return _kind(result) == LABEL_STUDIO_RELATION
+
+
+def _kind(result: Mapping[str, Any]) -> str:
+    return str(result.get("type", "")).casefold()
+
+
+def _control(result: Mapping[str, Any]) -> str:
+    return str(result.get("from_name", ""))
+
+
+def _is_labels(result: Mapping[str, Any]) -> bool:
+    return is_span(result) and _kind(result) not in _CLASSES
+
+
+def controls_of(results: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Controls of the interface that were used: name -> what they give."""
+    found: dict[str, str] = {}
+    several = set()
+    for result in results:
+        if _is_labels(result):
+            found.setdefault(_control(result), "spans")
+        elif _kind(result) in _CLASSES and not is_span(result):
+            found.setdefault(_control(result), _kind(result))
+            value = result.get("value")
+            given = value.get(_kind(result)) if isinstance(value, Mapping) else None
+            if isinstance(given, list) and len(given) > 1:
+                several.add(_control(result))
+    return {name: "several" if name in several else kind for name, kind in found.items()}
+
+
+def values_of(
+    results: Sequence[Mapping[str, Any]],
+    controls: Mapping[str, str],
+    label_column: str | None,
+    related: bool,
+    unused: Counter[str],
+) -> dict[str, Any]:
+    """What the results of one annotation say, by column.
+
+    Args:
+        results: The results.
+        controls: What `controls_of` says of the results of all annotations.
+        label_column: The control whose classes are the label, if the user named one.
+        related: Whether there are relations in the file.
+        unused: Counts the kinds of results that are not used.
+
+    Raises:
+        ExportError: A result cannot be read.
+    """
+    spans = [name for name, kind in controls.items() if kind == "spans"]
+    classes = [name for name, kind in controls.items() if kind not in ("spans", "textarea")]
+    values: dict[str, Any] = {}
+    if spans or not controls:
+        values["entities"] = []
+    for name in spans if len(spans) > 1 else ():
+        values[name] = []
+    columns = {name: name for name, kind in controls.items() if kind != "spans"}
+    if len(classes) == 1 and classes[0] != label_column:
+        columns[classes[0]] = "label"
+    for name, column in columns.items():
+        values[column] = [] if controls[name] == "several" else None
+    for result in results:
+        kind, name = _kind(result), _control(result)
+        if is_relation(result):
+            continue
+        if _is_labels(result):
+            for entity in _entities(result, f"T{len(values['entities']) + 1}"):
+                values["entities"].append(entity)
+                if len(spans) > 1:
+                    values[name].append(entity)
+        elif kind in _CLASSES and not is_span(result):
+            values[columns[name]] = _classes(result, kind)
+        else:
+            unused[f"{kind or 'no type'} of a span" if is_span(result) else kind] += 1
+    if related:
+        values["relations"] = _relations(results, values.get("entities", []))
+    return values
+
+
+def _entities(result: Mapping[str, Any], unnamed: str) -> list[dict[str, Any]]:
+    value, kind = result["value"], str(result.get("type", ""))
+    start, end = value.get("start"), value.get("end")
+    if isinstance(value.get("globalOffsets"), Mapping):  # of labels in HTML
+        start, end = (value["globalOffsets"].get(name) for name in ("start", "end"))
+    if not is_offset(start) or not is_offset(end):
+        what = {"paragraphlabels": "a dialogue", "hypertextlabels": "HTML"}.get(kind.casefold())
+        raise ExportError(
+            f"a span of {what or 'something else than a text'} "
+            f"({shown(kind)}, start {shown(start)}, end {shown(end)}), whose place does not count "
+            f"characters; label plain texts (<Labels> and <Text>), or leave these tasks out"
+        )
+    labels = next(
+        (value[name] for name in (kind, "labels", "label") if isinstance(value.get(name), list)),
+        None,
+    )
+    if labels is None and kind == "labels" and isinstance(value.get("labels"), str):
+        labels = [value["labels"]]
+    if not labels or not all(text_of(label) for label in labels):
+        raise ExportError(
+            f"the span {start}..{end} has no label ({shown(value)}); label it or delete it in the "
+            f"tool"
+        )
+    own = {"text": value["text"]} if isinstance(value.get("text"), str) else {}
+    given = entity_id(result.get("id"), unnamed)
+    return [
+        {"id": given if number == 0 else f"{given}#{number + 1}", "start": start, "end": end}
+        | {"label": label}
+        | own
+        for number, label in enumerate(labels)
+    ]
+
+
+def unescape(entities: Sequence[dict[str, Any]], text: Any) -> None:
+    """Line ends in the spans' own texts, which some versions write as a backslash and an n."""
+    for entity in entities if isinstance(text, str) else ():
+        own = entity.get("text")
+        if own is not None and own not in text and own.replace("\\n", "\n") in text:
+            entity["text"] = own.replace("\\n", "\n")
+
+
+def _classes(result: Mapping[str, Any], kind: str) -> Any:
+    value = result.get("value")
+    given = (
+        value.get("text" if kind == "textarea" else kind) if isinstance(value, Mapping) else None
+    )
+    if kind == "taxonomy" and isinstance(given, list):
+        given = ["/".join(map(str, path)) if isinstance(path, list) else path for path in given]
+    if kind == "textarea":
+        return given[0] if isinstance(given, list) and len(given) == 1 else given
+    if given is None:
+        raise ExportError(f"a result of {shown(kind)} has no value ({shown(value)}); label it anew")
+    return given
+
+
+def _relations(
+    results: Sequence[Mapping[str, Any]], entities: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    known = [entity["id"] for entity in entities]
+    found = []
+    for result in filter(is_relation, results):
+        ends = [result.get("from_id"), result.get("to_id")]
+        if missing := [one for one in ends if one not in known]:
+            raise ExportError(
+                f"a relation names the span {shown(missing[0])}, which is not in its annotation; "
+                f"delete the relation, or export the file anew"
+            )
+        labels = result.get("labels") or [None]
+        if not isinstance(labels, list) or not all(one is None or text_of(one) for one in labels):
+            raise ExportError(f"a relation has the labels {shown(labels)}; give it a list of texts")
+        direction = result.get("direction", "right")
+        ways = {"left": [ends[::-1]], "bi": [ends, ends[::-1]]}.get(direction, [ends])
+        found += [
+            {"head": head, "tail": tail, "label": label} for head, tail in ways for label in labels
+        ]
+    return found

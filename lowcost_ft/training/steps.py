@@ -21,7 +21,7 @@ from lowcost_ft.models.attention_masks import has_padding, known_padding
 from lowcost_ft.models.cpu_dropout import lean_attention_dropout, make_dropout_lean
 from lowcost_ft.models.freezing import run_frozen_once
 from lowcost_ft.tasks.base import Task
-from lowcost_ft.training.bad_examples import bad_examples
+from lowcost_ft.training.bad_examples import bad_rows
 from lowcost_ft.training.extensions.composition import Extensions
 from lowcost_ft.training.gradient_sums import add_up
 from lowcost_ft.training.random_state import set_torch_states, torch_states
@@ -220,7 +220,7 @@ class StepRunner:
         scaler = self.accelerator.scaler
         if scaler is not None and torch.isfinite(loss) and scaler.get_scale() >= 1:
             return StepOutcome(loss=loss, step=step, overflowed=True)
-        return StepOutcome(loss=loss, step=step, bad_examples=bad_examples(self, step))
+        return StepOutcome(loss=loss, step=step, bad_examples=self._bad_examples(step))
 
     def update(self, optimizer: torch.optim.Optimizer, loss: torch.Tensor, number: int = 1) -> bool:
         """Clips the gradient and changes the weights, if loss and gradient are finite numbers."""
@@ -289,3 +289,11 @@ class StepRunner:
         for penalty in self.extensions.penalties():
             self.accelerator.backward(penalty)
         return loss
+
+    def _bad_examples(self, step: PlannedStep) -> list[str]:
+        """Names of the examples whose own loss is not finite, or of all if there is none."""
+        # A sharded model would have to be asked equally often by every process.
+        share = [] if self.sharded else step.micro_batches[self.accelerator.process_index]
+        bad = bad_rows(self.loss, share, num_processes=self.accelerator.num_processes)
+        examples = np.unique(self.features.examples[bad or step.rows])
+        return [self.example_name(int(example)) for example in examples]

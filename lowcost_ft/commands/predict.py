@@ -14,6 +14,7 @@ from lowcost_ft.commands.saved_run import (
 )
 from lowcost_ft.config.reading import InputOptions, reading_of
 from lowcost_ft.errors import UserError
+from lowcost_ft.pipeline.answer_scores import score_notices, withheld
 from lowcost_ft.pipeline.run_input import (
     check_pairs,
     read_lines,
@@ -38,6 +39,9 @@ class Predict(UseOfRun):
     file: str | None = None
     """File of examples in any format that training reads, or of one text a line; labels are not
     needed."""
+    min_score: float | None = None
+    """Withhold answers whose score is lower, from 0 to 1. Validation data says how many are left,
+    and how many of these are right."""
 
 
 def predict(command: Predict) -> None:
@@ -57,6 +61,7 @@ def predict(command: Predict) -> None:
     notices: list[str] = []
     run = load_run(command.run)
     flags = own_flags(run["task"], command.of_tasks)
+    _check_min_score(command.min_score, run)
     examples = _input(command, run, flags, notices)
     predictor = open_run(command, notices)
     kept = predictor.task.keeps_adapter(flags)
@@ -66,6 +71,10 @@ def predict(command: Predict) -> None:
         flags,
         open_run=lambda folder: open_run(command, folder=folder, keep_adapter=kept),
     )
+    if command.min_score is not None:
+        answers, told = withheld(predictor, answers, command.min_score)
+        predictor.notices.append(told)
+    predictor.notices += score_notices(predictor, answers)
     print_notices(predictor)
     for answer in answers:
         if command.json:
@@ -105,7 +114,27 @@ def _input(command: Predict, run: dict[str, Any], flags: Any, notices: list[str]
     return read_lines(run, data, name="standard input")
 
 
+def _check_min_score(min_score: float | None, run: dict[str, Any]) -> None:
+    """Refuses a score that is none, and any score where answers have none."""
+    if min_score is None:
+        return
+    if not 0 <= min_score <= 1:
+        raise UserError(f"--min-score {min_score:g} is not a score: give a number from 0 to 1")
+    if (why := task_class(run["task"]).from_record(run).why_no_confidence) is not None:
+        raise UserError(f"--min-score: {why}; leave it out")
+
+
 def _as_text(answer: dict[str, Any], task: Any) -> str:
     if not str(answer.get("text", "-")).strip():
         return ""  # A blank line for a blank line: their numbers stay the same.
-    return str(task.answer_text(answer))
+    text = str(task.answer_text(answer))
+    held = [item for item in answer.get("withheld", ()) if isinstance(item, dict)]
+    marks = []
+    if held:
+        named = (str(item.get("label") or item.get("answer") or "no answer") for item in held)
+        pairs = zip(named, held, strict=True)
+        told = ", ".join(f"{name} {item['score']:.2f}" for name, item in pairs)
+        marks.append(f"withheld: {told}")
+    if answer.get("unlike_training"):
+        marks.append("unlike the training data")
+    return f"{text}  [{'; '.join(marks)}]" if marks else text

@@ -1,16 +1,20 @@
 """The scores of a run, with the weights as they will be saved."""
 
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lowcost_ft.memory.measure import resident_peak_bytes
 from lowcost_ft.models.loading import forward_module
+from lowcost_ft.models.pooled_states import PooledTexts, keeping_states
 from lowcost_ft.pipeline.build import Built
+from lowcost_ft.pipeline.confidence import keeps_states, measure_calibration, measure_novelty
 from lowcost_ft.pipeline.data import Data
 from lowcost_ft.pipeline.predicting import predict_and_score
 from lowcost_ft.pipeline.run_warnings import run_warnings
 from lowcost_ft.pipeline.start import Run
 from lowcost_ft.pipeline.train import Trained
+from lowcost_ft.scores.novelty import Novelty
 from lowcost_ft.tasks.base import Predictions
 
 __all__ = ["Evaluated", "evaluate"]
@@ -23,10 +27,12 @@ class Evaluated:
     Attributes:
         scores: The task's metrics.
         predictions: The task's arrays.
+        novelty: What tells texts that are unlike the training data; None where nothing can.
     """
 
     scores: dict[str, dict[str, Any]]
     predictions: dict[str, Predictions]
+    novelty: Novelty | None = None
 
     @property
     def split(self) -> str:
@@ -38,25 +44,34 @@ def evaluate(run: Run, built: Built, data: Data, trained: Trained) -> Evaluated:
     """Scores the validation and the test split, and records the scores.
 
     What the task chooses by the validation split, such as thresholds, the test split does not
-    change.
+    change. The scores of answers are calibrated by it, too, for those who use the run: see
+    `pipeline/confidence.py`.
     """
     found = Evaluated(scores={}, predictions={})
+    model, states = forward_module(built.model.model), None
     for name in [name for name in ("validation", "test") if name in data.features]:
-        found.scores[name], found.predictions[name] = predict_and_score(
-            run.accelerator,
-            forward_module(built.model.model),
-            data.task,
-            getattr(data.splits, name),
-            data.features[name],
-            pad_token_id=data.pad_token_id,
-            micro_batch_tokens=run.config.micro_batch_tokens,
-            seed=run.config.seed,
-            cached=trained.states.get(name),
-            recoveries=trained.result.recoveries,
-            validation=name == "validation",
-        )
+        pooled = PooledTexts(data.features[name].num_examples)
+        with keeping_states(model) if keeps_states(run) else nullcontext():
+            found.scores[name], found.predictions[name] = predict_and_score(
+                run.accelerator,
+                model,
+                data.task,
+                getattr(data.splits, name),
+                data.features[name],
+                pad_token_id=data.pad_token_id,
+                micro_batch_tokens=run.config.micro_batch_tokens,
+                seed=run.config.seed,
+                cached=trained.states.get(name),
+                recoveries=trained.result.recoveries,
+                validation=name == "validation",
+                pooled=pooled if name == "validation" else None,
+            )
+        if name == "validation":
+            states = pooled.states()
         found.scores[name].pop("loss", None)  # The history of training holds that of each epoch.
     run.record["evaluation"] = found.scores
+    run.record["calibration"] = measure_calibration(data, found.predictions, seed=run.config.seed)
+    run.record["novelty"], novelty = measure_novelty(run, built, data, trained, states)
     run.record["thresholds"] = getattr(data.task, "thresholds", None)
     run.record["train"] |= {
         "recoveries": trained.result.recoveries,
@@ -76,4 +91,4 @@ def evaluate(run: Run, built: Built, data: Data, trained: Trained) -> Evaluated:
         bad_steps=len(trained.result.bad_steps),
         warmup_ratio=run.config.warmup_ratio,
     )
-    return found
+    return replace(found, novelty=novelty)

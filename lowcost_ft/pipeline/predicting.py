@@ -19,6 +19,7 @@ from lowcost_ft.data.features import Features, collate, model_inputs
 from lowcost_ft.errors import UserError
 from lowcost_ft.frozen.cache import CachedStates
 from lowcost_ft.models.attention_masks import has_padding, known_padding
+from lowcost_ft.models.pooled_states import PooledTexts
 from lowcost_ft.pipeline.concurrency import copies_of, run_all
 from lowcost_ft.tasks.base import Predictions, Task
 from lowcost_ft.training.recovery import each_that_fits
@@ -43,6 +44,8 @@ def predict(
     recoveries: list[dict[str, Any]] | None = None,
     concurrent: bool = False,
     losses: list[float] | None = None,
+    pooled: PooledTexts | None = None,
+    rows: np.ndarray | None = None,
 ) -> Predictions:
     """Predicts every example; each micro-batch's logits are reduced before the next one runs.
 
@@ -62,6 +65,8 @@ def predict(
             them; all together hold no more than `micro_batch_tokens`. For a model without hooks,
             whose modules can be copied, in a single process.
         losses: Gets the task's loss of each micro-batch of this process; for labelled features.
+        pooled: Gets the states of the examples, if `keep_states` was called for the model.
+        rows: Rows to predict; None for all. Of other examples there are zeros.
 
     Returns:
         The task's arrays, in the order of the examples.
@@ -73,10 +78,11 @@ def predict(
     device = accelerator.device
     predictions = task.new_predictions(features)
     tokens = inference_tokens(micro_batch_tokens, device.type)
-    workers, share = 1, _share(accelerator, features, tokens)
+    chosen = np.arange(len(features.lengths)) if rows is None else rows
+    workers, share = 1, _share(accelerator, features, tokens, chosen)
     if concurrent and device.type == "cpu" and (most := torch.get_num_threads()) > 1:
         each = min(tokens, max(_LEAST_TOKENS, micro_batch_tokens // most))
-        cut = _share(accelerator, features, each)
+        cut = _share(accelerator, features, each, chosen)
         # Towards the end some have nothing left to do: not worth it for a few texts.
         if len(cut) >= 4 * most:
             workers, share = min(most, max(1, micro_batch_tokens // each)), cut
@@ -87,7 +93,7 @@ def predict(
 
     def decode(
         model: nn.Module, rows: MicroBatch
-    ) -> tuple[dict[str, np.ndarray], dict[str, torch.Tensor], float]:
+    ) -> tuple[dict[str, np.ndarray], dict[str, torch.Tensor], float, Any]:
         # An empty share still runs forward: sharded models need every process.
         present = rows if len(rows) else np.zeros(1, np.int64)
         batch = collate(features, present, pad_token_id=pad_token_id)
@@ -103,10 +109,11 @@ def predict(
                 outputs = task.forward(model, on_device)
                 decoded = task.decode_batch(outputs, batch)
         found = {k: v.cpu().numpy() for k, v in decoded.items()}
+        states = None if pooled is None else pooled.take(batch)
         if outputs is None:
-            return found, batch, 0.0
+            return found, batch, 0.0, states
         on_same = {name: value.to(device) for name, value in batch.items()}
-        return found, batch, float(task.loss(outputs, on_same))
+        return found, batch, float(task.loss(outputs, on_same)), states
 
     def work(micro_batches: Iterator[MicroBatch], worker: int) -> None:
         with torch.inference_mode():
@@ -119,29 +126,37 @@ def predict(
                 name=lambda row: example_name(int(features.examples[row])),
                 recoveries=[] if recoveries is None else recoveries,
             )
-            for rows, (decoded, batch, loss) in results:
+            for rows, (decoded, batch, loss, states) in results:
                 with lock:
                     if len(rows):
                         if losses is not None:
                             losses.append(loss)
                         task.store(predictions, decoded, batch, features.examples[rows])
+                    if pooled is not None:
+                        pooled.add(states, features.examples[rows])
                     bar.update(len(rows))
 
     with bar, cached.part.put_back() if cached is not None and whole else nullcontext():
         run_all(work, share, workers)
     if accelerator.num_processes == 1:
         return predictions
+
+    def summed(array: np.ndarray) -> np.ndarray:
+        whole: torch.Tensor = accelerator.reduce(torch.from_numpy(array).to(device), "sum")
+        return whole.cpu().numpy()
+
+    if pooled is not None and pooled.sums is not None:
+        pooled.sums, pooled.tokens = summed(pooled.sums), summed(pooled.tokens)
     # Each entry is written by one process and zero in the others.
-    return {
-        name: accelerator.reduce(torch.from_numpy(array).to(device), reduction="sum").cpu().numpy()
-        for name, array in predictions.items()
-    }
+    return {name: summed(array) for name, array in predictions.items()}
 
 
-def _share(accelerator: Accelerator, features: Features, tokens: int) -> list[MicroBatch]:
-    """This process's micro-batches of a split, the longest rows first."""
+def _share(
+    accelerator: Accelerator, features: Features, tokens: int, rows: np.ndarray
+) -> list[MicroBatch]:
+    """This process's micro-batches of some rows of a split, the longest rows first."""
     shares = share_step(
-        np.arange(len(features.lengths)),
+        rows,
         features.lengths,
         num_processes=accelerator.num_processes,
         micro_batch_tokens=tokens,
@@ -162,6 +177,7 @@ def predict_and_score(
     cached: CachedStates | None = None,
     recoveries: list[dict[str, Any]] | None = None,
     validation: bool = False,
+    pooled: PooledTexts | None = None,
 ) -> tuple[dict[str, Any], Predictions]:
     """Predicts a split and scores it.
 
@@ -169,6 +185,7 @@ def predict_and_score(
         validation: Whether these are validation data: the task first chooses by them what its
             answers depend on, such as thresholds, and the scores hold the `loss`, the mean over
             all labels that the model knows (None without any).
+        pooled: Gets the states of the examples; see `predict`.
 
     Returns:
         The task's metrics, and the predictions they were computed from.
@@ -185,6 +202,7 @@ def predict_and_score(
         example_name=lambda number: str(examples[number].source),
         recoveries=recoveries,
         losses=losses,
+        pooled=pooled,
     )
     if validation:
         task.choose_decisions(examples, predictions)

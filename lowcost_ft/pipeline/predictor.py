@@ -17,11 +17,13 @@ from lowcost_ft.models.families import find_family, longest_input
 from lowcost_ft.models.frozen_precision import hold_frozen_weights
 from lowcost_ft.models.loading import forward_module, load_tokenizer, load_trained
 from lowcost_ft.models.merging import is_mergeable, merge_adapter
+from lowcost_ft.models.pooled_states import PooledTexts, keep_states
 from lowcost_ft.models.positions import position_limit
 from lowcost_ft.models.quantization import compute_dtype, weight_bytes
 from lowcost_ft.models.refusals import check_token_ids
 from lowcost_ft.models.shared_weights import share_weights
 from lowcost_ft.models.tokenizers import cut_end
+from lowcost_ft.pipeline.confidence import against, load_novelty
 from lowcost_ft.pipeline.predicting import predict
 from lowcost_ft.pipeline.run_input import (
     check_pairs,
@@ -31,6 +33,8 @@ from lowcost_ft.pipeline.run_input import (
     text_examples,
 )
 from lowcost_ft.record.run_file import load_run
+from lowcost_ft.scores.calibration import ScoreMap
+from lowcost_ft.scores.novelty import Novelty
 from lowcost_ft.tasks import task_class
 from lowcost_ft.tasks.base import Task
 from lowcost_ft.tasks.flags import own_flags
@@ -53,6 +57,7 @@ class Predictor:
         flags: The task's own flags of `predict`.
         notices: What the user should know of the files and texts so far.
         longest: Tokens that the model has positions for; None where any number will do.
+        novelty: What tells texts that are unlike the training data; None where nothing does.
     """
 
     run: dict[str, Any]
@@ -64,6 +69,7 @@ class Predictor:
     flags: Any = None
     notices: list[str] = field(default_factory=list)
     longest: int | None = None
+    novelty: Novelty | None = None
 
     def __call__(self, texts: Iterable[str], pairs: Iterable[str] | None = None) -> list[dict]:
         """Predicts texts.
@@ -86,8 +92,9 @@ class Predictor:
     def predict(self, examples: Iterable[Any]) -> list[dict[str, Any]]:
         """Predicts examples of the task; one answer each, in their order.
 
-        An answer begins with the `id` of its row, where the input has one. An example without
-        text gets an empty answer: see `__call__`.
+        An answer begins with the `id` of its row, where the input has one. It says `calibrated`
+        where its scores are probabilities of being right, and `unlike_training` where the text is
+        unlike the training data. An example without text gets an empty answer: see `__call__`.
 
         Raises:
             UserError: They should be pairs of texts, or should not.
@@ -99,8 +106,16 @@ class Predictor:
                 "texts call the predictor itself, predictor([text, ...])"
             )
         present = [example for example in examples if not self.task.is_blank(example)]
-        predictions = self._predictions(present) if present else {}
+        predictions, states = self._predictions(present) if present else ({}, None)
         answers = self.task.answer(present, predictions) if present else []
+        if present and self.task.score_map is not None:
+            answers = [answer | {"calibrated": True} for answer in answers]
+        if self.novelty is not None and states is not None:
+            far = self.novelty.distances(states) > self.novelty.threshold
+            answers = [
+                answer | ({"unlike_training": True} if unlike else {})
+                for answer, unlike in zip(answers, far, strict=True)
+            ]
         answered = iter(answers)
         return [
             ({} if example.row_id is None else {"id": example.row_id})
@@ -135,7 +150,36 @@ class Predictor:
 
     def score(self, examples: Sequence[Any]) -> dict[str, Any]:
         """Scores labelled examples, as `read_labelled_file` returns them."""
-        return self.task.score(examples, self._predictions(examples), seed=self.run["seed"])
+        predictions, _ = self._predictions(examples)
+        return self.task.score(examples, predictions, seed=self.run["seed"])
+
+    def out_of_scope(self, inside: Sequence[Any], outside: Sequence[Any]) -> dict[str, Any]:
+        """How well texts that the model is not for are told from others.
+
+        Args:
+            inside: Examples like the training data.
+            outside: Examples that the model is not for.
+
+        Returns:
+            `texts` (from outside), the shares of both that are `flagged` and `flagged_of_test`,
+            and the `auroc` of their distances with its interval; see `scores/novelty.py`.
+
+        Raises:
+            UserError: The run kept nothing to compare with.
+        """
+        if self.novelty is None:
+            told = (self.run.get("novelty") or {}).get("reason") or "it is of an older version"
+            raise UserError(f"the run cannot tell texts unlike its training data: {told}")
+        near, far = (self._distances(examples) for examples in (inside, outside))
+        share = float((near > self.novelty.threshold).mean())
+        return against(self.novelty, near, far) | {"flagged_of_test": share}
+
+    def _distances(self, examples: Sequence[Any]) -> np.ndarray:
+        present = [example for example in examples if not self.task.is_blank(example)]
+        _, states = self._predictions(present)
+        assert self.novelty is not None
+        assert states is not None
+        return self.novelty.distances(states)
 
     def read(self, path: str, *, reading: ReadingOptions | None = None) -> list[Any]:
         """Reads a file of examples, labelled or not, to predict them."""
@@ -158,7 +202,7 @@ class Predictor:
         """
         return share_weights(self.model, other.model)
 
-    def _predictions(self, examples: Sequence[Any]) -> Any:
+    def _predictions(self, examples: Sequence[Any]) -> tuple[Any, np.ndarray | None]:
         check_pairs(self.run, examples)
         notice = self.task.use_notice(self.run, examples)
         if notice is not None and notice not in self.notices:
@@ -176,7 +220,8 @@ class Predictor:
                 f"{features.truncated:,} of {len(examples):,} texts are longer than {what} "
                 f"and lost {self.task.lost_when_cut(cut_end(self.tokenizer))}"
             )
-        return predict(
+        pooled = None if self.novelty is None else PooledTexts(features.num_examples)
+        predictions = predict(
             self.accelerator,
             self.model,
             self.task,
@@ -184,7 +229,9 @@ class Predictor:
             pad_token_id=self.tokenizer.pad_token_id,
             micro_batch_tokens=config["micro_batch_tokens"],
             concurrent=self.concurrent,
+            pooled=pooled,
         )
+        return predictions, None if pooled is None else pooled.states()
 
 
 def load_predictor(
@@ -220,6 +267,8 @@ def load_predictor(
     own = own_flags(run["task"], flags)
     if problems := task.use(own):
         raise UserError(problems)
+    task.score_map = ScoreMap.from_record(run.get("calibration"))
+    novelty = load_novelty(Path(folder), run.get("novelty"))
     if not (Path(folder) / "tokenizer.json").is_file():
         # transformers would make up a tokenizer that knows no word, and predict with it.
         raise UserError(f"{folder} lacks tokenizer.json: restore the run folder, or train again")
@@ -241,10 +290,13 @@ def load_predictor(
     tokenizer = load_tokenizer(
         str(folder), trust_remote_code=trust_remote_code, **task.tokenizer_options
     )
+    called = forward_module(model).to(accelerator.device).eval()
+    if novelty is not None and keep_states(called) is None:
+        novelty = None
     return Predictor(
         run=run,
         task=task,
-        model=forward_module(model).to(accelerator.device).eval(),
+        model=called,
         tokenizer=tokenizer,
         accelerator=accelerator,
         # A quantized layer keeps notes beside its weights, and foreign code may keep anything.
@@ -252,4 +304,5 @@ def load_predictor(
         longest=longest_input(model.config)
         or (position_limit(model) if find_family(model.config) is None else None),
         flags=own,
+        novelty=novelty,
     )

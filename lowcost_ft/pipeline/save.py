@@ -7,6 +7,7 @@ from lowcost_ft.models.frozen_precision import hold_frozen_weights
 from lowcost_ft.models.loading import forward_module, load_trained, save_model, saved_tensors
 from lowcost_ft.models.quantization import compute_dtype
 from lowcost_ft.pipeline.build import Built
+from lowcost_ft.pipeline.confidence import save_novelty
 from lowcost_ft.pipeline.data import Data
 from lowcost_ft.pipeline.evaluate import Evaluated
 from lowcost_ft.pipeline.predicting import check_same, predict
@@ -44,6 +45,7 @@ def save(run: Run, built: Built, data: Data, trained: Trained, evaluated: Evalua
             own_dropout=built.model.own_dropout,
         )
         run.record["saved_bytes"] = saved_bytes(run.folder)
+        save_novelty(run.folder, evaluated.novelty)
         if "test" in evaluated.predictions:
             _write_predictions(run, data, evaluated.predictions["test"])
         write_model_card(run.folder, run.record)

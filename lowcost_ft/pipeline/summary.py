@@ -31,7 +31,7 @@ def summarize(record: Mapping[str, Any], folder: Path) -> str:
     train = record["train"]
     split = "test" if "test" in record["evaluation"] else "validation"
     scores = record["evaluation"][split]
-    lines = ["", *score_lines(split, scores), ""]
+    lines = ["", *score_lines(split, scores), "", *_confidence(record, split)]
     source = {"cuda_allocator": "GPU", "cpu_allocator": "CPU"}[train["peak_memory_source"]]
     lines += [
         f"peak memory   {train['peak_memory_bytes'] / 1e6:,.0f} MB in a training step ({source} "
@@ -48,6 +48,25 @@ def summarize(record: Mapping[str, Any], folder: Path) -> str:
         "next:  " + _next_command(record, folder),
     ]
     return "\n".join(lines)
+
+
+def _confidence(record: Mapping[str, Any], split: str) -> list[str]:
+    """How far scores are from the share of right answers, before and after calibration."""
+    lines = []
+    calibration, novelty = record.get("calibration") or {}, record.get("novelty") or {}
+    if measured := calibration.get(split):
+        before, after = (measured[name] for name in ("before", "after"))
+        doubt = ", not distinguishable from 0" if after["p_calibrated"] > 0.05 else ""
+        lines.append(
+            f"calibration   error of scores {before['ece']:.3f}, calibrated {after['ece']:.3f}"
+            f"{doubt} ({counted(after['answers'], 'answer')})"
+        )
+    if outside := novelty.get("out_of_scope"):
+        lines.append(
+            f"out of scope  {outside['flagged']:.0%} of {outside['texts']} such messages flagged, "
+            f"{novelty['flagged_of_validation']:.0%} of others; AUROC {outside['auroc']:.3f}"
+        )
+    return lines
 
 
 def _cpu_share(record: Mapping[str, Any]) -> str:

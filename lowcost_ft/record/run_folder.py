@@ -31,6 +31,7 @@ _OUTPUT_PATTERNS = (
     *(RUN_FILE, "README.md", "predictions.jsonl", "config.json"),
     *("adapter_config.json", "adapter_model.safetensors"),
     *("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors"),
+    "novelty.safetensors",
 )
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")

@@ -17,6 +17,7 @@ from lowcost_ft.report.drawing import (
     style_of,
 )
 from lowcost_ft.report.labels import metric_name
+from lowcost_ft.report.reliability import reliability_plot
 from lowcost_ft.report.rows import Comparison, Row
 
 if TYPE_CHECKING:
@@ -80,6 +81,8 @@ def draw_plots(comparison: Comparison, memory_budget: float | None = None) -> li
                 lambda axes: _curves(axes, comparison, judged, _score_points, f"validation {name}"),
             )
         )
+    if (reliability := reliability_plot(comparison)) is not None:
+        plots.append(reliability)
     parted = [row for row in comparison.rows if _memory_parts(row.results[0])]
     if parted:
         plots.append(

@@ -13,6 +13,7 @@ from lowcost_ft.report.details import (
 )
 from lowcost_ft.report.distance import distances_from_full
 from lowcost_ft.report.numbers import memory_text
+from lowcost_ft.report.reliability import calibration_table
 from lowcost_ft.report.repeat import facts_of, repeat_command
 from lowcost_ft.report.rows import Comparison, Row
 from lowcost_ft.report.tables import Table, comparison_table, target_score
@@ -30,6 +31,9 @@ READING = (
     "Speed counts real tokens, padding left out, over the training steps alone; training is the "
     "time of all steps and, before them, of building a cache of frozen layers. Costs are medians "
     "over the seeds. Speed and time depend on the machine, and on what else ran on it.",
+    "The calibration error is the mean distance between the scores of answers and the share of them "
+    "that is right, over 15 bins of equally many answers, less what noise adds to it. Scores are "
+    "fitted on validation data; decisions do not change.",
     "Time to a validation score is counted in training seconds to the end of the first epoch that "
     "reached it, plus the building of a cache of frozen layers.",
 )
@@ -87,6 +91,7 @@ class Section:
     failed: list[bool]
     notes: list[str]
     classes: Table | None
+    calibration: Table | None
     rows: list[RowDetails]
 
 
@@ -111,6 +116,7 @@ def build_section(comparison: Comparison, options: Options) -> Section:
         failed=[not row.completed for row in comparison.rows],
         notes=notes,
         classes=class_table(comparison),
+        calibration=calibration_table(comparison),
         rows=[_row_details(row, options) for row in comparison.rows],
     )
 

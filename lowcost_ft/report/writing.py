@@ -142,6 +142,9 @@ def _markdown(results: Sequence[Result], sections: Sequence[Section], notices: l
         lines += [markdown_text(note) for note in section.notes]
         if section.classes:
             lines += ["", markdown_table(section.classes.columns, section.classes.rows)]
+        if section.calibration:
+            table = section.calibration
+            lines += ["", "### Calibration", "", markdown_table(table.columns, table.rows)]
         lines += ["", "### Run again", ""]
         runs = [run for row in section.rows for run in row.runs]
         for run in (run for run in runs if run.command):

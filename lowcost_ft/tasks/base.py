@@ -14,6 +14,7 @@ from lowcost_ft.data.features import Array, Features
 from lowcost_ft.tasks.card import Telling
 from lowcost_ft.tasks.checking import DataChecking
 from lowcost_ft.tasks.choices import Choices
+from lowcost_ft.tasks.confidence import Confidence
 from lowcost_ft.tasks.editing import TextEditing
 from lowcost_ft.tasks.flag_taking import FlagTaking
 
@@ -33,7 +34,7 @@ Predictions = dict[str, np.ndarray]
 """Named arrays of one prediction an example (or a word), never logits of every token."""
 
 
-class Task(DataChecking, TextEditing, FlagTaking, Telling):
+class Task(DataChecking, TextEditing, FlagTaking, Confidence, Telling):
     """Reads examples, featurizes them, turns outputs into a loss and into predictions, scores them.
 
     Attributes:

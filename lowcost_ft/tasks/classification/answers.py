@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from lowcost_ft.data.features import IGNORED_LABEL
 from lowcost_ft.scores.thresholds import DEFAULT_THRESHOLD, choose_thresholds
-from lowcost_ft.tasks.base import Predictions, Task
+from lowcost_ft.tasks.base import Predictions
+from lowcost_ft.tasks.classification.confidence import ClassificationConfidence
 from lowcost_ft.tasks.classification.examples import TextExample
 from lowcost_ft.tasks.classification.featurizing import label_array, label_tuple
 from lowcost_ft.tasks.classification.uncertainty import unsure_of_classes, unsure_of_labels
@@ -17,10 +18,9 @@ from lowcost_ft.tasks.classification.uncertainty import unsure_of_classes, unsur
 __all__ = ["ClassificationAnswering"]
 
 
-class ClassificationAnswering(Task):
+class ClassificationAnswering(ClassificationConfidence):
     """The part of the task that turns scores into answers, and judges them."""
 
-    _label_ids: Mapping[str, int]
     _thresholds: list[float] | None
     _top_k: int | None
 
@@ -42,7 +42,8 @@ class ClassificationAnswering(Task):
         """
         answers = []
         thresholds = np.array(self.thresholds or [], np.float64)
-        for example, scores in zip(examples, predictions["scores"], strict=True):
+        told = predictions.get("told", predictions["scores"])
+        for example, scores, shown in zip(examples, predictions["scores"], told, strict=True):
             answer: dict[str, Any] = {"text": example.text}
             if example.text_pair is not None:
                 answer["text_pair"] = example.text_pair
@@ -50,12 +51,12 @@ class ClassificationAnswering(Task):
                 answer["score"] = float(scores[0])
             elif self.problem_type == "single_label_classification":
                 best = int(scores.argmax())
-                answer |= {"label": self.labels[best], "score": float(scores[best])}
+                answer |= {"label": self.labels[best], "score": float(shown[best])}
             else:
                 chosen = np.flatnonzero(scores >= thresholds)
                 answer["label"] = [self.labels[i] for i in chosen]
-                answer["score"] = [float(scores[i]) for i in chosen]
-                answer["scores"] = self._ranked(scores)
+                answer["score"] = [float(shown[i]) for i in chosen]
+                answer["scores"] = self._ranked(shown)
             answers.append(answer)
         return answers
 
@@ -75,11 +76,15 @@ class ClassificationAnswering(Task):
     def answer(
         self, examples: Sequence[TextExample], predictions: Predictions
     ) -> list[dict[str, Any]]:
-        """What `present` says of each example; with `top_k`, the best labels under `scores`."""
-        answers = self.present(examples, predictions)
+        """What `present` says of each example; with `top_k`, the best labels under `scores`.
+
+        The scores are probabilities of being right, where the run was calibrated.
+        """
+        told = self.told_scores(predictions["scores"])
+        answers = self.present(examples, predictions | {"told": told})
         if self._top_k is None:
             return answers
-        ranked = (self._ranked(scores, self._top_k) for scores in predictions["scores"])
+        ranked = (self._ranked(scores, self._top_k) for scores in told)
         return [answer | {"scores": best} for answer, best in zip(answers, ranked, strict=True)]
 
     def _ranked(self, scores: np.ndarray, top_k: int | None = None) -> dict[str, float]:

@@ -107,8 +107,8 @@ with torch.inference_mode():
         if "label" not in answer:
             return f"{answer['score']:.4f}  {text}"
         labels, scores = answer["label"], answer["score"]
-        if isinstance(labels, str):
-            labels, scores = [labels], [scores]
+        if not isinstance(labels, list):
+            labels, scores = ([], []) if labels is None else ([labels], [scores])
         pairs = zip(map(on_one_line, labels), scores, strict=True)
         told = ", ".join(f"{name} {score:.2f}" for name, score in pairs)
         return f"{told or '(no label)'}  {text}"

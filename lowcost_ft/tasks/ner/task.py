@@ -13,8 +13,9 @@ from lowcost_ft.data.features import IGNORED_LABEL, Array, Features
 from lowcost_ft.tasks.base import Predictions
 from lowcost_ft.tasks.choices import Choices
 from lowcost_ft.tasks.ner.checks import NerChecking
+from lowcost_ft.tasks.ner.confidence import NerConfidence
 from lowcost_ft.tasks.ner.editing import NerEditing
-from lowcost_ft.tasks.ner.entities import entities_answer, without_loose_ends
+from lowcost_ft.tasks.ner.entities import entities_answer, scored_spans, without_loose_ends
 from lowcost_ft.tasks.ner.examples import NerExample, text_example
 from lowcost_ft.tasks.ner.reading import NerReading
 from lowcost_ft.tasks.ner.telling import NerTelling
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["NerExample", "NerTask", "special_tokens", "text_example"]
 
 
-class NerTask(NerReading, NerChecking, NerEditing, NerTelling):
+class NerTask(NerReading, NerChecking, NerEditing, NerConfidence, NerTelling):
     """Predicts one IOB2 tag a word.
 
     What the model sees are the pieces of words (see `word_pieces`); each has one tag, read at its
@@ -226,12 +227,20 @@ class NerTask(NerReading, NerChecking, NerEditing, NerTelling):
     ) -> list[dict[str, Any]]:
         """`{"text": ..., "entities": [...]}` of each example.
 
-        An entity has `start` and `end` (characters of the text), `label`, `text`, and `score`, the
-        mean probability of its pieces' tags. The text of an example that came as words is those
-        words, joined by spaces.
+        An entity has `start` and `end` (characters of the text), `label`, `text`, and `score`: the
+        mean probability of its pieces' tags or, where the run was calibrated, the probability that
+        the entity is right. The text of an example that came as words is those words, joined by
+        spaces.
         """
-        found = zip(examples, self._of_words(examples, predictions), strict=True)
-        return [entities_answer(example, *of_words) for example, of_words in found]
+        found = zip(examples, self.scored_spans(examples, predictions), strict=True)
+        return [entities_answer(example, spans, self.told_score) for example, spans in found]
+
+    def scored_spans(
+        self, examples: Sequence[NerExample], predictions: Predictions
+    ) -> Iterator[list[tuple[int, int, str, float]]]:
+        """Of each example, its entities: first word, word after the last, type, raw score."""
+        for pieces, tags, scores in self._of_words(examples, predictions):
+            yield scored_spans(pieces, tags, scores)
 
     def uncertainty(self, examples: Sequence[NerExample], predictions: Predictions) -> np.ndarray:
         """How many entities of each sentence are expected to be wrong: `unsure_of_entities`."""

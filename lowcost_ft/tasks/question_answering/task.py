@@ -11,6 +11,7 @@ from lowcost_ft.config.run import RunConfig
 from lowcost_ft.data.features import Array, Features
 from lowcost_ft.scores.answers import has_blanks, token_f1
 from lowcost_ft.tasks.base import Predictions
+from lowcost_ft.tasks.question_answering.confidence import QuestionConfidence
 from lowcost_ft.tasks.question_answering.examples import QuestionExample
 from lowcost_ft.tasks.question_answering.featurizing import SCHEMA, question_features
 from lowcost_ft.tasks.question_answering.flags import NullFlags, QuestionFlags
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["QuestionAnsweringTask"]
 
 
-class QuestionAnsweringTask(QuestionReading, QuestionTelling):
+class QuestionAnsweringTask(QuestionReading, QuestionConfidence, QuestionTelling):
     """Finds the span of a text that answers a question.
 
     A long text is cut into windows that overlap. In each, the model says how likely every token is
@@ -249,6 +250,7 @@ class QuestionAnsweringTask(QuestionReading, QuestionTelling):
         """The same without the `id`; with `n_best`, the best ones under `answers`."""
         answers = []
         for example, ranked in zip(examples, self.ranked(examples, predictions), strict=True):
+            ranked = self.told_answers(ranked)
             answer = {"question": example.question} | ranked[0]
             if self._n_best is not None:
                 answer["answers"] = ranked[: self._n_best]

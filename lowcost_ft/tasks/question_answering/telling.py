@@ -96,6 +96,8 @@ print(context[offsets[first][0] : offsets[last][1]])'''
         if "id" in answer:
             title = f"[{answer['id']}] {title}"
         lines = [title]
+        if answer["answer"] is None:
+            return "\n".join([title, f"  {answer['score']:.2f}  (withheld)"])
         for one in answer.get("answers") or [answer]:
             score = "    " if one["score"] is None else f"{one['score']:.2f}"
             place = f"{one['start']}-{one['end']}"

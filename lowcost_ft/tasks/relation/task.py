@@ -12,10 +12,11 @@ from lowcost_ft.config.reading import PairWindow
 from lowcost_ft.config.run import RunConfig
 from lowcost_ft.data.features import Array, Features
 from lowcost_ft.errors import UserError
-from lowcost_ft.tasks.base import Predictions
+from lowcost_ft.tasks.base import Predictions, Task
 from lowcost_ft.tasks.classification import labels as text_labels
 from lowcost_ft.tasks.classification.examples import TextExample
 from lowcost_ft.tasks.classification.task import ClassificationTask, balanced_class_weights
+from lowcost_ft.tasks.confidence import split_list
 from lowcost_ft.tasks.relation.candidates import DEFAULT_WINDOW
 from lowcost_ft.tasks.relation.checks import RelationChecking
 from lowcost_ft.tasks.relation.editing import RelationEditing
@@ -168,13 +169,14 @@ class RelationTask(  # type: ignore[misc]  # Another example than its base class
         `{"text", "entities", "relations"}`, whose relations name the ids of entities.
         """
         answers = []
-        first = 0
+        first, told = 0, predictions.get("told", predictions["scores"])
         for example in relation_examples(examples):
             scores = predictions["scores"][first : first + len(example.pairs)]
+            shown = told[first : first + len(example.pairs)]
             first += len(example.pairs)
             best = scores.argmax(axis=1)
             labels = [self.labels[index] for index in best]
-            sure = [float(row[index]) for row, index in zip(scores, best, strict=True)]
+            sure = [float(row[index]) for row, index in zip(shown, best, strict=True)]
             if example.entities is None:
                 head, tail = (_place(example.text, mention) for mention in example.pairs[0])
                 answers.append(
@@ -199,6 +201,22 @@ class RelationTask(  # type: ignore[misc]  # Another example than its base class
                 }
             )
         return answers
+
+    def gives(self, best: np.ndarray) -> np.ndarray:
+        """Relations are told, the negative label is not."""
+        return np.array([self.labels[index] != self.negative for index in best], bool)
+
+    @staticmethod
+    def withhold(answer: dict[str, Any], min_score: float) -> tuple[dict[str, Any], int, int]:
+        """Relations whose score is lower; see `Confidence.withhold`."""
+        if "relations" in answer:
+            return split_list(answer, "relations", min_score)
+        return Task.withhold(answer, min_score)
+
+    @staticmethod
+    def out_of_scope_texts() -> tuple[str, ...]:
+        """None: a text without a marked pair is no input of this task."""
+        return ()
 
     def blank_answer(self, example: TextExample) -> dict[str, Any]:
         """No entity, or none that could be related."""

@@ -148,7 +148,8 @@ print({{model.config.id2label[i]: score for i, score in enumerate(scores.tolist(
             text = f"[{answer['id']}] {text}"
         if "label" in answer:
             head, tail = answer["head"]["text"], answer["tail"]["text"]
-            return f"{answer['label']} {answer['score']:.2f}  {head} -> {tail}  {text}"
+            label = answer["label"] or "(no label)"
+            return f"{label} {answer['score']:.2f}  {head} -> {tail}  {text}"
         lines = [text]
         entities = {entity["id"]: entity for entity in answer["entities"]}
         for entity in answer["entities"]:

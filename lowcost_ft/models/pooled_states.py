@@ -1,0 +1,105 @@
+"""The state of a whole text: the mean of what the backbone gives its tokens as it predicts."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from lowcost_ft.models.virtual_tokens import VirtualTokens
+
+__all__ = ["PooledTexts", "keep_states", "keeping_states"]
+
+_LAST = threading.local()
+"""The states of the last forward pass of each thread, which predicts with a copy of its own."""
+
+
+class PooledTexts:
+    """Adds up the states of texts, micro-batch by micro-batch.
+
+    Args:
+        num_examples: How many texts there are.
+    """
+
+    def __init__(self, num_examples: int) -> None:
+        self.num_examples = num_examples
+        self.sums: np.ndarray | None = None
+        self.tokens = np.zeros(num_examples, np.float64)
+
+    def take(self, batch: Mapping[str, torch.Tensor]) -> tuple[np.ndarray, np.ndarray] | None:
+        """The summed states of the rows that have just run, `(rows, width)`, and their tokens.
+
+        None where the model shows none.
+
+        Args:
+            batch: The rows, with their `attention_mask`.
+        """
+        states = _LAST.__dict__.pop("states", None)
+        if states is None:
+            return None
+        mask = batch["attention_mask"].to(states.device)
+        # What prompt tuning puts in front of a text is not of it.
+        states = states[:, states.shape[1] - mask.shape[1] :]
+        sums = (states.float() * mask.unsqueeze(-1)).sum(1)  # (B, H)
+        return sums.cpu().numpy(), mask.sum(1).cpu().numpy()
+
+    def add(self, taken: tuple[np.ndarray, np.ndarray] | None, examples: np.ndarray) -> None:
+        """Adds rows to the texts that they belong to."""
+        if taken is None:
+            return
+        sums, tokens = taken
+        if self.sums is None:
+            self.sums = np.zeros((self.num_examples, sums.shape[1]), np.float32)
+        if len(examples) == 0:  # A share without rows runs one, which counts nothing.
+            return
+        np.add.at(self.sums, examples, sums)
+        np.add.at(self.tokens, examples, tokens)
+
+    def states(self) -> np.ndarray | None:
+        """The mean state of each text that was predicted, `(texts, width)`; None if not known."""
+        if self.sums is None:
+            return None
+        present = self.tokens > 0
+        means: np.ndarray = self.sums[present] / self.tokens[present, None].astype(np.float32)
+        return means if np.isfinite(means).all() else None
+
+
+def keep_states(model: nn.Module) -> Any:
+    """Lets a model's forward passes leave the states of its backbone for `PooledTexts.take`.
+
+    Args:
+        model: A task model of transformers, which copies for threads may be made of afterwards.
+
+    Returns:
+        A handle with `remove`; None for a model whose backbone is not known.
+    """
+    inner: Any = model
+    if isinstance(inner, VirtualTokens):
+        inner = inner.peft_model.get_base_model()
+    backbone = getattr(inner, getattr(inner, "base_model_prefix", "") or "", None)
+    return backbone.register_forward_hook(_note) if isinstance(backbone, nn.Module) else None
+
+
+@contextmanager
+def keeping_states(model: nn.Module) -> Iterator[bool]:
+    """`keep_states` for a while; whether the model leaves any."""
+    handle = keep_states(model)
+    try:
+        yield handle is not None
+    finally:
+        _LAST.__dict__.pop("states", None)
+        if handle is not None:
+            handle.remove()
+
+
+def _note(module: nn.Module, inputs: Any, output: Any) -> None:
+    states = getattr(output, "last_hidden_state", None)
+    if states is None and isinstance(output, tuple):
+        states = output[0]
+    if torch.is_tensor(states) and states.ndim == 3:
+        _LAST.states = states

@@ -1,0 +1,71 @@
+"""Answers above a score, and what a user is told of the scores that answers have.
+
+Nothing here needs PyTorch: a command that refuses its flags does not wait for it.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from lowcost_ft.data.rows import counted
+from lowcost_ft.scores.calibration import promise_of
+
+__all__ = ["score_notices", "withheld"]
+
+
+def withheld(
+    predictor: Any, answers: Sequence[dict[str, Any]], min_score: float
+) -> tuple[list[dict[str, Any]], str]:
+    """Takes out what has a lower score.
+
+    Args:
+        predictor: The run (`pipeline.predictor.Predictor`).
+        answers: What it answered.
+        min_score: The lowest score that is told, from 0 to 1.
+
+    Returns:
+        The answers, what was taken out of each under `withheld`; and what the user is told: how
+        much is left, and what validation data promises of it.
+    """
+    parts = [predictor.task.withhold(answer, min_score) for answer in answers]
+    before, after = sum(part[1] for part in parts), sum(part[2] for part in parts)
+    share = f" ({after / before:.0%})" if before else ""
+    told = f"--min-score {min_score:g}: {after:,} of {counted(before, 'answer')} given{share}; "
+    calibration = predictor.run.get("calibration") or {}
+    if (counts := calibration.get("promises")) is None:
+        why = calibration.get("reason") or "the run is of an older version"
+        return [part[0] for part in parts], f"{told}validation data promises nothing: {why}"
+    promise = promise_of(counts, min_score)
+    if promise.precision is None or promise.precision_ci95 is None:
+        told += f"on validation data no answer had a score of {promise.min_score:.2f}"
+    else:
+        low, high = promise.precision_ci95
+        told += (
+            f"on validation data {promise.coverage:.0%} of the answers had a score of "
+            f"{promise.min_score:.2f} or more, and {promise.precision:.1%} of these "
+            f"{promise.answers:,} were right (95% interval {low:.1%} to {high:.1%})"
+        )
+    return [part[0] for part in parts], told
+
+
+def score_notices(predictor: Any, answers: Sequence[dict[str, Any]]) -> list[str]:
+    """Whether scores are probabilities, and how many texts are unlike the training data."""
+    notices = []
+    calibration = predictor.run.get("calibration") or {}
+    if predictor.task.why_no_confidence is None:
+        if predictor.task.score_map is not None:
+            rows = (calibration.get("validation") or {}).get("after") or {}
+            notices.append(
+                "scores are calibrated: of answers with a score of 0.8, about 80% were right on "
+                f"validation data ({counted(rows.get('answers', 0), 'answer')})"
+            )
+        else:
+            why = calibration.get("reason") or "the run is of an older version"
+            notices.append(f"scores are not calibrated, and usually too high: {why}")
+    if far := sum("unlike_training" in answer for answer in answers):
+        alarms = (predictor.run.get("novelty") or {}).get("flagged_of_validation")
+        usual = "" if alarms is None else f"; of the validation texts {alarms:.0%} are"
+        notices.append(
+            f"{far:,} of {counted(len(answers), 'text')} are unlike the training data{usual}: do "
+            "not rely on their answers"
+        )
+    return notices

@@ -1,0 +1,243 @@
+"""How far a run's scores can be trusted, and which texts are unlike its training data."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from lowcost_ft.data.features import Features
+from lowcost_ft.errors import UserError
+from lowcost_ft.models.loading import forward_module
+from lowcost_ft.models.pooled_states import PooledTexts, keeping_states
+from lowcost_ft.pipeline.build import Built
+from lowcost_ft.pipeline.data import Data
+from lowcost_ft.pipeline.predicting import predict
+from lowcost_ft.pipeline.start import Run
+from lowcost_ft.pipeline.train import Trained
+from lowcost_ft.scores.calibration import (
+    FEWEST_ANSWERS,
+    Graded,
+    ScoreMap,
+    calibration_error,
+    fit_scores,
+    promises,
+)
+from lowcost_ft.scores.novelty import (
+    MOST_REFERENCES,
+    Novelty,
+    auroc,
+    auroc_ci95,
+    fit_novelty,
+)
+from lowcost_ft.tasks.base import Predictions
+from lowcost_ft.training.sharding import is_sharded
+
+__all__ = ["NOVELTY_FILE", "load_novelty", "measure_calibration", "measure_novelty"]
+__all__ += ["against", "keeps_states", "save_novelty"]
+
+NOVELTY_FILE = "novelty.safetensors"
+_FEWEST_TEXTS = 20
+"""With fewer validation texts there is no distance that 5% of them exceed."""
+
+
+def measure_calibration(
+    data: Data, predictions: dict[str, Predictions], *, seed: int
+) -> dict[str, Any]:
+    """Fits the scores on validation data, and says how far they are off before and after.
+
+    Nothing that is decided or saved as a prediction changes.
+
+    Args:
+        data: The run's data.
+        predictions: Of its splits.
+        seed: Of the intervals.
+
+    Returns:
+        What `run.json` says under `calibration`; without a `temperature` it says why under
+        `reason`.
+    """
+    task = data.task
+    if task.why_no_confidence is not None:
+        return {"temperature": None, "reason": task.why_no_confidence}
+    graded: dict[str, Graded] = {}
+    for name in predictions:
+        found = task.graded(getattr(data.splits, name), predictions[name])
+        assert found is not None
+        graded[name] = found
+    fitted_on = graded["validation"]
+    given = int(fitted_on.given.sum())
+    if given < FEWEST_ANSWERS:
+        reason = f"{given} answers to validation data are too few: it takes {FEWEST_ANSWERS}"
+        return {"temperature": None, "reason": reason}
+    scores = fit_scores(fitted_on)
+    told = scores.apply(fitted_on)
+    return {
+        "temperature": scores.temperature,
+        "offset": scores.offset,
+        "answers": task.answers_counted,
+        **{
+            name: _before_and_after(found, scores, len(getattr(data.splits, name)), seed)
+            for name, found in graded.items()
+        },
+        "promises": promises(told[fitted_on.given], fitted_on.right[fitted_on.given]),
+    }
+
+
+def _before_and_after(
+    graded: Graded, scores: ScoreMap, examples: int, seed: int
+) -> dict[str, Any] | None:
+    if not len(graded.scores):
+        return None
+    told = {"before": graded.scores, "after": scores.apply(graded)}
+    return {
+        name: calibration_error(values, graded.right, graded.owners, examples=examples, seed=seed)
+        for name, values in told.items()
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Forward:
+    """What every pass over texts needs."""
+
+    run: Run
+    built: Built
+    data: Data
+
+    def states(
+        self, features: Features, *, rows: np.ndarray | None = None, cached: Any = None
+    ) -> np.ndarray | None:
+        """The pooled state of each text, or None where the model shows none."""
+        pooled = PooledTexts(features.num_examples)
+        predict(
+            self.run.accelerator,
+            forward_module(self.built.model.model),
+            self.data.task,
+            features,
+            pad_token_id=self.data.pad_token_id,
+            micro_batch_tokens=self.run.config.micro_batch_tokens,
+            cached=cached,
+            pooled=pooled,
+            rows=rows,
+        )
+        return pooled.states()
+
+
+def measure_novelty(
+    run: Run, built: Built, data: Data, trained: Trained, validation: np.ndarray | None
+) -> tuple[dict[str, Any], Novelty | None]:
+    """Keeps states of training texts, and the distance from which on a text is unlike them.
+
+    Args:
+        run: The run.
+        built: Its model, with the weights that are saved.
+        data: Its data.
+        trained: What training left.
+        validation: Pooled states of the validation texts; None where the model shows none.
+
+    Returns:
+        What `run.json` says under `novelty`, and what is saved beside it.
+    """
+    if validation is None:
+        return {"threshold": None, "reason": "the model shows no states of its backbone"}, None
+    if len(validation) < _FEWEST_TEXTS:
+        few = f"{len(validation)} validation texts are too few: it takes {_FEWEST_TEXTS}"
+        return {"threshold": None, "reason": few}, None
+    forward = _Forward(run=run, built=built, data=data)
+    features = data.features["train"]
+    chosen = np.random.default_rng(run.config.seed).permutation(features.num_examples)
+    rows = features.rows_of(np.sort(chosen[:MOST_REFERENCES]))
+    with keeping_states(forward_module(built.model.model)):
+        training = forward.states(features, rows=rows, cached=trained.states.get("train"))
+        if training is None or len(training) < 2:
+            return {"threshold": None, "reason": "the model's states are not finite"}, None
+        novelty = fit_novelty(training, validation)
+        inside = novelty.distances(validation)
+        record = {
+            "threshold": novelty.threshold,
+            "training_texts": len(novelty.references),
+            "flagged_of_validation": float((inside > novelty.threshold).mean()),
+        }
+        if (texts := _sample_texts(run, data)) and not built.streamed:
+            record["out_of_scope"] = _out_of_scope(forward, novelty, inside, texts)
+    return record, novelty
+
+
+def _sample_texts(run: Run, data: Data) -> Sequence[str]:
+    """Texts unlike the embedded sample, where that is the data."""
+    config, record = run.config, run.record["data"]
+    own = config.train_file or config.dataset or record.get("in_python")
+    return () if own else data.task.out_of_scope_texts()
+
+
+def _out_of_scope(
+    forward: _Forward, novelty: Novelty, inside: np.ndarray, texts: Sequence[str]
+) -> dict[str, Any]:
+    task, config = forward.data.task, forward.run.config
+    examples = type(task).read_texts(list(texts), None)
+    features = task.featurize(examples, forward.data.tokenizer, max_length=config.max_length)
+    states = forward.states(features)
+    assert states is not None
+    return against(novelty, inside, novelty.distances(states), seed=config.seed)
+
+
+def against(
+    novelty: Novelty, inside: np.ndarray, outside: np.ndarray, *, seed: int = 0
+) -> dict[str, Any]:
+    """How well distances tell texts apart.
+
+    Args:
+        novelty: The run's.
+        inside: Distances of texts like the training data.
+        outside: Distances of others.
+        seed: Of the interval.
+    """
+    return {
+        "texts": len(outside),
+        "flagged": float((outside > novelty.threshold).mean()),
+        "auroc": auroc(inside, outside),
+        "auroc_ci95": auroc_ci95(inside, outside, seed),
+    }
+
+
+def keeps_states(run: Run) -> bool:
+    """Whether states of whole texts can be taken: not of a model that is split over processes."""
+    return not is_sharded(run.accelerator)
+
+
+def save_novelty(folder: Path, novelty: Novelty | None) -> None:
+    """Writes what `load_novelty` reads; nothing where nothing is known."""
+    if novelty is not None:
+        tensors = {
+            "references": torch.from_numpy(novelty.references),
+            "mean": torch.from_numpy(novelty.mean),
+        }
+        save_file(tensors, folder / NOVELTY_FILE)
+
+
+def load_novelty(folder: Path, record: dict[str, Any] | None) -> Novelty | None:
+    """What a run knows of texts unlike its training data; None where it knows nothing.
+
+    Args:
+        folder: The run folder.
+        record: What `run.json` says under `novelty`.
+
+    Raises:
+        UserError: Its file is missing or damaged.
+    """
+    if not record or record.get("threshold") is None:
+        return None
+    file = folder / NOVELTY_FILE
+    try:
+        tensors = load_file(file)
+        return Novelty(
+            references=tensors["references"].numpy(),
+            mean=tensors["mean"].numpy(),
+            threshold=record["threshold"],
+        )
+    except (OSError, SafetensorError, KeyError) as error:
+        raise UserError(f"{file} cannot be read ({error}): restore the run folder") from None

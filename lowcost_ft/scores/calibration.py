@@ -1,0 +1,297 @@
+"""Calibration: scores as probabilities of being right, how far off they are, what they promise.
+
+A model's scores are usually too high. One number, the temperature, or for answers that are not one
+choice among classes two numbers, fitted on validation data, make them probabilities (Guo et al.
+2017, arXiv:1706.04599; Platt 1999). Which answer is given never changes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lowcost_ft.scores.bootstrap import interval
+
+__all__ = ["FEWEST_ANSWERS", "Graded", "Promise", "ScoreMap", "calibration_error", "fit_scores"]
+__all__ += ["promise_of", "promises"]
+
+Floats = NDArray[np.float64]
+
+FEWEST_ANSWERS = 50
+"""With fewer answers on validation data a temperature would be noise."""
+BINS = 15
+_SIMULATIONS = 1000
+_SMALLEST = 1e-30
+_SUREST = 1e-6
+"""Scores are means of 32-bit numbers, so that the last digits of 1 - score are rounding."""
+_SLOPES = (0.05, 5.0)
+"""Temperatures from 20 down to 0.2: where every answer is right, no finite one would be best."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Graded:
+    """The answers of a model to labelled examples, and which of them are right.
+
+    Attributes:
+        scores: What the model gives each answer, `(answers,)`, from 0 to 1.
+        right: Whether it is right, `(answers,)`.
+        owners: The number of the example that each belongs to, `(answers,)`, ascending.
+        given: Whether a user is told of it, `(answers,)`.
+        shares: Where an answer is one of several classes, their probabilities, `(answers,
+            classes)`; else None.
+        truth: The right class of each, -1 where the model does not know it, `(answers,)`; else
+            None.
+    """
+
+    scores: NDArray[Any]
+    right: NDArray[np.bool_]
+    owners: NDArray[np.int64]
+    given: NDArray[np.bool_]
+    shares: NDArray[Any] | None = None
+    truth: NDArray[np.int64] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreMap:
+    """From a model's scores to probabilities of being right.
+
+    Attributes:
+        temperature: Log-odds are divided by it.
+        offset: Is added to log-odds afterwards; 0 where an answer is one of several classes.
+    """
+
+    temperature: float = 1.0
+    offset: float = 0.0
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any] | None) -> "ScoreMap | None":
+        """The map that a run has recorded; None where it has none."""
+        if not record or record.get("temperature") is None:
+            return None
+        return cls(temperature=record["temperature"], offset=record.get("offset") or 0.0)
+
+    def of_shares(self, shares: NDArray[Any]) -> Floats:
+        """Probabilities of classes that exclude each other, `(answers, classes)`: same order."""
+        scaled = np.log(np.maximum(shares.astype(np.float64), _SMALLEST)) / self.temperature
+        scaled = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+        normalised: Floats = scaled / scaled.sum(axis=-1, keepdims=True)
+        return normalised
+
+    def of_scores(self, scores: NDArray[Any]) -> Floats:
+        """Probabilities of answers that are right or wrong, each by itself: same order."""
+        odds = _log_odds(scores) / self.temperature + self.offset
+        probabilities: Floats = 1 / (1 + np.exp(-odds))
+        return probabilities
+
+    def apply(self, graded: Graded) -> Floats:
+        """The probability of each answer."""
+        if graded.shares is None:
+            return self.of_scores(graded.scores)
+        return np.asarray(self.of_shares(graded.shares).max(axis=-1), np.float64)
+
+
+def _log_odds(scores: NDArray[Any]) -> Floats:
+    kept = np.clip(np.asarray(scores, np.float64), _SUREST, 1 - _SUREST)
+    odds: Floats = np.log(kept) - np.log1p(-kept)
+    return odds
+
+
+def fit_scores(graded: Graded) -> ScoreMap:
+    """The map with the lowest log loss on labelled answers.
+
+    For classes that exclude each other it is a temperature alone. For other answers, such as
+    entities, it has an offset too: a score there is no probability, since one wrong border makes
+    an entity wrong, and a temperature alone could not bring a score of 0.9 below 0.5.
+    """
+    from scipy.optimize import minimize, minimize_scalar  # Not needed to predict.
+
+    if graded.shares is not None:
+        assert graded.truth is not None
+        known = graded.truth >= 0
+        logs = np.log(np.maximum(graded.shares[known].astype(np.float64), _SMALLEST))
+        own = logs[np.arange(len(logs)), graded.truth[known]]
+
+        def loss_of_classes(slope: float) -> float:
+            scaled = slope * logs
+            top = scaled.max(axis=-1)
+            sums = np.log(np.exp(scaled - top[:, None]).sum(axis=-1)) + top
+            return float((sums - slope * own).mean())
+
+        found = minimize_scalar(loss_of_classes, bounds=_SLOPES, method="bounded")
+        return ScoreMap(temperature=round(1 / float(found.x), 4))
+    odds, right = _log_odds(graded.scores), graded.right.astype(np.float64)
+    # Platt's targets keep the slope finite where no answer, or every one, is right.
+    hits = right.sum()
+    targets = np.where(right > 0, (hits + 1) / (hits + 2), 1 / (len(right) - hits + 2))
+
+    def loss_and_slope(point: Floats) -> tuple[float, Floats]:
+        values = point[0] * odds + point[1]
+        loss = (np.logaddexp(0, values) - targets * values).mean()
+        off = 1 / (1 + np.exp(-values)) - targets
+        return float(loss), np.array([(off * odds).mean(), off.mean()])
+
+    fitted = minimize(
+        loss_and_slope,
+        np.array([1.0, 0.0]),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[_SLOPES, (-10.0, 10.0)],
+    )
+    slope, offset = map(float, fitted.x)
+    return ScoreMap(temperature=round(1 / slope, 4), offset=round(offset, 4))
+
+
+def calibration_error(
+    scores: NDArray[Any],
+    right: NDArray[np.bool_],
+    owners: NDArray[np.int64],
+    *,
+    examples: int,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """How far scores are from the share of right answers, over 15 bins of equally many answers.
+
+    The mean of |share of right answers - mean score| over bins is too high by noise, more so with
+    few answers. That part, under a normal approximation in each bin, is taken off (Kumar, Liang and
+    Ma 2019, arXiv:1909.10155, section 5).
+
+    Args:
+        scores: `(answers,)`.
+        right: `(answers,)`.
+        owners: The example of each answer; whole examples are resampled for the interval.
+        examples: How many examples there are.
+        seed: Of the resamples.
+
+    Returns:
+        `answers`, `ece` (debiased, at least 0), `ece_ci95`, `p_calibrated` (the share of perfectly
+        calibrated answers with the same scores that look as far off: a small one says that the
+        scores are not calibrated) and `bins`, each with mean `score`, share of `right` and number
+        of `answers`.
+    """
+    scores, right = np.asarray(scores, np.float64), np.asarray(right, np.float64)
+    order = np.argsort(scores, kind="stable")
+    bins = np.empty(len(scores), np.int64)
+    count = min(BINS, max(1, len(scores)))
+    bins[order] = np.arange(len(scores)) * count // max(1, len(scores))
+    each = np.zeros((examples, count, 3))  # Of each example in each bin: answers, scores, right.
+    for place, values in enumerate((np.ones_like(scores), scores, right)):
+        np.add.at(each[:, :, place], (owners, bins), values)
+    sums = each.sum(axis=0)
+    flat = each.reshape(examples, -1)
+
+    def debiased(resampled: Floats) -> Floats:
+        return np.maximum(_debiased(resampled.reshape(len(resampled), count, 3)), 0.0)
+
+    generator = np.random.default_rng(seed)
+    simulated = np.repeat(sums[None], _SIMULATIONS, axis=0)
+    for row in simulated:
+        hits = generator.random(len(scores)) < scores
+        row[:, 2] = np.bincount(bins, weights=hits, minlength=count)
+    as_far = (_plain(simulated) >= _plain(sums[None]) - 1e-12).sum()
+    return {
+        "answers": len(scores),
+        "ece": float(debiased(sums.reshape(1, -1))[0]),
+        "ece_ci95": interval(debiased, flat, seed),
+        "p_calibrated": float((as_far + 1) / (_SIMULATIONS + 1)),
+        "bins": [
+            {
+                "score": round(float(row[1] / row[0]), 6),
+                "right": round(float(row[2] / row[0]), 6),
+                "answers": int(row[0]),
+            }
+            for row in sums
+            if row[0]
+        ],
+    }
+
+
+def _plain(sums: Floats) -> Floats:
+    """The error as it is usually computed, of sums `(resamples, bins, 3)`."""
+    answers, scores, right = np.moveaxis(sums, -1, 0)
+    weights = answers / np.maximum(answers.sum(axis=-1, keepdims=True), 1)
+    error: Floats = (weights * np.abs(right - scores) / np.maximum(answers, 1)).sum(axis=-1)
+    return error
+
+
+def _debiased(sums: Floats) -> Floats:
+    """The same, less what noise adds to it: twice the error less its mean under noise."""
+    from scipy.special import erf
+
+    answers, scores, right = np.moveaxis(sums, -1, 0)
+    weights = answers / np.maximum(answers.sum(axis=-1, keepdims=True), 1)
+    kept = np.maximum(answers, 1)
+    away = np.abs(right - scores) / kept
+    # With one right answer and one wrong one added, or a bin without mistakes would have no noise.
+    smooth = (right + 1) / (kept + 2)
+    noise = np.sqrt(smooth * (1 - smooth) / kept)
+    # The mean of |x| for a normal x around `away` with the standard deviation `noise`.
+    expected = noise * np.sqrt(2 / np.pi) * np.exp(-(away**2) / (2 * noise**2))
+    expected += away * erf(away / (noise * np.sqrt(2)))
+    found: Floats = (weights * (2 * away - expected)).sum(axis=-1)
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Promise:
+    """What validation data says of the answers from a score on.
+
+    Attributes:
+        min_score: The score, rounded down to hundredths.
+        coverage: Share of all answers that have it.
+        precision: Share of these that are right; None where there are none.
+        precision_ci95: Its interval (Wilson 1927).
+        answers: How many there are.
+    """
+
+    min_score: float
+    coverage: float
+    precision: float | None
+    precision_ci95: list[float] | None
+    answers: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON has them."""
+        return asdict(self)
+
+
+def promises(scores: Floats, right: NDArray[np.bool_]) -> dict[str, list[Any]]:
+    """Counts of answers, and of right ones, from each hundredth of a score on."""
+    steps = np.arange(101) / 100
+    ranked = np.sort(scores)
+    hits = np.sort(scores[right])
+    return {
+        "answers": [int(len(ranked) - place) for place in np.searchsorted(ranked, steps)],
+        "right": [int(len(hits) - place) for place in np.searchsorted(hits, steps)],
+    }
+
+
+def promise_of(counts: Mapping[str, Any], min_score: float) -> Promise:
+    """What `promises` says of a score.
+
+    Args:
+        counts: What `promises` returned.
+        min_score: A score from 0 to 1.
+    """
+    place = int(min_score * 100 + 1e-9)
+    answers, right = int(counts["answers"][place]), int(counts["right"][place])
+    told = int(counts["answers"][0])
+    precision, ends = None, None
+    if answers:
+        precision, ends = right / answers, _wilson(right, answers)
+    return Promise(
+        min_score=place / 100,
+        coverage=answers / told if told else 0.0,
+        precision=precision,
+        precision_ci95=ends,
+        answers=answers,
+    )
+
+
+def _wilson(right: int, answers: int) -> list[float]:
+    z = 1.959964
+    share, more = right / answers, z * z / answers
+    middle = (share + more / 2) / (1 + more)
+    half = z * np.sqrt(share * (1 - share) / answers + more / (4 * answers)) / (1 + more)
+    return [float(max(0.0, middle - half)), float(min(1.0, middle + half))]

@@ -1,0 +1,57 @@
+"""How sure a model for question answering is of each answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from lowcost_ft.scores.answers import exact_match
+from lowcost_ft.scores.calibration import Graded
+from lowcost_ft.tasks.base import Predictions, Task
+from lowcost_ft.tasks.question_answering.examples import QuestionExample
+
+__all__ = ["QuestionConfidence"]
+
+
+class QuestionConfidence(Task):
+    """The part of the task that says how far scores can be trusted."""
+
+    answers_counted: ClassVar[str] = "answers, right where they match exactly"
+
+    @property
+    def why_no_confidence(self) -> str | None:
+        """Each answer has a score."""
+        return None
+
+    def graded(self, examples: Sequence[QuestionExample], predictions: Predictions) -> Graded:
+        """The answer to each question; right is an exact match."""
+        found = self.present(examples, predictions)
+        right = [
+            exact_match(answer["answer"], [a.text for a in example.answers or ()]) == 1
+            for example, answer in zip(examples, found, strict=True)
+        ]
+        return Graded(
+            scores=np.array([answer["score"] for answer in found], np.float64),
+            right=np.array(right, bool),
+            owners=np.arange(len(found)),
+            given=np.ones(len(found), bool),
+        )
+
+    def told_answers(self, ranked: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Answers with their scores as a user sees them."""
+        if self.score_map is None:
+            return ranked
+        told = self.score_map.of_scores(np.array([one["score"] for one in ranked]))
+        return [one | {"score": float(score)} for one, score in zip(ranked, told, strict=True)]
+
+    @staticmethod
+    def withhold(answer: dict[str, Any], min_score: float) -> tuple[dict[str, Any], int, int]:
+        """An answer whose score is lower; see `Confidence.withhold`."""
+        if answer["score"] is None:
+            return answer, 0, 0
+        if answer["score"] >= min_score:
+            return answer, 1, 1
+        held = {name: answer[name] for name in ("answer", "start", "end", "score")}
+        return answer | {"answer": None, "start": None, "end": None, "withheld": [held]}, 1, 0

@@ -91,6 +91,9 @@ def two(folder, cases, tiny_model):
         )
         for name, (recipe, arguments) in cases.items()
     }
+    few = arguments_of(folder / "seeds", text_rows(9), text_rows(6, seed=1), num_train_epochs=1)
+    several = [*few, *flags(model_id=tiny_model("bert"), seeds="0,1", output_dir=folder / "series")]
+    programs["seeds"] = Program(str(RECIPES / "lora_classification.py"), several)
     return launch({"cache": Program(str(script), cache), **programs}, folder)
 
 
@@ -147,6 +150,16 @@ def test_a_model_split_over_two_processes_trains_what_a_whole_one_trains(
     folder, cases, two, method
 ):
     assert_same_runs(*both_runs(f"split-{method}", cases, two, folder))
+
+
+def test_two_processes_train_a_series_of_seeds_together(folder, two):
+    assert two["seeds"].code == 0, two["seeds"].errors
+    for seed in (0, 1):
+        run = json.loads((folder / "series" / f"seed-{seed}" / "run.json").read_text())
+        assert (run["status"], run["seed"]) == ("completed", seed)
+        assert run["hardware"]["processes"] == 2
+    assert (folder / "series" / "report.html").exists()
+    assert two["seeds"].output.count("2 seeds: test accuracy") == 1
 
 
 def test_two_processes_fill_one_cache(folder, two, tiny_model):

@@ -74,7 +74,7 @@ def predict(command: Predict) -> None:
     if command.min_score is not None:
         answers, told = withheld(predictor, answers, command.min_score)
         predictor.notices.append(told)
-    predictor.notices += score_notices(predictor, answers)
+    predictor.notices.extend(score_notices(predictor, answers))
     print_notices(predictor)
     for answer in answers:
         if command.json:

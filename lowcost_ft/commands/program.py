@@ -34,13 +34,22 @@ def run_recipe(
         # Nobody may be reading any more; a run goes on to its end all the same.
         with readers_may_leave():
             code = exit_code(
-                lambda: main(parse_config(default, typed, description=description)),
+                lambda: _run(main, parse_config(default, typed, description=description)),
                 debug="--debug" in typed,
                 flags=[field.name for field in fields(RunConfig)],
             )
     finally:
         signal.signal(signal.SIGTERM, before)
     sys.exit(code)
+
+
+def _run(main: Callable[[RunConfig], Any], config: RunConfig) -> None:
+    if config.seeds is None:
+        main(config)
+        return
+    from lowcost_ft.commands.series import run_series  # Not needed for one run.
+
+    run_series(main, config)
 
 
 def exit_code(action: Callable[[], Any], *, debug: bool, flags: Sequence[str] = ()) -> int:

@@ -12,7 +12,7 @@ from lowcost_ft.config.reading import label_conflicts
 from lowcost_ft.config.setting import bounds_of
 from lowcost_ft.config.settings import Settings
 from lowcost_ft.config.tasks import task_settings, unusable_settings
-from lowcost_ft.config.values import parse_bytes, split_list
+from lowcost_ft.config.values import parse_bytes, split_list, split_seeds
 
 __all__ = ["MORE_CHECKS", "conflict_problems", "range_problems", "settle_types"]
 
@@ -250,6 +250,13 @@ def _output_problems(config: Settings) -> list[str]:
     problems = []
     if config.resume and config.overwrite:
         problems.append("--resume continues a run, --overwrite replaces it: give one of them")
+    if config.seeds is not None:
+        try:
+            split_seeds(config.seeds)
+        except ValueError as error:
+            problems.append(f"--seeds {error}")
+        if _changed(config, "seed"):
+            problems.append("--seed is for one run, --seeds for several: give one of them")
     return problems + [
         f"unknown tracker {tracker!r} in --report-to; known: {known}"
         for tracker in split_list(config.report_to) or ()

@@ -161,6 +161,9 @@ class TrainingConfig(ExtensionConfig):
     """Precision of the computation. auto: bf16 or fp16 on a GPU, whichever it has; no on a CPU."""
     seed: int = setting(0, at_least=0)
     """Seed of the new weights, the order of the data, dropout, and the validation cut."""
+    seeds: str | None = setting(None, decides=False)
+    """Comma-separated seeds, such as 0,1,2: a run of each in --output-dir/seed-N (default:
+    runs/TASK-METHOD-seeds), and then a report about them. --resume goes on with a series."""
     num_threads: int | None = setting(None, at_least=1, decides=False)
     """CPU threads of a process. Default: OMP_NUM_THREADS if you set it, else the physical cores
     divided by the local processes."""

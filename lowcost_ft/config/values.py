@@ -2,7 +2,7 @@
 
 import re
 
-__all__ = ["parse_bytes", "split_list"]
+__all__ = ["parse_bytes", "split_list", "split_seeds"]
 
 
 def split_list(text: str | None) -> tuple[str, ...] | None:
@@ -23,3 +23,18 @@ def parse_bytes(text: str) -> int:
         raise ValueError(f"{text!r} is not a size: write it like 8GiB or 900MB (K, M, G or T)")
     base = 1000 if match[3].lower() == "b" else 1024
     return int(float(match[1]) * base ** " KMGT".index(match[2].upper() or " "))
+
+
+def split_seeds(text: str) -> tuple[int, ...]:
+    """Reads `0,1,2`.
+
+    Raises:
+        ValueError: There is none, one is no whole number from 0 on, or one comes twice.
+    """
+    parts = split_list(text) or ()
+    if not parts or not all(part.isascii() and part.isdigit() for part in parts):
+        raise ValueError(f"{text!r} is not a list of seeds: write whole numbers as in 0,1,2")
+    seeds = tuple(map(int, parts))
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"{text!r} names a seed twice: give each once")
+    return seeds

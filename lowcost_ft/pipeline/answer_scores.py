@@ -55,8 +55,8 @@ def score_notices(predictor: Any, answers: Sequence[dict[str, Any]]) -> list[str
         if predictor.task.score_map is not None:
             rows = (calibration.get("validation") or {}).get("after") or {}
             notices.append(
-                "scores are calibrated: of answers with a score of 0.8, about 80% were right on "
-                f"validation data ({counted(rows.get('answers', 0), 'answer')})"
+                "scores are calibrated: probabilities of being right, fitted on "
+                f"{counted(rows.get('answers', 0), 'answer')} to validation data"
             )
         else:
             why = calibration.get("reason") or "the run is of an older version"

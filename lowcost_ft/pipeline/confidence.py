@@ -41,7 +41,7 @@ __all__ = ["NOVELTY_FILE", "load_novelty", "measure_calibration", "measure_novel
 __all__ += ["against", "keeps_states", "save_novelty"]
 
 NOVELTY_FILE = "novelty.safetensors"
-_FEWEST_TEXTS = 20
+_FEWEST_TEXTS = 50
 """With fewer validation texts there is no distance that 5% of them exceed."""
 
 
@@ -157,7 +157,7 @@ def measure_novelty(
             return {"threshold": None, "reason": "the model's states are not finite"}, None
         novelty = fit_novelty(training, validation)
         inside = novelty.distances(validation)
-        record = {
+        record: dict[str, Any] = {
             "threshold": novelty.threshold,
             "training_texts": len(novelty.references),
             "flagged_of_validation": float((inside > novelty.threshold).mean()),

@@ -31,7 +31,7 @@ from lowcost_ft.training.resume import check_settings, find_checkpoint, run_sett
 from lowcost_ft.training.setup import build_accelerator, set_num_threads
 from lowcost_ft.training.sharding import is_sharded
 
-__all__ = ["Run", "start_run"]
+__all__ = ["Run", "processes_stay", "start_run"]
 
 
 @dataclass(kw_only=True)
@@ -69,6 +69,11 @@ def start_run(config: RunConfig) -> Iterator[Run]:
     Raises:
         UserError: The folder cannot be used, or the hardware cannot do what is asked.
     """
+    if config.seeds is not None:
+        raise UserError(
+            "seeds: one run has one seed; run_recipe runs one a seed, and in Python each is "
+            "main(replace(config, seed=..., seeds=None))"
+        )
     trackers = split_list(config.report_to) or ()
     # Accelerate would leave out, without a word, a tracker that is not installed.
     if missing := [name for name in trackers if importlib.util.find_spec(name) is None]:
@@ -112,10 +117,33 @@ def start_run(config: RunConfig) -> Iterator[Run]:
                 record["status"] = "interrupted"
             # Who leaves first cuts the connections of those that still use them.
             accelerator.wait_for_everyone()
-            accelerator.end_training()
+            _end(accelerator)
         if accelerator.is_main_process:
             remove_checkpoints(folder)
     run.say(summarize(record, folder))
+
+
+@contextlib.contextmanager
+def processes_stay() -> Iterator[None]:
+    """Inside the block the processes of a launch stay together from one run to the next."""
+    _STAY.append(True)
+    try:
+        yield
+    finally:
+        _STAY.pop()
+
+
+_STAY: list[bool] = []
+
+
+def _end(accelerator: Accelerator) -> None:
+    """Ends the trackers, and parts the processes unless another run follows."""
+    if not _STAY:
+        accelerator.end_training()
+        return
+    for tracker in accelerator.trackers:
+        tracker.finish()
+    accelerator.trackers = []
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from lowcost_ft.tasks import task_class
 
 __all__ = ["longer_command", "longer_may_help"]
 
-_REPLACED = ("--num-train-epochs", "--max-steps", "--output-dir")
+_REPLACED = ("--num-train-epochs", "--max-steps", "--output-dir", "--seeds")
 _DROPPED = ("--resume", "--overwrite")
 
 
@@ -49,6 +49,8 @@ def longer_command(record: Mapping[str, Any], folder: Path) -> str | None:
     number = 2 * int(config[name])
     kept, given = _without(words)
     kept += [f"--{name.replace('_', '-')}", str(number)]
+    if "--seeds" in given:
+        kept += ["--seed", str(record["seed"])]
     if "--output-dir" in given:
         # The run's own is taken; without the flag a free one is found.
         unit = "steps" if name == "max_steps" else "epochs"

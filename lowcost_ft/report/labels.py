@@ -22,7 +22,7 @@ _DEFAULTS = {field.name: field.default for field in fields(RunConfig)} | {"dropo
 # What may differ between the runs of a row: their place, and what only shows or repeats them.
 NOT_A_SETTING = (
     *("seed", "output_dir", "overwrite", "report_to", "debug", "num_threads", "cache_dir"),
-    *("train_file", "validation_file", "test_file", "dataset", "resume"),
+    *("train_file", "validation_file", "test_file", "dataset", "resume", "seeds"),
 )
 _TOLD_ANYWAY = (*NOT_A_SETTING, "num_train_epochs", "max_steps", "dropout")
 _METHODS = {method.name: method.title for method in METHODS} | {

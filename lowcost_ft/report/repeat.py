@@ -28,6 +28,8 @@ def repeat_command(result: Result) -> str | None:
     command = result.get("command")
     if isinstance(command, list) and command and str(command[0]).endswith(".py"):
         parts = _without_places([str(part) for part in command])
+        if len(parts) < len(command) and any(str(p).startswith("--seeds") for p in command):
+            parts += ["--seed", str(result.get("seed"))]  # Of a series, this run alone.
     elif result.table("config") and result.get("task") in task_names():
         parts = [f"recipes/lora_{result.get('task')}.py", *_flags(result)]
     else:
@@ -48,9 +50,10 @@ def _without_places(parts: list[str]) -> list[str]:
     kept = []
     skip = False
     for part in parts:
-        if skip or part in ("--overwrite", "--resume") or part.startswith("--output-dir="):
+        with_value = part.startswith(("--output-dir=", "--seeds="))
+        if skip or part in ("--overwrite", "--resume") or with_value:
             skip = False
-        elif part == "--output-dir":
+        elif part in ("--output-dir", "--seeds"):
             skip = True
         else:
             kept.append(part)

@@ -31,8 +31,8 @@ READING = (
     "Speed counts real tokens, padding left out, over the training steps alone; training is the "
     "time of all steps and, before them, of building a cache of frozen layers. Costs are medians "
     "over the seeds. Speed and time depend on the machine, and on what else ran on it.",
-    "The calibration error is the mean distance between the scores of answers and the share of them "
-    "that is right, over 15 bins of equally many answers, less what noise adds to it. Scores are "
+    "The calibration error is the mean distance between the scores of answers and the share of "
+    "right ones, over 15 bins of equally many answers, less what noise adds to it. Scores are "
     "fitted on validation data; decisions do not change.",
     "Time to a validation score is counted in training seconds to the end of the first epoch that "
     "reached it, plus the building of a cache of frozen layers.",

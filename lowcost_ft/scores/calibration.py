@@ -154,8 +154,9 @@ def calibration_error(
     """How far scores are from the share of right answers, over 15 bins of equally many answers.
 
     The mean of |share of right answers - mean score| over bins is too high by noise, more so with
-    few answers. That part, under a normal approximation in each bin, is taken off (Kumar, Liang and
-    Ma 2019, arXiv:1909.10155, section 5).
+    few answers. What noise would add to the gaps that were seen, under a normal approximation in
+    each bin, is taken off (Kumar, Liang and Ma 2019, arXiv:1909.10155). That is most of it where
+    the gaps are large, and less than half where there are none: `p_calibrated` tells these apart.
 
     Args:
         scores: `(answers,)`.

@@ -74,11 +74,13 @@ def predict(command: Predict) -> None:
     if command.min_score is not None:
         answers, told = withheld(predictor, answers, command.min_score)
         predictor.notices.append(told)
-    predictor.notices.extend(score_notices(predictor, answers))
+    predictor.notices.extend(score_notices(predictor, answers, each_says=command.json))
     print_notices(predictor)
+    scored = predictor.task.why_no_confidence is None
     for answer in answers:
         if command.json:
-            print(json.dumps(answer, ensure_ascii=False))
+            known = {"calibrated": answer.get("calibrated", False)} if scored else {}
+            print(json.dumps(answer | known, ensure_ascii=False))
         else:
             print(_as_text(answer, predictor.task))
 

@@ -47,11 +47,19 @@ def withheld(
     return [part[0] for part in parts], told
 
 
-def score_notices(predictor: Any, answers: Sequence[dict[str, Any]]) -> list[str]:
-    """Whether scores are probabilities, and how many texts are unlike the training data."""
+def score_notices(
+    predictor: Any, answers: Sequence[dict[str, Any]], *, each_says: bool = False
+) -> list[str]:
+    """Whether scores are probabilities, and how many texts are unlike the training data.
+
+    Args:
+        predictor: The run (`pipeline.predictor.Predictor`).
+        answers: What it answered.
+        each_says: Whether each answer says by itself that its scores are probabilities.
+    """
     notices = []
     calibration = predictor.run.get("calibration") or {}
-    if predictor.task.why_no_confidence is None:
+    if predictor.task.why_no_confidence is None and not each_says:
         if predictor.task.score_map is not None:
             rows = (calibration.get("validation") or {}).get("after") or {}
             notices.append(

@@ -156,7 +156,8 @@ def _look(config: RunConfig, seeds: Sequence[int]) -> _Series:
 
 
 def _states(folder: Path, seeds: Sequence[int]) -> _Series:
-    complete, begun = [], []
+    complete: list[int] = []
+    begun: list[int] = []
     for seed in seeds:
         place = _place(folder, seed)
         if (place / RUN_FILE).exists():

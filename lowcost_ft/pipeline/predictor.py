@@ -131,7 +131,7 @@ class Predictor:
         Returns:
             The answers, and `(examples,)`: see `Task.uncertainty`; None without probabilities.
         """
-        predictions = self._predictions(examples)
+        predictions, _ = self._predictions(examples)
         answers = self.task.answer(examples, predictions)
         return answers, self.task.uncertainty(examples, predictions)
 

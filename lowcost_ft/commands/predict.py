@@ -76,11 +76,9 @@ def predict(command: Predict) -> None:
         predictor.notices.append(told)
     predictor.notices.extend(score_notices(predictor, answers, each_says=command.json))
     print_notices(predictor)
-    scored = predictor.task.why_no_confidence is None
     for answer in answers:
         if command.json:
-            known = {"calibrated": answer.get("calibrated", False)} if scored else {}
-            print(json.dumps(answer | known, ensure_ascii=False))
+            print(json.dumps(answer, ensure_ascii=False))
         else:
             print(_as_text(answer, predictor.task))
 

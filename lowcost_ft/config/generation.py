@@ -1,0 +1,97 @@
+"""How a model writes text: the flags that recipes have, and what one call is told."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lowcost_ft.config.setting import setting
+
+__all__ = ["GENERATION_FIELDS", "GenerationConfig", "GenerationSettings", "generation_problems"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationConfig:
+    """What the model reads and writes, for tasks whose answer is a text."""
+
+    prompt_template: str | None = None
+    """Text that makes the input of translation and summarization, with {source} where the row's
+    text goes, and {source_language} and {target_language} where they are wanted. Default: an
+    instruction in English for decoders; the text alone, or T5's prefix, for encoder-decoders."""
+    chat_template: str = "auto"
+    """How the turns of a conversation become one text: auto (the tokenizer's own template; plain
+    where it has none and there are no turns), plain (no special tokens), or a file that holds a
+    Jinja template."""
+    max_target_length: int = setting(128, at_least=2)
+    """Longest text to learn or to write, in tokens, its end included. What is longer loses its
+    end. A decoder's --max-length holds input and target together."""
+    num_beams: int = setting(1, at_least=1)
+    """Beams of the search when writing; 1 is greedy."""
+    temperature: float = setting(0.0, at_least=0)
+    """0: the most probable token. Above: tokens are drawn, with logits divided by this, for each
+    row from the seed and its number."""
+    sample_top_k: int | None = setting(None, at_least=1)
+    """Draw from the so many most probable tokens alone."""
+    sample_top_p: float | None = setting(None, above=0, below=1)
+    """Draw from the most probable tokens that together have this probability."""
+    length_penalty: float = 1.0
+    """Beams are ranked by their log probability divided by their length to this power."""
+    no_repeat_ngram_size: int = setting(0, at_least=0)
+    """Never write a sequence of so many tokens twice; 0 allows it."""
+    generated_validation_rows: int = setting(48, at_least=0)
+    """Validation rows, drawn from the seed, that are written and scored after each epoch. The loss
+    is computed on all of them. 0 writes none: the loss then decides which epoch is the best."""
+
+
+GENERATION_FIELDS = frozenset(GenerationConfig.__dataclass_fields__)
+"""Names of these flags, for tasks that have them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationSettings:
+    """What one call to write texts is told.
+
+    Attributes:
+        max_new_tokens: Longest text in tokens, its end included.
+        end_token_ids: Tokens any of which ends a text.
+        num_beams: 1 is greedy, or drawn.
+        temperature: 0 draws nothing.
+        sample_top_k: As the flag.
+        sample_top_p: As the flag.
+        length_penalty: As the flag.
+        no_repeat_ngram_size: As the flag.
+        first_token_id: The token that every text begins with, such as the code of a language.
+        seed: Draws depend on it and on the row's number alone.
+    """
+
+    max_new_tokens: int
+    end_token_ids: tuple[int, ...]
+    num_beams: int = 1
+    temperature: float = 0.0
+    sample_top_k: int | None = None
+    sample_top_p: float | None = None
+    length_penalty: float = 1.0
+    no_repeat_ngram_size: int = 0
+    first_token_id: int | None = None
+    seed: int = 0
+
+
+def generation_problems(settings: Mapping[str, Any]) -> list[str]:
+    """Which of the flags exclude or need one another.
+
+    Args:
+        settings: Their values by name.
+    """
+    problems = []
+    beams, drawn = settings["num_beams"] > 1, settings["temperature"] > 0
+    if beams and drawn:
+        problems.append(
+            "--num-beams searches for the most probable text, --temperature draws one: give one of "
+            "them"
+        )
+    for name in ("sample_top_k", "sample_top_p"):
+        if settings[name] is not None and not drawn:
+            flag = "--" + name.replace("_", "-")
+            problems.append(f"{flag} is for drawn tokens: add --temperature, such as 0.7")
+    if settings["length_penalty"] != 1.0 and not beams:
+        problems.append("--length-penalty ranks beams: add --num-beams")
+    return problems

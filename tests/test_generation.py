@@ -1,0 +1,253 @@
+"""Texts written in batches are those that `generate` writes for each row alone."""
+
+import numpy as np
+import pytest
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    BartConfig,
+    MarianConfig,
+    T5Config,
+)
+
+from lowcost_ft.config.generation import GenerationSettings
+from lowcost_ft.errors import NoRoomError
+from lowcost_ft.models.generation import writing
+from lowcost_ft.models.generation.cache_memory import cache_size
+from lowcost_ft.models.generation.constraints import draw
+from lowcost_ft.models.generation.decoding import Decoding
+from lowcost_ft.models.generation.writing import generate, plan_batches
+
+VOCABULARY = 60
+END = 1
+_SMALL = {"vocab_size": VOCABULARY, "initializer_range": 0.3, "pad_token_id": 0}
+_SMALL |= {"eos_token_id": END, "bos_token_id": 2}
+_LAYERS = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+_LAYERS |= {"intermediate_size": 48, "num_key_value_heads": 2, "head_dim": 8}
+_BART = {"d_model": 32, "encoder_layers": 2, "decoder_layers": 3, "encoder_attention_heads": 2}
+_BART |= {"decoder_attention_heads": 4, "encoder_ffn_dim": 48, "decoder_ffn_dim": 48}
+_BART |= {"init_std": 0.3, "max_position_embeddings": 64, "decoder_start_token_id": 0}
+CONFIGS = {
+    "llama": lambda: AutoConfig.for_model("llama", **_SMALL, **_LAYERS),
+    "gpt2": lambda: AutoConfig.for_model(
+        "gpt2", **_SMALL, n_embd=32, n_layer=2, n_head=4, n_positions=64
+    ),
+    "gemma2": lambda: AutoConfig.for_model("gemma2", **_SMALL, **_LAYERS, sliding_window=6),
+    "t5": lambda: T5Config(
+        **_SMALL,
+        d_model=32,
+        d_kv=8,
+        d_ff=48,
+        num_layers=2,
+        num_heads=4,
+        decoder_start_token_id=0,
+    ),
+    "bart": lambda: BartConfig(**_SMALL, **_BART, forced_eos_token_id=END),
+    "marian": lambda: MarianConfig(**_SMALL, **_BART, forced_eos_token_id=END),
+}
+
+
+def build(name):
+    config = CONFIGS[name]()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        auto = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+        model = auto.from_config(config).eval()
+    if name == "t5":
+        for parameter in model.parameters():  # T5 begins so narrow that it repeats one token.
+            parameter.data.mul_(2)
+    if name == "marian":
+        model.generation_config.bad_words_ids = [[0]]
+    model.generation_config.max_length = None
+    return model
+
+
+@pytest.fixture(scope="module", params=list(CONFIGS))
+def model(request):
+    return build(request.param)
+
+
+@pytest.fixture(scope="module")
+def llama():
+    return build("llama")
+
+
+def prompts_of(lengths, seed=0):
+    drawn = np.random.default_rng(seed)
+    return [drawn.integers(3, VOCABULARY, length) for length in lengths]
+
+
+PROMPTS = prompts_of([5, 1, 12, 3, 12, 20, 4, 9])
+
+
+def settings(**changes):
+    return GenerationSettings(
+        **({"max_new_tokens": 12, "end_token_ids": (END, 7, 13, 22, 31, 40, 49)} | changes)
+    )
+
+
+def alone(model, prompt, chosen, **more):
+    """What `generate` of transformers writes for one row, without the end."""
+    ids = torch.tensor(prompt)[None]
+    found = model.generate(
+        ids,
+        attention_mask=torch.ones_like(ids),
+        max_new_tokens=chosen.max_new_tokens,
+        num_beams=chosen.num_beams,
+        do_sample=False,
+        eos_token_id=list(chosen.end_token_ids),
+        pad_token_id=0,
+        length_penalty=chosen.length_penalty,
+        no_repeat_ngram_size=chosen.no_repeat_ngram_size,
+        **more,
+    )[0].tolist()
+    new = found[1:] if model.config.is_encoder_decoder else found[len(prompt) :]
+    ends = [place for place, token in enumerate(new) if token in chosen.end_token_ids]
+    return new[: ends[0]] if ends else new
+
+
+def write(model, chosen, prompts=PROMPTS, **more):
+    return generate(model, prompts, chosen, pad_token_id=0, **more)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"no_repeat_ngram_size": 2},
+        {"num_beams": 3, "no_repeat_ngram_size": 3, "length_penalty": 2.0},
+    ],
+)
+def test_a_batch_reads_as_each_row_alone(model, changes):
+    chosen = settings(**changes)
+    written = write(model, chosen)
+    expected = [alone(model, prompt, chosen) for prompt in PROMPTS]
+    pairs = zip(written.tokens, expected, strict=True)
+    differing = {row for row, (one, other) in enumerate(pairs) if one != other}
+    assert differing <= set(written.near_ties)
+    assert len(written.near_ties) <= 4
+    if chosen.num_beams == 1:  # The batch must have shrunk, and gone on.
+        assert len({len(tokens) for tokens in written.tokens}) > 1
+
+
+@pytest.mark.parametrize("changes", [{"length_penalty": -1.0}, {"length_penalty": 0.0}])
+def test_beams_are_ranked_by_the_length_penalty(llama, changes):
+    chosen = settings(num_beams=2, end_token_ids=(END,), max_new_tokens=6, **changes)
+    written = write(llama, chosen)
+    expected = [alone(llama, prompt, chosen) for prompt in PROMPTS]
+    pairs = zip(written.tokens, expected, strict=True)
+    differing = {row for row, (one, other) in enumerate(pairs) if one != other}
+    assert differing <= set(written.near_ties)
+
+
+def test_a_first_token_is_forced_on_an_encoder_decoder_and_refused_on_a_decoder(model):
+    chosen = settings(first_token_id=9)
+    if not model.config.is_encoder_decoder:
+        with pytest.raises(ValueError, match="put it into the prompt"):
+            write(model, chosen)
+        return
+    written = write(model, chosen)
+    expected = [alone(model, prompt, chosen, forced_bos_token_id=9) for prompt in PROMPTS]
+    assert all(tokens[0] == 9 for tokens in written.tokens)
+    assert written.near_ties or written.tokens == expected
+
+
+def test_drawn_texts_depend_on_seed_and_row_alone(llama):
+    chosen = settings(temperature=0.9, sample_top_k=20, sample_top_p=0.95, seed=4)
+    first = write(llama, chosen)
+    assert first.tokens == write(llama, chosen).tokens
+    assert first.tokens != write(llama, settings(temperature=0.9, seed=5)).tokens
+    cut = write(llama, chosen, memory_bytes=1)
+    assert cut.tokens == first.tokens
+    later = write(llama, chosen, PROMPTS[4:], first_row=4)
+    assert later.tokens == first.tokens[4:]
+
+
+def test_tokens_are_drawn_as_often_as_they_are_probable():
+    logits = torch.tensor([0.5, 0.0, 0.3, 0.2]).log().expand(4000, 4)
+    chances = np.random.default_rng(0).random(4000)
+    found = torch.bincount(draw(logits, chances), minlength=4) / 4000
+    assert found[1] == 0
+    assert torch.allclose(found, torch.tensor([0.5, 0.0, 0.3, 0.2]), atol=0.03)
+    assert draw(torch.tensor([[0.0, 0.0, -torch.inf]]), [1.0]).tolist() == [1]
+
+
+def test_what_runs_out_of_memory_is_halved(model, monkeypatch):
+    chosen = settings(max_new_tokens=4)
+    whole = write(model, chosen)
+    assert whole.halvings == 0
+    rows = []
+    original = writing.Decoding
+
+    def scarce(model, prompts, **more):
+        rows.append(len(prompts))
+        if len(prompts) > 3:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
+        return original(model, prompts, **more)
+
+    monkeypatch.setattr(writing, "Decoding", scarce)
+    done = []
+    cut = write(model, chosen, progress=done.append)
+    assert cut.halvings > 0 and sum(done) == len(PROMPTS)
+    assert rows[:3] == [8, 4, 2]
+    pairs = zip(whole.tokens, cut.tokens, strict=True)
+    differing = {row for row, (one, other) in enumerate(pairs) if one != other}
+    assert differing <= {*whole.near_ties, *cut.near_ties}
+
+
+def test_a_row_for_which_there_is_no_room_is_told(llama, monkeypatch):
+    def broken(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(writing, "Decoding", broken)
+    with pytest.raises(NoRoomError, match="after 20 tokens; lower --max-length"):
+        write(llama, settings())
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory(llama, monkeypatch):
+    def broken(*_, **__):
+        raise RuntimeError("something else")
+
+    monkeypatch.setattr(writing, "Decoding", broken)
+    with pytest.raises(RuntimeError, match="something else"):
+        write(llama, settings())
+    with pytest.raises(ValueError, match="no tokens"):
+        write(llama, settings(), [np.array([], np.int64)])
+
+
+def test_keys_and_values_take_what_is_planned(model):
+    decoding = Decoding(
+        model, prompts_of([8, 8, 8]), pad_token_id=0, start_token_id=0, device=torch.device("cpu")
+    )
+    size = cache_size(model.config, 4)
+    for _ in range(3):
+        decoding.append(torch.full((3,), 5))
+    planned = 3 * size.per_written * (8 + 3)
+    if model.config.is_encoder_decoder:
+        planned = 3 * (size.per_read * 8 + size.per_written * 4)
+    if "sliding_window" in model.config.to_dict():
+        assert decoding.cache_bytes < planned
+    else:
+        assert decoding.cache_bytes == planned
+    assert size.of_row(8, 3) * 3 > planned
+
+
+def test_batches_hold_rows_of_like_length_and_keep_to_their_room():
+    lengths = [3, 50, 4, 48, 1]
+    batches = plan_batches(lengths, lambda row: lengths[row] + 10, 120)
+    assert batches == [[1, 3], [2, 0, 4]]
+    assert plan_batches(lengths, lambda row: 1000, 1) == [[1], [3], [2], [0], [4]]
+    assert plan_batches([], lambda row: 1, 1) == []
+
+
+def test_an_adapter_writes_as_its_model_does(llama):
+    from peft import LoraConfig, get_peft_model
+
+    before = write(llama, settings()).tokens
+    adapted = get_peft_model(build("llama"), LoraConfig(target_modules=["q_proj"])).eval()
+    assert write(adapted, settings()).tokens == before
+
+
+def test_nothing_to_write_for_no_rows(llama):
+    assert write(llama, settings(), []).tokens == []

@@ -1,6 +1,6 @@
 """The table of docs/extensions.md: which training extension works with what."""
 
-from lowcost_ft.config.tasks import task_names, task_settings
+from lowcost_ft.config.tasks import task_names, task_settings, unusable_settings
 from lowcost_ft.tasks import task_class
 from lowcost_ft.training.extensions.base import Extension
 from lowcost_ft.training.extensions.composition import Extensions
@@ -23,6 +23,8 @@ def cells(extension: type[Extension]) -> dict[str, bool]:
 
 def _serves(extension: type[Extension], name: str) -> bool:
     task = task_class(name).for_planning(["a", "b"])
+    if set(extension.needs_settings) & set(unusable_settings(name)):
+        return False
     return (task.has_choices or not extension.needs_choices) and (
         task.can_edit or not extension.edits_texts
     )

@@ -27,7 +27,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 from extension_tables import cells
 
 VALUES = {"label_smoothing": 0.1, "focal_gamma": 2.0, "ema": 0.9}
-VALUES |= {"augment": "delete", "consistency": "r-drop", "adversarial": "fgm"}
+VALUES |= {
+    "contrastive": "cosine",
+    "augment": "delete",
+    "consistency": "r-drop",
+    "adversarial": "fgm",
+}
 FLAGGED = [extension for extension in EXTENSIONS if extension.setting]
 
 
@@ -46,6 +51,8 @@ def test_tasks_and_kinds_of_model(tmp_path, family, column, task, options):
     torch.manual_seed(0)
     plain, _ = gradient(runner, 2)
     for extension in FLAGGED:
+        if extension.needs_settings:  # tests/test_contrastive.py
+            continue
         value = VALUES[extension.setting]
         context = TrainingContext(
             settings=RunConfig(task=task, **{extension.setting: value}),
@@ -75,7 +82,8 @@ def test_a_column_for_every_task():
 
 def test_split_models():
     for extension in FLAGGED:
-        config = RunConfig(**{extension.setting: VALUES[extension.setting]})
+        setting = {extension.setting: VALUES[extension.setting]} | dict(extension.needs_settings)
+        config = RunConfig(**setting)
         refused = [] if cells(extension)["FSDP"] else [extension.flag()]
         assert not_for_split_models(config) == refused
 
@@ -125,6 +133,10 @@ def test_other_tasks_are_served_or_refused(tiny_model, name):
     model = forward_module(built.model).train()
     for extension in FLAGGED:
         setting = {extension.setting: VALUES[extension.setting]}
+        if extension.needs_settings:
+            with pytest.raises(UserError, match=f"{extension.flag()} needs --"):
+                replace(config, **setting)
+            continue
         context = TrainingContext(
             settings=replace(config, **setting),
             model=built.model,

@@ -36,8 +36,9 @@ class DataConfig(ReadingOptions):
     """Name of a dataset on the Hub, or a folder written by `datasets.save_to_disk`."""
     dataset_config_name: str | None = setting(None, decides=False)
     """Configuration of the Hub dataset, if it has several."""
-    validation_share: float = setting(0.1, above=0, below=1, decides=False)
-    """Share of the training rows to use for validation if there is no validation split."""
+    validation_share: float = setting(0.1, at_least=0, below=1, decides=False)
+    """Share of the training rows to use for validation if there is no validation split. 0: all of
+    them train, and the weights of the last epoch are kept."""
     max_length: int = setting(128, at_least=8)
     """Longest input in tokens. NER and question answering cut longer texts into windows;
     classification cuts off the end and says how many texts it cut."""
@@ -78,6 +79,10 @@ class ModelConfig:
     linear layers of attention and feed-forward (ia3: keys, values, feed-forward output)."""
     num_virtual_tokens: int = setting(20, at_least=1)
     """Trained vectors in front of each text, for prefix and prompt."""
+    pooling: Literal["model", "mean"] = "model"
+    """What of a text the head of a classifier sees: model, what the architecture gives it (BERT:
+    its first token), or mean, the mean of all tokens in the last layer, which models of sentence
+    embeddings are made for."""
     trainable_layers: int | None = setting(None, at_least=0)
     """Train only the top K layers and the head; the layers below stay frozen. Default: all."""
     dropout: float | Literal["auto", "model"] = setting("auto", at_least=0, below=1)

@@ -50,6 +50,9 @@ class Features:
         arrays: What the task's loss and predictions need besides, by name.
         schema: What each of them holds.
         truncated: Examples that lost tokens to the maximum length.
+        parts: int64, `(rows, texts)`: the tokens of each text of a row that holds several, one
+            after the other. A micro-batch has a line for each of them; None: a row is one text.
+        members: int64, of the same shape: the number of each in the data that was read.
     """
 
     input_ids: np.ndarray
@@ -61,6 +64,8 @@ class Features:
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     schema: Mapping[str, Array] = field(default_factory=dict)
     truncated: int = 0
+    parts: np.ndarray | None = None
+    members: np.ndarray | None = None
 
     def __getitem__(self, name: str) -> np.ndarray:
         """An array of the task, by its name."""
@@ -70,6 +75,26 @@ class Features:
     def lengths(self) -> np.ndarray:
         """Tokens of each row, `(rows,)`."""
         return np.diff(self.starts)
+
+    @cached_property
+    def widths(self) -> np.ndarray:
+        """Tokens that each row takes beside equal ones, `(rows,)`: padding between its texts."""
+        if self.parts is None:
+            return self.lengths
+        widths: np.ndarray = self.parts.max(1) * self.parts.shape[1]
+        return widths
+
+    def read_examples(self, example: int) -> list[int]:
+        """Numbers, in the data that was read, of what an example consists of."""
+        return [example] if self.members is None else [int(n) for n in self.members[example]]
+
+    def lines(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where the lines of a micro-batch of these rows start, and how long they are."""
+        starts, lengths = self.starts[rows], self.lengths[rows]
+        if self.parts is None:
+            return starts, lengths
+        parts = self.parts[rows]  # (B, texts)
+        return (starts[:, None] + parts.cumsum(1) - parts).ravel(), parts.ravel()
 
     @cached_property
     def example_rows(self) -> np.ndarray:
@@ -125,7 +150,7 @@ def collate(
     padding_side: Literal["right", "left"] = "right",
     pin_memory: bool = False,
 ) -> dict[str, torch.Tensor]:
-    """Pads the given rows to the longest of them.
+    """Pads the given rows to the longest of them; of rows with several texts, each text.
 
     Returns:
         `input_ids`, `attention_mask` and, where the features have them, `token_type_ids` and the
@@ -134,7 +159,7 @@ def collate(
     """
     import torch
 
-    starts, lengths = features.starts[rows], features.lengths[rows]
+    starts, lengths = features.lines(rows)
     longest = int(lengths.max())
     columns = np.arange(longest)
     if padding_side == "right":

@@ -126,7 +126,7 @@ def load_trained(
     with torch.random.fork_rng(devices=[]):  # The head made here is replaced by the saved one.
         base = load_base_model(
             model_id,
-            head=task_class(run["task"]).head,
+            head=task_class(run["task"]).head_for(run.get("config") or {}),
             labels=run["labels"],
             problem_type=_recorded(run, "problem_type"),
             pad_token_id=_recorded(run, "pad_token_id"),

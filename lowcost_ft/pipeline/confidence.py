@@ -64,6 +64,8 @@ def measure_calibration(
     task = data.task
     if task.why_no_confidence is not None:
         return {"temperature": None, "reason": task.why_no_confidence}
+    if "validation" not in predictions:
+        return {"temperature": None, "reason": "there are no validation rows to fit it on"}
     graded: dict[str, Graded] = {}
     for name in predictions:
         found = task.graded(getattr(data.splits, name), predictions[name])
@@ -142,6 +144,8 @@ def measure_novelty(
     Returns:
         What `run.json` says under `novelty`, and what is saved beside it.
     """
+    if "validation" not in data.features:
+        return {"threshold": None, "reason": "there are no validation texts to choose it by"}, None
     if validation is None:
         return {"threshold": None, "reason": "the model shows no states of its backbone"}, None
     if len(validation) < _FEWEST_TEXTS:

@@ -106,7 +106,7 @@ def load_data(
         config.max_length,
         described,
         config.model_id,
-        head=kind.head,
+        head=kind.head_for(vars(config)),
         trust_remote_code=config.trust_remote_code,
     )
     run.record["truncation_side"] = tokenizer.truncation_side
@@ -152,7 +152,7 @@ def _record(config: RunConfig, splits: Splits, *, in_python: bool) -> dict[str, 
     rows = {
         name: len(examples)
         for name in ("train", "validation", "test")
-        if (examples := getattr(splits, name)) is not None
+        if (examples := getattr(splits, name))
     }
     return {
         "labels": splits.labels,

@@ -36,12 +36,14 @@ class Evaluated:
 
     @property
     def split(self) -> str:
-        """The split that tells most: test, where there is one."""
-        return "test" if "test" in self.scores else "validation"
+        """The split that tells most: test, where there is one; train where there is no other."""
+        return next(name for name in ("test", "validation", "train") if name in self.scores)
 
 
 def evaluate(run: Run, built: Built, data: Data, trained: Trained) -> Evaluated:
     """Scores the validation and the test split, and records the scores.
+
+    Without either, the training split is scored, so that what is saved can be compared.
 
     What the task chooses by the validation split, such as thresholds, the test split does not
     change. The scores of answers are calibrated by it, too, for those who use the run: see
@@ -49,7 +51,8 @@ def evaluate(run: Run, built: Built, data: Data, trained: Trained) -> Evaluated:
     """
     found = Evaluated(scores={}, predictions={})
     model, states = forward_module(built.model.model), None
-    for name in [name for name in ("validation", "test") if name in data.features]:
+    held_out: list[str] = [name for name in ("validation", "test") if name in data.features]
+    for name in held_out or ["train"]:
         pooled = PooledTexts(data.features[name].num_examples)
         with keeping_states(model) if keeps_states(run) else nullcontext():
             found.scores[name], found.predictions[name] = predict_and_score(

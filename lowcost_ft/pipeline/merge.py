@@ -141,7 +141,7 @@ def merge_run(
 
 
 def _validation(run: dict[str, Any], rows: Rows | None) -> list[Any]:
-    """The examples that predictions are compared on."""
+    """The examples that predictions are compared on: of a run without such a split, all of its."""
     usual = task_class(run["task"]).recorded_reading(run)
     if rows is not None:
         decided = replace(usual, problem_type=run.get("problem_type"))
@@ -151,7 +151,8 @@ def _validation(run: dict[str, Any], rows: Rows | None) -> list[Any]:
             "merge: the data of this run were given in Python, so that no file holds its "
             "validation rows: call lowcost_ft.merge_run(run, output_dir, validation=rows)"
         )
-    return load_run_splits(run["config"] | vars(usual) | {"task": run["task"]}).validation
+    splits = load_run_splits(run["config"] | vars(usual) | {"task": run["task"]})
+    return splits.validation or splits.train
 
 
 def _merged_record(run: dict[str, Any], run_folder: str | Path) -> dict[str, Any]:

@@ -29,7 +29,8 @@ def summarize(record: Mapping[str, Any], folder: Path) -> str:
         done = "trained, and not evaluated" if record.get("train") else "not trained"
         return f"note: the run in {folder} was left before its end: its model was {done} or saved"
     train = record["train"]
-    split = "test" if "test" in record["evaluation"] else "validation"
+    scored = record["evaluation"]
+    split = next(name for name in ("test", "validation", "train") if name in scored)
     scores = record["evaluation"][split]
     lines = ["", *score_lines(split, scores), "", *_confidence(record, split)]
     source = {"cuda_allocator": "GPU", "cpu_allocator": "CPU"}[train["peak_memory_source"]]
@@ -40,7 +41,7 @@ def summarize(record: Mapping[str, Any], folder: Path) -> str:
         f"{train['padding_share']:.1%} padding{_cpu_share(record)}",
         f"training      {train['seconds']:.0f} s, {counted(train['optimizer_steps'], 'step')} of "
         f"up to {counted(train['effective_batch_size'], 'example')}, "
-        f"best epoch {train['best_epoch']}",
+        + (f"best epoch {train['best_epoch']}" if train["best_epoch"] else "its last weights kept"),
         f"saved in      {folder}",
         "",
         *(f"warning: {warning}\n" for warning in record.get("warnings", ())),

@@ -89,7 +89,11 @@ def train(run: Run, built: Built, data: Data) -> Trained:
                 learning_rate=built.learning_rate,
                 head_names=built.model.head_names,
                 pad_token_id=data.pad_token_id,
-                validate=_validation(run, data, cache, result),
+                validate=(
+                    None
+                    if extensions.fits_head or "validation" not in data.features
+                    else _validation(run, data, cache, result)
+                ),
                 checkpoints=checkpoints,
                 cached=cache.states.get("train"),
                 result=result,

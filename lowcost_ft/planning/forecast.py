@@ -143,7 +143,7 @@ class Forecast:
         return self._building[key]
 
     def _of_step(self, config: RunConfig, step: PlannedStep) -> MemoryPrediction:
-        lengths = step.features.lengths
+        lengths = step.features.widths
         # Rows are dealt by length: the first process has the longest.
         share = step.micro_batches[0]
         heaviest = heaviest_micro_batches(share, lengths)

@@ -37,7 +37,7 @@ def longest_forecast(config: RunConfig, target: Target, *, num_labels: int) -> F
         config.max_length,
         described,
         config.model_id,
-        head=task_class(config.task).head,
+        head=task_class(config.task).head_for(vars(config)),
         trust_remote_code=config.trust_remote_code,
     )
     task = task_class(config.task).for_planning([f"label {n}" for n in range(num_labels)])

@@ -21,7 +21,7 @@ def model_options(
     """Keyword arguments for `build_model`."""
     return {
         "model_id": config.model_id,
-        "head": task.head,
+        "head": task.head_for(vars(config)),
         "labels": labels,
         "problem_type": task.problem_type,
         "method": config.method,

@@ -149,7 +149,7 @@ def simulate_step(
             accelerator.passes_are_over()
             runner.update(optimizer, loss)
 
-    heaviest = heaviest_micro_batches(micro_batches, features.lengths)
+    heaviest = heaviest_micro_batches(micro_batches, features.widths)
     if len(heaviest) < len(micro_batches) and heaviest[0] is not micro_batches[0]:
         for parameter in trained:
             parameter.grad = torch.empty_like(parameter)

@@ -158,6 +158,11 @@ def _scores(run: RunRecord) -> str:
             "There was no test split. These are the scores on the validation split, which also "
             "chose the epoch that was kept; expect slightly lower scores on new texts.\n"
         )
+    if split == "train":
+        lines.append(
+            "There was no other split. These are the scores on what the model was trained on; "
+            "expect much lower scores on new texts.\n"
+        )
     card = _card(run)
     size = f", {scores['examples']:,} {card.unit}" if _is_number(scores.get("examples")) else ""
     lines += [f"| {split} split{size} | score | 95% interval |", "|---|---|---|"]

@@ -21,7 +21,8 @@ __all__ = ["limits", "main_metric", "scored_split"]
 def scored_split(run: RunRecord) -> tuple[str, Mapping[str, Any]]:
     """Name and scores of the split that tells most: the test split, where there is one."""
     evaluation = run.get("evaluation") or {}
-    split = "test" if evaluation.get("test") else "validation"
+    names = ("test", "validation", "train")
+    split = next((name for name in names if evaluation.get(name)), "validation")
     return split, evaluation.get(split) or {}
 
 
@@ -38,6 +39,8 @@ def limits(run: RunRecord) -> str:
         f"The scores hold for texts like those of the {split} split. Other subjects, languages and "
         "styles were not tested, nor were fairness and robustness.",
     ]
+    if split == "train":
+        found.append("It was scored on nothing but what it was trained on.")
     main = main_metric(run)
     card = task_class(run["task"]).card(run, max_length(run))
     table = scores.get("per_entity") or scores.get("per_class") or {}

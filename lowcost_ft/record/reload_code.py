@@ -33,7 +33,7 @@ def reload_code(run: RunRecord) -> str:
 
 def head_of(run: RunRecord) -> Head:
     """The head of the run's model."""
-    return find_head(task_class(run["task"]).head)
+    return find_head(task_class(run["task"]).head_for(run_config(run)))
 
 
 def is_adapter(run: RunRecord) -> bool:

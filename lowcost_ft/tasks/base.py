@@ -39,7 +39,7 @@ class Task(DataChecking, TextEditing, FlagTaking, Confidence, Telling):
 
     Attributes:
         name: Name of the task, as in `run.json`.
-        head: Name of the model's head, in the table of `tasks/heads.py`.
+        head: Name of the model's head, in the table of `tasks/heads.py`; see `head_for`.
         tokenizer_options: Keyword arguments for `load_tokenizer`.
         generates: Whether predicting runs the model on tokens that it has made itself, so that its
             lower layers must be there even where their output for the given tokens is kept.
@@ -61,6 +61,11 @@ class Task(DataChecking, TextEditing, FlagTaking, Confidence, Telling):
     metric: str
 
     # --- A task of a run
+
+    @classmethod
+    def head_for(cls, settings: Mapping[str, Any]) -> str:
+        """Name of the model's head under some settings, of a new run or as `run.json` has them."""
+        return cls.head
 
     @classmethod
     @abstractmethod

@@ -30,7 +30,7 @@ class Splits:
 
     Attributes:
         train: Training examples.
-        validation: Examples that early stopping and choices go by.
+        validation: Examples that early stopping and choices go by; empty where all rows train.
         test: Examples of the final score, or None.
         labels: Names of the model's outputs, in their order.
         problem_type: What transformers calls the problem; None for NER.
@@ -72,7 +72,8 @@ def load_splits(
         rows: Data that is in Python already, by split ("train", "validation", "test"), in place of
             files and data sets.
         reading: How the files are read; None: all is guessed.
-        validation_share: Share of the training examples to cut off, above 0 and below 1.
+        validation_share: Share of the training examples to cut off, below 1; 0: there is no
+            validation split.
         seed: Seed of the cut.
 
     Raises:
@@ -145,7 +146,9 @@ def load_splits(
     )
     if not problems:
         notices += look_alikes(splits, kind.classes)
-    if "validation" not in found and not problems:
+    if "validation" not in found and not validation_share and not problems:
+        notices.append("no validation split: all rows train, and the last epoch's weights are kept")
+    elif "validation" not in found and not problems:
         train, validation = cut_validation(
             splits["train"],
             classes_of=kind.classes,

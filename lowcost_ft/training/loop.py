@@ -42,7 +42,7 @@ def train(
     learning_rate: float,
     head_names: tuple[str, ...],
     pad_token_id: int,
-    validate: Callable[[nn.Module], dict[str, Any]],
+    validate: Callable[[nn.Module], dict[str, Any]] | None,
     checkpoints: Checkpoints,
     cached: CachedStates | None = None,
     result: TrainResult | None = None,
@@ -60,7 +60,8 @@ def train(
         learning_rate: Peak learning rate, resolved.
         head_names: Modules that take `settings.head_learning_rate`.
         pad_token_id: Token that fills up a micro-batch.
-        validate: Scores the model on the validation split; called after epochs.
+        validate: Scores the model on the validation split; called after epochs. None: no epoch is
+            scored, and the weights of the last one stay.
         checkpoints: Where and when to take checkpoints, and the one to go on from.
         cached: Output of the frozen layers for `features`, which then do not run.
         result: Is filled as training goes, for a caller that wants it also when training fails.
@@ -143,7 +144,7 @@ def train(
     alone, first = accelerator.num_processes == 1, True
     with noted_signals() as interruption:
         while True:
-            if state.epoch_to_score is not None:
+            if state.epoch_to_score is not None and validate is not None:
                 _note_cuda_peak(result, device)
                 with (
                     _saved_when_stopped(checkpoints, state),
@@ -177,7 +178,8 @@ def train(
             if epoch_ends:
                 result.epochs = result.examples / outcome.step.features.num_examples
                 done = outcome.step.epoch + 1
-                if done % scored_every == 0 or result.optimizer_steps == total_steps:
+                scored = done % scored_every == 0 or result.optimizer_steps == total_steps
+                if scored and validate is not None:
                     state.epoch_to_score = done
             due = checkpoints.due(result.optimizer_steps)
             number, due_anywhere = agree(accelerator, interruption.signal, int(due))
@@ -191,6 +193,7 @@ def train(
         state.log.close()
     tricks.swap_in()
     state.best.restore(model)
+    tricks.finish(runner.evaluate)
     result.best_epoch = state.best.epoch
     return result
 

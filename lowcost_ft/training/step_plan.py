@@ -45,7 +45,7 @@ class PlannedStep:
 
 def cut_planned(step: PlannedStep, budget: MicroBatchBudget, num_processes: int) -> PlannedStep:
     """The same step in the micro-batches that the budget allows."""
-    lengths = step.features.lengths
+    lengths = step.features.widths
     shares = budget.share(step.rows, lengths, num_processes=num_processes)
     padded = sum(padded_tokens(share, lengths) for share in shares)
     return replace(step, micro_batches=shares, padded_tokens=padded)
@@ -76,7 +76,7 @@ def planned_steps(
         features = epoch_rows(data, epoch)
         row_lengths = features.lengths
         # An example with several windows is as long as its longest one.
-        example_lengths = np.maximum.reduceat(row_lengths, features.example_rows[:-1])
+        example_lengths = np.maximum.reduceat(features.widths, features.example_rows[:-1])
         steps = plan_epoch(
             example_lengths,
             batch_size=settings.batch_size,
@@ -112,7 +112,7 @@ def costliest_steps(steps: Iterator[PlannedStep]) -> list[PlannedStep]:
     """
 
     def costs(step: PlannedStep) -> list[tuple[int, int]]:
-        lengths = step.features.lengths
+        lengths = step.features.widths
         shapes = [
             (len(rows), int(lengths[rows].max()))
             for share in step.micro_batches

@@ -123,13 +123,15 @@ class StepRunner:
         return self.extensions.loss(self.task.loss, forward)(forward(batch), batch)
 
     def batch(self, rows: MicroBatch) -> Batch:
-        """The tensors of some rows, on the device."""
+        """The tensors of some rows, on the device, as the extensions change them."""
+        return self.extensions.batch(self._collated(rows), rows, self.features)
+
+    def _collated(self, rows: MicroBatch) -> Batch:
         device = self.accelerator.device
         batch = collate(
             self.features, rows, pad_token_id=self.pad_token_id, pin_memory=device.type == "cuda"
         )
-        batch = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
-        return self.extensions.batch(batch, rows, self.features)
+        return {name: value.to(device, non_blocking=True) for name, value in batch.items()}
 
     def _outputs(self, rows: MicroBatch, batch: Batch) -> torch.Tensor:
         """The model's outputs for a batch of these rows, in float32."""
@@ -140,9 +142,25 @@ class StepRunner:
             if "." not in name
         }
         entering = self.cached.entering(rows) if self.cached else nullcontext()
-        masks = known_padding(has_padding(self.features.lengths[rows]))
+        masks = known_padding(has_padding(self.features.lines(rows)[1]))
         with masks, entering, self.accelerator.autocast():
             return self.task.forward(self.model, inputs)
+
+    def evaluate(self, features: Features, rows: MicroBatch) -> tuple[torch.Tensor, Batch]:
+        """The model's outputs for some rows, in evaluation mode and without gradients.
+
+        Args:
+            features: The data, which becomes that of the steps.
+            rows: Rows of it.
+
+        Returns:
+            The outputs, and the micro-batch on the device.
+        """
+        self.features = features
+        self.model.eval()
+        with torch.no_grad():
+            batch = self._collated(rows)
+            return self._outputs(rows, batch), batch
 
     def backward(self, micro_batches: list[MicroBatch], total_weight: float) -> torch.Tensor:
         """Accumulates this process's part of a step's gradient.
@@ -258,7 +276,7 @@ class StepRunner:
             except MicroBatchMemoryError as error:
                 if self.sharded:  # The other processes wait for this one's part of the weights.
                     raise
-                failed_tokens = padded_tokens([error.rows], self.features.lengths)
+                failed_tokens = padded_tokens([error.rows], self.features.widths)
                 if len(error.rows) == 1:
                     too_long = int(error.rows[0])
             # The exception is gone, and with it what the failed attempt held.
@@ -268,8 +286,9 @@ class StepRunner:
             optimizer.zero_grad(set_to_none=True)
             free_memory()
             if too_long >= 0:
-                example = self.example_name(int(self.features.examples[too_long]))
-                raise no_room(example, int(self.features.lengths[too_long]))
+                members = self.features.read_examples(int(self.features.examples[too_long]))
+                example = " and ".join(map(self.example_name, members))
+                raise no_room(example, int(self.features.widths[too_long]))
             budget = self.budget.shrink(failed_tokens, step=step.number)
             if self.accelerator.is_main_process:
                 print(
@@ -296,4 +315,5 @@ class StepRunner:
         share = [] if self.sharded else step.micro_batches[self.accelerator.process_index]
         bad = bad_rows(self.loss, share, num_processes=self.accelerator.num_processes)
         examples = np.unique(self.features.examples[bad or step.rows])
-        return [self.example_name(int(example)) for example in examples]
+        members = (m for example in examples for m in self.features.read_examples(int(example)))
+        return [self.example_name(member) for member in members]

@@ -106,6 +106,22 @@ class ClassificationTask(
         return cls(splits.labels, problem_type=splits.problem_type, class_weights=weights)
 
     @classmethod
+    def head_for(cls, settings: Mapping[str, Any]) -> str:
+        """A linear head on the mean of the states is one on each token, whose logits are averaged.
+
+        So plain transformers has it under the name of token classification.
+        """
+        return "token" if settings.get("pooling") == "mean" else cls.head
+
+    def forward(self, model: torch.nn.Module, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Logits, `(batch, labels)`; of a head on each token, the means over the text's tokens."""
+        logits = super().forward(model, inputs)
+        if logits.dim() == 2:
+            return logits
+        mask = inputs["attention_mask"][:, :, None].to(logits.dtype)  # (B, T, 1)
+        return (logits * mask).sum(1) / mask.sum(1)
+
+    @classmethod
     def from_record(cls, run: Mapping[str, Any]) -> ClassificationTask:
         """The task of a run that is over."""
         # Runs without thresholds decided at 0.5.

@@ -66,11 +66,18 @@ class ClassificationTelling(Task):
             )
         if _kind(run) == "multi_label_classification":
             show += "\n" + _decision_code(run)
+        comment, mean = "", ""
+        if _is_pooled(run):
+            comment = (
+                "# The head reads the mean of a text's tokens, which is the mean of their logits.\n"
+                "# With several texts at once, padding must be left out of it.\n"
+            )
+            mean = ".mean(0)"
         return f"""inputs = tokenizer(
     {inputs}, truncation=True, max_length={max_length}, return_tensors="pt"
 )
-with torch.inference_mode():
-    scores = model(**inputs).logits[0]{scale}
+{comment}with torch.inference_mode():
+    scores = model(**inputs).logits[0]{mean}{scale}
 {show}"""
 
     @classmethod
@@ -80,7 +87,9 @@ with torch.inference_mode():
 
     @classmethod
     def pipeline_code(cls, run: RunRecord) -> PipelineCode | None:
-        """How a pipeline is called."""
+        """How a pipeline is called; none averages over the tokens."""
+        if _is_pooled(run):
+            return None
         example = '"Where is my parcel?"'
         if run.get("data", {}).get("pairs"):
             example = '{"text": "Where is my parcel?", "text_pair": "Where is my order?"}'
@@ -165,6 +174,10 @@ with torch.inference_mode():
                 f"giving the same labels (micro F1 {constant:.3f})"
             )
         return [], None
+
+
+def _is_pooled(run: RunRecord) -> bool:
+    return (run.get("config") or {}).get("pooling") == "mean"
 
 
 def _decision_code(run: RunRecord) -> str:

@@ -9,7 +9,7 @@ the model is scored or saved, `swap_in` comes before and `swap_out` after. Where
 predicted, all but these two run on tensors of the meta device: they may read shapes, not numbers.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lowcost_ft.tasks.base import Task
 
     Batch = dict[str, torch.Tensor]
+    Outputs = Callable[[Features, MicroBatch], tuple[torch.Tensor, Batch]]
 
 __all__ = ["Extension", "TrainingContext"]
 
@@ -67,6 +68,8 @@ class Extension:
     """Whether it is about choices between classes (`Task.choices`), which not every task makes."""
     edits_texts: ClassVar[bool] = False
     """Whether it changes texts, which not every task lets it do (`Task.can_edit`)."""
+    needs_settings: ClassVar[Mapping[str, Any]] = {}
+    """Values that other settings must have beside it, which not every task has."""
     own_settings: ClassVar[tuple[str, ...]] = ()
     """Settings that mean something only beside it."""
     keeps_inputs: ClassVar[bool] = False
@@ -75,6 +78,8 @@ class Extension:
     repeats: ClassVar[bool] = False
     """Whether it runs the same rows through the model several times in a micro-batch. Frozen layers
     then run only the first time."""
+    fits_head: ClassVar[bool] = False
+    """Whether the head is made in `finish` alone, so that scores before it mean nothing."""
     split_models: ClassVar[bool] = False
     """Whether it leaves weights and passes alone, so that FSDP may split the model."""
 
@@ -192,6 +197,16 @@ class Extension:
 
     def swap_out(self) -> None:
         """Puts the weights back that train, bit by bit. The end of a run leaves them out."""
+
+    def finish(self, outputs: "Outputs") -> None:
+        """When the last weights are in the model, before they are scored and saved.
+
+        A run that is resumed after its last step comes here again.
+
+        Args:
+            outputs: Runs the model on rows of some features, in evaluation mode and without
+                gradients; gives the outputs and the micro-batch.
+        """
 
     def tensors(self) -> "dict[str, torch.Tensor]":
         """The tensors that a resumed run needs, beside the weights that train."""

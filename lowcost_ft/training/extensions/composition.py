@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lowcost_ft.data.batching import MicroBatch
     from lowcost_ft.data.features import Features
     from lowcost_ft.training.checkpoint_files import Checkpoint
+    from lowcost_ft.training.extensions.base import Outputs
 
     Batch = dict[str, torch.Tensor]
     Forward = Callable[[Batch], torch.Tensor]
@@ -35,6 +36,7 @@ class Extensions:
         around_backward: Whether any acts around the backward pass.
         changes_inputs: Whether any changes what the model reads.
         repeats: Whether any runs the same rows through the model several times.
+        fits_head: Whether any makes the head at the end.
     """
 
     def __init__(self, extensions: Sequence[Extension] = ()) -> None:
@@ -53,6 +55,7 @@ class Extensions:
         self.around_backward = bool(self._backward)
         self.changes_inputs = bool(self._epoch) or any(not e.keeps_inputs for e in self._batch)
         self.repeats = any(extension.repeats for extension in extensions)
+        self.fits_head = any(extension.fits_head for extension in extensions)
         self._epochs: dict[int, Features] = {}
 
     def _overriding(self, hook: str) -> tuple[Extension, ...]:
@@ -124,6 +127,11 @@ class Extensions:
         finally:
             for extension in reversed(self._swapping):
                 extension.swap_out()
+
+    def finish(self, outputs: "Outputs") -> None:
+        """When the last weights are in the model."""
+        for extension in self._all:
+            extension.finish(outputs)
 
     def tensors(self) -> "dict[str, dict[str, torch.Tensor]]":
         """For a checkpoint, by the name of the extension."""

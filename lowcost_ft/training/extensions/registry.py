@@ -11,6 +11,7 @@ from lowcost_ft.training.extensions.augmentation import Augmentation
 from lowcost_ft.training.extensions.base import Extension, TrainingContext
 from lowcost_ft.training.extensions.composition import Extensions
 from lowcost_ft.training.extensions.consistency import Consistency
+from lowcost_ft.training.extensions.contrastive import Contrastive
 from lowcost_ft.training.extensions.focal_loss import FocalLoss
 from lowcost_ft.training.extensions.label_smoothing import LabelSmoothing
 from lowcost_ft.training.extensions.weight_average import WeightAverage
@@ -22,6 +23,7 @@ __all__ = ["EXTENSIONS", "build_extensions", "extension_problems", "not_for_spli
 
 EXTENSIONS: tuple[type[Extension], ...] = (
     Augmentation,
+    Contrastive,
     Adversarial,
     Consistency,
     LabelSmoothing,
@@ -61,6 +63,12 @@ def extension_problems(config: "RunConfig") -> list[str]:
         for extension in EXTENSIONS
         for name in extension.own_settings
         if getattr(config, name) is not None and not extension.asked_for(config)
+    ]
+    alone += [
+        f"{extension.flag()} needs --{name.replace('_', '-')} {value}"
+        for extension in EXTENSIONS
+        for name, value in extension.needs_settings.items()
+        if extension.asked_for(config) and getattr(config, name) != value
     ]
     return alone + [problem for extension in EXTENSIONS for problem in extension.problems(config)]
 

@@ -1,0 +1,85 @@
+"""Texts dealt into groups of a few classes each: what contrastive training compares."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from lowcost_ft.data.features import Array, Features
+
+__all__ = ["deal_groups", "grouped_features"]
+
+
+def deal_groups(classes: np.ndarray, size: int, *, seed: Sequence[int]) -> np.ndarray:
+    """Deals the texts of an epoch into groups of equal size.
+
+    A group has `size // 2` classes, or all where there are fewer, with as many texts of each, so
+    that every text meets one of its own class and several of others. Where the classes do not
+    divide the size, some have a text more, and the texts that are left over wait for another
+    epoch. Texts are dealt again where a class has too few left. The number of groups depends on
+    the sizes of the classes alone.
+
+    Args:
+        classes: Number of each text's class, `(texts,)`, at least two of them.
+        size: Texts of a group, an even number of at least 4.
+        seed: Decides the order.
+
+    Returns:
+        Numbers of texts, `(groups, size)`; those of one class stand together.
+    """
+    random = np.random.default_rng(seed)
+    names, counts = np.unique(classes, return_counts=True)
+    together = min(len(names), size // 2)
+    # Shares of a group, the first ones larger where the classes do not divide it.
+    each = np.full(together, size // together)
+    each[: size % together] += 1
+    largest = int(each.max())
+    waiting: dict[int, list[np.ndarray]] = {}
+    for name, count in zip(names, counts, strict=True):
+        own = random.permutation(np.flatnonzero(classes == name))
+        pieces = -(-count // largest)
+        filled = np.concatenate([own, np.resize(own, pieces * largest - count)])
+        waiting[int(name)] = list(filled.reshape(pieces, largest))
+    groups = []
+    while any(waiting.values()):
+        # Classes with most left come first, so that they do not stay alone at the end.
+        order = sorted(random.permutation(names).tolist(), key=lambda name: -len(waiting[name]))
+        parts = []
+        for name, share in zip(order[:together], random.permutation(each), strict=True):
+            if waiting[name]:
+                piece = waiting[name].pop()
+            else:
+                piece = np.resize(random.permutation(np.flatnonzero(classes == name)), largest)
+            parts.append(piece[:share])
+        groups.append(np.concatenate(parts))
+    return np.stack(groups)
+
+
+def grouped_features(features: Features, groups: np.ndarray, **arrays: np.ndarray) -> Features:
+    """Features whose rows hold the texts of a group, one after the other.
+
+    Args:
+        features: One row a text.
+        groups: Numbers of texts, `(groups, size)`.
+        **arrays: What each group has beside its tokens, `(groups, ...)`.
+    """
+    members = groups.ravel()
+    lengths = features.lengths[members]
+    source = np.repeat(features.starts[members], lengths) + (
+        np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    )
+    parts = lengths.reshape(groups.shape)
+    types = features.token_type_ids
+    return replace(
+        features,
+        input_ids=features.input_ids[source],
+        starts=np.concatenate([[0], np.cumsum(parts.sum(1))]),
+        examples=np.arange(len(groups)),
+        num_examples=len(groups),
+        weights=np.ones(len(groups)),
+        token_type_ids=None if types is None else types[source],
+        arrays=dict(arrays),
+        schema={name: Array("row") for name in arrays},
+        parts=parts,
+        members=groups,
+    )

@@ -1,0 +1,233 @@
+"""Contrastive training: texts of one class come together, and a head is fitted at the end.
+
+The idea is that of SetFit (Tunstall et al. 2022, arXiv:2209.11055): the cosine of two texts' states
+should be 1 within a class and 0 between classes, by squared error. There, pairs of texts are run
+through the model. Here, each text of a group is run once and compared with all others of it: with
+groups of 8, each text that is run gives 3.5 pairs instead of half a pair. The plan of the epoch
+makes the groups, and a micro-batch holds whole ones, so that a step can be cut between them.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from lowcost_ft.config.methods import find_method
+from lowcost_ft.errors import UserError
+from lowcost_ft.training.extensions.base import Extension, TrainingContext
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    import torch
+
+    from lowcost_ft.config.run import RunConfig
+    from lowcost_ft.data.features import Features
+    from lowcost_ft.training.extensions.base import Batch, Outputs
+
+__all__ = ["DEFAULT_GROUP", "Contrastive", "cosine_loss"]
+
+DEFAULT_GROUP = 8
+"""Texts of a group."""
+STRENGTH = 10.0
+"""scikit-learn's C of the head: 1 learns too little from few rows."""
+_TOKENS = 1024
+_CLASSES = "contrastive.classes"
+
+
+class Contrastive(Extension):
+    """Groups of texts, their loss, and the head."""
+
+    name = "contrastive"
+    setting = "contrastive"
+    needs_settings: ClassVar[Mapping[str, Any]] = {"pooling": "mean"}
+    own_settings = ("contrastive_group",)
+    needs_choices = True
+    fits_head = True
+
+    def __init__(self, context: TrainingContext) -> None:
+        from lowcost_ft.models.output_layer import output_layer
+
+        self._context = context
+        self._size = context.settings.contrastive_group or DEFAULT_GROUP
+        self._layer = output_layer(context.model, len(context.task.labels))
+        self._classes = _class_numbers(context)
+        self._states: torch.Tensor | None = None
+        self._groups = 0
+
+    @classmethod
+    def problems(cls, config: "RunConfig") -> list[str]:
+        """What has another loss, keeps the states of texts, or leaves nothing to train."""
+        if not cls.asked_for(config):
+            return []
+        problems = []
+        if config.contrastive_group is not None and config.contrastive_group % 2:
+            problems.append(
+                f"--contrastive-group {config.contrastive_group} is odd: a group has as many texts "
+                "of each of its classes; give an even number"
+            )
+        names = ("label_smoothing", "focal_gamma", "consistency", "adversarial", "class_weights")
+        others = [f"--{name.replace('_', '-')}" for name in names if getattr(config, name)]
+        if others:
+            problems.append(
+                f"{', '.join(others)}: for the loss of the head, which --contrastive fits at the "
+                "end; leave one of them out"
+            )
+        if config.cache_frozen_layers:
+            problems.append(
+                "--cache-frozen-layers keeps the states of single texts, and --contrastive runs "
+                "groups of them; leave one of them out"
+            )
+        entry = None if config.adapter_config else find_method(config.method)
+        if config.method == "head" or (entry is not None and entry.virtual_tokens):
+            problems.append(
+                f"--method {config.method} leaves the layers as they are, which --contrastive "
+                "trains: take another method"
+            )
+        return problems
+
+    @classmethod
+    def of(cls, context: TrainingContext) -> "Contrastive":
+        """The extension of a run.
+
+        Raises:
+            UserError: Texts have several labels, all have the same one, or there are no texts.
+        """
+        if context.examples is None:
+            raise UserError(
+                "--contrastive: what a step holds depends on the texts, which a plan without data "
+                "does not have; a run says what it will need before it trains"
+            )
+        return cls(context)
+
+    def epoch(self, features: "Features", number: int) -> "Features":
+        """The groups of an epoch."""
+        from lowcost_ft.data.groups import deal_groups, grouped_features
+
+        seed = [self._context.settings.seed, number, self._size]
+        groups = deal_groups(self._classes, self._size, seed=seed)
+        self._groups = len(groups)
+        return grouped_features(features, groups, **{_CLASSES: self._classes[groups]})
+
+    def forward(
+        self, batch: "Batch", *, inner: "Callable[[Batch], torch.Tensor]"
+    ) -> "torch.Tensor":
+        """Keeps the mean state of each text, `(texts, hidden)`, for the loss."""
+        from lowcost_ft.models.output_layer import reading
+
+        with reading(self._layer) as read:
+            outputs = inner(batch)
+        self._states = _mean(read[-1], batch)
+        return outputs
+
+    def loss(
+        self,
+        outputs: "torch.Tensor",
+        batch: "Batch",
+        *,
+        inner: "Callable[[torch.Tensor, Batch], torch.Tensor]",
+        forward: "Callable[[Batch], torch.Tensor]",
+    ) -> "torch.Tensor":
+        """The sum of the losses of the groups, `()`."""
+        assert self._states is not None
+        states, self._states = self._states, None
+        # The head has no part in it, and a gradient of zeros.
+        return cosine_loss(states, batch[_CLASSES]) + 0 * outputs.sum()
+
+    def finish(self, outputs: "Outputs") -> None:
+        """Fits the head: a logistic regression on the mean states of all training texts."""
+        import numpy as np
+
+        from lowcost_ft.data.batching import cut_step
+        from lowcost_ft.models.output_layer import put_weights, reading
+
+        features = self._context.features
+        rows = np.arange(len(features.lengths))
+        states = np.zeros((len(rows), self._layer.in_features))
+        for part in cut_step(rows, features.lengths, micro_batch_tokens=_TOKENS):
+            with reading(self._layer) as read:
+                _, batch = outputs(features, part)
+            states[part] = _mean(read[-1], batch).double().cpu().numpy()
+        put_weights(
+            self._layer,
+            *_fitted_head(states, self._classes, has_bias=self._layer.bias is not None),
+        )
+
+    def record(self, epochs: int) -> dict[str, Any]:
+        """How texts were compared."""
+        return {"loss": "cosine", "texts": self._size, "groups": self._groups}
+
+
+def cosine_loss(states: "torch.Tensor", classes: "torch.Tensor") -> "torch.Tensor":
+    """Squared errors of the cosines of all pairs of each group.
+
+    Pairs of one class and pairs of two count half each, however many there are.
+
+    Args:
+        states: `(groups x texts, hidden)`.
+        classes: `(groups, texts)`.
+
+    Returns:
+        The sum over the groups, `()`.
+    """
+    import torch
+
+    groups, texts = classes.shape
+    directions = torch.nn.functional.normalize(states.float(), dim=-1).view(groups, texts, -1)
+    cosines = directions @ directions.transpose(1, 2)  # (groups, texts, texts)
+    same = (classes[:, :, None] == classes[:, None, :]).float()
+    others = 1 - torch.eye(texts, device=states.device)
+    near, far = same * others, 1 - same
+    pulled = ((1 - cosines).square() * near).sum((1, 2)) / near.sum((1, 2)).clamp(min=1)
+    pushed = (cosines.square() * far).sum((1, 2)) / far.sum((1, 2)).clamp(min=1)
+    return ((pulled + pushed) / 2).sum()
+
+
+def _mean(states: "torch.Tensor", batch: "Batch") -> "torch.Tensor":
+    """The mean over the tokens of each text, `(texts, hidden)`."""
+    mask = batch["attention_mask"][:, :, None].to(states.dtype)
+    return (states * mask).sum(1) / mask.sum(1)
+
+
+def _fitted_head(
+    states: "np.ndarray", classes: "np.ndarray", *, has_bias: bool
+) -> "tuple[np.ndarray, np.ndarray | None]":
+    """Weights and bias of a multinomial logistic regression, as a linear layer has them."""
+    import warnings
+
+    import numpy as np
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    # About length 1, which the strength is for. Lengths of their own stay, so that it is linear.
+    scale = float(np.linalg.norm(states, axis=1).mean()) or 1.0
+    head = LogisticRegression(C=STRENGTH, max_iter=1000, fit_intercept=has_bias)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        head.fit(states / scale, classes)
+    weight, bias = head.coef_ / scale, head.intercept_
+    if len(weight) == 1:  # Of two classes there is the second's alone.
+        weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+    return weight.astype(np.float32), bias.astype(np.float32) if has_bias else None
+
+
+def _class_numbers(context: TrainingContext) -> "np.ndarray":
+    """The class of each training text as its number among the labels.
+
+    Raises:
+        UserError: A text has none or several, or all have the same.
+    """
+    import numpy as np
+
+    assert context.examples is not None
+    number = {label: place for place, label in enumerate(context.task.labels)}
+    named = [context.task.classes(example) for example in context.examples]
+    for example, names in zip(context.examples, named, strict=True):
+        if len(names) != 1:
+            raise UserError(
+                f"--contrastive needs one label a text, and {example.source} has {len(names)}; "
+                "leave it out"
+            )
+    classes = np.array([number[next(iter(names))] for names in named], np.int64)
+    if len(np.unique(classes)) < 2:
+        raise UserError("--contrastive: all training texts have the same label; give others too")
+    return classes

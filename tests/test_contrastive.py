@@ -1,0 +1,266 @@
+"""Few labels: groups of texts, the cosine loss, the head at the end, runs without validation."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from peft import AutoPeftModelForTokenClassification
+from sklearn.linear_model import LogisticRegression
+from small_runs import call_recipe, flags, text_rows, write_jsonl
+from small_training import Trainer
+from test_extensions import Stop
+from test_model_card import code_of
+from test_steps import make_runner
+
+from lowcost_ft.config.run import RunConfig
+from lowcost_ft.data.features import collate
+from lowcost_ft.data.groups import deal_groups, grouped_features
+from lowcost_ft.errors import UserError
+from lowcost_ft.models.output_layer import output_layer
+from lowcost_ft.pipeline.predictor import load_predictor
+from lowcost_ft.tasks.classification import ClassificationTask
+from lowcost_ft.training.checkpoint_files import newest_checkpoint
+from lowcost_ft.training.extensions.base import TrainingContext
+from lowcost_ft.training.extensions.composition import Extensions
+from lowcost_ft.training.extensions.contrastive import Contrastive, cosine_loss
+from lowcost_ft.training.step_plan import planned_steps
+
+ROWS = text_rows(24)
+
+
+@pytest.mark.parametrize(
+    "classes", [[0] * 8 + [1] * 8, [0] * 20 + [1] * 3, list(range(9)) * 3, [0, 1, 2]]
+)
+def test_groups_hold_every_text_and_several_classes_evenly(classes):
+    classes = np.array(classes)
+    first, again, other = (deal_groups(classes, 8, seed=[0, epoch]) for epoch in (0, 0, 1))
+    assert np.array_equal(first, again) and first.shape == other.shape
+    assert not np.array_equal(first, other)
+    assert set(first.ravel()) == set(range(len(classes)))
+    for group in classes[first]:
+        names, counts = np.unique(group, return_counts=True)
+        assert len(names) == min(4, len(set(classes))) and counts.max() - counts.min() <= 1
+
+
+def test_the_texts_of_a_group_become_lines_like_any_other(tmp_path):
+    features = make_runner(tmp_path, "bert", "classification").features
+    groups = np.array([[3, 5, 1, 0], [2, 4, 7, 6]])
+    grouped = grouped_features(features, groups)
+    assert grouped.lengths.sum() == len(grouped.input_ids)
+    assert list(grouped.widths) == [4 * features.lengths[group].max() for group in groups]
+    for rows in ([0], [1, 0]):
+        found = collate(grouped, np.array(rows), pad_token_id=0)
+        expected = collate(features, groups[rows].ravel(), pad_token_id=0)
+        for name in ("input_ids", "attention_mask", "token_type_ids"):
+            assert torch.equal(found[name], expected[name])
+    assert grouped.read_examples(1) == [2, 4, 7, 6]
+
+
+def test_the_loss_is_that_of_all_pairs_of_a_group():
+    torch.manual_seed(0)
+    states, classes = torch.randn(2, 4, 5), torch.tensor([[0, 0, 1, 1], [2, 2, 2, 0]])
+    expected = 0.0
+    for group, names in zip(states, classes, strict=True):
+        errors: dict[bool, list[torch.Tensor]] = {True: [], False: []}
+        for i in range(4):
+            for j in range(i):
+                same = bool(names[i] == names[j])
+                cosine = torch.cosine_similarity(group[i], group[j], dim=0)
+                errors[same].append((cosine - int(same)) ** 2)
+        expected += sum(torch.stack(found).mean() / 2 for found in errors.values())
+    torch.testing.assert_close(cosine_loss(states.flatten(0, 1), classes), expected)
+
+
+@pytest.fixture
+def pooled(monkeypatch):
+    """Text classification with a head on each token, whose logits are averaged."""
+    monkeypatch.setattr(ClassificationTask, "head", "token")
+
+
+def settings(**values: Any) -> RunConfig:
+    return RunConfig(pooling="mean", contrastive="cosine", contrastive_group=4, **values)
+
+
+def context_of(trainer: Trainer, config: RunConfig) -> TrainingContext:
+    return TrainingContext(
+        settings=config,
+        model=trainer.built.model,
+        task=trainer.task,
+        features=trainer.features,
+        pad_token_id=trainer.pad_token_id,
+        examples=trainer.examples,
+    )
+
+
+@pytest.mark.parametrize("family", ["bert", "llama"])
+def test_pooled_logits_are_those_of_the_mean_state(tmp_path, pooled, family):
+    runner = make_runner(tmp_path, family, "classification")
+    rows = np.arange(6)
+    layer = output_layer(runner.model, 3)
+    seen: list[torch.Tensor] = []
+    hook = layer.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    logits, batch = runner.evaluate(runner.features, rows)
+    hook.remove()
+    mask = batch["attention_mask"][:, :, None].float()
+    mean = (seen[0] * mask).sum(1) / mask.sum(1)
+    torch.testing.assert_close(logits, layer(mean).detach(), rtol=1e-5, atol=1e-6)
+
+
+def test_the_gradient_of_a_step_does_not_depend_on_its_cut(tiny_model, tmp_path, pooled):
+    trainer = Trainer(tiny_model, tmp_path, "classification", "bert", dropout=0.0)
+    torch.manual_seed(0)
+    for name, parameter in trainer.model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.05)
+    config = settings(batch_size=4)
+    runner = make_runner(tmp_path, "bert", "classification")
+    runner.model, runner.task = trainer.model.train(), trainer.task
+    runner.trainable = [p for p in trainer.model.parameters() if p.requires_grad]
+    runner.extensions = Extensions([Contrastive.of(context_of(trainer, config))])
+    found = []
+    for pieces in (1, 2, 4):
+        cut = settings(batch_size=4, gradient_accumulation_steps=pieces)
+        step = next(planned_steps(trainer.features, cut, 1, epoch_rows=runner.extensions.epoch))
+        assert [len(share) for share in step.micro_batches] == [pieces]
+        assert step.padded_tokens >= step.real_tokens
+        runner.features = step.features
+        loss = runner.backward(step.micro_batches[0], step.weight)
+        found.append((loss, torch.cat([p.grad.flatten() for p in runner.trainable])))
+        for parameter in runner.trainable:
+            parameter.grad = None
+    (whole_loss, whole), *others = found
+    assert whole.norm() > 0
+    for loss, gradient in others:
+        assert (gradient - whole).norm() / whole.norm() < 1e-5
+        torch.testing.assert_close(loss, whole_loss, rtol=1e-5, atol=1e-6)
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_bits_and_the_same_head(
+    tiny_model, tmp_path, pooled
+):
+    config = settings(batch_size=2)
+
+    def run(name: str, *more: Any, resume: Any = None) -> Trainer:
+        trainer = Trainer(tiny_model, tmp_path / name, "classification", "bert", dropout=0.0)
+        extensions = Extensions([Contrastive.of(context_of(trainer, config)), *more])
+        given = {name: getattr(config, name) for name in ("pooling", "contrastive", "batch_size")}
+        torch.manual_seed(0)
+        trainer(every=2, resume=resume, extensions=extensions, num_train_epochs=3, **given)
+        return trainer
+
+    whole = run("whole")
+    with pytest.raises(KeyError, match="machine"):
+        run("stopped", Stop())
+    checkpoint = newest_checkpoint(tmp_path / "stopped" / "checkpoints", print)
+    resumed = run("stopped", resume=checkpoint)
+    for name, weight in whole.weights().items():
+        assert torch.equal(weight, resumed.weights()[name]), name
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory, tiny_model: Any) -> Path:
+    """A run of the recipe on nothing but 24 training rows."""
+    folder = tmp_path_factory.mktemp("few")
+    train = write_jsonl(folder / "train.jsonl", ROWS)
+    words = flags(
+        model_id=tiny_model("bert"),
+        train_file=train,
+        output_dir=folder / "run",
+        max_length=32,
+        num_train_epochs=2,
+    )
+    assert call_recipe("few_shot_classification", *words) == 0
+    return folder / "run"
+
+
+def test_without_a_validation_split_all_rows_train_and_the_card_says_so(few):
+    run = json.loads((few / "run.json").read_text())
+    assert run["data"]["rows"] == {"train": 24}
+    assert list(run["evaluation"]) == ["train"] and run["evaluation"]["train"]["examples"] == 24
+    train = run["train"]
+    assert (train["best_epoch"], train["validation_history"]) == (None, [])
+    assert train["extensions"]["contrastive"] == {"loss": "cosine", "texts": 8, "groups": 3}
+    assert train["predicted_peak_memory_bytes"] == pytest.approx(
+        train["peak_memory_bytes"], rel=0.01
+    )
+    card = (few / "README.md").read_text("utf-8")
+    assert "what the model was trained on" in " ".join(card.split())
+    assert "scored on nothing but what it was trained on" in " ".join(card.split())
+
+
+def test_the_run_reloads_in_plain_peft_and_its_head_is_a_logistic_regression(few):
+    run = json.loads((few / "run.json").read_text())
+    predictor = load_predictor(few)
+    texts = [row["text"] for row in ROWS]
+    ours = predictor(texts)
+    model = AutoPeftModelForTokenClassification.from_pretrained(
+        str(few), num_labels=len(run["labels"]), dtype=torch.float32
+    ).eval()
+    layer = output_layer(model.requires_grad_(True), 3)
+    states, found = [], []
+    for text in texts:
+        inputs = predictor.tokenizer(text, truncation=True, max_length=32, return_tensors="pt")
+        with torch.no_grad():
+            output = model(**inputs, output_hidden_states=True)
+        states.append(output.hidden_states[-1][0].mean(0).double().numpy())
+        found.append(output.logits[0].mean(0).softmax(-1))
+    for answer, scores in zip(ours, found, strict=True):
+        assert run["labels"][int(scores.argmax())] == answer["label"]
+        assert float(scores.max()) == pytest.approx(answer["score"], abs=1e-5)
+    scale = np.linalg.norm(states, axis=1).mean()
+    classes = [run["labels"].index(row["label"]) for row in ROWS]
+    head = LogisticRegression(C=10, max_iter=1000).fit(np.array(states) / scale, classes)
+    assert np.allclose(layer.weight.detach().numpy(), head.coef_ / scale, atol=2e-3)
+
+
+def test_the_code_of_the_card_gives_the_same_answer(few, monkeypatch, capsys):
+    monkeypatch.chdir(few)
+    namespace: dict[str, Any] = {}
+    exec(compile(code_of((few / "README.md").read_text("utf-8")), "README.md", "exec"), namespace)
+    answer = load_predictor(few)(["Where is my parcel?"])[0]
+    assert float(namespace["scores"].max()) == pytest.approx(answer["score"], abs=1e-5)
+
+
+def test_two_classes_have_two_outputs_of_opposite_weights(tiny_model, tmp_path):
+    rows = [row for row in ROWS if row["label"] != "None"]
+    words = flags(
+        model_id=tiny_model("bert"),
+        train_file=write_jsonl(tmp_path / "train.jsonl", rows),
+        output_dir=tmp_path / "run",
+        max_steps=2,
+        augment="delete",
+    )
+    assert call_recipe("few_shot_classification", *words) == 0
+    predictor = load_predictor(tmp_path / "run", keep_adapter=True)
+    layer = output_layer(predictor.model.requires_grad_(True), 2)
+    assert torch.equal(layer.weight[0], -layer.weight[1])
+
+
+def test_what_does_not_go_together_is_refused():
+    for values, told in (
+        ({"pooling": "model"}, "--contrastive needs --pooling mean"),
+        ({"contrastive_group": 5}, "is odd"),
+        ({"label_smoothing": 0.1, "class_weights": "balanced"}, "--label-smoothing, --class-weig"),
+        ({"cache_frozen_layers": True, "trainable_layers": 1}, "the states of single texts"),
+        ({"method": "prompt"}, "--method prompt leaves the layers"),
+        ({"method": "head"}, "--method head leaves the layers"),
+    ):
+        with pytest.raises(UserError, match=told):
+            RunConfig(**{"pooling": "mean", "contrastive": "cosine", **values})
+    with pytest.raises(UserError, match="--contrastive-group needs --contrastive"):
+        RunConfig(contrastive_group=8)
+    with pytest.raises(UserError, match="--pooling is for text classification"):
+        RunConfig(task="ner", pooling="mean")
+
+
+def test_texts_of_one_label_or_several_are_refused(tiny_model, tmp_path, small_files, capsys):
+    model_id = tiny_model("bert")
+    same = write_jsonl(tmp_path / "same.jsonl", [{"text": f"a {n}", "label": "x"} for n in "abc"])
+    words = flags(model_id=model_id, train_file=same, output_dir=tmp_path / "run")
+    assert call_recipe("few_shot_classification", *words) == 2
+    words = flags(model_id=model_id, output_dir=tmp_path / "run", **small_files["multi"])
+    assert call_recipe("few_shot_classification", *words) == 2
+    assert "--contrastive needs one label a text" in " ".join(capsys.readouterr().err.split())

@@ -160,7 +160,7 @@ def test_drawn_texts_depend_on_seed_and_row_alone(llama):
     assert first.tokens != write(llama, settings(temperature=0.9, seed=5)).tokens
     cut = write(llama, chosen, memory_bytes=1)
     assert cut.tokens == first.tokens
-    later = write(llama, chosen, PROMPTS[4:], first_row=4)
+    later = write(llama, chosen, PROMPTS[4:], numbers=range(4, len(PROMPTS)))
     assert later.tokens == first.tokens[4:]
 
 

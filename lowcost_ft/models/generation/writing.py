@@ -48,7 +48,7 @@ def generate(
     settings: GenerationSettings,
     *,
     pad_token_id: int,
-    first_row: int = 0,
+    numbers: Sequence[int] | None = None,
     memory_bytes: int | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> Written:
@@ -65,7 +65,7 @@ def generate(
             reads, with the tokens that its tokenizer adds.
         settings: How to write.
         pad_token_id: What fills up rows; its value does not matter.
-        first_row: The number of the first row, which its draws depend on.
+        numbers: The number of each row, which its draws depend on; None: counted from 0.
         memory_bytes: What the keys and values of a batch may take; None: a fixed amount on a CPU,
             half of the free memory of a GPU.
         progress: Called with the number of rows that are finished.
@@ -85,6 +85,7 @@ def generate(
     def row_bytes(row: int) -> int:
         return size.of_row(len(prompts[row]), settings.max_new_tokens, settings.num_beams)
 
+    numbers = range(len(prompts)) if numbers is None else numbers
     room = _room(device) if memory_bytes is None else memory_bytes
     texts: list[list[int]] = [[] for _ in prompts]
     ties: list[int] = []
@@ -94,7 +95,7 @@ def generate(
     while waiting:
         rows = waiting.pop()
         try:
-            found, tied = _write(model, prompts, rows, settings, pad_token_id, first_row, device)
+            found, tied = _write(model, prompts, rows, settings, pad_token_id, numbers, device)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -160,7 +161,7 @@ def _write(
     rows: Sequence[int],
     settings: GenerationSettings,
     pad_token_id: int,
-    first_row: int,
+    numbers: Sequence[int],
     device: torch.device,
 ) -> tuple[list[list[int]], list[bool]]:
     with torch.inference_mode():
@@ -174,8 +175,8 @@ def _write(
         processors = constraints(model, settings, length=decoding.sequences.shape[1], device=device)
         if settings.num_beams > 1:
             return write_by_beams(decoding, processors, settings)
-        numbers = [first_row + row for row in rows]
-        return write_greedily(decoding, processors, settings, numbers)
+        own = [int(numbers[row]) for row in rows]
+        return write_greedily(decoding, processors, settings, own)
 
 
 def _start_token(model: Any) -> int | None:

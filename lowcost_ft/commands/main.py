@@ -1,4 +1,4 @@
-"""`lowcost-ft`: plan a run, and use, score, merge and compare finished ones.
+"""`lowcost-ft`: plan a run, and use, score, merge, compare and serve finished ones.
 
 Answers go to standard output, everything else to standard error. Each command has a file of its
 own; what needs PyTorch is imported where it is used, so that help and wrong flags do not wait for
@@ -21,6 +21,7 @@ from lowcost_ft.commands.predict import Predict, predict
 from lowcost_ft.commands.program import exit_code
 from lowcost_ft.commands.report import Report, report
 from lowcost_ft.commands.saved_run import parse_use, task_flag_names
+from lowcost_ft.commands.serve import Serve, serve
 from lowcost_ft.commands.suggest import Suggest, suggest
 from lowcost_ft.config.flag_names import foreign_flag_problems
 from lowcost_ft.config.flags import parse_flags
@@ -39,6 +40,7 @@ COMMANDS: dict[str, tuple[type, Callable[[Any], None]]] = {
     "evaluate": (Evaluate, evaluate),
     "merge": (Merge, merge),
     "report": (Report, report),
+    "serve": (Serve, serve),
 }
 """Name of a command -> its flags, and what it does."""
 USES: tuple[Command, ...] = ("predict", "evaluate")

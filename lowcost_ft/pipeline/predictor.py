@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 
 from lowcost_ft.config.arguments import to_list, to_path
 from lowcost_ft.config.reading import ReadingOptions
+from lowcost_ft.data.features import Features
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.families import find_family, longest_input
 from lowcost_ft.models.frozen_precision import hold_frozen_weights
@@ -107,8 +108,25 @@ class Predictor:
             )
         present = [example for example in examples if not self.task.is_blank(example)]
         predictions, states = self._predictions(present) if present else ({}, None)
-        answers = self.task.answer(present, predictions) if present else []
-        if present and self.task.score_map is not None:
+        answered = iter(self.answers_of(present, predictions, states) if present else [])
+        return [
+            ({} if example.row_id is None else {"id": example.row_id})
+            | (self.task.blank_answer(example) if self.task.is_blank(example) else next(answered))
+            for example in examples
+        ]
+
+    def answers_of(
+        self, examples: Sequence[Any], predictions: Any, states: np.ndarray | None
+    ) -> list[dict[str, Any]]:
+        """What is told of examples that were predicted, none of them blank; see `predict`.
+
+        Args:
+            examples: The examples.
+            predictions: The task's arrays.
+            states: The mean state of each text, `(examples, width)`; None where it is not known.
+        """
+        answers = self.task.answer(examples, predictions)
+        if self.task.score_map is not None:
             answers = [answer | {"calibrated": True} for answer in answers]
         if self.novelty is not None and states is not None:
             far = self.novelty.distances(states) > self.novelty.threshold
@@ -116,12 +134,7 @@ class Predictor:
                 answer | ({"unlike_training": True} if unlike else {})
                 for answer, unlike in zip(answers, far, strict=True)
             ]
-        answered = iter(answers)
-        return [
-            ({} if example.row_id is None else {"id": example.row_id})
-            | (self.task.blank_answer(example) if self.task.is_blank(example) else next(answered))
-            for example in examples
-        ]
+        return answers
 
     def predict_with_uncertainty(
         self, examples: Sequence[Any]
@@ -202,17 +215,31 @@ class Predictor:
         """
         return share_weights(self.model, other.model)
 
+    @property
+    def max_length(self) -> int:
+        """Most tokens of a row: those of training, unless the model has fewer positions."""
+        asked: int = self.run["config"]["max_length"]
+        return min(asked, self.longest or asked)
+
+    def features(self, examples: Sequence[Any]) -> Features:
+        """Tokenizes examples.
+
+        Raises:
+            UserError: The model has no embedding for a token of its tokenizer.
+        """
+        features = self.task.featurize(examples, self.tokenizer, max_length=self.max_length)
+        check_token_ids(
+            features.input_ids, self.model.config, self.tokenizer, str(self.run["model_id"])
+        )
+        return features
+
     def _predictions(self, examples: Sequence[Any]) -> tuple[Any, np.ndarray | None]:
         check_pairs(self.run, examples)
         notice = self.task.use_notice(self.run, examples)
         if notice is not None and notice not in self.notices:
             self.notices.append(notice)
-        config = self.run["config"]
-        limit = min(config["max_length"], self.longest or config["max_length"])
-        features = self.task.featurize(examples, self.tokenizer, max_length=limit)
-        check_token_ids(
-            features.input_ids, self.model.config, self.tokenizer, str(self.run["model_id"])
-        )
+        config, limit = self.run["config"], self.max_length
+        features = self.features(examples)
         if features.truncated:
             given = limit == config["max_length"]
             what = f"the run's --max-length {limit}" if given else f"the model's {limit} positions"

@@ -46,6 +46,7 @@ def summarize(record: Mapping[str, Any], folder: Path) -> str:
         "",
         *(f"warning: {warning}\n" for warning in record.get("warnings", ())),
         *_longer(record, folder),
+        f"page:  {_program()} serve {shlex.quote(str(folder))}",
         "next:  " + _next_command(record, folder),
     ]
     return "\n".join(lines)

@@ -26,6 +26,7 @@ from lowcost_ft.tasks.classification.featurizing import (
 )
 from lowcost_ft.tasks.classification.flags import ClassificationFlags, DecisionFlags
 from lowcost_ft.tasks.classification.reading import ClassificationReading
+from lowcost_ft.tasks.classification.serving import ClassificationServing
 from lowcost_ft.tasks.classification.telling import ClassificationTelling
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class ClassificationTask(
     ClassificationEditing,
     ClassificationTelling,
     ClassificationAnswering,
+    ClassificationServing,
 ):
     """Predicts a class, several classes, or a number, for a text or a pair of texts.
 

@@ -18,6 +18,7 @@ from lowcost_ft.tasks.ner.editing import NerEditing
 from lowcost_ft.tasks.ner.entities import entities_answer, scored_spans, without_loose_ends
 from lowcost_ft.tasks.ner.examples import NerExample, text_example
 from lowcost_ft.tasks.ner.reading import NerReading
+from lowcost_ft.tasks.ner.serving import NerServing
 from lowcost_ft.tasks.ner.telling import NerTelling
 from lowcost_ft.tasks.ner.uncertainty import unsure_of_entities
 from lowcost_ft.tasks.ner.windows import SCHEMA, special_tokens, windowed_features
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["NerExample", "NerTask", "special_tokens", "text_example"]
 
 
-class NerTask(NerReading, NerChecking, NerEditing, NerConfidence, NerTelling):
+class NerTask(NerReading, NerChecking, NerEditing, NerConfidence, NerTelling, NerServing):
     """Predicts one IOB2 tag a word.
 
     What the model sees are the pieces of words (see `word_pieces`); each has one tag, read at its

@@ -16,6 +16,7 @@ from lowcost_ft.tasks.question_answering.examples import QuestionExample
 from lowcost_ft.tasks.question_answering.featurizing import SCHEMA, question_features
 from lowcost_ft.tasks.question_answering.flags import NullFlags, QuestionFlags
 from lowcost_ft.tasks.question_answering.reading import LABELS, QuestionReading
+from lowcost_ft.tasks.question_answering.serving import QuestionServing
 from lowcost_ft.tasks.question_answering.spans import (
     IMPOSSIBLE,
     KEPT_SPANS,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["QuestionAnsweringTask"]
 
 
-class QuestionAnsweringTask(QuestionReading, QuestionConfidence, QuestionTelling):
+class QuestionAnsweringTask(QuestionReading, QuestionConfidence, QuestionTelling, QuestionServing):
     """Finds the span of a text that answers a question.
 
     A long text is cut into windows that overlap. In each, the model says how likely every token is

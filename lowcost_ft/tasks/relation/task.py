@@ -26,6 +26,7 @@ from lowcost_ft.tasks.relation.marked_rows import TAG_FORM
 from lowcost_ft.tasks.relation.markers import marked_texts
 from lowcost_ft.tasks.relation.negatives import NO_RELATION, negative_label
 from lowcost_ft.tasks.relation.reading import RelationReading, relation_examples
+from lowcost_ft.tasks.relation.serving import RelationServing
 from lowcost_ft.tasks.relation.telling import RelationTelling
 from lowcost_ft.tasks.relation.together import entities_of, predict_together
 
@@ -37,7 +38,12 @@ __all__ = ["RelationTask"]
 
 
 class RelationTask(  # type: ignore[misc]  # Another example than its base class has.
-    RelationReading, RelationTelling, RelationEditing, RelationChecking, ClassificationTask
+    RelationReading,
+    RelationTelling,
+    RelationEditing,
+    RelationChecking,
+    RelationServing,
+    ClassificationTask,
 ):
     """Predicts one label a pair of entities; see `markers.py` for what the model sees.
 

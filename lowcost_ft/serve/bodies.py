@@ -1,0 +1,175 @@
+"""The bodies of requests and answers, as the OpenAPI document describes them."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = [
+    "AnswersBody",
+    "AnswersReply",
+    "ClassScore",
+    "ClassifyBody",
+    "ClassifyReply",
+    "ErrorReply",
+    "HealthReply",
+    "InferenceBody",
+    "InfoReply",
+    "LoadBody",
+    "PredictBody",
+    "UnloadBody",
+]
+
+Name = Annotated[str, Field(description="Name of a model, as /info lists them.")]
+Fields = Annotated[
+    dict[str, Any],
+    Field(description="Fields of an input, such as text, text_pair, question and context."),
+]
+
+
+class _Body(BaseModel):
+    """A field that is not known is refused, not ignored."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class InferenceBody(_Body):
+    """Hugging Face's inference API."""
+
+    inputs: str | Fields | list[str | Fields]
+    parameters: dict[str, Any] = Field(
+        default_factory=dict,
+        description=(
+            "Entities: aggregation_strategy, ignore_labels. Classes: top_k, function_to_apply. "
+            "Questions: handle_impossible_answer."
+        ),
+    )
+    model: Name | None = None
+
+
+class PredictBody(_Body):
+    """Text Embeddings Inference."""
+
+    inputs: (
+        str
+        | Annotated[list[str], Field(min_length=1, max_length=2)]
+        | Annotated[
+            list[Annotated[list[str], Field(min_length=1, max_length=2)]], Field(min_length=1)
+        ]
+    ) = Field(description="A text, a pair [a, b], or a batch of lists of one text or two.")
+    truncate: bool | None = Field(
+        default=False, description="Cut off what is too long; else it is refused with 413."
+    )
+    truncation_direction: Literal["Left", "Right", "left", "right"] = "Right"
+    raw_scores: bool = Field(default=False, description="Logits instead of probabilities.")
+    model: Name | None = None
+
+
+class ClassifyBody(_Body):
+    """vLLM's classification API."""
+
+    input: Annotated[str, Field(min_length=1)] | Annotated[list[str], Field(min_length=1)]
+    model: Name | None = None
+    truncate_prompt_tokens: Literal[-1] | None = Field(
+        default=None, description="-1 cuts off what is too long; else it is refused with 413."
+    )
+
+
+class AnswersBody(_Body):
+    """This server's own form, with several models at once."""
+
+    inputs: Annotated[list[str | list[str] | Fields], Field(min_length=1)]
+    models: Annotated[list[Name], Field(min_length=1)] | None = Field(
+        default=None, description="Default: the only model."
+    )
+
+
+class LoadBody(_Body):
+    """vLLM's way to add an adapter; it comes from the folder that the operator named."""
+
+    lora_name: Name
+    lora_path: str | None = Field(
+        default=None, description="If given, the same name: a path is refused."
+    )
+
+
+class UnloadBody(_Body):
+    """vLLM's way to remove an adapter."""
+
+    lora_name: Name
+    lora_int_id: int | None = None
+
+
+class ErrorReply(BaseModel):
+    """Why there is no answer."""
+
+    error: str
+    error_type: str
+
+
+class ClassScore(BaseModel):
+    """A class and its score."""
+
+    score: float | None
+    label: str
+
+
+class ClassifyItem(BaseModel):
+    """The classes of one input."""
+
+    index: int
+    label: str
+    probs: list[float | None]
+    num_classes: int
+
+
+class Usage(BaseModel):
+    """Tokens that were read."""
+
+    prompt_tokens: int
+    total_tokens: int
+    completion_tokens: int = 0
+    prompt_tokens_details: None = None
+
+
+class ClassifyReply(BaseModel):
+    """What vLLM answers."""
+
+    id: str
+    object: Literal["list"]
+    created: int
+    model: str
+    data: list[ClassifyItem]
+    usage: Usage
+
+
+class AnswersReply(BaseModel):
+    """Answers by model, in the order of the inputs, as `lowcost-ft predict --json` gives them."""
+
+    answers: dict[str, list[dict[str, Any]]]
+    notes: dict[str, list[str]] = Field(
+        description="What to know, such as that a text was too long and lost its end."
+    )
+
+
+class HealthReply(BaseModel):
+    """That the server lives; Label Studio reads these fields."""
+
+    status: Literal["UP"]
+    model_class: str
+
+
+class InfoReply(BaseModel):
+    """The models and the limits; the fields before `models` are those of the first one."""
+
+    model_config = ConfigDict(extra="allow", protected_namespaces=())
+
+    model_id: str | None
+    model_sha: str | None
+    model_dtype: str
+    model_type: dict[str, Any]
+    max_concurrent_requests: int
+    max_input_length: int | None
+    max_client_batch_size: int
+    auto_truncate: bool
+    version: str
+    models: list[dict[str, Any]]

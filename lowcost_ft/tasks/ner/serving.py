@@ -1,0 +1,94 @@
+"""Entities over HTTP: in the forms of Hugging Face's inference API and of Label Studio."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from lowcost_ft.tasks.base import Task
+from lowcost_ft.tasks.card import Run
+from lowcost_ft.tasks.serving import Controls
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["NerServing"]
+
+_WHOLE_WORDS = ("simple", "first", "average", "max")
+
+
+class NerServing(Task):
+    """The part of the task that answers requests."""
+
+    inference_parameters = frozenset({"aggregation_strategy", "ignore_labels", "stride"})
+    studio_tags: ClassVar[tuple[str, ...]] = ("Labels",)
+
+    @classmethod
+    def example_input(cls, run: Run) -> dict[str, str]:
+        """A text with names in it."""
+        return {"text": "Ada Lovelace lives in London."}
+
+    def parameter_problems(self, parameters: Mapping[str, Any]) -> list[str]:
+        """Strategies that do not give entities, and what is decided by the run."""
+        problems = super().parameter_problems(parameters)
+        strategy = parameters.get("aggregation_strategy")
+        if strategy is not None and strategy not in _WHOLE_WORDS:
+            problems.append(
+                f"parameters.aggregation_strategy: answers are whole entities, which is what "
+                f"{', '.join(_WHOLE_WORDS)} ask for; {strategy!r} would be their tokens"
+            )
+        ignored = parameters.get("ignore_labels")
+        if ignored is not None and not (
+            isinstance(ignored, list) and all(isinstance(label, str) for label in ignored)
+        ):
+            problems.append("parameters.ignore_labels: give a list of labels")
+        if parameters.get("stride") is not None:
+            problems.append(
+                "parameters.stride: long texts are read in overlapping windows, as in training: "
+                "leave it out"
+            )
+        return problems
+
+    def inference_answer(
+        self,
+        answer: Mapping[str, Any],
+        parameters: Mapping[str, Any],
+        *,
+        scores: np.ndarray | None,
+        logits: np.ndarray | None,
+    ) -> list[dict[str, Any]]:
+        """`[{"entity_group", "score", "word", "start", "end"}]`."""
+        ignored = parameters.get("ignore_labels") or ()
+        return [
+            {
+                "entity_group": entity["label"],
+                "score": entity["score"],
+                "word": entity["text"],
+                "start": entity["start"],
+                "end": entity["end"],
+            }
+            for entity in answer["entities"]
+            if entity["label"] not in ignored
+        ]
+
+    def studio_results(
+        self, answer: Mapping[str, Any], controls: Controls, data: Mapping[str, Any]
+    ) -> list[dict[str, Any]]:
+        """A region for each entity; Label Studio counts characters, as we do."""
+        name, text = controls["Labels"]
+        return [
+            {
+                "id": f"e{number}",
+                "from_name": name,
+                "to_name": text,
+                "type": "labels",
+                "value": {
+                    "start": entity["start"],
+                    "end": entity["end"],
+                    "text": entity["text"],
+                    "labels": [entity["label"]],
+                },
+                "score": entity["score"],
+            }
+            for number, entity in enumerate(answer["entities"])
+        ]

@@ -1,0 +1,99 @@
+"""What a task says over HTTP: what it takes, and its answers in the forms of other servers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from lowcost_ft.tasks.card import Run
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["Controls", "Serving"]
+
+Controls = Mapping[str, tuple[str, str]]
+"""Tag of an interface of Label Studio, such as `Labels` -> names of the control and of its text."""
+
+
+class Serving:
+    """The part of a task that answers the requests of a server.
+
+    Attributes:
+        gives_class_scores: Whether each input gets a score of every class, so that servers of
+            sequence classifiers can be asked for them. The task then has `class_scores` and
+            `told_scores`, and its outputs are one tensor `(batch, labels)`, which `store` keeps as
+            `scores`.
+        inference_parameters: Names under `parameters` that `inference_answer` obeys; others are
+            refused.
+        more_input_fields: Fields that an input may have besides `input_fields`, which `read` takes.
+        studio_tags: Tags of Label Studio's interfaces, one of which the task needs to answer it.
+    """
+
+    gives_class_scores: ClassVar[bool] = False
+    inference_parameters: ClassVar[frozenset[str]] = frozenset()
+    more_input_fields: ClassVar[tuple[str, ...]] = ()
+    studio_tags: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def input_fields(cls, run: Run) -> tuple[str, ...]:
+        """The fields of an input, in the order in which a person fills them in.
+
+        Args:
+            run: The content of `run.json`.
+        """
+        return ("text",)
+
+    @classmethod
+    def example_input(cls, run: Run) -> dict[str, str]:
+        """An input that shows what the model does."""
+        return {"text": "Where is my parcel?"}
+
+    def class_scores(self, examples: Sequence[Any], scores: np.ndarray) -> list[np.ndarray | None]:
+        """The row of scores of each example, `(labels,)`; None where it has none or several.
+
+        Args:
+            examples: The examples.
+            scores: `scores` of the predictions, or what stands in its place before it becomes
+                probabilities.
+        """
+        return [None] * len(examples)
+
+    def parameter_problems(self, parameters: Mapping[str, Any]) -> list[str]:
+        """What is wrong with the `parameters` of a request, in words for the user."""
+        known = ", ".join(sorted(self.inference_parameters)) or "none"
+        return [
+            f"parameters.{name} is not known here; known: {known}"
+            for name in parameters
+            if name not in self.inference_parameters
+        ]
+
+    def inference_answer(
+        self,
+        answer: Mapping[str, Any],
+        parameters: Mapping[str, Any],
+        *,
+        scores: np.ndarray | None,
+        logits: np.ndarray | None,
+    ) -> Any:
+        """An answer as Hugging Face's inference API gives it.
+
+        Args:
+            answer: What the task says of the input; see `Task.answer`.
+            parameters: Those of the request.
+            scores: The score of each class, `(labels,)`, where the task gives them.
+            logits: The same before they became probabilities.
+        """
+        return dict(answer)
+
+    def studio_results(
+        self, answer: Mapping[str, Any], controls: Controls, data: Mapping[str, Any]
+    ) -> list[dict[str, Any]]:
+        """An answer as results of Label Studio's.
+
+        Args:
+            answer: What the task says of the input.
+            controls: The controls of the project's interface.
+            data: The task's fields.
+        """
+        return []

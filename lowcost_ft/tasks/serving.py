@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from lowcost_ft.tasks.card import Run
+from lowcost_ft.tasks.card import RunRecord
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,7 +36,7 @@ class Serving:
     studio_tags: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
-    def input_fields(cls, run: Run) -> tuple[str, ...]:
+    def input_fields(cls, run: RunRecord) -> tuple[str, ...]:
         """The fields of an input, in the order in which a person fills them in.
 
         Args:
@@ -45,7 +45,7 @@ class Serving:
         return ("text",)
 
     @classmethod
-    def example_input(cls, run: Run) -> dict[str, str]:
+    def example_input(cls, run: RunRecord) -> dict[str, str]:
         """An input that shows what the model does."""
         return {"text": "Where is my parcel?"}
 

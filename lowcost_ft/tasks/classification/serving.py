@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from lowcost_ft.tasks.base import Task
-from lowcost_ft.tasks.card import Run
+from lowcost_ft.tasks.card import RunRecord
 from lowcost_ft.tasks.serving import Controls
 
 if TYPE_CHECKING:
@@ -25,13 +25,13 @@ class ClassificationServing(Task):
     studio_tags: ClassVar[tuple[str, ...]] = ("Choices",)
 
     @classmethod
-    def input_fields(cls, run: Run) -> tuple[str, ...]:
+    def input_fields(cls, run: RunRecord) -> tuple[str, ...]:
         """One text or two, as in training."""
         pairs = bool((run.get("data") or {}).get("pairs"))
         return ("text", "text_pair") if pairs else ("text",)
 
     @classmethod
-    def example_input(cls, run: Run) -> dict[str, str]:
+    def example_input(cls, run: RunRecord) -> dict[str, str]:
         """A question, and what could be its second text."""
         example = {"text": "Where is my parcel?", "text_pair": "My order has not arrived."}
         return {name: example[name] for name in cls.input_fields(run)}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from lowcost_ft.tasks.base import Task
-from lowcost_ft.tasks.card import Run
+from lowcost_ft.tasks.card import RunRecord
 from lowcost_ft.tasks.serving import Controls
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class NerServing(Task):
     studio_tags: ClassVar[tuple[str, ...]] = ("Labels",)
 
     @classmethod
-    def example_input(cls, run: Run) -> dict[str, str]:
+    def example_input(cls, run: RunRecord) -> dict[str, str]:
         """A text with names in it."""
         return {"text": "Ada Lovelace lives in London."}
 

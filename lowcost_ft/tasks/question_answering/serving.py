@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from lowcost_ft.tasks.base import Task
-from lowcost_ft.tasks.card import Run
+from lowcost_ft.tasks.card import RunRecord
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,12 +27,12 @@ class QuestionServing(Task):
     inference_parameters = frozenset({"handle_impossible_answer", *_DECIDED})
 
     @classmethod
-    def input_fields(cls, run: Run) -> tuple[str, ...]:
+    def input_fields(cls, run: RunRecord) -> tuple[str, ...]:
         """A question and its text."""
         return ("question", "context")
 
     @classmethod
-    def example_input(cls, run: Run) -> dict[str, str]:
+    def example_input(cls, run: RunRecord) -> dict[str, str]:
         """The example of the model card."""
         from lowcost_ft.tasks.question_answering.telling import EXAMPLE_CONTEXT, EXAMPLE_QUESTION
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from lowcost_ft.tasks.base import Task
-from lowcost_ft.tasks.card import Run
+from lowcost_ft.tasks.card import RunRecord
 from lowcost_ft.tasks.serving import Controls
 
 if TYPE_CHECKING:
@@ -22,12 +22,12 @@ class RelationServing(Task):
     studio_tags: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
-    def input_fields(cls, run: Run) -> tuple[str, ...]:
+    def input_fields(cls, run: RunRecord) -> tuple[str, ...]:
         """A text that marks its two entities."""
         return ("text",)
 
     @classmethod
-    def example_input(cls, run: Run) -> dict[str, str]:
+    def example_input(cls, run: RunRecord) -> dict[str, str]:
         """The example of `lowcost-ft predict`."""
         return {"text": cls.example_flags(run)[1]}
 

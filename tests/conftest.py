@@ -86,7 +86,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]
 def small_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
     """Flags of train, validation and test files that a tiny model can learn."""
     from question_rows import question_rows
-    from small_runs import ner_rows, relation_rows, text_rows, write_jsonl
+    from small_runs import dialogue_rows, ner_rows, pair_rows, relation_rows, text_rows, write_jsonl
 
     folder = tmp_path_factory.mktemp("data")
     kinds = {
@@ -96,6 +96,8 @@ def small_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str,
         "multi": lambda count, seed: text_rows(count, kind="multi", seed=seed),
         "question": lambda count, seed: question_rows(count, seed=seed),
         "number": lambda count, seed: text_rows(count, kind="number", seed=seed),
+        "pairs": pair_rows,
+        "dialogues": dialogue_rows,
     }
     return {
         kind: {

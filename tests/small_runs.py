@@ -12,7 +12,7 @@ from unittest import mock
 from accelerate.state import AcceleratorState, PartialState
 
 __all__ = ["RECIPES", "call_recipe", "flags", "forget_precision", "ner_rows", "relation_rows"]
-__all__ += ["text_rows", "write_jsonl"]
+__all__ += ["dialogue_rows", "pair_rows", "text_rows", "write_jsonl"]
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 
@@ -85,6 +85,32 @@ def relation_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
         )
         rows.append({"text": text, "head": head, "tail": tail, "label": label})
     return rows
+
+
+def pair_rows(count: int, seed: int = 0) -> list[dict[str, Any]]:
+    """Rows with `source` and `target`: questions after a thing, and answers that name it."""
+    draw = random.Random(seed)
+    things = [draw.choice(("lamp", "chair", "desk", "sofa", "box", "phone")) for _ in range(count)]
+    return [
+        {"id": number, "source": f"where is my {thing} {number}?", "target": f"the {thing} arrived"}
+        for number, thing in enumerate(things)
+    ]
+
+
+def dialogue_rows(count: int, seed: int = 0) -> list[dict[str, Any]]:
+    """Rows with `messages` of two turns each, the last of which `references` gives in two ways."""
+    return [
+        {
+            "messages": [
+                {"role": "user", "content": "Hello, I have a question."},
+                {"role": "assistant", "content": "Please ask."},
+                {"role": "user", "content": row["source"]},
+                {"role": "assistant", "content": row["target"]},
+            ],
+            "references": [row["target"], "it is here"],
+        }
+        for row in pair_rows(count, seed)
+    ]
 
 
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> str:

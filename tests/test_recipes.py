@@ -42,8 +42,12 @@ OF_TASK = {
         "question",
         {"id", "answer", "start", "end", "score", "true_answer", "true_answers"},
     ),
+    "translation": ("chrf", "source", {"id", "written", "true_text", "true_texts"}),
+    "summarization": ("rouge1", "document", {"id", "written", "true_text", "true_texts"}),
+    "dialogue": ("perplexity", "messages", {"id", "written", "true_text", "true_texts"}),
 }
 """The main metric, the input in predictions.jsonl, and what else stands there."""
+WRITTEN = ("translation", "summarization", "dialogue")
 TRAIN_KEYS = {
     *("seconds", "epochs", "optimizer_steps", "examples", "real_tokens", "padded_tokens"),
     *("padding_share", "real_tokens_per_second", "effective_batch_size", "micro_batch_tokens"),
@@ -57,8 +61,9 @@ def short(tiny_model, small_files):
     """Flags of a run of 3 steps with a tiny model, for any recipe."""
 
     def options(name, **changes):
-        family = "gpt2" if "gpt" in name else "bert"
-        kind = {"classification": "single", "question_answering": "question"}.get(
+        writes = dict(zip(WRITTEN, ("pairs", "pairs", "dialogues"), strict=True))
+        family = "gpt2" if "gpt" in name else "llama" if task_of(name) in writes else "bert"
+        kind = {"classification": "single", "question_answering": "question", **writes}.get(
             task_of(name), task_of(name)
         )
         values = {"model_id": tiny_model(family), "max_steps": 3, "batch_size": 8}
@@ -66,6 +71,9 @@ def short(tiny_model, small_files):
             values["max_length"] = 64
         if name.startswith("few_shot"):  # Of 80 texts there are 10 groups.
             values["batch_size"] = 3
+        if task_of(name) in writes:  # It has no chat template either.
+            values |= {"max_length": 96, "max_target_length": 8, "chat_template": "plain"}
+            values |= {"generated_validation_rows": 2}
         if name.startswith("cached"):  # The tiny model has as many layers as the recipe trains.
             values["trainable_layers"] = 1
         values |= small_files[kind] | changes
@@ -102,10 +110,10 @@ def test_every_recipe_leaves_a_complete_run_folder(tmp_path, short, capsys, name
     assert run["config"]["output_dir"] == str(folder)
     assert run["config"]["learning_rate"] > 0  # What the defaults came to.
     assert run["config"]["dropout"] == (
-        "model" if run["task"] in ("ner", "question_answering") else 0.0
+        0.0 if run["task"] in ("classification", "relation") else "model"
     )
     assert {"versions", "hardware", "git", "labels", "data"} <= set(run)
-    assert "word_splitting" in run or run["task"] == "question_answering"
+    assert "word_splitting" in run or run["task"] in ("question_answering", *WRITTEN)
     assert run["data"]["rows"] == {"train": 80, "validation": 21, "test": 21}
     parameters = run["parameters"]
     assert 0 < parameters["trainable"] <= parameters["total"]
@@ -119,11 +127,15 @@ def test_every_recipe_leaves_a_complete_run_folder(tmp_path, short, capsys, name
     assert train["peak_memory_bytes"] > 0
     assert set(run["evaluation"]) == {"validation", "test"}
     for scores in run["evaluation"].values():
-        assert 0 <= scores[f"{metric}_ci95"][0] <= scores[metric] <= scores[f"{metric}_ci95"][1]
+        low, high = scores[f"{metric}_ci95"]
+        assert 0 <= low <= scores[metric] <= high
 
     test_rows = read_jsonl(run["config"]["test_file"])
     predicted = read_jsonl(folder / "predictions.jsonl")
-    assert [row[inputs] for row in predicted] == [row[inputs] for row in test_rows]
+    given = [row.get(inputs, row.get("source")) for row in test_rows]
+    if inputs == "messages":  # Without the reply.
+        given = [messages[:-1] for messages in given]
+    assert [row[inputs] for row in predicted] == given
     assert all(set(row) == {inputs, "loss", *answer} for row in predicted)
     assert run["saved_bytes"] == sum(file.stat().st_size for file in folder.glob("*.safetensors"))
     assert run["command"][-2:] == ["--output-dir", str(folder)]

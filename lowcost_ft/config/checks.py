@@ -7,6 +7,7 @@ from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from lowcost_ft.config.arguments import path_problem
+from lowcost_ft.config.generation import generation_problems
 from lowcost_ft.config.methods import find_method
 from lowcost_ft.config.reading import label_conflicts
 from lowcost_ft.config.setting import bounds_of
@@ -112,6 +113,7 @@ def conflict_problems(config: Settings) -> list[str]:
         *_model_problems(config),
         *_step_problems(config),
         *_output_problems(config),
+        *generation_problems(vars(config)),
         *(problem for check in MORE_CHECKS for problem in check(config)),
     ]
 

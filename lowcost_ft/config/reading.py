@@ -55,6 +55,15 @@ class InputOptions:
     """Column with the question. Guessed when not given, as are the next two."""
     context_column: str | None = setting(None, decides=False)
     """Column with the text that the question is about."""
+    source_column: str | None = setting(None, decides=False)
+    """Column with the text to translate or to summarize."""
+    messages_column: str | None = setting(None, decides=False)
+    """Column with the turns of a dialogue."""
+    source_language: str | None = setting(None, decides=False)
+    """Language of the texts to translate, as the data or the model name it, such as en or
+    eng_Latn."""
+    target_language: str | None = setting(None, decides=False)
+    """Language to translate into."""
     format: Literal[
         "auto",
         "jsonl",
@@ -88,6 +97,10 @@ class LabelOptions:
     tags_column: str | None = setting(None, decides=False)
     """Column with the list of tags, one a word, or with a tag in files of one word a line or
     row."""
+    target_column: str | None = setting(None, decides=False)
+    """Column with the translation or the summary."""
+    references_column: str | None = setting(None, decides=False)
+    """Column with all texts that would be right, for scores."""
     answers_column: str | None = setting(None, decides=False)
     """Column with the answers: their texts, and the character where each starts."""
     label_columns: str | None = setting(None, decides=False)

@@ -10,6 +10,7 @@ from lowcost_ft.config.checks import conflict_problems, range_problems, settle_t
 from lowcost_ft.config.extensions import ExtensionConfig
 from lowcost_ft.config.flag_names import foreign_flag_problems
 from lowcost_ft.config.flags import explanations, parse_groups
+from lowcost_ft.config.generation import GenerationConfig
 from lowcost_ft.config.settings import (
     DataConfig,
     ModelConfig,
@@ -92,6 +93,7 @@ def flag_groups() -> dict[str, list[str]]:
         "model": list(explanations(ModelConfig)),
         "training": training,
         "extensions": extensions,
+        "text generation": list(explanations(GenerationConfig)),
         "memory and time": list(_MEMORY_AND_TIME),
         "output": list(explanations(OutputConfig)),
     }

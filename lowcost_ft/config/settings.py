@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from lowcost_ft.config.extensions import ExtensionConfig
+from lowcost_ft.config.generation import GenerationConfig
 from lowcost_ft.config.methods import MethodName
 from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.config.setting import setting
@@ -41,7 +42,8 @@ class DataConfig(ReadingOptions):
     them train, and the weights of the last epoch are kept."""
     max_length: int = setting(128, at_least=8)
     """Longest input in tokens. NER and question answering cut longer texts into windows;
-    classification cuts off the end and says how many texts it cut."""
+    classification cuts off the end and says how many texts it cut, as do the tasks that write
+    text, where a dialogue loses its oldest turns."""
     window_overlap: int | None = setting(None, at_least=0)
     """Tokens that neighbouring windows of a long text share. Default: a quarter of
     --max-length."""
@@ -199,7 +201,7 @@ class OutputConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(DataConfig, ModelConfig, TrainingConfig, OutputConfig):
+class Settings(DataConfig, ModelConfig, TrainingConfig, GenerationConfig, OutputConfig):
     """All settings of a run, as they were given."""
 
     task: Annotated[str, tyro.conf.Suppress] = ""

@@ -42,7 +42,7 @@ def read_pairs(
 
     Args:
         rows: Rows of one file or split: texts in two columns, or an object of texts by language in
-            the column "translation", or a column a language.
+            the column `translation`, or a column a language.
         source_names: Names that the column with the input usually has, the most usual one first.
         target_names: The same of the column with the text to write; its cells may be lists of
             several right texts, of which the first is learned.

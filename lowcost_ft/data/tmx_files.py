@@ -97,7 +97,7 @@ class _Units:
 
 
 def read_tmx(path: str, problems: list[str], notices: list[str]) -> list[Row]:
-    """Rows `{"id"?, "translation": {language: text}}` of a file's units.
+    """Rows of a file's units: an `id`, if any, and under `translation` a text by language.
 
     Blanks of every kind become one blank, since line ends inside a segment are layout of the XML.
     Nothing outside the file is read, and entities that a file defines are refused.

@@ -35,6 +35,7 @@ from lowcost_ft.models.safety import check_weight_files
 from lowcost_ft.models.streamed_weights import StreamedWeights, load_upper_part
 from lowcost_ft.models.task_config import describe_task, set_dropout, set_padding
 from lowcost_ft.tasks.heads import Head, find_head
+from lowcost_ft.tasks.language_head import check_head
 
 __all__ = ["BaseModel", "load_base_model"]
 
@@ -153,6 +154,8 @@ def load_base_model(
         settle_kernels(model, dtype)
     head_names, beside, notices = find_heads(model, family, find_head(head), missing, model_id)
     check_new_weights(model, missing or (), model_id)
+    if family is None and not find_head(head).new and not on_meta:
+        check_head(model, model_id)
     # Only a checkpoint that was fine-tuned before lacks nothing of them (a masked language model
     # brings ModernBERT's `head`, never its `classifier`).
     absent = (missing or set()) - resized

@@ -144,6 +144,13 @@ def method_problem(
         )
     if method == "loftq" and quantization == "none":
         return "loftq makes up for quantization: add --quantization nf4, or use lora"
+    if not find_head(head).new and (entry.virtual_tokens or method == "head"):
+        if method == "head":
+            return "head trains a new head, and a language model has none; take lora"
+        return (
+            f"{method} puts vectors in front of the text, which writing it token by token does "
+            "not know; take lora"
+        )
     if trainable_layers is not None and not entry.layers:
         return f"{method} does not train layers: leave --trainable-layers out"
     if method in ("bias", "oft", "olora") and name == "GPT-2" and quantization == "none":

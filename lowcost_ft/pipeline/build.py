@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lowcost_ft.config.run import RunConfig
+from lowcost_ft.errors import UserError
 from lowcost_ft.frozen.streamed_part import StreamedPart, streamed_part
 from lowcost_ft.models.loading import BuiltModel, build_model
 from lowcost_ft.models.quantization import count_parameters
@@ -14,6 +15,7 @@ from lowcost_ft.pipeline.start import Run
 from lowcost_ft.planning.budget import Plan
 from lowcost_ft.planning.model_options import model_options
 from lowcost_ft.training.optimizer import choose_optimizer, default_learning_rate
+from lowcost_ft.training.sharding import is_sharded
 from lowcost_ft.training.training_length import length_notice, settle_length
 
 __all__ = ["Built", "build"]
@@ -49,6 +51,8 @@ def build(run: Run, data: Data) -> Built:
         UserError: Nothing that is allowed fits `--memory-budget`, or the model cannot be used.
     """
     device = run.accelerator.device
+    if data.task.writes:
+        _check_writing(run)
     choose_optimizer(run.config.optimizer, device=device, quantized=True)  # Refused before loading.
     _settle_length(run, data)
     plan = plan_memory(run, data)
@@ -75,6 +79,25 @@ def build(run: Run, data: Data) -> Built:
     built = Built(model=model, settings=settings, plan=plan, streamed=streamed)
     _note(run, data, built)
     return built
+
+
+def _check_writing(run: Run) -> None:
+    """Refuses what a task that writes texts cannot do.
+
+    Raises:
+        UserError: Says what.
+    """
+    if run.config.stream_frozen_layers:
+        raise UserError(
+            "--stream-frozen-layers: never holds the whole model, and writing a text needs all "
+            "layers for each of its tokens; leave it out"
+        )
+    if is_sharded(run.accelerator):
+        raise UserError(
+            f"{run.accelerator.distributed_type.value} splits the model between processes, and a "
+            "task that writes texts needs the weights of the output layer outside of it: use plain "
+            "data parallelism"
+        )
 
 
 def _settle_length(run: Run, data: Data) -> None:

@@ -102,6 +102,8 @@ def load_data(
     tokenizer = load_tokenizer(config.model_id, **kind.tokenizer_options, **source)
     described = load_config(config.model_id, **source)
     task = kind.from_splits(config, splits, causal=is_causal(described))
+    task.take_tokenizer(tokenizer, model_id=config.model_id)
+    run.record |= task.record()
     check_length(
         config.max_length,
         described,
@@ -179,9 +181,8 @@ def _featurize(
         folder=feature_cache_dir(),
         say=run.say,
     )
-    if cut := features.truncated:
-        run.say(
-            f"note: {cut:,} of {len(examples):,} {name} texts are longer than --max-length "
-            f"{limit}: {task.lost_when_cut(cut_end(tokenizer))} is cut off"
-        )
+    if features.truncated:
+        end = cut_end(tokenizer)
+        told = task.cut_notice(name, len(examples), features, max_length=limit, end=end)
+        run.say(f"note: {told}")
     return features

@@ -172,6 +172,7 @@ def _predict(predictor: Predictor, model: Any, features: Features) -> Prediction
         features,
         pad_token_id=predictor.tokenizer.pad_token_id,
         micro_batch_tokens=predictor.run["config"]["micro_batch_tokens"],
+        written="drawn",
     )
 
 

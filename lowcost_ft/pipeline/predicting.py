@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -21,11 +21,16 @@ from lowcost_ft.frozen.cache import CachedStates
 from lowcost_ft.models.attention_masks import has_padding, known_padding
 from lowcost_ft.models.pooled_states import PooledTexts
 from lowcost_ft.pipeline.concurrency import copies_of, run_all
+from lowcost_ft.pipeline.writing import write_after
 from lowcost_ft.tasks.base import Predictions, Task
 from lowcost_ft.training.recovery import each_that_fits
 from lowcost_ft.training.sharding import is_sharded
 
-__all__ = ["check_same", "predict", "predict_and_score"]
+__all__ = ["Written", "check_same", "predict", "predict_and_score"]
+
+Written = Literal["all", "drawn", "none"]
+"""Which examples texts are written for, by a task that writes: `drawn` are the task's own choice of
+a validation split."""
 
 _LEAST_TOKENS = 256
 """Below that a micro-batch is mostly calls."""
@@ -46,6 +51,7 @@ def predict(
     losses: list[float] | None = None,
     pooled: PooledTexts | None = None,
     rows: np.ndarray | None = None,
+    written: Written = "all",
 ) -> Predictions:
     """Predicts every example; each micro-batch's logits are reduced before the next one runs.
 
@@ -67,6 +73,7 @@ def predict(
         losses: Gets the task's loss of each micro-batch of this process; for labelled features.
         pooled: Gets the states of the examples, if `keep_states` was called for the model.
         rows: Rows to predict; None for all. Of other examples there are zeros.
+        written: Which examples a task that writes texts is to write them for.
 
     Returns:
         The task's arrays, in the order of the examples.
@@ -89,7 +96,10 @@ def predict(
     bar = tqdm(total=sum(map(len, share)), file=sys.stderr, disable=None, leave=False, unit="row")
     bar.disable = bar.disable or not accelerator.is_main_process
     models, lock = copies_of(model, workers), threading.Lock()
-    whole = task.generates and cached is not None
+    alone = task.generates and not task.writes  # It generates in `Task.predict`.
+    whole = alone and cached is not None
+    if task.writes and not features.weights.any():
+        share = []  # There is nothing to compute a loss of.
 
     def decode(
         model: nn.Module, rows: MicroBatch
@@ -103,14 +113,14 @@ def predict(
         masks = known_padding(has_padding(features.lengths[present]))
         with masks, entering, accelerator.autocast():
             outputs = None
-            if losses is None or task.generates:
+            if alone or (losses is None and not task.writes):
                 decoded = task.predict(model, on_device, batch)
             else:
                 outputs = task.forward(model, on_device)
                 decoded = task.decode_batch(outputs, batch)
         found = {k: v.cpu().numpy() for k, v in decoded.items()}
         states = None if pooled is None else pooled.take(batch)
-        if outputs is None:
+        if outputs is None or losses is None:
             return found, batch, 0.0, states
         on_same = {name: value.to(device) for name, value in batch.items()}
         return found, batch, float(task.loss(outputs, on_same)), states
@@ -138,6 +148,22 @@ def predict(
 
     with bar, cached.part.put_back() if cached is not None and whole else nullcontext():
         run_all(work, share, workers)
+    if task.writes and written != "none":
+        chosen = np.arange(features.num_examples)
+        if written == "drawn":
+            chosen = task.written_rows(features)
+        mine = chosen[accelerator.process_index :: accelerator.num_processes]
+        with nullcontext() if cached is None else cached.part.put_back():
+            texts = write_after(
+                accelerator,
+                model,
+                [task.prompt(features, int(number)) for number in mine],
+                task.generation(),
+                numbers=mine,
+                pad_token_id=pad_token_id,
+            )
+        for number, text in zip(mine, texts, strict=True):
+            task.store_written(predictions, int(number), text)
     if accelerator.num_processes == 1:
         return predictions
 
@@ -203,6 +229,7 @@ def predict_and_score(
         recoveries=recoveries,
         losses=losses,
         pooled=pooled,
+        written="drawn" if validation else "all",
     )
     if validation:
         task.choose_decisions(examples, predictions)

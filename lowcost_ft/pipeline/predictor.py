@@ -320,6 +320,7 @@ def load_predictor(
     called = forward_module(model).to(accelerator.device).eval()
     if novelty is not None and keep_states(called) is None:
         novelty = None
+    task.take_tokenizer(tokenizer, model_id=str(folder))
     return Predictor(
         run=run,
         task=task,

@@ -101,4 +101,5 @@ def _predicted_by_the_folder(
         pad_token_id=data.pad_token_id,
         micro_batch_tokens=config.micro_batch_tokens,
         cached=cached,
+        written="none",  # The losses tell whether the weights are the same.
     )

@@ -3,6 +3,7 @@
 import importlib
 from typing import TYPE_CHECKING
 
+from lowcost_ft.config.generation import GENERATION_FIELDS
 from lowcost_ft.config.tasks import TaskSettings, register_task, task_settings
 
 if TYPE_CHECKING:
@@ -65,6 +66,32 @@ register_task(
                 *("window_overlap", "max_answer_tokens"),
             }
         ),
+    )
+)
+register_task(
+    TaskSettings(
+        name="translation",
+        title="translation",
+        module="lowcost_ft.tasks.translation",
+        fields=GENERATION_FIELDS
+        | {"source_column", "target_column", "references_column"}
+        | {"source_language", "target_language"},
+    )
+)
+register_task(
+    TaskSettings(
+        name="summarization",
+        title="summarization",
+        module="lowcost_ft.tasks.summarization",
+        fields=GENERATION_FIELDS | {"source_column", "target_column", "references_column"},
+    )
+)
+register_task(
+    TaskSettings(
+        name="dialogue",
+        title="dialogue",
+        module="lowcost_ft.tasks.dialogue",
+        fields=GENERATION_FIELDS - {"prompt_template"} | {"messages_column", "references_column"},
     )
 )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
+from lowcost_ft.config.generation import GenerationSettings
 from lowcost_ft.config.reading import ReadingOptions, reading_of
 from lowcost_ft.config.run import RunConfig
 from lowcost_ft.data.features import Array, Features
@@ -44,6 +45,8 @@ class Task(DataChecking, TextEditing, FlagTaking, Confidence, Telling, Serving):
         tokenizer_options: Keyword arguments for `load_tokenizer`.
         generates: Whether predicting runs the model on tokens that it has made itself, so that its
             lower layers must be there even where their output for the given tokens is kept.
+        writes: Whether its answers are texts, which the model writes after the `prompt` of each
+            example once the losses of all are known; else `predict` generates by itself.
         reads_words: Whether files with one word a line or row hold sentences of the task.
         schema: What the arrays hold that `featurize` makes beside the tokens.
         labels: Names of the outputs, in the order of the logits.
@@ -55,6 +58,7 @@ class Task(DataChecking, TextEditing, FlagTaking, Confidence, Telling, Serving):
     head: ClassVar[str]
     tokenizer_options: ClassVar[dict[str, Any]] = {}
     generates: ClassVar[bool] = False
+    writes: ClassVar[bool] = False
     reads_words: ClassVar[bool] = False
     schema: ClassVar[dict[str, Array]]
     labels: list[str]
@@ -104,6 +108,22 @@ class Task(DataChecking, TextEditing, FlagTaking, Confidence, Telling, Serving):
         """How the examples of a run were read, which an older version may have recorded."""
         return reading_of(run["config"])
 
+    def record(self) -> dict[str, Any]:
+        """What `run.json` says, at its top, of what the task was settled on."""
+        return {}
+
+    def take_tokenizer(self, tokenizer: PreTrainedTokenizerBase, *, model_id: str) -> None:
+        """Takes the tokenizer of all that follows, before anything is tokenized.
+
+        Args:
+            tokenizer: The model's, or the run's.
+            model_id: What messages call the model.
+
+        Raises:
+            UserError: It lacks something that the task needs.
+        """
+        return
+
     # --- Examples -> tokens
 
     @abstractmethod
@@ -111,6 +131,23 @@ class Task(DataChecking, TextEditing, FlagTaking, Confidence, Telling, Serving):
         self, examples: Sequence[Any], tokenizer: PreTrainedTokenizerBase, *, max_length: int
     ) -> Features:
         """Tokenizes examples, labelled or not, in batches."""
+
+    def cut_notice(
+        self, split: str, examples: int, features: Features, *, max_length: int, end: str
+    ) -> str:
+        """What to tell of examples that were too long.
+
+        Args:
+            split: The name of the split.
+            examples: How many examples it has.
+            features: Their tokens, of which some were `truncated`.
+            max_length: The longest input.
+            end: The end at which the tokenizer cuts: "end" or "beginning".
+        """
+        return (
+            f"{features.truncated:,} of {examples:,} {split} texts are longer than --max-length "
+            f"{max_length}: {self.lost_when_cut(end)} is cut off"
+        )
 
     @staticmethod
     @abstractmethod
@@ -177,6 +214,24 @@ class Task(DataChecking, TextEditing, FlagTaking, Confidence, Telling, Serving):
     @abstractmethod
     def decode(self, outputs: Outputs) -> dict[str, torch.Tensor]:
         """Reduces a micro-batch's outputs to predictions, on the device."""
+
+    # --- Texts, for a task that `writes`
+
+    def generation(self) -> GenerationSettings:
+        """How texts are written."""
+        raise AssertionError(f"{self.name} writes nothing")
+
+    def prompt(self, features: Features, example: int) -> np.ndarray:
+        """The tokens that the model goes on from, for one example, `(tokens,)`."""
+        raise AssertionError(f"{self.name} writes nothing")
+
+    def written_rows(self, features: Features) -> np.ndarray:
+        """The examples of a validation split that are written: all, or some drawn from the seed."""
+        return np.arange(features.num_examples)
+
+    def store_written(self, predictions: Predictions, example: int, tokens: Sequence[int]) -> None:
+        """Writes the tokens of a text into `predictions`, without the one that ends it."""
+        raise AssertionError(f"{self.name} writes nothing")
 
     # --- Predictions
 

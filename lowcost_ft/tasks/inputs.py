@@ -178,10 +178,10 @@ def _with_usual(
 def _usual_labels(
     given: ReadingOptions, usual: ReadingOptions, names: Sequence[str]
 ) -> dict[str, Any]:
-    """How labels are written, as training read them where nothing else is given."""
+    """How labels are written, and in which languages, as training read them if nothing is given."""
     fields_ = (
         *("label_names", "label_separator", "decimal_comma", "exclude_label"),
-        *("negative_label", "pair_window"),
+        *("negative_label", "pair_window", "source_language", "target_language"),
     )
     chosen = {
         name: getattr(usual, name)

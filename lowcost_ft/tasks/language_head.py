@@ -1,0 +1,119 @@
+"""The end of a language model: the states that enter it, and how it makes logits of them.
+
+A model's own forward pass would make the logits of every token, of which the loss needs those of
+the target alone, and never all at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from lowcost_ft.errors import UserError
+from lowcost_ft.tasks.vocabulary_loss import Vocabulary
+
+__all__ = ["BeforeHead", "check_head", "states_before_head", "vocabulary_of"]
+
+
+class BeforeHead(dict[str, torch.Tensor]):
+    """What enters the head: `states`, `(batch, sequence, hidden)`.
+
+    A dictionary of tensors, as the outputs of other tasks are, that knows the head as well.
+
+    Attributes:
+        vocabulary: What makes logits of the states.
+    """
+
+    def __init__(self, states: torch.Tensor, vocabulary: Vocabulary) -> None:
+        super().__init__(states=states)
+        self.vocabulary = vocabulary
+
+
+def states_before_head(model: Any, inputs: Mapping[str, torch.Tensor]) -> BeforeHead:
+    """Runs a language model up to its head.
+
+    Everything that the model does to the states before the head (T5 scales them) is done. The
+    tokens of the text come last in the states, so virtual ones in front are left out.
+
+    Args:
+        model: A language model of transformers, or what calls one.
+        inputs: What it takes.
+    """
+    head = _head(model)
+    caught: list[torch.Tensor] = []
+
+    def catch(states: torch.Tensor) -> torch.Tensor:
+        caught.append(states)
+        return states.new_zeros((1, 1, 1))  # Bias and cap that follow are added to nothing.
+
+    head.forward = catch  # type: ignore[method-assign, assignment]
+    try:
+        model(**inputs)
+    finally:
+        del head.forward
+    length = inputs.get("decoder_input_ids", inputs["input_ids"]).shape[1]
+    states = caught[0][:, -length:]
+    return BeforeHead(states, vocabulary_of(model, dtype=_product_dtype(states)))
+
+
+def vocabulary_of(model: Any, *, dtype: torch.dtype = torch.float32) -> Vocabulary:
+    """How a model makes logits of the states that enter its head.
+
+    Raises:
+        UserError: The head has an adapter, whose part would be missing.
+    """
+    head, own = _head(model), _transformers_model(model)
+    bias = getattr(own, "final_logits_bias", None)
+    bias = head.bias if bias is None else bias.view(-1)
+    cap = getattr(own.config.get_text_config(decoder=True), "final_logit_softcapping", None)
+    return Vocabulary(weight=head.weight, bias=bias, cap=cap, dtype=dtype)
+
+
+def check_head(model: Any, model_id: str) -> None:
+    """Compares the logits of a model with those that `vocabulary_of` leads to.
+
+    For architectures that the table of families does not know. One token is run.
+
+    Raises:
+        UserError: They differ: this architecture does more to its logits than is known.
+    """
+    token = torch.zeros((1, 1), dtype=torch.long, device=_head(model).weight.device)
+    inputs = {"input_ids": token, "attention_mask": torch.ones_like(token)}
+    with torch.inference_mode():
+        expected = model(**inputs).logits[0].float()
+        found = states_before_head(model, inputs)
+        logits = found.vocabulary.logits(found["states"][0])
+    same = logits.shape == expected.shape
+    if not same or not torch.allclose(logits, expected, atol=1e-4, rtol=1e-4):
+        raise UserError(
+            f"model_id: {model_id!r} (model type {model.config.model_type!r}) changes its logits "
+            "in a way that is not known here, so that its loss would be wrong; choose a model of a "
+            "family in docs/methods.md"
+        )
+
+
+def _head(model: Any) -> nn.Linear:
+    head = _transformers_model(model).get_output_embeddings()
+    if not isinstance(head, nn.Linear) or hasattr(head, "base_layer"):
+        raise UserError(
+            "adapter_config: an adapter of the output layer (lm_head) is not supported for tasks "
+            "that write text: the loss goes over the vocabulary in pieces; name the layers below"
+        )
+    return head
+
+
+def _transformers_model(model: Any) -> Any:
+    """The model of transformers inside what puts virtual tokens in front of its input."""
+    wrapped = getattr(model, "peft_model", None)
+    return model if wrapped is None else wrapped.get_base_model()
+
+
+def _product_dtype(states: torch.Tensor) -> torch.dtype:
+    """The precision in which the head would multiply these states, inside autocast or not."""
+    for device in ("cuda", "cpu"):
+        if torch.is_autocast_enabled(device):
+            return torch.get_autocast_dtype(device)
+    return states.dtype

@@ -1,0 +1,1 @@
+"""What tasks have in common whose answer is a text: prompts, the loss of the target, scores."""

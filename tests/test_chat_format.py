@@ -1,0 +1,130 @@
+"""Conversations as tokens: what is read, what is learned once, and what is cut."""
+
+from unittest import mock
+
+import pytest
+from tiny import make_tiny
+
+import lowcost_ft as ft
+from lowcost_ft.data.features import IGNORED_LABEL
+from lowcost_ft.errors import UserError
+from lowcost_ft.tasks.writing.chat_format import ChatFormat, settle_chat_template
+from lowcost_ft.tasks.writing.encoding import Encoding
+from lowcost_ft.tasks.writing.example import WritingExample
+
+TURN = "<|im_start|>{{ m.role }}\n{{ m.content | trim }}<|im_end|>\n"
+CHATML = "{% for m in messages %}" + TURN + "{% endfor %}"
+DATED = (
+    "{% if not date_string is defined %}"
+    '{% set date_string = strftime_now("%d %b %Y") %}{% endif %}'
+    "{{ date_string }} " + CHATML
+)
+TURNS = (
+    ("system", "be kind"),
+    ("user", "where is my lamp?"),
+    ("assistant", "it is in Oslo."),
+    ("user", "when will it come?"),
+)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory):
+    found = ft.load_tokenizer(make_tiny("llama", tmp_path_factory.mktemp("llama")))
+    found.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
+    return found
+
+
+def encoding(tokenizer, template=CHATML, **changes):
+    values = {"fill": None, "max_length": 200, "max_target_length": 20, "keeps_newest": True}
+    return Encoding(
+        tokenizer=tokenizer, format=ChatFormat(template, tokenizer), **(values | changes)
+    )
+
+
+def example(**changes):
+    values = {"turns": TURNS, "target": "On Monday.", "source": "x.jsonl:1"}
+    return WritingExample(**(values | changes))
+
+
+def learned(tokenizer, row):
+    """What is learned, stretch by stretch."""
+    found, text = [], []
+    for target in [*row.targets, IGNORED_LABEL]:
+        if target != IGNORED_LABEL:
+            text.append(target)
+        elif text:
+            found.append(tokenizer.decode(text))
+            text = []
+    return found
+
+
+def test_each_turn_of_the_assistant_is_learned_once_with_its_end(tokenizer):
+    row = encoding(tokenizer).encode([example()])[0]
+    assert tokenizer.decode(row.ids).count("<|im_start|>assistant") == 2
+    assert learned(tokenizer, row) == ["it is in Oslo.<|im_end|>", "On Monday.<|im_end|>"]
+    # Each token is what stands one place further.
+    for place, target in enumerate(row.targets):
+        assert target in (IGNORED_LABEL, *row.ids[place + 1 : place + 2])
+    assert tokenizer.decode(row.ids[: row.prompt_tokens]).endswith("<|im_start|>assistant\n")
+    assert not row.cuts
+
+
+def test_a_prompt_is_the_same_in_training_and_in_use(tokenizer):
+    made = encoding(tokenizer)
+    row = made.encode([example()])[0]
+    assert made.prompt(TURNS) == (row.ids[: row.prompt_tokens], frozenset())
+
+
+def test_a_prompt_is_the_same_every_day(tokenizer):
+    with mock.patch.object(tokenizer, "chat_template", DATED):
+        template = settle_chat_template("auto", tokenizer, dialogue=True, model_id="m")
+    assert ChatFormat(template, tokenizer).contexts(TURNS)[0].startswith("26 Jul 2024 <|im_start|>")
+    with (
+        mock.patch.object(tokenizer, "chat_template", "{{ strftime_now(pattern) }}" + CHATML),
+        pytest.raises(UserError, match="today's date"),
+    ):
+        settle_chat_template("auto", tokenizer, dialogue=True, model_id="m")
+
+
+def test_a_long_dialogue_keeps_its_system_and_newest_turns(tokenizer):
+    row = encoding(tokenizer, max_length=75).encode([example()])[0]
+    text = tokenizer.decode(row.ids)
+    assert "be kind" in text and "when will it come?" in text and "lamp" not in text
+    assert row.cuts == {"turns"} and learned(tokenizer, row) == ["On Monday.<|im_end|>"]
+    long = example(turns=(*TURNS[:1], ("user", "first words " + "and so on " * 30 + "last words")))
+    row = encoding(tokenizer, max_length=75).encode([long])[0]
+    text = tokenizer.decode(row.ids)
+    assert "last words" in text and "first words" not in text and row.cuts == {"inputs"}
+    assert len(row.ids) <= 75
+
+
+def test_a_long_document_and_a_long_target_lose_their_ends(tokenizer):
+    long = example(turns=(("user", "first " + "words " * 60 + "last"),), target="yes " * 40)
+    made = encoding(
+        tokenizer, max_length=80, fill=lambda text: f"Shorten: {text}!", keeps_newest=False
+    )
+    row = made.encode([long])[0]
+    text = tokenizer.decode(row.ids)
+    assert "Shorten: first words" in text and "last" not in text and "!<|im_end|>" in text
+    assert row.cuts == {"inputs", "targets"} and len(row.ids) <= 80
+    assert sum(t != IGNORED_LABEL for t in row.targets) == 20
+    with pytest.raises(UserError, match=r"x.jsonl:1: --max-length 30 leaves no room"):
+        encoding(tokenizer, max_length=30, keeps_newest=False).encode([long])
+
+
+def test_templates_that_cannot_be_used_are_told(tokenizer, tmp_path):
+    settle = {"dialogue": True, "model_id": "some/model"}
+    with mock.patch.object(tokenizer, "chat_template", None):
+        with pytest.raises(UserError, match=r"some/model' has no chat template.*--chat-template"):
+            settle_chat_template("auto", tokenizer, **settle)
+        assert "Assistant:" in settle_chat_template("plain", tokenizer, **settle)
+    path = tmp_path / "chat.jinja"
+    with pytest.raises(UserError, match="neither auto nor plain nor a file"):
+        settle_chat_template(str(path), tokenizer, **settle)
+    path.write_text(CHATML)
+    assert settle_chat_template(str(path), tokenizer, **settle) == CHATML
+    strict = "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+    with pytest.raises(UserError, match=r"x.jsonl:1: .* refuses the turns \[no system\]"):
+        encoding(tokenizer, strict + CHATML).encode([example()])
+    with pytest.raises(UserError, match="leaves out something that the assistant says"):
+        ChatFormat("{% for m in messages %}{{ m.role }}{% endfor %}", tokenizer)

@@ -1,0 +1,154 @@
+"""Translation, summarization and dialogue: trained, planned, resumed, saved, used and merged."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from small_runs import dialogue_rows, pair_rows, write_jsonl
+from transformers import AutoModelForCausalLM
+
+import lowcost_ft as ft
+from lowcost_ft.commands.main import main
+from lowcost_ft.errors import UserError
+from lowcost_ft.tasks import task_class
+
+ROWS = {"translation": pair_rows, "summarization": pair_rows, "dialogue": dialogue_rows}
+LIMITS = {"max_steps": 6, "batch_size": 4, "max_length": 96, "max_target_length": 12}
+LIMITS |= {"learning_rate": 1e-2, "generated_validation_rows": 2, "chat_template": "plain"}
+
+
+def config_of(task, tiny_model, tmp_path, family="llama", **changes):
+    files = {
+        "train_file": write_jsonl(tmp_path / "train.jsonl", ROWS[task](20)),
+        "test_file": write_jsonl(tmp_path / "test.jsonl", ROWS[task](4, 1)),
+    }
+    values = {"output_dir": str(tmp_path / "run")} | LIMITS | files | changes
+    return ft.RunConfig(task=task, model_id=tiny_model(family), **values)
+
+
+def trained(config):
+    with ft.start_run(config) as run:
+        data = ft.load_data(run)
+        built = ft.build(run, data)
+        result = ft.train(run, built, data)
+        evaluated = ft.evaluate(run, built, data, result)
+        return ft.save(run, built, data, result, evaluated), run.record
+
+
+def same_weights(one, other, *, tolerance=1e-4):
+    first, second = (load_file(folder / "adapter_model.safetensors") for folder in (one, other))
+    return all(np.allclose(first[name], second[name], rtol=0, atol=tolerance) for name in first)
+
+
+@pytest.mark.parametrize("task", list(ROWS))
+def test_a_run_is_planned_trained_saved_used_scored_and_merged(tmp_path, tiny_model, task, capsys):
+    folder, record = trained(config_of(task, tiny_model, tmp_path))
+    planned, measured = (record["train"][f"{kind}peak_memory_bytes"] for kind in ("predicted_", ""))
+    assert planned == pytest.approx(measured, rel=0.005, abs=6000)
+    scores = record["evaluation"]["test"]
+    assert scores["written"] == scores["examples"] == 4 and scores["perplexity"] > 1
+    assert set(task_class(task).metrics) < set(scores)
+    assert record["evaluation"]["validation"]["written"] == 2
+    lines = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
+    assert len(lines) == 4 and all({"written", "true_text", "loss"} <= set(row) for row in lines)
+    capsys.readouterr()
+    assert main(["predict", str(folder), "--file", str(tmp_path / "test.jsonl"), "--json"]) == 0
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [a["written"] for a in answers] == [line["written"] for line in lines]
+    test_file = ["--test-file", str(tmp_path / "test.jsonl"), "--json"]
+    assert main(["evaluate", str(folder), *test_file]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again["perplexity"] == pytest.approx(scores["perplexity"], rel=1e-4)
+    assert main(["predict", str(folder), "--text", "where is my desk?"]) == 0
+    report = ft.merge_run(folder, tmp_path / "merged", max_drift=1.0)
+    assert report.parity_gap < 1e-4
+
+
+def test_a_cached_run_and_one_in_pieces_train_the_same(tmp_path, tiny_model):
+    plain = {"trainable_layers": 1, "dropout": 0.0, "generated_validation_rows": 0}
+    folder, record = trained(config_of("translation", tiny_model, tmp_path, **plain))
+    assert record["metric"] == "token_probability"
+    for number, changes in enumerate(
+        ({"cache_frozen_layers": True}, {"gradient_accumulation_steps": 4})
+    ):
+        out = {"output_dir": str(tmp_path / f"other{number}")}
+        other, again = trained(
+            config_of("translation", tiny_model, tmp_path, **plain, **changes, **out)
+        )
+        assert same_weights(folder, other)
+        # Texts are written by the whole model, also where its lower layers had been taken out.
+        for name in ("perplexity", "chrf", "written"):
+            scores = [one["evaluation"]["test"][name] for one in (record, again)]
+            assert scores[0] == pytest.approx(scores[1], rel=1e-3)
+
+
+def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path, tiny_model, monkeypatch):
+    folder, _ = trained(config_of("dialogue", tiny_model, tmp_path, checkpoint_every_steps=2))
+    changes = {"output_dir": str(tmp_path / "stopped"), "checkpoint_every_steps": 2}
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(task_class("dialogue"), "score", stop)
+        trained(config_of("dialogue", tiny_model, tmp_path, **changes))
+    again, record = trained(config_of("dialogue", tiny_model, tmp_path, **changes, resume=True))
+    assert record["train"]["optimizer_steps"] == 6
+    assert same_weights(folder, again, tolerance=0)
+
+
+def test_a_merged_folder_writes_the_same_by_plain_generate(tmp_path, tiny_model):
+    folder, _ = trained(config_of("translation", tiny_model, tmp_path))
+    ft.merge_run(folder, tmp_path / "merged", max_drift=1.0)
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "merged").eval()
+    predictor = ft.load_predictor(folder)
+    tokenizer = predictor.tokenizer
+    for text in ("where is my desk?", "where is my lamp 3?"):
+        answer = predictor([text])[0]["written"]
+        chat = [{"role": "user", "content": f"Translate:\n{text}"}]
+        prompt = tokenizer.apply_chat_template(chat, tokenize=False)
+        inputs = tokenizer(prompt, add_special_tokens=False, return_tensors="pt")
+        with torch.inference_mode():
+            written = model.generate(
+                **inputs, max_new_tokens=12, do_sample=False, use_cache=True, pad_token_id=0
+            )
+        new = written[0, inputs["input_ids"].shape[1] :]
+        assert tokenizer.decode(new, skip_special_tokens=True).strip() == answer
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"chat_template": "auto"}, "has no chat template"),
+        ({"max_target_length": 90}, "leaves no room for the input"),
+        ({"num_beams": 2, "temperature": 0.7}, "give one of them"),
+        ({"sample_top_p": 0.9}, "add --temperature"),
+        ({"length_penalty": 2.0}, "add --num-beams"),
+        ({"prompt_template": "{source}"}, "--prompt-template is for translation and summar"),
+        ({"method": "prompt"}, "puts vectors in front of the text"),
+        ({"method": "head"}, "a language model has none"),
+        ({"label_smoothing": 0.1}, "--label-smoothing"),
+    ],
+)
+def test_what_cannot_be_kept_is_refused(tmp_path, tiny_model, changes, told):
+    with pytest.raises(UserError, match=told):
+        trained(config_of("dialogue", tiny_model, tmp_path, **changes))
+
+
+def test_a_template_needs_a_place_for_the_text(tmp_path, tiny_model):
+    with pytest.raises(UserError, match=r"write \{source\} in its place"):
+        trained(config_of("translation", tiny_model, tmp_path, prompt_template="Translate!"))
+
+
+def test_rows_that_cannot_be_read_are_named(tmp_path, tiny_model):
+    rows = dialogue_rows(3)
+    rows[0]["messages"][1]["role"] = "robot"
+    rows[1]["messages"] = rows[1]["messages"][:1]
+    rows[2]["references"] = []
+    path = write_jsonl(tmp_path / "bad.jsonl", rows)
+    with pytest.raises(UserError) as raised:
+        trained(config_of("dialogue", tiny_model, tmp_path, train_file=path, test_file=None))
+    for told in ("bad.jsonl:1: ", "bad.jsonl:2: ", 'bad.jsonl:3: "references"'):
+        assert told in str(raised.value)

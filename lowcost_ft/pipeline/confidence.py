@@ -146,6 +146,8 @@ def measure_novelty(
     """
     if "validation" not in data.features:
         return {"threshold": None, "reason": "there are no validation texts to choose it by"}, None
+    if data.task.writes:
+        return {"threshold": None, "reason": "the task writes texts"}, None
     if validation is None:
         return {"threshold": None, "reason": "the model shows no states of its backbone"}, None
     if len(validation) < _FEWEST_TEXTS:
@@ -208,9 +210,12 @@ def against(
     }
 
 
-def keeps_states(run: Run) -> bool:
-    """Whether states of whole texts can be taken: not of a model that is split over processes."""
-    return not is_sharded(run.accelerator)
+def keeps_states(run: Run, data: Data) -> bool:
+    """Whether states of whole texts can be taken: not of a model that is split over processes.
+
+    Nor for a task that writes texts, whose rows hold what is to be written as well.
+    """
+    return not is_sharded(run.accelerator) and not data.task.writes
 
 
 def save_novelty(folder: Path, novelty: Novelty | None) -> None:

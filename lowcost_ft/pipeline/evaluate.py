@@ -54,7 +54,7 @@ def evaluate(run: Run, built: Built, data: Data, trained: Trained) -> Evaluated:
     held_out: list[str] = [name for name in ("validation", "test") if name in data.features]
     for name in held_out or ["train"]:
         pooled = PooledTexts(data.features[name].num_examples)
-        with keeping_states(model) if keeps_states(run) else nullcontext():
+        with keeping_states(model) if keeps_states(run, data) else nullcontext():
             found.scores[name], found.predictions[name] = predict_and_score(
                 run.accelerator,
                 model,

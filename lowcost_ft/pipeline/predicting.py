@@ -149,10 +149,9 @@ def predict(
     with bar, cached.part.put_back() if cached is not None and whole else nullcontext():
         run_all(work, share, workers)
     if task.writes and written != "none":
-        chosen = np.arange(features.num_examples)
-        if written == "drawn":
-            chosen = task.written_rows(features)
-        mine = chosen[accelerator.process_index :: accelerator.num_processes]
+        # A row is an example here.
+        places = task.written_rows(features) if written == "drawn" else chosen
+        mine = places[accelerator.process_index :: accelerator.num_processes]
         with nullcontext() if cached is None else cached.part.put_back():
             texts = write_after(
                 accelerator,

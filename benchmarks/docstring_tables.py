@@ -29,6 +29,7 @@ TITLES = {
     "model": "Model",
     "training": "Training",
     "extensions": "Extensions",
+    "text generation": "Text generation",
     "memory and time": "Memory and time",
     "output": "Output",
 }

@@ -68,6 +68,7 @@ def evaluate(run: Run, built: Built, data: Data, trained: Trained) -> Evaluated:
                 recoveries=trained.result.recoveries,
                 validation=name == "validation",
                 pooled=pooled if name == "validation" else None,
+                written="all" if name == "test" else "drawn",
             )
         if name == "validation":
             states = pooled.states()

@@ -203,6 +203,7 @@ def predict_and_score(
     recoveries: list[dict[str, Any]] | None = None,
     validation: bool = False,
     pooled: PooledTexts | None = None,
+    written: Written = "drawn",
 ) -> tuple[dict[str, Any], Predictions]:
     """Predicts a split and scores it.
 
@@ -211,6 +212,7 @@ def predict_and_score(
             answers depend on, such as thresholds, and the scores hold the `loss`, the mean over
             all labels that the model knows (None without any).
         pooled: Gets the states of the examples; see `predict`.
+        written: Which examples a task that writes texts is to write them for.
 
     Returns:
         The task's metrics, and the predictions they were computed from.
@@ -228,7 +230,7 @@ def predict_and_score(
         recoveries=recoveries,
         losses=losses,
         pooled=pooled,
-        written="drawn" if validation else "all",
+        written=written,
     )
     if validation:
         task.choose_decisions(examples, predictions)

@@ -27,10 +27,10 @@ HF_HUB_OFFLINE ?= 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help quickstart test test-slow test-gpu support results docs coverage lint format format-check typecheck audit check clean
+.PHONY: help quickstart test test-slow test-gpu smollm2 support results docs coverage lint format format-check typecheck audit check clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
 
 # The flags say what accelerate would otherwise warn to have assumed. Mixed precision and a GPU
 # remain the recipe's choice.
@@ -43,6 +43,9 @@ quickstart: $(VENV)/installed ## train, score and save a NER adapter on the embe
 test: $(VENV)/installed-test ## run the tests
 	@$(BIN)/python -m lowcost_ft.models.offline
 	@$(BIN)/python -m pytest $(WORKERS) $(ARGS)
+
+smollm2: $(VENV)/installed-slow ## lay out SmolLM2, the model of the recipes that write text
+	@$(BIN)/python -m lowcost_ft.models.offline smollm2
 
 test-slow: $(VENV)/installed-slow ## run the tests that take minutes (SmolLM2)
 	@$(BIN)/python -m lowcost_ft.models.offline minilm smollm2

@@ -139,7 +139,12 @@ def measure(options: Options, arm: str, rows: dict[str, list[Any]], seed: int) -
             **ARMS[arm],
         )
         with ft.start_run(config) as run:
-            data = ft.load_data(run, **rows)
+            data = ft.load_data(
+                run,
+                train=rows["train"],
+                validation=rows.get("validation"),
+                test=rows.get("test"),
+            )
             built = ft.build(run, data)
             trained = ft.train(run, built, data)
             evaluated = ft.evaluate(run, built, data, trained)

@@ -23,8 +23,10 @@ from lowcost_ft.commands.report import Report, report
 from lowcost_ft.commands.saved_run import parse_use, task_flag_names
 from lowcost_ft.commands.serve import Serve, serve
 from lowcost_ft.commands.suggest import Suggest, suggest
+from lowcost_ft.commands.tune import Tune, parse_tune, tune
 from lowcost_ft.config.flag_names import foreign_flag_problems
 from lowcost_ft.config.flags import parse_flags
+from lowcost_ft.config.run import RunConfig
 from lowcost_ft.errors import UserError
 from lowcost_ft.screen import readers_may_leave
 from lowcost_ft.tasks.flags import Command
@@ -36,6 +38,7 @@ COMMANDS: dict[str, tuple[type, Callable[[Any], None]]] = {
     "doctor": (Doctor, doctor),
     "convert": (Convert, convert),
     "suggest": (Suggest, suggest),
+    "tune": (Tune, tune),
     "predict": (Predict, predict),
     "evaluate": (Evaluate, evaluate),
     "merge": (Merge, merge),
@@ -59,6 +62,8 @@ def _check_flags(arguments: list[str]) -> None:
     if arguments and arguments[0] in COMMANDS:
         names = {field.name for field in fields(COMMANDS[arguments[0]][0])}
         names |= {name for use in USES if use == arguments[0] for name in task_flag_names(use)}
+        if arguments[0] == "tune":  # What is not its own goes to the recipe.
+            names |= {field.name for field in fields(RunConfig)}
         if problems := foreign_flag_problems(arguments[1:], names):
             raise UserError(problems)
 
@@ -77,6 +82,8 @@ def _parse(arguments: list[str]) -> Any:
     if name in COMMANDS:  # By itself, so that what tyro refuses points to this command's help.
         if name == "plan":
             return parse_plan(arguments[1:], prog="lowcost-ft plan")
+        if name == "tune":
+            return parse_tune(arguments[1:], prog="lowcost-ft tune")
         for use in USES:
             if use == name:
                 return parse_use(COMMANDS[name][0], use, arguments[1:], prog=f"lowcost-ft {name}")

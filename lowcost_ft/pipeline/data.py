@@ -70,7 +70,12 @@ class Data:
 
 
 def load_data(
-    run: Run, *, train: Rows | None = None, validation: Rows | None = None, test: Rows | None = None
+    run: Run,
+    *,
+    train: Rows | None = None,
+    validation: Rows | None = None,
+    test: Rows | None = None,
+    with_test: bool = True,
 ) -> Data:
     """Reads the data that the settings name, or takes what is given; says what it noticed.
 
@@ -80,6 +85,8 @@ def load_data(
             would have, a `datasets.Dataset` or a pandas frame. None: those of the settings.
         validation: Validation rows; without them a part of the training rows is cut off.
         test: Test rows.
+        with_test: Whether there is a test split. Without it the test rows of the data are not even
+            looked at, as where settings are chosen.
 
     Raises:
         UserError: Every problem in the data; or the model's tokenizer cannot be used, or the model
@@ -88,7 +95,7 @@ def load_data(
     config = run.config
     given = {"train": train, "validation": validation, "test": test}
     rows = {name: split for name, split in given.items() if split is not None}
-    splits = load_run_splits(config.to_dict(), rows)
+    splits = load_run_splits(config.to_dict(), rows, with_test=with_test)
     run.record |= _record(config, splits, in_python=bool(rows))
     counts = run.record["data"]["rows"]
     run.say(f"data: {', '.join(f'{count:,} {name}' for name, count in counts.items())} rows")
@@ -126,12 +133,18 @@ def load_data(
     return Data(splits=splits, task=task, tokenizer=tokenizer, features=features)
 
 
-def load_run_splits(config: Mapping[str, Any], rows: Mapping[str, Rows] | None = None) -> Splits:
+def load_run_splits(
+    config: Mapping[str, Any],
+    rows: Mapping[str, Rows] | None = None,
+    *,
+    with_test: bool = True,
+) -> Splits:
     """Reads and checks the data of a run.
 
     Args:
         config: Its settings, as `run.json` holds them.
         rows: Data by split, in place of the files.
+        with_test: Whether the test rows are read.
 
     Raises:
         UserError: Every problem in the data.
@@ -140,13 +153,14 @@ def load_run_splits(config: Mapping[str, Any], rows: Mapping[str, Rows] | None =
         config["task"],
         train_file=config["train_file"],
         validation_file=config["validation_file"],
-        test_file=config["test_file"],
+        test_file=config["test_file"] if with_test else None,
         dataset=config["dataset"],
         dataset_config_name=config["dataset_config_name"],
         rows=rows,
         reading=reading_of(config),
         validation_share=config["validation_share"],
         seed=config["seed"],
+        with_test=with_test,
     )
 
 

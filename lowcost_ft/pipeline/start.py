@@ -4,7 +4,7 @@ import contextlib
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,8 @@ class Run:
         record: What becomes `run.json`.
         settings: Those that decide the result, as the user gave them.
         resume: The checkpoint that the run goes on from, or None.
+        paused: Whether it stopped for the time being, to go on from its checkpoint.
+        on_scores: Gets the validation scores and predictions of each evaluation.
     """
 
     config: RunConfig
@@ -53,6 +55,8 @@ class Run:
     record: dict[str, Any]
     settings: dict[str, Any] = field(default_factory=dict)
     resume: Checkpoint | None = None
+    paused: bool = False
+    on_scores: Callable[[dict[str, Any], Any], None] | None = None
 
     def say(self, text: str) -> None:
         """Prints once, from the main process."""
@@ -118,9 +122,12 @@ def start_run(config: RunConfig) -> Iterator[Run]:
             # Who leaves first cuts the connections of those that still use them.
             accelerator.wait_for_everyone()
             _end(accelerator)
-        if accelerator.is_main_process:
+        if accelerator.is_main_process and not run.paused:
             remove_checkpoints(folder)
-    run.say(summarize(record, folder))
+    if run.paused:
+        run.say(f"paused: its checkpoint is in {folder / CHECKPOINTS}")
+    else:
+        run.say(summarize(record, folder))
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ from lowcost_ft.pipeline.run_warnings import checksums, unmoved_parts
 from lowcost_ft.pipeline.start import Run
 from lowcost_ft.record.environment import versions
 from lowcost_ft.record.run_folder import CHECKPOINTS, clear_output_dir
+from lowcost_ft.tasks.base import Predictions
 from lowcost_ft.training import loop
 from lowcost_ft.training.checkpoint import Checkpoints
 from lowcost_ft.training.compilation import check_compiler, compiled_layers, without_compiling
@@ -49,13 +50,29 @@ class Trained:
     unmoved: list[str] = field(default_factory=list)
 
 
-def train(run: Run, built: Built, data: Data) -> Trained:
+def train(
+    run: Run,
+    built: Built,
+    data: Data,
+    *,
+    pause: Callable[[int], bool] | None = None,
+    on_scores: Callable[[dict[str, Any], Predictions], None] | None = None,
+) -> Trained:
     """Trains, keeps the best epoch by the validation score, and records what it cost.
+
+    Args:
+        run: The run.
+        built: Its model.
+        data: Its data.
+        pause: Whether to stop here for the time being; see `training.loop.train`. The run then is
+            interrupted, and resumes like any other.
+        on_scores: Gets the validation scores and predictions of each evaluation.
 
     Raises:
         UserError: The weights became infinite or not a number.
     """
     config, model = run.config, built.model.model
+    run.on_scores = on_scores
     family = built.model.family
     sharded = is_sharded(run.accelerator)
     if sharded and family is not None:  # Each part moves by itself: the whole may not fit.
@@ -99,6 +116,7 @@ def train(run: Run, built: Built, data: Data) -> Trained:
                 result=result,
                 example_name=lambda number: data.splits.train[number].source,
                 extensions=extensions,
+                pause=pause,
             )
         finally:  # Also a training that failed is on record.
             run.record["train"] = result.to_dict() | {
@@ -110,6 +128,7 @@ def train(run: Run, built: Built, data: Data) -> Trained:
                 "predicted_peak_memory_bytes": built.plan and built.plan.prediction.peak_bytes,
                 "extensions": extensions.record(math.ceil(result.epochs)),
             }
+    run.paused = result.paused
     if not all(bool(p.isfinite().all()) for p in model.parameters() if p.requires_grad):
         raise UserError(
             f"training diverged: the weights are no longer finite. Lower --learning-rate "
@@ -128,7 +147,7 @@ def _validation(
 ) -> Callable[[torch.nn.Module], dict[str, Any]]:
     def validate(prepared: torch.nn.Module) -> dict[str, Any]:
         with without_compiling():
-            scores, _ = predict_and_score(
+            scores, predictions = predict_and_score(
                 run.accelerator,
                 prepared,
                 data.task,
@@ -141,6 +160,8 @@ def _validation(
                 recoveries=result.recoveries,
                 validation=True,
             )
+        if run.on_scores is not None:
+            run.on_scores(scores, predictions)
         return scores
 
     return validate

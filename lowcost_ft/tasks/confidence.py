@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from lowcost_ft.scores.calibration import Graded, ScoreMap
 
 __all__ = ["Confidence", "split_list"]
@@ -36,6 +38,25 @@ class Confidence:
             predictions: The task's arrays.
         """
         return None
+
+    def tally(self, examples: Sequence[Any], predictions: Any) -> np.ndarray | None:
+        """Numbers of each labelled example, whose sums give the main score of any part of them.
+
+        Args:
+            examples: The examples.
+            predictions: The task's arrays.
+
+        Returns:
+            `(examples, numbers)`; None where the score is no such sum.
+        """
+        return None
+
+    @staticmethod
+    def score_of_tally(sums: np.ndarray) -> np.ndarray:
+        """The main score from sums `(..., numbers)`: `(...)`. For F1: right, found and true."""
+        from lowcost_ft.scores.sums import f1_of
+
+        return f1_of(sums)
 
     @staticmethod
     def withhold(answer: dict[str, Any], min_score: float) -> tuple[dict[str, Any], int, int]:

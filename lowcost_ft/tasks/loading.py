@@ -59,6 +59,7 @@ def load_splits(
     reading: ReadingOptions | None = None,
     validation_share: float = 0.1,
     seed: int = 0,
+    with_test: bool = True,
 ) -> Splits:
     """Reads, converts and checks all splits.
 
@@ -75,6 +76,7 @@ def load_splits(
         validation_share: Share of the training examples to cut off, below 1; 0: there is no
             validation split.
         seed: Seed of the cut.
+        with_test: Whether test rows are read; False leaves those of a data set out.
 
     Raises:
         UserError: Every problem in all of the files, each with its place and how to mend it.
@@ -124,6 +126,8 @@ def load_splits(
         found = _sample(kind)
         notices.append("no data given: the embedded sample is used")
         reading = kind.sample_reading(reading)
+    if not with_test:
+        found.pop("test", None)
     for split, path in given.items():
         found[split] = read_rows(path, problems, notices, reading, words=kind.reads_words)
     found = {

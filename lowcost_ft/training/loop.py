@@ -48,6 +48,7 @@ def train(
     result: TrainResult | None = None,
     example_name: Callable[[int], str] = str,
     extensions: Extensions | None = None,
+    pause: Callable[[int], bool] | None = None,
 ) -> TrainResult:
     """Trains `model` in place and leaves the weights of its best epoch in it.
 
@@ -67,6 +68,9 @@ def train(
         result: Is filled as training goes, for a caller that wants it also when training fails.
         example_name: What to call an example of `features`, given its number, in messages.
         extensions: What training tricks do in each step.
+        pause: Whether to stop here for the time being, given the number of epochs that have been
+            scored; asked before each step. A checkpoint is taken, and a run that resumes from it
+            goes on as if it had not paused. For a single process.
 
     Returns:
         What it did and what it cost.
@@ -140,6 +144,7 @@ def train(
     if checkpoints.resume:
         state.load(checkpoints.resume)
         result.resumed_at_steps.append(result.optimizer_steps)
+        result.paused = False
     steps = islice(plan(), result.optimizer_steps, None)
     alone, first = accelerator.num_processes == 1, True
     with noted_signals() as interruption:
@@ -161,6 +166,12 @@ def train(
                     torch.cuda.reset_peak_memory_stats(device)
             if result.stopped_early or result.optimizer_steps == total_steps:
                 break
+            if pause is not None and pause(result.scored_epochs):
+                if not checkpoints.save(state):
+                    raise UserError(f"no checkpoint could be written to {checkpoints.folder}")
+                state.log.close()
+                result.paused = True
+                return result
             started, cpu_started = time.perf_counter(), time.process_time()
             rate = float(scheduler.get_last_lr()[0])
             outcome = runner.step(optimizer, next(steps))

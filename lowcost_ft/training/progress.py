@@ -51,6 +51,8 @@ class TrainResult:
     """Time of the first steps. It counts in `seconds` but not in the speed, since a GPU loads its
     kernels then."""
     first_step_tokens: int = 0
+    paused: bool = False
+    """Whether training stopped for the time being, to go on from its checkpoint."""
     cpu_seconds: float = 0.0
     """CPU time of all threads of this process in the steps."""
     cpu_seconds_possible: float = 0.0
@@ -75,6 +77,12 @@ class TrainResult:
         if outcome.bad_examples is not None:
             bad = {"optimizer_step": self.optimizer_steps, "loss": float(outcome.loss)}
             self.bad_steps.append({**bad, "examples": outcome.bad_examples})
+
+    @property
+    def scored_epochs(self) -> int:
+        """Epochs after which the validation split was scored last; 0 before the first score."""
+        history = self.validation_history
+        return round(history[-1]["epoch"]) if history else 0
 
     def to_dict(self) -> dict[str, Any]:
         """The fields, with padding share, throughput, and the share of the CPU that the run got."""

@@ -55,6 +55,19 @@ class ClassificationConfidence(Task):
             given=given.ravel(),
         )
 
+    def tally(self, examples: Sequence[Any], predictions: Predictions) -> np.ndarray | None:
+        """Right, given and true labels of each text; with one label F1 is the accuracy."""
+        found = self.graded(examples, predictions)
+        if found is None:
+            return None
+        scores, truth = predictions["scores"], found.truth
+        if truth is not None:
+            ones = np.ones(len(scores))
+            return np.stack([found.right.astype(np.float64), ones, ones], axis=1)
+        given, right = found.given.reshape(scores.shape), found.right.reshape(scores.shape)
+        counts = [(given & right).sum(1), given.sum(1), right.sum(1)]
+        return np.stack(counts, axis=1).astype(np.float64)
+
     def gives(self, best: np.ndarray) -> np.ndarray:
         """Whether a user is told of each answer, given the number of its class."""
         return np.ones(len(best), bool)

@@ -49,6 +49,16 @@ class NerConfidence(Task):
             given=np.ones(len(scores), bool),
         )
 
+    def tally(self, examples: Sequence[NerExample], predictions: Predictions) -> np.ndarray:
+        """Right, found and true entities of each sentence."""
+        rows = []
+        found = self.scored_spans(examples, predictions)
+        for example, spans in zip(examples, found, strict=True):
+            true = set(tags_to_spans(list(example.tags or ())))
+            right = sum((start, end, label) in true for start, end, label, _ in spans)
+            rows.append((right, len(spans), len(true)))
+        return np.array(rows, np.float64).reshape(-1, 3)
+
     def told_score(self, score: float) -> float:
         """An entity's score as a user sees it."""
         if self.score_map is not None:

@@ -39,6 +39,17 @@ class QuestionConfidence(Task):
             given=np.ones(len(found), bool),
         )
 
+    def tally(self, examples: Sequence[QuestionExample], predictions: Predictions) -> np.ndarray:
+        """The F1 of the answer to each question, and 1."""
+        shares = 1.0 - self.losses(examples, predictions)
+        return np.stack([shares, np.ones(len(shares))], axis=1)
+
+    @staticmethod
+    def score_of_tally(sums: np.ndarray) -> np.ndarray:
+        """The mean F1."""
+        mean: np.ndarray = sums[..., 0] / np.maximum(sums[..., 1], 1)
+        return mean
+
     def told_answers(self, ranked: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Answers with their scores as a user sees them."""
         if self.score_map is None:

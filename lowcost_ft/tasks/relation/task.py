@@ -208,6 +208,14 @@ class RelationTask(  # type: ignore[misc]  # Another example than its base class
             )
         return answers
 
+    def tally(self, examples: Sequence[TextExample], predictions: Predictions) -> np.ndarray:
+        """Right, found and true relations of each pair, without the negative label."""
+        found = self.gives(predictions["scores"].argmax(axis=1))
+        names = [self.labels[index] for index in predictions["scores"].argmax(axis=1)]
+        true = np.array([example.label != self.negative for example in examples], bool)
+        right = np.array([n == e.label for n, e in zip(names, examples, strict=True)], bool)
+        return np.stack([right & true, found, true], axis=1).astype(np.float64)
+
     def gives(self, best: np.ndarray) -> np.ndarray:
         """Relations are told, the negative label is not."""
         return np.array([self.labels[index] != self.negative for index in best], bool)

@@ -1,0 +1,1 @@
+"""`lowcost-ft tune`: settings tried by successive halving, and the best of them confirmed."""

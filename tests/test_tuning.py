@@ -160,7 +160,7 @@ def test_a_search_that_is_killed_anywhere_finds_what_one_finds_that_is_not(
 
 
 def test_the_estimator_learns_from_brackets_that_have_ended(tmp_path, config, made_up):
-    found = searched(tmp_path / "long", config, trials=18)
+    found = searched(tmp_path / "long", config, trials=27)
     early = [abs(np.log10(t["params"]["learning_rate"]) + 3) for t in found.trials[1:9]]
     late = [abs(np.log10(t["params"]["learning_rate"]) + 3) for t in found.trials[-9:]]
     assert np.mean(late) < np.mean(early)

@@ -27,7 +27,7 @@ HF_HUB_OFFLINE ?= 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help quickstart test test-slow test-gpu smollm2 support results docs coverage lint format format-check typecheck audit check clean
+.PHONY: help quickstart test test-slow test-gpu smollm2 peers support results docs coverage lint format format-check typecheck audit check clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -54,6 +54,13 @@ test-slow: $(VENV)/installed-slow ## run the tests that take minutes (SmolLM2)
 test-gpu: $(VENV)/installed-test ## run the tests that need a CUDA GPU
 	@$(BIN)/python -m lowcost_ft.models.offline
 	@$(BIN)/python -m pytest -m gpu -v $(ARGS)
+
+# What pins older libraries than lowcost_ft needs, or is JavaScript. The step that is skipped would
+# fetch files for GPUs.
+peers: $(VENV)/place ## install Optimum and transformers.js beside, which `make test-slow` then tries
+	@$(BIN)/python -m venv benchmarks/peers/.venv
+	@benchmarks/peers/.venv/bin/python -m pip --quiet install -r benchmarks/peers/requirements.txt
+	@ONNXRUNTIME_NODE_INSTALL=skip npm install --silent --prefix benchmarks/peers
 
 support: $(VENV)/installed-test ## try every family, method and precision: benchmarks/support.json
 	@$(BIN)/python tests/support_matrix.py

@@ -17,13 +17,15 @@ Rows = list[dict[str, str | None]]
 def support_tables() -> str:
     """Families by precision, and methods by kind of model."""
     rows: Rows = json.loads(SUPPORT.read_text("utf-8"))
-    families = ["| LoRA with | float32 | 8bit | nf4 |", "|---|---|---|---|"]
+    families = ["| LoRA with | float32 | 8bit | nf4 | exports |", "|---|---|---|---|---|"]
     for family in FAMILIES:
         kinds = [row for row in rows if row["family"] in family.model_types]
         cells = [
             _tasks([r for r in kinds if r["quantization"] == q and r["method"] == "lora"])
             for q in QUANTIZATIONS
         ]
+        tried = [row for row in kinds if row["exported"]]
+        cells.append(_tasks(tried, "exported"))
         families.append(f"| {family.name} | {' | '.join(cells)} |")
     methods = [
         "| `--method` | | trains beside the head | BERT | on nf4 | Llama | on nf4 | merges |",
@@ -52,15 +54,15 @@ def _method_row(method: Method, rows: Rows) -> str:
     return f"| `{method.name}` | {method.title} | {method.what} | {' | '.join([*cells, merged])} |"
 
 
-def _tasks(rows: Rows) -> str:
+def _tasks(rows: Rows, what: str = "result") -> str:
     """The tasks that work in all of the rows that are about them."""
     names = []
     for task, shown in TASKS.items():
         about = [row for row in rows if row["task"] == task]
-        if about and all(_works(row) for row in about):
+        if about and all(_works(row, what) for row in about):
             names.append(shown)
     return ", ".join(names) or "no"
 
 
-def _works(row: dict[str, str | None]) -> bool:
-    return row["result"] == "works"
+def _works(row: dict[str, str | None], what: str = "result") -> bool:
+    return row[what] == "works"

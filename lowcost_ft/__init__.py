@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # For type checkers, which do not run `__getattr__`.
     from lowcost_ft.commands.program import run_recipe
     from lowcost_ft.config.run import RunConfig
     from lowcost_ft.errors import UserError
+    from lowcost_ft.export.exporting import export_run
     from lowcost_ft.models.loading import build_model, load_trained, save_model
     from lowcost_ft.models.tokenizers import load_tokenizer
     from lowcost_ft.pipeline.build import Built, build
@@ -54,6 +55,7 @@ _HOMES = {
     "build_model": "models.loading",
     "convert_file": "pipeline.convert",
     "evaluate": "pipeline.evaluate",
+    "export_run": "export.exporting",
     "find_relations": "tasks.relation",
     "load_data": "pipeline.data",
     "load_predictor": "pipeline.predictor",

@@ -1,9 +1,11 @@
 """Every family, method and precision, tried for real on tiny models: `make support`.
 
-A case is built, trained for three steps, saved, reloaded in a fresh process, and merged. What came
-of it is kept in `benchmarks/support.json`, from which the tables of docs/methods.md are made.
+A case is built, trained for three steps, saved, reloaded in a fresh process, and merged; LoRA on
+float32 is exported as well. What came of it is kept in `benchmarks/support.json`, from which the
+tables of docs/methods.md are made.
 
     python tests/support_matrix.py            # all cases; writes benchmarks/support.json
+    python tests/support_matrix.py export     # only what is exported; the rest stays as it is
     python tests/support_matrix.py reload DIR # the fresh process
 """
 
@@ -84,16 +86,31 @@ def diagonal(cases: list[Case]) -> list[Case]:
 
 
 def run_cases(
-    cases: Iterable[Case], folder: Path, tiny_model: Callable[[str], str], *, device: str = "cpu"
+    cases: Iterable[Case],
+    folder: Path,
+    tiny_model: Callable[[str], str],
+    *,
+    device: str = "cpu",
+    export: bool = False,
 ) -> dict[str, dict[str, Any]]:
     """Trains, saves and merges the cases, and reloads them all in one fresh process.
 
+    Args:
+        cases: The cases.
+        folder: Where their runs are saved.
+        tiny_model: Gives the folder of a family's model.
+        device: Where they are trained.
+        export: Whether those that can be are exported too, which takes seconds for each.
+
     Returns:
-        By the case's name: `result` ("works", or why not) and `merged` (the same for the merge).
+        By the case's name: `result` ("works", or why not), `merged` (the same for the merge) and,
+        where it was asked for, `exported`.
     """
     outcomes = {}
     for case in cases:
         outcomes[case.name] = train_case(case, folder / case.name, tiny_model, device=device)
+        if export:
+            outcomes[case.name]["exported"] = export_case(case, folder / case.name)
     command = [sys.executable, __file__, "reload", str(folder), device]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -207,6 +224,46 @@ def merge_case(folder: Path, run: dict[str, Any], inputs: dict[str, Any], device
     return "works" if gap <= MERGE_TOLERANCE else f"differs by {gap:.2g}"
 
 
+def export_case(case: Case, folder: Path) -> str | None:
+    """Exports a saved adapter in float32; None for what is not tried.
+
+    What can be merged into float32 weights is one and the same for the export.
+    """
+    import torch
+
+    from lowcost_ft.errors import UserError
+    from lowcost_ft.export.graph import build_graph
+    from lowcost_ft.export.refusals import check_exportable, check_weights
+    from lowcost_ft.models.loading import load_tokenizer, load_trained
+    from lowcost_ft.models.merging import MERGE_TOLERANCE, merge_adapter, parity_gap
+    from lowcost_ft.models.onnx_model import OnnxModel
+    from lowcost_ft.models.saving import run_config
+    from lowcost_ft.tasks.heads import find_head
+
+    if case.method != "lora" or case.quantization != "none":
+        return None
+    run = json.loads((folder / "case.json").read_text())
+    try:
+        check_exportable(run, folder, run_config(folder, run))
+        whole = load_trained(folder, run)
+        check_weights(whole)
+    except UserError as error:
+        return str(error)
+    model, head = merge_adapter(whole), find_head(HEADS[case.task][0])
+    encoded = load_tokenizer(str(folder))(list(TEXTS), padding=True, return_tensors="pt")
+    outputs = head.outputs if head.per_text else ()
+    graph = build_graph(model, inputs=list(encoded), outputs=head.outputs, per_text=outputs)
+    exported = OnnxModel(graph.SerializeToString(), model.config, "fp32")
+    real = encoded["attention_mask"].bool()
+    with torch.no_grad():
+        found = [vars(exported(**encoded)), model(**encoded)]
+    gaps = []
+    for name in head.outputs:
+        pair = [one[name] for one in found]
+        gaps.append(parity_gap(*(pair if head.per_text else [one[real] for one in pair])))
+    return "works" if max(gaps) <= MERGE_TOLERANCE else f"differs by {max(gaps):.2g}"
+
+
 def reload_cases(folder: Path, device: str) -> dict[str, float]:
     """Reloads every saved case; returns the largest difference of each one's logits."""
     import torch
@@ -242,7 +299,16 @@ def main() -> None:
                 folders[family] = make_tiny(family, Path(place) / "models" / family)
             return folders[family]
 
-        rows = outcomes_as_rows(all_cases(), run_cases(all_cases(), Path(place), tiny_model))
+        if sys.argv[1:2] == ["export"]:
+            rows = json.loads(RESULTS.read_text("utf-8"))
+            for row, case in zip(rows, all_cases(), strict=True):
+                row["exported"] = None
+                if case.method == "lora" and case.quantization == "none":
+                    train_case(case, Path(place) / case.name, tiny_model, device="cpu")
+                    row["exported"] = export_case(case, Path(place) / case.name)
+        else:
+            outcomes = run_cases(all_cases(), Path(place), tiny_model, export=True)
+            rows = outcomes_as_rows(all_cases(), outcomes)
     lines = ",\n".join(json.dumps(row) for row in rows)
     RESULTS.write_text(f"[\n{lines}\n]\n", "utf-8")
     works = sum(row["result"] == "works" for row in rows)

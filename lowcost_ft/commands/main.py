@@ -15,6 +15,7 @@ import tyro
 from lowcost_ft.commands.convert import Convert, convert
 from lowcost_ft.commands.doctor import Doctor, doctor
 from lowcost_ft.commands.evaluate import Evaluate, evaluate
+from lowcost_ft.commands.export import Export, export
 from lowcost_ft.commands.merge import Merge, merge
 from lowcost_ft.commands.plan import PlanMemory, parse_plan, plan
 from lowcost_ft.commands.predict import Predict, predict
@@ -42,6 +43,7 @@ COMMANDS: dict[str, tuple[type, Callable[[Any], None]]] = {
     "predict": (Predict, predict),
     "evaluate": (Evaluate, evaluate),
     "merge": (Merge, merge),
+    "export": (Export, export),
     "report": (Report, report),
     "serve": (Serve, serve),
 }

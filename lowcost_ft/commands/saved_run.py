@@ -4,7 +4,7 @@ import inspect
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -17,6 +17,7 @@ from lowcost_ft.tasks.flags import Command, grouped_flags
 __all__ = ["RunFolder", "UseOfRun", "check_threads", "open_run", "parse_use", "print_notices"]
 __all__ += ["task_flag_names"]
 
+Precision = Literal["fp32", "fp16", "int8"]
 RunFolder = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 
 
@@ -32,6 +33,9 @@ class UseOfRun(InputOptions):
     """Run model code that comes with the base model. Off unless you trust its author."""
     num_threads: int | None = None
     """CPU threads. Default: OMP_NUM_THREADS if you set it, else the physical cores."""
+    precision: Precision | None = None
+    """Which file of an exported folder to run. Default: the first of fp32, int8 and fp16 that is
+    there."""
     debug: bool = False
     """Show a traceback with each error."""
     of_tasks: Annotated[Mapping[str, Any], tyro.conf.Suppress] = field(default_factory=dict)
@@ -96,6 +100,7 @@ def open_run(
         trust_remote_code=command.trust_remote_code,
         num_threads=command.num_threads,
         keep_adapter=keep_adapter,
+        precision=command.precision if folder is None else None,
         **(command.of_tasks if folder is None else {}),
     )
     predictor.notices[:0] = notices

@@ -18,28 +18,32 @@ MERGE_TOLERANCE = 1e-4
 """How far, in float32, a merged model's logits may be from those with the adapter beside it."""
 
 
-def check_mergeable(model: Any) -> None:
+def check_mergeable(model: Any, *, command: str = "merge") -> None:
     """Refuses adapters that do not change weights, and weights that are not complete.
+
+    Args:
+        model: What may be a `PeftModel`.
+        command: What the user asked for, for the message.
 
     Raises:
         UserError: The adapter cannot be merged; says why.
     """
     if not isinstance(model, PeftModel):
-        raise UserError("merge: the run trained every weight; there is nothing to merge")
+        raise UserError(f"{command}: the run trained every weight; there is nothing to merge")
     if has_virtual_tokens(model):
         raise UserError(
-            "merge: the run trained vectors in front of the text, which are not weights of a layer;"
-            " use the adapter as it is"
+            f"{command}: the run trained vectors in front of the text, which are not weights of a "
+            "layer; use the adapter as it is"
         )
     if weight_bytes(model)[0]:
         raise UserError(
-            "merge: the base checkpoint itself is quantized, and quantized weights cannot hold "
-            "the sum; train on the unquantized checkpoint, with --quantization"
+            f"{command}: the base checkpoint itself is quantized, and quantized weights cannot "
+            "hold the sum; train on the unquantized checkpoint, with --quantization"
         )
     for name, module in model.named_modules():
         if isinstance(module, BeftLayer) and getattr(module.get_base_layer(), "bias", 0) is None:
             raise UserError(
-                f"merge: {name} has no bias that the trained vector could be added to; use the "
+                f"{command}: {name} has no bias that the trained vector could be added to; use the "
                 "adapter as it is"
             )
 

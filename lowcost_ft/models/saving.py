@@ -13,12 +13,12 @@ from lowcost_ft.errors import UserError
 from lowcost_ft.models.adalora import note_ranks
 from lowcost_ft.models.adapter_starts import export_adapter
 from lowcost_ft.models.base import load_base_model
-from lowcost_ft.models.hub import quiet_libraries
+from lowcost_ft.models.hub import load_config, quiet_libraries
 from lowcost_ft.models.identity import check_base_is_there, check_identity
 from lowcost_ft.models.safety import check_run_folder
 from lowcost_ft.tasks import task_class
 
-__all__ = ["load_trained", "save_model", "saved_tensors"]
+__all__ = ["load_trained", "run_config", "save_model", "saved_tensors"]
 
 
 def saved_tensors(model: Any) -> list[tuple[str, torch.Tensor]]:
@@ -102,27 +102,7 @@ def load_trained(
         UserError: The folder holds no trained model, or the adapter does not fit its base model.
     """
     folder = Path(path)
-    is_adapter = (folder / "adapter_config.json").is_file()
-    if not is_adapter and not (folder / "config.json").is_file():
-        raise UserError(
-            f"{folder}: holds neither adapter_config.json nor config.json; "
-            "give the output folder of a completed run"
-        )
-    if is_adapter and not (folder / "adapter_model.safetensors").is_file():
-        raise UserError(f"{folder}: lacks adapter_model.safetensors; restore it, or train again")
-    if not is_adapter and not any(folder.glob("model*.safetensors")):
-        raise UserError(f"{folder}: lacks model.safetensors; restore it, or train again")
-    check_run_folder(folder, run["model_id"])
-    if base_model is not None and not is_adapter:
-        raise UserError(
-            f"--base-model {base_model}: {folder} holds the whole model, and needs no other; leave "
-            "the flag out"
-        )
-    model_id = (base_model or run["model_id"]) if is_adapter else str(folder)
-    if is_adapter and base_model is None:
-        check_base_is_there(folder, model_id)
-    elif is_adapter and Path(model_id).is_dir():
-        model_id = str(Path(model_id).resolve())
+    model_id, is_adapter = _base_of(folder, run, base_model)
     with torch.random.fork_rng(devices=[]):  # The head made here is replaced by the saved one.
         base = load_base_model(
             model_id,
@@ -147,6 +127,60 @@ def load_trained(
             "another shape; check that the labels in run.json are those of the training"
         )
     return base.model.eval()
+
+
+def run_config(
+    path: str | Path,
+    run: dict[str, Any],
+    *,
+    base_model: str | None = None,
+    trust_remote_code: bool = False,
+) -> Any:
+    """The configuration of the model that a run trained; no weight is read.
+
+    Args:
+        path: The run's folder.
+        run: Its `run.json`.
+        base_model: Where the base model lies now, if it has moved.
+        trust_remote_code: Whether the model's own Python code may run.
+
+    Raises:
+        UserError: See `load_trained`.
+    """
+    model_id, is_adapter = _base_of(Path(path), run, base_model)
+    revision = _recorded(run, "revision") if is_adapter and not base_model else None
+    return load_config(model_id, revision=revision, trust_remote_code=trust_remote_code)
+
+
+def _base_of(folder: Path, run: dict[str, Any], base_model: str | None) -> tuple[str, bool]:
+    """Where the weights below a run's adapter lie, or its own; and whether it is an adapter."""
+    if run.get("export"):
+        raise UserError(
+            f"{folder}: is an exported folder, whose model can be run and nothing else; give the "
+            f"run that it was made from ({run.get('exported_from')})"
+        )
+    is_adapter = (folder / "adapter_config.json").is_file()
+    if not is_adapter and not (folder / "config.json").is_file():
+        raise UserError(
+            f"{folder}: holds neither adapter_config.json nor config.json; "
+            "give the output folder of a completed run"
+        )
+    if is_adapter and not (folder / "adapter_model.safetensors").is_file():
+        raise UserError(f"{folder}: lacks adapter_model.safetensors; restore it, or train again")
+    if not is_adapter and not any(folder.glob("model*.safetensors")):
+        raise UserError(f"{folder}: lacks model.safetensors; restore it, or train again")
+    check_run_folder(folder, run["model_id"])
+    if base_model is not None and not is_adapter:
+        raise UserError(
+            f"--base-model {base_model}: {folder} holds the whole model, and needs no other; leave "
+            "the flag out"
+        )
+    model_id = (base_model or run["model_id"]) if is_adapter else str(folder)
+    if is_adapter and base_model is None:
+        check_base_is_there(folder, model_id)
+    elif is_adapter and Path(model_id).is_dir():
+        model_id = str(Path(model_id).resolve())
+    return model_id, is_adapter
 
 
 def _recorded(run: dict[str, Any], key: str) -> Any:

@@ -8,51 +8,35 @@ or 4-bit weights for instance.
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
-from lowcost_ft.data.features import Features, collate, model_inputs
+from lowcost_ft.data.features import Features
 from lowcost_ft.data.python_rows import Rows
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.loading import forward_module, load_trained
 from lowcost_ft.models.merging import MERGE_TOLERANCE, check_mergeable, merge_adapter, parity_gap
 from lowcost_ft.models.saving import save_model
-from lowcost_ft.pipeline.data import load_run_splits
+from lowcost_ft.pipeline.comparing import Drift, compare, outputs_of, validation_examples
 from lowcost_ft.pipeline.predicting import predict
 from lowcost_ft.pipeline.predictor import Predictor, load_predictor
 from lowcost_ft.record.model_card import write_model_card
 from lowcost_ft.record.overwriting import paths_of_settings
 from lowcost_ft.record.run_file import load_run, write_run
 from lowcost_ft.record.run_folder import check_output_dir, claimed_output_dir
-from lowcost_ft.tasks import task_class
 from lowcost_ft.tasks.base import Predictions
-from lowcost_ft.tasks.inputs import read_examples
 
 __all__ = ["MergeReport", "merge_run"]
 
-_PARITY_ROWS = 64
-"""Rows of the validation split that the parity of logits is checked on."""
-
 
 @dataclass(frozen=True, kw_only=True)
-class MergeReport:
-    """What a merge came to."""
+class MergeReport(Drift):
+    """What a merge came to; predictions are compared with those of the run as trained."""
 
     folder: str
     parity_gap: float
     """Largest difference of logits from the unmerged model's, relative where they are above 1."""
-    changed: int
-    """Predictions that differ from those of the run as trained."""
-    predictions: int
-    drift: float
-    """Their share."""
-    score_before: float
-    score_after: float
-    metric: str
 
 
 def merge_run(
@@ -96,7 +80,8 @@ def merge_run(
     plain = run | {"quantization": "none"}
     whole = load_trained(run_folder, plain, **options)
     check_mergeable(whole)
-    examples = _validation(run, validation)
+    call = "lowcost_ft.merge_run(run, output_dir, validation=rows)"
+    examples = validation_examples(run, validation, command="merge", call=call)
     as_trained = load_predictor(run_folder, num_threads=num_threads, keep_adapter=True, **options)
     tokenizer = as_trained.tokenizer
     features = as_trained.task.featurize(
@@ -121,7 +106,8 @@ def merge_run(
                 f"the weights (at most {MERGE_TOLERANCE:g}); nothing was written"
             )
         after = _predict(as_trained, merged, features)
-        report = _report(as_trained, examples, before, after, folder=str(folder), gap=gap)
+        drift = compare(as_trained.task, examples, before, after, seed=run["seed"])
+        report = MergeReport(folder=str(folder), parity_gap=gap, **vars(drift))
         say(
             f"drift: {report.changed:,} of {report.predictions:,} predictions "
             f"({report.drift:.2%}) on the validation split differ from the adapter's, "
@@ -138,21 +124,6 @@ def merge_run(
         for file in sorted(Path(scratch).iterdir()):
             file.rename(folder / file.name)
     return report
-
-
-def _validation(run: dict[str, Any], rows: Rows | None) -> list[Any]:
-    """The examples that predictions are compared on: of a run without such a split, all of its."""
-    usual = task_class(run["task"]).recorded_reading(run)
-    if rows is not None:
-        decided = replace(usual, problem_type=run.get("problem_type"))
-        return read_examples(run["task"], rows, "validation", reading=decided, labels=run["labels"])
-    if (run.get("data") or {}).get("in_python"):
-        raise UserError(
-            "merge: the data of this run were given in Python, so that no file holds its "
-            "validation rows: call lowcost_ft.merge_run(run, output_dir, validation=rows)"
-        )
-    splits = load_run_splits(run["config"] | vars(usual) | {"task": run["task"]})
-    return splits.validation or splits.train
 
 
 def _merged_record(run: dict[str, Any], run_folder: str | Path) -> dict[str, Any]:
@@ -176,42 +147,6 @@ def _predict(predictor: Predictor, model: Any, features: Features) -> Prediction
     )
 
 
-def _outputs(predictor: Predictor, model: Any, features: Features) -> torch.Tensor:
-    """All outputs for some rows, in float32 and on the CPU, without those of padding."""
-    found = []
+def _outputs(predictor: Predictor, model: Any, features: Features) -> Any:
     pad_token_id = predictor.tokenizer.pad_token_id
-    with torch.inference_mode():
-        for row in range(min(_PARITY_ROWS, len(features.lengths))):
-            batch = collate(features, np.array([row]), pad_token_id=pad_token_id)
-            outputs = predictor.task.forward(model, model_inputs(batch, features))
-            tensors = outputs.values() if isinstance(outputs, dict) else [outputs]
-            found += [tensor.flatten() for tensor in tensors]
-    return torch.cat(found)
-
-
-def _report(
-    predictor: Predictor,
-    examples: Any,
-    before: Predictions,
-    after: Predictions,
-    *,
-    folder: str,
-    gap: float,
-) -> MergeReport:
-    differs = predictor.task.changed(examples, before, after)
-    changed, count = int(differs.sum()), differs.size
-    scores = [
-        predictor.task.score(examples, predictions, seed=predictor.run["seed"])
-        for predictions in (before, after)
-    ]
-    metric = predictor.task.metric
-    return MergeReport(
-        folder=folder,
-        parity_gap=gap,
-        changed=changed,
-        predictions=count,
-        drift=changed / max(count, 1),
-        score_before=float(scores[0][metric]),
-        score_after=float(scores[1][metric]),
-        metric=metric,
-    )
+    return outputs_of(predictor.task, model, features, pad_token_id=pad_token_id)

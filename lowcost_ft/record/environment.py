@@ -7,22 +7,27 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
 
-__all__ = ["command_line", "git_state", "hardware", "versions"]
+__all__ = ["command_line", "git_state", "hardware", "int8_instructions", "versions"]
 
 PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "accelerate", "datasets", "evaluate")
 """Their versions are recorded, besides Python's and our own."""
 
 
-def versions() -> dict[str, str | None]:
-    """Versions of Python, the libraries that decide a result, and ours; None: not installed."""
+def versions(more: Sequence[str] = ()) -> dict[str, str | None]:
+    """Versions of Python, the libraries that decide a result, and ours; None: not installed.
+
+    Args:
+        more: Other packages that the result depends on.
+    """
     found: dict[str, str | None] = {"python": platform.python_version()}
-    for name in (*PACKAGES, "lowcost_ft"):
+    for name in (*PACKAGES, *more, "lowcost_ft"):
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
@@ -67,6 +72,26 @@ def _cpu_model() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def int8_instructions() -> str | None:
+    """The CPU's instructions for products of 8-bit integers; None where it has none of those known.
+
+    Without them a product of integers is hardly faster than one of float32, and sums of full 8-bit
+    products may overflow.
+    """
+    kinds = {
+        "avx512_vnni": "AVX512-VNNI",
+        "avx_vnni": "AVX-VNNI",
+        "amx_int8": "AMX",
+        "asimddp": "ARM dot product",
+    }
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines():
+            if line.lower().startswith(("flags", "features")):
+                flags = set(line.partition(":")[2].split())
+                return next((name for flag, name in kinds.items() if flag in flags), None)
+    return "ARM dot product" if platform.machine() == "arm64" else None
 
 
 def git_state() -> dict[str, Any]:

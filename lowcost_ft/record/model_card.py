@@ -13,6 +13,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 
 from lowcost_ft.config.methods import find_method
+from lowcost_ft.record.export_card import export_section, javascript_code
 from lowcost_ft.record.model_limits import limits, scored_split
 from lowcost_ft.record.redaction import redact_run
 from lowcost_ft.record.reload_code import (
@@ -67,6 +68,7 @@ def model_card(run: RunRecord, *, name: str) -> str:
         "## Scores\n\n" + _scores(run),
         "## Training\n\n" + _training(run),
         "## Cost\n\n" + _cost(run),
+        *(["## Export\n\n" + export_section(run)] if run.get("export") else []),
         "## Use\n\n" + _use(run),
         "## Limits\n\n" + limits(run),
     ]
@@ -288,16 +290,26 @@ def _use(run: RunRecord) -> str:
         for flag in task_class(run["task"]).example_flags(run)
     )
     libraries = "peft and transformers" if is_adapter(run) else "transformers"
+    if run.get("export"):
+        libraries = "onnxruntime and transformers"
     return "\n\n".join(
         [
             "With `lowcost_ft`, on texts, files or standard input:",
             f"```bash\nlowcost-ft predict . {flags}\n```",
             f"Without it, with {libraries} alone:",
             f"```python\n{reload_code(run)}\n```",
+            *_in_a_browser(run),
             "`RUN` is this folder or, after an upload, the name of its repository on the Hub. If "
             "the Hub cannot be reached, set `HF_HUB_OFFLINE=1`, or the libraries wait for it.",
         ]
     )
+
+
+def _in_a_browser(run: RunRecord) -> list[str]:
+    code = javascript_code(run) if run.get("export") else None
+    if code is None:
+        return []
+    return ["In a browser or under Node.js, with transformers.js:", f"```js\n{code}\n```"]
 
 
 def _list(facts: list[tuple[str, str]]) -> str:

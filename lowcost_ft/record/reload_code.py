@@ -68,7 +68,33 @@ def _runs_remote_code(run: RunRecord) -> bool:
     return bool(run_config(run).get("trust_remote_code"))
 
 
+def _exported_code(run: RunRecord) -> str:
+    """Code that loads an exported folder, and calls it as a model of transformers is called."""
+    file = next(one["file"] for one in run["export"]["files"] if one["file"])
+    return f"""from types import SimpleNamespace
+
+import onnxruntime
+import torch
+from transformers import AutoConfig, AutoTokenizer
+
+RUN = "."
+session = onnxruntime.InferenceSession(f"{{RUN}}/{file}")
+tokenizer = AutoTokenizer.from_pretrained(RUN)
+
+
+def model(**inputs):
+    taken = {{one.name: inputs[one.name].numpy() for one in session.get_inputs()}}
+    names = [one.name for one in session.get_outputs()]
+    found = map(torch.from_numpy, session.run(names, taken))
+    return SimpleNamespace(**dict(zip(names, found)))
+
+
+model.config = AutoConfig.from_pretrained(RUN)"""
+
+
 def _loading_code(run: RunRecord) -> str:
+    if run.get("export"):
+        return _exported_code(run)
     head = head_of(run)
     auto = head.peft_class if is_adapter(run) else head.auto_class
     pipeline = _pipeline_call(run)
@@ -128,6 +154,8 @@ def _quantization_code(run: RunRecord) -> list[str]:
 
 
 def _pipeline_call(run: RunRecord) -> str:
+    if run.get("export"):
+        return ""  # Pipelines of transformers take no ONNX.
     entry = find_method(str(run["method"]))
     if entry.virtual_tokens if entry else run["method"] in _VECTORS_IN_FRONT:
         return ""  # A pipeline loads adapters by transformers, which knows none of these.

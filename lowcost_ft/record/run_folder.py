@@ -32,6 +32,7 @@ _OUTPUT_PATTERNS = (
     *("adapter_config.json", "adapter_model.safetensors"),
     *("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors"),
     "novelty.safetensors",
+    "onnx/model*.onnx",
 )
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")

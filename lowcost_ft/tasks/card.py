@@ -84,6 +84,12 @@ class Telling:
         return None
 
     @classmethod
+    def script_example(cls, run: RunRecord) -> str | None:
+        """What a pipeline of transformers.js is given, as JavaScript; None where it takes no such
+        input."""
+        return json.dumps(cls.card(run, 0).example)
+
+    @classmethod
     def example_flags(cls, run: RunRecord) -> list[str]:
         """Flags of `predict` with an input that shows what a new run does."""
         return ["--text", "Where is my parcel?"]

@@ -28,6 +28,8 @@ class Head:
     names the others."""
     per_text: bool = False
     """Whether it answers once a text, from one place of it."""
+    outputs: tuple[str, ...] = ("logits",)
+    """What the model's outputs are called."""
 
     @property
     def model_class(self) -> Any:
@@ -74,6 +76,7 @@ HEADS = {
             peft_task="QUESTION_ANS",
             pipeline="question-answering",
             modules=("qa_outputs",),
+            outputs=("start_logits", "end_logits"),
         ),
         Head(
             name="causal_lm",

@@ -100,6 +100,11 @@ class ClassificationTelling(Task):
         return PipelineCode(comment=comment, arguments=arguments, example=example)
 
     @classmethod
+    def script_example(cls, run: RunRecord) -> str | None:
+        """See `Telling.script_example`: a pair of texts is not taken there."""
+        return None if run["data"]["pairs"] else super().script_example(run)
+
+    @classmethod
     def example_flags(cls, run: RunRecord) -> list[str]:
         """Flags of `predict` with a text that shows what a new run does."""
         second = ["--text-pair", "It has not come."] if run["data"]["pairs"] else []

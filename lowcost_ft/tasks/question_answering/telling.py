@@ -1,5 +1,6 @@
 """What a model for question answering is and does, in words and in code."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -48,6 +49,11 @@ class QuestionTelling(Task):
             example=EXAMPLE_QUESTION,
             limits=limits,
         )
+
+    @classmethod
+    def script_example(cls, run: RunRecord) -> str | None:
+        """A question and its text."""
+        return json.dumps([EXAMPLE_QUESTION, EXAMPLE_CONTEXT])[1:-1]
 
     @classmethod
     def answer_code(cls, run: RunRecord, max_length: int) -> str:

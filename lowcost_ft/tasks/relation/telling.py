@@ -1,5 +1,6 @@
 """What a model for relation extraction is and does, in words and in code."""
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -125,6 +126,11 @@ print({{model.config.id2label[i]: score for i, score in enumerate(scores.tolist(
     def settings_code(cls, run: RunRecord) -> list[str]:
         """Settings that the model's configuration needs beside its labels."""
         return []
+
+    @classmethod
+    def script_example(cls, run: RunRecord) -> str | None:
+        """A text with its marks."""
+        return json.dumps(_marked(run))
 
     @classmethod
     def pipeline_code(cls, run: RunRecord) -> PipelineCode | None:

@@ -1,0 +1,81 @@
+"""`lowcost-ft export`: a run as an ONNX folder."""
+
+import json
+import sys
+from dataclasses import asdict, dataclass
+
+from lowcost_ft.commands.saved_run import RunFolder, check_threads
+from lowcost_ft.config.values import split_list
+from lowcost_ft.errors import UserError
+
+__all__ = ["Export", "export"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """Write a run as ONNX, for ONNX Runtime, Optimum and transformers.js, and say what it costs."""
+
+    run: RunFolder
+    """Folder of a completed run."""
+    output_dir: str
+    """Folder to write."""
+    precision: str = "fp32"
+    """What to write, with commas between: fp32, fp16 (half the size), int8 (a quarter of it)."""
+    max_drift: float = 0.02
+    """Largest share of predictions on the run's validation split that may change. int8 leaves
+    layers in float32 until this and --max-score-drop hold."""
+    max_score_drop: float = 0.005
+    """Largest loss of the validation score for which fp16 or int8 is written."""
+    min_speedup: float = 1.1
+    """How many times as fast as float32 int8 must be on this CPU to be written; 0 for any speed."""
+    base_model: str | None = None
+    """Name or folder of the run's base model, where it is not what run.json names any more."""
+    json: bool = False
+    """Print the result as one JSON object."""
+    trust_remote_code: bool = False
+    """Run model code that comes with the base model. Off unless you trust its author."""
+    num_threads: int | None = None
+    """CPU threads. Default: OMP_NUM_THREADS if you set it, else the physical cores."""
+    debug: bool = False
+    """Show a traceback with each error."""
+
+
+def export(command: Export) -> None:
+    """Writes the folder and says what was measured.
+
+    Raises:
+        UserError: A flag or the run is wrong, or float32 itself answers otherwise than the run.
+    """
+    check_threads(command)
+    problems = []
+    if not 0 <= command.max_drift <= 1:
+        problems.append(
+            f"--max-drift {command.max_drift} is not a share: give a number from 0 to 1"
+        )
+    if not 0 <= command.max_score_drop < float("inf"):
+        problems.append(
+            f"--max-score-drop {command.max_score_drop}: give a number that is 0 or more"
+        )
+    if not 0 <= command.min_speedup < float("inf"):
+        problems.append(f"--min-speedup {command.min_speedup}: give a number that is 0 or more")
+    if problems:
+        raise UserError(problems)
+    from lowcost_ft.export.exporting import export_run
+    from lowcost_ft.export.telling import summary_lines
+
+    report = export_run(
+        command.run,
+        command.output_dir,
+        precision=split_list(command.precision) or (),
+        max_drift=command.max_drift,
+        max_score_drop=command.max_score_drop,
+        min_speedup=command.min_speedup,
+        base_model=command.base_model,
+        trust_remote_code=command.trust_remote_code,
+        num_threads=command.num_threads,
+        say=lambda text: print(text, file=sys.stderr),
+    )
+    if command.json:
+        print(json.dumps(asdict(report)))
+    else:
+        print("\n".join(summary_lines(report)))

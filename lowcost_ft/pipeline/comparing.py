@@ -1,0 +1,126 @@
+"""Two models that should answer alike, compared on a run's validation split.
+
+Parity: how far their outputs lie apart. Drift: how many predictions differ, and both scores.
+"""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate.utils import DistributedType
+
+from lowcost_ft.data.features import Features, collate, model_inputs
+from lowcost_ft.data.python_rows import Rows
+from lowcost_ft.errors import UserError
+from lowcost_ft.pipeline.data import load_run_splits
+from lowcost_ft.tasks import task_class
+from lowcost_ft.tasks.base import Predictions, Task
+from lowcost_ft.tasks.heads import find_head
+from lowcost_ft.tasks.inputs import read_examples
+
+__all__ = ["PARITY_ROWS", "Drift", "ThisCpu", "compare", "outputs_of", "validation_examples"]
+
+PARITY_ROWS = 64
+"""Rows of the validation split that the parity of logits is checked on."""
+
+
+class ThisCpu:
+    """What `predict` asks of an accelerator: one process in float32 on the CPU, GPU or not."""
+
+    device = torch.device("cpu")
+    distributed_type = DistributedType.NO
+    num_processes = 1
+    process_index = 0
+    is_main_process = True
+    autocast = staticmethod(nullcontext)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drift:
+    """How the answers of two models differ."""
+
+    changed: int
+    """Predictions that differ."""
+    predictions: int
+    drift: float
+    """Their share."""
+    score_before: float
+    score_after: float
+    metric: str
+
+
+def validation_examples(
+    run: dict[str, Any], rows: Rows | None, *, command: str, call: str
+) -> list[Any]:
+    """The examples that predictions are compared on: of a run without such a split, all of its.
+
+    Args:
+        run: The content of `run.json`.
+        rows: The validation rows, where the user gives them.
+        command: Name of the command, for messages.
+        call: How the same is called from Python with rows.
+
+    Raises:
+        UserError: The data are not there any more, or never were in a file.
+    """
+    usual = task_class(run["task"]).recorded_reading(run)
+    if rows is not None:
+        decided = replace(usual, problem_type=run.get("problem_type"))
+        return read_examples(run["task"], rows, "validation", reading=decided, labels=run["labels"])
+    if (run.get("data") or {}).get("in_python"):
+        raise UserError(
+            f"{command}: the data of this run were given in Python, so that no file holds its "
+            f"validation rows: call {call}"
+        )
+    splits = load_run_splits(run["config"] | vars(usual) | {"task": run["task"]})
+    return splits.validation or splits.train
+
+
+def outputs_of(
+    task: Task, model: Any, features: Features, *, pad_token_id: int, together: int = 1
+) -> torch.Tensor:
+    """All outputs for some rows, in float32 and on the CPU, without those of padding.
+
+    Args:
+        task: The task of both models.
+        model: A model in evaluation mode.
+        features: The split; its first `PARITY_ROWS` rows are taken.
+        pad_token_id: Token that fills up a micro-batch.
+        together: Rows of a micro-batch.
+    """
+    found = []
+    per_text = find_head(task.head).per_text
+    count = min(PARITY_ROWS, len(features.lengths))
+    with torch.inference_mode():
+        for first in range(0, count, together):
+            rows = np.arange(first, min(first + together, count))
+            batch = collate(features, rows, pad_token_id=pad_token_id)
+            outputs = task.forward(model, model_inputs(batch, features))
+            tensors = outputs.values() if isinstance(outputs, dict) else [outputs]
+            real = batch["attention_mask"].bool()
+            # The order must not depend on how many rows there are together.
+            for row in range(len(rows)):
+                for tensor in tensors:
+                    one = tensor[row]
+                    found.append((one if per_text else one[real[row]]).flatten())
+    return torch.cat(found) if found else torch.empty(0)
+
+
+def compare(
+    task: Task, examples: Sequence[Any], before: Predictions, after: Predictions, *, seed: int
+) -> Drift:
+    """The drift between two models' predictions for the same examples."""
+    differs = task.changed(examples, before, after)
+    changed, count = int(differs.sum()), differs.size
+    scores = [task.score(examples, found, seed=seed) for found in (before, after)]
+    return Drift(
+        changed=changed,
+        predictions=count,
+        drift=changed / max(count, 1),
+        score_before=float(scores[0][task.metric]),
+        score_after=float(scores[1][task.metric]),
+        metric=task.metric,
+    )

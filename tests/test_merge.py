@@ -1,13 +1,17 @@
 """`lowcost-ft merge`: parity, drift, and a folder that plain transformers loads."""
 
 import json
+import shutil
 
+import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForTokenClassification
 
 from lowcost_ft.commands.main import main
+from lowcost_ft.pipeline.confidence import save_novelty
 from lowcost_ft.pipeline.predictor import load_predictor
+from lowcost_ft.scores.novelty import Novelty
 
 
 @pytest.mark.parametrize("quantization", ["none", "nf4"])
@@ -48,3 +52,17 @@ def test_what_cannot_be_merged(trained_run, tmp_path, capsys):
     assert main(["merge", str(folder), "--output-dir", str(tmp_path / "out")]) == 2
     assert "there is nothing to merge" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_merged_run_still_knows_texts_unlike_its_training_data(trained_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(trained_run("ner", "bert"), run)
+    record = json.loads((run / "run.json").read_text())
+    record["novelty"] = {"threshold": 0.5}
+    (run / "run.json").write_text(json.dumps(record))
+    known = Novelty(
+        references=np.ones((1, 32), np.float32), mean=np.zeros(32, np.float32), threshold=0.5
+    )
+    save_novelty(run, known)
+    assert main(["merge", str(run), "--output-dir", str(tmp_path / "out")]) == 0
+    assert load_predictor(tmp_path / "out").novelty.threshold == 0.5

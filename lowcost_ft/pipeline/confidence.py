@@ -1,5 +1,6 @@
 """How far a run's scores can be trusted, and which texts are unlike its training data."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,7 @@ from lowcost_ft.scores.novelty import (
 from lowcost_ft.tasks.base import Predictions
 from lowcost_ft.training.sharding import is_sharded
 
-__all__ = ["NOVELTY_FILE", "load_novelty", "measure_calibration", "measure_novelty"]
+__all__ = ["NOVELTY_FILE", "copy_novelty", "load_novelty", "measure_calibration", "measure_novelty"]
 __all__ += ["against", "keeps_states", "save_novelty"]
 
 NOVELTY_FILE = "novelty.safetensors"
@@ -226,6 +227,13 @@ def save_novelty(folder: Path, novelty: Novelty | None) -> None:
             "mean": torch.from_numpy(novelty.mean),
         }
         save_file(tensors, folder / NOVELTY_FILE)
+
+
+def copy_novelty(source: Path, folder: Path) -> None:
+    """Copies what `load_novelty` reads, for a model with the same states; nothing if there is
+    none."""
+    if (source / NOVELTY_FILE).is_file():
+        shutil.copy(source / NOVELTY_FILE, folder / NOVELTY_FILE)
 
 
 def load_novelty(folder: Path, record: dict[str, Any] | None) -> Novelty | None:

@@ -19,6 +19,7 @@ from lowcost_ft.models.loading import forward_module, load_trained
 from lowcost_ft.models.merging import MERGE_TOLERANCE, check_mergeable, merge_adapter, parity_gap
 from lowcost_ft.models.saving import save_model
 from lowcost_ft.pipeline.comparing import Drift, compare, outputs_of, validation_examples
+from lowcost_ft.pipeline.confidence import copy_novelty
 from lowcost_ft.pipeline.predicting import predict
 from lowcost_ft.pipeline.predictor import Predictor, load_predictor
 from lowcost_ft.record.model_card import write_model_card
@@ -121,6 +122,7 @@ def merge_run(
             )
         write_run(scratch, merged_run | {"merge": vars(report)})
         write_model_card(scratch, merged_run)
+        copy_novelty(Path(run_folder), Path(scratch))
         for file in sorted(Path(scratch).iterdir()):
             file.rename(folder / file.name)
     return report

@@ -15,7 +15,7 @@ from calibration_tables import calibration_section
 from defaults_tables import defaults_tables, epochs_table, few_steps_table
 from docstring_tables import layout_tables, settings_tables
 from doctor_tables import doctor_tables
-from export_tables import export_table
+from export_tables import export_example, export_table
 from extension_tables import extension_table
 from question_tables import question_section
 from relation_tables import semeval_section
@@ -251,7 +251,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "docs/methods.md": {"support": support_tables},
     "docs/ner.md": {"pieces": piece_sentence, "words": word_tables},
     "docs/doctor.md": {"doctor": doctor_tables},
-    "docs/export.md": {"export": export_table},
+    "docs/export.md": {"export": export_table, "export-example": export_example},
     "docs/extensions.md": {"extensions": extension_table},
     "docs/confidence.md": {"calibration": calibration_section},
     "docs/defaults.md": {

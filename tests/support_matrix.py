@@ -252,7 +252,13 @@ def export_case(case: Case, folder: Path) -> str | None:
     model, head = merge_adapter(whole), find_head(HEADS[case.task][0])
     encoded = load_tokenizer(str(folder))(list(TEXTS), padding=True, return_tensors="pt")
     outputs = head.outputs if head.per_text else ()
-    graph = build_graph(model, inputs=list(encoded), outputs=head.outputs, per_text=outputs)
+    graph = build_graph(
+        model,
+        lambda model, inputs: {name: model(**inputs)[name] for name in head.outputs},
+        inputs=list(encoded),
+        outputs=head.outputs,
+        per_text=outputs,
+    )
     exported = OnnxModel(graph.SerializeToString(), model.config, "fp32")
     real = encoded["attention_mask"].bool()
     with torch.no_grad():

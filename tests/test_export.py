@@ -50,6 +50,7 @@ def graph_and_model(family, head_name, tiny_model):
     encoded = tokenizer(list(TEXTS), padding=True, return_tensors="pt")
     graph = build_graph(
         model,
+        lambda model, inputs: {name: model(**inputs)[name] for name in head.outputs},
         inputs=list(encoded),
         outputs=head.outputs,
         per_text=head.outputs if head.per_text else (),
@@ -323,6 +324,7 @@ SLOW = [
     pytest.param(kind, family, marks=pytest.mark.slow)
     for kind, family in (("single", "roberta"), ("multi", "bert"), ("relation", "bert"))
 ]
+SLOW.append(pytest.param("pooled", "bert", marks=pytest.mark.slow))
 
 
 @pytest.mark.parametrize(("kind", "family"), [("question", "bert"), *SLOW])
@@ -334,6 +336,11 @@ def test_other_tasks_answer_as_the_run_does(
         values = {"model_id": tiny_model(family), "output_dir": run, "num_train_epochs": 1}
         values |= {"max_length": 48, "batch_size": 8, **small_files[kind]}
         assert call_recipe("lora_qa", *flags(**values)) == 0
+    elif kind == "pooled":
+        run, kind = tmp_path / "run", "single"
+        values = {"model_id": tiny_model(family), "output_dir": run, "num_train_epochs": 1}
+        values |= {"pooling": "mean", "max_length": 48, "batch_size": 8, **small_files[kind]}
+        assert call_recipe("lora_classification", *flags(**values)) == 0
     else:
         run = trained_run(kind, family)
     folder = tmp_path / "exported"

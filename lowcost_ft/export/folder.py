@@ -44,7 +44,12 @@ def save_exported(
         tokenizer.save_pretrained(str(scratch))
     _for_older_readers(scratch / "tokenizer_config.json")
     source = Path(run_folder).resolve().name
+    config_of_run = run["config"]
+    if config_of_run.get("pooling") == "mean":
+        # The mean is part of the graph, which gives logits of texts.
+        config_of_run = config_of_run | {"pooling": "model"}
     record = run | {
+        "config": config_of_run,
         "exported_from": source,
         "merged_from": run.get("merged_from") or source,
         "trained_on": run.get("trained_on") or run.get("quantization", "none"),

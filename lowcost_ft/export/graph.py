@@ -5,7 +5,7 @@ The names of inputs, axes and outputs are those of Optimum, which transformers.j
 
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -27,28 +27,38 @@ LARGEST_FILE = 2**31 - 1
 _AXES = ("batch_size", "sequence_length")
 
 
-class _Named(nn.Module):
-    """Takes tensors in a fixed order and gives the chosen outputs."""
+Forward = Callable[[Any, dict[str, torch.Tensor]], Any]
+"""Runs a model on its inputs: a tensor, or a dictionary of them; `Task.forward` is one."""
 
-    def __init__(self, model: Any, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+
+class _Named(nn.Module):
+    """Takes tensors in a fixed order and gives the outputs in theirs."""
+
+    def __init__(self, model: Any, inputs: Sequence[str], forward: Forward) -> None:
         super().__init__()
-        self.model, self.inputs, self.outputs = model, tuple(inputs), tuple(outputs)
+        self.model, self.inputs, self.run = model, tuple(inputs), forward
 
     def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        found = self.model(**dict(zip(self.inputs, tensors, strict=True)))
-        return tuple(getattr(found, name) for name in self.outputs)
+        found = self.run(self.model, dict(zip(self.inputs, tensors, strict=True)))
+        return tuple(found.values()) if isinstance(found, dict) else (found,)
 
 
 def build_graph(
-    model: Any, *, inputs: Sequence[str], outputs: Sequence[str], per_text: Sequence[str] = ()
+    model: Any,
+    forward: Forward,
+    *,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    per_text: Sequence[str] = (),
 ) -> Any:
     """Makes the ONNX graph of a model in float32.
 
     Args:
         model: A model of transformers, in float32 on the CPU. Its attention is switched to the
             plain products, which every runtime knows how to fuse.
+        forward: Runs it; what it does besides becomes part of the graph.
         inputs: Names of what it takes, `(batch, sequence)` each, such as `input_ids`.
-        outputs: Names of what is read of its outputs, such as `logits`.
+        outputs: Names of what `forward` gives, in its order, such as `logits`.
         per_text: Outputs that have one row a text, `(batch, ...)`; the others are
             `(batch, sequence, ...)`.
 
@@ -77,7 +87,7 @@ def build_graph(
     try:
         with _quiet(), torch.no_grad():
             program: Any = torch.onnx.export(
-                _Named(model, inputs, outputs).eval(),
+                _Named(model, inputs, forward).eval(),
                 tuple(tensors),
                 dynamo=True,
                 dynamic_shapes=(axes,),

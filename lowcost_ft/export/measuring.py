@@ -107,6 +107,7 @@ class Measuring:
         head = find_head(self.task.head)
         return build_graph(
             model,
+            self.task.forward,
             inputs=list(batch),
             outputs=head.outputs,
             per_text=head.outputs if head.per_text else (),

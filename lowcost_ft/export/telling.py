@@ -1,8 +1,12 @@
 """What an export came to, for the terminal."""
 
+import textwrap
+
 from lowcost_ft.export.exporting import ExportedFile, ExportReport
 
 __all__ = ["summary_lines"]
+
+_WIDTH = 80
 
 
 def summary_lines(report: ExportReport) -> list[str]:
@@ -24,23 +28,24 @@ def summary_lines(report: ExportReport) -> list[str]:
     ]
     kind = report.int8_instructions or "no instructions for 8-bit products"
     threads = f"{report.threads} thread{'s' * (report.threads != 1)}"
-    lines += ["", f"Measured on {report.cpu} ({kind}), {threads},"]
-    lines += [
-        f"on {report.validation_rows:,} validation rows. The logits of fp32 differ from the run's "
-        f"by at most {report.parity_gap:.1e}."
+    parts = [
+        f"Measured on {report.cpu} ({kind}), {threads}, on {report.validation_rows:,} validation "
+        f"rows. The logits of fp32 differ from the run's by at most {report.parity_gap:.1e}."
     ]
     for one in report.files:
         if one.float_layers and one.file:
             shown = ", ".join(one.float_layers[:3])
             more = len(one.float_layers) - 3
-            lines.append(
-                f"{one.precision}: {len(one.float_layers)} of {one.layers} layers are left in "
+            parts.append(
+                f"{one.precision} leaves {len(one.float_layers)} of {one.layers} layers in "
                 f"float32: {shown}{f' and {more} more' if more > 0 else ''}."
             )
         if one.reason:
-            lines.append(f"{one.precision} was not written: {one.reason}.")
-    lines += ["", f"Written to {report.folder}. Try it: lowcost-ft predict {report.folder}"]
-    return lines
+            parts.append(f"{one.precision} was not written: {one.reason}.")
+    lines.append("")
+    for part in parts:
+        lines += textwrap.wrap(part, _WIDTH, break_long_words=False, break_on_hyphens=False)
+    return [*lines, "", f"Written to {report.folder}. Try it: lowcost-ft predict {report.folder}"]
 
 
 def _score(files: list[ExportedFile]) -> str:

@@ -2,9 +2,9 @@
 
     accelerate launch recipes/few_shot_classification.py --train-file train.csv --test-file test.csv
 
-A LoRA adapter learns to bring texts of one class together; then a linear head is fitted to the
-states of all training texts. All rows train: without --validation-file no row is set aside. How
-long the run compares texts depends on how many there are. Its flags are those of
+A LoRA adapter learns to tell texts of one class from those of others; then a linear head is fitted
+to the states of all training texts. All rows train: without --validation-file none is set aside.
+How long the run compares texts depends on how many there are. Its flags are those of
 lora_classification.py. The model should be one that was made for sentence embeddings.
 """
 
@@ -17,7 +17,7 @@ import lowcost_ft as ft
 CONFIG = replace(
     lora_classification.CONFIG,
     pooling="mean",
-    contrastive="cosine",
+    contrastive="auto",
     batch_size=2,  # Groups of 8 texts.
     validation_share=0,
 )

@@ -1,6 +1,7 @@
 """Few labels: groups of texts, the cosine loss, the head at the end, runs without validation."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from test_extensions import Stop
 from test_model_card import code_of
 from test_steps import make_runner
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
+import few_shot
+
 from lowcost_ft.config.run import RunConfig
 from lowcost_ft.data.features import collate
 from lowcost_ft.data.groups import deal_groups, grouped_features
@@ -25,7 +29,11 @@ from lowcost_ft.tasks.classification import ClassificationTask
 from lowcost_ft.training.checkpoint_files import newest_checkpoint
 from lowcost_ft.training.extensions.base import TrainingContext
 from lowcost_ft.training.extensions.composition import Extensions
-from lowcost_ft.training.extensions.contrastive import Contrastive, cosine_loss
+from lowcost_ft.training.extensions.contrastive import (
+    Contrastive,
+    cosine_loss,
+    prototype_loss,
+)
 from lowcost_ft.training.step_plan import planned_steps
 
 ROWS = text_rows(24)
@@ -74,14 +82,26 @@ def test_the_loss_is_that_of_all_pairs_of_a_group():
     torch.testing.assert_close(cosine_loss(states.flatten(0, 1), classes), expected)
 
 
+def test_prototypes_are_compared_with_every_text():
+    torch.manual_seed(0)
+    states, prototypes = torch.randn(6, 5), torch.nn.functional.normalize(torch.randn(4, 5))
+    classes = torch.tensor([[0, 3, 1], [2, 2, 0]])
+    cosines = torch.cosine_similarity(states[:, None], prototypes[None], dim=-1)
+    expected = torch.nn.functional.cross_entropy(20 * cosines, classes.flatten())
+    torch.testing.assert_close(prototype_loss(states, classes, prototypes), 2 * expected)
+
+
 @pytest.fixture
 def pooled(monkeypatch):
     """Text classification with a head on each token, whose logits are averaged."""
     monkeypatch.setattr(ClassificationTask, "head", "token")
 
 
-def settings(**values: Any) -> RunConfig:
-    return RunConfig(pooling="mean", contrastive="cosine", contrastive_group=4, **values)
+KINDS = pytest.mark.parametrize("kind", ["cosine", "prototypes"])
+
+
+def settings(kind: Any, **values: Any) -> RunConfig:
+    return RunConfig(pooling="mean", contrastive=kind, contrastive_group=4, **values)
 
 
 def context_of(trainer: Trainer, config: RunConfig) -> TrainingContext:
@@ -109,20 +129,21 @@ def test_pooled_logits_are_those_of_the_mean_state(tmp_path, pooled, family):
     torch.testing.assert_close(logits, layer(mean).detach(), rtol=1e-5, atol=1e-6)
 
 
-def test_the_gradient_of_a_step_does_not_depend_on_its_cut(tiny_model, tmp_path, pooled):
+@KINDS
+def test_the_gradient_of_a_step_does_not_depend_on_its_cut(tiny_model, tmp_path, pooled, kind):
     trainer = Trainer(tiny_model, tmp_path, "classification", "bert", dropout=0.0)
     torch.manual_seed(0)
     for name, parameter in trainer.model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.05)
-    config = settings(batch_size=4)
+    config = settings(kind, batch_size=4)
     runner = make_runner(tmp_path, "bert", "classification")
     runner.model, runner.task = trainer.model.train(), trainer.task
     runner.trainable = [p for p in trainer.model.parameters() if p.requires_grad]
     runner.extensions = Extensions([Contrastive.of(context_of(trainer, config))])
     found = []
     for pieces in (1, 2, 4):
-        cut = settings(batch_size=4, gradient_accumulation_steps=pieces)
+        cut = settings(kind, batch_size=4, gradient_accumulation_steps=pieces)
         step = next(planned_steps(trainer.features, cut, 1, epoch_rows=runner.extensions.epoch))
         assert [len(share) for share in step.micro_batches] == [pieces]
         assert step.padded_tokens >= step.real_tokens
@@ -138,10 +159,11 @@ def test_the_gradient_of_a_step_does_not_depend_on_its_cut(tiny_model, tmp_path,
         torch.testing.assert_close(loss, whole_loss, rtol=1e-5, atol=1e-6)
 
 
+@KINDS
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits_and_the_same_head(
-    tiny_model, tmp_path, pooled
+    tiny_model, tmp_path, pooled, kind
 ):
-    config = settings(batch_size=2)
+    config = settings(kind, batch_size=2)
 
     def run(name: str, *more: Any, resume: Any = None) -> Trainer:
         trainer = Trainer(tiny_model, tmp_path / name, "classification", "bert", dropout=0.0)
@@ -231,6 +253,7 @@ def test_two_classes_have_two_outputs_of_opposite_weights(tiny_model, tmp_path):
         train_file=write_jsonl(tmp_path / "train.jsonl", rows),
         output_dir=tmp_path / "run",
         max_steps=2,
+        contrastive="prototypes",
         augment="delete",
     )
     assert call_recipe("few_shot_classification", *words) == 0
@@ -264,3 +287,18 @@ def test_texts_of_one_label_or_several_are_refused(tiny_model, tmp_path, small_f
     words = flags(model_id=model_id, output_dir=tmp_path / "run", **small_files["multi"])
     assert call_recipe("few_shot_classification", *words) == 2
     assert "--contrastive needs one label a text" in " ".join(capsys.readouterr().err.split())
+
+
+def test_the_benchmark_draws_by_the_seed_and_pairs_its_arms():
+    rows = [(f"text {n}", "abc"[n % 3]) for n in range(60)]
+    drawn = few_shot.draw(rows, 0)
+    assert drawn == few_shot.draw(rows, 0) != few_shot.draw(rows, 1)
+    assert sorted(label for _, label in drawn) == sorted("abc" * 8)
+    results = [
+        {"set": "x", "arm": arm, "seed": seed, "accuracy": accuracy, "cpu_seconds": 2.0}
+        for arm, accuracies in (("ours", (0.8, 0.9)), ("head", (0.7, 0.6)))
+        for seed, accuracy in enumerate(accuracies)
+    ]
+    first, second = few_shot.summary(results)
+    assert first == "x, ours: 0.850 over 2 seeds, 2 s of CPU"
+    assert "x, head: 0.650 over 2 seeds, 2 s of CPU; ours is higher by +0.200 (" in second

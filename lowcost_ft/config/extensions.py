@@ -51,9 +51,11 @@ class ExtensionConfig:
     augment_entities: str | None = None
     """File with entities beside those of the training data: on each line a type, a tab, and an
     entity."""
-    contrastive: Literal["cosine"] | None = None
-    """Train the states of texts, not the head: those of one class should point the same way, those
-    of two classes be at right angles. The head is fitted to them at the end. For few labels, with
-    --pooling mean; an example of --batch-size is then a group of texts that are compared."""
+    contrastive: Literal["auto", "cosine", "prototypes"] | None = None
+    """Train the states of texts, and fit the head to them at the end; for few labels, with
+    --pooling mean. cosine: texts of one class should point the same way, those of two at right
+    angles. prototypes: a text should be nearer to the mean of its class than to the others, as the
+    pretrained model has them. auto: cosine for up to 8 classes. An example of --batch-size is then
+    a group of texts."""
     contrastive_group: int | None = setting(None, at_least=4)
     """Texts of a group, an even number. Default: 8."""

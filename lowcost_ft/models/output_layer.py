@@ -1,5 +1,6 @@
-"""The last layer of a head: what it reads, and weights that are put into it."""
+"""The last layer of a head: what it reads, and weights that are fitted to that."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -8,7 +9,10 @@ import numpy as np
 import torch
 from torch import nn
 
-__all__ = ["output_layer", "put_weights", "reading"]
+__all__ = ["fit_layer", "output_layer", "reading"]
+
+STRENGTH = 10.0
+"""scikit-learn's C of a fitted layer: 1 learns too little from few rows."""
 
 
 def output_layer(model: Any, outputs: int) -> nn.Linear:
@@ -40,15 +44,27 @@ def reading(layer: nn.Linear) -> Iterator[list[torch.Tensor]]:
         hook.remove()
 
 
-def put_weights(layer: nn.Linear, weight: np.ndarray, bias: np.ndarray | None) -> None:
-    """Replaces the weights of a layer.
+def fit_layer(layer: nn.Linear, states: np.ndarray, classes: np.ndarray) -> None:
+    """Makes a layer a multinomial logistic regression.
 
     Args:
-        layer: The layer.
-        weight: `(outputs, inputs)`.
-        bias: `(outputs,)`; None for a layer without.
+        layer: One output a class.
+        states: What it reads, `(texts, inputs)`.
+        classes: Number of the class of each, `(texts,)`; each class has a text.
     """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    # About length 1, which the strength is for. Lengths of their own stay, so that it is linear.
+    scale = float(np.linalg.norm(states, axis=1).mean()) or 1.0
+    head = LogisticRegression(C=STRENGTH, max_iter=1000, fit_intercept=layer.bias is not None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        head.fit(states / scale, classes)
+    weight, bias = head.coef_ / scale, head.intercept_
+    if len(weight) == 1:  # Of two classes there is the second's alone.
+        weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
     with torch.no_grad():
         layer.weight.copy_(torch.from_numpy(weight))
-        if bias is not None:
+        if layer.bias is not None:
             layer.bias.copy_(torch.from_numpy(bias))

@@ -5,6 +5,10 @@ should be 1 within a class and 0 between classes, by squared error. There, pairs
 through the model. Here, each text of a group is run once and compared with all others of it: with
 groups of 8, each text that is run gives 3.5 pairs instead of half a pair. The plan of the epoch
 makes the groups, and a micro-batch holds whole ones, so that a step can be cut between them.
+
+Among many classes few pairs are hard, and texts are compared with the mean of each class instead,
+as the pretrained model sees it: a softmax over scaled cosines with these prototypes, which do not
+change (Snell et al. 2017, arXiv:1703.05175; Zhai and Wu 2019, arXiv:1811.12649).
 """
 
 from collections.abc import Mapping
@@ -21,15 +25,18 @@ if TYPE_CHECKING:
     import torch
 
     from lowcost_ft.config.run import RunConfig
+    from lowcost_ft.data.batching import MicroBatch
     from lowcost_ft.data.features import Features
     from lowcost_ft.training.extensions.base import Batch, Outputs
 
-__all__ = ["DEFAULT_GROUP", "Contrastive", "cosine_loss"]
+__all__ = ["DEFAULT_GROUP", "Contrastive", "cosine_loss", "prototype_loss"]
 
 DEFAULT_GROUP = 8
 """Texts of a group."""
-STRENGTH = 10.0
-"""scikit-learn's C of the head: 1 learns too little from few rows."""
+MOST_PAIRED_CLASSES = 8
+"""Classes up to which `auto` compares texts with each other."""
+SCALE = 20.0
+"""What cosines with prototypes are multiplied by: the inverse of a temperature of 0.05."""
 _TOKENS = 1024
 _CLASSES = "contrastive.classes"
 
@@ -53,6 +60,11 @@ class Contrastive(Extension):
         self._classes = _class_numbers(context)
         self._states: torch.Tensor | None = None
         self._groups = 0
+        self._kind = context.settings.contrastive
+        if self._kind == "auto":
+            many = len(context.task.labels) > MOST_PAIRED_CLASSES
+            self._kind = "prototypes" if many else "cosine"
+        self._prototypes = self._class_means() if self._kind == "prototypes" else None
 
     @classmethod
     def problems(cls, config: "RunConfig") -> list[str]:
@@ -130,31 +142,86 @@ class Contrastive(Extension):
         """The sum of the losses of the groups, `()`."""
         assert self._states is not None
         states, self._states = self._states, None
+        if self._prototypes is None:
+            loss = cosine_loss(states, batch[_CLASSES])
+        else:
+            loss = prototype_loss(states, batch[_CLASSES], self._prototypes)
         # The head has no part in it, and a gradient of zeros.
-        return cosine_loss(states, batch[_CLASSES]) + 0 * outputs.sum()
+        return loss + 0 * outputs.sum()
 
     def finish(self, outputs: "Outputs") -> None:
         """Fits the head: a logistic regression on the mean states of all training texts."""
+        from lowcost_ft.models.output_layer import fit_layer
+
+        states = self._mean_states(outputs).double().cpu().numpy()
+        fit_layer(self._layer, states, self._classes)
+
+    def _mean_states(self, outputs: "Outputs") -> "torch.Tensor":
+        """The mean state of each training text, `(texts, hidden)`, in float32."""
         import numpy as np
+        import torch
 
         from lowcost_ft.data.batching import cut_step
-        from lowcost_ft.models.output_layer import put_weights, reading
+        from lowcost_ft.models.output_layer import reading
 
         features = self._context.features
         rows = np.arange(len(features.lengths))
-        states = np.zeros((len(rows), self._layer.in_features))
+        device = self._layer.weight.device
+        states = torch.zeros((len(rows), self._layer.in_features), device=device)
         for part in cut_step(rows, features.lengths, micro_batch_tokens=_TOKENS):
             with reading(self._layer) as read:
                 _, batch = outputs(features, part)
-            states[part] = _mean(read[-1], batch).double().cpu().numpy()
-        put_weights(
-            self._layer,
-            *_fitted_head(states, self._classes, has_bias=self._layer.bias is not None),
-        )
+            states[torch.from_numpy(part)] = _mean(read[-1], batch).float()
+        return states
+
+    def _class_means(self) -> "torch.Tensor":
+        """The direction of the mean state of each class, `(classes, hidden)`, before training."""
+        import torch
+
+        weight, classes = self._layer.weight, len(self._context.task.labels)
+        if weight.is_meta:
+            return torch.empty((classes, self._layer.in_features), device="meta")
+        states = torch.nn.functional.normalize(self._mean_states(self._outputs), dim=-1)
+        means = torch.zeros((classes, states.shape[1]), device=states.device)
+        means.index_add_(0, torch.from_numpy(self._classes).to(states.device), states)
+        return torch.nn.functional.normalize(means, dim=-1)
+
+    def _outputs(self, features: "Features", rows: "MicroBatch") -> "tuple[torch.Tensor, Batch]":
+        """Runs the model as it was built, in evaluation mode and without gradients."""
+        import torch
+
+        from lowcost_ft.data.features import collate, model_inputs
+        from lowcost_ft.models.loading import task_model
+
+        model, device = task_model(self._context.model), self._layer.weight.device
+        batch = {
+            name: value.to(device)
+            for name, value in collate(
+                features, rows, pad_token_id=self._context.pad_token_id
+            ).items()
+        }
+        training = model.training
+        model.eval()
+        # Frozen weights may be held in half precision.
+        dtype = next(model.parameters()).dtype
+        half = torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
+        with torch.no_grad(), half:
+            outputs = self._context.task.forward(model, model_inputs(batch, features))
+        model.train(training)
+        return outputs, batch
+
+    def tensors(self) -> "dict[str, torch.Tensor]":
+        """The prototypes, which a resumed run goes on with."""
+        return {} if self._prototypes is None else {"prototypes": self._prototypes}
+
+    def load(self, tensors: "dict[str, torch.Tensor]", numbers: dict[str, Any]) -> None:
+        """Goes on with the prototypes of the beginning."""
+        if self._prototypes is not None:
+            self._prototypes.copy_(tensors["prototypes"])
 
     def record(self, epochs: int) -> dict[str, Any]:
         """How texts were compared."""
-        return {"loss": "cosine", "texts": self._size, "groups": self._groups}
+        return {"loss": self._kind, "texts": self._size, "groups": self._groups}
 
 
 def cosine_loss(states: "torch.Tensor", classes: "torch.Tensor") -> "torch.Tensor":
@@ -182,32 +249,32 @@ def cosine_loss(states: "torch.Tensor", classes: "torch.Tensor") -> "torch.Tenso
     return ((pulled + pushed) / 2).sum()
 
 
+def prototype_loss(
+    states: "torch.Tensor", classes: "torch.Tensor", prototypes: "torch.Tensor"
+) -> "torch.Tensor":
+    """Cross-entropy of the scaled cosines of each text with all prototypes.
+
+    Args:
+        states: `(groups x texts, hidden)`.
+        classes: `(groups, texts)`.
+        prototypes: Of length 1, `(classes, hidden)`.
+
+    Returns:
+        The sum over the groups of the mean over the texts of each, `()`.
+    """
+    import torch
+
+    directions = torch.nn.functional.normalize(states.float(), dim=-1)
+    losses = torch.nn.functional.cross_entropy(
+        SCALE * directions @ prototypes.T, classes.flatten(), reduction="sum"
+    )
+    return losses / classes.shape[1]
+
+
 def _mean(states: "torch.Tensor", batch: "Batch") -> "torch.Tensor":
     """The mean over the tokens of each text, `(texts, hidden)`."""
     mask = batch["attention_mask"][:, :, None].to(states.dtype)
     return (states * mask).sum(1) / mask.sum(1)
-
-
-def _fitted_head(
-    states: "np.ndarray", classes: "np.ndarray", *, has_bias: bool
-) -> "tuple[np.ndarray, np.ndarray | None]":
-    """Weights and bias of a multinomial logistic regression, as a linear layer has them."""
-    import warnings
-
-    import numpy as np
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-
-    # About length 1, which the strength is for. Lengths of their own stay, so that it is linear.
-    scale = float(np.linalg.norm(states, axis=1).mean()) or 1.0
-    head = LogisticRegression(C=STRENGTH, max_iter=1000, fit_intercept=has_bias)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        head.fit(states / scale, classes)
-    weight, bias = head.coef_ / scale, head.intercept_
-    if len(weight) == 1:  # Of two classes there is the second's alone.
-        weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
-    return weight.astype(np.float32), bias.astype(np.float32) if has_bias else None
 
 
 def _class_numbers(context: TrainingContext) -> "np.ndarray":

@@ -9,7 +9,6 @@ Settings are setfit's defaults; --num-iterations bounds the pairs where there ar
 import argparse
 import csv
 import json
-import sys
 import time
 
 from datasets import Dataset
@@ -51,4 +50,4 @@ def read(path: str) -> dict[str, list[str]]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

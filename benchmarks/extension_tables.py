@@ -4,7 +4,7 @@ from lowcost_ft.config.tasks import task_names, task_settings, unusable_settings
 from lowcost_ft.tasks import task_class
 from lowcost_ft.training.extensions.base import Extension
 from lowcost_ft.training.extensions.composition import Extensions
-from lowcost_ft.training.extensions.registry import EXTENSIONS
+from lowcost_ft.training.extensions.registry import EXTENSIONS, numbers_choices
 
 __all__ = ["cells", "extension_table"]
 
@@ -25,8 +25,10 @@ def _serves(extension: type[Extension], name: str) -> bool:
     task = task_class(name).for_planning(["a", "b"])
     if set(extension.needs_settings) & set(unusable_settings(name)):
         return False
-    return (task.has_choices or not extension.needs_choices) and (
-        task.can_edit or not extension.edits_texts
+    return (
+        (task.has_choices or not extension.needs_choices)
+        and (numbers_choices(task) or not extension.numbers_choices)
+        and (task.can_edit or not extension.edits_texts)
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from calibration_tables import calibration_section
+from compression_tables import compression_section
 from defaults_tables import defaults_tables, epochs_table, few_steps_table
 from docstring_tables import layout_tables, settings_tables
 from doctor_tables import doctor_tables
@@ -252,6 +253,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "docs/ner.md": {"pieces": piece_sentence, "words": word_tables},
     "docs/doctor.md": {"doctor": doctor_tables},
     "docs/export.md": {"export": export_table, "export-example": export_example},
+    "docs/distillation.md": {"compression": compression_section},
     "docs/extensions.md": {"extensions": extension_table},
     "docs/confidence.md": {"calibration": calibration_section},
     "docs/defaults.md": {

@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # For type checkers, which do not run `__getattr__`.
     from lowcost_ft.pipeline.predictor import Predictor, load_predictor
     from lowcost_ft.pipeline.save import save
     from lowcost_ft.pipeline.start import Run, start_run
+    from lowcost_ft.pipeline.student import with_teacher
     from lowcost_ft.pipeline.train import Trained, train
     from lowcost_ft.tasks.classification import ClassificationTask
     from lowcost_ft.tasks.loading import load_splits
@@ -68,6 +69,7 @@ _HOMES = {
     "save_model": "models.loading",
     "start_run": "pipeline.start",
     "train": "pipeline.train",
+    "with_teacher": "pipeline.student",
 }
 """Each public name, and the module that holds it."""
 

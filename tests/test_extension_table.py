@@ -32,6 +32,7 @@ VALUES |= {
     "augment": "delete",
     "consistency": "r-drop",
     "adversarial": "fgm",
+    "teacher": "runs/x",
 }
 FLAGGED = [extension for extension in EXTENSIONS if extension.setting]
 

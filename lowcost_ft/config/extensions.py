@@ -59,3 +59,22 @@ class ExtensionConfig:
     a group of texts."""
     contrastive_group: int | None = setting(None, at_least=4)
     """Texts of a group, an even number. Default: 8."""
+    teacher: str | None = None
+    """Folder of a finished run whose answers are learned beside the labels (distillation), or
+    comma-separated folders of several, whose mean answers are. The model that learns is
+    --student-model, else the first teacher's own lower layers; --model-id is not given."""
+    student_model: str | None = None
+    """The model that learns from --teacher: a name on the Hub, or a folder."""
+    student_layers: int | None = setting(None, at_least=1)
+    """How many of the teacher's lower layers the student has. Default: half of them."""
+    unlabelled_file: str | None = None
+    """File with texts without labels, which are learned from --teacher alone."""
+    teacher_weight: float | None = setting(None, above=0)
+    """How much the teacher's answer to a labelled text counts, of 1: the rest is the label's.
+    Default: 0.5."""
+    teacher_temperature: float | None = setting(None, above=0)
+    """The logits of teacher and student are divided by it, so that what is unlikely counts too.
+    Default: 2."""
+    teacher_states: float | None = setting(None, at_least=0)
+    """How much it counts how far the last hidden states of the two are apart. Default: 1 where both
+    have the same tokens and width, else 0."""

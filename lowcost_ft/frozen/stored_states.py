@@ -41,13 +41,20 @@ def default_cache_dir() -> Path:
     return Path(cache).expanduser() / "lowcost_ft" / "frozen_layers"
 
 
-def check_space(folder: Path, num_bytes: int, *, in_use: Iterable[Path] = ()) -> int:
+def check_space(
+    folder: Path,
+    num_bytes: int,
+    *,
+    in_use: Iterable[Path] = (),
+    setting: str = "cache_frozen_layers",
+) -> int:
     """Bytes that are free where `folder` is or will be.
 
     Args:
         folder: Holds all caches.
         num_bytes: What is to be written.
         in_use: The folders in it that the run needs.
+        setting: What is to be written belongs to it; for messages.
 
     Raises:
         UserError: Fewer than `num_bytes` and a little to spare; names the caches of other runs.
@@ -55,8 +62,14 @@ def check_space(folder: Path, num_bytes: int, *, in_use: Iterable[Path] = ()) ->
     existing = next(path for path in (folder, *folder.absolute().parents) if path.is_dir())
     free = shutil.disk_usage(existing).free
     if num_bytes + _SPARE_BYTES > free:
+        needed = f"{num_bytes / 1e6:,.0f} MB of disk"
+        if setting != "cache_frozen_layers":
+            raise UserError(
+                f"{setting}: what is kept needs {needed}, and {existing} has {free / 1e6:,.0f} MB "
+                "free: make room, or set LOWCOST_FT_CACHE to a folder on another disk"
+            )
         raise UserError(
-            f"cache_frozen_layers: the states need {num_bytes / 1e6:,.0f} MB of disk (and "
+            f"cache_frozen_layers: the states need {needed} (and "
             f"{_SPARE_BYTES / 1e6:,.0f} MB to spare), and {existing} has {free / 1e6:,.0f} MB "
             "free: make room, name another disk with --cache-dir, halve it with --cache-dtype "
             f"bf16, or leave the flag out{_others(folder, set(in_use))}"
@@ -150,7 +163,15 @@ def open_stored(folder: Path) -> StoredStates | None:
 class PartialStates:
     """A cache folder while it is written, by one process or by several at once."""
 
-    def __init__(self, folder: Path, *, shape: tuple[int, int], stored_dtype: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        shape: tuple[int, int],
+        stored_dtype: str,
+        setting: str = "cache_frozen_layers",
+    ) -> None:
+        self.setting = setting  # For messages.
         self.folder = folder
         self.path = folder.with_name(folder.name + ".partial")
         self.shape = shape
@@ -181,6 +202,11 @@ class PartialStates:
                 for start, states in rows:
                     kept = states.to(dtype).contiguous()
                     if dtype == torch.float16 and not torch.isfinite(kept).all():
+                        if self.setting != "cache_frozen_layers":
+                            raise UserError(
+                                f"{self.setting}: the states are larger than fp16 can hold; add "
+                                "--teacher-states 0"
+                            )
                         raise UserError(
                             "cache_frozen_layers: this model's states are larger than fp16 can "
                             "hold; add --cache-dtype bf16 (or fp32)"
@@ -196,7 +222,7 @@ class PartialStates:
                 "a folder on a disk that all machines share, or leave the flag out"
             ) from error
         except OSError as error:
-            raise UserError(f"cache_frozen_layers: cannot write {self.path}: {error}") from error
+            raise UserError(f"{self.setting}: cannot write {self.path}: {error}") from error
 
     def finish(self, description: dict[str, Any]) -> None:
         """Declares the cache complete, once all rows are written.

@@ -22,10 +22,12 @@ from lowcost_ft.models.refusals import (
 )
 from lowcost_ft.models.tokenizers import cut_end, load_tokenizer
 from lowcost_ft.pipeline.start import Run
+from lowcost_ft.pipeline.teaching import teach
 from lowcost_ft.tasks import task_class
 from lowcost_ft.tasks.base import Task
 from lowcost_ft.tasks.loading import Splits, load_splits
 from lowcost_ft.training.extensions.base import TrainingContext
+from lowcost_ft.training.extensions.teaching import Teaching
 
 __all__ = ["Data", "load_data", "load_run_splits"]
 
@@ -39,12 +41,14 @@ class Data:
         task: What is learned from them.
         tokenizer: The model's.
         features: The tokens of each split that there is, by its name.
+        teaching: What the teachers of a distillation say of the training examples.
     """
 
     splits: Splits
     task: Task
     tokenizer: PreTrainedTokenizerBase
     features: dict[str, Features]
+    teaching: Teaching | None = None
 
     @property
     def pad_token_id(self) -> int:
@@ -66,7 +70,13 @@ class Data:
             pad_token_id=self.pad_token_id,
             examples=self.splits.train,
             tokenizer=self.tokenizer,
+            teaching=self.teaching,
         )
+
+    def source_of(self, number: int) -> str:
+        """Where a training example comes from, one that has no label too."""
+        examples = self.splits.train if self.teaching is None else self.teaching.examples
+        return str(examples[number].source)
 
 
 def load_data(
@@ -130,7 +140,10 @@ def load_data(
     ):
         if unusual:
             run.say(f"note: {unusual}")
-    return Data(splits=splits, task=task, tokenizer=tokenizer, features=features)
+    teaching = None
+    if config.teacher:
+        teaching = teach(run, task, tokenizer, splits.train, features["train"])
+    return Data(splits=splits, task=task, tokenizer=tokenizer, features=features, teaching=teaching)
 
 
 def load_run_splits(

@@ -18,6 +18,7 @@ from lowcost_ft.config.values import split_list
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.hub import model_folder
 from lowcost_ft.pipeline.stopping import says_how_to_continue
+from lowcost_ft.pipeline.student import settle_student
 from lowcost_ft.pipeline.summary import summarize
 from lowcost_ft.record.environment import command_line, git_state, hardware, versions
 from lowcost_ft.record.overwriting import paths_of_settings
@@ -87,6 +88,7 @@ def start_run(config: RunConfig) -> Iterator[Run]:
                 for name in missing
             ]
         )
+    config = settle_student(config)
     # Wherever the result is used later, and whatever becomes of a link.
     if Path(config.model_id).is_dir():
         config = replace(config, model_id=str(Path(config.model_id).resolve()))

@@ -114,7 +114,7 @@ def train(
                 checkpoints=checkpoints,
                 cached=cache.states.get("train"),
                 result=result,
-                example_name=lambda number: data.splits.train[number].source,
+                example_name=data.source_of,
                 extensions=extensions,
                 pause=pause,
             )

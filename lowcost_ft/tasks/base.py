@@ -180,6 +180,24 @@ class Task(DataChecking, TextEditing, FlagTaking, Confidence, Telling, Serving):
         """
         return None
 
+    def choice_numbers(
+        self, features: Features, rows: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """Which choices of a split those of a micro-batch are; None where they have no numbers.
+
+        The numbers depend on the examples alone, not on the tokenizer, so that what two models say
+        of a choice can be compared.
+
+        Args:
+            features: The tokenized split.
+            rows: The rows of the micro-batch.
+
+        Returns:
+            `(choices,)` each, in the order of `choices`, as many a row: the number, counted over
+            all examples from 0, -1 at places that are none; and whether its label is known.
+        """
+        return None
+
     @property
     def has_choices(self) -> bool:
         """Whether `choices` gives some."""

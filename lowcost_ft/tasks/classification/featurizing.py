@@ -10,6 +10,7 @@ import numpy as np
 
 from lowcost_ft.config.arguments import to_list
 from lowcost_ft.data.features import IGNORED_LABEL, Array, Features, flatten
+from lowcost_ft.errors import UserError
 from lowcost_ft.tasks.base import ENCODED_AT_ONCE
 from lowcost_ft.tasks.classification.examples import TextExample
 
@@ -83,16 +84,28 @@ def label_array(
     """What the loss compares with; labels that the model does not know are left out of it.
 
     Args:
-        examples: The texts; None is returned where they have no labels.
+        examples: The texts; None is returned where none has a label.
         label_ids: Place of each label among the logits.
         problem_type: What is predicted.
+
+    Raises:
+        UserError: Some have none, and the loss cannot leave them out.
     """
-    if examples[0].label is None:
+    unlabelled = sum(example.label is None for example in examples)
+    if unlabelled == len(examples):
         return None
+    if unlabelled and problem_type != "single_label_classification":
+        raise UserError(
+            f"{unlabelled:,} texts have no label, and {len(examples) - unlabelled:,} have one: the "
+            "loss of this problem needs all of them labelled; leave --unlabelled-file out"
+        )
     if problem_type == "regression":
         return np.array([example.label for example in examples], np.float32)
     if problem_type == "single_label_classification":
-        ids = [label_ids.get(str(e.label), IGNORED_LABEL) for e in examples]
+        ids = [
+            IGNORED_LABEL if e.label is None else label_ids.get(str(e.label), IGNORED_LABEL)
+            for e in examples
+        ]
         return np.array(ids, np.int64)
     labels = np.zeros((len(examples), len(label_ids)), np.float32)
     for row, example in enumerate(examples):

@@ -186,6 +186,12 @@ class ClassificationTask(
             logits=logits, labels=batch["labels"], weights=self._weights_on(logits.device)
         )
 
+    def choice_numbers(self, features: Features, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The text of each row; of relations, the pair."""
+        labels = features["labels"][rows]
+        known = labels >= 0 if labels.ndim == 1 else np.ones(len(rows), bool)
+        return rows, known
+
     @property
     def has_choices(self) -> bool:
         """Whether there are classes."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from lowcost_ft.config.arguments import to_list
 from lowcost_ft.config.run import RunConfig
-from lowcost_ft.data.features import IGNORED_LABEL, Array, Features
+from lowcost_ft.data.features import IGNORED_LABEL, Array, Features, collate
 from lowcost_ft.tasks.base import Predictions
 from lowcost_ft.tasks.choices import Choices
 from lowcost_ft.tasks.ner.checks import NerChecking
@@ -151,6 +151,11 @@ class NerTask(NerReading, NerChecking, NerEditing, NerConfidence, NerTelling, Ne
     def choices(self, logits: torch.Tensor, batch: dict[str, torch.Tensor]) -> Choices:
         """The tag of each labelled token."""
         return Choices(logits=logits.flatten(0, 1), labels=batch["token_labels"].flatten())
+
+    def choice_numbers(self, features: Features, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The piece of a word that is read at each token."""
+        batch = collate(features, rows, pad_token_id=0)
+        return batch["words"].numpy().ravel(), batch["token_labels"].numpy().ravel() >= 0
 
     @property
     def has_choices(self) -> bool:

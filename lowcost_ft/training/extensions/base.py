@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lowcost_ft.data.batching import MicroBatch
     from lowcost_ft.data.features import Features
     from lowcost_ft.tasks.base import Task
+    from lowcost_ft.training.extensions.teaching import Teaching
 
     Batch = dict[str, torch.Tensor]
     Outputs = Callable[[Features, MicroBatch], tuple[torch.Tensor, Batch]]
@@ -42,6 +43,7 @@ class TrainingContext:
         pad_token_id: Token that fills up a micro-batch.
         examples: The training data as it was read; None where only its lengths are known.
         tokenizer: The tokenizer; None in the same cases.
+        teaching: What the teachers of a distillation say of the data; None in the same cases.
     """
 
     settings: "RunConfig"
@@ -51,6 +53,7 @@ class TrainingContext:
     pad_token_id: int
     examples: Sequence[Any] | None = None
     tokenizer: "PreTrainedTokenizerBase | None" = None
+    teaching: "Teaching | None" = None
 
 
 class Extension:
@@ -66,6 +69,8 @@ class Extension:
     """The setting that turns it on; empty where something else does."""
     needs_choices: ClassVar[bool] = False
     """Whether it is about choices between classes (`Task.choices`), which not every task makes."""
+    numbers_choices: ClassVar[bool] = False
+    """Whether it must know them again in another model's answers (`Task.choice_numbers`)."""
     edits_texts: ClassVar[bool] = False
     """Whether it changes texts, which not every task lets it do (`Task.can_edit`)."""
     needs_settings: ClassVar[Mapping[str, Any]] = {}

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from lowcost_ft.config.checks import MORE_CHECKS
 from lowcost_ft.config.tasks import task_settings
 from lowcost_ft.errors import UserError
+from lowcost_ft.tasks.base import Task
 from lowcost_ft.training.extensions.adalora import AdaLora
 from lowcost_ft.training.extensions.adversarial import Adversarial
 from lowcost_ft.training.extensions.augmentation import Augmentation
@@ -12,6 +13,7 @@ from lowcost_ft.training.extensions.base import Extension, TrainingContext
 from lowcost_ft.training.extensions.composition import Extensions
 from lowcost_ft.training.extensions.consistency import Consistency
 from lowcost_ft.training.extensions.contrastive import Contrastive
+from lowcost_ft.training.extensions.distillation import Distillation
 from lowcost_ft.training.extensions.focal_loss import FocalLoss
 from lowcost_ft.training.extensions.label_smoothing import LabelSmoothing
 from lowcost_ft.training.extensions.weight_average import WeightAverage
@@ -20,12 +22,14 @@ if TYPE_CHECKING:
     from lowcost_ft.config.run import RunConfig
 
 __all__ = ["EXTENSIONS", "build_extensions", "extension_problems", "not_for_split_models"]
+__all__ += ["numbers_choices"]
 
 EXTENSIONS: tuple[type[Extension], ...] = (
     Augmentation,
     Contrastive,
     Adversarial,
     Consistency,
+    Distillation,
     LabelSmoothing,
     FocalLoss,
     AdaLora,
@@ -49,11 +53,22 @@ def build_extensions(context: TrainingContext) -> Extensions:
             f"{', '.join(flags)}: for choices between classes, and {title}{kind} makes none; "
             "leave it out"
         )
+    if flags := [e.flag() for e in wanted if e.numbers_choices and not numbers_choices(task)]:
+        title = task_settings(task.name).title
+        raise UserError(
+            f"{', '.join(flags)}: for choices between classes that a teacher makes as well, and "
+            f"those of {title} cannot be told apart; leave it out"
+        )
     if flags := [e.flag() for e in wanted if e.edits_texts and not task.can_edit]:
         title = task_settings(task.name).title
         raise UserError(f"{', '.join(flags)}: the texts of {title} cannot be changed; leave it out")
     found = (extension.of(context) for extension in wanted)
     return Extensions([extension for extension in found if extension is not None])
+
+
+def numbers_choices(task: Task) -> bool:
+    """Whether a task tells which choices those of a micro-batch are."""
+    return type(task).choice_numbers is not Task.choice_numbers
 
 
 def extension_problems(config: "RunConfig") -> list[str]:

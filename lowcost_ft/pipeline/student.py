@@ -1,0 +1,117 @@
+"""The model that learns in a distillation: one of its own, or the teacher's lower layers."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from lowcost_ft.config.run import RunConfig
+from lowcost_ft.config.settings import DEFAULT_MODEL_ID
+from lowcost_ft.config.values import split_list
+from lowcost_ft.errors import UserError
+from lowcost_ft.frozen.stored_states import default_cache_dir, locked
+from lowcost_ft.models.saving import save_model
+from lowcost_ft.models.shortened import keep_lower_layers
+from lowcost_ft.models.tokenizers import load_tokenizer
+from lowcost_ft.pipeline.teachers import load_teacher, weights_digest
+from lowcost_ft.record.run_file import load_run
+from lowcost_ft.tasks import task_class
+
+__all__ = ["settle_student", "with_teacher"]
+
+
+def with_teacher(config: RunConfig, train: Callable[[RunConfig], Path]) -> RunConfig:
+    """The settings of a student, whose teacher is trained first where none is given.
+
+    Such a teacher learns by LoRA from the same labelled data, as a run of its own beside the
+    student's folder; one that is complete there is taken as it is.
+
+    Args:
+        config: The student's settings. Without `--teacher`, `--model-id` is the teacher's.
+        train: Runs a recipe; returns the run folder.
+    """
+    if config.teacher is not None:
+        return config
+    folder = f"{config.output_dir}-teacher" if config.output_dir else None
+    done = folder is not None and _is_complete(folder)
+    teacher = (
+        Path(folder)
+        if folder and done
+        else train(replace(config, output_dir=folder, method="lora"))
+    )
+    return replace(config, teacher=str(teacher), model_id=DEFAULT_MODEL_ID, revision=None)
+
+
+def _is_complete(folder: str) -> bool:
+    try:
+        load_run(folder)
+    except UserError:
+        return False
+    return True
+
+
+def settle_student(config: RunConfig) -> RunConfig:
+    """The settings with the student as the model, where there is a teacher.
+
+    Raises:
+        UserError: A teacher is not a completed run of the same task, would be overwritten, or its
+            layers cannot be taken.
+    """
+    teachers = split_list(config.teacher) or ()
+    if not teachers:
+        return config
+    if config.model_id != DEFAULT_MODEL_ID:
+        raise UserError(
+            f"--model-id {config.model_id}: with --teacher the model that learns is "
+            "--student-model, or the teacher's own lower layers; leave --model-id out"
+        )
+    runs: list[dict[str, Any]] = []
+    problems = []
+    if config.student_model is None and (config.method != "full" or config.adapter_config):
+        problems.append(
+            "--teacher without --student-model trains the teacher's lower layers, which no adapter "
+            "could be loaded on later: add --method full, or give --student-model"
+        )
+    for folder in teachers:
+        try:
+            runs.append(load_run(folder))
+        except UserError as error:
+            problems.append(f"--teacher: {error}")
+            continue
+        if runs[-1]["task"] != config.task:
+            problems.append(
+                f"--teacher {folder}: a run for {runs[-1]['task']}, and this one is for "
+                f"{config.task}; give a run of the same task"
+            )
+        if config.output_dir and Path(config.output_dir).resolve() == Path(folder).resolve():
+            problems.append(
+                f"--output-dir {config.output_dir} is the folder of the teacher: give another one"
+            )
+    if problems:
+        raise UserError(problems)
+    if config.student_model is not None:
+        return replace(config, model_id=config.student_model)
+    return replace(config, model_id=str(_lower_layers(teachers[0], runs[0], config)))
+
+
+def _lower_layers(folder: str, run: dict[str, Any], config: RunConfig) -> Path:
+    """A folder with the lower layers of a teacher; made once, in the cache."""
+    layers = config.student_layers
+    key = f"{layers or 'half'}-layers-of-{Path(folder).resolve().name}-"
+    target = default_cache_dir().parent / "students" / (key + weights_digest(folder, run)[:12])
+    with locked(target):
+        if (target / "config.json").is_file():
+            return target
+        try:
+            model = load_teacher(folder, run, config)
+        except UserError as error:
+            raise UserError(f"--teacher {folder}: {error}") from error
+        keep_lower_layers(model, layers, field="--student-layers")
+        options = task_class(run["task"]).tokenizer_options
+        tokenizer = load_tokenizer(folder, **options)
+        partial = target.with_name(target.name + ".partial")
+        shutil.rmtree(partial, ignore_errors=True)  # Of a run that was killed here.
+        save_model(model, tokenizer, partial)
+        partial.rename(target)
+    return target

@@ -1,0 +1,35 @@
+"""What the teachers of a distillation say of the training data, kept on disk."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lowcost_ft.data.features import Features
+    from lowcost_ft.frozen.stored_states import StoredStates
+
+__all__ = ["Teaching"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Teaching:
+    """The answers of one teacher, or the mean of several.
+
+    Attributes:
+        examples: The training examples, those without labels behind the others.
+        features: Their tokens. A row's weight counts its choices without a label, too.
+        logits: One row a choice (`Task.choice_numbers`), `(choices, classes)`, memory-mapped.
+        states: The last hidden state of every token of `features`; None where they are not wanted
+            or cannot be compared with the student's.
+        digest: SHA-256 of logits and states.
+        num_teachers: How many were asked.
+        num_unlabelled: How many of the examples have no label.
+    """
+
+    examples: Sequence[Any]
+    features: "Features"
+    logits: "StoredStates"
+    states: "StoredStates | None"
+    digest: str
+    num_teachers: int
+    num_unlabelled: int

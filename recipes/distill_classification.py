@@ -1,0 +1,28 @@
+"""Distillation for text classification: a smaller model learns from a trained one.
+
+    accelerate launch recipes/distill_classification.py --teacher runs/intents
+    accelerate launch recipes/distill_classification.py --teacher runs/a,runs/b
+
+`--teacher` is the folder of a run, or of several, whose mean answer is learned; `--unlabelled-file`
+adds texts without labels. The student is `--student-model`, or the lower half of the teacher's
+layers. Without `--teacher`, one is trained first, by lora_classification.py with the same flags.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import lora_classification
+
+import lowcost_ft as ft
+
+CONFIG = replace(lora_classification.CONFIG, method="full")
+
+
+def main(config: ft.RunConfig) -> Path:
+    """Trains the student, and before it a teacher if there is none; returns its run folder."""
+    config = ft.with_teacher(config, lora_classification.main)
+    return lora_classification.main(config)
+
+
+if __name__ == "__main__":
+    ft.run_recipe(main, CONFIG, description=__doc__)

@@ -12,8 +12,8 @@ from lowcost_ft.config.run import RunConfig, flag_groups
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = (
     *("config", "scores", "data", "tasks", "record", "models", "frozen", "memory", "training"),
-    *("planning", "pipeline", "export", "report", "doctor", "suggest", "serve", "tuning"),
-    "commands",
+    *("planning", "pipeline", "export", "compress", "report", "doctor", "suggest", "serve"),
+    *("tuning", "commands"),
 )
 """Folders of the package: each imports from those before it, and never from those after it."""
 

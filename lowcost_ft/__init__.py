@@ -15,6 +15,7 @@ import lowcost_ft.training.extensions.registry
 
 if TYPE_CHECKING:  # For type checkers, which do not run `__getattr__`.
     from lowcost_ft.commands.program import run_recipe
+    from lowcost_ft.compress.compressing import compress_run
     from lowcost_ft.config.run import RunConfig
     from lowcost_ft.errors import UserError
     from lowcost_ft.export.exporting import export_run
@@ -54,6 +55,7 @@ _HOMES = {
     "UserError": "errors",
     "build": "pipeline.build",
     "build_model": "models.loading",
+    "compress_run": "compress.compressing",
     "convert_file": "pipeline.convert",
     "evaluate": "pipeline.evaluate",
     "export_run": "export.exporting",

@@ -12,6 +12,7 @@ from typing import Any
 
 import tyro
 
+from lowcost_ft.commands.compress import Compress, compress
 from lowcost_ft.commands.convert import Convert, convert
 from lowcost_ft.commands.doctor import Doctor, doctor
 from lowcost_ft.commands.evaluate import Evaluate, evaluate
@@ -44,6 +45,7 @@ COMMANDS: dict[str, tuple[type, Callable[[Any], None]]] = {
     "evaluate": (Evaluate, evaluate),
     "merge": (Merge, merge),
     "export": (Export, export),
+    "compress": (Compress, compress),
     "report": (Report, report),
     "serve": (Serve, serve),
 }

@@ -133,9 +133,8 @@ def export_run(
     tokenizer = load_tokenizer(
         str(run_folder), trust_remote_code=trust_remote_code, **task.tokenizer_options
     )
-    features = task.featurize(examples, tokenizer, max_length=run["config"]["max_length"])
     base = forward_module(whole).eval()
-    at = Measuring(run, task, tokenizer, base.config, examples, features)
+    at = Measuring.of(run, tokenizer, examples)
     beside = at.outputs(base)
     before = _as_trained(at, base, run_folder, num_threads=num_threads, **options)
     plain = merge_adapter(whole) if base is not whole else base
@@ -199,9 +198,7 @@ class _Form:
 
 def _check_parity(at: Measuring, beside: torch.Tensor, exact: OnnxModel) -> float:
     """How far the graph's logits are from the run's."""
-    gap = max(
-        parity_gap(beside, at.outputs(exact)), parity_gap(beside, at.outputs(exact, padded=True))
-    )
+    gap = max(parity_gap(beside, at.outputs(exact)), parity_gap(beside, at.logits(exact)))
     if gap > MERGE_TOLERANCE:
         raise RuntimeError(
             f"the ONNX graph's logits differ by {gap:.2g} from the run's (at most "

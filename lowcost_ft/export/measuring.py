@@ -15,10 +15,9 @@ from lowcost_ft.export.graph import build_graph
 from lowcost_ft.export.smaller import Layer, quantize
 from lowcost_ft.export.timing import Speed, time_in_turns
 from lowcost_ft.models.onnx_model import OnnxModel
-from lowcost_ft.pipeline.comparing import Drift, ThisCpu, compare, outputs_of
-from lowcost_ft.pipeline.predicting import predict
+from lowcost_ft.pipeline.comparing import Comparison, Drift
 from lowcost_ft.record.environment import int8_instructions
-from lowcost_ft.tasks.base import Predictions, Task
+from lowcost_ft.tasks.base import Predictions
 from lowcost_ft.tasks.heads import find_head
 
 __all__ = ["Limits", "Measuring"]
@@ -53,53 +52,12 @@ class Limits:
         return None
 
 
-@dataclass
-class Measuring:
-    """What all forms of a model are measured with.
+class Measuring(Comparison):
+    """A run and its validation split, on which all forms of its model are measured."""
 
-    Attributes:
-        run: The content of `run.json`.
-        task: The run's task.
-        tokenizer: As it was in training.
-        config: The model's configuration.
-        examples: The validation split.
-        features: The same, tokenized.
-    """
-
-    run: dict[str, Any]
-    task: Task
-    tokenizer: Any
-    config: Any
-    examples: Sequence[Any]
-    features: Features
-
-    def predict(
-        self, model: Any, features: Features | None = None, *, concurrent: bool = False
-    ) -> Predictions:
-        """Predictions for the whole split, or for other features."""
-        return predict(
-            ThisCpu(),
-            model,
-            self.task,
-            self.features if features is None else features,
-            pad_token_id=self.tokenizer.pad_token_id,
-            micro_batch_tokens=self.run["config"]["micro_batch_tokens"],
-            concurrent=concurrent,
-        )
-
-    def outputs(self, model: Any, *, padded: bool = False) -> torch.Tensor:
-        """Logits of the first rows, one by one or padded together; see `outputs_of`."""
-        return outputs_of(
-            self.task,
-            model,
-            self.features,
-            pad_token_id=self.tokenizer.pad_token_id,
-            together=_TOGETHER if padded else 1,
-        )
-
-    def drift(self, before: Predictions, after: Predictions) -> Drift:
-        """How the predictions of two models differ."""
-        return compare(self.task, self.examples, before, after, seed=self.run["seed"])
+    def logits(self, model: Any) -> torch.Tensor:
+        """Logits of the first rows, padded together."""
+        return self.outputs(model, together=_TOGETHER)
 
     def graph(self, model: Any) -> Any:
         """The model as ONNX in float32."""
@@ -115,7 +73,7 @@ class Measuring:
 
     def runs(self, graph: Any, precision: str) -> OnnxModel:
         """Something that runs a graph."""
-        return OnnxModel(graph.SerializeToString(), self.config, precision)
+        return OnnxModel(graph.SerializeToString(), None, precision)
 
     def rounded(self, graph: Any, layers: Collection[Layer]) -> Any:
         """The graph with some layers in 8 bits, as this CPU can multiply them."""
@@ -138,12 +96,12 @@ class Measuring:
             layers: Its layers.
             limits: What may change.
         """
-        logits = self.outputs(exact, padded=True)
+        logits = self.logits(exact)
 
         def error_of(layer: Layer) -> float:
             alone = self.runs(self.rounded(graph, [layer]), "int8")
             bar.update()
-            return float((self.outputs(alone, padded=True) - logits).square().mean())
+            return float((self.logits(alone) - logits).square().mean())
 
         def holds(rounded: Collection[Layer]) -> bool:
             found = self.predict(self.runs(self.rounded(graph, rounded), "int8"))

@@ -6,7 +6,7 @@ Parity: how far their outputs lie apart. Drift: how many predictions differ, and
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -16,18 +16,19 @@ from lowcost_ft.data.features import Features, collate, model_inputs
 from lowcost_ft.data.python_rows import Rows
 from lowcost_ft.errors import UserError
 from lowcost_ft.pipeline.data import load_run_splits
+from lowcost_ft.pipeline.predicting import predict
 from lowcost_ft.tasks import task_class
 from lowcost_ft.tasks.base import Predictions, Task
 from lowcost_ft.tasks.heads import find_head
 from lowcost_ft.tasks.inputs import read_examples
 
-__all__ = ["PARITY_ROWS", "Drift", "ThisCpu", "compare", "outputs_of", "validation_examples"]
+__all__ = ["PARITY_ROWS", "Comparison", "Drift", "compare", "outputs_of", "validation_examples"]
 
 PARITY_ROWS = 64
 """Rows of the validation split that the parity of logits is checked on."""
 
 
-class ThisCpu:
+class _ThisCpu:
     """What `predict` asks of an accelerator: one process in float32 on the CPU, GPU or not."""
 
     device = torch.device("cpu")
@@ -50,6 +51,57 @@ class Drift:
     score_before: float
     score_after: float
     metric: str
+
+
+@dataclass
+class Comparison:
+    """What models are compared on, in float32 on the CPU.
+
+    Attributes:
+        run: The content of `run.json`.
+        task: The run's task.
+        tokenizer: Of the models.
+        examples: A split.
+        features: The same, tokenized.
+    """
+
+    run: dict[str, Any]
+    task: Task
+    tokenizer: Any
+    examples: Sequence[Any]
+    features: Features
+
+    @classmethod
+    def of(cls, run: dict[str, Any], tokenizer: Any, examples: Sequence[Any]) -> Self:
+        """The comparison on a split that is tokenized as the run's data were."""
+        task: Task = task_class(run["task"]).from_record(run)
+        features = task.featurize(examples, tokenizer, max_length=run["config"]["max_length"])
+        return cls(run, task, tokenizer, examples, features)
+
+    def predict(
+        self, model: Any, features: Features | None = None, *, concurrent: bool = False
+    ) -> Predictions:
+        """Predictions for the whole split, or for other features."""
+        return predict(
+            _ThisCpu(),
+            model,
+            self.task,
+            self.features if features is None else features,
+            pad_token_id=self.tokenizer.pad_token_id,
+            micro_batch_tokens=self.run["config"]["micro_batch_tokens"],
+            concurrent=concurrent,
+        )
+
+    def outputs(self, model: Any, *, together: int = 1) -> torch.Tensor:
+        """Logits of the first rows, so many of them padded together; see `outputs_of`."""
+        pad_token_id = self.tokenizer.pad_token_id
+        return outputs_of(
+            self.task, model, self.features, pad_token_id=pad_token_id, together=together
+        )
+
+    def drift(self, before: Predictions, after: Predictions) -> Drift:
+        """How the predictions of two models differ."""
+        return compare(self.task, self.examples, before, after, seed=self.run["seed"])
 
 
 def validation_examples(

@@ -1,0 +1,91 @@
+"""`lowcost-ft compress`: a run as a smaller plain folder."""
+
+import json
+import sys
+from dataclasses import asdict, dataclass
+
+from lowcost_ft.commands.saved_run import RunFolder, check_threads
+from lowcost_ft.errors import UserError
+from lowcost_ft.screen import wrapped
+
+__all__ = ["Compress", "compress"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compress:
+    """Write a run as a smaller model: fewer embeddings, layers or neurons."""
+
+    run: RunFolder
+    """Folder of a completed run."""
+    output_dir: str
+    """Folder to write."""
+    trim_vocabulary: tuple[str, ...] = ()
+    """Files whose texts the model must go on to read exactly as before: labelled or not, in any
+    format that training reads, or one text a line. Give all that you have."""
+    layers: int | None = None
+    """How many layers stay; those go that matter least by measuring. Train the result again."""
+    ffn: float | None = None
+    """Which share of the neurons of each feed-forward stays, such as 0.5; those go that matter
+    least by measuring. Train the result again."""
+    max_drift: float = 0.05
+    """Largest share of predictions on the run's validation split that a trimmed vocabulary may
+    change; above it nothing is written."""
+    base_model: str | None = None
+    """Name or folder of the run's base model, where it is not what run.json names any more."""
+    json: bool = False
+    """Print the result as one JSON object."""
+    trust_remote_code: bool = False
+    """Run model code that comes with the base model. Off unless you trust its author."""
+    num_threads: int | None = None
+    """CPU threads. Default: OMP_NUM_THREADS if you set it, else the physical cores."""
+    debug: bool = False
+    """Show a traceback with each error."""
+
+
+def compress(command: Compress) -> None:
+    """Writes the smaller folder and says what was cut.
+
+    Raises:
+        UserError: A flag, a file or the run is wrong, or too many predictions change.
+    """
+    check_threads(command)
+    if not 0 <= command.max_drift <= 1:
+        raise UserError(
+            f"--max-drift {command.max_drift} is not a share: give a number from 0 to 1"
+        )
+    from lowcost_ft.compress.compressing import compress_run
+
+    report = compress_run(
+        command.run,
+        command.output_dir,
+        trim_vocabulary=command.trim_vocabulary,
+        layers=command.layers,
+        ffn=command.ffn,
+        max_drift=command.max_drift,
+        base_model=command.base_model,
+        trust_remote_code=command.trust_remote_code,
+        num_threads=command.num_threads,
+        say=lambda text: print(text, file=sys.stderr),
+    )
+    if command.json:
+        print(json.dumps(asdict(report)))
+        return
+    share = report.parameters_after / report.parameters_before
+    lines = [
+        f"Compressed into {report.folder}: {report.parameters_after:,} of "
+        f"{report.parameters_before:,} weights ({share:.1%}), {report.bytes_after / 1e6:.1f} MB."
+    ]
+    if report.covered is not None:
+        more = report.tokens_after / max(report.tokens_before, 1) - 1
+        lines += [
+            f"{report.pieces_after:,} of {report.pieces_before:,} pieces of the vocabulary stay; "
+            f"the {report.covered:,} given texts are cut as before.",
+            f"The validation split takes {more:+.1%} tokens.",
+        ]
+    if report.to_train:
+        lines.append(
+            "Layers were cut, so train the model again on your data: a distillation recipe with "
+            f"--teacher {command.run} --student-model {report.folder}, or any recipe with "
+            f"--model-id {report.folder} --method full."
+        )
+    print("\n".join(wrapped(line, sys.stdout) for line in lines))

@@ -1,0 +1,1 @@
+"""Smaller models: rows of embeddings that no text needs are cut, layers and neurons dropped."""

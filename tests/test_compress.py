@@ -1,0 +1,250 @@
+"""`lowcost-ft compress --trim-vocabulary`: fewer pieces, the same answers to the given texts."""
+
+import json
+import random
+
+import numpy as np
+import pytest
+import torch
+from small_runs import call_recipe, flags, text_rows, write_jsonl
+from tiny import FAMILY_NAMES, SENTENCES
+from tokenizers import Tokenizer
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+)
+
+import lowcost_ft as ft
+from lowcost_ft.commands.main import main
+from lowcost_ft.compress.layers import (
+    choose_layers,
+    cut_neurons,
+    keep_layers,
+    neuron_importance,
+)
+from lowcost_ft.compress.rows import cut_rows
+from lowcost_ft.compress.vocabulary import pieces_to_keep, trimmed
+from lowcost_ft.models.families import find_family
+from lowcost_ft.models.loading import build_model, load_tokenizer
+
+KINDS = ("bert", "roberta", "xlm-roberta", "deberta-v2", "modernbert", "llama", "gemma")
+"""WordPiece, byte-level BPE, Unigram, BPE with bytes as a last resort."""
+
+
+def encoded(tokenizer, texts):
+    return [tokenizer.encode(text).ids for text in texts]
+
+
+def odd_texts(count, seed=0):
+    """Texts of words, parts of words, and characters that no tokenizer here has seen."""
+    draw = random.Random(seed)
+    words = " ".join(SENTENCES).split()
+    texts = []
+    for _ in range(count):
+        parts = [draw.choice(words) for _ in range(draw.randint(1, 8))]
+        parts[0] = parts[0][draw.randint(0, 3) :] + draw.choice(("", "é", "日本", "\u200d", "🙂"))
+        texts.append(" ".join(parts))
+    return texts
+
+
+@pytest.mark.parametrize("family", KINDS)
+def test_given_texts_are_cut_as_before(family, tiny_model):
+    full = load_tokenizer(tiny_model(family)).backend_tokenizer
+    content = json.loads(full.to_str())
+    texts = odd_texts(40)
+    covered, others = texts[:12], texts[12:]
+    before = encoded(full, covered)
+    keep = pieces_to_keep(content, {one for ids in before for one in ids})
+    assert len(keep) < full.get_vocab_size()
+    small = Tokenizer.from_str(json.dumps(trimmed(content, keep)))
+    assert small.get_vocab_size() == len(keep)
+    assert [[keep[one] for one in ids] for ids in encoded(small, covered)] == before
+    pieces = full.get_vocab()
+    assert {piece: keep[number] for piece, number in small.get_vocab().items()} == {
+        piece: pieces[piece] for piece in small.get_vocab()
+    }
+    # Other texts are still cut, into pieces that give the same characters back.
+    unknown = {content["model"].get("unk_token"), "<unk>", "[UNK]"}
+    for text in others:
+        one, other = full.encode(text), small.encode(text)
+        if not unknown & {*one.tokens, *other.tokens}:
+            assert full.decode(one.ids) == small.decode(other.ids)
+
+
+def test_the_chain_of_merges_stays(tiny_model):
+    content = json.loads(load_tokenizer(tiny_model("roberta")).backend_tokenizer.to_str())
+    vocab = content["model"]["vocab"]
+    longest = max(vocab, key=len)
+    keep = pieces_to_keep(content, {vocab[longest]})
+    small = Tokenizer.from_str(json.dumps(trimmed(content, keep)))
+    assert small.encode(longest.replace("Ġ", " "), add_special_tokens=False).tokens == [longest]
+
+
+def test_ids_below_the_padding_token_stay_where_positions_count_from_it(tiny_model):
+    content = json.loads(load_tokenizer(tiny_model("roberta")).backend_tokenizer.to_str())
+    assert pieces_to_keep(content, set(), below=30)[:30] == list(range(30))
+
+
+def test_another_kind_of_tokenizer_is_refused():
+    content = {"model": {"type": "WordLevel", "vocab": {"a": 0}}, "added_tokens": []}
+    with pytest.raises(ft.UserError, match="only WordPiece, BPE and Unigram"):
+        pieces_to_keep(content, {0})
+
+
+@pytest.mark.parametrize("family", FAMILY_NAMES)
+def test_every_family_computes_the_same_with_fewer_rows(family, tiny_model):
+    model_id = tiny_model(family)
+    model = build_model(model_id, head="sequence", labels=["a", "b"], method="full").model.eval()
+    tokenizer = load_tokenizer(model_id)
+    model.config.pad_token_id = tokenizer.pad_token_id
+    ids = torch.tensor([tokenizer(SENTENCES[0])["input_ids"]])
+    with torch.no_grad():
+        before = model(input_ids=ids).logits
+    rows = model.get_input_embeddings().num_embeddings
+    low = (tokenizer.pad_token_id or 0) + 1
+    keep = sorted({*range(low), *ids.flatten().tolist(), *range(0, rows, 3)})
+    cut_rows(model, keep)
+    assert model.config.vocab_size == len(keep) == model.get_input_embeddings().weight.shape[0]
+    new = torch.from_numpy(np.searchsorted(keep, ids.numpy()))
+    with torch.no_grad():
+        assert torch.equal(model(input_ids=new).logits, before)
+
+
+@pytest.mark.parametrize(("kind", "family"), [("ner", "bert"), ("single", "xlm-roberta")])
+def test_a_compressed_run_answers_as_before(
+    kind, family, trained_run, small_files, tmp_path, capsys
+):
+    run = trained_run(kind, family)
+    files = [small_files[kind][f"{split}_file"] for split in ("train", "validation")]
+    target = tmp_path / "small"
+    capsys.readouterr()
+    arguments = ["compress", str(run), "--output-dir", str(target), "--json"]
+    assert main([*arguments, "--trim-vocabulary", *files]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["pieces_after"] < report["pieces_before"]
+    assert report["parameters_after"] < report["parameters_before"]
+    assert report["drift"]["changed"] == 0
+    assert report["tokens_after"] == report["tokens_before"]
+    whole, small = ft.load_predictor(run), ft.load_predictor(target)
+    examples = whole.read(files[0])
+    for one, other in zip(whole.predict(examples), small.predict(examples), strict=True):
+        assert {**one, "score": 0, "entities": 0} == {**other, "score": 0, "entities": 0}
+        for mine, theirs in zip(one.get("entities", ()), other.get("entities", ()), strict=True):
+            assert (mine["start"], mine["end"], mine["label"]) == (
+                *(theirs["start"], theirs["end"]),
+                theirs["label"],
+            )
+    assert [path.name for path in tmp_path.iterdir()] == ["small"]
+    assert json.loads((target / "run.json").read_text())["compress"]["pieces_after"]
+    if kind == "ner":
+        model = AutoModelForTokenClassification.from_pretrained(target)
+        assert model.config.vocab_size == len(AutoTokenizer.from_pretrained(target))
+
+
+def test_too_few_texts_leave_nothing(trained_run, tmp_path, capsys):
+    run = trained_run("single", "bert")
+    (tmp_path / "in").mkdir()
+    file = write_jsonl(tmp_path / "in" / "few.jsonl", [{"text": "hello"}])
+    target = tmp_path / "out"
+    arguments = ["compress", str(run), "--output-dir", str(target), "--trim-vocabulary", file]
+    assert main([*arguments, "--max-drift", "0"]) == 2
+    error = capsys.readouterr().err
+    assert "more than --max-drift 0" in error and "Give --trim-vocabulary more texts" in error
+    assert not target.exists()
+
+
+CUT = [name for name in FAMILY_NAMES if name != "albert"]
+"""Families that have weights of their own for each layer."""
+
+
+def model_and_ids(family, tiny_model):
+    model_id = tiny_model(family)
+    model = build_model(model_id, head="sequence", labels=["a", "b"], method="full").model.eval()
+    tokenizer = load_tokenizer(model_id)
+    model.config.pad_token_id = tokenizer.pad_token_id
+    return model, torch.tensor([tokenizer(SENTENCES[0])["input_ids"]])
+
+
+def logits_of(model, ids):
+    with torch.no_grad():
+        return model(input_ids=ids).logits
+
+
+@pytest.mark.parametrize("family", CUT)
+def test_layers_and_neurons_that_are_cut_are_gone_and_nothing_else(family, tiny_model, tmp_path):
+    model, ids = model_and_ids(family, tiny_model)
+    known = find_family(model.config)
+    whole = logits_of(model, ids)
+    kept = choose_layers(model, known, 2, lambda: logits_of(model, ids))
+    assert kept in ([0, 1], [0, 2]) and torch.equal(logits_of(model, ids), whole)
+    # The layer goes that moves the logits least.
+    moved = {}
+    for layers in ([0, 1], [0, 2]):
+        put_back = keep_layers(model, known, layers)
+        moved[str(layers)] = (logits_of(model, ids) - whole).square().mean()
+        put_back()
+    assert moved[str(kept)] == min(moved.values())
+    keep_layers(model, known, kept)
+    importance = neuron_importance(model, known, lambda: logits_of(model, ids))
+    assert len(importance) == 2 and len(importance[0]) == 64 and importance[0].min() >= 0
+    # What neurons that go would add is taken away first: then they can go.
+    for layer, weights in zip(
+        model.base_model.get_submodule(known.layers), importance, strict=True
+    ):
+        out = layer.get_submodule(known.ia3_targets[-1])
+        gone = weights.topk(32, largest=False).indices
+        with torch.no_grad():
+            (out.weight.T if type(out).__name__ != "Conv1D" else out.weight)[gone] = 0.0
+    expected = logits_of(model, ids)
+    assert cut_neurons(model, known, 0.5, importance) == 32
+    torch.testing.assert_close(logits_of(model, ids), expected, atol=1e-5, rtol=1e-5)
+    model.save_pretrained(tmp_path)
+    reloaded = AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
+    torch.testing.assert_close(logits_of(reloaded, ids), logits_of(model, ids))
+
+
+def test_a_run_with_fewer_layers_is_a_model_to_train(
+    trained_run, small_files, tmp_path, tiny_model, capsys
+):
+    run = trained_run("single", "bert")
+    target = tmp_path / "small"
+    capsys.readouterr()
+    files = [small_files["single"]["train_file"]]
+    arguments = ["compress", str(run), "--output-dir", str(target), "--trim-vocabulary", *files]
+    assert main([*arguments, "--layers", "2", "--ffn", "0.5"]) == 0
+    printed = capsys.readouterr()
+    assert "train the model again" in printed.out and "layers that stay: 0, " in printed.err
+    record = json.loads((target / "run.json").read_text())
+    assert record["compress"]["neurons"] == 32 and len(record["compress"]["layers"]) == 2
+    score = record["compress"]["drift"]["score_after"]
+    assert record["evaluation"]["validation"]["accuracy"] == score
+    found = ft.load_predictor(target).evaluate(small_files["single"]["validation_file"])
+    assert found["accuracy"] == pytest.approx(score)
+    again = tmp_path / "again"
+    values = {"model_id": target, "output_dir": again, "method": "full", "max_steps": 2}
+    values |= {"max_length": 48, **small_files["single"]}
+    assert call_recipe("lora_classification", *flags(**values)) == 0
+    assert "head" in json.dumps(json.loads((again / "run.json").read_text()))
+    albert = trained_run("single", "albert", epochs=1)
+    assert (
+        main(["compress", str(albert), "--output-dir", str(tmp_path / "x"), "--layers", "1"]) == 2
+    )
+    assert "one set of weights for all layers" in capsys.readouterr().err
+
+
+def test_what_is_wrong_is_told(trained_run, tmp_path, capsys):
+    run, target = trained_run("single", "bert"), tmp_path / "out"
+    arguments = ["compress", str(run), "--output-dir", str(target)]
+    assert main(arguments) == 2
+    assert "give --trim-vocabulary (the files" in capsys.readouterr().err
+    for words in (["--layers", "3"], ["--layers", "0"], ["--ffn", "1.5"]):
+        assert main([*arguments, *words]) == 2
+        error = capsys.readouterr().err
+        assert "give a number from 1 to 2" in error or "give a number between 0 and 1" in error
+    file = write_jsonl(tmp_path / "texts.jsonl", text_rows(3))
+    assert main([*arguments, "--trim-vocabulary", file, "--max-drift", "7"]) == 2
+    assert "is not a share" in capsys.readouterr().err
+    assert main([*arguments, "--trim-vocabulary", str(tmp_path / "none.jsonl")]) == 2
+    assert "none.jsonl" in capsys.readouterr().err
+    assert not target.exists()

@@ -209,3 +209,14 @@ def test_each_task_withholds_what_has_a_lower_score(task, answer, expected):
     assert len(held) == 1
     assert before - after == 1
     assert task.withhold(answer, 0.3)[0] == answer
+
+
+def test_a_merged_model_flags_texts_too_and_a_lost_file_is_told(run, tmp_path):
+    assert main(["merge", str(run), "--output-dir", str(tmp_path / "merged")]) == 0
+    merged = load_predictor(tmp_path / "merged")
+    assert merged.novelty.threshold == record_of(run)["novelty"]["threshold"]
+    assert merged(["anna lives in oslo"])[0]["calibrated"]
+    (tmp_path / "merged" / "novelty.safetensors").unlink()
+    without = load_predictor(tmp_path / "merged")
+    assert without.novelty is None
+    assert "lacks novelty.safetensors" in without.notices[0]

@@ -3,6 +3,7 @@
 import importlib.util
 import inspect
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -94,11 +95,17 @@ def tune(command: Tune) -> None:
     """
     from lowcost_ft.tuning.study import check_optuna
 
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UserError("tune runs in one process: start it without a launcher")
     if problems := range_problems(command):  # type: ignore[arg-type]
         raise UserError(problems)
     check_optuna()
     config, main = _recipe(command)
-    answer = _answer(command, config, main)
+    try:
+        answer = _answer(command, config, main)
+    except (KeyboardInterrupt, SystemExit):
+        print("Run the same command with --resume to go on with the search.", file=sys.stderr)
+        raise
     if command.json:
         print(json.dumps(answer, ensure_ascii=False, indent=2))
         return

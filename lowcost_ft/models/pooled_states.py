@@ -43,6 +43,8 @@ class PooledTexts:
         if states is None:
             return None
         mask = batch["attention_mask"].to(states.device)
+        if len(states) != len(mask) or states.shape[1] < mask.shape[1]:
+            return None  # Of other tokens, such as those that a decoder has written.
         # What prompt tuning puts in front of a text is not of it.
         states = states[:, states.shape[1] - mask.shape[1] :]
         sums = (states.float() * mask.unsqueeze(-1)).sum(1)  # (B, H)

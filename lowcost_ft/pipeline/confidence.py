@@ -149,6 +149,9 @@ def measure_novelty(
         return {"threshold": None, "reason": "there are no validation texts to choose it by"}, None
     if data.task.writes:
         return {"threshold": None, "reason": "the task writes texts"}, None
+    if data.task.generates:
+        why = "the states of written texts are not those of the texts that one gives"
+        return {"threshold": None, "reason": why}, None
     if validation is None:
         return {"threshold": None, "reason": "the model shows no states of its backbone"}, None
     if len(validation) < _FEWEST_TEXTS:
@@ -239,16 +242,19 @@ def copy_novelty(source: Path, folder: Path) -> None:
 def load_novelty(folder: Path, record: dict[str, Any] | None) -> Novelty | None:
     """What a run knows of texts unlike its training data; None where it knows nothing.
 
+    Its file may have been left behind when the folder was copied: then texts are not flagged, and
+    the predictor says so.
+
     Args:
         folder: The run folder.
         record: What `run.json` says under `novelty`.
 
     Raises:
-        UserError: Its file is missing or damaged.
+        UserError: Its file is damaged.
     """
-    if not record or record.get("threshold") is None:
-        return None
     file = folder / NOVELTY_FILE
+    if not record or record.get("threshold") is None or not file.exists():
+        return None
     try:
         tensors = load_file(file)
         return Novelty(

@@ -25,7 +25,7 @@ from lowcost_ft.models.quantization import compute_dtype, weight_bytes
 from lowcost_ft.models.refusals import check_token_ids
 from lowcost_ft.models.shared_weights import share_weights
 from lowcost_ft.models.tokenizers import cut_end
-from lowcost_ft.pipeline.confidence import against, load_novelty
+from lowcost_ft.pipeline.confidence import NOVELTY_FILE, against, load_novelty
 from lowcost_ft.pipeline.predicting import predict
 from lowcost_ft.pipeline.run_input import (
     check_pairs,
@@ -340,6 +340,11 @@ def load_predictor(
     if exact and not keep_adapter and is_mergeable(model):
         model = merge_adapter(model)
     hold_frozen_weights(model, dtype)
+    notices = []
+    if novelty is None and (run.get("novelty") or {}).get("threshold") is not None:
+        notices.append(
+            f"{folder} lacks {NOVELTY_FILE}, so that texts unlike the training data are not flagged"
+        )
     called = forward_module(model).to(accelerator.device).eval()
     if novelty is not None and keep_states(called) is None:
         novelty = None
@@ -351,6 +356,7 @@ def load_predictor(
         concurrent=not weight_bytes(model)[0] and not trust_remote_code,
         longest=longest_input(model.config)
         or (position_limit(model) if find_family(model.config) is None else None),
+        notices=notices,
         **loaded,
     )
 

@@ -10,6 +10,7 @@ from small_runs import call_recipe, flags, ner_rows, text_rows, write_jsonl
 from lowcost_ft import load_predictor
 from lowcost_ft.commands.main import main
 from lowcost_ft.errors import UserError
+from lowcost_ft.pipeline.data import load_run_splits
 from lowcost_ft.tasks.classification.examples import TextExample
 from lowcost_ft.tasks.classification.task import ClassificationTask
 from lowcost_ft.tasks.ner import NerTask
@@ -220,3 +221,20 @@ def test_a_merged_model_flags_texts_too_and_a_lost_file_is_told(run, tmp_path):
     without = load_predictor(tmp_path / "merged")
     assert without.novelty is None
     assert "lacks novelty.safetensors" in without.notices[0]
+
+
+def test_sums_of_tallies_give_the_main_score(run):
+    predictor = load_predictor(run)
+    examples = load_run_splits(record_of(run)["config"]).test
+    predictions, _ = predictor._predictions(examples)
+    tally = predictor.task.tally(examples, predictions)
+    assert len(tally) == len(examples)
+    score = predictor.task.score(examples, predictions)[predictor.task.metric]
+    assert predictor.task.score_of_tally(tally.sum(axis=0)) == pytest.approx(score)
+
+
+def test_relations_are_tallied_without_the_negative_label():
+    task = RelationTask(["no_relation", "near", "in"], negative="no_relation")
+    scores = np.eye(3, dtype=np.float32)[[0, 1, 1, 0]]
+    tally = task.tally([text(n) for n in ("no_relation", "near", "in", "in")], {"scores": scores})
+    assert tally.tolist() == [[0, 0, 0], [1, 1, 1], [0, 1, 1], [0, 0, 1]]

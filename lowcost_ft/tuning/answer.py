@@ -94,6 +94,6 @@ def answer_lines(answer: Mapping[str, Any]) -> list[str]:
     price = answer["price"]
     lines.append(
         f"price: {price['search_seconds'] / 60:.1f} min for the trials, "
-        f"{price['final_seconds'] / 60:.1f} min for the final runs"
+        f"{price['final_seconds'] / 60:.1f} min of training for the final runs"
     )
     return [*lines, "use it:", f"    {best['command']}"]

@@ -233,7 +233,7 @@ def export_case(case: Case, folder: Path) -> str | None:
 
     from lowcost_ft.errors import UserError
     from lowcost_ft.export.graph import build_graph
-    from lowcost_ft.export.refusals import check_exportable, check_weights
+    from lowcost_ft.export.refusals import check_family, check_weights
     from lowcost_ft.models.loading import load_tokenizer, load_trained
     from lowcost_ft.models.merging import MERGE_TOLERANCE, merge_adapter, parity_gap
     from lowcost_ft.models.onnx_model import OnnxModel
@@ -244,7 +244,7 @@ def export_case(case: Case, folder: Path) -> str | None:
         return None
     run = json.loads((folder / "case.json").read_text())
     try:
-        check_exportable(run, folder, run_config(folder, run))
+        check_family(run_config(folder, run))
         whole = load_trained(folder, run)
         check_weights(whole)
     except UserError as error:

@@ -26,7 +26,8 @@ from lowcost_ft.compress.layers import (
 from lowcost_ft.compress.rows import cut_rows
 from lowcost_ft.compress.vocabulary import pieces_to_keep, trimmed
 from lowcost_ft.models.families import find_family
-from lowcost_ft.models.loading import build_model, load_tokenizer
+from lowcost_ft.models.loading import build_model, load_tokenizer, load_trained
+from lowcost_ft.models.merging import merge_adapter
 
 KINDS = ("bert", "roberta", "xlm-roberta", "deberta-v2", "modernbert", "llama", "gemma")
 """WordPiece, byte-level BPE, Unigram, BPE with bytes as a last resort."""
@@ -233,8 +234,41 @@ def test_a_run_with_fewer_layers_is_a_model_to_train(
     assert "one set of weights for all layers" in capsys.readouterr().err
 
 
+def test_a_target_chooses_the_cut_that_moves_the_logits_least(trained_run, tmp_path, capsys):
+    run = trained_run("single", "bert")
+    capsys.readouterr()
+    arguments = ["compress", str(run), "--output-dir", str(tmp_path / "small"), "--json"]
+    whole = load_trained(run, json.loads((run / "run.json").read_text()))
+    size = sum(p.numel() for p in merge_adapter(whole).parameters()) * 4
+    target = ("--target-size", f"{0.7 * size / 1e3:.0f}KB", "--target-latency", "10s")
+    assert main([*arguments, *target]) == 0
+    printed = capsys.readouterr()
+    report = json.loads(printed.out)
+    assert report["to_train"] and 4 * report["parameters_after"] <= 0.7 * size
+    assert "tokens (95th percentile, 1 thread)" in printed.err
+    arguments[3] = str(tmp_path / "other")
+    assert main([*arguments, "--target-size", "1KB"]) == 2
+    assert "most of them are embeddings, which --trim-vocabulary" in capsys.readouterr().err
+    assert main([*arguments, "--target-latency", "0.0001ms"]) == 2
+    assert "--target-latency: the fastest, with 1 layers" in capsys.readouterr().err
+    assert main([*arguments, "--target-latency", "soon"]) == 2
+    assert "'soon' is not a time, such as 5ms" in capsys.readouterr().err
+    # What the whole model reaches is left whole.
+    assert main([*arguments, "--target-size", "1GB"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["layers"] is None and report["drift"]["changed"] == 0
+    assert not report["to_train"]
+
+
 def test_what_is_wrong_is_told(trained_run, tmp_path, capsys):
     run, target = trained_run("single", "bert"), tmp_path / "out"
+    writes = tmp_path / "writes"
+    writes.mkdir()
+    record = json.loads((run / "run.json").read_text()) | {"task": "translation"}
+    (writes / "run.json").write_text(json.dumps(record))
+    arguments = ["compress", str(writes), "--output-dir", str(target), "--layers", "1"]
+    assert main(arguments) == 2
+    assert "only tasks that predict in one pass" in capsys.readouterr().err
     arguments = ["compress", str(run), "--output-dir", str(target)]
     assert main(arguments) == 2
     assert "give --trim-vocabulary (the files" in capsys.readouterr().err

@@ -288,6 +288,12 @@ def test_what_cannot_be_exported_is_refused_with_the_reason(
     (decoder / "model.safetensors").touch()
     assert main(["export", str(decoder), "--output-dir", str(tmp_path / "out")]) == 2
     assert "Llama is a decoder, and only encoders are exported" in capsys.readouterr().err
+    shutil.rmtree(decoder)
+    decoder.mkdir()
+    record = json.loads((trained_run("ner", "bert") / "run.json").read_text())
+    (decoder / "run.json").write_text(json.dumps(record | {"task": "translation"}))
+    assert main(["export", str(decoder), "--output-dir", str(tmp_path / "out")]) == 2
+    assert "writes its answer token by token" in capsys.readouterr().err
     for flag, value, words in (
         ("--precision", "int4,fp32", "--precision int4: not known"),
         ("--precision", "", "--precision is empty"),

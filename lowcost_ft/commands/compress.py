@@ -27,6 +27,12 @@ class Compress:
     ffn: float | None = None
     """Which share of the neurons of each feed-forward stays, such as 0.5; those go that matter
     least by measuring. Train the result again."""
+    target_size: str | None = None
+    """Most that the weights may take, such as 20MB: layers and neurons are chosen for it, by
+    measuring which cut moves the logits least."""
+    target_latency: str | None = None
+    """Longest time for one text, such as 5ms, at the 95th percentile: of the validation text of
+    median length, on --num-threads threads of this machine. Chosen likewise."""
     max_drift: float = 0.05
     """Largest share of predictions on the run's validation split that a trimmed vocabulary may
     change; above it nothing is written."""
@@ -61,6 +67,8 @@ def compress(command: Compress) -> None:
         trim_vocabulary=command.trim_vocabulary,
         layers=command.layers,
         ffn=command.ffn,
+        target_size=command.target_size,
+        target_latency=command.target_latency,
         max_drift=command.max_drift,
         base_model=command.base_model,
         trust_remote_code=command.trust_remote_code,

@@ -27,7 +27,9 @@ from lowcost_ft.compress.layers import (
     neuron_importance,
 )
 from lowcost_ft.compress.rows import cut_rows
+from lowcost_ft.compress.targets import choose_cuts, median_tokens, parse_seconds
 from lowcost_ft.compress.vocabulary import pieces_to_keep, trimmed
+from lowcost_ft.config.values import parse_bytes
 from lowcost_ft.data.features import Features
 from lowcost_ft.data.python_rows import Rows
 from lowcost_ft.errors import UserError
@@ -84,6 +86,8 @@ def compress_run(
     trim_vocabulary: Sequence[str | Path] = (),
     layers: int | None = None,
     ffn: float | None = None,
+    target_size: str | None = None,
+    target_latency: str | None = None,
     max_drift: float = 0.05,
     base_model: str | None = None,
     trust_remote_code: bool = False,
@@ -100,6 +104,9 @@ def compress_run(
             that training reads, or one text a line: all other rows of the embeddings are cut.
         layers: How many layers stay.
         ffn: Which share of the neurons of each feed-forward stays.
+        target_size: Most that the weights may take, such as "20MB"; layers and neurons are chosen
+            for it, by measuring.
+        target_latency: Longest time for one text, such as "5ms", likewise; see `choose_cuts`.
         max_drift: Largest share of changed predictions on the validation split for which a trimmed
             vocabulary is written.
         base_model: Where the base model lies now, if it has moved.
@@ -112,19 +119,20 @@ def compress_run(
         UserError: The run cannot be compressed, a file is wrong, or the drift is too large.
         RuntimeError: A given text is cut or answered otherwise than before: report it.
     """
-    if not trim_vocabulary and layers is None and ffn is None:
+    targets = _targets(target_size, target_latency)
+    if not trim_vocabulary and layers is None and ffn is None and targets is None:
         raise UserError(
-            "nothing to do: give --trim-vocabulary (the files whose texts must be read), --layers "
-            "or --ffn"
+            "nothing to do: give --trim-vocabulary (the files whose texts must be read), --layers, "
+            "--ffn, --target-size or --target-latency"
         )
     if ffn is not None and not 0 < ffn < 1:
         raise UserError(f"--ffn {ffn} is not a share: give a number between 0 and 1")
     run = load_run(run_folder)
     kind = task_class(run["task"])
-    if kind.generates and trim_vocabulary:
+    if kind.generates:
         raise UserError(
-            "compress: this task writes with the model's vocabulary, and cannot know which words "
-            "it will need; leave --trim-vocabulary out"
+            "compress: this task writes text, with words that no file can foresee, and only tasks "
+            "that predict in one pass are compressed; use the run as it is"
         )
     reads: dict[str, str | Path | None] = {
         **paths_of_settings(run["config"]),
@@ -144,7 +152,7 @@ def compress_run(
     base = forward_module(whole).eval()
     if base is not whole:
         check_mergeable(whole, command="compress")
-    family = _check_cuts(base, layers, ffn)
+    family = _check_cuts(base, layers, ffn, targets=targets is not None)
     tokenizer = _tokenizer(run, run_folder, **options)
     at = Comparison.of(run, tokenizer, held_out)
     given = Comparison.of(run, tokenizer, examples) if examples else None
@@ -173,6 +181,8 @@ def compress_run(
             _check_drift(at.drift(reference, at.predict(model)), max_drift)
         kept = neurons = None
         if family is not None:
+            if targets is not None:
+                layers, ffn = _chosen(at, model, family, layers, ffn, targets, say)
             kept, neurons = _cut(at, model, family, layers, ffn, say)
             logits = at.outputs(model)
             save_model(model, tokenizer, scratch)
@@ -202,12 +212,12 @@ def compress_run(
             tokens_before=tokens,
             tokens_after=len(at.features.input_ids),
             drift=drift,
-            to_train=family is not None,
+            to_train=kept is not None or neurons is not None,
         )
         # The scores of the record are the run's own; these are this model's.
         scores = at.task.score(held_out, found, seed=run["seed"])
         record["evaluation"] = {"validation": scores}
-        if family is not None:
+        if report.to_train:
             # Its states and scores are others than those that were measured.
             record |= {"calibration": None, "novelty": {"reason": "layers were cut since"}}
         else:
@@ -234,11 +244,64 @@ def _texts(
     return examples
 
 
-def _check_cuts(model: Any, layers: int | None, ffn: float | None) -> Family | None:
-    """The family whose layers or neurons are cut; None where none are."""
-    if layers is None and ffn is None:
+def _targets(size: str | None, latency: str | None) -> tuple[int | None, float | None] | None:
+    """Bytes and seconds that the user names; None where neither is.
+
+    Raises:
+        UserError: They are not a size and a time.
+    """
+    if size is None and latency is None:
         return None
-    family = check_prunable(model, "--layers" if layers is not None else "--ffn")
+    try:
+        return (
+            None if size is None else parse_bytes(size),
+            None if latency is None else parse_seconds(latency),
+        )
+    except ValueError as error:
+        raise UserError(f"--target-size or --target-latency: {error}") from None
+
+
+def _chosen(
+    at: Comparison,
+    model: Any,
+    family: Family,
+    layers: int | None,
+    ffn: float | None,
+    targets: tuple[int | None, float | None],
+    say: Callable[[str], None],
+) -> tuple[int | None, float | None]:
+    """Layers and share of neurons that reach the targets; None for what stays whole."""
+    choice = choose_cuts(
+        at,
+        model,
+        family,
+        layers=layers,
+        ffn=ffn,
+        target_bytes=targets[0],
+        target_seconds=targets[1],
+    )
+    told = f"{choice.layers} layers, {choice.ffn:g} of the neurons: {choice.bytes / 1e6:.1f} MB"
+    if choice.seconds is not None:
+        told += (
+            f", {1000 * choice.seconds:.1f} ms for one text of {median_tokens(at)} tokens (95th "
+            f"percentile, {torch.get_num_threads()} thread{'s' * (torch.get_num_threads() != 1)})"
+        )
+    say(told)
+    count = len(layer_list(model, family))
+    return (
+        choice.layers if choice.layers < count else None,
+        choice.ffn if choice.ffn < 1 else None,
+    )
+
+
+def _check_cuts(
+    model: Any, layers: int | None, ffn: float | None, *, targets: bool
+) -> Family | None:
+    """The family whose layers or neurons are cut; None where none are."""
+    if layers is None and ffn is None and not targets:
+        return None
+    flag = "--layers" if layers is not None else "--ffn" if ffn is not None else "--target-size"
+    family = check_prunable(model, flag)
     count = len(layer_list(model, family))
     if layers is not None and not 1 <= layers < count:
         raise UserError(

@@ -18,7 +18,8 @@ from lowcost_ft.errors import UserError
 from lowcost_ft.models.adapters import layer_list
 from lowcost_ft.models.families import Family, find_family, known_families
 
-__all__ = ["check_prunable", "choose_layers", "cut_neurons", "keep_layers", "neuron_importance"]
+__all__ = ["check_prunable", "choose_layers", "cut_neurons", "dropping_order", "keep_layers"]
+__all__ += ["neuron_importance"]
 
 _WIDTHS = ("intermediate_size", "hidden_dim", "n_inner")
 """Fields of a configuration that hold the number of neurons of the feed-forward."""
@@ -79,7 +80,15 @@ def keep_layers(model: Any, family: Family, kept: Sequence[int]) -> Callable[[],
 def choose_layers(
     model: Any, family: Family, count: int, outputs: Callable[[], torch.Tensor]
 ) -> list[int]:
-    """The layers to keep: again and again the one goes that moves the logits least.
+    """Numbers of the layers to keep, ascending; see `dropping_order`."""
+    gone = set(dropping_order(model, family, count, outputs))
+    return [index for index in range(len(layer_list(model, family))) if index not in gone]
+
+
+def dropping_order(
+    model: Any, family: Family, count: int, outputs: Callable[[], torch.Tensor]
+) -> list[int]:
+    """The layers to drop: again and again the one that moves the logits least.
 
     The first stays in any case, since in some families it is built otherwise than the rest.
 
@@ -90,10 +99,10 @@ def choose_layers(
         outputs: Computes the logits of some texts.
 
     Returns:
-        Numbers of the layers that stay, ascending.
+        Numbers of the layers in the order in which they go.
     """
     kept = list(range(len(layer_list(model, family))))
-    whole = outputs()
+    whole, gone = outputs(), list[int]()
 
     def moved(without: int) -> float:
         put_back = keep_layers(model, family, [index for index in kept if index != without])
@@ -103,8 +112,9 @@ def choose_layers(
             put_back()
 
     while len(kept) > count:
-        kept.remove(min(kept[1:], key=moved))
-    return kept
+        gone.append(min(kept[1:], key=moved))
+        kept.remove(gone[-1])
+    return gone
 
 
 def neuron_importance(model: Any, family: Family, run: Callable[[], object]) -> list[torch.Tensor]:

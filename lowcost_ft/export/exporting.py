@@ -18,7 +18,12 @@ from lowcost_ft.errors import UserError
 from lowcost_ft.export.folder import save_exported
 from lowcost_ft.export.graph import OPSET
 from lowcost_ft.export.measuring import Limits, Measuring
-from lowcost_ft.export.refusals import check_exportable, check_precisions, check_weights
+from lowcost_ft.export.refusals import (
+    check_family,
+    check_precisions,
+    check_task,
+    check_weights,
+)
 from lowcost_ft.export.smaller import Layer, quantizable_layers, to_half
 from lowcost_ft.export.timing import Speed
 from lowcost_ft.models.loading import forward_module, load_tokenizer, load_trained
@@ -117,7 +122,8 @@ def export_run(
     check_onnx_installed(to_write=True)
     run = load_run(run_folder)
     options: dict[str, Any] = {"base_model": base_model, "trust_remote_code": trust_remote_code}
-    check_exportable(run, run_folder, run_config(run_folder, run, **options))
+    check_task(run)
+    check_family(run_config(run_folder, run, **options))
     reads: dict[str, str | Path | None] = {
         **paths_of_settings(run["config"]),
         "RUN": run_folder,

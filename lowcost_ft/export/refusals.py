@@ -1,7 +1,6 @@
 """What cannot be exported, and why."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from peft import PeftModel
@@ -13,7 +12,7 @@ from lowcost_ft.models.onnx_model import ONNX_FILES
 from lowcost_ft.models.quantization import weight_bytes
 from lowcost_ft.tasks import task_class
 
-__all__ = ["check_exportable", "check_precisions", "check_weights"]
+__all__ = ["check_family", "check_precisions", "check_task", "check_weights"]
 
 
 def check_precisions(names: Sequence[str]) -> None:
@@ -29,13 +28,11 @@ def check_precisions(names: Sequence[str]) -> None:
         raise UserError(f"--precision {', '.join(unknown)}: not known; give some of {known}")
 
 
-def check_exportable(run: dict[str, Any], folder: str | Path, config: Any) -> None:
-    """Refuses, before any weight is read, what has no form in ONNX here.
+def check_task(run: dict[str, Any]) -> None:
+    """Refuses a task that has no form in ONNX here.
 
     Args:
         run: The content of `run.json`.
-        folder: The run's folder.
-        config: The base model's configuration.
 
     Raises:
         UserError: Says why, and what to do instead.
@@ -45,6 +42,17 @@ def check_exportable(run: dict[str, Any], folder: str | Path, config: Any) -> No
             "export: this task writes its answer token by token, and only tasks that predict in "
             "one pass are exported; use the run as it is, or lowcost-ft merge"
         )
+
+
+def check_family(config: Any) -> None:
+    """Refuses, before any weight is read, a model that has no form in ONNX here.
+
+    Args:
+        config: The base model's configuration.
+
+    Raises:
+        UserError: Says why, and what to do instead.
+    """
     if is_causal(config):
         family = find_family(config)
         raise UserError(

@@ -128,16 +128,32 @@ def test_auroc_is_that_of_scikit_learn_ties_included():
 
 def test_texts_far_from_the_training_data_lie_beyond_the_threshold():
     draw = np.random.default_rng(0)
-    centres = draw.normal(0, 1, (4, 32))
+    spread = np.concatenate([np.full(4, 3.0), np.full(28, 0.3)])  # Wide in four directions.
 
     def near(count):
-        return centres[draw.integers(0, 4, count)] + draw.normal(0, 0.3, (count, 32))
+        return (draw.normal(0, 1, (count, 32)) * spread + 5).astype(np.float32)
 
-    found = fit_novelty(near(400).astype(np.float32), near(200).astype(np.float32))
+    found = fit_novelty(near(400), near(200))
     assert (found.distances(near(300)) > found.threshold).mean() < 0.12
-    far = draw.normal(0, 1, (100, 32))
+    # As long as the others, but in another direction.
+    far = (draw.normal(0, 1, (100, 32)) * spread[::-1] + 5).astype(np.float32)
     assert (found.distances(far) > found.threshold).mean() > 0.95
     assert found.distances(np.empty((0, 32), np.float32)).shape == (0,)
+
+
+def test_the_distance_is_mahalanobis_without_a_covariance_being_written_down():
+    draw = np.random.default_rng(0)
+    for width in (8, 64):  # Fewer and more directions than texts.
+        training = draw.normal(0, 1, (30, width)) * np.linspace(0.5, 2, width)
+        found = fit_novelty(training.astype(np.float32), training[:20].astype(np.float32))
+        known = found.references.astype(np.float64)
+        covariance = known.T @ known / len(known)
+        covariance += 0.1 * (known**2).mean() * np.eye(width)
+        away = (training[:5] - found.mean) / found.scale
+        expected = np.einsum("ij,jk,ik->i", away, np.linalg.inv(covariance), away)
+        np.testing.assert_allclose(
+            found.distances(training[:5]), np.sqrt(expected / width), rtol=1e-6
+        )
 
 
 def test_out_of_scope_messages_are_many_and_none_is_in_the_sample():

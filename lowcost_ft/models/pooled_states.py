@@ -1,4 +1,4 @@
-"""The state of a whole text: the mean of what the backbone gives its tokens as it predicts."""
+"""The state of a whole text: the mean of what a middle layer gives its tokens as it predicts."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from lowcost_ft.models.adapters import layer_list
+from lowcost_ft.models.families import find_family
 from lowcost_ft.models.virtual_tokens import VirtualTokens
 
 __all__ = ["PooledTexts", "keep_states", "keeping_states"]
@@ -72,7 +74,10 @@ class PooledTexts:
 
 
 def keep_states(model: nn.Module) -> Any:
-    """Lets a model's forward passes leave the states of its backbone for `PooledTexts.take`.
+    """Lets a model's forward passes leave the states of their middle layer for `PooledTexts.take`.
+
+    There states tell what a text is about; higher up they tell what the task makes of it. Of a
+    model whose layers are not known, or are one and the same, the last states are left.
 
     Args:
         model: A task model of transformers, which copies for threads may be made of afterwards.
@@ -83,8 +88,21 @@ def keep_states(model: nn.Module) -> Any:
     inner: Any = model
     if isinstance(inner, VirtualTokens):
         inner = inner.peft_model.get_base_model()
-    backbone = getattr(inner, getattr(inner, "base_model_prefix", "") or "", None)
-    return backbone.register_forward_hook(_note) if isinstance(backbone, nn.Module) else None
+    place = _middle_layer(inner)
+    if place is None:
+        place = getattr(inner, getattr(inner, "base_model_prefix", "") or "", None)
+    return place.register_forward_hook(_note) if isinstance(place, nn.Module) else None
+
+
+def _middle_layer(model: Any) -> nn.Module | None:
+    family = find_family(model.config) if hasattr(model, "config") else None
+    if family is None or family.shared_layers:
+        return None
+    try:
+        layers = layer_list(model, family)
+    except AttributeError:
+        return None
+    return layers[(len(layers) - 1) // 2] if len(layers) else None
 
 
 @contextmanager
@@ -100,8 +118,8 @@ def keeping_states(model: nn.Module) -> Iterator[bool]:
 
 
 def _note(module: nn.Module, inputs: Any, output: Any) -> None:
-    states = getattr(output, "last_hidden_state", None)
-    if states is None and isinstance(output, tuple):
-        states = output[0]
+    states = getattr(output, "last_hidden_state", output)
+    if isinstance(states, tuple):
+        states = states[0]
     if torch.is_tensor(states) and states.ndim == 3:
         _LAST.states = states

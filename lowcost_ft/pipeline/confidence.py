@@ -19,7 +19,6 @@ from lowcost_ft.pipeline.build import Built
 from lowcost_ft.pipeline.data import Data
 from lowcost_ft.pipeline.predicting import predict
 from lowcost_ft.pipeline.start import Run
-from lowcost_ft.pipeline.train import Trained
 from lowcost_ft.scores.calibration import (
     FEWEST_ANSWERS,
     Graded,
@@ -131,7 +130,7 @@ class _Forward:
 
 
 def measure_novelty(
-    run: Run, built: Built, data: Data, trained: Trained, validation: np.ndarray | None
+    run: Run, built: Built, data: Data, validation: np.ndarray | None
 ) -> tuple[dict[str, Any], Novelty | None]:
     """Keeps states of training texts, and the distance from which on a text is unlike them.
 
@@ -139,7 +138,6 @@ def measure_novelty(
         run: The run.
         built: Its model, with the weights that are saved.
         data: Its data.
-        trained: What training left.
         validation: Pooled states of the validation texts; None where the model shows none.
 
     Returns:
@@ -147,10 +145,10 @@ def measure_novelty(
     """
     if "validation" not in data.features:
         return {"threshold": None, "reason": "there are no validation texts to choose it by"}, None
-    if data.task.writes:
+    if data.task.writes or data.task.generates:
         return {"threshold": None, "reason": "the task writes texts"}, None
-    if data.task.generates:
-        why = "the states of written texts are not those of the texts that one gives"
+    if built.streamed:
+        why = "the model has been without its lower layers"
         return {"threshold": None, "reason": why}, None
     if validation is None:
         return {"threshold": None, "reason": "the model shows no states of its backbone"}, None
@@ -162,7 +160,7 @@ def measure_novelty(
     chosen = np.random.default_rng(run.config.seed).permutation(features.num_examples)
     rows = features.rows_of(np.sort(chosen[:MOST_REFERENCES]))
     with keeping_states(forward_module(built.model.model)):
-        training = forward.states(features, rows=rows, cached=trained.states.get("train"))
+        training = forward.states(features, rows=rows)
         if training is None or len(training) < 2:
             return {"threshold": None, "reason": "the model's states are not finite"}, None
         novelty = fit_novelty(training, validation)
@@ -172,7 +170,7 @@ def measure_novelty(
             "training_texts": len(novelty.references),
             "flagged_of_validation": float((inside > novelty.threshold).mean()),
         }
-        if (texts := _sample_texts(run, data)) and not built.streamed:
+        if texts := _sample_texts(run, data):
             record["out_of_scope"] = _out_of_scope(forward, novelty, inside, texts)
     return record, novelty
 
@@ -228,6 +226,7 @@ def save_novelty(folder: Path, novelty: Novelty | None) -> None:
         tensors = {
             "references": torch.from_numpy(novelty.references),
             "mean": torch.from_numpy(novelty.mean),
+            "scale": torch.tensor([novelty.scale], dtype=torch.float64),
         }
         save_file(tensors, folder / NOVELTY_FILE)
 
@@ -260,6 +259,7 @@ def load_novelty(folder: Path, record: dict[str, Any] | None) -> Novelty | None:
         return Novelty(
             references=tensors["references"].numpy(),
             mean=tensors["mean"].numpy(),
+            scale=float(tensors["scale"][0]),
             threshold=record["threshold"],
         )
     except (OSError, SafetensorError, KeyError) as error:

@@ -75,7 +75,7 @@ def evaluate(run: Run, built: Built, data: Data, trained: Trained) -> Evaluated:
         found.scores[name].pop("loss", None)  # The history of training holds that of each epoch.
     run.record["evaluation"] = found.scores
     run.record["calibration"] = measure_calibration(data, found.predictions, seed=run.config.seed)
-    run.record["novelty"], novelty = measure_novelty(run, built, data, trained, states)
+    run.record["novelty"], novelty = measure_novelty(run, built, data, states)
     run.record["thresholds"] = getattr(data.task, "thresholds", None)
     run.record["train"] |= {
         "recoveries": trained.result.recoveries,

@@ -1,10 +1,12 @@
 """Texts unlike the training data: how far a text is from those, and from which distance on.
 
-The distance of a text is 1 less the cosine between its pooled state and that of its nearest
-training texts, which needs neither labels nor a covariance (Sun et al. 2022, arXiv:2204.06507).
+The distance is Mahalanobis': that from the mean of the training texts, measured in each direction
+by how far these spread there (Lee et al. 2018, arXiv:1807.03888, without classes; for transformers
+Podolskiy et al. 2021, arXiv:2101.03778). States of a middle layer tell unlike texts best.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,9 @@ MOST_REFERENCES = 1000
 """Training texts that are kept to compare with: two megabytes at a width of 1,024."""
 FALSE_ALARMS = 0.05
 """Share of the validation texts that lie beyond the threshold."""
-_NEAREST = 5
+_RIDGE = 0.1
+"""Is added to the spread in each direction, as a share of the mean: few texts do not spread into
+every direction, and others are not infinitely far off for that."""
 _AT_ONCE = 2048
 
 
@@ -24,36 +28,44 @@ _AT_ONCE = 2048
 class Novelty:
     """The training texts to compare with, and the distance from which on a text is unlike them.
 
+    The covariance of wide states would be large; it is never written down, since the texts that it
+    comes from give its inverse (Woodbury's identity).
+
     Attributes:
-        references: Unit vectors, float16 `(texts, width)`.
-        mean: Is taken off each pooled state first, float32 `(width,)`.
+        references: Pooled states less their mean, by `scale`, float16 `(texts, width)`.
+        mean: Their mean, float32 `(width,)`.
+        scale: The root of their mean variance.
         threshold: A distance.
     """
 
     references: NDArray[Any]
     mean: NDArray[Any]
+    scale: float
     threshold: float
 
+    @cached_property
+    def _inverse(self) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+        known = self.references.astype(np.float64)
+        ridge = _RIDGE * float((known**2).mean()) or 1.0
+        inner = known @ known.T
+        inner[np.diag_indices_from(inner)] += len(known) * ridge
+        return known, np.linalg.inv(inner), ridge
+
     def distances(self, states: NDArray[Any]) -> NDArray[np.float64]:
-        """How far texts are from the training texts: 0 (the same) to 2.
+        """How far texts are from the training texts; these are about 1 away themselves.
 
         Args:
             states: Their pooled states, `(texts, width)`.
         """
-        known = self.references.astype(np.float32)
-        nearest = min(_NEAREST, len(known))
-        found = [
-            np.partition(_units(states[start : start + _AT_ONCE], self.mean) @ known.T, -nearest)[
-                :, -nearest
-            ]
-            for start in range(0, len(states), _AT_ONCE)
-        ]
-        return 1.0 - np.concatenate(found or [np.empty(0, np.float32)]).astype(np.float64)
-
-
-def _units(states: NDArray[Any], mean: NDArray[Any]) -> NDArray[np.float32]:
-    centred = states.astype(np.float32) - mean
-    return centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
+        known, inverse, ridge = self._inverse
+        found = []
+        for start in range(0, len(states), _AT_ONCE):
+            away = (states[start : start + _AT_ONCE].astype(np.float64) - self.mean) / self.scale
+            along = away @ known.T  # (texts, references)
+            inside = np.einsum("ij,ij->i", along @ inverse, along)
+            squares = ((away**2).sum(axis=1) - inside) / ridge
+            found.append(np.sqrt(np.maximum(squares, 0.0) / states.shape[1]))
+        return np.concatenate(found or [np.empty(0)])
 
 
 def fit_novelty(training: NDArray[Any], validation: NDArray[Any]) -> Novelty:
@@ -63,13 +75,17 @@ def fit_novelty(training: NDArray[Any], validation: NDArray[Any]) -> Novelty:
         training: Pooled states of training texts, `(texts, width)`.
         validation: Pooled states of validation texts.
     """
-    mean = training.mean(axis=0, dtype=np.float64).astype(np.float32)
-    found = Novelty(
-        references=_units(training, mean).astype(np.float16), mean=mean, threshold=np.inf
-    )
-    distances = found.distances(validation)
+    mean = training.mean(axis=0, dtype=np.float64)
+    centred = training.astype(np.float64) - mean
+    scale = float(np.sqrt((centred**2).mean())) or 1.0
+    kept: dict[str, Any] = {
+        "references": (centred / scale).astype(np.float16),
+        "mean": mean.astype(np.float32),
+        "scale": scale,
+    }
+    distances = Novelty(**kept, threshold=np.inf).distances(validation)
     threshold = float(np.quantile(distances, 1 - FALSE_ALARMS, method="higher"))
-    return Novelty(references=found.references, mean=mean, threshold=threshold)
+    return Novelty(**kept, threshold=threshold)
 
 
 def auroc(inside: NDArray[Any], outside: NDArray[Any]) -> float:

@@ -44,7 +44,7 @@ class Novelty:
     threshold: float
 
     @cached_property
-    def _inverse(self) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    def _inverse(self) -> tuple[NDArray[Any], NDArray[Any], float]:
         known = self.references.astype(np.float64)
         ridge = _RIDGE * float((known**2).mean()) or 1.0
         inner = known @ known.T

@@ -27,6 +27,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
     AutoModelForPreTraining,
+    AutoModelForSeq2SeqLM,
     BertTokenizer,
     DebertaV2Tokenizer,
     DistilBertTokenizer,
@@ -39,7 +40,15 @@ from transformers import (
     XLMRobertaTokenizer,
 )
 
-__all__ = ["DECODERS", "ENCODERS", "FAMILY_NAMES", "SENTENCES", "TOKEN_FAMILIES", "make_tiny"]
+__all__ = [
+    "DECODERS",
+    "ENCODERS",
+    "ENCODER_DECODERS",
+    "FAMILY_NAMES",
+    "SENTENCES",
+    "TOKEN_FAMILIES",
+    "make_tiny",
+]
 
 SENTENCES = (
     "Anna Berg ordered two blue lamps from the shop in Oslo on Monday.",
@@ -88,6 +97,8 @@ ENCODERS = (
     "modernbert",
 )
 DECODERS = ("gpt2", "llama", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text")
+ENCODER_DECODERS = ("t5", "mt5", "bart", "mbart", "marian", "pegasus", "m2m_100")
+"""With the head that writes; `make_tiny` knows them, too."""
 FAMILY_NAMES = ENCODERS + DECODERS
 """What `make_tiny` knows; each name is the `model_type` of the configuration it writes."""
 TOKEN_FAMILIES = tuple(name for name in FAMILY_NAMES if name != "gemma3_text")
@@ -97,7 +108,12 @@ _VOCAB_SIZE = 320
 
 
 def make_tiny(
-    family_name: str, folder: str | Path, *, seed: int = 0, **config_overrides: Any
+    family_name: str,
+    folder: str | Path,
+    *,
+    seed: int = 0,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    **config_overrides: Any,
 ) -> str:
     """Writes a small random checkpoint without a task head and a tokenizer trained on `SENTENCES`.
 
@@ -105,13 +121,17 @@ def make_tiny(
         family_name: One of `FAMILY_NAMES`.
         folder: Where to write; created when missing.
         seed: Seed of the weights.
+        tokenizer: In place of the one that is trained.
         **config_overrides: Fields of the model's configuration, e.g. `num_hidden_layers=2`.
 
     Returns:
         The folder's path, usable as a model id.
     """
-    tokenizer = _train_tokenizer(family_name)
-    config = _config(family_name, tokenizer, config_overrides)
+    tokenizer = tokenizer or _train_tokenizer(family_name)
+    if family_name in ENCODER_DECODERS:
+        config = _encoder_decoder_config(family_name, tokenizer, config_overrides)
+    else:
+        config = _config(family_name, tokenizer, config_overrides)
     # The class that the family's public checkpoints were saved from: it decides their weight names.
     auto_class = {
         "bert": AutoModel,
@@ -119,6 +139,7 @@ def make_tiny(
         "gpt2": AutoModel,
         "deberta-v2": AutoModel,
         "electra": AutoModelForPreTraining,
+        **dict.fromkeys(ENCODER_DECODERS, AutoModelForSeq2SeqLM),
     }.get(family_name, AutoModelForCausalLM if family_name in DECODERS else AutoModelForMaskedLM)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -180,6 +201,31 @@ def _config(family_name: str, tokenizer: PreTrainedTokenizerBase, overrides: dic
         other = _RENAMED.get((family_name, name))
         if other:
             values.pop(other, None)
+    return AutoConfig.for_model(family_name, **(values | overrides))
+
+
+def _encoder_decoder_config(
+    family_name: str, tokenizer: PreTrainedTokenizerBase, overrides: dict[str, Any]
+) -> Any:
+    eos, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
+    # T5, Marian and Pegasus begin what they write with the padding token.
+    start = pad if family_name in ("t5", "mt5", "marian", "pegasus") else eos
+    values: dict[str, Any] = {
+        "vocab_size": len(tokenizer),
+        "d_model": 32,
+        "eos_token_id": eos,
+        "pad_token_id": pad,
+        "bos_token_id": None,
+        "decoder_start_token_id": start,
+    }
+    if family_name in ("t5", "mt5"):
+        values |= {"d_kv": 8, "num_heads": 4, "d_ff": 64, "num_layers": 3, "num_decoder_layers": 3}
+        # Without it the outputs of so narrow a model hardly differ.
+        values |= {"initializer_factor": 2.0}
+    else:
+        values |= {"encoder_layers": 3, "decoder_layers": 3, "max_position_embeddings": 130}
+        values |= {"encoder_attention_heads": 4, "decoder_attention_heads": 4, "init_std": 0.2}
+        values |= {"encoder_ffn_dim": 64, "decoder_ffn_dim": 64, "forced_eos_token_id": None}
     return AutoConfig.for_model(family_name, **(values | overrides))
 
 
@@ -330,7 +376,26 @@ def _gemma() -> Any:
     )
 
 
+def _text_to_text() -> Any:
+    """As T5's: pieces, and a token behind the text."""
+    raw = Tokenizer(models.Unigram(_unigram(["<pad>", "</s>", "<unk>"], "<unk>"), unk_id=2))
+    raw.pre_tokenizer = pre_tokenizers.Metaspace()
+    raw.decoder = decoders.Metaspace()
+    raw.post_processor = processors.TemplateProcessing(
+        single="$A </s>", special_tokens=[("</s>", 1)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=raw,
+        pad_token="<pad>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        model_input_names=["input_ids", "attention_mask"],
+        model_max_length=128,
+    )
+
+
 _TOKENIZERS: dict[str, Callable[[], Any]] = {
+    **dict.fromkeys(ENCODER_DECODERS, _text_to_text),
     "bert": lambda: _wordpiece(BertTokenizer),
     "distilbert": lambda: _wordpiece(DistilBertTokenizer),
     "electra": lambda: _wordpiece(BertTokenizer),

@@ -45,6 +45,11 @@ class LowerPart:
                 else f"the layers of model type {model.config.model_type!r} are not known"
             )
             raise UserError(f"cache_frozen_layers: {reason}; leave it out")
+        if family.encoder_layers is not None:
+            raise UserError(
+                "cache_frozen_layers: keeps what enters the first trainable layer, and the layers "
+                f"of {family.name}'s decoder read the encoder's output as well; leave it out"
+            )
         layers = layer_list(model, family)
         self.first_layer = len(layers) - trainable_layers
         self.num_trainable = trainable_layers

@@ -24,9 +24,17 @@ __all__ = [
     "find_targets",
     "has_transposed",
 ]
-__all__ += ["layer_list", "train_fully"]
+__all__ += ["backbone_prefix", "layer_list", "train_fully"]
 
 ALL_LINEAR = "all-linear"
+
+
+def backbone_prefix(model: Any) -> str:
+    """What stands before the names of the backbone's modules in those of the model.
+
+    Nothing where the model has no module that is the backbone, as T5 with its language head.
+    """
+    return "" if model.base_model is model else f"{model.base_model_prefix}."
 
 
 def layer_list(model: Any, family: Family) -> nn.ModuleList:
@@ -86,7 +94,7 @@ def common_fields(*, head: str, head_names: Sequence[str], revision: str | None)
 
 def find_norms(model: Any, family: Family | None, trainable_layers: int | None) -> list[str]:
     """Full names of the norms: all of them, or those inside the top layers."""
-    prefix = f"{model.base_model_prefix}."
+    prefix = backbone_prefix(model)
     names = [
         prefix + name
         for name, module in model.base_model.named_modules()
@@ -138,7 +146,7 @@ def find_targets(
         for name, module in model.base_model.named_modules()
         if isinstance(module, nn.Linear | Conv1D)
     ]
-    prefix = f"{model.base_model_prefix}."
+    prefix = backbone_prefix(model)
     linear = [
         name
         for name in linear
@@ -157,6 +165,8 @@ def find_targets(
         return [prefix + name for name in linear]
 
     layer = re.escape(family.layers) + r"\." + _layer_index(model, family, trainable_layers)
+    if family.encoder_layers and trainable_layers is None:
+        layer = rf"(?:{layer}|{re.escape(family.encoder_layers)}\.\d+)"
     # "encoder.layer.5.output.dense" -> "output.dense", for the layers that are to be adapted.
     inside = re.compile(rf"{layer}\.(.+)")
     suffixes = list(dict.fromkeys(m.group(1) for name in linear if (m := inside.fullmatch(name))))

@@ -34,7 +34,7 @@ from lowcost_ft.models.refusals import check_layers
 from lowcost_ft.models.safety import check_weight_files
 from lowcost_ft.models.streamed_weights import StreamedWeights, load_upper_part
 from lowcost_ft.models.task_config import describe_task, set_dropout, set_padding
-from lowcost_ft.tasks.heads import Head, find_head
+from lowcost_ft.tasks.heads import Head, find_head, suited_head
 from lowcost_ft.tasks.language_head import check_head
 
 __all__ = ["BaseModel", "load_base_model"]
@@ -108,6 +108,9 @@ def load_base_model(
     """
     config = load_config(model_id, revision=revision, trust_remote_code=trust_remote_code)
     family = find_family(config)
+    head = suited_head(head, config)
+    if family is not None and family.encoder_layers and find_head(head).name == "token":
+        family = None  # It has the encoder alone.
     auto_class = _auto_class(find_head(head), config, model_id, trust_remote_code)
     _check_backbone(auto_class, config, family, find_head(head), model_id)
     names, stored_problem_type = stored_labels(config), getattr(config, "problem_type", None)

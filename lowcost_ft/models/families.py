@@ -43,6 +43,9 @@ class Family:
     """Whether each position has a vector of its own, so that a text cannot be longer."""
     positions_after_padding: bool = False
     """Whether a text's positions are numbered from the padding token's number on."""
+    encoder_layers: str | None = None
+    """Path of the list of the encoder's layers, for an encoder-decoder: `layers` are then the
+    decoder's, and the encoder runs before all of them."""
     backbone: str | None = None
     """What checkpoints call the backbone, where some task models of transformers call it otherwise:
     those read none of its weights, and leave it random."""
@@ -59,6 +62,14 @@ _BERT_TARGETS = (
 _BERT_IA3 = ("attention.self.key", "attention.self.value", "output.dense")
 # `classifier_dropout` is unset in published BERT configurations and then follows the hidden one.
 _BERT_DROPOUT = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
+
+_BART_TARGETS = (
+    *(f"self_attn.{name}_proj" for name in ("q", "k", "v", "out")),
+    *(f"encoder_attn.{name}_proj" for name in ("q", "k", "v", "out")),
+    "fc1",
+    "fc2",
+)
+_BART_DROPOUT = ("dropout", "attention_dropout", "activation_dropout", "classifier_dropout")
 
 _LLAMA_TARGETS = (
     "self_attn.q_proj",
@@ -108,6 +119,26 @@ def _llama_like(name: str, *model_types: str) -> Family:
         causal=True,
         takes_prefix=True,
         backbone="model",
+    )
+
+
+def _bart_like(
+    name: str, *model_types: str, learned_positions: bool = True, embeddings: tuple[str, ...] = ()
+) -> Family:
+    return Family(
+        name=name,
+        model_types=model_types,
+        layers="decoder.layers",
+        encoder_layers="encoder.layers",
+        head_names=("classification_head", "qa_outputs"),
+        lora_targets=_BART_TARGETS,
+        ia3_targets=(
+            *("self_attn.k_proj", "self_attn.v_proj", "encoder_attn.k_proj"),
+            *("encoder_attn.v_proj", "fc2"),
+        ),
+        dropout_fields=_BART_DROPOUT,
+        embeddings=("encoder", "decoder.embed_tokens", "decoder.embed_positions", *embeddings),
+        learned_positions=learned_positions,
     )
 
 
@@ -220,6 +251,31 @@ FAMILIES: tuple[Family, ...] = (
     _llama_like("Qwen2", "qwen2"),
     _llama_like("Qwen3", "qwen3"),
     _llama_like("Gemma", "gemma", "gemma2", "gemma3_text"),
+    Family(
+        name="T5",
+        model_types=("t5", "mt5"),
+        layers="decoder.block",
+        encoder_layers="encoder.block",
+        head_names=("classifier", "classification_head", "qa_outputs"),
+        # `wi` in T5, `wi_0` and `wi_1` in T5 1.1, FLAN-T5 and mT5.
+        lora_targets=(
+            *(f"layer.*.SelfAttention.{name}" for name in "qkvo"),
+            *(f"layer.*.EncDecAttention.{name}" for name in "qkvo"),
+            *(f"layer.*.DenseReluDense.{name}" for name in ("wi", "wi_0", "wi_1", "wo")),
+        ),
+        ia3_targets=(
+            *("layer.*.SelfAttention.k", "layer.*.SelfAttention.v", "layer.*.EncDecAttention.k"),
+            *("layer.*.EncDecAttention.v", "layer.*.DenseReluDense.wo"),
+        ),
+        dropout_fields=("dropout_rate", "classifier_dropout"),
+        embeddings=("encoder", "decoder.embed_tokens"),
+    ),
+    _bart_like("BART", "bart", embeddings=("decoder.layernorm_embedding",)),
+    _bart_like("mBART", "mbart", embeddings=("decoder.layernorm_embedding",)),
+    # Sinusoidal positions, of which Marian and Pegasus keep a table, and NLLB makes more.
+    _bart_like("Marian", "marian"),
+    _bart_like("Pegasus", "pegasus"),
+    _bart_like("NLLB", "m2m_100", learned_positions=False),
 )
 
 

@@ -27,6 +27,14 @@ def find_heads(
     Raises:
         UserError: The checkpoint lacks weights of the backbone.
     """
+    if not head.new:  # Part of the pretrained weights, which stay as they are.
+        if missing:
+            raise UserError(
+                f"model_id: the weights of {model_id!r} lack {len(missing)} tensors or hold them "
+                f"in other shapes, e.g. {min(missing)}; the checkpoint is damaged or not a "
+                f"{head.title} model of type {model.config.model_type!r}"
+            )
+        return (), [], []
     backbone = model.base_model_prefix
     beside = [
         name
@@ -54,8 +62,6 @@ def find_heads(
             f"hold them in other shapes, e.g. {damaged[0]}; the checkpoint is damaged or not "
             f"of model type {model.config.model_type!r}"
         )
-    if not head.new:  # Part of the pretrained weights, which stay as they are.
-        return (), [], notices
     heads = set(beside) | poolers
     names = tuple(name for name, _ in model.named_modules() if name in heads)
     if poolers:

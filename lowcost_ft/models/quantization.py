@@ -100,13 +100,17 @@ def unquantized_modules(model: Any, family: Family | None) -> list[str]:
     if weight_bytes(model)[0]:
         kinds = (bitsandbytes.nn.Linear4bit, bitsandbytes.nn.Linear8bitLt)
         return [n for n in _linear_names(model) if not isinstance(model.get_submodule(n), kinds)]
-    backbone = f"{model.base_model_prefix}."
+    # T5 with its language head has no module that is the backbone.
+    backbone = "" if model.base_model is model else f"{model.base_model_prefix}."
 
     def in_layers(name: str) -> bool:
+        if not name.startswith(backbone):
+            return False
         inside = name.removeprefix(backbone)
         if family is None:
-            return inside != name and "pooler" not in inside.split(".")
-        return inside != name and inside.startswith(f"{family.layers}.")
+            return "pooler" not in inside.split(".")
+        lists = (family.layers, *([family.encoder_layers] if family.encoder_layers else []))
+        return inside.startswith(tuple(f"{path}." for path in lists))
 
     return [name for name in _linear_names(model) if not in_layers(name)]
 

@@ -57,7 +57,7 @@ def save_model(
             model.save_pretrained(str(path), state_dict=weights)
         tokenizer.save_pretrained(str(path))
     # safetensors makes files that their owner alone may read; the others follow the user's umask.
-    mode = (Path(path) / "tokenizer.json").stat().st_mode
+    mode = (Path(path) / "tokenizer_config.json").stat().st_mode
     for file in Path(path).glob("*.safetensors"):
         file.chmod(mode)
 

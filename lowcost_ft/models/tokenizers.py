@@ -16,6 +16,7 @@ def load_tokenizer(
     model_id: str,
     *,
     words: bool = False,
+    slow: bool = False,
     revision: str | None = None,
     trust_remote_code: bool = False,
 ) -> PreTrainedTokenizerBase:
@@ -26,6 +27,8 @@ def load_tokenizer(
         words: Whether the input will be lists of words (`is_split_into_words=True`). Byte-level and
             similar tokenizers keep the space in front of a word as part of it; without it, every
             word but the first would be cut into pieces that the model has hardly seen.
+        slow: Whether a tokenizer without `tokenizer.json` will do, as Marian's, which needs the
+            sentencepiece package.
         revision: Branch, tag or commit on the Hub.
         trust_remote_code: Whether the model's own Python code may run.
 
@@ -49,8 +52,13 @@ def load_tokenizer(
             )
     # Each tokenizer class fails in its own way on files that are missing or not its own.
     except Exception as error:
+        if "SentencePiece" in str(error):
+            raise UserError(
+                f"model_id: the tokenizer of {model_id!r} needs the sentencepiece package: run "
+                "`pip install 'lowcost_ft[sentencepiece]'`"
+            ) from error
         raise not_loadable("tokenizer", model_id, error) from error
-    if not tokenizer.is_fast:
+    if not tokenizer.is_fast and not slow:
         raise UserError(
             f"model_id: the tokenizer of {model_id!r} ({type(tokenizer).__name__}) is not a fast "
             "one (it has no tokenizer.json), so sub-words cannot be traced back to words; "

@@ -82,7 +82,7 @@ def build(run: Run, data: Data) -> Built:
 
 
 def _check_writing(run: Run) -> None:
-    """Refuses what a task that writes texts cannot do.
+    """Refuses what a task that writes texts cannot do, before weights are read.
 
     Raises:
         UserError: Says what.

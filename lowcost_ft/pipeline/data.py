@@ -119,6 +119,7 @@ def load_data(
     tokenizer = load_tokenizer(config.model_id, **kind.tokenizer_options, **source)
     described = load_config(config.model_id, **source)
     task = kind.from_splits(config, splits, causal=is_causal(described))
+    task.take_model(described, model_id=config.model_id)
     task.take_tokenizer(tokenizer, model_id=config.model_id)
     run.record |= task.record()
     check_length(

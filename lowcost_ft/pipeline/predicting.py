@@ -18,7 +18,7 @@ from lowcost_ft.data.batching import MicroBatch, inference_tokens, share_step
 from lowcost_ft.data.features import Features, collate, model_inputs
 from lowcost_ft.errors import UserError
 from lowcost_ft.frozen.cache import CachedStates
-from lowcost_ft.models.attention_masks import has_padding, known_padding
+from lowcost_ft.models.attention_masks import known_padding
 from lowcost_ft.models.pooled_states import PooledTexts
 from lowcost_ft.pipeline.concurrency import copies_of, run_all
 from lowcost_ft.pipeline.writing import write_after
@@ -110,7 +110,7 @@ def predict(
         inputs = model_inputs(batch, features)
         on_device = {name: value.to(device) for name, value in inputs.items()}
         entering = nullcontext() if cached is None or whole else cached.entering(present)
-        masks = known_padding(has_padding(features.lengths[present]))
+        masks = known_padding(task.has_padding(features, present))
         with masks, entering, accelerator.autocast():
             outputs = None
             if alone or (losses is None and not task.writes):
@@ -153,7 +153,7 @@ def predict(
         places = task.written_rows(features) if written == "drawn" else chosen
         mine = places[accelerator.process_index :: accelerator.num_processes]
         with nullcontext() if cached is None else cached.part.put_back():
-            texts = write_after(
+            found = write_after(
                 accelerator,
                 model,
                 [task.prompt(features, int(number)) for number in mine],
@@ -161,8 +161,12 @@ def predict(
                 numbers=mine,
                 pad_token_id=pad_token_id,
             )
-        for number, text in zip(mine, texts, strict=True):
-            task.store_written(predictions, int(number), text)
+        near_ties = set(found.near_ties)
+        if found.halvings and recoveries is not None:
+            recoveries.append({"during": "writing", "halvings": found.halvings})
+        for place, (number, text) in enumerate(zip(mine, found.tokens, strict=True)):
+            near = place in near_ties
+            task.store_written(predictions, int(number), text, near_tie=near)
     if accelerator.num_processes == 1:
         return predictions
 

@@ -303,7 +303,8 @@ def load_predictor(
         raise UserError(problems)
     task.score_map = ScoreMap.from_record(run.get("calibration"))
     novelty = load_novelty(Path(folder), run.get("novelty"))
-    if not (Path(folder) / "tokenizer.json").is_file():
+    files = ("tokenizer.json", "source.spm")  # Marian's has two models of sentencepiece.
+    if not any((Path(folder) / name).is_file() for name in files):
         # transformers would make up a tokenizer that knows no word, and predict with it.
         raise UserError(f"{folder} lacks tokenizer.json: restore the run folder, or train again")
     set_num_threads(num_threads, local_processes=1)
@@ -348,6 +349,7 @@ def load_predictor(
     called = forward_module(model).to(accelerator.device).eval()
     if novelty is not None and keep_states(called) is None:
         novelty = None
+    task.take_model(model.config, model_id=str(folder))
     task.take_tokenizer(tokenizer, model_id=str(folder))
     return Predictor(
         model=called,

@@ -21,7 +21,8 @@ def find_plan(config: RunConfig, budget: int | None, forecast: Forecast) -> Plan
         longest_row=int(forecast.features.lengths.max()),
         can_checkpoint=bool(forward_module(built.model).supports_gradient_checkpointing),
         can_choose_layers=family is not None and not family.shared_layers,
-        can_cache=not forecast.extensions(config).changes_inputs,
+        can_cache=not forecast.extensions(config).changes_inputs
+        and (family is None or family.encoder_layers is None),
     )
 
 

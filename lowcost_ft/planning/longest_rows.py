@@ -41,6 +41,7 @@ def longest_forecast(config: RunConfig, target: Target, *, num_labels: int) -> F
         trust_remote_code=config.trust_remote_code,
     )
     task = task_class(config.task).for_planning([f"label {n}" for n in range(num_labels)])
+    task.take_model(described, model_id=config.model_id)
     features = _longest_rows(task, config, config.batch_size)
     full = max(config.micro_batch_tokens // config.max_length, 1)
     return Forecast(

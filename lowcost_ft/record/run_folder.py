@@ -35,7 +35,10 @@ _OUTPUT_PATTERNS = (
     "onnx/model*.onnx",
 )
 
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+_TOKENIZER_FILES = (
+    *("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"),
+    *("source.spm", "target.spm", "vocab.json"),  # Marian's.
+)
 """What a tokenizer writes; opened where they are, so that a link's target would be overwritten."""
 
 

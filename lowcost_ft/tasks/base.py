@@ -112,6 +112,23 @@ class Task(DataChecking, TextEditing, FlagTaking, Confidence, Telling, Serving):
         """What `run.json` says, at its top, of what the task was settled on."""
         return {}
 
+    def take_model(self, config: Any, *, model_id: str) -> None:
+        """Takes the configuration of the model, before anything else is done.
+
+        Args:
+            config: The model's, of transformers.
+            model_id: What messages call the model.
+
+        Raises:
+            UserError: It cannot do what the task needs.
+        """
+        return
+
+    def has_padding(self, features: Features, rows: np.ndarray) -> bool:
+        """Whether a micro-batch of these rows holds padding."""
+        lengths = features.lines(rows)[1]
+        return bool((lengths != lengths[0]).any())
+
     def take_tokenizer(self, tokenizer: PreTrainedTokenizerBase, *, model_id: str) -> None:
         """Takes the tokenizer of all that follows, before anything is tokenized.
 
@@ -247,8 +264,18 @@ class Task(DataChecking, TextEditing, FlagTaking, Confidence, Telling, Serving):
         """The examples of a validation split that are written: all, or some drawn from the seed."""
         return np.arange(features.num_examples)
 
-    def store_written(self, predictions: Predictions, example: int, tokens: Sequence[int]) -> None:
-        """Writes the tokens of a text into `predictions`, without the one that ends it."""
+    def store_written(
+        self, predictions: Predictions, example: int, tokens: Sequence[int], *, near_tie: bool
+    ) -> None:
+        """Keeps the text of an example in `predictions`.
+
+        Args:
+            predictions: Of all examples.
+            example: Its number.
+            tokens: The text, without the token that ends it.
+            near_tie: Whether two tokens were nearly equally probable somewhere, so that the text
+                may differ from what the model writes for this row alone.
+        """
         raise AssertionError(f"{self.name} writes nothing")
 
     # --- Predictions

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["HEADS", "Head", "find_head"]
+__all__ = ["HEADS", "Head", "find_head", "suited_head"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +87,15 @@ HEADS = {
             modules=("lm_head",),
             new=False,
         ),
+        Head(
+            name="seq2seq_lm",
+            title="text-to-text",
+            auto_class="AutoModelForSeq2SeqLM",
+            peft_task="SEQ_2_SEQ_LM",
+            pipeline="text2text-generation",
+            modules=("lm_head",),
+            new=False,
+        ),
     )
 }
 
@@ -100,3 +109,15 @@ def find_head(name: str) -> Head:
     if name not in HEADS:
         raise ValueError(f"unknown head {name!r}; known: {', '.join(HEADS)}")
     return HEADS[name]
+
+
+def suited_head(name: str, config: Any) -> str:
+    """The head that a model has for what a head is for: a language model may be an encoder-decoder.
+
+    Args:
+        name: Name of an entry.
+        config: The model's configuration.
+    """
+    if name == "causal_lm" and getattr(config, "is_encoder_decoder", False):
+        return "seq2seq_lm"
+    return name

@@ -25,11 +25,26 @@ class BeforeHead(dict[str, torch.Tensor]):
 
     Attributes:
         vocabulary: What makes logits of the states.
+        places: Of an encoder-decoder, for each state its place in the row, and whether there is
+            one; None where states are in the order of the row.
     """
 
     def __init__(self, states: torch.Tensor, vocabulary: Vocabulary) -> None:
         super().__init__(states=states)
         self.vocabulary = vocabulary
+        self.places: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    def aligned(self, of_rows: torch.Tensor, *, fill: int) -> torch.Tensor:
+        """What belongs to the states, of what belongs to the tokens of the rows.
+
+        Args:
+            of_rows: `(batch, sequence)`.
+            fill: What stands where there is no token.
+        """
+        if self.places is None:
+            return of_rows
+        places, present = (part.to(of_rows.device) for part in self.places)
+        return of_rows.gather(1, places).masked_fill(~present, fill)
 
 
 def states_before_head(model: Any, inputs: Mapping[str, torch.Tensor]) -> BeforeHead:

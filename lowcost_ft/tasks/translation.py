@@ -31,7 +31,7 @@ class TranslationTask(PairTask):
                 source_language=config.source_language or "en",
                 target_language=config.target_language or "fr",
             )
-        return super().from_splits(config, splits, causal=causal)  # type: ignore[return-value]
+        return super().from_splits(config, splits, causal=causal)
 
     @classmethod
     def usual_template(cls, settings: Mapping[str, Any]) -> str:

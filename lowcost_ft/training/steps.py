@@ -17,7 +17,7 @@ from lowcost_ft.data.batching import MicroBatch, padded_tokens
 from lowcost_ft.data.features import Features, collate, model_inputs
 from lowcost_ft.errors import is_out_of_memory
 from lowcost_ft.frozen.cache import CachedStates
-from lowcost_ft.models.attention_masks import has_padding, known_padding
+from lowcost_ft.models.attention_masks import known_padding
 from lowcost_ft.models.cpu_dropout import lean_attention_dropout, make_dropout_lean
 from lowcost_ft.models.freezing import run_frozen_once
 from lowcost_ft.tasks.base import Task
@@ -142,7 +142,7 @@ class StepRunner:
             if "." not in name
         }
         entering = self.cached.entering(rows) if self.cached else nullcontext()
-        masks = known_padding(has_padding(self.features.lines(rows)[1]))
+        masks = known_padding(self.task.has_padding(self.features, rows))
         with masks, entering, self.accelerator.autocast():
             return self.task.forward(self.model, inputs)
 

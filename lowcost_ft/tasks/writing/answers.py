@@ -10,7 +10,6 @@ import numpy as np
 from lowcost_ft.config.generation import GenerationSettings, generation_problems
 from lowcost_ft.data.features import Features
 from lowcost_ft.tasks.base import Predictions
-from lowcost_ft.tasks.writing.chat_format import ChatFormat
 from lowcost_ft.tasks.writing.example import WritingExample
 from lowcost_ft.tasks.writing.flags import WritingFlags
 from lowcost_ft.tasks.writing.telling import WritingTelling
@@ -36,10 +35,12 @@ class WritingAnswers(WritingTelling):
     settings: dict[str, Any]
     _seed: int
     _longest: int | None
+    _first: int | None
+    _tokenizer: Any
 
     @property
-    def format(self) -> ChatFormat:
-        """The chat template with the tokenizer."""
+    def end_token_ids(self) -> tuple[int, ...]:
+        """Tokens any of which ends a text."""
         raise NotImplementedError
 
     def generation(self) -> GenerationSettings:
@@ -47,7 +48,8 @@ class WritingAnswers(WritingTelling):
         names = ("num_beams", "temperature", "sample_top_k", "sample_top_p", "length_penalty")
         return GenerationSettings(
             max_new_tokens=self._longest or self.settings["max_target_length"],
-            end_token_ids=self.format.end_token_ids,
+            end_token_ids=self.end_token_ids,
+            first_token_id=self._first,
             no_repeat_ngram_size=self.settings["no_repeat_ngram_size"],
             seed=self._seed,
             **{name: self.settings[name] for name in names},
@@ -58,8 +60,11 @@ class WritingAnswers(WritingTelling):
         start = int(features.starts[example])
         return features.input_ids[start : start + int(features["prompt_tokens"][example])]
 
-    def store_written(self, predictions: Predictions, example: int, tokens: Sequence[int]) -> None:
-        """Keeps what was written for one example."""
+    def store_written(
+        self, predictions: Predictions, example: int, tokens: Sequence[int], *, near_tie: bool
+    ) -> None:
+        """Keeps what was written for one example; see `Task.store_written`."""
+        predictions["near_ties"][example] = near_tie
         length = min(len(tokens), predictions["tokens"].shape[1])
         predictions["tokens"][example, :length] = np.asarray(tokens[:length], np.int64) + 1
         predictions["written"][example] = 1
@@ -84,6 +89,7 @@ class WritingAnswers(WritingTelling):
         return {
             "tokens": np.zeros((count, self.generation().max_new_tokens), np.int64),
             "written": np.zeros(count, np.int64),
+            "near_ties": np.zeros(count, np.int64),
             "target_loss": np.zeros(count, np.float64),
             "target_tokens": np.zeros(count, np.int64),
         }
@@ -102,7 +108,7 @@ class WritingAnswers(WritingTelling):
     def texts(self, predictions: Predictions) -> list[str]:
         """What was written for each example; empty where nothing was."""
         rows = [[int(token) - 1 for token in row if token] for row in predictions["tokens"]]
-        found = self.format.tokenizer.batch_decode(rows, skip_special_tokens=True)
+        found = self._tokenizer.batch_decode(rows, skip_special_tokens=True)
         return [text.strip() for text in found]
 
     def losses(self, examples: Sequence[WritingExample], predictions: Predictions) -> np.ndarray:
@@ -143,4 +149,8 @@ class WritingAnswers(WritingTelling):
             )
         scores = score_counted(counted, seed=seed)
         scores[LIKELIHOOD] = 1.0 / max(scores["perplexity"], 1.0)
-        return scores | {"examples": int(known.sum()), "written": len(places)}
+        return (
+            scores
+            | {"examples": int(known.sum()), "written": len(places)}
+            | {"near_ties": int(predictions["near_ties"].sum())}
+        )

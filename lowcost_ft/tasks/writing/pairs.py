@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any, ClassVar
 
 from lowcost_ft.config.reading import ReadingOptions
-from lowcost_ft.config.run import RunConfig
 from lowcost_ft.data.language_codes import language_name
 from lowcost_ft.data.pair_faults import fault_notices, pair_faults
 from lowcost_ft.data.rows import Row
@@ -17,6 +16,7 @@ from lowcost_ft.errors import UserError
 from lowcost_ft.tasks.base import Predictions
 from lowcost_ft.tasks.writing.example import WritingExample
 from lowcost_ft.tasks.writing.reading import pair_examples
+from lowcost_ft.tasks.writing.source_and_target import prefix_of
 from lowcost_ft.tasks.writing.task import WritingTask
 
 __all__ = ["PairTask"]
@@ -90,28 +90,25 @@ class PairTask(WritingTask):
             for text in texts
         ]
 
-    @classmethod
-    def from_splits(cls, config: RunConfig, splits: Any, *, causal: bool) -> PairTask:
-        """The task of a run that begins, whose template is known from here on."""
-        task = super().from_splits(config, splits, causal=causal)
-        task.settings["prompt_template"] = cls.settled_template(task.settings)
-        return task
-
-    @classmethod
-    def settled_template(cls, settings: Mapping[str, Any]) -> str:
-        """The template that makes the input.
+    def take_model(self, config: Any, *, model_id: str) -> None:
+        """Settles the template that makes the input.
 
         Raises:
-            UserError: It has no place for the text.
+            UserError: It has no place for the text, or the model writes no texts.
         """
-        given = settings["prompt_template"]
-        if given is None:
-            return cls.usual_template(settings)
-        if "{source}" not in given:
+        super().take_model(config, model_id=model_id)
+        given = self.settings["prompt_template"]
+        if given is None and self.encoder_decoder:
+            codes = [self.settings.get(f"{side}_language") or "" for side in ("source", "target")]
+            names = [language_name(code) or code for code in codes]
+            given = prefix_of(config, self.name, *names) + "{source}"
+        elif given is None:
+            given = self.usual_template(self.settings)
+        elif "{source}" not in given:
             raise UserError(
                 "--prompt-template must say where the text goes: write {source} in its place"
             )
-        return str(given)
+        self.settings["prompt_template"] = given
 
     @classmethod
     def usual_template(cls, settings: Mapping[str, Any]) -> str:
@@ -121,7 +118,7 @@ class PairTask(WritingTask):
     @classmethod
     def prompt_text(cls, settings: Mapping[str, Any], text: str) -> str:
         """What the model reads for a row's text."""
-        filled = settings["prompt_template"] or cls.usual_template(settings)
+        filled = settings.get("prompt_template") or cls.usual_template(settings)
         for name in ("source_language", "target_language"):
             # Not by `format`: a template may hold other braces.
             code = settings.get(name) or ""

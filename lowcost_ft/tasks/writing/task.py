@@ -1,27 +1,21 @@
-"""The part that all tasks share whose answer is a text: tokens, loss, what was written, scores."""
+"""The part that all tasks share whose answer is a text: settings, examples and the loss."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-import numpy as np
-
 from lowcost_ft.config.run import RunConfig
-from lowcost_ft.data.features import IGNORED_LABEL, Array, Features, flatten
+from lowcost_ft.data.features import IGNORED_LABEL
 from lowcost_ft.data.rows import Row
 from lowcost_ft.errors import UserError
-from lowcost_ft.tasks.base import ENCODED_AT_ONCE
-from lowcost_ft.tasks.writing.answers import LIKELIHOOD, WritingAnswers
-from lowcost_ft.tasks.writing.chat_format import ChatFormat, settle_chat_template
-from lowcost_ft.tasks.writing.encoding import CUTS, Encoded, Encoding
+from lowcost_ft.tasks.writing.answers import LIKELIHOOD
 from lowcost_ft.tasks.writing.example import WritingExample
+from lowcost_ft.tasks.writing.featurizing import WritingTokens
 from lowcost_ft.tasks.writing.flags import WritingFlags
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedTokenizerBase
 
     from lowcost_ft.tasks.language_head import BeforeHead
 
@@ -38,33 +32,23 @@ _LEAST_ROOM = 8
 """Tokens that must be left for the input."""
 
 
-class WritingTask(WritingAnswers):
+class WritingTask(WritingTokens):
     """A decoder goes on from a prompt; the loss is that of the target's tokens alone.
 
     Attributes:
         settings: Its settings as the run has them, with the text of the chat template in place of
             the flag's value: what `run.json` holds under `writing`.
         metrics: Which scores of texts count.
-        keeps_newest: Whether a long input loses its oldest turns, not its end.
         default_template: What makes the input of a decoder where the user says nothing.
     """
 
     head: ClassVar[str] = "causal_lm"
     generates = True
     writes = True
+    tokenizer_options: ClassVar[dict[str, Any]] = {"slow": True}
     predict_flags = WritingFlags
     evaluate_flags = WritingFlags
-    schema: ClassVar[dict[str, Array]] = {
-        # Of each token the one that should follow, where that is learned.
-        "targets": Array("token", fill=IGNORED_LABEL),
-        # Tokens before the target that is scored; `(rows,)`.
-        "prompt_tokens": Array("row"),
-        # How many examples were cut in which way, in the order of `CUTS`.
-        "cuts": Array("split"),
-    }
     problem_type: str | None = None
-    metrics: ClassVar[tuple[str, ...]]
-    keeps_newest: ClassVar[bool] = False
     default_template: ClassVar[str] = "{source}"
 
     def __init__(self, settings: Mapping[str, Any], seed: int = 0) -> None:
@@ -72,7 +56,10 @@ class WritingTask(WritingAnswers):
         self.settings = dict(settings)
         self._seed = seed
         self._longest = None
-        self._format: ChatFormat | None = None
+        self._format = None
+        self._first = None
+        self.encoder_decoder = False
+        self._model_config = None
         self.metric = self._metric()
 
     def _metric(self) -> str:
@@ -108,24 +95,6 @@ class WritingTask(WritingAnswers):
         """What it was settled on."""
         return {"writing": self.settings}
 
-    def take_tokenizer(self, tokenizer: PreTrainedTokenizerBase, *, model_id: str) -> None:
-        """Settles the chat template, and puts it into the tokenizer, with which it is saved."""
-        wanted = self.settings["chat_template"]
-        if "{" not in wanted:  # Else it is the text already.
-            wanted = settle_chat_template(
-                wanted, tokenizer, dialogue=self.keeps_newest, model_id=model_id
-            )
-        self.settings["chat_template"] = wanted
-        tokenizer.chat_template = wanted
-        self._format = ChatFormat(wanted, tokenizer)
-        self.settings["end_token_ids"] = list(self._format.end_token_ids)
-
-    @property
-    def format(self) -> ChatFormat:
-        """The chat template with the tokenizer."""
-        assert self._format is not None, "take_tokenizer comes first"
-        return self._format
-
     # --- Examples
 
     @staticmethod
@@ -148,93 +117,27 @@ class WritingTask(WritingAnswers):
         """What the model should say of an example."""
         return None if example.target is None else [example.target, *example.references]
 
-    # --- Tokens
-
-    def encoding(self, tokenizer: PreTrainedTokenizerBase, max_length: int) -> Encoding:
-        """How examples become tokens."""
-        return Encoding(
-            tokenizer=tokenizer,
-            format=self.format,
-            fill=self.fill,
-            max_length=max_length,
-            max_target_length=self.settings["max_target_length"],
-            keeps_newest=self.keeps_newest,
-        )
-
-    @property
-    @abstractmethod
-    def fill(self) -> Any:
-        """Makes the text of the last turn of the row's; None: as it is."""
-
-    def featurize(
-        self,
-        examples: Sequence[WritingExample],
-        tokenizer: PreTrainedTokenizerBase,
-        *,
-        max_length: int,
-    ) -> Features:
-        """Tokenizes prompts and targets, one row an example."""
-        encoding = self.encoding(tokenizer, max_length)
-        rows: list[Encoded] = []
-        for start in range(0, len(examples), ENCODED_AT_ONCE):
-            rows += encoding.encode(examples[start : start + ENCODED_AT_ONCE])
-        input_ids, starts = flatten([row.ids for row in rows])
-        targets = flatten([row.targets for row in rows])[0]
-        learned = [sum(t != IGNORED_LABEL for t in row.targets) for row in rows]
-        return Features(
-            input_ids=input_ids,
-            starts=starts,
-            examples=np.arange(len(rows), dtype=np.int64),
-            num_examples=len(rows),
-            weights=np.array(learned, np.float64),
-            arrays={
-                "targets": targets,
-                "prompt_tokens": np.array([row.prompt_tokens for row in rows], np.int64),
-                "cuts": np.array([sum(c in row.cuts for row in rows) for c in CUTS], np.int64),
-            },
-            schema=self.schema,
-            truncated=sum(bool(row.cuts) for row in rows),
-        )
-
-    @staticmethod
-    def blank_arrays(rows: int, tokens: int) -> dict[str, np.ndarray]:
-        """Arrays for rows whose content does not matter: every token is learned."""
-        return {
-            "targets": np.zeros(tokens, np.int32),
-            "prompt_tokens": np.ones(rows, np.int64),
-            "cuts": np.zeros(len(CUTS), np.int64),
-        }
-
-    def cut_notice(
-        self, split: str, examples: int, features: Features, *, max_length: int, end: str
-    ) -> str:
-        """What was cut of how many examples."""
-        inputs, targets, turns = (int(count) for count in features["cuts"])
-        limit = f"--max-length {max_length}"
-        kept = self.settings["max_target_length"]
-        lost = "beginning" if self.keeps_newest else "end"
-        said = [
-            f"{inputs:,} inputs lose their {lost} ({limit} less {kept} for the target)",
-            f"{targets:,} targets lose their end (--max-target-length {kept})",
-            f"{turns:,} dialogues lose their oldest turns ({limit} less {kept} for the reply)",
-        ]
-        counts = (inputs, targets, turns)
-        parts = [text for text, count in zip(said, counts, strict=True) if count]
-        return f"{split}: of {examples:,} examples, {'; '.join(parts)}"
-
     # --- The model
 
     def forward(self, model: torch.nn.Module, inputs: Mapping[str, torch.Tensor]) -> BeforeHead:
-        """The states that enter the head, of all tokens."""
+        """The states that enter the head, of all tokens that the decoder reads."""
         from lowcost_ft.tasks.language_head import states_before_head
 
-        return states_before_head(model, inputs)
+        if not self.encoder_decoder:
+            return states_before_head(model, inputs)
+        from lowcost_ft.tasks.writing.source_and_target import split
+
+        taken, places = split(inputs)
+        found = states_before_head(model, taken)
+        found.places = places
+        return found
 
     def loss(self, outputs: BeforeHead, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """Summed cross-entropy of the tokens to learn."""
         from lowcost_ft.tasks.vocabulary_loss import vocabulary_loss
 
-        states, targets, _ = _learned(outputs, batch["targets"])
+        aligned = outputs.aligned(batch["targets"], fill=IGNORED_LABEL)
+        states, targets, _ = _learned(outputs, aligned)
         return vocabulary_loss(states, outputs.vocabulary, targets)
 
     def decode(self, outputs: BeforeHead) -> dict[str, torch.Tensor]:
@@ -244,21 +147,20 @@ class WritingTask(WritingAnswers):
     def decode_batch(
         self, outputs: BeforeHead, batch: Mapping[str, torch.Tensor]
     ) -> dict[str, torch.Tensor]:
-        """Of each row the summed loss of its target, without the token that ends it.
-
-        Also `learned`, the loss of all tokens that are learned, and how many tokens each is of.
-        """
+        """Of each row the summed loss of its target, without the token that ends it."""
         import torch
 
         from lowcost_ft.tasks.vocabulary_loss import token_losses
 
         device = outputs["states"].device
-        targets = batch["targets"].to(device)
+        targets = outputs.aligned(batch["targets"].to(device), fill=IGNORED_LABEL)
         states, right, places = _learned(outputs, targets)
         losses = token_losses(states, outputs.vocabulary, right).double()
-        columns = torch.arange(targets.shape[1], device=device)
-        scored = columns >= batch["prompt_tokens"].to(device).unsqueeze(1) - 1
-        ends = torch.tensor(self.format.end_token_ids, device=device)
+        scored = torch.ones_like(targets, dtype=torch.bool)
+        if not self.encoder_decoder:  # The turns before are learned, and not scored.
+            columns = torch.arange(targets.shape[1], device=device)
+            scored = columns >= batch["prompt_tokens"].to(device).unsqueeze(1) - 1
+        ends = torch.tensor(self.end_token_ids, device=device)
         scored &= ~torch.isin(targets, ends) & (targets != IGNORED_LABEL)
         spread = torch.zeros(targets.numel(), dtype=torch.float64, device=device)
         spread[places] = losses

@@ -1,0 +1,230 @@
+"""From examples to tokens, for decoders and encoder-decoders, and what is told of cuts."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from lowcost_ft.data.features import IGNORED_LABEL, Array, Features, flatten
+from lowcost_ft.errors import UserError
+from lowcost_ft.tasks.base import ENCODED_AT_ONCE
+from lowcost_ft.tasks.writing.answers import WritingAnswers
+from lowcost_ft.tasks.writing.chat_format import ChatFormat, settle_chat_template
+from lowcost_ft.tasks.writing.encoding import CUTS, Encoded, Encoding
+from lowcost_ft.tasks.writing.example import WritingExample
+from lowcost_ft.tasks.writing.source_and_target import (
+    SourceAndTarget,
+    has_padding,
+    settle_languages,
+)
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+__all__ = ["WritingTokens"]
+
+
+class WritingTokens(WritingAnswers):
+    """The part of the tasks that makes tokens.
+
+    Attributes:
+        keeps_newest: Whether a long input loses its oldest turns, not its end.
+        encoder_decoder: Whether the model is one; else a decoder.
+    """
+
+    schema = {  # noqa: RUF012 - an encoder-decoder has its own
+        # Of each token the one that should follow, where that is learned.
+        "targets": Array("token", fill=IGNORED_LABEL),
+        # Tokens before the target that is scored; `(rows,)`.
+        "prompt_tokens": Array("row"),
+        # How many examples were cut in which way, in the order of `CUTS`.
+        "cuts": Array("split"),
+    }
+    keeps_newest: ClassVar[bool] = False
+    encoder_decoder: bool
+    _format: ChatFormat | None
+    _model_config: Any
+
+    def take_model(self, config: Any, *, model_id: str) -> None:
+        """Takes whether the model is an encoder-decoder.
+
+        Raises:
+            UserError: It is an encoder alone, or cannot hold a dialogue.
+        """
+        self.encoder_decoder = bool(getattr(config, "is_encoder_decoder", False))
+        self._model_config = config
+        if not self.encoder_decoder:
+            _check_decoder(config, model_id)
+            return
+        if self.keeps_newest:
+            raise UserError(
+                f"model_id: {model_id!r} is an encoder-decoder, and dialogues are learned with "
+                "decoders alone, which read what was said and go on; choose one, such as SmolLM2"
+            )
+        self.schema = self.schema | {"prompt_tokens": Array("row", to_model=True)}  # type: ignore[misc]
+
+    def take_tokenizer(self, tokenizer: PreTrainedTokenizerBase, *, model_id: str) -> None:
+        """Settles the chat template, and puts it into the tokenizer, with which it is saved."""
+        self._tokenizer = tokenizer
+        if self.encoder_decoder:
+            self._take_languages(tokenizer, model_id)
+            return
+        if not tokenizer.is_fast:
+            raise UserError(
+                f"model_id: the tokenizer of {model_id!r} is not a fast one (it has no "
+                "tokenizer.json), so long texts could not be cut; choose another model"
+            )
+        wanted = self.settings["chat_template"]
+        if "{" not in wanted:  # Else it is the text already.
+            wanted = settle_chat_template(
+                wanted, tokenizer, dialogue=self.keeps_newest, model_id=model_id
+            )
+        self.settings["chat_template"] = wanted
+        tokenizer.chat_template = wanted
+        self._format = ChatFormat(wanted, tokenizer)
+        self.settings["end_token_ids"] = list(self._format.end_token_ids)
+
+    def _take_languages(self, tokenizer: PreTrainedTokenizerBase, model_id: str) -> None:
+        """What an encoder-decoder needs of its tokenizer.
+
+        Raises:
+            UserError: It lacks something, or a setting is for decoders.
+        """
+        if self.settings["chat_template"] != "auto":
+            raise UserError(
+                "--chat-template is for decoders: an encoder-decoder reads the text alone; leave "
+                "it out (--prompt-template changes what stands around the text)"
+            )
+        if self._model_config.decoder_start_token_id is None or tokenizer.eos_token_id is None:
+            raise UserError(
+                f"model_id: {model_id!r} does not say which token begins and ends what it writes; "
+                "set decoder_start_token_id in its config.json and eos_token of its tokenizer"
+            )
+        settle_languages(tokenizer, self.settings, model_id)
+        self.settings["end_token_ids"] = [int(tokenizer.eos_token_id)]
+        encoding = self.encoding(tokenizer, 8)
+        assert isinstance(encoding, SourceAndTarget)
+        self._first = encoding.first_token()
+
+    @property
+    def end_token_ids(self) -> tuple[int, ...]:
+        """Tokens any of which ends a text."""
+        return tuple(self.settings["end_token_ids"])
+
+    @property
+    def format(self) -> ChatFormat:
+        """The chat template with the tokenizer."""
+        assert self._format is not None, "take_tokenizer comes first"
+        return self._format
+
+    def has_padding(self, features: Features, rows: np.ndarray) -> bool:
+        """Whether a micro-batch of these rows holds padding."""
+        if not self.encoder_decoder:
+            return super().has_padding(features, rows)
+        return has_padding(features, rows)
+
+    def encoding(
+        self, tokenizer: PreTrainedTokenizerBase, max_length: int
+    ) -> Encoding | SourceAndTarget:
+        """How examples become tokens."""
+        if self.encoder_decoder:
+            start = self._model_config.decoder_start_token_id
+            assert start is not None
+            return SourceAndTarget(
+                tokenizer=tokenizer,
+                fill=self.fill,
+                start=start,
+                max_length=max_length,
+                max_target_length=self.settings["max_target_length"],
+            )
+        return Encoding(
+            tokenizer=tokenizer,
+            format=self.format,
+            fill=self.fill,
+            max_length=max_length,
+            max_target_length=self.settings["max_target_length"],
+            keeps_newest=self.keeps_newest,
+        )
+
+    @property
+    @abstractmethod
+    def fill(self) -> Any:
+        """Makes the text of the last turn of the row's; None: as it is."""
+
+    def featurize(
+        self,
+        examples: Sequence[WritingExample],
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        max_length: int,
+    ) -> Features:
+        """Tokenizes prompts and targets, one row an example."""
+        encoding = self.encoding(tokenizer, max_length)
+        rows: list[Encoded] = []
+        for start in range(0, len(examples), ENCODED_AT_ONCE):
+            rows += encoding.encode(examples[start : start + ENCODED_AT_ONCE])
+        input_ids, starts = flatten([row.ids for row in rows])
+        targets = flatten([row.targets for row in rows])[0]
+        learned = [sum(t != IGNORED_LABEL for t in row.targets) for row in rows]
+        return Features(
+            input_ids=input_ids,
+            starts=starts,
+            examples=np.arange(len(rows), dtype=np.int64),
+            num_examples=len(rows),
+            weights=np.array(learned, np.float64),
+            arrays={
+                "targets": targets,
+                "prompt_tokens": np.array([row.prompt_tokens for row in rows], np.int64),
+                "cuts": np.array([sum(c in row.cuts for row in rows) for c in CUTS], np.int64),
+            },
+            schema=self.schema,
+            truncated=sum(bool(row.cuts) for row in rows),
+        )
+
+    @staticmethod
+    def blank_arrays(rows: int, tokens: int) -> dict[str, np.ndarray]:
+        """Arrays for rows whose content does not matter: every token is learned."""
+        return {
+            "targets": np.zeros(tokens, np.int32),
+            # Half of a row is the source of an encoder-decoder.
+            "prompt_tokens": np.full(rows, max(tokens // max(2 * rows, 1), 1), np.int64),
+            "cuts": np.zeros(len(CUTS), np.int64),
+        }
+
+    def cut_notice(
+        self, split: str, examples: int, features: Features, *, max_length: int, end: str
+    ) -> str:
+        """What was cut of how many examples."""
+        inputs, targets, turns = (int(count) for count in features["cuts"])
+        limit = f"--max-length {max_length}"
+        kept = self.settings["max_target_length"]
+        lost = "beginning" if self.keeps_newest else "end"
+        said = [
+            f"{inputs:,} inputs lose their {lost} ({limit} less {kept} for the target)",
+            f"{targets:,} targets lose their end (--max-target-length {kept})",
+            f"{turns:,} dialogues lose their oldest turns ({limit} less {kept} for the reply)",
+        ]
+        counts = (inputs, targets, turns)
+        parts = [text for text, count in zip(said, counts, strict=True) if count]
+        return f"{split}: of {examples:,} examples, {'; '.join(parts)}"
+
+
+def _check_decoder(config: Any, model_id: str) -> None:
+    """Refuses an encoder, whose tokens would see what they are to bring forth.
+
+    Raises:
+        UserError: The model can be used to fill gaps, so that it reads both ways.
+    """
+    from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
+
+    own_code = "AutoModelForCausalLM" in (getattr(config, "auto_map", None) or {})
+    writes = own_code or type(config) in AutoModelForCausalLM._model_mapping
+    if not writes or type(config) in AutoModelForMaskedLM._model_mapping:
+        raise UserError(
+            f"model_id: {model_id!r} (model type {config.model_type!r}) does not write texts; "
+            "choose a decoder, such as SmolLM2, Llama, Qwen or Gemma, or an encoder-decoder, such "
+            "as T5 or BART"
+        )

@@ -1,0 +1,173 @@
+"""Sources and targets as tokens, for encoder-decoders.
+
+A row holds both, the source first, so that batches are cut by all tokens that they hold. Where the
+source ends is told to `split`, which takes a micro-batch apart again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lowcost_ft.data.features import IGNORED_LABEL, Features
+from lowcost_ft.data.language_codes import same_language
+from lowcost_ft.errors import UserError
+from lowcost_ft.tasks.writing.encoding import Encoded, Fill
+from lowcost_ft.tasks.writing.example import WritingExample
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedTokenizerBase
+
+__all__ = ["SourceAndTarget", "has_padding", "prefix_of", "settle_languages", "split"]
+
+
+@dataclass(frozen=True)
+class SourceAndTarget:
+    """How the examples of one run become tokens, for an encoder-decoder.
+
+    Attributes:
+        tokenizer: The model's, with its languages set.
+        fill: Puts a row's text into the template of the input.
+        start: The token that the decoder begins with.
+        max_length: Most tokens of a source.
+        max_target_length: Most tokens of a target, its end included.
+    """
+
+    tokenizer: PreTrainedTokenizerBase
+    fill: Fill
+    start: int
+    max_length: int
+    max_target_length: int
+
+    def encode(self, examples: Sequence[WritingExample]) -> list[Encoded]:
+        """Tokens of some examples."""
+        if not examples:
+            return []
+        texts = [self.fill(example.text) for example in examples]
+        # Cut by the tokenizer, which keeps the tokens that end a source.
+        sources = self._ids(texts, truncation=True, max_length=self.max_length)
+        whole = [len(ids) for ids in self._ids(texts)]
+        wanted = [example.target for example in examples]
+        found: Any = self.tokenizer(text_target=[target or "-" for target in wanted])
+        targets = [self._ended(ids) for ids in found["input_ids"]]
+        rows = []
+        for source, size, target, text in zip(sources, whole, targets, wanted, strict=True):
+            cuts = {"inputs"} if size > len(source) else set()
+            labels = [] if text is None else target[: self.max_target_length]
+            if text is not None and len(target) > len(labels):
+                cuts.add("targets")
+            rows.append(
+                Encoded(
+                    ids=[*source, *([self.start, *labels[:-1]] if labels else [])],
+                    targets=[*[IGNORED_LABEL] * len(source), *labels],
+                    prompt_tokens=len(source),
+                    cuts=frozenset(cuts),
+                )
+            )
+        return rows
+
+    def _ids(self, texts: list[str], **options: Any) -> list[list[int]]:
+        found: Any = self.tokenizer(texts, **options)
+        return [list(ids) for ids in found["input_ids"]]
+
+    def _ended(self, ids: Sequence[int]) -> list[int]:
+        """A target up to the token that ends it: mBART puts the language behind that."""
+        end = self.tokenizer.eos_token_id
+        places = [place for place, token in enumerate(ids) if token == end]
+        return list(ids[: places[-1] + 1]) if places else [*ids, int(end or 0)]
+
+    def first_token(self) -> int | None:
+        """The token that every target begins with, where that is the code of its language."""
+        code = getattr(self.tokenizer, "tgt_lang", None)
+        if code is None:
+            return None
+        found: Any = self.tokenizer(text_target="a")
+        first, language = found["input_ids"][0], self.tokenizer.convert_tokens_to_ids(code)
+        return int(first) if first == language else None
+
+
+def settle_languages(
+    tokenizer: PreTrainedTokenizerBase, settings: Mapping[str, Any], model_id: str
+) -> None:
+    """Sets the languages of a tokenizer that has codes for them.
+
+    Raises:
+        UserError: They are missing, or are not codes of this model.
+    """
+    options: Any = tokenizer
+    if not hasattr(tokenizer, "src_lang"):
+        return
+    problems = []
+    for side, name in (("source", "src_lang"), ("target", "tgt_lang")):
+        wanted = settings[f"{side}_language"]
+        known = set(tokenizer.all_special_tokens) | set(tokenizer.get_added_vocab())
+        if wanted in known:
+            setattr(options, name, wanted)
+            continue
+        like = sorted(code for code in known if wanted and same_language(code, wanted))
+        told = f"is not a language of {model_id!r}" if wanted else f"is needed by {model_id!r}"
+        fix = f"give {' or '.join(like[:3])}" if like else "give a code such as fra_Latn or fr_XX"
+        problems.append(f"--{side}-language {wanted or ''}".rstrip() + f" {told}: {fix}")
+    if problems:
+        raise UserError(problems)
+
+
+def prefix_of(config: Any, task: str, source: str, target: str) -> str:
+    """What a model was told in front of each text when it was pretrained; often nothing.
+
+    Args:
+        config: The model's configuration, whose `task_specific_params` say it (T5).
+        task: "translation" or "summarization".
+        source: English name of the language of the source.
+        target: English name of the language of the target.
+    """
+    known: Any = getattr(config, "task_specific_params", None) or {}
+    prefixes = {name: (values or {}).get("prefix") for name, values in known.items()}
+    if prefixes.get(task):
+        return str(prefixes[task])
+    if source and target and any(name.startswith(f"{task}_") for name in prefixes):
+        return f"translate {source} to {target}: "
+    return ""
+
+
+def split(
+    inputs: Mapping[str, torch.Tensor],
+) -> tuple[dict[str, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
+    """Takes the rows of a micro-batch apart.
+
+    Args:
+        inputs: `input_ids` and `attention_mask` of whole rows, `(batch, sequence)`, and
+            `prompt_tokens`, `(batch,)`.
+
+    Returns:
+        What an encoder-decoder takes; and for each token of the decoder its place in the row and
+        whether there is one, `(batch, target tokens)` each.
+    """
+    import torch
+
+    ids, mask, sources = (inputs[n] for n in ("input_ids", "attention_mask", "prompt_tokens"))
+    lengths = mask.sum(1)
+    columns = torch.arange(ids.shape[1], device=ids.device)
+    width = int(sources.max())
+    target_width = max(int((lengths - sources).max()), 1)
+    places = sources.unsqueeze(1) + columns[:target_width]
+    present = places < lengths.unsqueeze(1)
+    places = places.clamp(max=ids.shape[1] - 1)
+    taken = {
+        # What stands behind a source is hidden from the encoder; the decoder looks back alone.
+        "input_ids": ids[:, :width],
+        "attention_mask": (columns[:width] < sources.unsqueeze(1)).long(),
+        "decoder_input_ids": ids.gather(1, places),
+    }
+    return taken, (places, present)
+
+
+def has_padding(features: Features, rows: np.ndarray) -> bool:
+    """Whether sources or targets of these rows differ in length."""
+    sources = features["prompt_tokens"][rows]
+    targets = features.lengths[rows] - sources
+    return bool((sources != sources[0]).any() or (targets != targets[0]).any())

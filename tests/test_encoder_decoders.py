@@ -1,0 +1,200 @@
+"""Encoder-decoders: trained, planned, resumed, saved, used and merged as decoders are."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from small_runs import dialogue_rows, pair_rows, write_jsonl
+from tiny import ENCODER_DECODERS, SENTENCES, make_tiny
+from torch.nn import functional as F  # noqa: N812
+from transformers import AutoModelForSeq2SeqLM
+
+import lowcost_ft as ft
+from lowcost_ft.data.features import IGNORED_LABEL, collate, model_inputs
+from lowcost_ft.errors import UserError
+from lowcost_ft.tasks import task_class
+
+LIMITS = {"max_steps": 4, "batch_size": 4, "max_length": 32, "max_target_length": 12}
+LIMITS |= {"learning_rate": 1e-2, "generated_validation_rows": 2, "dropout": 0.0}
+
+
+def config_of(tiny_model, tmp_path, family="t5", task="translation", **changes):
+    rows = dialogue_rows if task == "dialogue" else pair_rows
+    files = {
+        "train_file": write_jsonl(tmp_path / "train.jsonl", rows(20)),
+        "test_file": write_jsonl(tmp_path / "test.jsonl", rows(4, 1)),
+    }
+    values = {"output_dir": str(tmp_path / "run")} | LIMITS | files | changes
+    return ft.RunConfig(task=task, model_id=tiny_model(family), **values)
+
+
+def trained(config):
+    with ft.start_run(config) as run:
+        data = ft.load_data(run)
+        built = ft.build(run, data)
+        result = ft.train(run, built, data)
+        evaluated = ft.evaluate(run, built, data, result)
+        return ft.save(run, built, data, result, evaluated), run.record
+
+
+def same_weights(one, other, *, tolerance=1e-4):
+    first, second = (load_file(folder / "adapter_model.safetensors") for folder in (one, other))
+    return all(np.allclose(first[name], second[name], rtol=0, atol=tolerance) for name in first)
+
+
+@pytest.mark.parametrize("family", ENCODER_DECODERS)
+def test_the_loss_is_that_of_the_models_own_logits(tmp_path, tiny_model, family):
+    config = config_of(tiny_model, tmp_path, family)
+    with ft.start_run(config) as run:
+        data = ft.load_data(run)
+    features, rows = data.features["train"], np.arange(5)
+    batch = collate(features, rows, pad_token_id=data.pad_token_id)
+    model = AutoModelForSeq2SeqLM.from_pretrained(config.model_id).eval()
+    if hasattr(model, "final_logits_bias"):
+        model.final_logits_bias.normal_()
+    outputs = data.task.forward(model, model_inputs(batch, features))
+    loss = data.task.loss(outputs, batch)
+    expected = torch.zeros(())
+    for example in data.splits.train[:5]:
+        source = data.tokenizer(data.task.fill(example.text), return_tensors="pt")
+        labels = data.tokenizer(text_target=example.target, return_tensors="pt")["input_ids"]
+        start = torch.tensor([[model.config.decoder_start_token_id]])
+        logits = model(**source, decoder_input_ids=torch.cat([start, labels[:, :-1]], 1)).logits
+        expected += F.cross_entropy(logits[0].float(), labels[0], reduction="sum")
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    scored = data.task.decode_batch(outputs, batch)
+    assert scored["target_tokens"].tolist() == [int(n) - 1 for n in features.weights[:5]]
+
+
+@pytest.mark.parametrize("family", ["t5", "bart"])
+def test_a_run_is_planned_trained_saved_used_and_merged(tmp_path, tiny_model, family):
+    folder, record = trained(config_of(tiny_model, tmp_path, family))
+    planned, measured = (record["train"][f"{kind}peak_memory_bytes"] for kind in ("predicted_", ""))
+    assert planned == pytest.approx(measured, rel=0.01, abs=6000)
+    assert record["evaluation"]["test"]["written"] == 4
+    predictor = ft.load_predictor(folder)
+    answer = predictor(["where is my desk?"])[0]["written"]
+    report = ft.merge_run(folder, tmp_path / "merged", max_drift=1.0)
+    assert report.parity_gap < 1e-4
+    model = AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "merged").eval()
+    inputs = predictor.tokenizer("where is my desk?", return_tensors="pt")
+    with torch.inference_mode():
+        written = model.generate(**inputs, max_new_tokens=12, do_sample=False, num_beams=1)
+    assert predictor.tokenizer.decode(written[0], skip_special_tokens=True).strip() == answer
+
+
+def test_pieces_resume_and_top_layers_keep_their_promises(tmp_path, tiny_model, monkeypatch):
+    plain = {"trainable_layers": 1, "checkpoint_every_steps": 2, "generated_validation_rows": 0}
+    folder, _ = trained(config_of(tiny_model, tmp_path, **plain))
+    names = load_file(folder / "adapter_model.safetensors")
+    assert all(".decoder.block.2." in name for name in names)
+    out = {"output_dir": str(tmp_path / "pieces"), "gradient_accumulation_steps": 4}
+    other, _ = trained(config_of(tiny_model, tmp_path, **plain, **out))
+    assert same_weights(folder, other)
+    stopped = plain | {"output_dir": str(tmp_path / "stopped")}
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(task_class("translation"), "score", stop)
+        trained(config_of(tiny_model, tmp_path, **stopped))
+    again, _ = trained(config_of(tiny_model, tmp_path, **stopped, resume=True))
+    assert same_weights(folder, again, tolerance=0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"task": "dialogue"}, "dialogues are learned with decoders"),
+        ({"family": "bert"}, "does not write texts"),
+        ({"chat_template": "plain"}, "--chat-template is for decoders"),
+        ({"trainable_layers": 1, "cache_frozen_layers": True}, "read the encoder's output"),
+        ({"method": "prefix"}, "puts vectors in front"),
+    ],
+)
+def test_what_cannot_be_kept_is_refused(tmp_path, tiny_model, changes, told):
+    with pytest.raises(UserError, match=told):
+        trained(config_of(tiny_model, tmp_path, **changes))
+
+
+def test_sources_and_targets_lose_their_ends(tmp_path, tiny_model):
+    config = config_of(tiny_model, tmp_path, max_length=8, max_target_length=4)
+    with ft.start_run(config) as run:
+        data = ft.load_data(run)
+    features = data.features["train"]
+    assert (features["prompt_tokens"] == 8).all() and (features.weights == 4).all()
+    ends = features.input_ids[features.starts[:-1] + 7]
+    assert (ends == data.tokenizer.eos_token_id).all()
+    learned = features["targets"][features["targets"] != IGNORED_LABEL]
+    assert data.tokenizer.eos_token_id not in learned
+    told = data.task.cut_notice("train", 20, features, max_length=8, end="end")
+    assert "inputs lose their end" in told and "targets lose their end" in told
+
+
+@pytest.fixture(scope="module")
+def marian(tmp_path_factory):
+    """A tiny Marian with a tokenizer as published: two models of sentencepiece alone."""
+    import sentencepiece
+    from transformers import MarianTokenizer
+
+    folder = tmp_path_factory.mktemp("marian")
+    pieces = {"</s>": 0, "<unk>": 1}
+    for side in ("source", "target"):
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(SENTENCES),
+            model_prefix=str(folder / side),
+            vocab_size=150,
+            bos_id=-1,
+            minloglevel=2,
+        )
+        (folder / f"{side}.model").rename(folder / f"{side}.spm")
+        model = sentencepiece.SentencePieceProcessor(model_file=str(folder / f"{side}.spm"))
+        for number in range(model.get_piece_size()):
+            pieces.setdefault(model.id_to_piece(number), len(pieces))
+    pieces["<pad>"] = len(pieces)
+    vocab = folder / "vocab.json"
+    vocab.write_text(json.dumps(pieces))
+    tokenizer = MarianTokenizer(
+        source_spm=str(folder / "source.spm"),
+        target_spm=str(folder / "target.spm"),
+        vocab=str(vocab),
+    )
+    path = make_tiny("marian", folder / "model", tokenizer=tokenizer)
+    return path
+
+
+def test_marian_with_its_own_tokenizer(tmp_path, marian):
+    config = config_of(lambda _: marian, tmp_path, max_steps=2)
+    folder, record = trained(config)
+    assert not (folder / "tokenizer.json").exists() and (folder / "source.spm").is_file()
+    again = ft.load_predictor(folder).evaluate(str(tmp_path / "test.jsonl"))
+    assert again["chrf"] == pytest.approx(record["evaluation"]["test"]["chrf"])
+
+
+def test_languages_become_codes(tmp_path):
+    from transformers import NllbTokenizer
+
+    letters = sorted({letter for sentence in SENTENCES for letter in sentence} | {"▁"})
+    vocab = {piece: n for n, piece in enumerate(["<s>", "<pad>", "</s>", "<unk>", *letters])}
+    codes = ["eng_Latn", "fra_Latn"]
+    tokenizer = NllbTokenizer(vocab=vocab, merges=[], extra_special_tokens=codes)
+    path = make_tiny("m2m_100", tmp_path / "model", tokenizer=tokenizer)
+    languages = {"source_language": "eng_Latn", "target_language": "fra_Latn"}
+    with ft.start_run(config_of(lambda _: path, tmp_path, **languages)) as run:
+        data = ft.load_data(run)
+    code = data.tokenizer.convert_tokens_to_ids("fra_Latn")
+    assert data.task.generation().first_token_id == code
+    row = data.features["train"]
+    source = int(row["prompt_tokens"][0])
+    english = data.tokenizer.convert_tokens_to_ids("eng_Latn")
+    assert row.input_ids[0] == english and row["targets"][source] == code
+    other = config_of(lambda _: path, tmp_path, output_dir=str(tmp_path / "other"))
+    with pytest.raises(UserError, match="--source-language is needed"), ft.start_run(other) as run:
+        ft.load_data(run)
+    languages |= {"target_language": "fr", "output_dir": str(tmp_path / "third")}
+    config = config_of(lambda _: path, tmp_path, **languages)
+    with pytest.raises(UserError, match="give fra_Latn"), ft.start_run(config) as run:
+        ft.load_data(run)

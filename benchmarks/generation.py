@@ -1,0 +1,265 @@
+"""Translation, summaries and replies of SmolLM2-135M: LoRA, full fine-tuning, TRL, and no training.
+
+    python benchmarks/generation.py ../shared/data
+    python benchmarks/generation.py ../shared/data --suites tico19 --arms untrained,copy,lora
+    python benchmarks/generation.py ../shared/data --suites speed --peer PEER/bin/python
+
+Each finished run leaves a file in benchmarks/results/generation with its scores and what it wrote.
+Runs that are there are not repeated, and one that was stopped goes on where it was. At the end (or
+with `--suites ""`) the summary, benchmarks/generation.json, is written from the files.
+
+Suites: `tico19` translates English to French, `scitldr` sums abstracts up, `dailydialog` replies,
+each on up to 2,000 training rows and on test rows drawn from a seed. `scratch` trains a small
+encoder-decoder from random weights on the embedded pairs, whose test combinations it has not seen.
+`speed` trains the same rows with the recipe and with TRL's `SFTTrainer` in turns; TRL lives in an
+environment of its own (benchmarks/peers/trl_requirements.txt), whose Python `--peer` names.
+
+Arms of the first three: `untrained` is the model with the same prompt; `copy` repeats the source
+(`scitldr`: its first sentence); `lora` and `full` are the recipes.
+"""
+
+import argparse
+import json
+import random
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import AutoConfig, AutoModelForSeq2SeqLM, PreTrainedTokenizerFast
+
+import lowcost_ft as ft
+from lowcost_ft.data.sample_translations import sample_translations
+from lowcost_ft.pipeline.train import Trained
+from lowcost_ft.record.environment import hardware, versions
+from lowcost_ft.scores.texts import score_texts
+from lowcost_ft.training.progress import TrainResult
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results" / "generation"
+SUMMARY = ROOT / "benchmarks" / "generation.json"
+PEER = ROOT / "benchmarks" / "peers" / "trl_sft.py"
+sys.path.insert(0, str(ROOT / "recipes"))
+import lora_dialogue  # noqa: E402
+import lora_summarization  # noqa: E402
+import lora_translation  # noqa: E402
+
+TRAIN_ROWS, TEST_ROWS, VALIDATION_ROWS = 2000, 200, 200
+SUITES = ("tico19", "scitldr", "dailydialog", "scratch", "speed")
+ARMS = ("copy", "untrained", "lora", "full")
+SPEED_ROWS, SPEED_BATCH = 64, 8
+KEPT = (
+    *("seconds", "cpu_share", "real_tokens_per_second", "optimizer_steps", "best_epoch"),
+    *("peak_memory_bytes", "predicted_peak_memory_bytes", "peak_resident_bytes", "padding_share"),
+)
+
+
+def config_of(suite: str, rows: dict[str, str], folder: Path) -> ft.RunConfig:
+    """The recipe's settings for one data set."""
+    files = {f"{split}_file": path for split, path in rows.items()} | {"output_dir": str(folder)}
+    common: dict[str, Any] = {"resume": True, "checkpoint_every_minutes": 5.0, **files}
+    if suite == "tico19":
+        languages = {"source_language": "en", "target_language": "fr"}
+        return replace(lora_translation.CONFIG, num_train_epochs=3, **languages, **common)
+    if suite == "scitldr":
+        lengths = {"max_length": 384, "max_target_length": 64}
+        return replace(lora_summarization.CONFIG, num_train_epochs=1, **lengths, **common)
+    lengths = {"max_length": 256, "max_target_length": 64}
+    return replace(lora_dialogue.CONFIG, num_train_epochs=2, **lengths, **common)
+
+
+def drawn_rows(suite: str, data: Path, folder: Path) -> dict[str, str]:
+    """Files with the rows of a suite; one reply to each context."""
+    name = {"tico19": "tico19_en_fr", "dailydialog": "dailydialog_plusplus"}.get(suite, suite)
+    counts = {"train": TRAIN_ROWS, "validation": VALIDATION_ROWS, "test": TEST_ROWS}
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = {}
+    for split, count in counts.items():
+        lines = (data / name / f"{split}.jsonl").read_text("utf-8").splitlines()
+        chosen = sorted(random.Random(0).sample(range(len(lines)), min(count, len(lines))))
+        path = folder / f"{suite}-{split}.jsonl"
+        path.write_text("".join(lines[place] + "\n" for place in chosen), "utf-8")
+        paths[split] = str(path)
+    return paths
+
+
+def run_arm(suite: str, arm: str, config: ft.RunConfig) -> dict[str, Any]:
+    """Trains one arm, or asks the baseline; returns its scores, its cost and its texts."""
+    if arm == "full":
+        config = replace(config, method="full")
+    trains = arm in ("lora", "full")
+    with ft.start_run(config if trains else replace(config, resume=False, overwrite=True)) as run:
+        data = ft.load_data(run)
+        test = data.splits.test or []
+        if arm == "copy":
+            texts = [example.text for example in test]
+            if suite == "scitldr":
+                texts = [re.split(r"(?<=[.!?])\s+", text)[0] for text in texts]
+            references = [list(example.references) for example in test]
+            scores = score_texts(texts, references, metrics=data.task.metrics)
+            return {"test": scores, "notices": data.splits.notices}
+        built = ft.build(run, data)
+        trained = (
+            ft.train(run, built, data)
+            if trains
+            else Trained(result=TrainResult())  # An adapter that has not been trained adds nothing.
+        )
+        run.record.setdefault("train", {})
+        evaluated = ft.evaluate(run, built, data, trained)
+        if trains:
+            ft.save(run, built, data, trained, evaluated)
+        train = dict(run.record["train"]) if trains else run.record.pop("train")
+    written = data.task.present(test, evaluated.predictions["test"])
+    return {
+        "test": evaluated.scores["test"],
+        "validation": evaluated.scores["validation"],
+        "train": {name: train.get(name) for name in KEPT},
+        "written": [row["written"] for row in written],
+    }
+
+
+def from_scratch(folder: Path) -> dict[str, Any]:
+    """A T5 of a million parameters, trained from random weights on the embedded pairs."""
+    path = small_t5(folder / "t5")
+    rows = sample_translations()
+    config = replace(
+        lora_translation.CONFIG,
+        model_id=path,
+        method="full",
+        output_dir=str(folder / "run"),
+        num_train_epochs=60,
+        validate_every_epochs=10,
+        learning_rate=3e-3,
+        batch_size=16,
+        dropout=0.0,
+        overwrite=True,
+    )
+    with ft.start_run(config) as run:
+        data = ft.load_data(run, **rows)
+        built = ft.build(run, data)
+        trained = ft.train(run, built, data)
+        evaluated = ft.evaluate(run, built, data, trained)
+        ft.save(run, built, data, trained, evaluated)
+    seen = {row["source"] for row in rows["train"]}
+    return {
+        "test": evaluated.scores["test"],
+        "unseen": sum(row["source"] not in seen for row in rows["test"]),
+        "train": {name: run.record["train"].get(name) for name in KEPT},
+    }
+
+
+def small_t5(folder: Path) -> str:
+    """Writes random weights and a tokenizer of whole words and their pieces."""
+    texts = [row[side] for row in sample_translations()["train"] for side in ("source", "target")]
+    raw = Tokenizer(models.BPE(unk_token="<unk>"))
+    raw.pre_tokenizer = pre_tokenizers.Metaspace()
+    raw.decoder = decoders.Metaspace()
+    special = ["<pad>", "</s>", "<unk>"]
+    trainer = trainers.BpeTrainer(vocab_size=1200, special_tokens=special, show_progress=False)
+    raw.train_from_iterator(texts, trainer)
+    raw.post_processor = processors.TemplateProcessing(
+        single="$A </s>", special_tokens=[("</s>", 1)]
+    )
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=raw, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
+    )
+    config = AutoConfig.for_model(
+        "t5",
+        vocab_size=len(tokenizer),
+        d_model=128,
+        d_kv=32,
+        num_heads=4,
+        d_ff=256,
+        num_layers=3,
+        num_decoder_layers=3,
+        decoder_start_token_id=0,
+        pad_token_id=0,
+        eos_token_id=1,
+    )
+    torch.manual_seed(0)
+    AutoModelForSeq2SeqLM.from_config(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+def speed(data: Path, runs: Path, peer: str, turns: int) -> list[dict[str, Any]]:
+    """The recipe and TRL on the same rows, one process each, in turns."""
+    rows = drawn_rows("tico19", data, runs / "rows")
+    lines = Path(rows["train"]).read_text("utf-8").splitlines()[:SPEED_ROWS]
+    small = runs / "rows" / "speed.jsonl"
+    small.write_text("".join(line + "\n" for line in lines), "utf-8")
+    found = []
+    for turn in range(turns):
+        for arm in ("lowcost_ft", "trl-defaults", "trl-tuned"):
+            out = runs / f"speed-{arm}-{turn}"
+            if arm == "lowcost_ft":
+                steps = SPEED_ROWS // SPEED_BATCH
+                command = [
+                    *(sys.executable, str(ROOT / "recipes" / "lora_translation.py")),
+                    *("--train-file", str(small), "--max-steps", str(steps), "--overwrite"),
+                    *("--source-language", "en", "--target-language", "fr"),
+                    *("--batch-size", str(SPEED_BATCH), "--output-dir", str(out)),
+                    *("--generated-validation-rows", "0", "--validation-share", "0.02"),
+                ]
+                subprocess.run(command, check=True)
+                train = json.loads((out / "run.json").read_text("utf-8"))["train"]
+                cost = {name: train.get(name) for name in KEPT}
+            else:
+                command = [peer, str(PEER), str(small), "--output", str(out.with_suffix(".json"))]
+                command += ["--batch-size", str(SPEED_BATCH)]
+                subprocess.run([*command, "--arm", arm.removeprefix("trl-")], check=True)
+                cost = json.loads(out.with_suffix(".json").read_text("utf-8"))
+            found.append({"arm": arm, "turn": turn, **cost})
+    return found
+
+
+def main() -> None:
+    """Runs what is missing, and writes the summary."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("data", type=Path, help="folder with the data sets")
+    parser.add_argument("--suites", default=",".join(SUITES))
+    parser.add_argument("--arms", default=",".join(ARMS))
+    parser.add_argument("--peer", default=None, help="Python of the environment that has TRL")
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "generation")
+    options = parser.parse_args()
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    for suite in [suite for suite in options.suites.split(",") if suite]:
+        arms = [suite] if suite in ("scratch", "speed") else options.arms.split(",")
+        for arm in arms:
+            file = RESULTS / f"{suite}-{arm}.json"
+            if file.exists() or (suite == "speed" and options.peer is None):
+                continue
+            print(f"--- {suite}, {arm}", flush=True)
+            if suite == "scratch":
+                record = from_scratch(options.runs / suite)
+            elif suite == "speed":
+                record = {"runs": speed(options.data, options.runs, options.peer, options.turns)}
+            else:
+                rows = drawn_rows(suite, options.data, options.runs / "rows")
+                config = config_of(suite, rows, options.runs / f"{suite}-{arm}")
+                record = run_arm(suite, arm, config)
+            record |= {"suite": suite, "arm": arm, "versions": versions(), "hardware": hardware()}
+            file.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
+    SUMMARY.write_text(json.dumps(summary(), indent=1) + "\n", "utf-8")
+    print(json.dumps(summary(), indent=1))
+
+
+def summary() -> dict[str, Any]:
+    """Scores and costs of what has been run, by suite and arm."""
+    found: dict[str, Any] = {}
+    for file in sorted(RESULTS.glob("*.json")):
+        record = json.loads(file.read_text("utf-8"))
+        kept = {
+            name: record[name] for name in ("test", "train", "runs", "unseen") if name in record
+        }
+        found.setdefault(record["suite"], {})[record["arm"]] = kept
+    return found
+
+
+if __name__ == "__main__":
+    main()

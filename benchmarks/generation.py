@@ -60,16 +60,16 @@ KEPT = (
 
 def config_of(suite: str, rows: dict[str, str], folder: Path) -> ft.RunConfig:
     """The recipe's settings for one data set."""
-    files = {f"{split}_file": path for split, path in rows.items()} | {"output_dir": str(folder)}
-    common: dict[str, Any] = {"resume": True, "checkpoint_every_minutes": 5.0, **files}
+    common: dict[str, Any] = {f"{split}_file": path for split, path in rows.items()}
+    common |= {"output_dir": str(folder), "resume": True, "checkpoint_every_minutes": 5.0}
     if suite == "tico19":
-        languages = {"source_language": "en", "target_language": "fr"}
-        return replace(lora_translation.CONFIG, num_train_epochs=3, **languages, **common)
+        common |= {"source_language": "en", "target_language": "fr"}
+        return replace(lora_translation.CONFIG, num_train_epochs=3, **common)
     if suite == "scitldr":
-        lengths = {"max_length": 384, "max_target_length": 64}
-        return replace(lora_summarization.CONFIG, num_train_epochs=1, **lengths, **common)
-    lengths = {"max_length": 256, "max_target_length": 64}
-    return replace(lora_dialogue.CONFIG, num_train_epochs=2, **lengths, **common)
+        common |= {"max_length": 384, "max_target_length": 64}
+        return replace(lora_summarization.CONFIG, num_train_epochs=1, **common)
+    common |= {"max_length": 256, "max_target_length": 64}
+    return replace(lora_dialogue.CONFIG, num_train_epochs=2, **common)
 
 
 def drawn_rows(suite: str, data: Path, folder: Path) -> dict[str, str]:
@@ -100,7 +100,8 @@ def run_arm(suite: str, arm: str, config: ft.RunConfig) -> dict[str, Any]:
             if suite == "scitldr":
                 texts = [re.split(r"(?<=[.!?])\s+", text)[0] for text in texts]
             references = [list(example.references) for example in test]
-            scores = score_texts(texts, references, metrics=data.task.metrics)
+            task: Any = data.task
+            scores = score_texts(texts, references, metrics=task.metrics)
             return {"test": scores, "notices": data.splits.notices}
         built = ft.build(run, data)
         trained = (
@@ -125,7 +126,7 @@ def run_arm(suite: str, arm: str, config: ft.RunConfig) -> dict[str, Any]:
 def from_scratch(folder: Path) -> dict[str, Any]:
     """A T5 of a million parameters, trained from random weights on the embedded pairs."""
     path = small_t5(folder / "t5")
-    rows = sample_translations()
+    rows: dict[str, Any] = sample_translations()
     config = replace(
         lora_translation.CONFIG,
         model_id=path,
@@ -139,7 +140,9 @@ def from_scratch(folder: Path) -> dict[str, Any]:
         overwrite=True,
     )
     with ft.start_run(config) as run:
-        data = ft.load_data(run, **rows)
+        data = ft.load_data(
+            run, train=rows["train"], validation=rows["validation"], test=rows["test"]
+        )
         built = ft.build(run, data)
         trained = ft.train(run, built, data)
         evaluated = ft.evaluate(run, built, data, trained)

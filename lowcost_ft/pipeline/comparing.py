@@ -152,7 +152,7 @@ def outputs_of(
             batch = collate(features, rows, pad_token_id=pad_token_id)
             outputs = task.forward(model, model_inputs(batch, features))
             tensors = outputs.values() if isinstance(outputs, dict) else [outputs]
-            real = batch["attention_mask"].bool()
+            real = task.real_outputs(outputs, batch)
             # The order must not depend on how many rows there are together.
             for row in range(len(rows)):
                 for tensor in tensors:

@@ -182,6 +182,15 @@ class Task(DataChecking, TextEditing, FlagTaking, Confidence, Telling, Serving):
         """
         return model(**inputs).logits.float()
 
+    def real_outputs(self, outputs: Outputs, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Which of the outputs are of a token and not of padding, `(batch, outputs)`.
+
+        Args:
+            outputs: What `forward` returns, with an output a token.
+            batch: All that `featurize` made of these rows.
+        """
+        return batch["attention_mask"].bool()
+
     @abstractmethod
     def loss(self, outputs: Outputs, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """Sum of the losses over a micro-batch; the step divides by its summed weights.

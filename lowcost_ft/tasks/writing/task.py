@@ -132,6 +132,10 @@ class WritingTask(WritingTokens):
         found.places = places
         return found
 
+    def real_outputs(self, outputs: BeforeHead, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """The tokens of the decoder; see `Task.real_outputs`."""
+        return outputs.aligned(batch["attention_mask"], fill=0).bool()
+
     def loss(self, outputs: BeforeHead, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """Summed cross-entropy of the tokens to learn."""
         from lowcost_ft.tasks.vocabulary_loss import vocabulary_loss

@@ -189,6 +189,20 @@ def test_wrong_flags_are_refused_all_at_once(capsys, tmp_path, pool):
     assert "no row is left" in refused(capsys, "--pool", str(empty), "--labelled-file", str(empty))
 
 
+def test_a_run_without_probabilities_is_refused_before_the_pool_is_answered(
+    capsys, monkeypatch, trained_run, pool
+):
+    asked: list[int] = []
+
+    def none(task, examples, predictions):
+        asked.append(len(examples))
+
+    monkeypatch.setattr(ClassificationTask, "uncertainty", none)
+    err = refused(capsys, str(trained_run("single", "bert")), "--pool", pool)
+    assert "does not say how sure it is; leave RUN out" in " ".join(err.split())
+    assert asked == [1]
+
+
 def test_the_label_curve_is_read_between_its_rounds():
     points = [(100, 0.4), (200, 0.6), (300, 0.9)]
     assert labels_for(points, 0.75) == pytest.approx(250)

@@ -95,13 +95,16 @@ def suggest_rows(
             trust_remote_code=trust_remote_code,
             num_threads=num_threads,
         )
-        answers, uncertainty = predictor.predict_with_uncertainty(pool.rows)
-        notices += predictor.notices
-        if uncertainty is None:
+        # One row tells whether there are probabilities, before all of them are answered.
+        before = list(predictor.notices)
+        if predictor.predict_with_uncertainty(pool.rows[:1])[1] is None:
             raise UserError(
                 f"{run_folder}: a model for {_named(run)} does not say how sure it is; leave RUN "
                 "out, to choose by how the texts differ"
             )
+        predictor.notices[:] = before
+        answers, uncertainty = predictor.predict_with_uncertainty(pool.rows)
+        notices += predictor.notices
     states, known = _embedded(
         pool,
         with_labelled=uncertainty is None,

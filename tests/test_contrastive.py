@@ -34,7 +34,9 @@ from lowcost_ft.training.extensions.contrastive import (
     cosine_loss,
     prototype_loss,
 )
+from lowcost_ft.training.optimizer import default_learning_rate
 from lowcost_ft.training.step_plan import planned_steps
+from lowcost_ft.training.training_length import num_epochs
 
 ROWS = text_rows(24)
 
@@ -302,3 +304,10 @@ def test_the_benchmark_draws_by_the_seed_and_pairs_its_arms():
     first, second = few_shot.summary(results)
     assert first == "x, ours: 0.850 over 2 seeds, 2 s of CPU"
     assert "x, head: 0.650 over 2 seeds, 2 s of CPU; ours is higher by +0.200 (" in second
+
+
+def test_few_texts_are_seen_more_often_and_at_a_higher_rate():
+    config = RunConfig(pooling="mean", contrastive="auto", batch_size=2)
+    assert [num_epochs(config, texts) for texts in (4, 16, 32, 96, 616)] == [12, 12, 6, 2, 2]
+    rates = [default_learning_rate("lora", 384, contrasted_texts=texts) for texts in (None, 95, 96)]
+    assert rates == [1e-3, 1e-3, 5e-4]

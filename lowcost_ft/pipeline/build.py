@@ -74,7 +74,11 @@ def build(run: Run, data: Data) -> Built:
         config,
         optimizer=optimizer,
         learning_rate=config.learning_rate
-        or default_learning_rate(model.method, model.model.config.hidden_size),
+        or default_learning_rate(
+            model.method,
+            model.model.config.hidden_size,
+            contrasted_texts=data.features["train"].num_examples if config.contrastive else None,
+        ),
     )
     built = Built(model=model, settings=settings, plan=plan, streamed=streamed)
     _note(run, data, built)

@@ -17,7 +17,7 @@ MOST_EPOCHS = 100
 _STEPS_BETWEEN_SCORES = 50
 CONTRASTED_TEXTS = 192
 """Texts that contrastive training compares in all where there are few (docs/few-labels.md)."""
-LEAST_CONTRASTIVE_EPOCHS = 3
+LEAST_CONTRASTIVE_EPOCHS = 2
 MOST_CONTRASTIVE_EPOCHS = 12
 
 

@@ -18,6 +18,9 @@ pytestmark = pytest.mark.slow
 
 PEERS = Path(__file__).resolve().parents[1] / "benchmarks" / "peers"
 TEXTS = ["anna lives in oslo", "Send the lamp to David Okoye in Nairobi!", "ça va ? 你好"]
+CLOSE = {"fp32": 1e-4, "int8": 0.05}
+"""How far answers may differ: other versions of ONNX Runtime add in another order, and where a sum
+lies between two codes, int8 then takes the other one."""
 CASES = {
     # The four kinds of tokenizers.
     "ner-bert": ("ner", "bert"),
@@ -88,14 +91,18 @@ def test_transformers_js_answers_alike(exported, precision, dtype):
         scores = logits["logits"].softmax(-1)
         if head.per_text:
             found = {one["label"]: one["score"] for one in answer}
-            assert found == pytest.approx(dict(zip(labels, scores.tolist(), strict=True)), abs=1e-4)
+            assert found == pytest.approx(
+                dict(zip(labels, scores.tolist(), strict=True)), abs=CLOSE[precision]
+            )
             continue
         # Words come back lower-cased and re-spaced, without offsets; tokens without a word, such as
         # special and unknown ones, are left out.
         best = scores.max(-1)
         for token in answer:
             assert token["entity"] == labels[int(best.indices[token["index"]])]
-            assert token["score"] == pytest.approx(float(best.values[token["index"]]), abs=1e-4)
+            assert token["score"] == pytest.approx(
+                float(best.values[token["index"]]), abs=CLOSE[precision]
+            )
         tokenizer = AutoTokenizer.from_pretrained(exported)
         ids, special = tokenizer(text)["input_ids"], set(tokenizer.all_special_ids)
         left_out = set(range(len(ids))) - {token["index"] for token in answer}
@@ -122,4 +129,5 @@ def test_optimum_answers_alike(exported, file):
         expected = expected_logits(exported, precision, text)
         assert set(answer) == set(expected)
         for name, logits in expected.items():
-            torch.testing.assert_close(torch.tensor(answer[name]), logits, atol=1e-4, rtol=1e-4)
+            gap = (torch.tensor(answer[name]) - logits).abs().max()
+            assert gap <= CLOSE[precision]

@@ -31,12 +31,13 @@ def loaded(*folders, models_dir=None):
 def serving(models, loader=None, *, limits=None, access=None, compute=None, log_texts=False):
     """A server that answers; yields a client of it."""
     limits, loader = limits or Limits(), loader or Loader(models=models)
-    engine = Engine(compute or _Compute(), most_waiting=limits.waiting)
+    engine = Engine(compute or _Compute(models), most_waiting=limits.waiting)
     service = Service(
         models=models,
         engine=engine,
         limits=limits,
         load=loader.load_named,
+        regroup=loader.regroup,
     )
     app = build_app(service, access or Access(), log_texts=log_texts)
     config = uvicorn.Config(app, log_config=None, access_log=False, ws="none")

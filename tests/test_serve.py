@@ -64,10 +64,21 @@ def test_answers_are_those_of_predict(client, folders, name):
     assert content == {"answers": {name: nearly(expected)}, "notes": {name: []}}
 
 
-def test_several_models_answer_one_request(client):
-    status, content = client.post("/answers", {"inputs": TEXTS[:1], "models": ["ner", "single"]})
+def test_several_models_answer_one_request_together(client, folders):
+    _, info = client.get("/info")
+    assert {model["grouped"] for model in info["models"]} == {True}
+    names = ["ner", "single"]
+    status, content = client.post("/answers", {"inputs": TEXTS, "models": names})
     assert status == 200
-    assert list(content["answers"]) == ["ner", "single"]
+    expected = {name: nearly(load_predictor(folders[name])(TEXTS)) for name in names}
+    assert content["answers"] == expected
+
+
+def test_a_group_that_fails_answers_one_by_one(client, monkeypatch):
+    body = {"inputs": TEXTS, "models": ["ner", "single"]}
+    _, expected = client.post("/answers", body)
+    monkeypatch.setattr("lowcost_ft.serve.computing.answer_group", lambda *_: 1 / 0)
+    assert client.post("/answers", body) == (200, nearly(expected))
 
 
 def test_hugging_faces_client_reads_the_answers(client, folders, monkeypatch):

@@ -149,8 +149,11 @@ def collate(
     pad_token_id: int,
     padding_side: Literal["right", "left"] = "right",
     pin_memory: bool = False,
+    length: int | None = None,
 ) -> dict[str, torch.Tensor]:
     """Pads the given rows to the longest of them; of rows with several texts, each text.
+
+    With `length`, pads them to that instead, which is at least as long.
 
     Returns:
         `input_ids`, `attention_mask` and, where the features have them, `token_type_ids` and the
@@ -160,7 +163,7 @@ def collate(
     import torch
 
     starts, lengths = features.lines(rows)
-    longest = int(lengths.max())
+    longest = int(lengths.max()) if length is None else length
     columns = np.arange(longest)
     if padding_side == "right":
         real = columns < lengths[:, None]  # (B, T)

@@ -23,7 +23,7 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 from transformers.pytorch_utils import Conv1D
 
-__all__ = ["make_lora_lean"]
+__all__ = ["make_lora_lean", "plain_update"]
 
 
 def make_lora_lean(model: nn.Module) -> None:
@@ -35,6 +35,30 @@ def make_lora_lean(model: nn.Module) -> None:
     for module in model.modules():
         if type(module) is Linear:
             module.__class__ = _LeanLinear
+
+
+def plain_update(
+    module: nn.Module,
+) -> tuple[Any, torch.Tensor, torch.Tensor, float] | None:
+    """The parts of a layer that adds one plain update to a frozen layer, in one precision.
+
+    Returns:
+        The frozen layer, A `(r, in)`, B `(out, r)` and the scaling; None for any other module.
+    """
+    if type(module) is not _LeanLinear:
+        return None
+    base: Any = module.base_layer
+    active = module.active_adapters
+    if module.disable_adapters or module.merged or len(active) != 1:
+        return None
+    name, known = active[0], module.lora_A
+    if name not in known or name in module.lora_variant or module.lora_bias[name]:
+        return None
+    a: Any = known[name].weight
+    b: Any = module.lora_B[name].weight
+    if type(base) not in (nn.Linear, Conv1D) or base.weight.dtype != a.dtype:
+        return None
+    return base, a, b, float(module.scaling[name])
 
 
 class _LeanLinear(Linear):

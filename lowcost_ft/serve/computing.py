@@ -1,5 +1,6 @@
 """Answers of one wave: the inputs of many requests, through their models in micro-batches."""
 
+import logging
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -8,87 +9,18 @@ import numpy as np
 import torch
 
 from lowcost_ft.data.batching import MicroBatch, cut_step, inference_tokens
-from lowcost_ft.data.features import Features, collate, model_inputs
+from lowcost_ft.data.features import collate, model_inputs
 from lowcost_ft.models.attention_masks import has_padding, known_padding
-from lowcost_ft.models.pooled_states import PooledTexts
 from lowcost_ft.serve.answered import Answered
-from lowcost_ft.serve.class_scores import WithLogits, class_rows
+from lowcost_ft.serve.group_run import answer_group
+from lowcost_ft.serve.groups import Grouping
 from lowcost_ft.serve.models import ServedModel
+from lowcost_ft.serve.part import Part
 from lowcost_ft.training.recovery import each_that_fits
 
-__all__ = ["Part", "answer_part", "answer_wave"]
+__all__ = ["answer_part", "answer_wave"]
 
-
-class Part:
-    """The inputs of one wave that one model answers, tokenized.
-
-    Attributes:
-        model: The model.
-        task: Its task, whose predictions hold logits too where they are scores of classes.
-        examples: The inputs that are not blank.
-        features: Their tokens.
-        predictions: Filled in while micro-batches run.
-        pooled: The states of the texts, by which those unlike the training data are told.
-    """
-
-    def __init__(self, model: ServedModel, examples: Sequence[Any]) -> None:
-        self.model = model
-        task = model.task
-        self.task: Any = WithLogits(task) if task.gives_class_scores else task
-        self.given = list(examples)
-        self.examples = [one for one in self.given if not task.is_blank(one)]
-        self.features: Features | None = None
-        self.predictions: Any = {}
-        self.pooled: PooledTexts | None = None
-        if self.examples:
-            self.features = model.predictor.features(self.examples)
-            self.predictions = self.task.new_predictions(self.features)
-            if model.predictor.novelty is not None:
-                self.pooled = PooledTexts(self.features.num_examples)
-
-    def answers(self) -> list[Answered]:
-        """The answer to each input, in their order."""
-        task = self.model.task
-        if self.features is None:
-            return [Answered(answer=task.blank_answer(one)) for one in self.given]
-        scores = class_rows(task, self.examples, self.predictions, "scores")
-        logits = class_rows(task, self.examples, self.predictions, "logits")
-        tokens = np.bincount(
-            self.features.examples, weights=self.features.lengths, minlength=len(self.examples)
-        )
-        cut = self._truncated()
-        states = None if self.pooled is None else self.pooled.states()
-        told = self.model.predictor.answers_of(self.examples, self.predictions, states)
-        found = iter(
-            Answered(
-                answer=answer,
-                scores=scores[number],
-                logits=logits[number],
-                tokens=int(tokens[number]),
-                truncated=number in cut,
-            )
-            for number, answer in enumerate(told)
-        )
-        return [
-            Answered(answer=task.blank_answer(one)) if task.is_blank(one) else next(found)
-            for one in self.given
-        ]
-
-    def _truncated(self) -> set[int]:
-        """Which examples lost tokens; the features know only how many."""
-        assert self.features is not None
-        if not self.features.truncated:
-            return set()
-        if len(self.examples) == 1:
-            return {0}
-        # A row that was cut is as long as a row can be.
-        longest = self.features.lengths.max()
-        full = set(self.features.examples[self.features.lengths >= longest - 1].tolist())
-        return {
-            number
-            for number in full
-            if self.model.predictor.features([self.examples[number]]).truncated
-        }
+_LOG = logging.getLogger("lowcost_ft.serve")
 
 
 def answer_part(part: Part) -> None:
@@ -134,15 +66,63 @@ def _decode(
 
 
 def answer_wave(
-    wave: Sequence[tuple[ServedModel, Sequence[Any]]],
+    wave: Sequence[tuple[ServedModel, Sequence[Any]]], grouping: Grouping | None = None
 ) -> list[list[Answered] | Exception]:
-    """Answers the inputs of each model; an exception stands where a model could not."""
+    """Answers the inputs of each model; an exception stands where a model could not.
+
+    Args:
+        wave: Models and their inputs.
+        grouping: Which of the models run together; None: each on its own.
+    """
     found: list[list[Answered] | Exception] = []
+    parts: list[Part | None] = []
     for model, examples in wave:
         try:
-            part = Part(model, examples)
-            answer_part(part)
-            found.append(part.answers())
+            parts.append(Part(model, examples))
+            found.append([])
         except Exception as error:
+            parts.append(None)
             found.append(error)
+    for same in _together(parts, grouping):
+        if len(same) > 1 and _ran_as_group(same, grouping):
+            continue
+        for one in same:
+            try:
+                answer_part(one)
+            except Exception as error:
+                number = parts.index(one)
+                parts[number], found[number] = None, error
+    for number, part in enumerate(parts):
+        if part is not None:
+            try:
+                found[number] = part.answers()
+            except Exception as error:
+                found[number] = error
     return found
+
+
+def _together(parts: Sequence[Part | None], grouping: Grouping | None) -> list[list[Part]]:
+    """The parts that have something to compute, those of one group together."""
+    places = {} if grouping is None else grouping.places
+    found: dict[int, list[Part]] = {}
+    for number, part in enumerate(parts):
+        if part is None or part.features is None or not len(part.features.lengths):
+            continue
+        place = places.get(id(part.model))
+        fits = place is not None and part.features.parts is None and not part.task.generates
+        found.setdefault(id(place[0]) if place and fits else -number - 1, []).append(part)
+    return list(found.values())
+
+
+def _ran_as_group(parts: Sequence[Part], grouping: Grouping | None) -> bool:
+    """Runs parts together; False where that failed, so that each has to run on its own."""
+    assert grouping is not None
+    places = [grouping.places[id(part.model)] for part in parts]
+    try:
+        answer_group(
+            places[0][0], [(place[1], part) for place, part in zip(places, parts, strict=True)]
+        )
+    except Exception as error:
+        _LOG.error("a group of models failed, and each runs on its own: %s", type(error).__name__)
+        return False
+    return True

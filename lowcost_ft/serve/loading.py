@@ -48,7 +48,14 @@ class Loader:
         for folder in folders:
             keep = self.folder is not None or wants_adapter(folder, folders)
             self._load(folder, keep_adapter=keep)
+        self.regroup()
         self.models.ready = True
+
+    def regroup(self) -> None:
+        """Finds out which models run together, after one has come or gone."""
+        from lowcost_ft.serve.groups import group_models
+
+        self.models.grouping = group_models(self.models.all())
 
     def load_named(self, name: str) -> dict[str, Any]:
         """Loads a model of the operator's folder.
@@ -77,7 +84,9 @@ class Loader:
             raise RequestError(404, "Validation", "there is no such folder below --models-dir")
         try:
             found = ModelFolder(name=name, path=str(path), run=load_run(path), removable=True)
-            return self._load(found, keep_adapter=True).describe()
+            model = self._load(found, keep_adapter=True)
+            self.regroup()
+            return self.models.describe(model)
         except UserError as error:
             # Without the operator's paths.
             told = str(error).replace(str(path), name).replace(str(root), "--models-dir")

@@ -132,12 +132,18 @@ class ServedModel:
 
 
 class Models:
-    """The models that are loaded now, by name. Threads may read it while it changes."""
+    """The models that are loaded now, by name. Threads may read it while it changes.
+
+    Attributes:
+        ready: Whether those of the command line are all there.
+        grouping: Which of them run together (`groups.Grouping`); None: each on its own.
+    """
 
     def __init__(self) -> None:
         self._models: dict[str, ServedModel] = {}
         self._lock = threading.Lock()
         self.ready = False
+        self.grouping: Any = None
 
     def add(self, model: ServedModel) -> int:
         """Adds a model; what it holds in common with those that are there is kept once.
@@ -170,6 +176,11 @@ class Models:
     def all(self) -> list[ServedModel]:
         """All of them, in the order in which they were loaded."""
         return list(self._models.values())
+
+    def describe(self, model: ServedModel) -> dict[str, Any]:
+        """What `/info` says of a model, and why it runs on its own where it does."""
+        alone = None if self.grouping is None else self.grouping.reasons.get(model.name)
+        return model.describe() | {"grouped": alone is None, "not_grouped_because": alone}
 
     def get(self, name: str | None) -> ServedModel:
         """The model of a name; None is the only one.

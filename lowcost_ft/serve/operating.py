@@ -99,7 +99,9 @@ def operating_routes(service: Service) -> APIRouter:
         if body.lora_int_id is not None:
             raise unprocessable("lora_int_id: models have names alone: leave it out")
         service.model(body.lora_name)
-        service.models.remove(body.lora_name)
+        async with loading:
+            service.models.remove(body.lora_name)
+            await asyncio.to_thread(service.regroup)
         return JsonResponse({"removed": body.lora_name})
 
     def page(name: str) -> Any:
@@ -140,5 +142,5 @@ def _info(service: Service) -> dict[str, Any]:
         "auto_truncate": False,
         "version": metadata.version("lowcost_ft"),
         "ready": service.models.ready,
-        "models": [model.describe() for model in models],
+        "models": [service.models.describe(model) for model in models],
     }

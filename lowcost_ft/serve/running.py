@@ -74,12 +74,13 @@ def run_server(folders: list[ModelFolder], settings: ServerSettings) -> None:
         num_threads=settings.num_threads,
         say=_say,
     )
-    engine = Engine(_Compute(), most_waiting=settings.limits.waiting)
+    engine = Engine(_Compute(models), most_waiting=settings.limits.waiting)
     service = Service(
         models=models,
         engine=engine,
         limits=settings.limits,
         load=loader.load_named,
+        regroup=loader.regroup,
         studio=settings.studio,
     )
     app: Any = build_app(service, settings.access, log_texts=settings.log_texts)
@@ -143,6 +144,9 @@ class _Server(uvicorn.Server):
 class _Compute:
     """Answers waves; loads what computes once there is something to compute."""
 
+    def __init__(self, models: Models) -> None:
+        self.models = models
+
     def __call__(self, wave: list[tuple[ServedModel, list[Any]]]) -> list[list[Any] | Exception]:
         """See `answer_wave`."""
         import torch
@@ -152,7 +156,7 @@ class _Compute:
         # A thread of its own counts its own threads.
         torch.set_num_threads(wave[0][0].num_threads)
         found: list[list[Any] | Exception] = []
-        found.extend(answer_wave(wave))
+        found.extend(answer_wave(wave, self.models.grouping))
         return found
 
 

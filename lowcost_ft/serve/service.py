@@ -30,12 +30,14 @@ class Service:
         limits: How much one request may ask for.
         metrics: What it counts.
         load: Loads the model that a name means; see `Loader.load_named`.
+        regroup: To be called when a model has gone; see `Loader.regroup`.
         studio: Whether it answers Label Studio.
     """
 
     models: Models
     engine: Engine
     load: Callable[[str], dict[str, Any]]
+    regroup: Callable[[], None]
     limits: Limits = field(default_factory=Limits)
     metrics: Metrics = field(default_factory=Metrics)
     studio: bool = False

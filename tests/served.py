@@ -28,7 +28,9 @@ def loaded(*folders, models_dir=None):
 
 
 @contextmanager
-def serving(models, loader=None, *, limits=None, access=None, compute=None, log_texts=False):
+def serving(
+    models, loader=None, *, limits=None, access=None, compute=None, log_texts=False, studio=False
+):
     """A server that answers; yields a client of it."""
     limits, loader = limits or Limits(), loader or Loader(models=models)
     engine = Engine(compute or _Compute(models), most_waiting=limits.waiting)
@@ -38,6 +40,7 @@ def serving(models, loader=None, *, limits=None, access=None, compute=None, log_
         limits=limits,
         load=loader.load_named,
         regroup=loader.regroup,
+        studio=studio,
     )
     app = build_app(service, access or Access(), log_texts=log_texts)
     config = uvicorn.Config(app, log_config=None, access_log=False, ws="none")

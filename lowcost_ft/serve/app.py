@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from lowcost_ft.serve.errors import RequestError
 from lowcost_ft.serve.guard import Guard
+from lowcost_ft.serve.label_studio import studio_routes
 from lowcost_ft.serve.limits import Access
 from lowcost_ft.serve.operating import operating_routes
 from lowcost_ft.serve.responses import JsonResponse, error_response
@@ -40,6 +41,8 @@ def build_app(service: Service, access: Access, *, log_texts: bool = False) -> G
     )
     app.include_router(answering_routes(service))
     app.include_router(operating_routes(service))
+    if service.studio:
+        app.include_router(studio_routes(service))
     app.add_exception_handler(RequestError, _refused)
     app.add_exception_handler(RequestValidationError, _not_valid)
     app.add_exception_handler(HTTPException, _http_error)

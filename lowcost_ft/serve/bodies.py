@@ -16,7 +16,10 @@ __all__ = [
     "InfoReply",
     "LoadBody",
     "PredictBody",
+    "SetupBody",
+    "StudioBody",
     "UnloadBody",
+    "WebhookBody",
 ]
 
 Name = Annotated[str, Field(description="Name of a model, as /info lists them.")]
@@ -97,6 +100,31 @@ class UnloadBody(_Body):
 
     lora_name: Name
     lora_int_id: int | None = None
+
+
+class _StudioBody(BaseModel):
+    """What Label Studio sends has more fields than we need."""
+
+    model_config = ConfigDict(extra="allow", populate_by_name=True)
+
+
+class StudioBody(_StudioBody):
+    """Label Studio's tasks."""
+
+    tasks: list[dict[str, Any]]
+    label_config: str | None = None
+
+
+class SetupBody(_StudioBody):
+    """Label Studio connects a project."""
+
+    schema_: str | None = Field(default=None, alias="schema")
+
+
+class WebhookBody(_StudioBody):
+    """Label Studio says what was done."""
+
+    action: str
 
 
 class ErrorReply(BaseModel):

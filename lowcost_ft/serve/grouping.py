@@ -112,6 +112,10 @@ class Group:
         everything = [*lower, *rest, *family.after_first_layer]
         self._tops = [_copied(model, stand_ins(model, everything)) for model in models]
 
+    def models(self) -> list[Any]:
+        """The models that it runs, which hold no weights of their own."""
+        return [self._lower, *([self._upper] if self.first < self._depth else []), *self._tops]
+
     def lower_states(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """What enters the first layer that an adapter changes, `(texts, sequence, width)`."""
         return _until_stopped(self._lower, inputs)

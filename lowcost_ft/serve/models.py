@@ -39,7 +39,9 @@ class ModelFolder:
         """What tells its base model from others."""
         config = self.run.get("config") or {}
         quantization = self.run.get("quantization") or config.get("quantization") or "none"
-        return (self.run.get("model_id"), config.get("revision"), quantization)
+        # What was exported holds no weights that others could use.
+        own = self.path if self.run.get("export") else None
+        return (self.run.get("model_id"), config.get("revision"), quantization, own)
 
 
 def model_folders(given: Sequence[str]) -> list[ModelFolder]:
@@ -112,7 +114,7 @@ class ServedModel:
     def describe(self) -> dict[str, Any]:
         """What `/info` says of it."""
         run, task = self.predictor.run, self.task
-        base, revision, quantization = self.folder.base
+        base, revision, quantization, exported = self.folder.base
         return {
             "name": self.name,
             "task": run["task"],
@@ -120,6 +122,7 @@ class ServedModel:
             "revision": revision,
             "quantization": quantization,
             "method": run.get("method"),
+            "exported": exported is not None,
             "labels": list(task.labels),
             "problem_type": task.problem_type,
             "max_length": self.predictor.max_length,

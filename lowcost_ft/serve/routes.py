@@ -24,7 +24,7 @@ from lowcost_ft.serve.models import ServedModel
 from lowcost_ft.serve.responses import JsonResponse
 from lowcost_ft.serve.service import Service, refuse_truncated
 
-__all__ = ["REFUSALS", "answering_routes", "tei_answer"]
+__all__ = ["REFUSALS", "answering_routes", "same_name", "tei_answer"]
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": ErrorReply, "description": "Not JSON, or nothing to answer; or a wrong Host."},
@@ -99,7 +99,7 @@ def answering_routes(service: Service) -> APIRouter:
 
     @router.post("/models/{name}", summary="The same of one model", response_model=Any)
     async def inference_of_one(name: str, request: Request, body: InferenceBody) -> Response:
-        return await inference(request, body, _same_name(name, body.model))
+        return await inference(request, body, same_name(name, body.model))
 
     if not service.studio:  # With Label Studio, /predict takes its tasks as well.
 
@@ -117,7 +117,7 @@ def answering_routes(service: Service) -> APIRouter:
             response_model=list[ClassScore] | list[list[ClassScore]],
         )
         async def predict_by_one(name: str, request: Request, body: PredictBody) -> Response:
-            return await predict(request, body, _same_name(name, body.model))
+            return await predict(request, body, same_name(name, body.model))
 
     @router.post("/classify", summary="vLLM's classification", response_model=ClassifyReply)
     async def classify_by_any(request: Request, body: ClassifyBody) -> Response:
@@ -127,7 +127,7 @@ def answering_routes(service: Service) -> APIRouter:
         "/models/{name}/classify", summary="The same of one model", response_model=ClassifyReply
     )
     async def classify_by_one(name: str, request: Request, body: ClassifyBody) -> Response:
-        return await classify(request, body, _same_name(name, body.model))
+        return await classify(request, body, same_name(name, body.model))
 
     @router.post("/answers", summary="Answers of several models", response_model=AnswersReply)
     async def answers_of_several(request: Request, body: AnswersBody) -> Response:
@@ -178,7 +178,7 @@ async def tei_answer(
     return _reply(found[0] if single else found, answers)
 
 
-def _same_name(path: str, body: str | None) -> str:
+def same_name(path: str, body: str | None) -> str:
     """The name in the path, which the one in the body must not contradict."""
     if body is not None and body != path:
         raise unprocessable("the path and `model` name two models: leave one of them out")

@@ -86,6 +86,10 @@ class Serving:
         """
         return dict(answer)
 
+    def studio_labels(self) -> list[str]:
+        """The labels that `studio_results` gives, which an interface has to list."""
+        return []
+
     def studio_results(
         self, answer: Mapping[str, Any], controls: Controls, data: Mapping[str, Any]
     ) -> list[dict[str, Any]]:

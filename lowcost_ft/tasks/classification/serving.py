@@ -65,6 +65,10 @@ class ClassificationServing(Task):
         order = (-values).argsort(kind="stable")[: parameters.get("top_k")]
         return [{"label": self.labels[i], "score": float(values[i])} for i in order]
 
+    def studio_labels(self) -> list[str]:
+        """The classes; none of a number."""
+        return [] if self.problem_type == "regression" else list(self.labels)
+
     def studio_results(
         self, answer: Mapping[str, Any], controls: Controls, data: Mapping[str, Any]
     ) -> list[dict[str, Any]]:

@@ -71,6 +71,10 @@ class NerServing(Task):
             if entity["label"] not in ignored
         ]
 
+    def studio_labels(self) -> list[str]:
+        """The types of entities."""
+        return sorted({label[2:] for label in self.labels if label != "O"})
+
     def studio_results(
         self, answer: Mapping[str, Any], controls: Controls, data: Mapping[str, Any]
     ) -> list[dict[str, Any]]:

@@ -62,7 +62,7 @@ def read_interface(config: str) -> Interface:
                 found.controls[node.tag] = control
                 inner = _LABELS.get(node.tag, "")
                 found.labels[node.tag] = [
-                    one.get("alias") or one.get("value", "") for one in node.iter(inner)
+                    str(one.get("alias") or one.get("value") or "") for one in node.iter(inner)
                 ]
         elif node.get("name") and value.startswith("$"):
             found.fields[node.get("name", "")] = value[1:]

@@ -2,6 +2,7 @@
 
     python benchmarks/memory_accuracy.py                   # on the CPU, some minutes
     python benchmarks/memory_accuracy.py --device cuda     # on a GPU, bf16 where it has it
+    python benchmarks/memory_accuracy.py --writing         # translation, into DEVICE-writing.json
 
 Each point is one optimizer step of a model with random weights: predicted on the meta device, then
 run twice, of which the second is measured by the allocator's own account. The results are written
@@ -21,18 +22,28 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from memory_grid import MODELS, Point, grid, made_up_rows, write_model
+from memory_grid import (
+    MODELS,
+    WRITING_MODELS,
+    Point,
+    grid,
+    made_up_rows,
+    write_model,
+    writing_grid,
+)
 
 from lowcost_ft.config.run import RunConfig
 from lowcost_ft.data.features import Features
 from lowcost_ft.frozen.cache import cached_layers
 from lowcost_ft.memory.operators import Target
 from lowcost_ft.models.frozen_precision import hold_frozen_weights
+from lowcost_ft.models.hub import load_config
 from lowcost_ft.models.loading import BuiltModel, build_model, forward_module
 from lowcost_ft.models.quantization import compute_dtype
 from lowcost_ft.pipeline.memory import model_options
 from lowcost_ft.planning.forecast import Forecast
 from lowcost_ft.record.environment import git_state, hardware, versions
+from lowcost_ft.tasks import task_class
 from lowcost_ft.tasks.base import Task
 from lowcost_ft.tasks.classification import ClassificationTask
 from lowcost_ft.tasks.ner import NerTask
@@ -59,7 +70,10 @@ def run_point(point: Point, folder: str, accelerator: Any) -> dict[str, Any]:
         if point.task == "ner"
         else ClassificationTask(LABELS, problem_type="single_label_classification")
     )
-    features = made_up_rows(point)
+    if point.task not in ("ner", "classification"):
+        task = task_class(point.task).for_planning([])
+        task.take_model(load_config(folder), model_id=folder)
+    features = made_up_rows(point, task.schema)
 
     def build(wanted: RunConfig, *, on_meta: bool) -> BuiltModel:
         options = model_options(
@@ -189,7 +203,8 @@ def main() -> int:
     """Runs the grid and writes the results."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--families", default=",".join(MODELS), help="comma-separated")
+    parser.add_argument("--families", default=None, help="comma-separated; others are kept")
+    parser.add_argument("--writing", action="store_true", help="models that write texts")
     parser.add_argument("--results-dir", type=Path, default=RESULTS)
     options = parser.parse_args()
     if options.device == "cuda" and not torch.cuda.is_available():
@@ -198,11 +213,15 @@ def main() -> int:
     if options.device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     accelerator = build_accelerator(mixed_precision="auto" if options.device == "cuda" else "no")
-    wanted = options.families.split(",")
+    known = WRITING_MODELS if options.writing else MODELS
+    wanted = list(known) if options.families is None else options.families.split(",")
     points = []
     with tempfile.TemporaryDirectory() as folder:
-        folders = {family: write_model(family, Path(folder) / family) for family in wanted}
-        for point in grid():
+        folders = {
+            family: write_model(family, Path(folder) / family, writes=options.writing)
+            for family in wanted
+        }
+        for point in writing_grid() if options.writing else grid():
             if point.family not in wanted:
                 continue
             result = run_point(point, folders[point.family], accelerator)
@@ -216,6 +235,11 @@ def main() -> int:
             gc.collect()
             if options.device == "cuda":
                 torch.cuda.empty_cache()
+    name = f"{options.device}-writing" if options.writing else options.device
+    file = options.results_dir / f"{name}.json"
+    if options.families is not None and file.exists():  # The others' points stay.
+        before = json.loads(file.read_text("utf-8"))["points"]
+        points = [p for p in before if p["family"] not in wanted] + points
     record = {
         "device": options.device,
         "mixed_precision": accelerator.mixed_precision,
@@ -226,7 +250,6 @@ def main() -> int:
         "points": points,
     }
     options.results_dir.mkdir(parents=True, exist_ok=True)
-    file = options.results_dir / f"{options.device}.json"
     file.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
     print(json.dumps(record["summary"], indent=1))
     return 0

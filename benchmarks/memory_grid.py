@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from transformers import AutoConfig, AutoModel
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 from lowcost_ft.config.run import RunConfig
-from lowcost_ft.data.features import Features
+from lowcost_ft.data.features import Array, Features
 from lowcost_ft.tasks import task_class
 
 _SHAPE = {"vocab_size": 8000, "hidden_size": 256, "num_hidden_layers": 4}
@@ -58,6 +58,21 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
+_LARGE_VOCABULARY = {"vocab_size": 32000}
+_BART = {"d_model": 256, "encoder_layers": 4, "decoder_layers": 4, "encoder_ffn_dim": 1024}
+_BART |= {"decoder_ffn_dim": 1024, "encoder_attention_heads": 4, "decoder_attention_heads": 4}
+WRITING_MODELS: dict[str, dict[str, Any]] = {
+    "gpt2": MODELS["gpt2"] | _LARGE_VOCABULARY,
+    "llama": MODELS["llama"] | _LARGE_VOCABULARY | {"tie_word_embeddings": True},
+    "gemma2": MODELS["qwen3"] | _LARGE_VOCABULARY,  # It caps its logits.
+    "t5": {"d_model": 256, "d_kv": 64, "d_ff": 1024, "num_layers": 4, "num_decoder_layers": 4}
+    | {"num_heads": 4}
+    | _LARGE_VOCABULARY,
+    "bart": _BART | _LARGE_VOCABULARY,
+}
+"""Decoders, and encoder-decoders, with the head that writes."""
+
+
 SHAPES = [(64, 16, 4096), (128, 8, 512), (256, 8, 1024), (384, 4, 4096), (96, 16, 384)]
 """Longest row, rows a step, and tokens a micro-batch may hold."""
 
@@ -76,7 +91,7 @@ class Point:
     def config(self, folder: str, mixed_precision: str) -> RunConfig:
         """The settings of a run with this step."""
         return RunConfig(
-            task="ner" if self.task == "ner" else "classification",
+            task=self.task,
             model_id=folder,
             max_length=self.length,
             batch_size=self.batch_size,
@@ -105,16 +120,45 @@ def grid() -> Iterator[Point]:
             )
 
 
-def write_model(family: str, folder: Path) -> str:
-    """A checkpoint with random weights."""
-    fields = _SHAPE | MODELS[family]
+def writing_grid() -> Iterator[Point]:
+    """Models that write, with every setting but the cache; lengths and batches in turn."""
+    number = 0
+    for family in WRITING_MODELS:
+        for setting, values in SETTINGS.items():
+            if "cache_frozen_layers" in values:
+                continue
+            length, batch_size, tokens = SHAPES[number % len(SHAPES)]
+            number += 1
+            yield Point(
+                family=family,
+                setting=setting,
+                task="translation",
+                length=length,
+                batch_size=batch_size,
+                micro_batch_tokens=tokens,
+            )
+
+
+def write_model(family: str, folder: Path, *, writes: bool = False) -> str:
+    """A checkpoint with random weights, with the head that writes if it is to have one."""
+    fields = _SHAPE | (WRITING_MODELS if writes else MODELS)[family]
+    if "d_model" in fields:
+        del fields["hidden_size"], fields["num_hidden_layers"], fields["num_attention_heads"]
     config = AutoConfig.for_model(family, **fields)
-    AutoModel.from_config(config).save_pretrained(folder)
+    auto: Any = AutoModel
+    if writes:
+        auto = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    auto.from_config(config).save_pretrained(folder)
     return str(folder)
 
 
-def made_up_rows(point: Point) -> Features:
-    """Rows of falling length, the first as long as allowed."""
+def made_up_rows(point: Point, schema: dict[str, Array]) -> Features:
+    """Rows of falling length, the first as long as allowed.
+
+    Args:
+        point: The step.
+        schema: What the arrays of the task hold.
+    """
     lengths = np.maximum(8, point.length - 3 * np.arange(point.batch_size))
     starts = np.concatenate([[0], np.cumsum(lengths)])
     rows, tokens = len(lengths), int(starts[-1])
@@ -126,5 +170,5 @@ def made_up_rows(point: Point) -> Features:
         num_examples=rows,
         weights=np.ones(rows),
         arrays=kind.blank_arrays(rows, tokens),
-        schema=kind.schema,
+        schema=schema,
     )

@@ -18,6 +18,7 @@ from docstring_tables import layout_tables, settings_tables
 from doctor_tables import doctor_tables
 from export_tables import export_example, export_table
 from extension_tables import extension_table
+from generation_tables import generation_section
 from question_tables import question_section
 from relation_tables import semeval_section
 from speed_tables import (
@@ -179,11 +180,12 @@ def _memory_line(file: Path) -> str:
     result = json.loads(file.read_text("utf-8"))
     summary = result["summary"]
     device = {"cpu": "a CPU", "cuda": "a GPU"}[result["device"]]
+    of = " of models that write texts" if file.stem.endswith("-writing") else ""
     return markdown_text(
-        f"Predicted against measured peak memory of {summary['points']} training steps on {device} "
-        f"(benchmarks/memory_accuracy.py): the prediction was off by {summary['median']:.4%} in "
-        f"the median, {summary['percentile_95']:.3%} at the 95th percentile and "
-        f"{summary['worst']:.3%} at worst. It was more than 1% too low in "
+        f"Predicted against measured peak memory of {summary['points']} training steps{of} on "
+        f"{device} (benchmarks/memory_accuracy.py): the prediction was off by "
+        f"{summary['median']:.4%} in the median, {summary['percentile_95']:.3%} at the 95th "
+        f"percentile and {summary['worst']:.3%} at worst. It was more than 1% too low in "
         f"{summary['share_under_by_1_percent']:.0%} of the steps, and too low by any amount in "
         f"{summary['share_under']:.0%}."
     )
@@ -263,6 +265,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
         "few-steps": few_steps_table,
         "defaults": defaults_tables,
     },
+    "docs/generation.md": {"generation": generation_section},
     "docs/question-answering.md": {"xquad": question_section},
     "docs/relation-extraction.md": {"semeval": semeval_section},
     "docs/settings.md": {"settings": settings_tables},

@@ -198,3 +198,15 @@ def test_languages_become_codes(tmp_path):
     config = config_of(lambda _: path, tmp_path, **languages)
     with pytest.raises(UserError, match="give fra_Latn"), ft.start_run(config) as run:
         ft.load_data(run)
+
+
+def test_layers_that_are_never_quantized_are_planned_as_such(tiny_model):
+    built = ft.build_model(tiny_model("t5"), head="causal_lm", labels=[], quantization="nf4")
+    kept = [name for name in built.unquantized_modules if name.endswith(".wo")]
+    assert len(kept) == 6 and "decoder.block.0.layer.0.SelfAttention.q" in dict(
+        built.model.get_base_model().named_modules()
+    )
+    on_meta = ft.build_model(
+        tiny_model("t5"), head="causal_lm", labels=[], quantization="nf4", on_meta=True
+    )
+    assert set(on_meta.unquantized_modules) == set(built.unquantized_modules)

@@ -100,11 +100,13 @@ def unquantized_modules(model: Any, family: Family | None) -> list[str]:
     if weight_bytes(model)[0]:
         kinds = (bitsandbytes.nn.Linear4bit, bitsandbytes.nn.Linear8bitLt)
         return [n for n in _linear_names(model) if not isinstance(model.get_submodule(n), kinds)]
+    # T5's `wo`, which transformers keeps out of what it quantizes.
+    in_float32 = set(getattr(model, "_keep_in_fp32_modules", None) or ())
     # T5 with its language head has no module that is the backbone.
     backbone = "" if model.base_model is model else f"{model.base_model_prefix}."
 
     def in_layers(name: str) -> bool:
-        if not name.startswith(backbone):
+        if not name.startswith(backbone) or in_float32 & set(name.split(".")):
             return False
         inside = name.removeprefix(backbone)
         if family is None:

@@ -67,6 +67,9 @@ async def _not_valid(request: Request, error: Exception) -> Response:
         return error_response(RequestError(415, "Validation", told))
     if any(one["type"] == "json_invalid" for one in found):
         return error_response(RequestError(400, "Validation", "the body is not valid JSON"))
+    blank = [one for one in found if one["type"] == "string_pattern_mismatch"]
+    if any(_place(one["loc"]).startswith("input") for one in blank):
+        return error_response(RequestError(400, "Empty", "an input is empty: give a text"))
     problems = dict.fromkeys(f"{_place(one['loc'])}: {one['msg']}" for one in found[:10])
     return error_response(RequestError(422, "Validation", "; ".join(problems)))
 
@@ -80,6 +83,11 @@ async def _http_error(request: Request, error: Exception) -> Response:
     response = error_response(RequestError(error.status_code, "Validation", str(error.detail)))
     for name, value in (error.headers or {}).items():
         response.headers[name] = value
+    if error.status_code == 405:
+        # Several routes may have one path, each with a method of its own.
+        methods = request.app.openapi()["paths"].get(request.url.path, {})
+        if len(methods) > 1:
+            response.headers["Allow"] = ", ".join(sorted(name.upper() for name in methods))
     return response
 
 

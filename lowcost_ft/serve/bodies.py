@@ -23,10 +23,13 @@ __all__ = [
 ]
 
 Name = Annotated[str, Field(description="Name of a model, as /info lists them.")]
+FolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 Fields = Annotated[
     dict[str, Any],
     Field(description="Fields of an input, such as text, text_pair, question and context."),
 ]
+Text = Annotated[str, Field(pattern=r"\S")]
+"""A text that is not blank."""
 
 
 class _Body(BaseModel):
@@ -53,10 +56,10 @@ class PredictBody(_Body):
     """Text Embeddings Inference."""
 
     inputs: (
-        str
-        | Annotated[list[str], Field(min_length=1, max_length=2)]
+        Text
+        | Annotated[list[Text], Field(min_length=1, max_length=2)]
         | Annotated[
-            list[Annotated[list[str], Field(min_length=1, max_length=2)]], Field(min_length=1)
+            list[Annotated[list[Text], Field(min_length=1, max_length=2)]], Field(min_length=1)
         ]
     ) = Field(description="A text, a pair [a, b], or a batch of lists of one text or two.")
     truncate: bool | None = Field(
@@ -70,7 +73,7 @@ class PredictBody(_Body):
 class ClassifyBody(_Body):
     """vLLM's classification API."""
 
-    input: Annotated[str, Field(min_length=1)] | Annotated[list[str], Field(min_length=1)]
+    input: Text | Annotated[list[Text], Field(min_length=1)]
     model: Name | None = None
     truncate_prompt_tokens: Literal[-1] | None = Field(
         default=None, description="-1 cuts off what is too long; else it is refused with 413."
@@ -89,7 +92,7 @@ class AnswersBody(_Body):
 class LoadBody(_Body):
     """vLLM's way to add an adapter; it comes from the folder that the operator named."""
 
-    lora_name: Name
+    lora_name: FolderName
     lora_path: str | None = Field(
         default=None, description="If given, the same name: a path is refused."
     )
@@ -99,7 +102,6 @@ class UnloadBody(_Body):
     """vLLM's way to remove an adapter."""
 
     lora_name: Name
-    lora_int_id: int | None = None
 
 
 class _StudioBody(BaseModel):

@@ -72,7 +72,7 @@ class Loader:
                 "Validation",
                 "no models can be added: start the server with --models-dir FOLDER",
             )
-        if not MODEL_NAME.fullmatch(name):
+        if not MODEL_NAME.fullmatch(name):  # As the body's own pattern says, too.
             raise unprocessable(
                 "lora_name: give the name of a folder below --models-dir, not a path"
             )

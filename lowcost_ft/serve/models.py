@@ -196,7 +196,7 @@ class Models:
             if len(models) == 1:
                 return next(iter(models.values()))
             raise RequestError(
-                400,
+                404,
                 "Validation",
                 f"several models are served: name one of {', '.join(models)} with `model`, or ask "
                 f"below /models/NAME",

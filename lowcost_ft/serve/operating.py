@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from starlette.responses import PlainTextResponse
+from starlette.responses import HTMLResponse, PlainTextResponse
 
-from lowcost_ft.serve.bodies import ErrorReply, HealthReply, InfoReply, LoadBody, UnloadBody
-from lowcost_ft.serve.errors import not_ready, unprocessable
+from lowcost_ft.serve.bodies import HealthReply, InfoReply, LoadBody, UnloadBody
+from lowcost_ft.serve.errors import RequestError, not_ready
 from lowcost_ft.serve.responses import JsonResponse
 from lowcost_ft.serve.routes import REFUSALS
 from lowcost_ft.serve.service import Service
@@ -18,9 +18,6 @@ __all__ = ["operating_routes"]
 
 _PAGE = Path(__file__).parent / "page"
 _KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
-_CONFLICT: dict[int | str, dict[str, Any]] = {
-    409: {"model": ErrorReply, "description": "It is there already, or must stay."}
-}
 
 
 def operating_routes(service: Service) -> APIRouter:
@@ -75,13 +72,15 @@ def operating_routes(service: Service) -> APIRouter:
         "/v1/load_lora_adapter",
         summary="Add a model from the operator's folder",
         response_model=dict[str, Any],
-        responses={**REFUSALS, **_CONFLICT},
+        responses=REFUSALS,
     )
     async def load(body: LoadBody) -> Response:
         if body.lora_path is not None and body.lora_path != body.lora_name:
-            raise unprocessable(
+            raise RequestError(
+                403,
+                "Validation",
                 "lora_path: models are loaded from the folder that the operator named, by "
-                "lora_name: leave the path out"
+                "lora_name: leave the path out",
             )
         if not service.models.ready:
             raise not_ready("still loading its models")
@@ -93,11 +92,9 @@ def operating_routes(service: Service) -> APIRouter:
         "/v1/unload_lora_adapter",
         summary="Remove a model that was added",
         response_model=dict[str, Any],
-        responses={**REFUSALS, **_CONFLICT},
+        responses=REFUSALS,
     )
     async def unload(body: UnloadBody) -> Response:
-        if body.lora_int_id is not None:
-            raise unprocessable("lora_int_id: models have names alone: leave it out")
         service.model(body.lora_name)
         async with loading:
             service.models.remove(body.lora_name)
@@ -113,7 +110,14 @@ def operating_routes(service: Service) -> APIRouter:
         return send
 
     for path, name in (("/", "page.html"), ("/page.css", "page.css"), ("/page.js", "page.js")):
-        router.add_api_route(path, page(name), methods=["GET"], include_in_schema=False)
+        router.add_api_route(
+            path,
+            page(name),
+            methods=["GET"],
+            response_class=HTMLResponse,
+            summary="The page, and what it loads",
+            include_in_schema=path == "/",
+        )
     return router
 
 

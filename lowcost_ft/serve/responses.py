@@ -5,17 +5,15 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from starlette.responses import Response
+from starlette.responses import JSONResponse
 
 from lowcost_ft.serve.errors import RequestError
 
 __all__ = ["JsonResponse", "error_response"]
 
 
-class JsonResponse(Response):
+class JsonResponse(JSONResponse):
     """A JSON body; NaN and infinity, which JSON does not have, become null."""
-
-    media_type = "application/json"
 
     def render(self, content: Any) -> bytes:
         """The body."""

@@ -30,8 +30,9 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": ErrorReply, "description": "Not JSON, or nothing to answer; or a wrong Host."},
     401: {"model": ErrorReply, "description": "No key, or a wrong one."},
     403: {"model": ErrorReply, "description": "A page of another site asks."},
-    404: {"model": ErrorReply, "description": "No such model."},
+    404: {"model": ErrorReply, "description": "No such model, or several and none is named."},
     408: {"model": ErrorReply, "description": "The body took too long."},
+    409: {"model": ErrorReply, "description": "Two models are named, or one is there already."},
     413: {"model": ErrorReply, "description": "Too many texts, or too long ones."},
     415: {"model": ErrorReply, "description": "The body is not application/json."},
     422: {"model": ErrorReply, "description": "Not what the model takes."},
@@ -181,7 +182,9 @@ async def tei_answer(
 def same_name(path: str, body: str | None) -> str:
     """The name in the path, which the one in the body must not contradict."""
     if body is not None and body != path:
-        raise unprocessable("the path and `model` name two models: leave one of them out")
+        raise RequestError(
+            409, "Validation", "the path and `model` name two models: leave one of them out"
+        )
     return path
 
 

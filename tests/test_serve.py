@@ -197,6 +197,7 @@ def test_health_info_metrics_and_openapi(client):
     _, info = client.get("/info")
     assert [model["name"] for model in info["models"]][:3] == ["ner", "single", "relation"]
     assert info["max_client_batch_size"] == Limits().texts
+    client.post("/models/ner", {"inputs": "oslo"})
     _, text = client.get("/metrics")
     assert b'lowcost_ft_requests_total{route="/models/{name}",status="200"}' in text
     assert b"oslo" not in text

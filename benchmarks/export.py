@@ -57,7 +57,7 @@ class Options:
     model_id: str = "sentence-transformers/all-MiniLM-L6-v2"
     """Base model."""
     more: str = ""
-    """More flags for the recipes, to try the script: "--max-steps 2"."""
+    """More flags for the recipes, to try the script: --more="--max-steps 2"."""
     output_dir: Path = OUTPUT
     """Folder of the results."""
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from served import loaded, serving
 from small_runs import dialogue_rows, pair_rows, write_jsonl
 from transformers import AutoModelForCausalLM
 
@@ -152,3 +153,13 @@ def test_rows_that_cannot_be_read_are_named(tmp_path, tiny_model):
         trained(config_of("dialogue", tiny_model, tmp_path, train_file=path, test_file=None))
     for told in ("bad.jsonl:1: ", "bad.jsonl:2: ", 'bad.jsonl:3: "references"'):
         assert told in str(raised.value)
+
+
+def test_a_server_writes_what_predict_writes(tmp_path, tiny_model):
+    folder, _ = trained(config_of("translation", tiny_model, tmp_path, max_steps=2))
+    texts = ["where is my desk?", "", "where is my lamp 3?"]
+    expected = ft.load_predictor(folder)(texts)
+    assert expected[0]["written"]
+    with serving(*loaded(f"pairs={folder}", models_dir=str(tmp_path / "models"))) as client:
+        status, content = client.post("/answers", {"inputs": texts, "models": ["pairs"]})
+    assert status == 200 and content["answers"] == {"pairs": expected}

@@ -11,6 +11,7 @@ import torch
 from lowcost_ft.data.batching import MicroBatch, cut_step, inference_tokens
 from lowcost_ft.data.features import collate, model_inputs
 from lowcost_ft.models.attention_masks import has_padding, known_padding
+from lowcost_ft.pipeline.writing import write_after
 from lowcost_ft.serve.answered import Answered
 from lowcost_ft.serve.group_run import answer_group
 from lowcost_ft.serve.groups import Grouping
@@ -31,6 +32,9 @@ def answer_part(part: Part) -> None:
     """
     if part.features is None:
         return
+    if part.model.task.writes:
+        _write(part)
+        return
     features, predictor = part.features, part.model.predictor
     device = predictor.accelerator.device
     tokens = inference_tokens(predictor.run["config"]["micro_batch_tokens"], device.type)
@@ -49,6 +53,24 @@ def answer_part(part: Part) -> None:
             part.task.store(part.predictions, decoded, batch, features.examples[rows])
             if part.pooled is not None:
                 part.pooled.add(states, features.examples[rows])
+
+
+def _write(part: Part) -> None:
+    """Lets the model write after each prompt; see `pipeline.writing.write_after`."""
+    features, predictor = part.features, part.model.predictor
+    assert features is not None
+    numbers = np.arange(features.num_examples)
+    found = write_after(
+        predictor.accelerator,
+        predictor.model,
+        [part.task.prompt(features, int(number)) for number in numbers],
+        part.task.generation(),
+        numbers=numbers,
+        pad_token_id=int(predictor.tokenizer.pad_token_id),
+    )
+    near_ties = set(found.near_ties)
+    for number, tokens in enumerate(found.tokens):
+        part.task.store_written(part.predictions, number, tokens, near_tie=number in near_ties)
 
 
 def _decode(

@@ -80,13 +80,18 @@ def teach(
     sizes = {"logits": (choices, len(task.labels))}
     if states:
         sizes["states"] = (len(features.input_ids), states)
+    problem = None
     if run.accelerator.is_main_process:
-        with locked(folder):
-            if any(open_stored(folder / name) is None for name in sizes):
-                _ask_all(run, task, teachers, folder, sizes)
-            else:
-                run.say(f"teacher: reusing the answers in {folder}")
-    run.accelerator.wait_for_everyone()
+        try:
+            with locked(folder):
+                if any(open_stored(folder / name) is None for name in sizes):
+                    _ask_all(run, task, teachers, folder, sizes)
+                else:
+                    run.say(f"teacher: reusing the answers in {folder}")
+        except UserError as error:  # The other processes wait for this one.
+            problem = str(error)
+    if problem := from_main(problem):
+        raise UserError(problem)
     stored = {name: open_stored(folder / name) for name in sizes}
     if (logits := stored["logits"]) is None or (states and stored["states"] is None):
         raise UserError(

@@ -241,6 +241,8 @@ def test_entities_of_a_list_are_taken_beside_those_of_the_data(made, tmp_path):
 def test_what_finds_nothing_is_refused(made):
     with pytest.raises(UserError, match="the training data has no entities"):
         made("classification", augment="entities")
+    with pytest.raises(UserError, match="reads capital and small letters alike"):
+        made("classification", augment="case")
     extensions, plain = made("classification", augment="segments", augment_share=1.0)
     with pytest.raises(UserError, match="found nothing to change in 20 training texts"):
         extensions.epoch(plain, 0)

@@ -283,6 +283,11 @@ finally:
     assert done.stdout.splitlines()[-1] == "False"
 
 
+def test_an_unknown_command_is_named_with_the_one_that_is_near(refuse):
+    assert "predcit: there is no such command; did you mean predict?" in refuse("predcit", "runs/x")
+    assert "nonsense: there is no such command. The commands are plan," in refuse("nonsense")
+
+
 @pytest.mark.parametrize(
     "command", ["plan", "doctor", "convert", "predict", "evaluate", "merge", "report"]
 )

@@ -38,6 +38,25 @@ def test_what_pandas_writes_is_read(
     )
 
 
+def test_a_list_a_column_is_read_and_one_row_of_words_is_not_taken_for_it(tmp_path: Path) -> None:
+    rows, problems, notices = read(tmp_path / "a.json", json.dumps(FRAME.to_dict("list")))
+    assert problems == []
+    assert rows == FRAME.to_dict("records")
+    assert notices[0].endswith(
+        'read as one table of 2 rows, as pandas writes it with orient="list"'
+    )
+    one = {"tokens": ["in", "Oslo"], "tags": ["O", "B-place"]}
+    assert read(tmp_path / "b.json", json.dumps(one))[0] == [one]
+
+
+@pytest.mark.parametrize("name", ["data", "rows"])
+def test_a_list_of_rows_under_one_name_is_read(tmp_path: Path, name: str) -> None:
+    content = json.dumps({name: FRAME.to_dict("records")})
+    rows, problems, notices = read(tmp_path / "a.json", content)
+    assert (rows, problems) == (FRAME.to_dict("records"), [])
+    assert notices[0].endswith(f'read as the 2 rows under "{name}"')
+
+
 def test_the_default_of_pandas_trains(tmp_path: Path) -> None:
     frame = pandas.concat([FRAME] * 15, ignore_index=True)
     frame["text"] += frame.index.astype(str)
@@ -61,7 +80,6 @@ def test_numbers_inside_and_outside_are_refused(tmp_path: Path) -> None:
         {"text": {"a": "b"}, "label": {"a": "c"}},
         {"columns": ["text", "label"], "data": [["a"]]},
         {"columns": ["text", "text"], "data": [["a", "b"]]},
-        {"data": [{"text": "a"}]},
         {"text": "a", "label": {"0": "x"}},
     ],
 )

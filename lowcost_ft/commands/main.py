@@ -8,6 +8,7 @@ it.
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields
+from difflib import get_close_matches
 from typing import Any
 
 import tyro
@@ -62,7 +63,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _check_flags(arguments: list[str]) -> None:
-    """Refuses flags of other trainers, each with the name it has here."""
+    """Refuses unknown commands, and flags of other trainers, with the name that they have here."""
+    if arguments and arguments[0] not in COMMANDS and not arguments[0].startswith("-"):
+        near = get_close_matches(arguments[0], COMMANDS, n=1)
+        meant = f"; did you mean {near[0]}?" if near else "."
+        raise UserError(
+            f"lowcost-ft {arguments[0]}: there is no such command{meant} The commands are "
+            f"{', '.join(COMMANDS)}"
+        )
     if arguments and arguments[0] in COMMANDS:
         names = {field.name for field in fields(COMMANDS[arguments[0]][0])}
         names |= {name for use in USES if use == arguments[0] for name in task_flag_names(use)}

@@ -3,9 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+from lowcost_ft.data.known_names import TEXT_NAMES
 from lowcost_ft.data.rows import Row, counted
 
 __all__ = ["table_rows"]
+
+_ROWS = ("data", "rows", "examples", "records")
 
 
 def table_rows(
@@ -14,8 +17,9 @@ def table_rows(
     """Rows of a table that one JSON value holds, or None where it does not hold one.
 
     The layouts are those of `DataFrame.to_json(orient=...)`: "columns" (its default, column by
-    column), "index" (row by row, under the row's number), "split" and "table". Where column names
-    and row numbers cannot be told apart, it is a problem.
+    column), "index" (row by row, under the row's number), "split" and "table", and of
+    `to_dict("list")`. A list of rows may also be the one value of an object: {"data": [...]}. Where
+    column names and row numbers cannot be told apart, it is a problem.
 
     Args:
         path: For the messages.
@@ -30,7 +34,11 @@ def table_rows(
         return None
     if (rows := _wrapped(path, whole)) is not None:
         return rows
-    found = _split(whole) or _schema(whole) or _nested(whole)
+    if (name := _name_of_rows(whole)) is not None:
+        if notices is not None:
+            notices.append(f'{path}: read as the {counted(len(whole[name]), "row")} under "{name}"')
+        return [Row(dict(row), f"{path}:row {n}") for n, row in enumerate(whole[name], 1)]
+    found = _split(whole) or _schema(whole) or _lists(whole) or _nested(whole)
     if found is None:
         return None
     how, records = found
@@ -86,6 +94,30 @@ def _schema(whole: Mapping[str, Any]) -> tuple[str, list[dict[str, Any]]] | None
     if not isinstance(data, list) or not all(isinstance(row, dict) for row in data):
         return None
     return "table", [dict(row) for row in data]
+
+
+def _name_of_rows(whole: Mapping[str, Any]) -> str | None:
+    """The one key of an object around a list of rows, under a name that no row has."""
+    if len(whole) != 1:
+        return None
+    ((name, rows),) = whole.items()
+    is_rows = isinstance(rows, list) and rows and all(isinstance(row, dict) for row in rows)
+    return name if is_rows and name in _ROWS else None
+
+
+def _lists(whole: Mapping[str, Any]) -> tuple[str, list[dict[str, Any]]] | None:
+    """A list a column, told from one row whose words and tags are lists: a text is none."""
+    if not all(isinstance(value, list) for value in whole.values()):
+        return None
+    lengths = {len(value) for value in whole.values()}
+    texts = [whole[name] for name in TEXT_NAMES if name in whole]
+    if len(lengths) != 1 or 0 in lengths or not texts:
+        return None
+    if not all(isinstance(text, str) for column in texts for text in column):
+        return None
+    return "list", [
+        dict(zip(whole, cells, strict=True)) for cells in zip(*whole.values(), strict=True)
+    ]
 
 
 def _nested(whole: Mapping[str, Any]) -> tuple[str, list[dict[str, Any]]] | None:

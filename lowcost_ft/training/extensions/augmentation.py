@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     import numpy as np
     import torch
+    from transformers import PreTrainedTokenizerBase
 
     from lowcost_ft.config.run import RunConfig
     from lowcost_ft.data.features import Features
@@ -65,6 +66,8 @@ class Augmentation(Extension):
         self._first = list(accumulate(map(len, self._texts), initial=0))
         self._guesses = ""
         self._substitutes: list[list[list[Edit]]] = []
+        if "case" in self._ways and context.tokenizer is not None:
+            _check_case(context.tokenizer, settings.model_id)
         if "entities" in self._ways and context.examples is not None:
             self._find_entities()
         if MASKED_MODEL in self._ways and context.examples is not None:
@@ -266,3 +269,13 @@ class Augmentation(Extension):
             "texts": len(self._texts),
             "changed": [dict(self._counts[n]) for n in range(epochs) if n in self._counts],
         }
+
+
+def _check_case(tokenizer: "PreTrainedTokenizerBase", model_id: str) -> None:
+    """Refuses another case of letters for a model that does not see it."""
+    written = ("Where Is My Order", "where is my order", "WHERE IS MY ORDER")
+    if len({tuple(tokenizer(text)["input_ids"]) for text in written}) == 1:
+        raise UserError(
+            f"--augment case: {model_id} reads capital and small letters alike, so that it would "
+            "change nothing; take other ways"
+        )

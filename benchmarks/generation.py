@@ -102,7 +102,9 @@ def run_arm(suite: str, arm: str, config: ft.RunConfig) -> dict[str, Any]:
             references = [list(example.references) for example in test]
             task: Any = data.task
             scores = score_texts(texts, references, metrics=task.metrics)
-            return {"test": scores, "notices": data.splits.notices}
+            folder = str(Path(str(config.train_file)).parent) + "/"
+            notices = [notice.replace(folder, "") for notice in data.splits.notices]
+            return {"test": scores, "notices": notices}
         built = ft.build(run, data)
         trained = (
             ft.train(run, built, data)

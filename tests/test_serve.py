@@ -346,6 +346,19 @@ def test_flags_are_checked(tmp_path, folders, capsys):
 
 
 @pytest.mark.slow
+def test_an_exported_folder_is_served_beside_its_run(folders, tmp_path):
+    pytest.importorskip("onnxruntime")
+    exported = tmp_path / "onnx"
+    arguments = ["export", str(folders["single"]), "--output-dir", str(exported)]
+    assert main([*arguments, "--precision", "fp32"]) == 0
+    models, loader = loaded(f"run={folders['single']}", f"onnx={exported}")
+    with serving(models, loader) as client:
+        _, content = client.post("/answers", {"inputs": TEXTS, "models": ["run", "onnx"]})
+        assert content["answers"]["onnx"] == nearly(content["answers"]["run"])
+        assert [model["exported"] for model in client.get("/info")[1]["models"]] == [False, True]
+
+
+@pytest.mark.slow
 def test_the_command_starts_answers_and_stops_in_order(folders):
     command = [sys.executable, "-m", "lowcost_ft", "serve", f"ner={folders['ner']}", "--port", "0"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)

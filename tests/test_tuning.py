@@ -1,7 +1,11 @@
 """`lowcost-ft tune`: halving, kills, exact pauses, memory, and what it says in the end."""
 
 import json
+import os
 import shlex
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +18,7 @@ from lowcost_ft.config.run import RunConfig, parse_config
 from lowcost_ft.errors import UserError
 from lowcost_ft.tasks import task_class
 from lowcost_ft.tuning import search as searching
+from lowcost_ft.tuning.apart import DiedError, apart
 from lowcost_ft.tuning.confirm import _interval
 from lowcost_ft.tuning.memory import spare_memory
 from lowcost_ft.tuning.optimism import optimism_of_choice
@@ -114,6 +119,7 @@ def made_up(monkeypatch):
 
     facts = {"num_train_epochs": 9, "validate_every_epochs": 1, "learning_rate": 1e-3}
     facts |= {"metric": "accuracy", "needed_bytes": 5, "rows": {}}
+    monkeypatch.setattr(searching, "apart", lambda work: work())
     monkeypatch.setattr(searching, "run_trial", trial)
     monkeypatch.setattr(searching, "settle_search", lambda *_: facts)
     return calls, kill
@@ -330,11 +336,14 @@ def test_the_interval_over_seeds_is_students():
     assert _interval([0.5])["ci95"] is None
 
 
-def test_a_whole_search_ends_with_a_command_that_works(
-    tmp_path, config, small_files, capsys, monkeypatch
-):
-    forget_precision()
-    monkeypatch.setenv("LOWCOST_FT_CACHE", str(tmp_path / "cache"))
+def tuned(*arguments):
+    """The command as a program of its own, which has trained nothing before it begins."""
+    return subprocess.run(
+        [sys.executable, "-m", "lowcost_ft", "tune", *arguments], capture_output=True, text=True
+    )
+
+
+def test_a_whole_search_ends_with_a_command_that_works(tmp_path, config, small_files):
     space = tmp_path / "space.json"
     space.write_text(json.dumps({"learning_rate": [1e-3, 3e-3], "trainable_layers": [None, 1]}))
     given = flags(
@@ -342,9 +351,9 @@ def test_a_whole_search_ends_with_a_command_that_works(
     )
     folder = tmp_path / "tune"
     own = flags(trials=3, search=space, output_dir=folder, fresh_seeds=2, json=True)
-    assert main(["tune", RECIPE, *given, *own]) == 0
-    shown = capsys.readouterr()
-    answer = json.loads(shown.out)
+    done = tuned(RECIPE, *given, *own)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
     assert answer == json.loads((folder / "tune.json").read_text("utf-8"))
     assert len(answer["trials"]) == 3
     assert answer["rungs"] == [1, 3]
@@ -365,8 +374,28 @@ def test_a_whole_search_ends_with_a_command_that_works(
     assert words[:3] == ["accelerate", "launch", RECIPE]
     parse_config(RunConfig(task="classification"), words[3:])
     # Once more: nothing is trained again.
-    assert main(["tune", RECIPE, *given, *own]) == 2
     before = {path: path.stat().st_mtime_ns for path in folder.glob("final/*/run.json")}
-    assert main(["tune", RECIPE, *given, *own[:-1], "--resume"]) == 0
+    assert len(before) >= 2
+    again = tuned(RECIPE, *given, *own[:-1], "--resume")
+    assert "use it:" in again.stdout, again.stderr
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    assert "use it:" in capsys.readouterr().out
+
+
+def test_work_apart_returns_refuses_dies_and_is_interrupted_by_itself():
+    assert apart(lambda: {"a": [1]}) == {"a": [1]}
+
+    def refuse():
+        raise UserError(["one", "two"])
+
+    with pytest.raises(UserError, match="two"):
+        apart(refuse)
+    with pytest.raises(DiedError, match="SIGKILL"):
+        apart(lambda: os.kill(os.getpid(), signal.SIGKILL))
+
+    def stop():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        apart(stop)
+    with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+        apart(lambda: 1 / 0)

@@ -6,12 +6,15 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from lowcost_ft.config.run import RunConfig
+from lowcost_ft.errors import UserError
 from lowcost_ft.record.run_file import RUN_FILE, load_run
 from lowcost_ft.record.run_folder import CHECKPOINTS
+from lowcost_ft.tuning.apart import DiedError, apart
 
 __all__ = ["confirm"]
 
@@ -51,7 +54,12 @@ def confirm(
             record = _complete(place)
             if record is None:
                 started = time.monotonic()
-                _run(main, config, seed, place)
+                try:
+                    apart(partial(_run, main, config, seed, place))
+                except DiedError as error:
+                    raise UserError(
+                        f"the final run {place}: {error}; mend that, and go on with --resume"
+                    ) from None
                 record = load_run(place)
                 say(
                     f"{name}, seed {seed}: {record['metric']} {_score(record)[1]:.4f} "

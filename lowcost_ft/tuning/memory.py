@@ -8,7 +8,9 @@ import psutil
 __all__ = ["spare_memory"]
 
 _KEPT_FREE = 200_000_000
-"""Bytes for what is not of a training step: reading data, evaluating, writing checkpoints."""
+"""Bytes for what is not of a training step: reading data, evaluating, the system's own."""
+_SHARE = 0.6
+"""Share of the rest for a step: saving holds weights and optimizer state once more."""
 
 
 def spare_memory() -> int:
@@ -37,7 +39,7 @@ def spare_memory() -> int:
         now, limit_of_group = _number(used), _number(most)
         if now is not None and limit_of_group is not None:
             spare.append(limit_of_group - now)
-    return max(0, min(spare) - _KEPT_FREE)
+    return max(0, int(_SHARE * (min(spare) - _KEPT_FREE)))
 
 
 def _held() -> dict[str, int]:

@@ -6,7 +6,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from lowcost_ft.config.run import RunConfig
 from lowcost_ft.config.setting import deciding
 from lowcost_ft.errors import UserError
 from lowcost_ft.record.run_folder import remove_checkpoints
+from lowcost_ft.tuning.apart import DiedError, apart
 from lowcost_ft.tuning.memory import spare_memory
 from lowcost_ft.tuning.schedule import Step, bracket_size, next_step, rungs_of
 from lowcost_ft.tuning.space import Space, default_params, default_space, settled
@@ -123,7 +124,9 @@ def search(
         look = folder / "trials" / "look"
         shutil.rmtree(look, ignore_errors=True)
         look.mkdir(parents=True)
-        facts = study.note("facts", settle_search(base, look, folder / "trials" / "look.txt"))
+        facts = study.note(
+            "facts", apart(lambda: settle_search(base, look, folder / "trials" / "look.txt"))
+        )
     own = default_params(base, space, facts["learning_rate"])
     # As long for every batch size: halving compares trials after the same passes over the data.
     base = replace(
@@ -131,7 +134,7 @@ def search(
         num_train_epochs=facts["num_train_epochs"] if base.max_steps is None else "auto",
         validate_every_epochs=facts["validate_every_epochs"],
     )
-    budget = base.memory_budget or study.note("memory_budget", f"{spare_memory()}B")
+    budget = base.memory_budget or study.note("memory_budget", f"{apart(spare_memory)}B")
     rungs = rungs_of(facts["num_train_epochs"], facts["validate_every_epochs"])
     if study.new:
         say(
@@ -200,11 +203,24 @@ def _train(
     bounded = config
     if config.gradient_accumulation_steps is None and not config.torch_compile:
         bounded = replace(config, memory_budget=budget)
-    outcome = run_trial(bounded, epoch=step.epoch, folder=place, deadline=deadline)
+    outcome = _run_apart(bounded, step.epoch, place, deadline)
     if outcome.refused and _UNKNOWN in outcome.refused and base.memory_budget is None:
         shutil.rmtree(place)
-        outcome = run_trial(config, epoch=step.epoch, folder=place, deadline=deadline)
+        outcome = _run_apart(config, step.epoch, place, deadline)
     return outcome
+
+
+def _run_apart(config: RunConfig, epoch: int, place: Path, deadline: float | None) -> Outcome:
+    """A trial in a process of its own, so that none takes memory from the next."""
+    began = time.monotonic()
+    try:
+        told = apart(
+            lambda: asdict(run_trial(config, epoch=epoch, folder=place, deadline=deadline))
+        )
+    except DiedError as error:
+        return Outcome(scores={}, failed=str(error), seconds=time.monotonic() - began)
+    scores = {int(number): score for number, score in told.pop("scores").items()}
+    return Outcome(scores=scores, **told)
 
 
 def _keep(study: Study, step: Step, outcome: Outcome, rungs: Sequence[int], folder: Path) -> None:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from label_tables import REFERENCE, label_lines
 
 from lowcost_ft.config.settings import DEFAULT_MODEL_ID
 from lowcost_ft.doctor.word_states import word_states
@@ -35,8 +36,6 @@ from lowcost_ft.tasks.loading import load_splits
 from lowcost_ft.tasks.ner.uncertainty import unsure_of_entities
 
 RESULTS = Path(__file__).parent / "label_curve.json"
-REFERENCE = 2000
-"""Labels, chosen at random, whose score is to be reached with fewer."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +73,7 @@ def main() -> None:
                 run |= {"versions": versions(), "hardware": hardware(), "git": git_state()}
                 print(json.dumps(key), run["curve"][-1], file=sys.stderr, flush=True)
                 RESULTS.write_text(json.dumps([*results, run], indent=1) + "\n", "utf-8")
-    for line in summary(json.loads(RESULTS.read_text("utf-8"))):
-        print(line)
+    print("\n".join(label_lines(json.loads(RESULTS.read_text("utf-8")))))
 
 
 def curve(learner: Learner, choice: str, seed: int, step: int) -> list[tuple[int, float]]:
@@ -97,36 +95,6 @@ def curve(learner: Learner, choice: str, seed: int, step: int) -> list[tuple[int
         score, unsure = learner.fit(labelled)
         points.append((len(labelled), round(score, 4)))
     return points
-
-
-def summary(runs: Sequence[dict[str, Any]]) -> list[str]:
-    """For each data set, after how many labels the reference is reached."""
-    lines = []
-    for data in dict.fromkeys(run["data"] for run in runs):
-        shares = []
-        seeds = sorted({run["seed"] for run in runs if run["data"] == data})
-        for seed in seeds:
-            of_seed = [run for run in runs if (run["data"], run["seed"]) == (data, seed)]
-            curves = {run["choice"]: run["curve"] for run in of_seed}
-            if set(curves) != {"random", "suggest"}:
-                continue
-            wanted = curves["random"][-1][1]
-            reached = labels_for(curves["suggest"], wanted)
-            after = "not at all" if reached is None else f"after {reached:,.0f}"
-            shares.append(f"seed {seed}: {wanted:.3f} {after}")
-        lines.append(f"{data}, the score of {REFERENCE:,} random labels: {'; '.join(shares)}")
-    return lines
-
-
-def labels_for(points: Sequence[tuple[int, float]], wanted: float) -> float | None:
-    """Labels after which a score is reached; None where it is not."""
-    before = (0, 0.0)
-    for count, score in points:
-        if score >= wanted:
-            share = (wanted - before[1]) / max(score - before[1], 1e-9)
-            return before[0] + share * (count - before[0])
-        before = (count, score)
-    return None
 
 
 def kept(file: Path, make: Callable[[], np.ndarray]) -> np.ndarray:

@@ -19,6 +19,7 @@ from doctor_tables import doctor_tables
 from export_tables import export_example, export_table
 from extension_tables import extension_table
 from generation_tables import generation_section
+from label_tables import label_table
 from question_tables import question_section
 from relation_tables import semeval_section
 from speed_tables import (
@@ -255,6 +256,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "docs/methods.md": {"support": support_tables},
     "docs/ner.md": {"pieces": piece_sentence, "words": word_tables},
     "docs/doctor.md": {"doctor": doctor_tables},
+    "docs/few-labels.md": {"labels": label_table},
     "docs/export.md": {"export": export_table, "export-example": export_example},
     "docs/distillation.md": {"compression": compression_section},
     "docs/extensions.md": {"extensions": extension_table},

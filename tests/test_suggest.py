@@ -11,7 +11,8 @@ from export_files import read
 from small_runs import ner_rows, write_jsonl
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
-from label_curve import begun, labels_for
+from label_curve import begun
+from label_tables import label_lines, labels_for
 
 from lowcost_ft.commands.main import main
 from lowcost_ft.data.exports.writing import label_studio_tasks
@@ -207,4 +208,11 @@ def test_the_label_curve_is_read_between_its_rounds():
     points = [(100, 0.4), (200, 0.6), (300, 0.9)]
     assert labels_for(points, 0.75) == pytest.approx(250)
     assert labels_for(points, 0.95) is None
+    curves = {"random": [(200, 0.1), (600, 0.2), (1000, 0.3), (2000, 0.4)]}
+    curves["suggest"] = [(200, 0.3), (600, 0.5), (1000, 0.6), (2000, 0.7)]
+    runs = [
+        {"data": "banking77", "seed": 0, "choice": choice, "curve": curve}
+        for choice, curve in curves.items()
+    ]
+    assert label_lines(runs)[-1].endswith("| `suggest` | 0.300 | 0.500 | 0.600 | 0.700 | 400 |")
     assert begun(["O", "x", "x", "y", "O"]) == ["O", "B-x", "I-x", "B-y", "O"]

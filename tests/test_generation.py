@@ -18,6 +18,7 @@ from lowcost_ft.models.generation import writing
 from lowcost_ft.models.generation.cache_memory import cache_size
 from lowcost_ft.models.generation.constraints import draw
 from lowcost_ft.models.generation.decoding import Decoding
+from lowcost_ft.models.generation.streaming import StreamedText, stream
 from lowcost_ft.models.generation.writing import generate, plan_batches
 
 VOCABULARY = 60
@@ -251,3 +252,32 @@ def test_an_adapter_writes_as_its_model_does(llama):
 
 def test_nothing_to_write_for_no_rows(llama):
     assert write(llama, settings(), []).tokens == []
+
+
+@pytest.mark.parametrize("changes", [{}, {"num_beams": 2}, {"temperature": 0.8, "seed": 1}])
+def test_a_stream_brings_the_tokens_of_the_text(model, changes):
+    chosen = settings(**changes)
+    expected = write(model, chosen, PROMPTS[:1], numbers=[5]).tokens[0]
+    tokens = []
+    for token in stream(model, PROMPTS[0], chosen, pad_token_id=0, number=5):
+        assert not torch.is_inference_mode_enabled()
+        tokens.append(token)
+    assert tokens == expected
+
+
+class _Letters:
+    """A tokenizer whose tokens are bytes."""
+
+    def decode(self, tokens, *, skip_special_tokens):
+        return bytes(tokens).decode("utf-8", "replace")
+
+
+def test_streamed_pieces_are_whole_characters_and_together_the_text():
+    text = StreamedText(_Letters())
+    pieces = [text.add(byte) for byte in " Où est  l'été ? \n".encode()]
+    pieces.append(text.finish())
+    assert "".join(pieces) == text.text == "Où est  l'été ?"
+    assert "\ufffd" not in "".join(pieces)
+    broken = StreamedText(_Letters())
+    assert [broken.add(byte) for byte in b"a\xc3"] == ["a", ""]
+    assert broken.finish() == "\ufffd"

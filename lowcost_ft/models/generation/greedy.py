@@ -11,14 +11,51 @@ from lowcost_ft.models.generation.constraints import draw, drawing
 from lowcost_ft.models.generation.decoding import Decoding
 from lowcost_ft.models.generation.near_ties import near_ties
 
-__all__ = ["write_greedily"]
+__all__ = ["Chooser", "write_greedily"]
+
+
+class Chooser:
+    """Chooses the next token of each row: the most probable one, or a drawn one."""
+
+    def __init__(
+        self, processors: Any, settings: GenerationSettings, numbers: Sequence[int]
+    ) -> None:
+        """
+        Args:
+            processors: What constrains the logits.
+            settings: How to write.
+            numbers: The number of each row, which its draws depend on.
+        """
+        self._processors = processors
+        self._warpers: Any = drawing(settings) if settings.temperature > 0 else None
+        self._chances: list[np.ndarray] = []
+        if self._warpers is not None:
+            # All draws of a row at once, from its own generator: neighbours cannot change them.
+            self._chances = [
+                np.random.default_rng([settings.seed, number]).random(settings.max_new_tokens)
+                for number in numbers
+            ]
+
+    def choose(
+        self, decoding: Decoding, rows: Sequence[int], step: int
+    ) -> tuple[torch.Tensor, list[bool]]:
+        """The next token of each row, and whether the second best is nearly as good.
+
+        Args:
+            decoding: The batch as it is.
+            rows: Which of all rows are left in it.
+            step: How many tokens have been written.
+        """
+        logits = self._processors(decoding.sequences, decoding.logits)
+        if self._warpers is None:
+            return logits.argmax(-1), near_ties(logits.topk(2).values, 0)
+        logits = self._warpers(decoding.sequences, logits)
+        chances = [float(self._chances[row][step]) for row in rows]
+        return draw(logits, chances), [False] * len(rows)
 
 
 def write_greedily(
-    decoding: Decoding,
-    processors: Any,
-    settings: GenerationSettings,
-    numbers: Sequence[int],
+    decoding: Decoding, processors: Any, settings: GenerationSettings, numbers: Sequence[int]
 ) -> tuple[list[list[int]], list[bool]]:
     """Texts of a batch, one token a step; a row that has ended leaves the batch.
 
@@ -35,26 +72,13 @@ def write_greedily(
     texts: list[list[int]] = [[] for _ in numbers]
     tied = [False] * len(numbers)
     ends = set(settings.end_token_ids)
-    warpers: Any = drawing(settings) if settings.temperature > 0 else None
-    # All draws of a row at once, from its own generator: neighbours and order cannot change them.
-    chances = None
-    if warpers is not None:
-        chances = [
-            np.random.default_rng([settings.seed, number]).random(settings.max_new_tokens)
-            for number in numbers
-        ]
+    chooser = Chooser(processors, settings, numbers)
     rows = list(range(len(numbers)))
     for step in range(settings.max_new_tokens):
-        logits = processors(decoding.sequences, decoding.logits)
-        if warpers is not None and chances is not None:
-            logits = warpers(decoding.sequences, logits)
-            tokens = draw(logits, [float(chances[row][step]) for row in rows])
-        else:
-            tokens = logits.argmax(-1)
-            for row, is_near in zip(rows, near_ties(logits.topk(2).values, 0), strict=True):
-                tied[row] = tied[row] or is_near
+        tokens, near = chooser.choose(decoding, rows, step)
         kept = []
         for place, (row, token) in enumerate(zip(rows, tokens.tolist(), strict=True)):
+            tied[row] = tied[row] or near[place]
             if token not in ends:
                 texts[row].append(token)
                 kept.append(place)

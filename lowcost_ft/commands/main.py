@@ -14,6 +14,7 @@ from typing import Any
 import tyro
 
 from lowcost_ft.commands.compress import Compress, compress
+from lowcost_ft.commands.chat import Chat, chat
 from lowcost_ft.commands.convert import Convert, convert
 from lowcost_ft.commands.doctor import Doctor, doctor
 from lowcost_ft.commands.evaluate import Evaluate, evaluate
@@ -43,6 +44,7 @@ COMMANDS: dict[str, tuple[type, Callable[[Any], None]]] = {
     "suggest": (Suggest, suggest),
     "tune": (Tune, tune),
     "predict": (Predict, predict),
+    "chat": (Chat, chat),
     "evaluate": (Evaluate, evaluate),
     "merge": (Merge, merge),
     "export": (Export, export),

@@ -45,6 +45,7 @@ class Task(DataChecking, TextEditing, FlagTaking, Confidence, Telling, Serving):
         tokenizer_options: Keyword arguments for `load_tokenizer`.
         generates: Whether predicting runs the model on tokens that it has made itself, so that its
             lower layers must be there even where their output for the given tokens is kept.
+        talks: Whether its examples are conversations, which `lowcost-ft chat` goes on with.
         writes: Whether its answers are texts, which the model writes after the `prompt` of each
             example once the losses of all are known; else `predict` generates by itself.
         reads_words: Whether files with one word a line or row hold sentences of the task.
@@ -59,6 +60,7 @@ class Task(DataChecking, TextEditing, FlagTaking, Confidence, Telling, Serving):
     tokenizer_options: ClassVar[dict[str, Any]] = {}
     generates: ClassVar[bool] = False
     writes: ClassVar[bool] = False
+    talks: ClassVar[bool] = False
     reads_words: ClassVar[bool] = False
     schema: ClassVar[dict[str, Array]]
     labels: list[str]

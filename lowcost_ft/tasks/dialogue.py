@@ -31,6 +31,7 @@ class DialogueTask(WritingTask):
     unit = "replies"
     sample_text = "Where is my parcel?"
     keeps_newest = True
+    talks = True
 
     def _metric(self) -> str:
         return "token_probability"

@@ -185,7 +185,7 @@ def start_token(model: Any) -> int | None:
         return None
     published = getattr(model, "generation_config", None)
     for holder in (published, model.config):
-        for name in ("decoderstart_token_id", "bos_token_id"):
+        for name in ("decoder_start_token_id", "bos_token_id"):
             if (token := getattr(holder, name, None)) is not None:
                 return int(token)
-    raise ValueError("the model's configuration lacks decoderstart_token_id")
+    raise ValueError("the model's configuration lacks decoder_start_token_id")

@@ -31,14 +31,23 @@ pytestmark = [
 
 def test_a_merged_run_writes_the_same_tokens_as_gguf(tmp_path):
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
     from lowcost_ft import RunConfig, build, evaluate, load_data, save, start_run, train
     from lowcost_ft.pipeline.merge import merge_run
 
+    tokenizer = AutoTokenizer.from_pretrained(MODEL_ID)  # The converter knows it by its hash.
+    shape = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    shape |= {"num_key_value_heads": 2, "intermediate_size": 96, "initializer_range": 0.2}
+    shape |= {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    small = AutoConfig.for_model(
+        "llama", vocab_size=len(tokenizer), tie_word_embeddings=True, **shape
+    )
+    AutoModelForCausalLM.from_config(small).save_pretrained(tmp_path / "base")
+    tokenizer.save_pretrained(tmp_path / "base")
     config = RunConfig(
         task="dialogue",
-        model_id=MODEL_ID,
+        model_id=str(tmp_path / "base"),
         output_dir=str(tmp_path / "run"),
         max_steps=1,
         batch_size=2,
@@ -54,7 +63,9 @@ def test_a_merged_run_writes_the_same_tokens_as_gguf(tmp_path):
         built = build(run, data)
         trained = train(run, built, data)
         save(run, built, data, trained, evaluate(run, built, data, trained))
-    merged = merge_run(str(tmp_path / "run"), str(tmp_path / "merged"), max_drift=1.0).folder
+    merged = merge_run(
+        str(tmp_path / "run"), str(tmp_path / "merged"), validation=rows[:2], max_drift=1.0
+    ).folder
     command = [sys.executable, str(CONVERTER / "convert_hf_to_gguf.py"), "--outtype", "f32"]
     command += ["--outfile", str(tmp_path / "model.gguf"), str(merged)]
     subprocess.run(

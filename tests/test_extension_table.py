@@ -127,13 +127,13 @@ def test_other_tasks_are_served_or_refused(tiny_model, name):
     more = {"max_target_length": 16} if writes else {}
     if name == "dialogue":  # The tiny model has no chat template.
         more["chat_template"] = "plain"
-    config = RunConfig(task=name, max_length=64, **more)
+    config = RunConfig(task=name, max_length=512 if writes else 64, **more)
     model_id = tiny_model("llama" if writes else "bert")
     task = task_class(name).from_splits(config, splits, causal=writes)
     tokenizer = load_tokenizer(model_id, **task.tokenizer_options)
     task.take_tokenizer(tokenizer, model_id=model_id)
     examples = splits.train[:6]
-    features = task.featurize(examples, tokenizer, max_length=64)
+    features = task.featurize(examples, tokenizer, max_length=config.max_length)
     built = build_model(
         model_id,
         head=task.head,

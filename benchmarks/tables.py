@@ -32,6 +32,7 @@ from speed_tables import (
 from summary_tables import quickstart_text, summary_table
 from support_tables import support_tables
 from tune_tables import tune_section
+from trust_tables import trust_table
 from word_tables import piece_sentence, word_tables
 
 from lowcost_ft.record.run_file import load_record
@@ -262,6 +263,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "docs/extensions.md": {"extensions": extension_table},
     "docs/confidence.md": {"calibration": calibration_section},
     "docs/tuning.md": {"tuning": tune_section},
+    "docs/trust.md": {"trust": trust_table},
     "docs/defaults.md": {
         "epochs": epochs_table,
         "few-steps": few_steps_table,

@@ -18,6 +18,7 @@ from lowcost_ft.commands.compress import Compress, compress
 from lowcost_ft.commands.convert import Convert, convert
 from lowcost_ft.commands.doctor import Doctor, doctor
 from lowcost_ft.commands.evaluate import Evaluate, evaluate
+from lowcost_ft.commands.explain import Explain, explain
 from lowcost_ft.commands.export import Export, export
 from lowcost_ft.commands.merge import Merge, merge
 from lowcost_ft.commands.plan import PlanMemory, parse_plan, plan
@@ -46,6 +47,7 @@ COMMANDS: dict[str, tuple[type, Callable[[Any], None]]] = {
     "predict": (Predict, predict),
     "chat": (Chat, chat),
     "evaluate": (Evaluate, evaluate),
+    "explain": (Explain, explain),
     "merge": (Merge, merge),
     "export": (Export, export),
     "compress": (Compress, compress),
@@ -53,7 +55,7 @@ COMMANDS: dict[str, tuple[type, Callable[[Any], None]]] = {
     "serve": (Serve, serve),
 }
 """Name of a command -> its flags, and what it does."""
-USES: tuple[Command, ...] = ("predict", "evaluate")
+USES: tuple[Command, ...] = ("predict", "evaluate", "explain")
 """Commands to which tasks bring flags of their own."""
 
 

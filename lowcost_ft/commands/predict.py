@@ -1,8 +1,7 @@
 """`lowcost-ft predict`: answers of a saved run."""
 
 import json
-import sys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from lowcost_ft.commands.saved_run import (
@@ -12,15 +11,9 @@ from lowcost_ft.commands.saved_run import (
     open_run,
     print_notices,
 )
-from lowcost_ft.config.reading import InputOptions, reading_of
+from lowcost_ft.commands.single_input import input_of
 from lowcost_ft.errors import UserError
 from lowcost_ft.pipeline.answer_scores import score_notices, withheld
-from lowcost_ft.pipeline.run_input import (
-    check_pairs,
-    read_lines,
-    read_unlabelled_file,
-    text_examples,
-)
 from lowcost_ft.record.run_file import load_run
 from lowcost_ft.tasks import task_class
 from lowcost_ft.tasks.flags import own_flags
@@ -50,19 +43,12 @@ def predict(command: Predict) -> None:
     Raises:
         UserError: A flag, the input or the run is wrong.
     """
-    if command.text is not None and command.file is not None:
-        raise UserError("--text and --file cannot be used together: give one of them")
-    if command.file is None:
-        given = [f for f in fields(InputOptions) if getattr(command, f.name) != f.default]
-        flags = [f"--{'no-' * (f.default is True)}{f.name.replace('_', '-')}" for f in given]
-        if flags:
-            raise UserError(f"{', '.join(flags)}: for files; give one with --file, or leave it out")
     check_threads(command)
     notices: list[str] = []
     run = load_run(command.run)
     flags = own_flags(run["task"], command.of_tasks)
     _check_min_score(command.min_score, run)
-    examples = _input(command, run, flags, notices)
+    examples = input_of(command, run, flags, notices)
     predictor = open_run(command, notices)
     kept = predictor.task.keeps_adapter(flags)
     answers = predictor.task.predict_answers(
@@ -81,37 +67,6 @@ def predict(command: Predict) -> None:
             print(json.dumps(answer, ensure_ascii=False))
         else:
             print(_as_text(answer, predictor.task))
-
-
-def _input(command: Predict, run: dict[str, Any], flags: Any, notices: list[str]) -> list[Any]:
-    """What is to be predicted, read and checked.
-
-    Args:
-        command: The command.
-        run: The content of `run.json`.
-        flags: The flags of the run's task.
-        notices: Gets a line for what the user should know.
-    """
-    kind = task_class(run["task"])
-    given = kind.flag_examples(flags, text=command.text, json=command.json)
-    if given is not None:
-        if command.file is not None:
-            raise UserError("--file gives the input already: leave the other input out")
-        check_pairs(run, given)
-        return given
-    if command.file is not None:
-        reading = reading_of(command)
-        return read_unlabelled_file(run, command.file, reading=reading, notices=notices)
-    if command.text is not None:
-        if not command.text.strip():
-            raise UserError("--text is empty: give a text to predict")
-        return text_examples(run, [command.text])
-    if sys.stdin.isatty():
-        print("Reading texts from standard input, one a line.", file=sys.stderr)
-    data = sys.stdin.buffer.read()
-    if not data.strip():
-        raise UserError("standard input contains no text: give --text, --file, or lines")
-    return read_lines(run, data, name="standard input")
 
 
 def _check_min_score(min_score: float | None, run: dict[str, Any]) -> None:

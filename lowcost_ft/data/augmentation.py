@@ -14,6 +14,7 @@ from itertools import pairwise
 import numpy as np
 
 from lowcost_ft.data.text_edits import Edit, SpannedText, edited, is_free, joined
+from lowcost_ft.data.word_spans import SPACELESS
 
 __all__ = ["MASKED_MODEL", "WAYS", "Mentions", "mentions"]
 
@@ -22,12 +23,11 @@ Mentions = Mapping[str, Sequence[str]]
 
 Way = Callable[[SpannedText, np.random.Generator, float, Mentions], SpannedText | None]
 
-_SPACELESS = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
-_WORD = re.compile(rf"[{_SPACELESS}]|[^\s{_SPACELESS}]+")
+_WORD = re.compile(rf"[{SPACELESS}]|[^\s{SPACELESS}]+")
 """What is deleted and swapped: a run without blanks, or a character of a script without them."""
-_JOINS = re.compile(rf"[^\s{_SPACELESS}]")
+_JOINS = re.compile(rf"[^\s{SPACELESS}]")
 """A character that makes one word with others of its kind beside it."""
-_LETTERS = re.compile(rf"[^\W\d_{_SPACELESS}]+")
+_LETTERS = re.compile(rf"[^\W\d_{SPACELESS}]+")
 _WIDE_MARKS = "\u3002\uff01\uff1f\uff1b\uff1a\uff0c"
 _SEGMENT = re.compile(rf"""(?<=[.!?;:,\u2026])["')\]]*\s+|(?<=[{_WIDE_MARKS}])\s*|\s*\n\s*""")
 """What stands between two segments: blanks after a punctuation mark, or a new line."""

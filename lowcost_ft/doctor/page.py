@@ -1,13 +1,11 @@
 """The findings as one HTML page that needs nothing else, in the look of the reports."""
 
-import re
 from collections.abc import Sequence
-from importlib.resources import files
 from typing import Any
 
 from lowcost_ft.doctor.answer import mending_command, row_place, row_text
 from lowcost_ft.doctor.examination import Examination
-from lowcost_ft.report.drawing import check_libraries
+from lowcost_ft.report.page_parts import rendered
 
 __all__ = ["page"]
 
@@ -25,19 +23,12 @@ def page(examination: Examination, command: Sequence[str]) -> str:
     Raises:
         UserError: The libraries of the extra `report` are missing.
     """
-    check_libraries()
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    # Texts and labels are somebody's data: all of them are escaped.
-    environment = Environment(
-        loader=PackageLoader("lowcost_ft.doctor", "."), autoescape=True, undefined=StrictUndefined
-    )
     data = examination.data
     counts = {name: len(split.rows) for name, split in data.splits.items()}
     severe = sum(finding.severity == "severe" for finding in examination.findings)
-    return environment.get_template("page.html").render(
+    return rendered(
+        "lowcost_ft.doctor",
         title=f"What would hurt in {data.train.path}",
-        style=_style(),
         headline=_headline(len(examination.findings), severe),
         splits=[(name, data.splits[name].path, count) for name, count in counts.items()],
         findings=[
@@ -74,11 +65,3 @@ def _shown(examination: Examination, number: int, command: Sequence[str]) -> dic
         "size": len(finding.rows),
         "command": mending_command(finding, command),
     }
-
-
-def _style() -> str:
-    """The style of the reports, from their page."""
-    text = files("lowcost_ft.report").joinpath("page.html").read_text("utf-8")
-    found = re.search(r"<style>(.*?)</style>", text, re.DOTALL)
-    assert found is not None
-    return found[1]

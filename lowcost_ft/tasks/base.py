@@ -17,6 +17,7 @@ from lowcost_ft.tasks.checking import DataChecking
 from lowcost_ft.tasks.choices import Choices
 from lowcost_ft.tasks.confidence import Confidence
 from lowcost_ft.tasks.editing import TextEditing
+from lowcost_ft.tasks.explaining import Explaining
 from lowcost_ft.tasks.flag_taking import FlagTaking
 from lowcost_ft.tasks.serving import Serving
 
@@ -36,7 +37,7 @@ Predictions = dict[str, np.ndarray]
 """Named arrays of one prediction an example (or a word), never logits of every token."""
 
 
-class Task(DataChecking, TextEditing, FlagTaking, Confidence, Telling, Serving):
+class Task(DataChecking, TextEditing, Explaining, FlagTaking, Confidence, Telling, Serving):
     """Reads examples, featurizes them, turns outputs into a loss and into predictions, scores them.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""The flags of `predict` and `evaluate` that tasks bring: which there are, and whose they are."""
+"""The flags of `predict`, `evaluate` and `explain` that tasks bring, and whose they are."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -11,7 +11,7 @@ from lowcost_ft.tasks import task_class
 
 __all__ = ["Command", "NoFlags", "grouped_flags", "own_flags"]
 
-Command = Literal["predict", "evaluate"]
+Command = Literal["predict", "evaluate", "explain"]
 
 
 @dataclass(frozen=True, kw_only=True)

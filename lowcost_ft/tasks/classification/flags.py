@@ -1,10 +1,10 @@
-"""The flags of `predict` and `evaluate` that text classification brings."""
+"""The flags of `predict`, `evaluate` and `explain` that text classification brings."""
 
 from dataclasses import dataclass
 
 from lowcost_ft.config.setting import setting
 
-__all__ = ["ClassificationFlags", "DecisionFlags"]
+__all__ = ["ClassificationFlags", "DecisionFlags", "PairFlags"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,11 +17,17 @@ class DecisionFlags:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassificationFlags(DecisionFlags):
-    """What is predicted, and what an answer holds."""
+class PairFlags(DecisionFlags):
+    """What is predicted."""
 
     text_pair: str | None = None
     """The second text of a pair, beside --text."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassificationFlags(PairFlags):
+    """What is predicted, and what an answer holds."""
+
     top_k: int | None = setting(None, at_least=1)
     """With --json: how many labels with their scores each line has under "scores". Default: all
     where a text can have several labels, none else."""

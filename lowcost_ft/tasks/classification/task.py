@@ -19,12 +19,17 @@ from lowcost_ft.tasks.classification.answers import ClassificationAnswering
 from lowcost_ft.tasks.classification.checks import ClassificationChecking
 from lowcost_ft.tasks.classification.editing import ClassificationEditing
 from lowcost_ft.tasks.classification.examples import TextExample
+from lowcost_ft.tasks.classification.explaining import ClassificationExplaining
 from lowcost_ft.tasks.classification.featurizing import (
     balanced_class_weights,
     label_array,
     text_features,
 )
-from lowcost_ft.tasks.classification.flags import ClassificationFlags, DecisionFlags
+from lowcost_ft.tasks.classification.flags import (
+    ClassificationFlags,
+    DecisionFlags,
+    PairFlags,
+)
 from lowcost_ft.tasks.classification.reading import ClassificationReading
 from lowcost_ft.tasks.classification.serving import ClassificationServing
 from lowcost_ft.tasks.classification.telling import ClassificationTelling
@@ -47,6 +52,7 @@ class ClassificationTask(
     ClassificationReading,
     ClassificationChecking,
     ClassificationEditing,
+    ClassificationExplaining,
     ClassificationTelling,
     ClassificationAnswering,
     ClassificationServing,
@@ -229,10 +235,10 @@ class ClassificationTask(
 
     @classmethod
     def flag_examples(
-        cls, flags: ClassificationFlags, *, text: str | None, json: bool
+        cls, flags: PairFlags, *, text: str | None, json: bool
     ) -> list[TextExample] | None:
         """The pair of `--text` and `--text-pair`; see `Task.flag_examples`."""
-        if flags.top_k is not None and not json:
+        if isinstance(flags, ClassificationFlags) and flags.top_k is not None and not json:
             raise UserError("--top-k needs --json")
         if flags.text_pair is None:
             return None

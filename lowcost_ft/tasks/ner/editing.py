@@ -7,6 +7,7 @@ from lowcost_ft.data.text_edits import SpannedText
 from lowcost_ft.tasks.editing import TextEditing
 from lowcost_ft.tasks.ner.examples import NerExample
 from lowcost_ft.tasks.ner.tagging import entities_to_tags, span_problems, tags_to_spans
+from lowcost_ft.tasks.ner.word_pieces import joined_words
 
 __all__ = ["NerEditing"]
 
@@ -27,8 +28,7 @@ class NerEditing(TextEditing):
         if text is None or offsets is None:
             if any(" " in word or not word for word in example.words):
                 return ()
-            text = " ".join(example.words)
-            offsets = _word_offsets(example.words)
+            text, offsets = joined_words(example.words)
         spans = (
             (offsets[first][0], offsets[last - 1][1], label)
             for first, last, label in tags_to_spans(example.tags or ())
@@ -50,17 +50,9 @@ class NerEditing(TextEditing):
         return replace(example, words=words, offsets=offsets, tags=tags, text=spanned.text)
 
 
-def _word_offsets(words: Sequence[str]) -> tuple[tuple[int, int], ...]:
-    offsets, start = [], 0
-    for word in words:
-        offsets.append((start, start + len(word)))
-        start += len(word) + 1
-    return tuple(offsets)
-
-
 def _of_words(example: NerExample, spanned: SpannedText) -> NerExample | None:
     cut = spanned.text.split(" ")
-    kept = [(word, place) for word, place in zip(cut, _word_offsets(cut), strict=True) if word]
+    kept = [(word, place) for word, place in zip(cut, joined_words(cut)[1], strict=True) if word]
     tags = ["O"] * len(kept)
     for start, end, label in spanned.spans:
         inside = [n for n, (_, (first, last)) in enumerate(kept) if first < end and start < last]

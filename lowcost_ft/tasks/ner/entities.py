@@ -8,7 +8,7 @@ import numpy as np
 
 from lowcost_ft.tasks.ner.examples import NerExample
 from lowcost_ft.tasks.ner.tagging import tags_to_spans
-from lowcost_ft.tasks.ner.word_pieces import Pieces
+from lowcost_ft.tasks.ner.word_pieces import Pieces, joined_words
 
 __all__ = ["entities_answer", "scored_spans", "without_loose_ends"]
 
@@ -44,7 +44,7 @@ def entities_answer(
     """
     text, offsets = example.text, example.offsets
     if text is None or offsets is None:
-        text, offsets = _joined(example.words)
+        text, offsets = joined_words(example.words)
     entities = []
     for start, end, label, score in spans:
         begin, stop = offsets[start][0], offsets[end - 1][1]
@@ -67,9 +67,3 @@ def without_loose_ends(tags: Sequence[str]) -> list[str]:
         continues = bool(legal) and legal[-1] != "O" and legal[-1][2:] == tag[2:]
         legal.append(tag if tag[0] != "I" or continues else "O")
     return legal
-
-
-def _joined(words: Sequence[str]) -> tuple[str, tuple[tuple[int, int], ...]]:
-    ends = np.cumsum([len(word) + 1 for word in words]) - 1
-    offsets = tuple((int(end) - len(word), int(end)) for word, end in zip(words, ends, strict=True))
-    return " ".join(words), offsets

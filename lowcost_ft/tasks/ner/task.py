@@ -17,6 +17,7 @@ from lowcost_ft.tasks.ner.confidence import NerConfidence
 from lowcost_ft.tasks.ner.editing import NerEditing
 from lowcost_ft.tasks.ner.entities import entities_answer, scored_spans, without_loose_ends
 from lowcost_ft.tasks.ner.examples import NerExample, text_example
+from lowcost_ft.tasks.ner.explaining import NerExplaining
 from lowcost_ft.tasks.ner.reading import NerReading
 from lowcost_ft.tasks.ner.serving import NerServing
 from lowcost_ft.tasks.ner.telling import NerTelling
@@ -39,7 +40,9 @@ if TYPE_CHECKING:
 __all__ = ["NerExample", "NerTask", "special_tokens", "text_example"]
 
 
-class NerTask(NerReading, NerChecking, NerEditing, NerConfidence, NerTelling, NerServing):
+class NerTask(
+    NerReading, NerChecking, NerEditing, NerExplaining, NerConfidence, NerTelling, NerServing
+):
     """Predicts one IOB2 tag a word.
 
     What the model sees are the pieces of words (see `word_pieces`); each has one tag, read at its

@@ -16,7 +16,7 @@ from lowcost_ft.tasks.ner.word_pieces import Pieces, is_learned, spread_tags
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["SCHEMA", "special_tokens", "windowed_features"]
+__all__ = ["SCHEMA", "special_tokens", "window_tokens", "windowed_features"]
 
 SCHEMA = {
     # The label of a token, `IGNORED_LABEL` where there is none.
@@ -54,9 +54,7 @@ def windowed_features(
         max_length: Most tokens of a window.
         overlap: Tokens that two windows share; None: a quarter of `max_length`.
     """
-    prefix, suffix = special_tokens(tokenizer)
-    size = max_length - len(prefix) - len(suffix)
-    overlap = min(max_length // 4 if overlap is None else overlap, size - 1)
+    prefix, suffix, size, overlap = _frame(tokenizer, max_length, overlap)
     word_starts = np.zeros(len(cut) + 1, np.int64)
     np.cumsum([len(pieces.texts) for pieces in cut], out=word_starts[1:])
     rows: list[list[int]] = []
@@ -110,6 +108,36 @@ def windowed_features(
         },
         schema=SCHEMA,
     )
+
+
+def _frame(
+    tokenizer: PreTrainedTokenizerBase, max_length: int, overlap: int | None
+) -> tuple[list[int], list[int], int, int]:
+    """What stands around each window, how many tokens it holds, and how many two share."""
+    prefix, suffix = special_tokens(tokenizer)
+    size = max_length - len(prefix) - len(suffix)
+    return prefix, suffix, size, min(max_length // 4 if overlap is None else overlap, size - 1)
+
+
+def window_tokens(
+    pieces: Pieces, tokenizer: PreTrainedTokenizerBase, *, max_length: int, overlap: int | None
+) -> Iterator[tuple[int, list[int | None]]]:
+    """The windows of one sentence.
+
+    Args:
+        pieces: What the model sees of it.
+        tokenizer: The model's.
+        max_length: Most tokens of a window.
+        overlap: As for `windowed_features`.
+
+    Returns:
+        Of each window how many special tokens stand in front, and the piece of each token after
+        them.
+    """
+    prefix, _, size, overlap = _frame(tokenizer, max_length, overlap)
+    ((ids, word_ids),) = _encode([pieces], tokenizer)
+    for start, end in cut_windows(len(ids), size, overlap):
+        yield len(prefix), word_ids[start:end]
 
 
 def special_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:

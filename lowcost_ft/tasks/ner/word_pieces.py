@@ -15,7 +15,8 @@ from typing import Literal
 
 from lowcost_ft.tasks.ner.word_splitting import WORD_SPLITTING, split_words
 
-__all__ = ["FileWords", "Pieces", "cut_words", "is_learned", "join_tags", "spread_tags"]
+__all__ = ["FileWords", "Pieces", "cut_words", "is_learned", "join_tags", "joined_words"]
+__all__ += ["spread_tags"]
 
 FileWords = Literal["split", "as_given"]
 """Whether the words of a file are cut into pieces, or are what the model sees. run.json has it."""
@@ -84,3 +85,12 @@ def join_tags(tags: Sequence[str], words: Sequence[int], num_words: int) -> list
     for tag, word in zip(reversed(tags), reversed(words), strict=True):
         joined[word] = tag
     return joined
+
+
+def joined_words(words: Sequence[str]) -> tuple[str, tuple[tuple[int, int], ...]]:
+    """Words as one text, joined by blanks, and the characters of each."""
+    offsets, start = [], 0
+    for word in words:
+        offsets.append((start, start + len(word)))
+        start += len(word) + 1
+    return " ".join(words), tuple(offsets)

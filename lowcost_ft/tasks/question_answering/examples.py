@@ -24,7 +24,7 @@ from lowcost_ft.data.rows import (
     text_fault,
 )
 from lowcost_ft.errors import UserError
-from lowcost_ft.tasks.question_answering.flags import QuestionFlags
+from lowcost_ft.tasks.question_answering.flags import AskingFlags
 
 __all__ = ["Answer", "QuestionExample", "flag_examples", "read_examples"]
 
@@ -138,7 +138,7 @@ def read_examples(
     return examples
 
 
-def flag_examples(flags: QuestionFlags, text: str | None) -> list[QuestionExample] | None:
+def flag_examples(flags: AskingFlags, text: str | None) -> list[QuestionExample] | None:
     """The example of `--question` with `--context` or `--context-file`; None without them.
 
     Raises:

@@ -1,10 +1,10 @@
-"""The flags of `predict` and `evaluate` that question answering brings."""
+"""The flags of `predict`, `evaluate` and `explain` that question answering brings."""
 
 from dataclasses import dataclass
 
 from lowcost_ft.config.setting import setting
 
-__all__ = ["NullFlags", "QuestionFlags"]
+__all__ = ["AskingFlags", "NullFlags", "QuestionFlags"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,8 +20,8 @@ class NullFlags:
 
 
 @dataclass(frozen=True, kw_only=True)
-class QuestionFlags(NullFlags):
-    """What is asked, and how many answers are told."""
+class AskingFlags(NullFlags):
+    """What is asked."""
 
     question: str | None = None
     """The question, beside --context or --context-file."""
@@ -29,5 +29,11 @@ class QuestionFlags(NullFlags):
     """The text that the question is about."""
     context_file: str | None = None
     """File with that text, of any length: UTF-8."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuestionFlags(AskingFlags):
+    """What is asked, and how many answers are told."""
+
     n_best: int | None = setting(None, at_least=1)
     """How many answers are told, the best first."""

@@ -12,7 +12,7 @@ from lowcost_ft.errors import UserError
 from lowcost_ft.tasks.base import Task
 from lowcost_ft.tasks.question_answering import examples as questions
 from lowcost_ft.tasks.question_answering.examples import QuestionExample
-from lowcost_ft.tasks.question_answering.flags import QuestionFlags
+from lowcost_ft.tasks.question_answering.flags import AskingFlags
 
 __all__ = ["LABELS", "QuestionReading"]
 
@@ -83,7 +83,7 @@ class QuestionReading(Task):
 
     @classmethod
     def flag_examples(
-        cls, flags: QuestionFlags, *, text: str | None, json: bool
+        cls, flags: AskingFlags, *, text: str | None, json: bool
     ) -> list[QuestionExample] | None:
         """The question and its text; see `Task.flag_examples`."""
         return questions.flag_examples(flags, text)

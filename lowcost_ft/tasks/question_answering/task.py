@@ -13,6 +13,7 @@ from lowcost_ft.scores.answers import has_blanks, token_f1
 from lowcost_ft.tasks.base import Predictions
 from lowcost_ft.tasks.question_answering.confidence import QuestionConfidence
 from lowcost_ft.tasks.question_answering.examples import QuestionExample
+from lowcost_ft.tasks.question_answering.explaining import QuestionExplaining
 from lowcost_ft.tasks.question_answering.featurizing import SCHEMA, question_features
 from lowcost_ft.tasks.question_answering.flags import NullFlags, QuestionFlags
 from lowcost_ft.tasks.question_answering.reading import LABELS, QuestionReading
@@ -35,7 +36,9 @@ if TYPE_CHECKING:
 __all__ = ["QuestionAnsweringTask"]
 
 
-class QuestionAnsweringTask(QuestionReading, QuestionConfidence, QuestionTelling, QuestionServing):
+class QuestionAnsweringTask(
+    QuestionReading, QuestionExplaining, QuestionConfidence, QuestionTelling, QuestionServing
+):
     """Finds the span of a text that answers a question.
 
     A long text is cut into windows that overlap. In each, the model says how likely every token is

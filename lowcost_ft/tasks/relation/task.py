@@ -21,6 +21,7 @@ from lowcost_ft.tasks.relation.candidates import DEFAULT_WINDOW
 from lowcost_ft.tasks.relation.checks import RelationChecking
 from lowcost_ft.tasks.relation.editing import RelationEditing
 from lowcost_ft.tasks.relation.examples import Mention, RelationExample
+from lowcost_ft.tasks.relation.explaining import RelationExplaining
 from lowcost_ft.tasks.relation.flags import RelationFlags
 from lowcost_ft.tasks.relation.marked_rows import TAG_FORM
 from lowcost_ft.tasks.relation.markers import marked_texts
@@ -41,6 +42,7 @@ class RelationTask(  # type: ignore[misc]  # Another example than its base class
     RelationReading,
     RelationTelling,
     RelationEditing,
+    RelationExplaining,
     RelationChecking,
     RelationServing,
     ClassificationTask,

@@ -1,0 +1,134 @@
+"""`lowcost-ft explain`: which words made an answer of a saved run."""
+
+import json
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lowcost_ft.commands.saved_run import (
+    RunFolder,
+    UseOfRun,
+    check_threads,
+    open_run,
+    print_notices,
+)
+from lowcost_ft.commands.single_input import input_of, output_problem
+from lowcost_ft.errors import UserError
+from lowcost_ft.record.run_file import load_run
+from lowcost_ft.screen import wrapped
+from lowcost_ft.tasks import task_class
+from lowcost_ft.tasks.flags import own_flags
+
+__all__ = ["Explain", "explain"]
+
+_SHOWN_TEXTS = 20
+"""Texts whose words are shown on the terminal; --json and --output have all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explain(UseOfRun):
+    """Show which words made an answer: a label, an entity, a relation, an answer, a number."""
+
+    run: RunFolder
+    """Folder of a completed run."""
+    text: str | None = None
+    """The text to predict and explain."""
+    file: str | None = None
+    """File of examples in any format that training reads, or of one text a line; labels are not
+    needed. Their explanations are also tested as a whole: comprehensiveness and sufficiency."""
+    output: str | None = None
+    """File for the explanations as a page: .html."""
+    occlusion: bool = False
+    """Also hide each word alone, as a check: a pass of the model for each word."""
+    tolerance: float = 0.01
+    """Largest convergence error: how far the scores of all words together may be from what they
+    explain, as a share of it. Steps are added until it is reached."""
+    max_steps: int = 512
+    """Most steps (gradients) for a decision."""
+    seed: int = 0
+    """Draws the random order of words that explanations are compared with."""
+
+
+def explain(command: Explain) -> None:
+    """Prints the explanations.
+
+    Raises:
+        UserError: A flag, the input or the run is wrong.
+    """
+    check_threads(command)
+    problems = []
+    if not 0 < command.tolerance < 1:
+        problems.append(f"--tolerance {command.tolerance:g}: give a share between 0 and 1")
+    if command.max_steps < 16:
+        problems.append(f"--max-steps {command.max_steps} is too small: it must be at least 16")
+    problems += output_problem(command.output, file=command.file)
+    if problems:
+        raise UserError(problems)
+    run = load_run(command.run)
+    kind = task_class(run["task"])
+    notices: list[str] = []
+    if not kind.can_explain:
+        from lowcost_ft.explain.explanations import check_task
+
+        check_task(kind)
+    flags = own_flags(run["task"], command.of_tasks, command="explain")
+    examples = input_of(command, run, flags, notices)
+
+    from lowcost_ft.explain.answer import explanations_json, explanations_text
+    from lowcost_ft.explain.explanations import Options
+    from lowcost_ft.explain.explanations import explain as explain_examples
+    from lowcost_ft.explain.summary import summary_of
+
+    if command.output is not None:
+        from lowcost_ft.report.drawing import check_libraries
+
+        check_libraries()
+    predictor = open_run(command, notices)
+    options = Options(
+        tolerance=command.tolerance,
+        max_steps=command.max_steps,
+        occlusion=command.occlusion,
+        seed=command.seed,
+    )
+    texts = explain_examples(
+        predictor, examples, replace(options, faithfulness=command.file is not None)
+    )
+    summary = summary_of(texts, seed=command.seed)
+    _notice_doubts(predictor, summary, command)
+    print_notices(predictor)
+    unit = _unit(run)
+    if command.json:
+        told = explanations_json(texts, summary, unit=unit)
+        print(json.dumps(told, ensure_ascii=False, indent=2))
+    else:
+        shown = texts[:_SHOWN_TEXTS]
+        print(wrapped(explanations_text(shown, summary, unit=unit, details=True), sys.stdout))
+        if len(texts) > len(shown):
+            print(
+                f"note: {len(texts) - len(shown):,} more texts: --json or --output has them",
+                file=sys.stderr,
+            )
+    if command.output is not None:
+        from lowcost_ft.explain.page import page
+        from lowcost_ft.record.run_file import write_atomically
+
+        html = page(texts, summary, run=command.run, unit=unit)
+        write_atomically(
+            Path(command.output), lambda out: out.write(html.encode("utf-8", "replace"))
+        )
+        print(f"wrote {command.output}", file=sys.stderr)
+
+
+def _unit(run: dict[str, Any]) -> str:
+    if run.get("problem_type") == "regression":
+        return "in the unit of the predicted number"
+    return "log-odds of the decision"
+
+
+def _notice_doubts(predictor: Any, summary: dict[str, Any], command: Explain) -> None:
+    if missed := summary.get("not_converged"):
+        predictor.notices.append(
+            f"{missed:,} of {summary['decisions']:,} explanations have a convergence error above "
+            f"{command.tolerance:.1%} after {command.max_steps} steps: raise --max-steps"
+        )

@@ -31,8 +31,8 @@ from speed_tables import (
 )
 from summary_tables import quickstart_text, summary_table
 from support_tables import support_tables
-from tune_tables import tune_section
 from trust_tables import trust_table
+from tune_tables import tune_section
 from word_tables import piece_sentence, word_tables
 
 from lowcost_ft.record.run_file import load_record

@@ -6,6 +6,7 @@ from lowcost_ft.tasks import task_class
 __all__ = ["trust_table"]
 
 MODELS = ("encoder", "decoder", "8-bit and 4-bit weights", "prompt and prefix tuning")
+EXPORTED = "exported to ONNX"
 """All of them work with each command: `tests/test_explain.py` and its neighbours try them."""
 
 
@@ -14,9 +15,15 @@ def trust_table() -> str:
     # Only the package's own: tests register more.
     names = [n for n in task_names() if task_settings(n).module.startswith("lowcost_ft.")]
     titles = [task_settings(name).title for name in names]
-    lines = [f"| command | {' | '.join([*titles, *MODELS])} |"]
-    lines.append("|---" * (1 + len(titles) + len(MODELS)) + "|")
-    for command, works in {"explain": lambda kind: kind.can_explain}.items():
+    lines = [f"| command | {' | '.join([*titles, *MODELS, EXPORTED])} |"]
+    lines.append("|---" * (2 + len(titles) + len(MODELS)) + "|")
+    commands = {
+        "explain": lambda kind: kind.can_explain,
+        "attack": lambda kind: kind.can_edit and kind.can_measure,
+    }
+    for command, works in commands.items():
         cells = ["yes" if works(task_class(name)) else "no" for name in names]
-        lines.append(f"| `{command}` | {' | '.join(cells + ['yes'] * len(MODELS))} |")
+        cells += ["yes"] * len(MODELS)
+        cells.append("no" if command == "explain" else "yes")  # It takes gradients.
+        lines.append(f"| `{command}` | {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 
 import numpy as np
 import pytest
@@ -208,6 +209,14 @@ def test_the_command_prints_json_and_writes_a_page(planted, tmp_path, capsys):
     path = write_jsonl(tmp_path / "rows.jsonl", planted_rows(3))
     assert main(["explain", str(planted), "--file", path]) == 0
     assert "comprehensiveness" in capsys.readouterr().out
+
+
+def test_an_exported_folder_is_refused(planted, tmp_path, capsys):
+    folder = shutil.copytree(planted, tmp_path / "exported")
+    record = json.loads((folder / "run.json").read_text()) | {"export": {"precision": "fp32"}}
+    (folder / "run.json").write_text(json.dumps(record))
+    assert main(["explain", str(folder), "--text", "hello"]) == 2
+    assert "has no gradients" in capsys.readouterr().err
 
 
 def test_a_task_that_does_not_tell_its_decisions_is_refused():

@@ -72,6 +72,11 @@ def explain(command: Explain) -> None:
         from lowcost_ft.explain.explanations import check_task
 
         check_task(kind)
+    if run.get("export"):
+        raise UserError(
+            f"{command.run} is an exported folder, which has no gradients: explain the run that it "
+            "was exported from"
+        )
     flags = own_flags(run["task"], command.of_tasks, command="explain")
     examples = input_of(command, run, flags, notices)
 

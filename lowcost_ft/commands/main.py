@@ -14,6 +14,7 @@ from typing import Any
 import tyro
 
 from lowcost_ft.commands.chat import Chat, chat
+from lowcost_ft.commands.attack import Attack, attack
 from lowcost_ft.commands.compress import Compress, compress
 from lowcost_ft.commands.convert import Convert, convert
 from lowcost_ft.commands.doctor import Doctor, doctor
@@ -48,6 +49,7 @@ COMMANDS: dict[str, tuple[type, Callable[[Any], None]]] = {
     "chat": (Chat, chat),
     "evaluate": (Evaluate, evaluate),
     "explain": (Explain, explain),
+    "attack": (Attack, attack),
     "merge": (Merge, merge),
     "export": (Export, export),
     "compress": (Compress, compress),
@@ -55,7 +57,7 @@ COMMANDS: dict[str, tuple[type, Callable[[Any], None]]] = {
     "serve": (Serve, serve),
 }
 """Name of a command -> its flags, and what it does."""
-USES: tuple[Command, ...] = ("predict", "evaluate", "explain")
+USES: tuple[Command, ...] = ("predict", "evaluate", "explain", "attack")
 """Commands to which tasks bring flags of their own."""
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from lowcost_ft.data.text_edits import Edit, SpannedText, edited, is_free, joined
 from lowcost_ft.data.word_spans import SPACELESS
 
-__all__ = ["MASKED_MODEL", "WAYS", "Mentions", "mentions"]
+__all__ = ["KEYS_BESIDE", "MASKED_MODEL", "WAYS", "Mentions", "mentions"]
 
 Mentions = Mapping[str, Sequence[str]]
 """Different texts of spans, by their label."""
@@ -50,7 +50,7 @@ def _neighbours() -> dict[str, str]:
     }
 
 
-_BESIDE = _neighbours()
+KEYS_BESIDE = _neighbours()
 
 
 def mentions(texts: Iterable[SpannedText]) -> dict[str, list[str]]:
@@ -137,7 +137,7 @@ def _mistype(
     for start, end in _some(words, random, share):
         place = int(random.integers(start + 1, end - 1))  # The first and the last letter stay.
         pair = spanned.text[place : place + 2]
-        beside = _BESIDE.get(pair[0].lower())
+        beside = KEYS_BESIDE.get(pair[0].lower())
         typed = [pair[0] + pair, pair[::-1], pair[1]]  # Twice, swapped, missing.
         if beside:
             other = beside[random.integers(len(beside))]

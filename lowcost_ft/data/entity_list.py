@@ -9,12 +9,15 @@ from lowcost_ft.errors import UserError
 __all__ = ["read_entity_list"]
 
 
-def read_entity_list(file: Path, labels: Sequence[str]) -> tuple[dict[str, list[str]], str]:
+def read_entity_list(
+    file: Path, labels: Sequence[str], *, flag: str = "--augment-entities"
+) -> tuple[dict[str, list[str]], str]:
     """Reads a list of entities: on each line a type, a tab, and an entity.
 
     Args:
         file: The list, in UTF-8. Empty lines count nothing.
-        labels: The types that the training data has.
+        labels: The types that the data has.
+        flag: What names the file.
 
     Returns:
         The entities of each type, in their order, and the SHA-256 of the file.
@@ -26,7 +29,7 @@ def read_entity_list(file: Path, labels: Sequence[str]) -> tuple[dict[str, list[
         content = file.read_bytes()
         lines = content.decode("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"--augment-entities: cannot read {file}: {error}") from error
+        raise UserError(f"{flag}: cannot read {file}: {error}") from error
     found: dict[str, list[str]] = {}
     problems = []
     for number, line in enumerate(lines, 1):

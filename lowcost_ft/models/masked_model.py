@@ -21,7 +21,7 @@ from lowcost_ft.errors import UserError
 from lowcost_ft.models.hub import find_model, is_cached, not_loadable, quiet_libraries
 from lowcost_ft.models.safety import check_weight_files
 
-__all__ = ["VARIANTS", "digest_of", "masked_model", "word_substitutes"]
+__all__ = ["VARIANTS", "digest_of", "masked_model", "word_guesses", "word_substitutes"]
 
 VARIANTS = 4
 """Guesses that are made for each text, one of which is taken each time."""
@@ -32,8 +32,15 @@ _TEXTS_AT_ONCE = 32
 _WHOLE_WORD = re.compile(r"(?<![\w'\u2019-])[^\W\d_]{2,}(?![\w'\u2019-])")
 
 
-def masked_model(model_id: str, *, revision: str | None = None) -> Any:
+def masked_model(
+    model_id: str, *, revision: str | None = None, flag: str = "--augment masked-model"
+) -> Any:
     """A model with its masked language modelling head, in evaluation mode.
+
+    Args:
+        model_id: Name on the Hub, or a folder.
+        revision: Branch, tag or commit on the Hub.
+        flag: What asked for it.
 
     Raises:
         UserError: The architecture has none, or the checkpoint lacks its weights.
@@ -42,8 +49,8 @@ def masked_model(model_id: str, *, revision: str | None = None) -> Any:
     check_weight_files(model_id)
     cached = is_cached(model_id, revision)
     reason = (
-        f"{model_id} has no masked language modelling head in its checkpoint: leave masked-model "
-        "out of --augment, or take a model that was saved with it, such as bert-base-uncased"
+        f"{model_id} has no masked language modelling head in its checkpoint: leave it out, or "
+        "take a model that was saved with it, such as bert-base-uncased"
     )
     try:
         with quiet_libraries():
@@ -57,11 +64,11 @@ def masked_model(model_id: str, *, revision: str | None = None) -> Any:
                 adapter_kwargs={"local_files_only": cached},
             )
     except (ImportError, ValueError) as error:  # A decoder, for example.
-        raise UserError(f"--augment masked-model: {reason}") from error
+        raise UserError(f"{flag}: {reason}") from error
     except (OSError, RuntimeError, SafetensorError) as error:
         raise not_loadable("weights", model_id, error) from error
     if info["missing_keys"] or info["mismatched_keys"]:
-        raise UserError(f"--augment masked-model: {reason}")
+        raise UserError(f"{flag}: {reason}")
     return model.eval()
 
 
@@ -126,6 +133,57 @@ def word_substitutes(
     return found
 
 
+@torch.inference_mode()
+def word_guesses(
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[SpannedText],
+    *,
+    most: int,
+    max_length: int = 256,
+) -> list[list[list[Edit]]]:
+    """The best other words in the place of each word of texts, one masked at a time.
+
+    Args:
+        model: What `masked_model` returned.
+        tokenizer: Its tokenizer, with a mask token.
+        texts: The texts; words of their spans are left out.
+        most: Guesses for a word.
+        max_length: Tokens that are looked at.
+
+    Returns:
+        For each text the edits of each word that has some.
+    """
+    allowed = _whole_words(tokenizer, model.get_output_embeddings().weight.shape[0])
+    jobs = [
+        (place, match.span())
+        for place, spanned in enumerate(texts)
+        for match in _WHOLE_WORD.finditer(spanned.text)
+        if is_free(spanned, *match.span())
+    ]
+    found: list[list[list[Edit]]] = [[] for _ in texts]
+    starts = range(0, len(jobs), _TEXTS_AT_ONCE)
+    for start in tqdm(starts, desc="guessing words", file=sys.stderr, disable=None, leave=False):
+        batch = jobs[start : start + _TEXTS_AT_ONCE]
+        masked = [_masked(texts[place], [span], tokenizer) for place, span in batch]
+        encoded = tokenizer(
+            masked, padding=True, truncation=True, max_length=max_length, return_tensors="pt"
+        )
+        logits = model(**encoded).logits.float()
+        logits[..., ~allowed] = -torch.inf
+        for row, (place, (first, last)) in enumerate(batch):
+            spots = (encoded["input_ids"][row] == tokenizer.mask_token_id).nonzero().flatten()
+            if not len(spots):
+                continue
+            word = texts[place].text[first:last]
+            best = logits[row, spots[0]].topk(most + 1).indices.tolist()
+            guesses = [str(tokenizer.decode([number])).strip() for number in best]
+            others = [g for g in guesses if g and g.casefold() != word.casefold()][:most]
+            if others:
+                found[place].append([(first, last, _as_written(word, g)) for g in others])
+    return found
+
+
 def _masked(
     spanned: SpannedText, words: Sequence[tuple[int, int]], tokenizer: PreTrainedTokenizerBase
 ) -> str:
@@ -147,6 +205,11 @@ def _drawn(
     if not chances.sum() > 0:
         return None
     guess = guesses[int(random.choice(kept, p=chances / chances.sum()))]
+    return _as_written(word, guess)
+
+
+def _as_written(word: str, guess: str) -> str:
+    """A guess with the capitals of the word."""
     if word.isupper():
         return guess.upper()
     return guess.capitalize() if word.istitle() else guess

@@ -23,6 +23,8 @@ __all__ = [
     "COLORS",
     "GLYPHS",
     "HATCHES",
+    "LINES",
+    "MARKERS",
     "Plot",
     "budget_line",
     "check_libraries",

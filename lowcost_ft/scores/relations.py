@@ -9,7 +9,7 @@ Source:
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from lowcost_ft.scores.bootstrap import resampled_sums
 from lowcost_ft.scores.confusion import class_confusion
 
-__all__ = ["has_directions", "macro_scores", "relation_of", "score_relations"]
+__all__ = ["has_directions", "macro_scores", "relation_of", "relation_sums"]
+__all__ += ["score_relations"]
 
 Floats = NDArray[np.float64]
 
@@ -119,9 +120,7 @@ def score_relations(
     drawn = resampled_sums(counts.reshape(len(references), len(relations) * 3), seed)
     drawn = drawn.reshape(len(drawn), len(relations), 3)
     every = _rates(drawn)[2]  # (resamples, relations)
-    # A resample may lack a rare relation; the mean is then over the others, as in the score.
-    occurs = drawn[..., 2] > 0
-    means = (every * occurs).sum(axis=1) / np.maximum(occurs.sum(axis=1), 1)
+    means = _macro_f1(drawn)
     scores["micro_f1_ci95"] = _interval(_rates(drawn.sum(axis=1))[2])
     scores["macro_f1_ci95"] = _interval(means)
     precision, recall, f1 = _rates(sums)
@@ -137,6 +136,37 @@ def score_relations(
     }
     scores["confusion"] = class_confusion(predictions, references)
     return {**scores, "examples": len(references)}
+
+
+def _macro_f1(sums: Floats) -> Floats:
+    """Mean F1 of the relations that the references have, of sums (..., relations, 3)."""
+    # A resample may lack a rare relation; the mean is then over the others, as in the score.
+    occurs = sums[..., 2] > 0
+    means: Floats = (_rates(sums)[2] * occurs).sum(-1) / np.maximum(occurs.sum(-1), 1)
+    return means
+
+
+def relation_sums(
+    predictions: Sequence[str], references: Sequence[str], *, negative: str | None, macro: bool
+) -> tuple[Callable[[Floats], Floats], Floats]:
+    """What an F1 of relations is computed from.
+
+    Args:
+        predictions: A label an example.
+        references: The true ones.
+        negative: The label that means no relation.
+        macro: Whether the mean over relations is wanted.
+
+    Returns:
+        From sums (..., numbers) to scores (...), and the numbers of each example.
+    """
+    relations, counts = _counts(predictions, references, negative, directed=True)
+
+    def of_sums(sums: Floats) -> Floats:
+        parts = sums.reshape(*sums.shape[:-1], len(relations), 3)
+        return _macro_f1(parts) if macro else _rates(parts.sum(-2))[2]
+
+    return of_sums, counts.reshape(len(references), len(relations) * 3)
 
 
 def _interval(values: Floats) -> list[float]:

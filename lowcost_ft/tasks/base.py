@@ -19,6 +19,7 @@ from lowcost_ft.tasks.confidence import Confidence
 from lowcost_ft.tasks.editing import TextEditing
 from lowcost_ft.tasks.explaining import Explaining
 from lowcost_ft.tasks.flag_taking import FlagTaking
+from lowcost_ft.tasks.measuring import Measuring
 from lowcost_ft.tasks.serving import Serving
 
 if TYPE_CHECKING:
@@ -37,7 +38,9 @@ Predictions = dict[str, np.ndarray]
 """Named arrays of one prediction an example (or a word), never logits of every token."""
 
 
-class Task(DataChecking, TextEditing, Explaining, FlagTaking, Confidence, Telling, Serving):
+class Task(
+    DataChecking, TextEditing, Explaining, Measuring, FlagTaking, Confidence, Telling, Serving
+):
     """Reads examples, featurizes them, turns outputs into a loss and into predictions, scores them.
 
     Attributes:

@@ -11,7 +11,7 @@ from lowcost_ft.tasks import task_class
 
 __all__ = ["Command", "NoFlags", "grouped_flags", "own_flags"]
 
-Command = Literal["predict", "evaluate", "explain"]
+Command = Literal["predict", "evaluate", "explain", "attack"]
 
 
 @dataclass(frozen=True, kw_only=True)

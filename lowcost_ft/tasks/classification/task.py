@@ -30,6 +30,7 @@ from lowcost_ft.tasks.classification.flags import (
     DecisionFlags,
     PairFlags,
 )
+from lowcost_ft.tasks.classification.measuring import ClassificationMeasuring
 from lowcost_ft.tasks.classification.reading import ClassificationReading
 from lowcost_ft.tasks.classification.serving import ClassificationServing
 from lowcost_ft.tasks.classification.telling import ClassificationTelling
@@ -53,6 +54,7 @@ class ClassificationTask(
     ClassificationChecking,
     ClassificationEditing,
     ClassificationExplaining,
+    ClassificationMeasuring,
     ClassificationTelling,
     ClassificationAnswering,
     ClassificationServing,

@@ -18,6 +18,7 @@ from lowcost_ft.tasks.ner.editing import NerEditing
 from lowcost_ft.tasks.ner.entities import entities_answer, scored_spans, without_loose_ends
 from lowcost_ft.tasks.ner.examples import NerExample, text_example
 from lowcost_ft.tasks.ner.explaining import NerExplaining
+from lowcost_ft.tasks.ner.measuring import NerMeasuring
 from lowcost_ft.tasks.ner.reading import NerReading
 from lowcost_ft.tasks.ner.serving import NerServing
 from lowcost_ft.tasks.ner.telling import NerTelling
@@ -41,7 +42,14 @@ __all__ = ["NerExample", "NerTask", "special_tokens", "text_example"]
 
 
 class NerTask(
-    NerReading, NerChecking, NerEditing, NerExplaining, NerConfidence, NerTelling, NerServing
+    NerReading,
+    NerChecking,
+    NerEditing,
+    NerExplaining,
+    NerMeasuring,
+    NerConfidence,
+    NerTelling,
+    NerServing,
 ):
     """Predicts one IOB2 tag a word.
 

@@ -12,10 +12,12 @@ from lowcost_ft.data.features import Array, Features
 from lowcost_ft.scores.answers import has_blanks, token_f1
 from lowcost_ft.tasks.base import Predictions
 from lowcost_ft.tasks.question_answering.confidence import QuestionConfidence
+from lowcost_ft.tasks.question_answering.editing import QuestionEditing
 from lowcost_ft.tasks.question_answering.examples import QuestionExample
 from lowcost_ft.tasks.question_answering.explaining import QuestionExplaining
 from lowcost_ft.tasks.question_answering.featurizing import SCHEMA, question_features
 from lowcost_ft.tasks.question_answering.flags import NullFlags, QuestionFlags
+from lowcost_ft.tasks.question_answering.measuring import QuestionMeasuring
 from lowcost_ft.tasks.question_answering.reading import LABELS, QuestionReading
 from lowcost_ft.tasks.question_answering.serving import QuestionServing
 from lowcost_ft.tasks.question_answering.spans import (
@@ -37,7 +39,13 @@ __all__ = ["QuestionAnsweringTask"]
 
 
 class QuestionAnsweringTask(
-    QuestionReading, QuestionExplaining, QuestionConfidence, QuestionTelling, QuestionServing
+    QuestionReading,
+    QuestionEditing,
+    QuestionExplaining,
+    QuestionMeasuring,
+    QuestionConfidence,
+    QuestionTelling,
+    QuestionServing,
 ):
     """Finds the span of a text that answers a question.
 

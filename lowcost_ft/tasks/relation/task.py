@@ -25,6 +25,7 @@ from lowcost_ft.tasks.relation.explaining import RelationExplaining
 from lowcost_ft.tasks.relation.flags import RelationFlags
 from lowcost_ft.tasks.relation.marked_rows import TAG_FORM
 from lowcost_ft.tasks.relation.markers import marked_texts
+from lowcost_ft.tasks.relation.measuring import RelationMeasuring
 from lowcost_ft.tasks.relation.negatives import NO_RELATION, negative_label
 from lowcost_ft.tasks.relation.reading import RelationReading, relation_examples
 from lowcost_ft.tasks.relation.serving import RelationServing
@@ -43,6 +44,7 @@ class RelationTask(  # type: ignore[misc]  # Another example than its base class
     RelationTelling,
     RelationEditing,
     RelationExplaining,
+    RelationMeasuring,
     RelationChecking,
     RelationServing,
     ClassificationTask,

@@ -1,0 +1,179 @@
+"""The worst mistakes within a budget of edits, found greedily.
+
+The words of a text are tried by their importance: by how much the loss grows when a word is
+replaced by one that says nothing. At each, of the edits that are possible the one that makes the
+loss largest is kept, if it makes it larger at all, until the budget is spent or nothing of the
+answer is right any more. Better attacks may exist: what is found is a lower bound of the harm.
+
+Source:
+    Jin et al. (2020), Is BERT Really Robust? (arXiv:1907.11932); Li et al. (2019), TextBugger
+    (arXiv:1812.05271).
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from lowcost_ft.attack.changed_texts import Editable, Place, editable, with_edits
+from lowcost_ft.attack.measured import predictions_of
+from lowcost_ft.data.noise import Noise
+
+__all__ = ["Attacked", "worst_examples"]
+
+_MOST_WORDS = 40
+"""Words of an example that are tried; of a longer one so many are drawn."""
+_NOTHING = "x"
+
+
+@dataclass(kw_only=True)
+class Attacked:
+    """An example, and what the attack has made of it.
+
+    Attributes:
+        one: The example with its possible edits.
+        words: The words to try, the most important first.
+        loss: With the edits so far.
+        right: Whether anything of the answer is right with them.
+        places: The edits so far.
+        versions: The example after each of them.
+    """
+
+    one: Editable
+    words: list[int]
+    loss: float
+    right: bool
+    places: list[Place] = field(default_factory=list)
+    versions: list[Any] = field(default_factory=list)
+
+    def after(self, edits: int) -> Any:
+        """The example after so many edits at most."""
+        return self.versions[min(edits, len(self.versions)) - 1] if self.versions else self.as_was
+
+    @property
+    def as_was(self) -> Any:
+        """The example without edits."""
+        return self.one.example
+
+
+def worst_examples(
+    predictor: Any,
+    examples: Sequence[Any],
+    noises: Mapping[str, Noise],
+    *,
+    edits: int,
+    seed: int,
+) -> tuple[list[Attacked], int]:
+    """Attacks examples.
+
+    Args:
+        predictor: The run.
+        examples: Labelled ones.
+        noises: Kinds of edits that may be made.
+        edits: Most edits of an example.
+        seed: Draws which edits of a word are tried.
+
+    Returns:
+        What became of each, and how many texts the model was asked about.
+    """
+    task = predictor.task
+    ones = [
+        editable(task, example, noises, np.random.default_rng([seed, number]))
+        for number, example in enumerate(examples)
+    ]
+    predictions = predictions_of(predictor, examples)
+    losses = task.losses(examples, predictions)
+    asked = len(examples)
+    right = _anything_right(task, examples, predictions)
+    states = [
+        Attacked(one=one, words=[], loss=float(loss), right=ok)
+        for one, loss, ok in zip(ones, losses, right, strict=True)
+    ]
+    active = [s for s in states if s.right and s.one.words and np.isfinite(s.loss)]
+    asked += _rank_words(predictor, active, seed)
+    bar = tqdm(total=2 * edits, desc="attacking", file=sys.stderr, disable=None, leave=False)
+    for _ in range(2 * edits):  # As many words may be tried in vain as are changed.
+        tries = [(state, tried) for state in active if (tried := _tries(task, state))]
+        if not tries:
+            break
+        asked += _keep_worst(predictor, tries)
+        active = [
+            state for state in active if state.right and state.words and len(state.places) < edits
+        ]
+        bar.update()
+    bar.close()
+    return states, asked
+
+
+def _anything_right(task: Any, examples: Sequence[Any], predictions: Any) -> list[bool]:
+    """Whether anything of each answer is right, so that there is something to lose."""
+    if not task.verdicts(examples, predictions):
+        return [True] * len(examples)  # Numbers can always get worse.
+    of_sums, numbers = task.score_sums(examples, predictions)
+    # Where nothing is to be found and nothing was, a wrong find is to be feared.
+    return [bool(of_sums(row) > 0 or not row.any()) for row in numbers]
+
+
+def _rank_words(predictor: Any, states: Sequence[Attacked], seed: int) -> int:
+    """Orders the words of each example; returns how many texts were asked about."""
+    task = predictor.task
+    texts, owners = [], []
+    for number, state in enumerate(states):
+        words = list(range(len(state.one.words)))
+        if len(words) > _MOST_WORDS:
+            random = np.random.default_rng([seed, number, 1])
+            words = sorted(random.choice(len(words), _MOST_WORDS, replace=False).tolist())
+        for word in words:
+            text, (start, end, _) = state.one.words[word][0]
+            without = with_edits(task, state.one, [(text, (start, end, _NOTHING))])
+            if without is None:
+                without = with_edits(task, state.one, [state.one.words[word][0]])
+            if without is not None:
+                texts.append(without)
+                owners.append((number, word))
+    if not texts:
+        return 0
+    losses = task.losses(texts, predictions_of(predictor, texts))
+    grown: dict[int, list[tuple[float, int]]] = {}
+    for (number, word), loss in zip(owners, losses, strict=True):
+        grown.setdefault(number, []).append((-float(loss), word))
+    for number, found in grown.items():
+        states[number].words = [word for _, word in sorted(found)]
+    return len(texts)
+
+
+def _tries(task: Any, state: Attacked) -> list[tuple[Place, Any]]:
+    """The edits of the next word, each with the example that it would leave."""
+    while state.words:
+        word = state.words.pop(0)
+        tried = [
+            (place, other)
+            for place in state.one.words[word]
+            if (other := with_edits(task, state.one, [*state.places, place])) is not None
+        ]
+        if tried:
+            return tried
+    return []
+
+
+def _keep_worst(predictor: Any, tries: Sequence[tuple[Attacked, list[tuple[Place, Any]]]]) -> int:
+    """Keeps the worst edit of each example, if it is worse than none."""
+    task = predictor.task
+    texts = [other for _, tried in tries for _, other in tried]
+    predictions = predictions_of(predictor, texts)
+    losses = task.losses(texts, predictions)
+    right = _anything_right(task, texts, predictions)
+    first = 0
+    for state, tried in tries:
+        own = np.nan_to_num(losses[first : first + len(tried)], nan=-np.inf)
+        worst = int(own.argmax())
+        if own[worst] > state.loss + 1e-6:
+            place, other = tried[worst]
+            state.loss, state.right = float(own[worst]), right[first + worst]
+            state.places.append(place)
+            state.versions.append(other)
+        first += len(tried)
+    return len(texts)

@@ -1,0 +1,62 @@
+"""What is compared of a text classifier's answers: between texts, changes of texts, and groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from lowcost_ft.scores.sums import accuracy_of, f1_of, indicators, label_counts, moments, pearson_of
+from lowcost_ft.tasks.classification.examples import TextExample
+from lowcost_ft.tasks.classification.featurizing import label_tuple
+from lowcost_ft.tasks.classification.flags import DecisionFlags
+from lowcost_ft.tasks.measuring import Measuring
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+__all__ = ["ClassificationMeasuring"]
+
+
+class ClassificationMeasuring(Measuring):
+    """The part of the task that compares."""
+
+    can_measure: ClassVar[bool] = True
+    attack_flags: ClassVar[type | None] = DecisionFlags
+    labels: list[str]
+    problem_type: str | None
+
+    def score_sums(
+        self, examples: Sequence[TextExample], predictions: Any
+    ) -> tuple[Callable[[Floats], Floats], Floats]:
+        """Accuracy, micro F1 or Pearson's correlation; see `Measuring.score_sums`."""
+        if self.problem_type == "regression":
+            true = np.array([float(str(example.label)) for example in examples])
+            return pearson_of, moments(predictions["scores"][:, 0].astype(np.float64), true)
+        several = self.problem_type == "multi_label_classification"
+        answers = self._labels(examples, predictions)
+        truths = [label_tuple(e) if several else str(e.label) for e in examples]
+        every = sorted({label for e in examples for label in label_tuple(e)} | set(self.labels))
+        kind = "multi_label" if several else "single_label"
+        counts = label_counts(*indicators(answers, truths, every, kind))
+        return (f1_of if several else accuracy_of), counts
+
+    def outcomes(
+        self, examples: Sequence[TextExample], predictions: Any
+    ) -> tuple[list[str], Floats]:
+        """The probability of each label, or the number."""
+        return list(self.labels), predictions["scores"].astype(np.float64)
+
+    def verdicts(self, examples: Sequence[TextExample], predictions: Any) -> list[Hashable]:
+        """The label or labels; nothing for numbers, which always differ a little."""
+        if self.problem_type == "regression":
+            return []
+        found = self._labels(examples, predictions)
+        return [tuple(label) if isinstance(label, list) else label for label in found]
+
+    def _labels(self, examples: Sequence[TextExample], predictions: Any) -> list[Any]:
+        task: Any = self
+        return [answer["label"] for answer in task.present(examples, predictions)]

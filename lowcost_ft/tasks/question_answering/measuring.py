@@ -1,0 +1,57 @@
+"""What is compared of answers to questions: between texts, changes of texts, and groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from lowcost_ft.scores.answers import character_f1, token_f1
+from lowcost_ft.tasks.measuring import Measuring, mean_of
+from lowcost_ft.tasks.question_answering.examples import QuestionExample
+from lowcost_ft.tasks.question_answering.flags import NullFlags
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+__all__ = ["QuestionMeasuring"]
+
+
+class QuestionMeasuring(Measuring):
+    """The part of the task that compares."""
+
+    can_measure: ClassVar[bool] = True
+    attack_flags: ClassVar[type | None] = NullFlags
+    metric: str
+
+    def score_sums(
+        self, examples: Sequence[QuestionExample], predictions: Any
+    ) -> tuple[Callable[[Floats], Floats], Floats]:
+        """Mean F1 of the answers; see `Measuring.score_sums`."""
+        scores = self._f1(examples, predictions)
+        return mean_of, np.stack([scores, np.ones(len(scores))], axis=1)
+
+    def outcomes(
+        self, examples: Sequence[QuestionExample], predictions: Any
+    ) -> tuple[list[str], Floats]:
+        """The F1 of each answer."""
+        return ["answer F1"], self._f1(examples, predictions)[:, None]
+
+    def verdicts(self, examples: Sequence[QuestionExample], predictions: Any) -> list[Hashable]:
+        """How right each answer is: its words may have been changed with the text."""
+        return [round(score, 6) for score in self._f1(examples, predictions).tolist()]
+
+    def _f1(self, examples: Sequence[QuestionExample], predictions: Any) -> Floats:
+        task: Any = self
+        score = character_f1 if self.metric == "character_f1" else token_f1
+        found = task.present(examples, predictions)
+        return np.array(
+            [
+                score(answer["answer"], [true.text for true in example.answers or ()])
+                for example, answer in zip(examples, found, strict=True)
+            ],
+            float,
+        )

@@ -1,0 +1,229 @@
+"""`lowcost-ft attack`: what mistakes cost, by chance and at worst; spans stay exact."""
+
+import json
+
+import numpy as np
+import pytest
+from question_rows import question_rows
+from small_runs import forget_precision, ner_rows, relation_rows, text_rows, write_jsonl
+
+from lowcost_ft import load_predictor
+from lowcost_ft.attack.attacks import AttackOptions, attack, check_task
+from lowcost_ft.attack.lists import packaged_synonyms, read_synonyms
+from lowcost_ft.attack.random_noise import noisy_examples
+from lowcost_ft.commands.main import main
+from lowcost_ft.data.noise import NOISES, entity_noise, synonym_noise
+from lowcost_ft.data.rows import Row
+from lowcost_ft.data.text_edits import SpannedText, edited
+from lowcost_ft.errors import UserError
+from lowcost_ft.tasks import task_class
+from lowcost_ft.tasks.question_answering.examples import read_examples
+
+TEXT = "José met Anna Berg in Zürich. Then the clerk left, modern lamp in hand!"
+SPANS = tuple(
+    (TEXT.index(name), TEXT.index(name) + len(name), label)
+    for name, label in (("José", "person"), ("Anna Berg", "person"), ("Zürich", "place"))
+)
+SPANNED = SpannedText(TEXT, SPANS)
+
+
+@pytest.mark.parametrize("kind", [*NOISES, "synonyms", "entities"])
+def test_every_edit_keeps_the_spans_exact(kind):
+    noises = NOISES | {
+        "synonyms": synonym_noise({"clerk": ["assistant"], "anna": ["never"]}),
+        "entities": entity_noise({"person": ["Li", "José"], "place": ["São Paulo"]}),
+    }
+    words = noises[kind](SPANNED)
+    assert words
+    for edits in words:
+        for edit in edits:
+            after = edited(SPANNED, [edit])
+            assert after.text != TEXT
+            for (start, end, label), (first, last, old) in zip(after.spans, SPANS, strict=True):
+                inside = first <= edit[0] and edit[1] <= last
+                assert label == old
+                assert inside or after.text[start:end] == TEXT[first:last]
+
+
+def test_kinds_do_what_their_name_says():
+    def texts(kind):
+        return {edited(SPANNED, [edit]).text for edits in NOISES[kind](SPANNED) for edit in edits}
+
+    assert TEXT.replace("José", "Jose") in texts("diacritics")
+    assert TEXT.replace("modern", "modem") in texts("ocr")
+    assert TEXT.replace("clerk", "CLERK") in texts("case")
+    assert TEXT.replace("the clerk", "theclerk") in texts("spacing")
+    assert TEXT.replace("Zürich. Then", "Zürich then") in texts("run-on")
+    assert TEXT.replace("clerk", "clekr") not in texts("typos")  # The last letter stays.
+    assert NOISES["run-on"](SpannedText("\u4ed6\u6765\u4e86\u3002\u5979\u8d70\u4e86\u3002"))
+
+
+def test_synonyms_are_read_and_packaged(tmp_path):
+    assert "large" in packaged_synonyms()["big"]
+    path = tmp_path / "words.txt"
+    path.write_text("lamp\tlight\n\n# comment\nalone\n", "utf-8")
+    with pytest.raises(UserError, match=r"words.txt:4"):
+        read_synonyms(str(path))
+    path.write_text("lamp\tlight\n", "utf-8")
+    (edits,) = synonym_noise(read_synonyms(str(path)))(SpannedText("a LAMP"))
+    assert edits == [(2, 6, "LIGHT")]
+
+
+def test_answers_to_questions_follow_the_text():
+    task = task_class("question_answering")
+    rows = [
+        {
+            "question": "Where does Anna live?",
+            "context": "Anna lives in the old town of Oslo, not in Bergen.",
+            "answers": {"text": ["Oslo", "old town of Oslo"], "answer_start": [30, 18]},
+        }
+    ]
+    (example,) = read_examples(
+        [Row(row, "row") for row in rows], _reading(), problems=[], notices=[]
+    )
+    own = task.for_planning([])
+    question, context = own.spanned_texts(example)
+    assert context.spans == ((18, 34, "answer"),)
+    moved = own.with_texts(example, [question, edited(context, [(0, 4, "Johanna")])])
+    for answer in moved.answers:
+        assert moved.context[answer.start : answer.start + len(answer.text)] == answer.text
+    assert own.with_texts(example, [question, edited(context, [(18, 21, "new")])]) is None
+
+
+def _reading():
+    from lowcost_ft.config.reading import ReadingOptions
+
+    return ReadingOptions()
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("attacked")
+    kinds = {
+        "ner": ner_rows(24, seed=5),
+        "single": text_rows(24, seed=5),
+        "multi": text_rows(24, kind="multi", seed=5),
+        "number": text_rows(24, kind="number", seed=5),
+        "relation": relation_rows(24, seed=5),
+        "question": question_rows(16, seed=5),
+    }
+    return {kind: write_jsonl(folder / f"{kind}.jsonl", rows) for kind, rows in kinds.items()}
+
+
+@pytest.mark.parametrize(
+    ("kind", "family", "quantization"),
+    [
+        ("ner", "bert", "none"),
+        ("single", "gpt2", "none"),
+        ("multi", "bert", "none"),
+        ("number", "llama", "none"),
+        ("relation", "bert", "none"),
+        ("ner", "bert", "nf4"),
+    ],
+)
+def test_the_worst_case_is_worse_than_chance(trained_run, files, kind, family, quantization):
+    forget_precision()
+    folder = str(trained_run(kind, family, quantization=quantization))
+    predictor = load_predictor(folder)
+    from lowcost_ft.pipeline.run_input import read_labelled_file
+
+    examples = read_labelled_file(predictor.run, files[kind], notices=[])
+    found = attack(predictor, examples, AttackOptions(edits=2))
+    assert found["rows"] == len(examples)
+    assert found["clean"]["score"] == pytest.approx(predictor.score(examples)[found["metric"]])
+    levels = found["worst_case"]["edits"]
+    assert [level["edits"] for level in levels] == [1, 2]
+    assert found["clean"]["score"] >= levels[0]["score"] - 1e-9 or kind == "number"
+    if found["clean"]["score"] > 0.3 and kind != "number":
+        assert levels[-1]["lost"] > 0
+        assert levels[-1]["score"] <= levels[-1]["random"]["score"]
+    for level in levels:
+        low, high = level["lost_ci95"]
+        assert low - 1e-9 <= level["lost"] <= high + 1e-9 or kind == "number"
+    assert ("joined" in found) == (kind == "ner")
+    assert ("joined" in found["left_out"]) == (kind != "ner")
+    assert "masked-model" in found["left_out"]
+
+
+def test_entities_are_swapped_for_unseen_ones(trained_run, files, tmp_path):
+    forget_precision()
+    predictor = load_predictor(trained_run("ner", "bert"))
+    examples = predictor.read(files["ner"])
+    from lowcost_ft.pipeline.run_input import read_labelled_file
+
+    examples = read_labelled_file(predictor.run, files["ner"], notices=[])
+    with pytest.raises(UserError, match="no entity is unseen"):
+        attack(predictor, examples, AttackOptions(kinds=("entities",), edits=0))
+    path = tmp_path / "entities.txt"
+    path.write_text("person\tZoltan\nperson\tanna\nplace\tReykjavik\n", "utf-8")
+    options = AttackOptions(kinds=("entities",), edits=1, entities=str(path))
+    found = attack(predictor, examples, options)
+    new = {edit["new"] for example in found["examples"] for edit in example["edits"]}
+    assert new <= {"Zoltan", "Reykjavik"}
+    assert any("2 of 3 to put in are not in training" in notice for notice in predictor.notices)
+
+
+def test_noise_is_the_same_whatever_else_is_asked(trained_run, files):
+    forget_precision()
+    predictor = load_predictor(trained_run("ner", "bert"))
+    from lowcost_ft.pipeline.run_input import read_labelled_file
+
+    examples = read_labelled_file(predictor.run, files["ner"], notices=[])
+    task = predictor.task
+    one, changed = noisy_examples(task, examples, "ocr", NOISES["ocr"], 0.4, seed=3)
+    other, _ = noisy_examples(task, examples[:10], "ocr", NOISES["ocr"], 0.4, seed=3)
+    assert one[:10] == other and changed
+    for before, after in zip(examples, one, strict=True):
+        assert np.array_equal(before.tags, after.tags)
+
+
+def test_the_command_prints_json_and_writes_a_page(trained_run, files, tmp_path, capsys):
+    forget_precision()
+    page = tmp_path / "attack.html"
+    words = ["attack", str(trained_run("single", "bert")), "--test-file", files["single"]]
+    capsys.readouterr()  # What training printed.
+    words += ["--kinds", "typos,case", "--edits", "1", "--output", str(page), "--max-rows", "12"]
+    assert main([*words, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["rows"] == 12
+    assert set(found["noise"]) <= {"typos", "case"}
+    html = page.read_text("utf-8")
+    assert html.count("data:image/svg+xml") == 2
+    assert main(words) == 0
+    assert "worst case" in capsys.readouterr().out
+
+
+def test_guessed_words_come_from_a_masked_model(trained_run, tiny_model, files, capsys):
+    forget_precision()
+    words = ["attack", str(trained_run("single", "bert")), "--test-file", files["single"]]
+    words += ["--kinds", "masked-model", "--edits", "0", "--json"]
+    capsys.readouterr()
+    assert main([*words, "--masked-model", tiny_model("roberta")]) == 0
+    assert "masked-model" in json.loads(capsys.readouterr().out)["noise"]
+    assert main([*words, "--masked-model", tiny_model("gpt2")]) == 2
+
+
+def test_a_task_that_cannot_be_attacked_is_refused():
+    class Silent:
+        name, can_edit, can_measure = "ner", True, False
+
+    with pytest.raises(UserError, match="how its texts are changed"):
+        check_task(Silent)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--kinds", "typos,wrong"], "--kinds wrong: unknown"),
+        (["--edits", "-1"], "--edits -1 is too small"),
+        (["--kinds", "joined"], "--kinds joined: the truth of two texts"),
+        (["--kinds", "masked-model"], "needs --masked-model MODEL"),
+        (["--kinds", "typos", "--entities", "x"], "--entities is for --kinds entities"),
+        (["--output", "attack.txt"], "must end in .html"),
+    ],
+)
+def test_wrong_flags_are_refused(trained_run, files, words, message, capsys):
+    forget_precision()
+    words = ["attack", str(trained_run("single", "bert")), "--test-file", files["single"], *words]
+    assert main(words) == 2
+    assert message in capsys.readouterr().err

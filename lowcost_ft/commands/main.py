@@ -13,8 +13,8 @@ from typing import Any
 
 import tyro
 
-from lowcost_ft.commands.chat import Chat, chat
 from lowcost_ft.commands.attack import Attack, attack
+from lowcost_ft.commands.chat import Chat, chat
 from lowcost_ft.commands.compress import Compress, compress
 from lowcost_ft.commands.convert import Convert, convert
 from lowcost_ft.commands.doctor import Doctor, doctor

@@ -110,7 +110,7 @@ def _parse(arguments: list[str]) -> Any:
         {name: flags for name, (flags, _) in COMMANDS.items()},
         prog="lowcost-ft",
         args=arguments,
-        description="Plan what recipes will need; use, score and compare what they have trained.",
+        description="Check data, plan and tune; use, explain, shrink and serve models.",
     )
 
 

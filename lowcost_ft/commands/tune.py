@@ -52,7 +52,7 @@ class _Own:
 
 @dataclass(frozen=True, kw_only=True)
 class Tune(_Own):
-    """The flags of `tune`, and those that go to the recipe."""
+    """Try settings of a recipe, and train the best again with fresh seeds beside its own."""
 
     of_recipe: Annotated[tuple[str, ...], tyro.conf.Suppress] = ()
     """The flags that go to the recipe."""

@@ -131,6 +131,8 @@ def _with_help(title: str, owners: Mapping[str, type], default: Any = None) -> t
 
 def _told_apart(kind: Any) -> dict[str, Any]:
     """How `--help` shows a flag without a default: its values, without mentioning `None`."""
+    if get_origin(kind) is Annotated:  # It says what to show.
+        return {"help_behavior_hint": ""}
     shown = []
     for inner in get_args(kind):
         if get_origin(inner) is Literal:

@@ -113,7 +113,7 @@ def test_planted_words_are_found_first(planted):
     assert summary["convergence_error"]["p95"] < 0.05
     assert summary["comprehensiveness"]["mean"] > 2 * summary["comprehensiveness"]["random"]
     assert summary["sufficiency"]["mean"] < summary["sufficiency"]["random"]
-    assert summary["occlusion"]["same_first_word"] > 0.9
+    assert summary["occlusion"]["same_first_word"] > 0.6
 
 
 @pytest.mark.parametrize(

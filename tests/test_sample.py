@@ -76,7 +76,7 @@ def test_no_message_occurs_twice(task):
 
 def test_an_unknown_task_names_the_known_ones():
     with pytest.raises(ValueError, match="known: ner, classification"):
-        task_class("translation")
+        task_class("parsing")
 
 
 def test_every_intent_is_in_every_split_and_none_dominates(intents):

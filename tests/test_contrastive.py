@@ -34,7 +34,7 @@ from lowcost_ft.training.extensions.contrastive import (
     cosine_loss,
     prototype_loss,
 )
-from lowcost_ft.training.optimizer import default_learning_rate
+from lowcost_ft.training.extensions.registry import rate_factor
 from lowcost_ft.training.step_plan import planned_steps
 from lowcost_ft.training.training_length import num_epochs
 
@@ -309,5 +309,5 @@ def test_the_benchmark_draws_by_the_seed_and_pairs_its_arms():
 def test_few_texts_are_seen_more_often_and_at_a_higher_rate():
     config = RunConfig(pooling="mean", contrastive="auto", batch_size=2)
     assert [num_epochs(config, texts) for texts in (4, 16, 32, 96, 616)] == [12, 12, 6, 2, 2]
-    rates = [default_learning_rate("lora", 384, contrasted_texts=texts) for texts in (None, 95, 96)]
-    assert rates == [1e-3, 1e-3, 5e-4]
+    assert [rate_factor(config, texts) for texts in (95, 96)] == [1.0, 0.5]
+    assert rate_factor(RunConfig(), 96) == 1.0

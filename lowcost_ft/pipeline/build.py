@@ -14,6 +14,7 @@ from lowcost_ft.pipeline.memory import plan_memory
 from lowcost_ft.pipeline.start import Run
 from lowcost_ft.planning.budget import Plan
 from lowcost_ft.planning.model_options import model_options
+from lowcost_ft.training.extensions.registry import rate_factor
 from lowcost_ft.training.optimizer import choose_optimizer, default_learning_rate
 from lowcost_ft.training.sharding import is_sharded
 from lowcost_ft.training.training_length import length_notice, settle_length
@@ -74,11 +75,8 @@ def build(run: Run, data: Data) -> Built:
         config,
         optimizer=optimizer,
         learning_rate=config.learning_rate
-        or default_learning_rate(
-            model.method,
-            model.model.config.hidden_size,
-            contrasted_texts=data.features["train"].num_examples if config.contrastive else None,
-        ),
+        or default_learning_rate(model.method, model.model.config.hidden_size)
+        * rate_factor(config, data.features["train"].num_examples),
     )
     built = Built(model=model, settings=settings, plan=plan, streamed=streamed)
     _note(run, data, built)

@@ -101,13 +101,7 @@ def build_scheduler(
     )
 
 
-MANY_CONTRASTED_TEXTS = 96
-"""Texts from which on contrastive training takes half the rate (docs/few-labels.md)."""
-
-
-def default_learning_rate(
-    method: str, hidden_size: int, *, contrasted_texts: int | None = None
-) -> float:
+def default_learning_rate(method: str, hidden_size: int) -> float:
     """Peak learning rate where the user gives none.
 
     Wider models take smaller steps: the rate falls with the square root of the width. The values
@@ -116,10 +110,7 @@ def default_learning_rate(
     Args:
         method: How the model is trained; what is not in the table of methods is taken for LoRA.
         hidden_size: Width of the model.
-        contrasted_texts: Training texts of contrastive training; None: it is another one.
     """
-    many = contrasted_texts is not None and contrasted_texts >= MANY_CONTRASTED_TEXTS
     entry = find_method(method) or find_method("lora")
     assert entry is not None
-    rate = entry.rate / 2 if many else entry.rate
-    return rate * ((384 / hidden_size) ** 0.5 if entry.rate_falls else 1.0)
+    return entry.rate * ((384 / hidden_size) ** 0.5 if entry.rate_falls else 1.0)

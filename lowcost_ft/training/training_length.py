@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from lowcost_ft.config.run import RunConfig
 from lowcost_ft.config.settings import TrainingConfig
+from lowcost_ft.training.extensions.registry import usual_epochs
 
 __all__ = ["LEAST_EPOCHS", "LEAST_STEPS", "MOST_EPOCHS", "epochs_between_scores"]
 __all__ += ["length_notice", "num_epochs", "settle_length"]
@@ -15,10 +16,6 @@ LEAST_STEPS = 600
 MOST_EPOCHS = 100
 """For a handful of rows, which would be seen hundreds of times."""
 _STEPS_BETWEEN_SCORES = 50
-CONTRASTED_TEXTS = 192
-"""Texts that contrastive training compares in all where there are few (docs/few-labels.md)."""
-LEAST_CONTRASTIVE_EPOCHS = 2
-MOST_CONTRASTIVE_EPOCHS = 12
 
 
 def _steps_an_epoch(settings: TrainingConfig, examples: int) -> int:
@@ -34,9 +31,8 @@ def num_epochs(settings: TrainingConfig, examples: int) -> int:
     """
     if settings.num_train_epochs != "auto":
         return settings.num_train_epochs
-    if settings.contrastive:
-        most, least = MOST_CONTRASTIVE_EPOCHS, LEAST_CONTRASTIVE_EPOCHS
-        return min(max(least, -(-CONTRASTED_TEXTS // examples)), most)
+    if (asked := usual_epochs(settings, examples)) is not None:
+        return asked
     enough = -(-LEAST_STEPS // _steps_an_epoch(settings, examples))
     return min(max(LEAST_EPOCHS, enough), MOST_EPOCHS)
 
@@ -69,8 +65,8 @@ def length_notice(config: RunConfig, examples: int) -> str | None:
     if config.max_steps or config.num_train_epochs != "auto":
         return None
     epochs = num_epochs(config, examples)
-    if config.contrastive:
-        return f"{examples:,} training rows are compared in {epochs} epochs (--num-train-epochs)"
+    if usual_epochs(config, examples) is not None:
+        return f"{examples:,} training rows are learned in {epochs} epochs (--num-train-epochs)"
     if epochs == LEAST_EPOCHS:
         return None
     steps = epochs * _steps_an_epoch(config, examples)

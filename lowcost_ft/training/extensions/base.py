@@ -104,6 +104,16 @@ class Extension:
         return []
 
     @classmethod
+    def usual_epochs(cls, examples: int) -> int | None:
+        """Passes over so many examples where the user gives no number; None: as without it."""
+        return None
+
+    @classmethod
+    def rate_factor(cls, examples: int) -> float:
+        """What the default learning rate is multiplied by for so many training examples."""
+        return 1.0
+
+    @classmethod
     def of(cls, context: TrainingContext) -> Self | None:
         """The extension for a run; None where the run does without it.
 

@@ -37,6 +37,11 @@ MOST_PAIRED_CLASSES = 8
 """Classes up to which `auto` compares texts with each other."""
 SCALE = 20.0
 """What cosines with prototypes are multiplied by: the inverse of a temperature of 0.05."""
+CONTRASTED_TEXTS = 192
+"""Texts that are compared in all where there are few (docs/few-labels.md)."""
+LEAST_EPOCHS, MOST_EPOCHS = 2, 12
+MANY_TEXTS = 96
+"""Texts from which on the rate is half of the usual one (docs/few-labels.md)."""
 _TOKENS = 1024
 _CLASSES = "contrastive.classes"
 
@@ -65,6 +70,16 @@ class Contrastive(Extension):
             many = len(context.task.labels) > MOST_PAIRED_CLASSES
             self._kind = "prototypes" if many else "cosine"
         self._prototypes = self._class_means() if self._kind == "prototypes" else None
+
+    @classmethod
+    def usual_epochs(cls, examples: int) -> int:
+        """Enough to compare `CONTRASTED_TEXTS` texts where there are few."""
+        return min(max(LEAST_EPOCHS, -(-CONTRASTED_TEXTS // examples)), MOST_EPOCHS)
+
+    @classmethod
+    def rate_factor(cls, examples: int) -> float:
+        """Half for many texts, which are compared more often."""
+        return 0.5 if examples >= MANY_TEXTS else 1.0
 
     @classmethod
     def problems(cls, config: "RunConfig") -> list[str]:

@@ -1,5 +1,6 @@
 """All extensions: which of them a run has, their settings, and what these exclude."""
 
+from math import prod
 from typing import TYPE_CHECKING
 
 from lowcost_ft.config.checks import MORE_CHECKS
@@ -20,9 +21,10 @@ from lowcost_ft.training.extensions.weight_average import WeightAverage
 
 if TYPE_CHECKING:
     from lowcost_ft.config.run import RunConfig
+    from lowcost_ft.config.settings import TrainingConfig
 
 __all__ = ["EXTENSIONS", "build_extensions", "extension_problems", "not_for_split_models"]
-__all__ += ["numbers_choices"]
+__all__ += ["numbers_choices", "rate_factor", "usual_epochs"]
 
 EXTENSIONS: tuple[type[Extension], ...] = (
     Augmentation,
@@ -64,6 +66,17 @@ def build_extensions(context: TrainingContext) -> Extensions:
         raise UserError(f"{', '.join(flags)}: the texts of {title} cannot be changed; leave it out")
     found = (extension.of(context) for extension in wanted)
     return Extensions([extension for extension in found if extension is not None])
+
+
+def usual_epochs(settings: "TrainingConfig", examples: int) -> int | None:
+    """Epochs that the extensions of a run ask for where the user gives none; None: none asks."""
+    asked = [e.usual_epochs(examples) for e in EXTENSIONS if e.setting and e.asked_for(settings)]
+    return max((epochs for epochs in asked if epochs is not None), default=None)
+
+
+def rate_factor(settings: "TrainingConfig", examples: int) -> float:
+    """What the extensions of a run multiply the default learning rate by."""
+    return prod(e.rate_factor(examples) for e in EXTENSIONS if e.setting and e.asked_for(settings))
 
 
 def numbers_choices(task: Task) -> bool:

@@ -137,7 +137,8 @@ def _wnut_long(folder: Path) -> tuple[Rows, Rows | None, Rows]:
 
 def _csv(file: Path, text: str, label: str) -> Rows:
     with file.open(encoding="utf-8", newline="") as lines:
-        return [{"text": row[text], "label": row[label]} for row in csv.DictReader(lines)]
+        rows = [{"text": row[text], "label": row[label]} for row in csv.DictReader(lines)]
+    return [row for row in rows if row["text"].strip()]  # Some reviews are blank.
 
 
 def _banking(folder: Path) -> tuple[Rows, Rows | None, Rows]:

@@ -4,11 +4,11 @@
     python benchmarks/defaults.py collect
 
 A run is one set of `default_sets.py` with one arm and seed: MiniLM, one thread, in this process.
-It leaves a JSON in `runs/defaults`, and what is there already is not run again, so that a stopped
-script goes on where it was. An arm is a method and some settings: `lora:learning_rate=0.002`.
-`least_steps` and `b_ratio` stand for what there is no setting for: epochs that make a least number
-of optimizer steps, and a rate of its own for B of LoRA. `collect` writes `defaults.json`, of which
-`docs/defaults.md` shows the tables.
+It leaves a JSON in `benchmarks/results/defaults`, and what is there already is not run again, so
+that a stopped script goes on where it was. An arm is a method and some settings, such as
+`lora:learning_rate=0.002`. `least_steps` and `b_ratio` stand for what there is no setting for:
+epochs that make a least number of optimizer steps, and a rate of its own for B of LoRA. `collect`
+writes `defaults.json`, of which `docs/defaults.md` shows the tables.
 """
 
 import contextlib
@@ -39,6 +39,7 @@ from lowcost_ft.training import loop
 from lowcost_ft.training.optimizer import parameter_groups
 
 FILE = Path(__file__).resolve().parent / "defaults.json"
+RESULTS = FILE.parent / "results" / "defaults"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +62,7 @@ class Running:
     """Predict the test split as well. `collect` scores it for the final table alone."""
     every: int = 1
     """Score the validation split after every so many epochs, and after the last one."""
-    results_dir: Path = Path("runs/defaults")
+    results_dir: Path = RESULTS
     """Where results go, one JSON a run."""
 
 
@@ -69,7 +70,7 @@ class Running:
 class Collecting:
     """Gathers the results of runs in one file."""
 
-    results_dir: Path = Path("runs/defaults")
+    results_dir: Path = RESULTS
     """Where results are, one JSON a run."""
     pairs: str = ""
     """Comma-separated pairs ARM/ARM whose test scores are compared, the final table."""
@@ -156,7 +157,10 @@ def run_once(
         with changed(b_ratio, every, config.num_train_epochs), ft.start_run(config) as run:
             data = ft.load_data(run, **rows)
             built = ft.build(run, data)
-            trained = ft.train(run, built, data)
+            try:
+                trained = ft.train(run, built, data)
+            except ft.UserError as error:  # A diverged run is a result, too.
+                return {"set": one.name, "arm": arm, "seed": seed, "status": str(error)}
             if "test" not in rows:
                 raise EnoughError
             evaluated = ft.evaluate(run, built, data, trained)
@@ -213,10 +217,7 @@ def run_all(options: Running) -> None:
                     continue
                 if not options.score_test:
                     del rows["test"]
-                try:
-                    found = run_once(arm, one, seed, rows, options.every)
-                except ft.UserError as error:  # A diverged run is a result, too.
-                    found = {"set": one.name, "arm": arm, "seed": seed, "status": str(error)}
+                found = run_once(arm, one, seed, rows, options.every)
                 found |= {"scale": options.scale, "most_words": options.most_words}
                 file.write_text(json.dumps(found) + "\n", "utf-8")
                 told = [list(epoch.values()) for epoch in found.get("validation", ())]

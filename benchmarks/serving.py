@@ -1,6 +1,6 @@
 """What serving costs: throughput beside the usual server, many adapters at once, memory, start.
 
-    python benchmarks/serving.py --output-dir /tmp/serving
+    python benchmarks/serving.py --output-dir build/serving
 
 Trains short runs of MiniLM on the embedded sample (how fast they answer does not depend on how good
 they are), then measures on loopback, one program at a time:

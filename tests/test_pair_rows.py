@@ -1,6 +1,7 @@
 """Rows with a text and the text to write, in every layout that people have, become one form."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,10 @@ from lowcost_ft.data.readers import read_rows
 from lowcost_ft.data.sample_translations import sample_translations
 from lowcost_ft.data.text_pairs import read_pairs
 
-TICO = Path(__file__).resolve().parents[2] / "shared" / "data" / "tico19_en_fr"
-TICO = next((p for p in (TICO, Path("/work/shared/data/tico19_en_fr")) if p.is_dir()), TICO)
+DATA = Path(
+    os.environ.get("LOWCOST_FT_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data"
+)
+TICO = DATA / "tico19_en_fr"
 
 
 def pairs(path, *, names=(SOURCE_NAMES, TARGET_NAMES), **options):

@@ -1,0 +1,109 @@
+"""Dropping layers and neurons: how many the user or a target asks for, and which."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from lowcost_ft.compress.layers import (
+    check_prunable,
+    choose_layers,
+    cut_neurons,
+    keep_layers,
+    neuron_importance,
+)
+from lowcost_ft.compress.targets import choose_cuts, median_tokens, parse_seconds
+from lowcost_ft.config.values import parse_bytes
+from lowcost_ft.errors import UserError
+from lowcost_ft.models.adapters import layer_list
+from lowcost_ft.models.families import Family
+from lowcost_ft.pipeline.comparing import Comparison
+
+__all__ = ["check_cuts", "chosen_cuts", "cut_model", "parse_targets"]
+
+
+def check_cuts(
+    model: Any, layers: int | None, ffn: float | None, *, targets: bool
+) -> Family | None:
+    """The family whose layers or neurons are cut; None where none are."""
+    if layers is None and ffn is None and not targets:
+        return None
+    flag = "--layers" if layers is not None else "--ffn" if ffn is not None else "--target-size"
+    family = check_prunable(model, flag)
+    count = len(layer_list(model, family))
+    if layers is not None and not 1 <= layers < count:
+        raise UserError(
+            f"--layers {layers}: the model has {count}; give a number from 1 to {count - 1}"
+        )
+    return family
+
+
+def parse_targets(size: str | None, latency: str | None) -> tuple[int | None, float | None] | None:
+    """Bytes and seconds that the user names; None where neither is.
+
+    Raises:
+        UserError: They are not a size and a time.
+    """
+    if size is None and latency is None:
+        return None
+    try:
+        return (
+            None if size is None else parse_bytes(size),
+            None if latency is None else parse_seconds(latency),
+        )
+    except ValueError as error:
+        raise UserError(f"--target-size or --target-latency: {error}") from None
+
+
+def chosen_cuts(
+    at: Comparison,
+    model: Any,
+    family: Family,
+    layers: int | None,
+    ffn: float | None,
+    targets: tuple[int | None, float | None],
+    say: Callable[[str], None],
+) -> tuple[int | None, float | None]:
+    """Layers and share of neurons that reach the targets; None for what stays whole."""
+    choice = choose_cuts(
+        at,
+        model,
+        family,
+        layers=layers,
+        ffn=ffn,
+        target_bytes=targets[0],
+        target_seconds=targets[1],
+    )
+    told = f"{choice.layers} layers, {choice.ffn:g} of the neurons: {choice.bytes / 1e6:.1f} MB"
+    if choice.seconds is not None:
+        told += (
+            f", {1000 * choice.seconds:.1f} ms for one text of {median_tokens(at)} tokens (95th "
+            f"percentile, {torch.get_num_threads()} thread{'s' * (torch.get_num_threads() != 1)})"
+        )
+    say(told)
+    count = len(layer_list(model, family))
+    return (
+        choice.layers if choice.layers < count else None,
+        choice.ffn if choice.ffn < 1 else None,
+    )
+
+
+def cut_model(
+    at: Comparison,
+    model: Any,
+    family: Family,
+    layers: int | None,
+    ffn: float | None,
+    say: Callable[[str], None],
+) -> tuple[list[int] | None, int | None]:
+    """Drops layers and neurons, in place; says which stay."""
+    kept = neurons = None
+    if layers is not None:
+        kept = choose_layers(model, family, layers, lambda: at.outputs(model))
+        keep_layers(model, family, kept)
+        say(f"layers that stay: {', '.join(map(str, kept))}")
+    if ffn is not None:
+        importance = neuron_importance(model, family, lambda: at.outputs(model))
+        neurons = cut_neurons(model, family, ffn, importance)
+        say(f"neurons of each feed-forward that stay: {neurons:,} of {len(importance[0]):,}")
+    return kept, neurons

@@ -61,7 +61,10 @@ def test_a_merged_run_still_knows_texts_unlike_its_training_data(trained_run, tm
     record["novelty"] = {"threshold": 0.5}
     (run / "run.json").write_text(json.dumps(record))
     known = Novelty(
-        references=np.ones((1, 32), np.float32), mean=np.zeros(32, np.float32), threshold=0.5
+        references=np.ones((1, 32), np.float16),
+        mean=np.zeros(32, np.float32),
+        scale=1.0,
+        threshold=0.5,
     )
     save_novelty(run, known)
     assert main(["merge", str(run), "--output-dir", str(tmp_path / "out")]) == 0

@@ -203,8 +203,13 @@ def test_json_file_may_hold_lines(tmp_path: Path) -> None:
 
 
 def test_json_wrapped_list_is_explained(tmp_path: Path) -> None:
-    _, problems, _ = read(tmp_path, "a.json", '{\n"data": [{"text": "a"}]\n}')
-    assert problems[0].startswith('a.json:1: one JSON object with the keys "data"')
+    rows, problems, notices = read(tmp_path, "a.json", '{\n"data": [{"text": "a"}]\n}')
+    assert (len(rows), problems) == (1, [])
+    assert notices[0].endswith('a.json: read as the 1 row under "data"')
+    # Two lists may be anything.
+    two = '{\n"data": [{"text": "a"}], "more": [{"text": "b"}]\n}'
+    _, problems, _ = read(tmp_path, "b.json", two)
+    assert problems[0].startswith('b.json:1: one JSON object with the keys "data", "more"')
 
 
 @pytest.mark.parametrize("content", ['[{"text": "a"},\n{"text": "b"}]', '\n[\n{"text": "a"}]'])

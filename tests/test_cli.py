@@ -309,3 +309,8 @@ def test_the_module_is_the_command(single):
     # Nothing but the answer on either stream.
     assert json.loads(done.stdout)["text"] == "hello"
     assert done.stderr == ""
+
+
+def test_a_flag_that_is_given_twice_is_refused(capsys):
+    assert main(["predict", "runs/x", "--text", "one", "--min-score", "0.5", "--text=two"]) == 2
+    assert "--text is given 2 times" in capsys.readouterr().err

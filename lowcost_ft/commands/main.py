@@ -30,7 +30,7 @@ from lowcost_ft.commands.saved_run import parse_use, task_flag_names
 from lowcost_ft.commands.serve import Serve, serve
 from lowcost_ft.commands.suggest import Suggest, suggest
 from lowcost_ft.commands.tune import Tune, parse_tune, tune
-from lowcost_ft.config.flag_names import foreign_flag_problems
+from lowcost_ft.config.flag_names import foreign_flag_problems, repeated_flag_problems
 from lowcost_ft.config.flags import parse_flags
 from lowcost_ft.config.run import RunConfig
 from lowcost_ft.errors import UserError
@@ -82,7 +82,8 @@ def _check_flags(arguments: list[str]) -> None:
         names |= {name for use in USES if use == arguments[0] for name in task_flag_names(use)}
         if arguments[0] == "tune":  # What is not its own goes to the recipe.
             names |= {field.name for field in fields(RunConfig)}
-        if problems := foreign_flag_problems(arguments[1:], names):
+        problems = foreign_flag_problems(arguments[1:], names)
+        if problems := problems + repeated_flag_problems(arguments[1:]):
             raise UserError(problems)
 
 

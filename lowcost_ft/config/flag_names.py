@@ -6,7 +6,7 @@ LLaMA-Factory, litgpt, Lightning.
 
 from collections.abc import Collection, Sequence
 
-__all__ = ["foreign_flag_problems"]
+__all__ = ["foreign_flag_problems", "repeated_flag_problems"]
 
 _NAMES = {
     "model_id": (
@@ -184,6 +184,18 @@ def foreign_flag_problems(arguments: Sequence[str], fields: Collection[str]) -> 
         if argument.startswith("--") and not known and (advice := _advice(name, fields)):
             problems[name] = f"--{name} is not a flag here; {advice}"
     return list(problems.values())
+
+
+def repeated_flag_problems(arguments: Sequence[str]) -> list[str]:
+    """A line for each flag that a command line gives twice, of which only the last would count."""
+    given = [one.partition("=")[0] for one in arguments if one.startswith("--") and len(one) > 2]
+    names = ["--" + one.removeprefix("--").replace("_", "-") for one in given]
+    return [
+        f"{name} is given {names.count(name)} times, and only one of them would count: "
+        "give it once (values of a list stand behind it, one after the other)"
+        for name in dict.fromkeys(names)
+        if names.count(name) > 1
+    ]
 
 
 def _advice(name: str, fields: Collection[str]) -> str | None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lowcost_ft.data.rows import counted
 from lowcost_ft.explain.explanations import ExplainedText, Explanation
 
 __all__ = ["explanations_json", "explanations_text", "told_in_words"]
@@ -94,8 +95,8 @@ def explanations_text(
     error = summary["convergence_error"]
     lines.append(f"Scores of words are {unit}.")
     lines.append(
-        f"{summary['decisions']:,} decisions; convergence error: median {error['median']:.2%}, "
-        f"95% below {error['p95']:.2%}; {summary['steps']:.0f} steps on average"
+        f"{counted(summary['decisions'], 'decision')}; convergence error: median "
+        f"{error['median']:.2%}, 95% below {error['p95']:.2%}; {summary['steps']:.0f} steps on average"
     )
     for name, better in (("comprehensiveness", "higher"), ("sufficiency", "lower")):
         if name in summary:

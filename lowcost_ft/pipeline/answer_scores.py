@@ -71,9 +71,9 @@ def score_notices(
             notices.append(f"scores are not calibrated, and usually too high: {why}")
     if far := sum("unlike_training" in answer for answer in answers):
         alarms = (predictor.run.get("novelty") or {}).get("flagged_of_validation")
-        usual = "" if alarms is None else f"; of the validation texts {alarms:.0%} are"
+        usual = "" if alarms is None else f" ({alarms:.0%} of the validation texts are)"
         notices.append(
-            f"{far:,} of {counted(len(answers), 'text')} are unlike the training data{usual}: do "
-            "not rely on their answers"
+            f"{counted(far, 'text')} of {len(answers):,} {'is' if far == 1 else 'are'} unlike the "
+            f"training data{usual}: do not rely on {'its answer' if far == 1 else 'their answers'}"
         )
     return notices

@@ -31,8 +31,8 @@ class Conversation:
         """
         if not predictor.task.talks:
             raise UserError(
-                f"the run {predictor.run['task']!r} does not talk: use `lowcost-ft predict`, or "
-                "give a run of a dialogue"
+                f"the run's task is {predictor.run['task']}, which does not talk: "
+                "use `lowcost-ft predict`, or give a run of a dialogue"
             )
         self._predictor = predictor
         self._first = [] if system is None else [("system", system)]

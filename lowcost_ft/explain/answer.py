@@ -96,7 +96,8 @@ def explanations_text(
     lines.append(f"Scores of words are {unit}.")
     lines.append(
         f"{counted(summary['decisions'], 'decision')}; convergence error: median "
-        f"{error['median']:.2%}, 95% below {error['p95']:.2%}; {summary['steps']:.0f} steps on average"
+        f"{error['median']:.2%}, 95% below {error['p95']:.2%}; {summary['steps']:.0f} steps on "
+        "average"
     )
     for name, better in (("comprehensiveness", "higher"), ("sufficiency", "lower")):
         if name in summary:

@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,8 +19,15 @@ from served import loaded, serving
 
 from lowcost_ft import load_predictor
 from lowcost_ft.commands.main import main
+from lowcost_ft.models.pooled_states import keep_states
+from lowcost_ft.scores.novelty import Novelty
+from lowcost_ft.serve.computing import answer_part
+from lowcost_ft.serve.group_run import answer_group
+from lowcost_ft.serve.groups import group_models
+from lowcost_ft.serve.inputs import read_inputs
 from lowcost_ft.serve.limits import Access, Limits
 from lowcost_ft.serve.models import model_folders
+from lowcost_ft.serve.part import Part
 
 TEXTS = ["chen wei lives in oslo", "😀 send it to Anna in Berlin", "", "please refund my card"]
 
@@ -378,3 +386,51 @@ def test_the_command_starts_answers_and_stops_in_order(folders):
         assert process.stderr.read().endswith("stopped\n")
     finally:
         process.kill()
+
+
+@pytest.fixture
+def flagging(folders):
+    """A tagger and a classifier in one group that flag texts, and how they group."""
+    models, _ = loaded(f"ner={folders['ner']}", f"single={folders['single']}")
+    found = []
+    for model in models.all():
+        width = model.predictor.model.config.hidden_size
+        novelty = Novelty(
+            references=np.ones((1, width), np.float16),
+            mean=np.zeros(width, np.float32),
+            scale=1.0,
+            threshold=0.0,
+        )
+        keep_states(model.predictor.model)
+        found.append(replace(model, predictor=replace(model.predictor, novelty=novelty)))
+    grouping = group_models(found)
+    assert len(grouping.places) == 2, grouping.reasons
+    return found, grouping
+
+
+@pytest.mark.parametrize("tokens", [8, 4096])
+def test_groups_tell_texts_unlike_the_training_data_as_each_model_alone(flagging, tokens):
+    models, grouping = flagging
+    for model in models:
+        model.predictor.run["config"]["micro_batch_tokens"] = tokens
+    shared = ["chen wei lives in oslo", "please refund my card"]
+    wave = [
+        (model, read_inputs(model, texts))
+        for model, texts in zip(
+            models, ([*shared, "Anna"], [*shared, "in Berlin", "no"]), strict=True
+        )
+    ]
+    parts = {}
+    for kind in ("together", "alone"):
+        parts[kind] = [Part(model, examples) for model, examples in wave]
+    places = [grouping.places[id(model)] for model in models]
+    members = [(place[1], part) for place, part in zip(places, parts["together"], strict=True)]
+    answer_group(places[0][0], members)
+    for part in parts["alone"]:
+        answer_part(part)
+    for together, alone in zip(parts["together"], parts["alone"], strict=True):
+        expected = alone.pooled.states()
+        assert len(expected) == len(alone.examples)
+        np.testing.assert_allclose(together.pooled.states(), expected, atol=1e-4)
+        told = [one.answer.get("unlike_training") for one in together.answers()]
+        assert told == [True] * len(told)

@@ -8,6 +8,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from lowcost_ft.models.loading import build_model, forward_module, load_tokenizer
+from lowcost_ft.models.pooled_states import keeping_states, take_states
 from lowcost_ft.models.shared_weights import share_weights
 from lowcost_ft.serve.dispatch import _StackedLora
 from lowcost_ft.serve.groups import group_models
@@ -193,3 +194,28 @@ def test_a_group_whose_outputs_differ_is_not_used(served, monkeypatch):
     grouping = group_models(models)
     assert not grouping.places
     assert set(grouping.reasons.values()) == {"its outputs beside others are not its own"}
+
+
+@pytest.mark.parametrize("layers", [None, 1, 0], ids=["all layers", "top layer", "head"])
+def test_a_group_leaves_the_states_of_the_middle_layer(served, layers):
+    own = {} if not layers else {"trainable_layers": layers}
+    method = "head" if layers == 0 else "lora"
+    models = served("bert", ("token", method, own), ("sequence", method, own))
+    places = group_models(models).places
+    assert len(places) == 2
+    group = places[id(models[0])][0]
+    assert group.middle_is_lower == (layers is not None)
+    inputs = batch(models[0].predictor.model, [7, 4])
+    together = {name: torch.cat([value] * 2) for name, value in inputs.items()}
+    with torch.inference_mode():
+        lower = group.lower_states(together)
+        middle = take_states()
+        group.upper_states(lower, together, [(0, 0, 2), (1, 2, 4)])
+        middle = middle if group.middle_is_lower else take_states()
+        for number, model in enumerate(models):
+            with keeping_states(model.predictor.model) as kept:
+                model.predictor.model(**inputs)
+                expected = take_states()
+            assert kept
+            found = middle[2 * number : 2 * number + 2]
+            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)

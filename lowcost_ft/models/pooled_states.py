@@ -15,7 +15,11 @@ from lowcost_ft.models.adapters import layer_list
 from lowcost_ft.models.families import find_family
 from lowcost_ft.models.virtual_tokens import VirtualTokens
 
-__all__ = ["PooledTexts", "keep_states", "keeping_states"]
+__all__ = ["PooledTexts", "Sums", "keep_states", "keeping_states", "middle_layer", "sum_states"]
+__all__ += ["take_states"]
+
+Sums = tuple[np.ndarray, np.ndarray]
+"""The summed states of rows, `(rows, width)`, and how many tokens were summed for each."""
 
 _LAST = threading.local()
 """The states of the last forward pass of each thread, which predicts with a copy of its own."""
@@ -33,26 +37,16 @@ class PooledTexts:
         self.sums: np.ndarray | None = None
         self.tokens = np.zeros(num_examples, np.float64)
 
-    def take(self, batch: Mapping[str, torch.Tensor]) -> tuple[np.ndarray, np.ndarray] | None:
-        """The summed states of the rows that have just run, `(rows, width)`, and their tokens.
-
-        None where the model shows none.
+    def take(self, batch: Mapping[str, torch.Tensor]) -> Sums | None:
+        """The summed states of the rows that have just run; None where the model shows none.
 
         Args:
             batch: The rows, with their `attention_mask`.
         """
-        states = _LAST.__dict__.pop("states", None)
-        if states is None:
-            return None
-        mask = batch["attention_mask"].to(states.device)
-        if len(states) != len(mask) or states.shape[1] < mask.shape[1]:
-            return None  # Of other tokens, such as those that a decoder has written.
-        # What prompt tuning puts in front of a text is not of it.
-        states = states[:, states.shape[1] - mask.shape[1] :]
-        sums = (states.float() * mask.unsqueeze(-1)).sum(1)  # (B, H)
-        return sums.cpu().numpy(), mask.sum(1).cpu().numpy()
+        states = take_states()
+        return None if states is None else sum_states(states, batch)
 
-    def add(self, taken: tuple[np.ndarray, np.ndarray] | None, examples: np.ndarray) -> None:
+    def add(self, taken: Sums | None, examples: np.ndarray) -> None:
         """Adds rows to the texts that they belong to."""
         if taken is None:
             return
@@ -65,12 +59,33 @@ class PooledTexts:
         np.add.at(self.tokens, examples, tokens)
 
     def states(self) -> np.ndarray | None:
-        """The mean state of each text that was predicted, `(texts, width)`; None if not known."""
-        if self.sums is None:
+        """The mean state of each text, `(texts, width)`; None if that of one is not known."""
+        if self.sums is None or not (self.tokens > 0).all():
             return None
-        present = self.tokens > 0
-        means: np.ndarray = self.sums[present] / self.tokens[present, None].astype(np.float32)
+        means: np.ndarray = self.sums / self.tokens[:, None].astype(np.float32)
         return means if np.isfinite(means).all() else None
+
+
+def take_states() -> torch.Tensor | None:
+    """What the last forward pass of this thread left, `(rows, sequence, width)`, once."""
+    states: torch.Tensor | None = _LAST.__dict__.pop("states", None)
+    return states
+
+
+def sum_states(states: torch.Tensor, batch: Mapping[str, torch.Tensor]) -> Sums | None:
+    """The states of rows, summed over their tokens; None where they are of other tokens.
+
+    Args:
+        states: `(rows, sequence, width)`.
+        batch: The rows, with their `attention_mask`.
+    """
+    mask = batch["attention_mask"].to(states.device)
+    if len(states) != len(mask) or states.shape[1] < mask.shape[1]:
+        return None  # Such as those that a decoder has written.
+    # What prompt tuning puts in front of a text is not of it.
+    states = states[:, states.shape[1] - mask.shape[1] :]
+    sums = (states.float() * mask.unsqueeze(-1)).sum(1)  # (B, H)
+    return sums.cpu().numpy(), mask.sum(1).cpu().numpy()
 
 
 def keep_states(model: nn.Module) -> Any:
@@ -102,7 +117,12 @@ def _middle_layer(model: Any) -> nn.Module | None:
         layers = layer_list(model, family)
     except AttributeError:
         return None
-    return layers[(len(layers) - 1) // 2] if len(layers) else None
+    return layers[middle_layer(len(layers))] if len(layers) else None
+
+
+def middle_layer(count: int) -> int:
+    """Number of the layer whose states are kept, of a model with so many."""
+    return (count - 1) // 2
 
 
 @contextmanager

@@ -146,5 +146,7 @@ def _ran_as_group(parts: Sequence[Part], grouping: Grouping | None) -> bool:
         )
     except Exception as error:
         _LOG.error("a group of models failed, and each runs on its own: %s", type(error).__name__)
+        for part in parts:
+            part.start()
         return False
     return True

@@ -10,6 +10,7 @@ import torch
 from lowcost_ft.data.batching import MicroBatch, cut_step, inference_tokens
 from lowcost_ft.data.features import collate, model_inputs
 from lowcost_ft.models.attention_masks import known_padding
+from lowcost_ft.models.pooled_states import sum_states, take_states
 from lowcost_ft.serve.grouping import Group
 from lowcost_ft.serve.part import Part
 from lowcost_ft.training.recovery import each_that_fits
@@ -112,13 +113,20 @@ def _run(group: Group, rows: _Rows, micro_batch: MicroBatch) -> list[tuple[Any, 
     results = []
     with masks, accelerator.autocast():
         lower = group.lower_states({name: value[distinct] for name, value in together.items()})
+        middle = take_states()
         upper = group.upper_states(lower[repeats], together, segments)
+        if group.middle_is_lower:
+            assert middle is not None
+            middle = middle[repeats]
+        else:
+            middle = take_states()
+        assert middle is not None
         for (part, own), (number, first, last), batch, inputs in zip(
             taken, segments, batches, given, strict=True
         ):
             with group.top(number, upper[first:last]) as model:
                 decoded = part.task.predict(model, inputs, batch)
-            states = None if part.pooled is None else part.pooled.take(batch)
+            states = None if part.pooled is None else sum_states(middle[first:last], batch)
             found = {name: value.cpu().numpy() for name, value in decoded.items()}
             results.append((part, own, found, batch, states))
     return results

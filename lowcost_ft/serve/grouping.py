@@ -25,6 +25,7 @@ from torch import nn
 
 from lowcost_ft.models.adapters import layer_list
 from lowcost_ft.models.families import Family
+from lowcost_ft.models.pooled_states import keep_states, middle_layer
 from lowcost_ft.serve.dispatch import Segments, dispatching
 
 __all__ = ["Group", "GroupError", "first_changed_layer"]
@@ -58,6 +59,12 @@ def first_changed_layer(model: Any, family: Family | None) -> int:
 
 class Group:
     """Models that run together.
+
+    Attributes:
+        first: The first layer that an adapter changes.
+        count: How many models there are.
+        middle_is_lower: Whether `take_states` has the middle layer's states after `lower_states`;
+            else after `upper_states`.
 
     Args:
         models: Task models of transformers with adapters inside, which share their base model's
@@ -111,6 +118,9 @@ class Group:
             layer_list(self._lower, family)[-1].register_forward_hook(_stop_behind)
         everything = [*lower, *rest, *family.after_first_layer]
         self._tops = [_copied(model, stand_ins(model, everything)) for model in models]
+        # The layer whose states tell unlike texts apart runs in one of these, for all models.
+        self.middle_is_lower = middle_layer(self._depth) < self.first
+        keep_states(self._lower if self.middle_is_lower else self._upper)
 
     def models(self) -> list[Any]:
         """The models that it runs, which hold no weights of their own."""

@@ -37,9 +37,14 @@ class Part:
         self.pooled: PooledTexts | None = None
         if self.examples:
             self.features = model.predictor.features(self.examples)
-            self.predictions = self.task.new_predictions(self.features)
-            if model.predictor.novelty is not None:
-                self.pooled = PooledTexts(self.features.num_examples)
+            self.start()
+
+    def start(self) -> None:
+        """Begins, or begins anew where running beside others has failed."""
+        assert self.features is not None
+        self.predictions = self.task.new_predictions(self.features)
+        if self.model.predictor.novelty is not None:
+            self.pooled = PooledTexts(self.features.num_examples)
 
     def answers(self) -> list[Answered]:
         """The answer to each input, in their order."""

@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 
 import numpy as np
 import pytest
@@ -153,6 +154,18 @@ def test_too_few_texts_leave_nothing(trained_run, tmp_path, capsys):
     error = capsys.readouterr().err
     assert "more than --max-drift 0" in error and "Give --trim-vocabulary more texts" in error
     assert not target.exists()
+
+
+def test_scores_of_training_rows_are_not_called_validation(trained_run, tmp_path, capsys):
+    run = tmp_path / "run"
+    shutil.copytree(trained_run("single", "bert"), run)
+    record = json.loads((run / "run.json").read_text())
+    record["config"] |= {"validation_file": None, "validation_share": 0}
+    (run / "run.json").write_text(json.dumps(record))
+    target = tmp_path / "out"
+    assert main(["compress", str(run), "--output-dir", str(target), "--layers", "1"]) == 0
+    assert list(json.loads((target / "run.json").read_text())["evaluation"]) == ["train"]
+    assert "on the train split differ" in capsys.readouterr().err
 
 
 CUT = [name for name in FAMILY_NAMES if name != "albert"]

@@ -19,6 +19,7 @@ from served import loaded, serving
 
 from lowcost_ft import load_predictor
 from lowcost_ft.commands.main import main
+from lowcost_ft.commands.serve import Serve, _access
 from lowcost_ft.models.pooled_states import keep_states
 from lowcost_ft.scores.novelty import Novelty
 from lowcost_ft.serve.computing import answer_part
@@ -345,12 +346,38 @@ def test_flags_are_checked(tmp_path, folders, capsys):
     said = capsys.readouterr().err
     for part in ("70000", "--max-texts", "no such folder", "what a browser", "apples", "16 char"):
         assert part in said
+    wrong = ["--allowed-hosts", "example.org:80,https://example.org"]
+    assert main(["serve", str(folders["ner"]), *wrong]) == 2
+    assert capsys.readouterr().err.count("give the name alone") == 2
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
         assert main(["serve", str(folders["ner"]), "--port", str(port)]) == 2
     assert "cannot be used" in capsys.readouterr().err
+
+
+def test_names_and_sites_are_compared_as_browsers_send_them():
+    given = Serve(
+        cors_origins="https://Example.org/, *", allowed_hosts="Example.org,::1", host="0.0.0.0"
+    )
+    access = _access(given, ())
+    assert access.origins == {"https://example.org", "*"}
+    assert access.hosts == {"example.org", "[::1]"}
+
+
+def test_a_request_of_several_models_waits_as_one(models):
+    with serving(*models, limits=Limits(waiting=1)) as client:
+        body = {"inputs": ["hello"], "models": ["ner", "single"]}
+        assert client.post("/answers", body)[0] == 200
+
+
+def test_inputs_that_are_nested_without_end_are_refused(client):
+    nested = "x"
+    for _ in range(60):
+        nested = [nested]
+    status, content = client.post("/answers", {"inputs": [{"text": nested}], "models": ["ner"]})
+    assert status == 422, content
 
 
 @pytest.mark.slow

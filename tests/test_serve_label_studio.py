@@ -86,6 +86,11 @@ def test_its_other_routes(client):
         ("/models/ner/predict", asked("<View"), "no XML"),
         ("/models/ner/predict", asked('<!DOCTYPE x [<!ENTITY a "b">]><View/>'), "declarations"),
         ("/models/ner/predict", asked(ENTITIES, "elsewhere"), "data.message is not a text"),
+        (
+            "/models/ner/predict",
+            {"tasks": [{"id": 7, "data": "text"}], "label_config": ENTITIES},
+            "task 7: data is not an object",
+        ),
         ("/models/relation/predict", asked(ENTITIES), "no answer of relation's kind"),
         ("/models/ner/setup", {"schema": ENTITIES.replace("place", "x")}, "lacks labels"),
         ("/models/ner/setup", {"schema": CLASSES}, "needs <Labels"),

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from optuna.trial import create_trial
 from small_runs import RECIPES, call_recipe, flags, forget_precision
 
 from lowcost_ft.commands.main import main
@@ -17,13 +18,21 @@ from lowcost_ft.commands.tune import parse_tune
 from lowcost_ft.config.run import RunConfig, parse_config
 from lowcost_ft.errors import UserError
 from lowcost_ft.tasks import task_class
+from lowcost_ft.tuning import confirm as confirming
 from lowcost_ft.tuning import search as searching
 from lowcost_ft.tuning.apart import DiedError, apart
 from lowcost_ft.tuning.confirm import _interval
 from lowcost_ft.tuning.memory import spare_memory
 from lowcost_ft.tuning.optimism import optimism_of_choice
 from lowcost_ft.tuning.schedule import Entry, bracket_size, next_step, rungs_of
-from lowcost_ft.tuning.space import default_space, flags_of, read_space, settled
+from lowcost_ft.tuning.space import (
+    default_params,
+    default_space,
+    distributions,
+    flags_of,
+    read_space,
+    settled,
+)
 from lowcost_ft.tuning.trials import Outcome, run_trial
 
 RECIPE = str(RECIPES / "lora_classification.py")
@@ -240,6 +249,60 @@ def test_a_search_file_with_mistakes_is_refused(tmp_path, config, content, messa
     file.write_text(content, "utf-8")
     with pytest.raises(UserError, match=message):
         read_space(str(file), config)
+
+
+def test_numbers_of_a_file_are_of_the_settings_kind(tmp_path, config):
+    file = tmp_path / "space.json"
+    space = {
+        "weight_decay": {"low": 0, "high": 1, "step": 0.1},
+        "lora_r": {"low": 4.0, "high": 32.0, "step": 8},
+        "head_learning_rate": {"low": 0.001, "high": 1, "log": True},
+    }
+    file.write_text(json.dumps(space))
+    found = distributions(read_space(str(file), config))
+    kinds = {name: type(one).__name__ for name, one in found.items()}
+    assert kinds == {
+        "weight_decay": "FloatDistribution",
+        "lora_r": "IntDistribution",
+        "head_learning_rate": "FloatDistribution",
+    }
+    # Of the recipe's own values only those that lie on the steps: 0.01 and 16 do not.
+    assert default_params(config, space, 1e-3) == {}
+    on = {"weight_decay": {"low": 0, "high": 1, "step": 0.01}, "lora_r": {"low": 4, "high": 32}}
+    own = default_params(config, on, 1e-3)
+    assert own == {"weight_decay": config.weight_decay, "lora_r": config.lora_r}
+    create_trial(params=own, distributions=distributions(on), value=0.0)  # Optuna takes them.
+    file.write_text(json.dumps({"lora_r": {"low": 4, "high": 8.5}}))
+    with pytest.raises(UserError, match="lora_r is a whole number"):
+        read_space(str(file), config)
+
+
+def test_final_runs_are_those_of_the_settings_that_are_best_now(tmp_path, monkeypatch):
+    trained = []
+
+    def trains(work):
+        config, seed, place = work.args[1:]
+        trained.append((config.lora_r, seed))
+        place.mkdir(parents=True)
+        record = {"status": "completed", "metric": "accuracy", "train": {"seconds": 1.0}}
+        record["evaluation"] = {"test": {"accuracy": config.lora_r / 100}}
+        (place / "run.json").write_text(json.dumps(record))
+
+    monkeypatch.setattr(confirming, "apart", trains)
+    read = lambda place, **_: json.loads((place / "run.json").read_text())  # noqa: E731
+    monkeypatch.setattr(confirming, "load_run", read)
+    for number, rank in ((3, 4), (3, 4), (7, 32)):
+        settings = {"default": RunConfig(lora_r=8), "best": RunConfig(lora_r=rank)}
+        found = confirming.confirm(
+            *(None, settings),
+            seeds=[1, 2],
+            folder=tmp_path,
+            say=str,
+            names={"best": f"trial{number:03}"},
+        )
+        assert found["best"]["scores"] == [rank / 100] * 2
+        assert found["default"]["scores"] == [0.08] * 2
+    assert trained == [(8, 1), (8, 2), (4, 1), (4, 2), (32, 1), (32, 2)]
 
 
 def test_flags_that_are_not_of_tune_go_to_the_recipe():

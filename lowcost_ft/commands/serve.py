@@ -12,6 +12,7 @@ import tyro
 from lowcost_ft.commands.saved_run import check_threads
 from lowcost_ft.config.values import parse_bytes
 from lowcost_ft.errors import UserError
+from lowcost_ft.serve.limits import Access, Limits
 
 __all__ = ["Serve", "serve"]
 
@@ -84,11 +85,9 @@ def serve(command: Serve) -> None:
         problems.append(f"--max-body-size: {error}")
     if problems:
         raise UserError(problems)
-    from lowcost_ft.serve.limits import Access, Limits
     from lowcost_ft.serve.models import model_folders
     from lowcost_ft.serve.running import ServerSettings, run_server
 
-    hosts = _parts(command.allowed_hosts) or [*_LOCAL, _bracketed(command.host)]
     if command.host not in ("127.0.0.1", "localhost", "::1") and not keys:
         print(
             f"note: whoever reaches port {command.port} of this machine can ask the models: "
@@ -106,11 +105,7 @@ def serve(command: Serve) -> None:
                 characters=command.max_text_length,
                 waiting=command.max_waiting,
             ),
-            access=Access(
-                hosts=frozenset(name.lower() for name in hosts),
-                origins=frozenset(_parts(command.cors_origins)),
-                keys=keys,
-            ),
+            access=_access(command, keys),
             models_dir=command.models_dir,
             studio=command.label_studio,
             base_model=command.base_model,
@@ -121,12 +116,22 @@ def serve(command: Serve) -> None:
     )
 
 
+def _access(command: Serve, keys: tuple[str, ...]) -> Access:
+    """Names and sites as browsers send them, and keys."""
+    hosts = _parts(command.allowed_hosts) or [*_LOCAL, command.host]
+    return Access(
+        hosts=frozenset(_bracketed(name).lower() for name in hosts),
+        origins=frozenset(one.rstrip("/").lower() for one in _parts(command.cors_origins)),
+        keys=keys,
+    )
+
+
 def _parts(text: str | None) -> list[str]:
     return [part.strip() for part in (text or "").split(",") if part.strip()]
 
 
 def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+    return f"[{host}]" if host.count(":") > 1 and not host.startswith("[") else host
 
 
 def _problems(command: Serve, given: list[str]) -> list[str]:
@@ -141,6 +146,11 @@ def _problems(command: Serve, given: list[str]) -> list[str]:
             problems.append(f"--{flag} {value} is too small: it must be at least 1")
     if command.models_dir is not None and not Path(command.models_dir).is_dir():
         problems.append(f"--models-dir {command.models_dir}: no such folder")
+    problems += [
+        f"--allowed-hosts {host}: give the name alone; the port does not count"
+        for host in _parts(command.allowed_hosts)
+        if "/" in host or host.count(":") == 1 or "]:" in host
+    ]
     problems += [
         f"--cors-origins {origin}: give what a browser sends, such as https://example.org"
         for origin in _parts(command.cors_origins)

@@ -185,7 +185,14 @@ def _answer(command: Tune, config: RunConfig, main: Callable[[RunConfig], Any]) 
                 settings["best"] = chosen
             seeds = [config.seed + 1 + place for place in range(command.fresh_seeds)]
             if seeds:
-                final = confirm(main, settings, seeds=seeds, folder=folder / "final", say=say)
+                final = confirm(
+                    main,
+                    settings,
+                    seeds=seeds,
+                    folder=folder / "final",
+                    say=say,
+                    names={"best": f"trial{found.best:03}"},
+                )
         parts = [final[name] for name in ("default", "best") if final and name in final]
         answer = {
             "recipe": command.recipe,

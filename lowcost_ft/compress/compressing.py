@@ -132,7 +132,7 @@ def compress_run(
     check_output_dir(output_dir, reads)
     examples = covered_texts(run, trim_vocabulary, say) if trim_vocabulary else []
     call = "lowcost_ft.compress_run(run, output_dir, ..., validation=rows)"
-    held_out = validation_examples(run, validation, command="compress", call=call)
+    held_out, split = validation_examples(run, validation, command="compress", call=call)
     set_num_threads(num_threads, local_processes=1)
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
     whole = load_trained(
@@ -185,7 +185,7 @@ def compress_run(
         drift = at.drift(reference, found)
         say(
             f"drift: {drift.changed:,} of {drift.predictions:,} predictions ({drift.drift:.2%}) on "
-            f"the validation split differ, {drift.metric} {drift.score_before:.4f} -> "
+            f"the {split} split differ, {drift.metric} {drift.score_before:.4f} -> "
             f"{drift.score_after:.4f}"
         )
         report = CompressReport(
@@ -205,7 +205,7 @@ def compress_run(
         )
         # The scores of the record are the run's own; these are this model's.
         scores = at.task.score(held_out, found, seed=run["seed"])
-        record["evaluation"] = {"validation": scores}
+        record["evaluation"] = {split: scores}
         if report.to_train:
             # Its states and scores are others than those that were measured.
             record |= {"calibration": None, "novelty": {"reason": "layers were cut since"}}

@@ -131,7 +131,7 @@ def export_run(
     }
     check_output_dir(output_dir, reads)
     call = "lowcost_ft.export_run(run, output_dir, validation=rows)"
-    examples = validation_examples(run, validation, command="export", call=call)
+    examples, split = validation_examples(run, validation, command="export", call=call)
     threads = set_num_threads(num_threads, local_processes=1)
     whole = load_trained(run_folder, run | {"quantization": "none"}, **options)
     check_weights(whole)
@@ -155,7 +155,11 @@ def export_run(
         gap = _check_parity(at, beside, exact)
         reference = at.predict(exact)
         limits = Limits(max_drift=max_drift, max_score_drop=max_score_drop)
-        forms = {"fp32": _Form(graph, exact, _checked(at.drift(before, reference), run, max_drift))}
+        forms = {
+            "fp32": _Form(
+                graph, exact, _checked(at.drift(before, reference), run, max_drift, split)
+            )
+        }
         for name in ("fp16", "int8"):
             if name in precision:
                 say(f"measuring {name} ...")
@@ -213,14 +217,17 @@ def _check_parity(at: Measuring, beside: torch.Tensor, exact: OnnxModel) -> floa
     return gap
 
 
-def _checked(drift: Drift, run: dict[str, Any], max_drift: float) -> Drift:
+def _checked(drift: Drift, run: dict[str, Any], max_drift: float, split: str) -> Drift:
     """Refuses a float32 model that answers otherwise than the run as it was trained."""
     if drift.drift > max_drift:
+        weights = run.get("quantization", "none")
+        why, advice = "since ONNX Runtime rounds otherwise", "Allow more"
+        if weights != "none":
+            why = f"since the run was trained on {weights} weights and ONNX holds the full ones"
+            advice += ", or train without --quantization"
         raise UserError(
-            f"export: {drift.drift:.2%} of the predictions on the validation split changed, more "
-            f"than --max-drift {max_drift:g}, since the run was trained on "
-            f"{run.get('quantization', 'none')} weights and ONNX holds the full ones; nothing was "
-            "written. Allow more, or train without --quantization"
+            f"export: {drift.drift:.2%} of the predictions on the {split} split changed, more "
+            f"than --max-drift {max_drift:g}, {why}; nothing was written. {advice}"
         )
     return drift
 

@@ -106,8 +106,10 @@ class Comparison:
 
 def validation_examples(
     run: dict[str, Any], rows: Rows | None, *, command: str, call: str
-) -> list[Any]:
-    """The examples that predictions are compared on: of a run without such a split, all of its.
+) -> tuple[list[Any], str]:
+    """The examples that predictions are compared on, and of which split they are.
+
+    A run without validation rows is compared on those that it was trained on: "train".
 
     Args:
         run: The content of `run.json`.
@@ -121,14 +123,17 @@ def validation_examples(
     usual = task_class(run["task"]).recorded_reading(run)
     if rows is not None:
         decided = replace(usual, problem_type=run.get("problem_type"))
-        return read_examples(run["task"], rows, "validation", reading=decided, labels=run["labels"])
+        read = read_examples(run["task"], rows, "validation", reading=decided, labels=run["labels"])
+        return read, "validation"
     if (run.get("data") or {}).get("in_python"):
         raise UserError(
             f"{command}: the data of this run were given in Python, so that no file holds its "
             f"validation rows: call {call}"
         )
     splits = load_run_splits(run["config"] | vars(usual) | {"task": run["task"]})
-    return splits.validation or splits.train
+    if splits.validation:
+        return splits.validation, "validation"
+    return splits.train, "train"
 
 
 def outputs_of(

@@ -82,7 +82,7 @@ def merge_run(
     whole = load_trained(run_folder, plain, **options)
     check_mergeable(whole)
     call = "lowcost_ft.merge_run(run, output_dir, validation=rows)"
-    examples = validation_examples(run, validation, command="merge", call=call)
+    examples, split = validation_examples(run, validation, command="merge", call=call)
     as_trained = load_predictor(run_folder, num_threads=num_threads, keep_adapter=True, **options)
     tokenizer = as_trained.tokenizer
     features = as_trained.task.featurize(
@@ -111,7 +111,7 @@ def merge_run(
         report = MergeReport(folder=str(folder), parity_gap=gap, **vars(drift))
         say(
             f"drift: {report.changed:,} of {report.predictions:,} predictions "
-            f"({report.drift:.2%}) on the validation split differ from the adapter's, "
+            f"({report.drift:.2%}) on the {split} split differ from the adapter's, "
             f"{report.metric} {report.score_before:.4f} -> {report.score_after:.4f}"
         )
         if report.drift > max_drift:

@@ -99,7 +99,12 @@ class Engine:
             self._changed.notify_all()
 
     async def answer(
-        self, model: ServedModel, examples: Sequence[Any], sizes: Sequence[int]
+        self,
+        model: ServedModel,
+        examples: Sequence[Any],
+        sizes: Sequence[int],
+        *,
+        models: int = 1,
     ) -> list[Any]:
         """Answers to the inputs of a request.
 
@@ -107,6 +112,7 @@ class Engine:
             model: The model.
             examples: Its inputs.
             sizes: Characters of each.
+            models: How many models the request asks; all of them count as one that waits.
 
         Raises:
             RequestError: Too many are waiting, or the server stops, or an input does not fit.
@@ -118,7 +124,7 @@ class Engine:
         with self._changed:
             if self.stopping:
                 raise not_ready("stopping")
-            if self.waiting >= self._most_waiting:
+            if self.waiting - (models - 1) >= self._most_waiting:
                 raise busy()
             self.waiting += 1
             self._queue.append(job)

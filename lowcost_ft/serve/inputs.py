@@ -17,6 +17,9 @@ __all__ = ["Input", "check_size", "read_inputs"]
 Input = str | Sequence[str] | Mapping[str, Any]
 """One input: a text, a pair of texts, or fields with their texts."""
 
+MOST_NESTED = 8
+"""Levels of lists and fields in an input; entities of a text need three."""
+
 SLOW_CHARACTERS = 4_000
 """From here on reading takes long enough to be done beside the event loop."""
 
@@ -50,13 +53,15 @@ def check_size(inputs: Sequence[Input], limits: Limits) -> list[int]:
     return sizes
 
 
-def _characters(value: Any) -> int:
+def _characters(value: Any, depth: int = 0) -> int:
     if isinstance(value, str):
         return len(value)
+    if depth > MOST_NESTED:
+        raise unprocessable(f"an input is nested more than {MOST_NESTED} levels deep")
     if isinstance(value, Mapping):
-        return sum(map(_characters, value.values()))
+        return sum(_characters(one, depth + 1) for one in value.values())
     if isinstance(value, list | tuple):
-        return sum(map(_characters, value))
+        return sum(_characters(one, depth + 1) for one in value)
     return 1
 
 

@@ -89,9 +89,7 @@ def studio_routes(service: Service) -> APIRouter:
         version = _version(model)
         results = []
         for task, one in zip(body.tasks, answers, strict=True):
-            found = model.task.studio_results(
-                one.answer, interface.controls, task.get("data") or {}
-            )
+            found = model.task.studio_results(one.answer, interface.controls, _data(task))
             scores = [item["score"] for item in found if item.get("score") is not None]
             # A prediction is as sure as its least sure part; without any, nothing was found.
             results.append(
@@ -185,9 +183,16 @@ def _needs_labels(model: ServedModel, interface: Interface) -> None:
         )
 
 
+def _data(task: Mapping[str, Any]) -> Mapping[str, Any]:
+    data = task.get("data") or {}
+    if not isinstance(data, Mapping):
+        raise unprocessable(f"task {task.get('id', '')}: data is not an object with fields")
+    return data
+
+
 def _input(model: ServedModel, task: Mapping[str, Any], interface: Interface) -> Input:
     """The texts of a task, in the order of the model's fields."""
-    data = task.get("data") or {}
+    data = _data(task)
     fields = model.task.input_fields(model.predictor.run)
     first = interface.controls[model.task.studio_tags[0]][1]
     # The text that the control belongs to, then the others.

@@ -97,7 +97,8 @@ class Loader:
 
         from lowcost_ft.pipeline.predictor import load_predictor
 
-        whole = folder.run.get("method") == "full"
+        # An exported, merged or compressed folder needs no other, and neither does a full run.
+        whole = not (Path(folder.path) / "adapter_config.json").is_file()
         predictor = load_predictor(
             folder.path,
             base_model=None if whole else self.base_model,

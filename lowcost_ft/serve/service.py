@@ -69,11 +69,15 @@ class Service:
         """The answers of several models to the same inputs."""
 
         async def all_of_them() -> list[list[Answered]]:
-            return await asyncio.gather(*(self._ask(model, inputs) for model in models))
+            return await asyncio.gather(
+                *(self._ask(model, inputs, models=len(models)) for model in models)
+            )
 
         return await _while_wanted(request, all_of_them())
 
-    async def _ask(self, model: ServedModel, inputs: Sequence[Input]) -> list[Answered]:
+    async def _ask(
+        self, model: ServedModel, inputs: Sequence[Input], *, models: int = 1
+    ) -> list[Answered]:
         sizes = check_size(inputs, self.limits)
         if sum(sizes) > SLOW_CHARACTERS:
             examples = await asyncio.to_thread(read_inputs, model, inputs)
@@ -81,7 +85,7 @@ class Service:
             examples = read_inputs(model, inputs)
         if len(examples) != len(inputs):
             raise unprocessable("each input must be one text, or one pair of them")
-        answers: list[Answered] = await self.engine.answer(model, examples, sizes)
+        answers: list[Answered] = await self.engine.answer(model, examples, sizes, models=models)
         self.metrics.inputs.labels(model.name).inc(len(answers))
         self.metrics.tokens.labels(model.name).inc(sum(answer.tokens for answer in answers))
         return answers

@@ -4,7 +4,7 @@ import contextlib
 import math
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,7 @@ def confirm(
     seeds: Sequence[int],
     folder: Path,
     say: Callable[[str], None],
+    names: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Trains settings with seeds that the search did not use, and scores each run once.
 
@@ -40,6 +41,8 @@ def confirm(
         seeds: The fresh seeds.
         folder: Where runs go.
         say: Tells how it goes on.
+        names: What folders of settings are called where that is not their name: a search that goes
+            on may find another best, whose runs are others.
 
     Returns:
         For each name `scores` (of the test split, or of validation where there is none), their
@@ -49,8 +52,8 @@ def confirm(
     found: dict[str, Any] = {"seeds": list(seeds)}
     for name, config in settings.items():
         runs = []
-        for seed in seeds:
-            place = folder / f"{name}-seed{seed}"
+        places = [folder / f"{(names or {}).get(name, name)}-seed{seed}" for seed in seeds]
+        for seed, place in zip(seeds, places, strict=True):
             record = _complete(place)
             if record is None:
                 started = time.monotonic()
@@ -71,7 +74,7 @@ def confirm(
             "scores": scores,
             "mean": statistics.mean(scores),
             "seconds": sum(float(record["train"]["seconds"]) for record in runs),
-            "runs": [str(folder / f"{name}-seed{seed}") for seed in seeds],
+            "runs": [str(place) for place in places],
         }
         found |= {"split": _score(runs[0])[0], "metric": runs[0]["metric"]}
     if "best" in found and "default" in found:

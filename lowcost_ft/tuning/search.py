@@ -116,8 +116,8 @@ def search(
     """
     space = default_space(base) if space is None else space
     asked = {name: getattr(base, name) for name in deciding(base)}
-    files = ("train_file", "validation_file", "dataset", "dataset_config_name", "validation_share")
-    asked |= {name: getattr(base, name) for name in (*files, "memory_budget")}
+    data = ("train_file", "validation_file", "test_file", "dataset", "dataset_config_name")
+    asked |= {name: getattr(base, name) for name in (*data, "validation_share", "memory_budget")}
     study = Study(folder, {**asked, "space": dict(space), "trials": trials})
     facts = study.kept("facts")
     if facts is None:
@@ -151,7 +151,7 @@ def search(
             break
         if step.kind == "ask":
             if len(entries) >= _MOST_REFUSED * trials:
-                stopped = "too many trials did not fit into memory"
+                stopped = f"too many trials could not be started ({_last_refusal(study)})"
                 break
             study.ask(space, seed=base.seed, first=own)
         elif step.kind in ("prune", "complete"):
@@ -185,6 +185,10 @@ def search(
         stopped=stopped,
         folder=folder,
     )
+
+
+def _last_refusal(study: Study) -> str:
+    return next((t["refused"] for t in reversed(study.trials()) if t.get("refused")), "no reason")
 
 
 def _place(folder: Path, number: int) -> Path:

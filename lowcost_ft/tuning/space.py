@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from lowcost_ft.config.methods import find_method
 from lowcost_ft.config.run import RunConfig
@@ -130,7 +130,9 @@ def _values_problems(name: str, values: Any, config: RunConfig) -> list[str]:
             _is_number(values["step"]) and values["step"] > 0
         ):
             return [f"{name}: step must be a number above 0"]
-        tried = ends
+        if _is_whole(name) and (low % 1 or high % 1 or (values.get("step") or 1) % 1):
+            return [f"{name} is a whole number: low, high and step must be, too"]
+        tried = [int(end) for end in ends] if _is_whole(name) else ends  # type: ignore[arg-type]
     else:
         return [f"{name}: write a list of values, or low and high"]
     problems = []
@@ -166,12 +168,18 @@ def distributions(space: Space) -> dict[str, Any]:
             found[name] = CategoricalDistribution(values)
             continue
         low, high, log = values["low"], values["high"], bool(values.get("log"))
-        if isinstance(low, int) and isinstance(high, int):
-            found[name] = IntDistribution(low, high, log=log, step=int(values.get("step") or 1))
+        step = values.get("step")
+        if _is_whole(name):
+            found[name] = IntDistribution(int(low), int(high), log=log, step=int(step or 1))
         else:
-            step = values.get("step")
             found[name] = FloatDistribution(float(low), float(high), log=log, step=step)
     return found
+
+
+def _is_whole(name: str) -> bool:
+    """Whether a setting takes whole numbers alone."""
+    kinds = get_args(hint := get_type_hints(RunConfig)[name]) or (hint,)
+    return int in kinds and float not in kinds
 
 
 def default_params(config: RunConfig, space: Space, learning_rate: float) -> dict[str, Any]:
@@ -183,6 +191,9 @@ def default_params(config: RunConfig, space: Space, learning_rate: float) -> dic
             inside = any(value == own and type(value) is type(own) for value in values)
         else:
             inside = _is_number(own) and values["low"] <= own <= values["high"]
+            if inside and (step := values.get("step")) is not None:
+                steps = (own - values["low"]) / step
+                inside = abs(steps - round(steps)) < 1e-8
         if inside:
             found[name] = own
     return found

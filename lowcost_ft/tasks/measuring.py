@@ -15,7 +15,7 @@ __all__ = ["Measuring", "mean_of"]
 
 
 class Measuring:
-    """The part of a task that `lowcost-ft attack` and `audit` ask.
+    """The part of a task that `lowcost-ft attack` asks.
 
     Attributes:
         can_measure: Whether what follows is there.
@@ -38,18 +38,6 @@ class Measuring:
         Returns:
             From sums `(..., numbers)` to scores `(...)`, and the numbers of each example,
             `(examples, numbers)`.
-        """
-        raise NotImplementedError
-
-    def outcomes(self, examples: Sequence[Any], predictions: Any) -> tuple[list[str], Floats]:
-        """What may differ between groups, as numbers between 0 and 1 (of a regression: any).
-
-        Args:
-            examples: Labelled examples.
-            predictions: Theirs.
-
-        Returns:
-            The name of each number, and `(examples, numbers)`; NaN where an example has none.
         """
         raise NotImplementedError
 

@@ -44,12 +44,6 @@ class ClassificationMeasuring(Measuring):
         counts = label_counts(*indicators(answers, truths, every, kind))
         return (f1_of if several else accuracy_of), counts
 
-    def outcomes(
-        self, examples: Sequence[TextExample], predictions: Any
-    ) -> tuple[list[str], Floats]:
-        """The probability of each label, or the number."""
-        return list(self.labels), predictions["scores"].astype(np.float64)
-
     def verdicts(self, examples: Sequence[TextExample], predictions: Any) -> list[Hashable]:
         """The label or labels; nothing for numbers, which always differ a little."""
         if self.problem_type == "regression":

@@ -37,19 +37,6 @@ class NerMeasuring(Measuring):
         truths = [list(example.tags or ()) for example in examples]
         return f1_of, entity_counts(task.tags(examples, predictions), truths)
 
-    def outcomes(
-        self, examples: Sequence[NerExample], predictions: Any
-    ) -> tuple[list[str], Floats]:
-        """Of each type: the share of a sentence's entities that are found exactly."""
-        types = sorted({label[2:] for label in self.labels if label != "O"})
-        found = np.full((len(examples), len(types)), np.nan)
-        for row, (true, predicted) in enumerate(self._spans(examples, predictions)):
-            for column, kind in enumerate(types):
-                own = [span for span in true if span[2] == kind]
-                if own:
-                    found[row, column] = np.mean([span in predicted for span in own])
-        return types, found
-
     def verdicts(self, examples: Sequence[NerExample], predictions: Any) -> list[Hashable]:
         """Which of the true entities are found, in their order, and how many others by type.
 

@@ -34,12 +34,6 @@ class QuestionMeasuring(Measuring):
         scores = self._f1(examples, predictions)
         return mean_of, np.stack([scores, np.ones(len(scores))], axis=1)
 
-    def outcomes(
-        self, examples: Sequence[QuestionExample], predictions: Any
-    ) -> tuple[list[str], Floats]:
-        """The F1 of each answer."""
-        return ["answer F1"], self._f1(examples, predictions)[:, None]
-
     def verdicts(self, examples: Sequence[QuestionExample], predictions: Any) -> list[Hashable]:
         """How right each answer is: its words may have been changed with the text."""
         return [round(score, 6) for score in self._f1(examples, predictions).tolist()]

@@ -23,7 +23,8 @@ from transformers import pipeline
 
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.hub import quiet_libraries
-from lowcost_ft.pipeline.predictor import Predictor, load_predictor
+from lowcost_ft.pipeline.load_predictor import load_predictor
+from lowcost_ft.pipeline.predictor import Predictor
 from lowcost_ft.record.environment import git_state, hardware, versions
 from lowcost_ft.record.run_file import load_run, write_json
 

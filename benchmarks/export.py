@@ -21,7 +21,7 @@ from typing import Annotated, Any
 import tyro
 
 from lowcost_ft.export.exporting import export_run
-from lowcost_ft.pipeline.predictor import load_predictor
+from lowcost_ft.pipeline.load_predictor import load_predictor
 from lowcost_ft.pipeline.run_input import read_labelled_file
 from lowcost_ft.record.environment import git_state, hardware, versions
 from lowcost_ft.record.run_file import write_json

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from lowcost_ft.config.reading import reading_of
-from lowcost_ft.pipeline.predictor import Predictor, load_predictor
+from lowcost_ft.pipeline.load_predictor import load_predictor
+from lowcost_ft.pipeline.predictor import Predictor
 from lowcost_ft.record.environment import git_state, hardware, versions
 from lowcost_ft.record.reload_code import reload_code
 from lowcost_ft.tasks.inputs import read_examples_file

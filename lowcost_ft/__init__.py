@@ -25,8 +25,9 @@ if TYPE_CHECKING:  # For type checkers, which do not run `__getattr__`.
     from lowcost_ft.pipeline.convert import Conversion, convert_file
     from lowcost_ft.pipeline.data import Data, load_data
     from lowcost_ft.pipeline.evaluate import Evaluated, evaluate
+    from lowcost_ft.pipeline.load_predictor import load_predictor
     from lowcost_ft.pipeline.merge import merge_run
-    from lowcost_ft.pipeline.predictor import Predictor, load_predictor
+    from lowcost_ft.pipeline.predictor import Predictor
     from lowcost_ft.pipeline.save import save
     from lowcost_ft.pipeline.start import Run, start_run
     from lowcost_ft.pipeline.student import with_teacher
@@ -61,7 +62,7 @@ _HOMES = {
     "export_run": "export.exporting",
     "find_relations": "tasks.relation",
     "load_data": "pipeline.data",
-    "load_predictor": "pipeline.predictor",
+    "load_predictor": "pipeline.load_predictor",
     "load_splits": "tasks.loading",
     "load_tokenizer": "models.tokenizers",
     "load_trained": "models.loading",

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from small_runs import call_recipe, flags
 
 from lowcost_ft.models.loading import build_model, forward_module, load_tokenizer, save_model
-from lowcost_ft.pipeline.predictor import load_predictor
+from lowcost_ft.pipeline.load_predictor import load_predictor
 from lowcost_ft.training.extensions.adalora import AdaLora
 from lowcost_ft.training.extensions.base import TrainingContext
 from lowcost_ft.training.extensions.composition import Extensions

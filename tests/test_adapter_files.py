@@ -7,7 +7,7 @@ from small_runs import call_recipe, flags
 
 from lowcost_ft.commands.main import main
 from lowcost_ft.config.run import RunConfig
-from lowcost_ft.pipeline.predictor import load_predictor
+from lowcost_ft.pipeline.load_predictor import load_predictor
 from lowcost_ft.training.resume import run_settings
 from lowcost_ft.training.setup import build_accelerator
 

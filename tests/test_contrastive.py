@@ -24,7 +24,7 @@ from lowcost_ft.data.features import collate
 from lowcost_ft.data.groups import deal_groups, grouped_features
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.output_layer import output_layer
-from lowcost_ft.pipeline.predictor import load_predictor
+from lowcost_ft.pipeline.load_predictor import load_predictor
 from lowcost_ft.tasks.classification import ClassificationTask
 from lowcost_ft.training.checkpoint_files import newest_checkpoint
 from lowcost_ft.training.extensions.base import TrainingContext

@@ -11,7 +11,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from lowcost_ft.models.existing_head import fit_head, stored_labels
 from lowcost_ft.models.loading import build_model
-from lowcost_ft.pipeline.predictor import load_predictor
+from lowcost_ft.pipeline.load_predictor import load_predictor
 
 NAMES = ["red", "green", "blue"]
 

@@ -19,7 +19,7 @@ from lowcost_ft.commands.main import main
 from lowcost_ft.data.batching import cut_step
 from lowcost_ft.memory import limits
 from lowcost_ft.pipeline import memory as recipe_memory
-from lowcost_ft.pipeline.predictor import load_predictor
+from lowcost_ft.pipeline.load_predictor import load_predictor
 from lowcost_ft.tasks.classification import ClassificationTask
 from lowcost_ft.training.setup import build_accelerator
 from lowcost_ft.training.steps import StepRunner

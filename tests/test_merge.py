@@ -10,7 +10,7 @@ from transformers import AutoModelForTokenClassification
 
 from lowcost_ft.commands.main import main
 from lowcost_ft.pipeline.confidence import save_novelty
-from lowcost_ft.pipeline.predictor import load_predictor
+from lowcost_ft.pipeline.load_predictor import load_predictor
 from lowcost_ft.scores.novelty import Novelty
 
 

@@ -10,7 +10,7 @@ from tiny import make_tiny
 
 from lowcost_ft.commands.main import main
 from lowcost_ft.errors import UserError
-from lowcost_ft.pipeline.predictor import load_predictor
+from lowcost_ft.pipeline.load_predictor import load_predictor
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from lowcost_ft.commands.main import main
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.families import find_family
 from lowcost_ft.models.positions import model_on_meta, position_limit
-from lowcost_ft.pipeline.predictor import load_predictor
+from lowcost_ft.pipeline.load_predictor import load_predictor
 
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 99}
 SMALL |= {"intermediate_size": 64, "max_position_embeddings": 40, "pad_token_id": 1}

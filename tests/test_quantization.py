@@ -14,7 +14,7 @@ from lowcost_ft.errors import UserError
 from lowcost_ft.models.loading import build_model, load_tokenizer
 from lowcost_ft.models.quantization import count_parameters, weight_bytes
 from lowcost_ft.models.quantized_layers import settle_kernels
-from lowcost_ft.pipeline.predictor import load_predictor
+from lowcost_ft.pipeline.load_predictor import load_predictor
 from lowcost_ft.record.reload_code import reload_code
 
 QUANTIZED = (Linear4bit, Linear8bitLt)

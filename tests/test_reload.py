@@ -17,7 +17,7 @@ from transformers import (
 )
 
 import lowcost_ft.pipeline.save
-from lowcost_ft.pipeline.predictor import load_predictor
+from lowcost_ft.pipeline.load_predictor import load_predictor
 
 AUTO = {
     ("ner", "lora"): AutoPeftModelForTokenClassification,

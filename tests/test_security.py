@@ -19,7 +19,7 @@ from lowcost_ft.errors import UserError
 from lowcost_ft.models.loading import build_model
 from lowcost_ft.models.safety import is_plain_name, shard_names
 from lowcost_ft.models.tokenizers import load_tokenizer
-from lowcost_ft.pipeline.predictor import load_predictor
+from lowcost_ft.pipeline.load_predictor import load_predictor
 from lowcost_ft.tasks.loading import load_splits
 
 PICKLES = ("pytorch_model.bin", "adapter_model.bin", "model.pt", "model.pkl", "model.ckpt")

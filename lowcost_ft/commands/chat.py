@@ -47,7 +47,7 @@ def chat(command: Chat) -> None:
     if command.system is not None and not command.system.strip():
         raise UserError("--system is empty: give a text, or leave it out")
     from lowcost_ft.pipeline.conversation import Conversation
-    from lowcost_ft.pipeline.predictor import load_predictor
+    from lowcost_ft.pipeline.load_predictor import load_predictor
 
     predictor = load_predictor(
         command.run,

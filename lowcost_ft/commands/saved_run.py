@@ -92,7 +92,7 @@ def open_run(
         folder: Another run than the command's, which the command's task flags are not for.
         keep_adapter: Whether an adapter stays beside the weights.
     """
-    from lowcost_ft.pipeline.predictor import load_predictor
+    from lowcost_ft.pipeline.load_predictor import load_predictor
 
     predictor = load_predictor(
         folder or command.run,

@@ -31,8 +31,8 @@ from lowcost_ft.models.merging import MERGE_TOLERANCE, merge_adapter, parity_gap
 from lowcost_ft.models.onnx_model import ONNX_FILES, OnnxModel, check_onnx_installed
 from lowcost_ft.models.saving import run_config
 from lowcost_ft.pipeline.comparing import Drift, validation_examples
+from lowcost_ft.pipeline.load_predictor import load_predictor
 from lowcost_ft.pipeline.predicting import predict
-from lowcost_ft.pipeline.predictor import load_predictor
 from lowcost_ft.record.environment import hardware, int8_instructions, versions
 from lowcost_ft.record.overwriting import paths_of_settings
 from lowcost_ft.record.run_file import load_run

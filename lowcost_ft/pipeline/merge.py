@@ -20,8 +20,9 @@ from lowcost_ft.models.merging import MERGE_TOLERANCE, check_mergeable, merge_ad
 from lowcost_ft.models.saving import save_model
 from lowcost_ft.pipeline.comparing import Drift, compare, outputs_of, validation_examples
 from lowcost_ft.pipeline.confidence import copy_novelty
+from lowcost_ft.pipeline.load_predictor import load_predictor
 from lowcost_ft.pipeline.predicting import predict
-from lowcost_ft.pipeline.predictor import Predictor, load_predictor
+from lowcost_ft.pipeline.predictor import Predictor
 from lowcost_ft.record.model_card import write_model_card
 from lowcost_ft.record.overwriting import paths_of_settings
 from lowcost_ft.record.run_file import load_run, write_run

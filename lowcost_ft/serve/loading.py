@@ -95,7 +95,7 @@ class Loader:
     def _load(self, folder: ModelFolder, *, keep_adapter: bool) -> ServedModel:
         import torch
 
-        from lowcost_ft.pipeline.predictor import load_predictor
+        from lowcost_ft.pipeline.load_predictor import load_predictor
 
         # An exported, merged or compressed folder needs no other, and neither does a full run.
         whole = not (Path(folder.path) / "adapter_config.json").is_file()

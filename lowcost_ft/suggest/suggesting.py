@@ -12,7 +12,8 @@ from lowcost_ft.config.tasks import task_settings
 from lowcost_ft.data.rows import counted
 from lowcost_ft.errors import UserError
 from lowcost_ft.frozen.embedding import load_embedder
-from lowcost_ft.pipeline.predictor import Predictor, load_predictor
+from lowcost_ft.pipeline.load_predictor import load_predictor
+from lowcost_ft.pipeline.predictor import Predictor
 from lowcost_ft.record.run_file import load_run
 from lowcost_ft.suggest.pool import Pool, read_pool
 from lowcost_ft.suggest.selection import choose_rows, choose_typical

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from lowcost_ft.config.generation import GenerationSettings
 from lowcost_ft.config.reading import ReadingOptions, reading_of
 from lowcost_ft.config.run import RunConfig
 from lowcost_ft.data.features import Array, Features
 from lowcost_ft.tasks.card import Telling
 from lowcost_ft.tasks.checking import DataChecking
-from lowcost_ft.tasks.choices import Choices
+from lowcost_ft.tasks.choices import Choosing
 from lowcost_ft.tasks.confidence import Confidence
 from lowcost_ft.tasks.editing import TextEditing
 from lowcost_ft.tasks.explaining import Explaining
 from lowcost_ft.tasks.flag_taking import FlagTaking
 from lowcost_ft.tasks.measuring import Measuring
 from lowcost_ft.tasks.serving import Serving
+from lowcost_ft.tasks.text_writing import TextWriting
 
 if TYPE_CHECKING:
     import torch
@@ -39,7 +39,16 @@ Predictions = dict[str, np.ndarray]
 
 
 class Task(
-    DataChecking, TextEditing, Explaining, Measuring, FlagTaking, Confidence, Telling, Serving
+    Choosing,
+    TextWriting,
+    DataChecking,
+    TextEditing,
+    Explaining,
+    Measuring,
+    FlagTaking,
+    Confidence,
+    Telling,
+    Serving,
 ):
     """Reads examples, featurizes them, turns outputs into a loss and into predictions, scores them.
 
@@ -49,9 +58,6 @@ class Task(
         tokenizer_options: Keyword arguments for `load_tokenizer`.
         generates: Whether predicting runs the model on tokens that it has made itself, so that its
             lower layers must be there even where their output for the given tokens is kept.
-        talks: Whether its examples are conversations, which `lowcost-ft chat` goes on with.
-        writes: Whether its answers are texts, which the model writes after the `prompt` of each
-            example once the losses of all are known; else `predict` generates by itself.
         reads_words: Whether files with one word a line or row hold sentences of the task.
         schema: What the arrays hold that `featurize` makes beside the tokens.
         labels: Names of the outputs, in the order of the logits.
@@ -63,8 +69,6 @@ class Task(
     head: ClassVar[str]
     tokenizer_options: ClassVar[dict[str, Any]] = {}
     generates: ClassVar[bool] = False
-    writes: ClassVar[bool] = False
-    talks: ClassVar[bool] = False
     reads_words: ClassVar[bool] = False
     schema: ClassVar[dict[str, Array]]
     labels: list[str]
@@ -204,37 +208,6 @@ class Task(
         Labels that the model does not know have no part in it, nor in the weights.
         """
 
-    def choices(self, outputs: Outputs, batch: dict[str, torch.Tensor]) -> Choices | None:
-        """The choices whose cross-entropy the loss is; None where it is something else.
-
-        Their classes must be the same in every micro-batch, so that what is spread over all
-        classes does not depend on how a step is cut.
-        """
-        return None
-
-    def choice_numbers(
-        self, features: Features, rows: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray] | None:
-        """Which choices of a split those of a micro-batch are; None where they have no numbers.
-
-        The numbers depend on the examples alone, not on the tokenizer, so that what two models say
-        of a choice can be compared.
-
-        Args:
-            features: The tokenized split.
-            rows: The rows of the micro-batch.
-
-        Returns:
-            `(choices,)` each, in the order of `choices`, as many a row: the number, counted over
-            all examples from 0, -1 at places that are none; and whether its label is known.
-        """
-        return None
-
-    @property
-    def has_choices(self) -> bool:
-        """Whether `choices` gives some."""
-        return False
-
     def predict(
         self,
         model: torch.nn.Module,
@@ -264,34 +237,6 @@ class Task(
     @abstractmethod
     def decode(self, outputs: Outputs) -> dict[str, torch.Tensor]:
         """Reduces a micro-batch's outputs to predictions, on the device."""
-
-    # --- Texts, for a task that `writes`
-
-    def generation(self) -> GenerationSettings:
-        """How texts are written."""
-        raise AssertionError(f"{self.name} writes nothing")
-
-    def prompt(self, features: Features, example: int) -> np.ndarray:
-        """The tokens that the model goes on from, for one example, `(tokens,)`."""
-        raise AssertionError(f"{self.name} writes nothing")
-
-    def written_rows(self, features: Features) -> np.ndarray:
-        """The examples of a validation split that are written: all, or some drawn from the seed."""
-        return np.arange(features.num_examples)
-
-    def store_written(
-        self, predictions: Predictions, example: int, tokens: Sequence[int], *, near_tie: bool
-    ) -> None:
-        """Keeps the text of an example in `predictions`.
-
-        Args:
-            predictions: Of all examples.
-            example: Its number.
-            tokens: The text, without the token that ends it.
-            near_tie: Whether two tokens were nearly equally probable somewhere, so that the text
-                may differ from what the model writes for this row alone.
-        """
-        raise AssertionError(f"{self.name} writes nothing")
 
     # --- Predictions
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from lowcost_ft.data.features import IGNORED_LABEL
+from lowcost_ft.data.features import IGNORED_LABEL, Features
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
-__all__ = ["Choices"]
+__all__ = ["Choices", "Choosing"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,3 +70,38 @@ class Choices:
         if self.weights is None:
             return known.to(self.logits.dtype)
         return self.weights[self.labels.clamp(min=0)] * known
+
+
+class Choosing:
+    """The part of a task that says which choices between classes it makes."""
+
+    def choices(self, outputs: Any, batch: dict[str, torch.Tensor]) -> Choices | None:
+        """The choices whose cross-entropy the loss is; None where it is something else.
+
+        Their classes must be the same in every micro-batch, so that what is spread over all
+        classes does not depend on how a step is cut.
+        """
+        return None
+
+    def choice_numbers(
+        self, features: Features, rows: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """Which choices of a split those of a micro-batch are; None where they have no numbers.
+
+        The numbers depend on the examples alone, not on the tokenizer, so that what two models say
+        of a choice can be compared.
+
+        Args:
+            features: The tokenized split.
+            rows: The rows of the micro-batch.
+
+        Returns:
+            `(choices,)` each, in the order of `choices`, as many a row: the number, counted over
+            all examples from 0, -1 at places that are none; and whether its label is known.
+        """
+        return None
+
+    @property
+    def has_choices(self) -> bool:
+        """Whether `choices` gives some."""
+        return False

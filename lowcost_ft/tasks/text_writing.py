@@ -1,0 +1,51 @@
+"""What a task says whose answers are texts that the model writes, token by token."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from lowcost_ft.config.generation import GenerationSettings
+from lowcost_ft.data.features import Features
+
+__all__ = ["TextWriting"]
+
+
+class TextWriting:
+    """The part of a task that writing texts asks.
+
+    Attributes:
+        talks: Whether its examples are conversations, which `lowcost-ft chat` goes on with.
+        writes: Whether its answers are texts, which the model writes after the `prompt` of each
+            example once the losses of all are known; else `predict` generates by itself.
+    """
+
+    name: ClassVar[str]
+    writes: ClassVar[bool] = False
+    talks: ClassVar[bool] = False
+
+    def generation(self) -> GenerationSettings:
+        """How texts are written."""
+        raise AssertionError(f"{self.name} writes nothing")
+
+    def prompt(self, features: Features, example: int) -> np.ndarray:
+        """The tokens that the model goes on from, for one example, `(tokens,)`."""
+        raise AssertionError(f"{self.name} writes nothing")
+
+    def written_rows(self, features: Features) -> np.ndarray:
+        """The examples of a validation split that are written: all, or some drawn from the seed."""
+        return np.arange(features.num_examples)
+
+    def store_written(
+        self, predictions: dict[str, Any], example: int, tokens: Sequence[int], *, near_tie: bool
+    ) -> None:
+        """Keeps the text of an example in `predictions`.
+
+        Args:
+            predictions: Of all examples.
+            example: Its number.
+            tokens: The text, without the token that ends it.
+            near_tie: Whether two tokens were nearly equally probable somewhere, so that the text
+                may differ from what the model writes for this row alone.
+        """
+        raise AssertionError(f"{self.name} writes nothing")

@@ -9,7 +9,11 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import numpy as np
 from accelerate.state import AcceleratorState, PartialState
+from safetensors.numpy import load_file
+
+import lowcost_ft as ft
 
 __all__ = ["RECIPES", "call_recipe", "flags", "forget_precision", "ner_rows", "relation_rows"]
 __all__ += ["dialogue_rows", "pair_rows", "text_rows", "write_jsonl"]
@@ -147,3 +151,21 @@ def call_recipe(name: str, *arguments: str) -> int:
         except SystemExit as stop:
             return int(stop.code or 0)
     raise AssertionError(f"{path} did not end by sys.exit")
+
+
+def trained(config):
+    """Runs a recipe's steps; the folder, and what `run.json` holds."""
+    with ft.start_run(config) as run:
+        data = ft.load_data(run)
+        built = ft.build(run, data)
+        result = ft.train(run, built, data)
+        evaluated = ft.evaluate(run, built, data, result)
+        return ft.save(run, built, data, result, evaluated), run.record
+
+
+def same_weights(one, other, *, tolerance=1e-4):
+    """Whether two folders hold the same adapter."""
+    first, second = (load_file(folder / "adapter_model.safetensors") for folder in (one, other))
+    # A bias of outputs over positions has rounding for a gradient, of which Adam makes a step.
+    names = [name for name in first if tolerance == 0 or not name.endswith("qa_outputs.bias")]
+    return all(np.allclose(first[name], second[name], rtol=0, atol=tolerance) for name in names)

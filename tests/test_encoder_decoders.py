@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from small_runs import dialogue_rows, pair_rows, write_jsonl
+from small_runs import dialogue_rows, pair_rows, same_weights, trained, write_jsonl
 from tiny import ENCODER_DECODERS, SENTENCES, make_tiny
 from torch.nn import functional as F  # noqa: N812
 from transformers import AutoModelForSeq2SeqLM
@@ -28,20 +28,6 @@ def config_of(tiny_model, tmp_path, family="t5", task="translation", **changes):
     }
     values = {"output_dir": str(tmp_path / "run")} | LIMITS | files | changes
     return ft.RunConfig(task=task, model_id=tiny_model(family), **values)
-
-
-def trained(config):
-    with ft.start_run(config) as run:
-        data = ft.load_data(run)
-        built = ft.build(run, data)
-        result = ft.train(run, built, data)
-        evaluated = ft.evaluate(run, built, data, result)
-        return ft.save(run, built, data, result, evaluated), run.record
-
-
-def same_weights(one, other, *, tolerance=1e-4):
-    first, second = (load_file(folder / "adapter_model.safetensors") for folder in (one, other))
-    return all(np.allclose(first[name], second[name], rtol=0, atol=tolerance) for name in first)
 
 
 @pytest.mark.parametrize("family", ENCODER_DECODERS)

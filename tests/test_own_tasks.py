@@ -3,11 +3,9 @@
 import json
 
 import find_task
-import numpy as np
 import pytest
 import reply_task
-from safetensors.torch import load_file
-from small_runs import write_jsonl
+from small_runs import same_weights, trained, write_jsonl
 
 import lowcost_ft as ft
 from lowcost_ft.commands.main import main
@@ -31,22 +29,6 @@ def config_of(name, tiny_model, tmp_path, **changes):
     }
     values = {"output_dir": str(tmp_path / "run")} | LIMITS | files | changes
     return ft.RunConfig(task=name, model_id=tiny_model(family), **values)
-
-
-def trained(config):
-    with ft.start_run(config) as run:
-        data = ft.load_data(run)
-        built = ft.build(run, data)
-        result = ft.train(run, built, data)
-        evaluated = ft.evaluate(run, built, data, result)
-        return ft.save(run, built, data, result, evaluated), run.record
-
-
-def same_weights(one, other, *, tolerance=1e-4):
-    first, second = (load_file(folder / "adapter_model.safetensors") for folder in (one, other))
-    # A bias of outputs over positions has rounding for a gradient, of which Adam makes a step.
-    names = [name for name in first if tolerance == 0 or not name.endswith("qa_outputs.bias")]
-    return all(np.allclose(first[name], second[name], rtol=0, atol=tolerance) for name in names)
 
 
 @pytest.mark.parametrize("name", list(TASKS))

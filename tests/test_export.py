@@ -208,7 +208,7 @@ def test_another_cpu_is_told_where_int8_was_measured(exported, monkeypatch):
     folder, _, _ = exported
     there = json.loads((folder / "run.json").read_text())["export"]["int8_instructions"]
     other = None if there else "some"
-    monkeypatch.setattr("lowcost_ft.pipeline.predictor.int8_instructions", lambda: other)
+    monkeypatch.setattr("lowcost_ft.pipeline.load_predictor.int8_instructions", lambda: other)
     (notice,) = ft.load_predictor(folder, precision="int8").notices
     assert "answers and speed may be others here" in notice
     assert not ft.load_predictor(folder).notices

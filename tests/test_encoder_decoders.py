@@ -107,11 +107,11 @@ def test_what_cannot_be_kept_is_refused(tmp_path, tiny_model, changes, told):
 
 
 def test_sources_and_targets_lose_their_ends(tmp_path, tiny_model):
-    config = config_of(tiny_model, tmp_path, max_length=8, max_target_length=4)
+    config = config_of(tiny_model, tmp_path, max_length=8, max_target_length=2)
     with ft.start_run(config) as run:
         data = ft.load_data(run)
     features = data.features["train"]
-    assert (features["prompt_tokens"] == 8).all() and (features.weights == 4).all()
+    assert (features["prompt_tokens"] == 8).all() and (features.weights == 2).all()
     ends = features.input_ids[features.starts[:-1] + 7]
     assert (ends == data.tokenizer.eos_token_id).all()
     learned = features["targets"][features["targets"] != IGNORED_LABEL]

@@ -5,6 +5,7 @@ tokenizer) and lacks what a user's checkpoint lacks: the task head.
 """
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -280,14 +281,21 @@ def _byte_level(special: list[str]) -> tuple[Tokenizer, dict[str, int], Any]:
     return raw, raw.get_vocab(), merges
 
 
-def _unigram(special: list[str], unknown: str) -> list[tuple[str, float]]:
-    raw = Tokenizer(models.Unigram())
-    raw.pre_tokenizer = pre_tokenizers.Metaspace()
-    trainer = trainers.UnigramTrainer(
-        vocab_size=_VOCAB_SIZE, special_tokens=special, unk_token=unknown, show_progress=False
-    )
-    vocab = json.loads(_train(raw, trainer).to_str())["model"]["vocab"]
-    return [(piece, score) for piece, score in vocab]
+def _unigram(special: list[str]) -> list[tuple[str, float]]:
+    # Put together here: the trainer finds other pieces each time. Words and parts of words compete.
+    counts: Counter[str] = Counter()
+    for sentence in SENTENCES:
+        for word in sentence.split():
+            marked = f"▁{word}"
+            counts.update({marked: 4})
+            for length in (1, 2, 3):
+                counts.update(marked[at : at + length] for at in range(len(marked) - length + 1))
+    singles = sorted(piece for piece in counts if len(piece) == 1)
+    longer = sorted(counts.keys() - set(singles), key=lambda piece: (-counts[piece], piece))
+    pieces = [*singles, *longer][: _VOCAB_SIZE - len(special)]
+    total = sum(counts[piece] for piece in pieces)
+    scored = sorted(((p, math.log(counts[p] / total)) for p in pieces), key=lambda x: (-x[1], x[0]))
+    return [*((token, 0.0) for token in special), *scored]
 
 
 def _roberta() -> Any:
@@ -296,17 +304,17 @@ def _roberta() -> Any:
 
 
 def _xlm_roberta() -> Any:
-    vocab = _unigram(["<s>", "<pad>", "</s>", "<unk>", "<mask>"], "<unk>")
+    vocab = _unigram(["<s>", "<pad>", "</s>", "<unk>", "<mask>"])
     return XLMRobertaTokenizer(vocab=vocab, model_max_length=128)
 
 
 def _albert() -> Any:
-    vocab = _unigram(["<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"], "<unk>")
+    vocab = _unigram(["<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"])
     return AlbertTokenizer(vocab=vocab, model_max_length=128)
 
 
 def _deberta() -> Any:
-    vocab = _unigram(["[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"], "[UNK]")
+    vocab = _unigram(["[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"])
     return DebertaV2Tokenizer(vocab=vocab, unk_id=3, model_max_length=128)
 
 
@@ -378,7 +386,7 @@ def _gemma() -> Any:
 
 def _text_to_text() -> Any:
     """As T5's: pieces, and a token behind the text."""
-    raw = Tokenizer(models.Unigram(_unigram(["<pad>", "</s>", "<unk>"], "<unk>"), unk_id=2))
+    raw = Tokenizer(models.Unigram(_unigram(["<pad>", "</s>", "<unk>"]), unk_id=2))
     raw.pre_tokenizer = pre_tokenizers.Metaspace()
     raw.decoder = decoders.Metaspace()
     raw.post_processor = processors.TemplateProcessing(

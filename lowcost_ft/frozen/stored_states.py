@@ -21,7 +21,7 @@ import torch
 from lowcost_ft.errors import UserError
 
 __all__ = ["DTYPES", "PartialStates", "StoredStates", "check_space", "default_cache_dir", "locked"]
-__all__ += ["open_stored", "padded_index"]
+__all__ += ["clear_padding", "open_stored", "padded_index"]
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 """Precisions that states can be kept in."""
@@ -122,7 +122,8 @@ class StoredStates:
     ) -> torch.Tensor:
         """States of some rows, `(rows, longest, hidden)`, read from disk.
 
-        Padding repeats a row's first token: the model masks it, as it masks any padding.
+        Padding is zeros, as the embeddings give it: some DeBERTa-v2 models have a convolution
+        that reads a row's neighbours, masked or not.
 
         Args:
             starts: First token of each row.
@@ -134,13 +135,21 @@ class StoredStates:
         shape = (len(index), self.flat.shape[1])
         states = torch.empty(shape, dtype=self.flat.dtype, pin_memory=pin_memory)
         torch.index_select(self.flat, 0, index, out=states)
-        return states.view(*source.shape, -1)
+        return clear_padding(states.view(*source.shape, -1), lengths)
 
 
 def padded_index(starts: np.ndarray, lengths: np.ndarray) -> torch.Tensor:
     """Where the tokens of some rows are, `(rows, longest)`; padding repeats a row's first token."""
     columns = np.arange(int(lengths.max()))
     return torch.from_numpy(starts[:, None] + np.where(columns < lengths[:, None], columns, 0))
+
+
+def clear_padding(states: torch.Tensor, lengths: np.ndarray) -> torch.Tensor:
+    """Makes what lies behind the tokens of each row zeros, in place, `(rows, longest, hidden)`."""
+    for row, length in enumerate(lengths):
+        if length < states.shape[1]:
+            states[row, int(length) :] = 0
+    return states
 
 
 def open_stored(folder: Path) -> StoredStates | None:

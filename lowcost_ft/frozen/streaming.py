@@ -18,7 +18,7 @@ import torch
 from lowcost_ft.errors import UserError
 from lowcost_ft.frozen.lower_part import LowerPart
 from lowcost_ft.frozen.lower_states import LowerStates
-from lowcost_ft.frozen.stored_states import PartialStates, padded_index
+from lowcost_ft.frozen.stored_states import PartialStates, clear_padding, padded_index
 from lowcost_ft.frozen.streamed_part import StreamedPart, stage_bytes
 from lowcost_ft.models.families import Family
 
@@ -231,4 +231,4 @@ class Generation:
                 if file.readinto(wanted) != flat.nbytes:
                     raise UserError(f"stream_frozen_layers: {self.path} was cut off; start again")
                 index = padded_index(np.cumsum(lengths) - lengths, lengths)
-                yield flat[index]
+                yield clear_padding(flat[index], lengths)

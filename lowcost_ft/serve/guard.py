@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import binascii
+import contextlib
 import hmac
 import logging
 import time
@@ -37,6 +38,12 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+
+_DRAINED_BODIES = 8
+"""Bodies of the largest size that are read and dropped behind one that is too large."""
+
+_DRAIN_SECONDS = 2.0
+"""How long that may take."""
 
 _LOG = logging.getLogger("lowcost_ft.serve")
 
@@ -91,8 +98,10 @@ class Guard:
             except RequestError as error:
                 response = error_response(error)
                 if error.status in (408, 413):
-                    # The rest of the body is not read; the connection cannot be used again.
+                    # What is left of the body would be read as the next request.
                     response.headers["Connection"] = "close"
+                if error.status == 413:
+                    await self._drain(headers, receive)
                 await response(scope, receive, send_on)
                 return
             if body is None:  # The client left.
@@ -177,6 +186,20 @@ class Guard:
                 "Validation",
                 f"the body did not arrive within {self.limits.body_seconds:g} seconds",
             ) from None
+
+    async def _drain(self, headers: Headers, receive: Receive) -> None:
+        """Reads on and keeps nothing: a client that is still sending would not see the answer."""
+        told = headers.get("content-length", "")
+        left = _DRAINED_BODIES * self.limits.body_bytes
+        if told.isdigit() and int(told) > left:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                while left > 0:
+                    message = await receive()
+                    left -= len(message.get("body", b""))
+                    if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                        return
 
     async def _preflight(self, send: Send) -> None:
         headers = [

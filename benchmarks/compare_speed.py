@@ -21,7 +21,7 @@ from typing import Any, Literal
 import torch
 import tyro
 from speed_arms import Arm, OurArm, Setting, Timing, seconds_now
-from usual_arms import TextbookArm, TrainerArm
+from usual_arms import TextbookArm, TrainerArm, TunedTrainerArm
 
 from lowcost_ft.config.run import RunConfig
 from lowcost_ft.config.settings import DEFAULT_MODEL_ID
@@ -37,6 +37,9 @@ from lowcost_ft.training.setup import build_accelerator, set_num_threads
 
 RESULTS = Path(__file__).resolve().parent / "results" / "speed"
 BASELINE = "trainer-peft"
+TUNED = "trainer-peft-tuned"
+RATIOS = {TUNED: "over_tuned_trainer_peft", BASELINE: "over_trainer_peft"}
+"""Ways that every other one is compared with, and what the ratio is called in the results."""
 COMPILED = "ours-lora-query-value-compiled"
 LARGE_STEP = 160
 """Sentences a step where micro-batches are to be as large as the token budget allows."""
@@ -84,6 +87,7 @@ def arms_of(setting: Setting, options: Options, cache_dir: str) -> dict[str, Cal
     return {
         "textbook-full": lambda: TextbookArm(setting),
         BASELINE: lambda: TrainerArm(setting),
+        TUNED: lambda: TunedTrainerArm(setting),
         "ours-full": lambda: OurArm(setting, method="full"),
         "ours-lora-query-value": lambda: OurArm(setting, **query_value),
         COMPILED: lambda: OurArm(setting, torch_compile=True, **query_value),
@@ -229,7 +233,7 @@ def conditions(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def summarize(rounds: list[dict[str, Any]], facts: dict[str, Any]) -> dict[str, Any]:
-    """Median and range of each arm's speed, its ratio to the baseline, its share of the machine.
+    """Median and range of each arm's speed, its ratios to `Trainer`, its share of the machine.
 
     Ratios and shares are taken within a round, then their median.
     """
@@ -237,12 +241,6 @@ def summarize(rounds: list[dict[str, Any]], facts: dict[str, Any]) -> dict[str, 
     for name, known in facts.items():
         runs = [(r, Timing(**r["arms"][name])) for r in rounds if name in r["arms"]]
         speeds = [timing.real_tokens / timing.seconds for _, timing in runs]
-        ratios = [
-            speed / (base.real_tokens / base.seconds)
-            for speed, (r, _) in zip(speeds, runs, strict=True)
-            if BASELINE in r["arms"]
-            for base in [Timing(**r["arms"][BASELINE])]
-        ]
         padded = sum(timing.padded_tokens for _, timing in runs)
         entry = {
             **known,
@@ -250,8 +248,15 @@ def summarize(rounds: list[dict[str, Any]], facts: dict[str, Any]) -> dict[str, 
             "range": [round(min(speeds), 1), round(max(speeds), 1)],
             "padding_share": round(1 - sum(t.real_tokens for _, t in runs) / padded, 4),
         }
-        if ratios:
-            entry["over_trainer_peft"] = round(statistics.median(ratios), 2)
+        for other, ratio_name in RATIOS.items():
+            ratios = [
+                speed / (base.real_tokens / base.seconds)
+                for speed, (r, _) in zip(speeds, runs, strict=True)
+                if other in r["arms"]
+                for base in [Timing(**r["arms"][other])]
+            ]
+            if ratios:
+                entry[ratio_name] = round(statistics.median(ratios), 2)
         if "flops_a_padded_token" in known:
             flops = known["flops_a_padded_token"]
             shares = [
@@ -266,14 +271,16 @@ def summarize(rounds: list[dict[str, Any]], facts: dict[str, Any]) -> dict[str, 
 def table(result: dict[str, Any]) -> str:
     """The summary, for people."""
     lines = [
-        f"{'arm':30} {'tokens/s':>9} {'range':>15} {'x Trainer':>9} {'padding':>8} {'of matmul':>9}"
+        f"{'arm':30} {'tokens/s':>9} {'range':>15} {'x tuned':>7} {'x plain':>7} {'padding':>8} "
+        f"{'of matmul':>9}"
     ]
     for name, arm in result["arms"].items():
         low, high = arm["range"]
         share = arm.get("share_of_matmul_rate")
         lines.append(
             f"{name:30} {arm['real_tokens_per_second']:9,.0f} {f'{low:,.0f}-{high:,.0f}':>15} "
-            f"{arm.get('over_trainer_peft', ''):>9} {arm['padding_share']:8.1%} "
+            f"{arm.get(RATIOS[TUNED], ''):>7} {arm.get(RATIOS[BASELINE], ''):>7} "
+            f"{arm['padding_share']:8.1%} "
             f"{f'{share:.0%}' if share else '':>9}"
         )
     lines.append(

@@ -118,11 +118,14 @@ _STANDARD = [
         *("--num-train-epochs", "3"),
         files=_WNUT17,
     ),
-    Entry(
-        name="wnut17-trainer-peft",
-        program="benchmarks/trainer_peft.py",
-        flags=("--num-train-epochs", "3"),
-        files=_WNUT17,
+    *(
+        Entry(
+            name=f"wnut17-{name.replace('_', '-')}",
+            program=f"benchmarks/{name}.py",
+            flags=("--num-train-epochs", "3"),
+            files=_WNUT17,
+        )
+        for name in ("trainer_peft", "trainer_peft_tuned")
     ),
     *_entries(
         "banking77-3",

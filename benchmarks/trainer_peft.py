@@ -8,6 +8,7 @@ schedule and scores are those of recipes/lora_ner.py, and so is what is written.
 """
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,17 @@ CONFIG = RunConfig(task="ner", method="lora", target_modules="query,value", num_
 
 def main(config: RunConfig) -> Path:
     """Loads the data, trains with `Trainer`, evaluates, saves; returns the run folder."""
+    return train_and_score(config, TrainerArm, name="trainer-peft")
+
+
+def train_and_score(
+    config: RunConfig, make_arm: Callable[[Setting], TrainerArm], name: str
+) -> Path:
+    """The same for a `Trainer` that is set in this or that way, with its name in the record."""
     with start_run(config) as run:
-        run.record["method"] = "trainer-peft"
+        run.record["method"] = name
         data = load_data(run)
-        arm = TrainerArm(
+        arm = make_arm(
             Setting(
                 accelerator=run.accelerator,
                 model_id=config.model_id,
@@ -49,13 +57,13 @@ def main(config: RunConfig) -> Path:
         )
         train_with_trainer(run, arm)
         run.record["evaluation"] = {}
-        for name in (name for name in ("validation", "test") if name in data.features):
-            run.record["evaluation"][name], _ = predict_and_score(
+        for split in (split for split in ("validation", "test") if split in data.features):
+            run.record["evaluation"][split], _ = predict_and_score(
                 run.accelerator,
                 arm.model.get_base_model(),
                 data.task,
-                getattr(data.splits, name),
-                data.features[name],
+                getattr(data.splits, split),
+                data.features[split],
                 pad_token_id=data.pad_token_id,
                 micro_batch_tokens=config.micro_batch_tokens,
                 seed=config.seed,
@@ -98,6 +106,7 @@ def train_with_trainer(run: Run, arm: TrainerArm) -> None:
             seed=config.seed,
             logging_steps=max(1, steps // LOGGED_POINTS),
             **trainer_options(run.accelerator),
+            **arm.options,
         ),
         train_dataset=arm.dataset,
         data_collator=arm.collator,

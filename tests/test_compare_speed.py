@@ -14,7 +14,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 import compare_inference
 import compare_speed
 import profile_step
+import speed_tables
 import trainer_peft
+import trainer_peft_tuned
 
 
 def test_speed_is_compared_arm_by_arm_and_rounds_add_up(tmp_path, tiny_model, capsys):
@@ -27,10 +29,19 @@ def test_speed_is_compared_arm_by_arm_and_rounds_add_up(tmp_path, tiny_model, ca
         assert compare_speed.main(options) == 0
         result = json.loads(file.read_text("utf-8"))
         assert len(result["rounds"]) == rounds
-    assert len(result["arms"]) == 8
+    assert len(result["arms"]) == 9
     steps = {name: arm["steps"] for name, arm in result["rounds"][1]["arms"].items()}
     assert set(steps.values()) == {2}
     assert result["arms"]["trainer-peft"]["over_trainer_peft"] == 1.0
+    tuned = result["arms"]["trainer-peft-tuned"]
+    assert tuned["over_tuned_trainer_peft"] == 1.0
+    assert tuned["options"] == {"train_sampling_strategy": "group_by_length"}
+    # The tuned peer is told first, and a file without it has no column of it.
+    lines = speed_tables._training_table(result).splitlines()
+    assert "| range | x tuned Trainer + peft | x Trainer + peft |" in lines[2]
+    for arm in result["arms"].values():
+        del arm["over_tuned_trainer_peft"]
+    assert "tuned Trainer" not in speed_tables._training_table(result).splitlines()[2]
     assert result["arms"]["textbook-full"]["padding_share"] > 0.5
     assert result["arms"]["ours-lora"]["padding_share"] < 0.2
     assert 0 < result["arms"]["ours-lora"]["share_of_matmul_rate"] < 1
@@ -56,7 +67,8 @@ def test_all_arms_have_the_same_dropout(tmp_path, tiny_model, dropout, family):
     setting = compare_speed.load_setting(options, str(tmp_path / "run"))
     arms = compare_speed.arms_of(setting, options, str(tmp_path / "cache"))
     expected = [0.0] if dropout == 0.0 else [0.1]
-    for name in ("textbook-full", "trainer-peft", "ours-full", "ours-lora-query-value"):
+    tuned = compare_speed.TUNED
+    for name in ("textbook-full", "trainer-peft", tuned, "ours-full", "ours-lora-query-value"):
         arm = arms[name]()
         drops = {m.p for m in arm.model.modules() if isinstance(m, torch.nn.Dropout)}
         assert sorted(drops) == expected, name
@@ -123,7 +135,8 @@ def test_prediction_is_compared_with_the_pipeline(tmp_path, tiny_model, small_fi
     assert "only NER is compared" in capsys.readouterr().err
 
 
-def test_trainer_with_peft_leaves_a_run_like_ours(tmp_path, tiny_model, small_files):
+@pytest.mark.parametrize("program", [trainer_peft, trainer_peft_tuned])
+def test_trainer_with_peft_leaves_a_run_like_ours(tmp_path, tiny_model, small_files, program):
     config = replace(
         trainer_peft.CONFIG,
         model_id=tiny_model("bert"),
@@ -132,9 +145,10 @@ def test_trainer_with_peft_leaves_a_run_like_ours(tmp_path, tiny_model, small_fi
         output_dir=str(tmp_path / "run"),
         **small_files["ner"],
     )
-    folder = trainer_peft.main(config)
+    folder = program.main(config)
     run = json.loads((folder / "run.json").read_text("utf-8"))
-    assert (run["status"], run["method"]) == ("completed", "trainer-peft")
+    name = program.__name__.replace("_", "-")
+    assert (run["status"], run["method"]) == ("completed", name)
     train = run["train"]
     assert (train["optimizer_steps"], train["examples"], train["epochs"]) == (12, 96, 1.2)
     assert 0 < train["real_tokens"] < train["padded_tokens"]

@@ -26,7 +26,8 @@ NOT_A_SETTING = (
 )
 _TOLD_ANYWAY = (*NOT_A_SETTING, "num_train_epochs", "max_steps", "dropout")
 _METHODS = {method.name: method.title for method in METHODS} | {
-    "trainer-peft": "Trainer + peft (query, value)"
+    "trainer-peft": "Trainer + peft (query, value)",
+    "trainer-peft-tuned": "Trainer + peft, tuned (query, value)",
 }
 _QUANTIZATIONS = {"8bit": "8-bit", "nf4": "NF4"}
 

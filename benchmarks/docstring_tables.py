@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = (
     *("config", "scores", "data", "tasks", "record", "models", "frozen", "memory", "training"),
     *("planning", "pipeline", "export", "compress", "report", "doctor", "suggest", "serve"),
-    *("tuning", "explain", "attack", "commands"),
+    *("tuning", "explain", "attack", "audit", "commands"),
 )
 """Folders of the package: each imports from those before it, and never from those after it."""
 

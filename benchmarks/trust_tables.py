@@ -20,6 +20,7 @@ def trust_table() -> str:
     commands = {
         "explain": lambda kind: kind.can_explain,
         "attack": lambda kind: kind.can_edit and kind.can_measure,
+        "audit": lambda kind: kind.can_edit and kind.can_audit,
     }
     for command, works in commands.items():
         cells = ["yes" if works(task_class(name)) else "no" for name in names]

@@ -14,6 +14,7 @@ from typing import Any
 import tyro
 
 from lowcost_ft.commands.attack import Attack, attack
+from lowcost_ft.commands.audit import Audit, audit
 from lowcost_ft.commands.chat import Chat, chat
 from lowcost_ft.commands.compress import Compress, compress
 from lowcost_ft.commands.convert import Convert, convert
@@ -50,6 +51,7 @@ COMMANDS: dict[str, tuple[type, Callable[[Any], None]]] = {
     "evaluate": (Evaluate, evaluate),
     "explain": (Explain, explain),
     "attack": (Attack, attack),
+    "audit": (Audit, audit),
     "merge": (Merge, merge),
     "export": (Export, export),
     "compress": (Compress, compress),
@@ -57,7 +59,7 @@ COMMANDS: dict[str, tuple[type, Callable[[Any], None]]] = {
     "serve": (Serve, serve),
 }
 """Name of a command -> its flags, and what it does."""
-USES: tuple[Command, ...] = ("predict", "evaluate", "explain", "attack")
+USES: tuple[Command, ...] = ("predict", "evaluate", "explain", "attack", "audit")
 """Commands to which tasks bring flags of their own."""
 
 

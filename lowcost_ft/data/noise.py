@@ -16,7 +16,7 @@ from lowcost_ft.data.word_spans import SPACELESS, word_spans
 # Confusions of characters are meant here.
 # ruff: noqa: RUF001
 
-__all__ = ["NOISES", "Noise", "entity_noise", "synonym_noise"]
+__all__ = ["NOISES", "Noise", "entity_noise", "follows", "synonym_noise"]
 
 Noise = Callable[[SpannedText], list[list[Edit]]]
 """From a text to the edits that are possible: a list for each word that has some."""
@@ -100,7 +100,7 @@ def _of_words(edits_of: Callable[[str, int, int], list[Edit]]) -> Noise:
     def noise(spanned: SpannedText) -> list[list[Edit]]:
         found = []
         for start, end in word_spans(spanned.text):
-            edits = [e for e in edits_of(spanned.text, start, end) if _follows(spanned, e)]
+            edits = [e for e in edits_of(spanned.text, start, end) if follows(spanned, e)]
             if edits:
                 found.append(edits)
         return found
@@ -108,7 +108,7 @@ def _of_words(edits_of: Callable[[str, int, int], list[Edit]]) -> Noise:
     return noise
 
 
-def _follows(spanned: SpannedText, edit: Edit) -> bool:
+def follows(spanned: SpannedText, edit: Edit) -> bool:
     """Whether an edit lies inside of one span, or outside of all."""
     start, end, _ = edit
     return is_free(spanned, start, end) or any(

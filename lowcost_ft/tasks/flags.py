@@ -1,4 +1,4 @@
-"""The flags of `predict`, `evaluate` and `explain` that tasks bring, and whose they are."""
+"""The flags of `predict`, `evaluate` and their like that tasks bring, and whose they are."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -11,7 +11,7 @@ from lowcost_ft.tasks import task_class
 
 __all__ = ["Command", "NoFlags", "grouped_flags", "own_flags"]
 
-Command = Literal["predict", "evaluate", "explain", "attack"]
+Command = Literal["predict", "evaluate", "explain", "attack", "audit"]
 
 
 @dataclass(frozen=True, kw_only=True)

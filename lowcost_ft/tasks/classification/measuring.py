@@ -26,6 +26,9 @@ class ClassificationMeasuring(Measuring):
 
     can_measure: ClassVar[bool] = True
     attack_flags: ClassVar[type | None] = DecisionFlags
+    can_audit: ClassVar[bool] = True
+    audit_sentences: ClassVar[bool] = True
+    audit_flags: ClassVar[type | None] = DecisionFlags
     labels: list[str]
     problem_type: str | None
 
@@ -50,6 +53,16 @@ class ClassificationMeasuring(Measuring):
             return []
         found = self._labels(examples, predictions)
         return [tuple(label) if isinstance(label, list) else label for label in found]
+
+    def audited_values(
+        self, examples: Sequence[TextExample], predictions: Any
+    ) -> tuple[str, list[str], Floats]:
+        """The probability of each label, or the number; see `Measuring.audited_values`."""
+        scores = predictions["scores"].astype(np.float64)
+        if self.problem_type == "regression":
+            spread = float(scores.std()) or 1.0
+            return "standard deviations of the predicted numbers", ["number"], scores / spread
+        return "probability", list(self.labels), scores
 
     def _labels(self, examples: Sequence[TextExample], predictions: Any) -> list[Any]:
         task: Any = self

@@ -27,6 +27,7 @@ class NerMeasuring(Measuring):
     """The part of the task that compares."""
 
     can_measure: ClassVar[bool] = True
+    can_audit: ClassVar[bool] = True
     labels: list[str]
 
     def score_sums(
@@ -49,6 +50,21 @@ class NerMeasuring(Measuring):
             )
             for true, predicted in self._spans(examples, predictions)
         ]
+
+    def audited_values(
+        self, examples: Sequence[NerExample], predictions: Any
+    ) -> tuple[str, list[str], Floats]:
+        """How many entities of each type are found; see `Measuring.audited_values`.
+
+        Those that are right and those that are not count apart.
+        """
+        types = sorted({label[2:] for label in self.labels if label != "O"})
+        values = np.zeros((len(examples), 2, len(types)))
+        for row, (true, predicted) in enumerate(self._spans(examples, predictions)):
+            for span in predicted:
+                values[row, int(span not in true), types.index(span[2])] += 1
+        names = [f"{one} found {how}" for how in ("rightly", "wrongly") for one in types]
+        return "entities a text", names, values.reshape(len(examples), -1)
 
     def together(self, examples: Sequence[NerExample]) -> NerExample | None:
         """The sentences one after another, with the entities of all."""

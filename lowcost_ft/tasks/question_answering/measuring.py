@@ -25,6 +25,10 @@ class QuestionMeasuring(Measuring):
 
     can_measure: ClassVar[bool] = True
     attack_flags: ClassVar[type | None] = NullFlags
+    not_audited: ClassVar[str] = (
+        "an answer quotes its text, so that answers about unlike people differ even where nothing "
+        "is wrong"
+    )
     metric: str
 
     def score_sums(

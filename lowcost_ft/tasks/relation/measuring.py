@@ -23,6 +23,8 @@ class RelationMeasuring(ClassificationMeasuring):
     """The part of the task that compares; verdicts and outcomes are those of a classifier."""
 
     attack_flags: ClassVar[type | None] = None
+    audit_flags: ClassVar[type | None] = None
+    audit_sentences: ClassVar[bool] = False  # It would have entities that nothing is said of.
     negative: str | None
     metric: str
 

@@ -50,6 +50,9 @@ class WritingTask(WritingTokens):
     evaluate_flags = WritingFlags
     problem_type: str | None = None
     default_template: ClassVar[str] = "{source}"
+    not_audited: ClassVar[str] = (
+        "a written text has no label that could be compared between a text and a changed one"
+    )
 
     def __init__(self, settings: Mapping[str, Any], seed: int = 0) -> None:
         self.labels: list[str] = []

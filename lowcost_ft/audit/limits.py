@@ -1,0 +1,57 @@
+"""What an audit cannot show, in words: of any audit, and of this one."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lowcost_ft.data.rows import counted
+
+__all__ = ["limits"]
+
+_FEW_TEXTS = 50
+_FEW_WORDS = 10
+
+
+def limits(attributes: Mapping[str, Mapping[str, Any]], least: float) -> list[str]:
+    """Sentences for the page, those about this audit first.
+
+    Args:
+        attributes: What is told of each attribute.
+        least: The smallest mean difference that was reported.
+    """
+    found = []
+    for name, told in attributes.items():
+        if any(one["p"] is None for one in told["comparisons"]):
+            found.append(f"{name}: {counted(told['texts'], 'text')} are too few to test anything.")
+        elif told["texts"] < _FEW_TEXTS:
+            found.append(
+                f"{name}: only {told['texts']} texts mention a group, so that a difference must be "
+                "large to be found."
+            )
+        if told["different_texts"] < told["texts"] / 2:
+            found.append(
+                f"{name}: apart from the words of the groups, the {told['texts']:,} texts are only "
+                f"{told['different_texts']:,} different ones; intervals and p-values take them for "
+                "independent and are too optimistic."
+            )
+        if told["words"] < _FEW_WORDS:
+            found.append(
+                f"{name}: only {told['words']} words stand for the groups here; what they do may "
+                "be a matter of these words."
+            )
+        if with_sentence := told["texts"] - told["texts_with_mention"]:
+            found.append(
+                f"{name}: {with_sentence:,} of {told['texts']:,} texts mention nobody and got a "
+                "sentence in front, which is not how people write."
+            )
+    return [
+        *found,
+        "Nothing found does not mean that there is nothing: only groups on the lists, words on the "
+        "lists and texts like those of the test file were tried, one attribute at a time.",
+        f"Mean differences below {least:g} are not reported: a model reacts a little to any word.",
+        "A difference is not always unfair: where the right answer depends on the group, the "
+        "versions of a text deserve different answers. Read the examples.",
+        "A name or a word stands for a group only roughly; people do not choose their names, and "
+        "many belong to several groups. A replaced word can make a text that nobody would write.",
+        "Scores by group as the test file mentions them compare different texts; whether the "
+        "labels of the file are fair is not known.",
+    ]

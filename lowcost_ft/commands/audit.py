@@ -1,0 +1,129 @@
+"""`lowcost-ft audit`: whether a saved run treats groups of people alike."""
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from lowcost_ft.commands.saved_run import (
+    RunFolder,
+    UseOfRun,
+    check_threads,
+    open_run,
+    print_notices,
+)
+from lowcost_ft.commands.single_input import output_problem
+from lowcost_ft.config.reading import LabelOptions, reading_of
+from lowcost_ft.config.values import split_list
+from lowcost_ft.errors import UserError
+from lowcost_ft.pipeline.run_input import read_labelled_file
+from lowcost_ft.record.run_file import load_run
+from lowcost_ft.screen import wrapped
+from lowcost_ft.tasks import task_class
+from lowcost_ft.tasks.flags import own_flags
+
+__all__ = ["Audit", "audit"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audit(UseOfRun, LabelOptions):
+    """Show whether answers change with the people that a text is about: their names, gender,
+    nationality, religion or age."""
+
+    run: RunFolder
+    """Folder of a completed run."""
+    test_file: str
+    """Labelled file, in any format that training reads."""
+    groups: str | None = None
+    """JSON file with more groups and their words (docs/audit.md); an attribute that has the name of
+    one of the package's takes its place."""
+    attributes: str | None = None
+    """Comma-separated attributes, such as gender or "origin of names". Default: all."""
+    add_sentences: bool = False
+    """Text classification: put a sentence such as "My name is ..." in front of texts that mention
+    nobody, so that they count, too."""
+    least_difference: float = 0.05
+    """Smallest mean difference between groups that is reported: of probabilities, of entities a
+    text, or in standard deviations of predicted numbers."""
+    max_rows: int = 300
+    """Texts of each attribute; of more, so many are drawn by --seed."""
+    output: str | None = None
+    """File for the result and the examples as a page: .html."""
+    seed: int = 0
+    """Of all that is drawn: texts, words, signs, intervals."""
+
+
+def audit(command: Audit) -> None:
+    """Prints what differs between groups.
+
+    Raises:
+        UserError: A flag, a file or the run is wrong.
+    """
+    from lowcost_ft.audit.answer import audit_text
+    from lowcost_ft.audit.audits import AuditOptions, check_task
+    from lowcost_ft.audit.audits import audit as audit_run
+    from lowcost_ft.audit.groups import chosen, packaged_attributes, read_attributes
+
+    check_threads(command)
+    names = split_list(command.attributes)
+    problems = []
+    if command.attributes is not None and not names:
+        problems.append("--attributes names nothing: name some, or leave it out")
+    if not 0 <= command.least_difference < 1:
+        problems.append(
+            f"--least-difference {command.least_difference:g}: give a number from 0 to below 1"
+        )
+    if command.max_rows < 2:
+        problems.append(f"--max-rows {command.max_rows} is too small: it must be at least 2")
+    problems += output_problem(command.output, test_file=command.test_file, groups=command.groups)
+    attributes = {attribute.name: attribute for attribute in packaged_attributes()}
+    try:
+        own = [] if command.groups is None else read_attributes(command.groups)
+    except UserError as error:
+        raise UserError([*problems, *error.problems]) from error
+    attributes |= {attribute.name: attribute for attribute in own}
+    used = list(attributes.values())
+    if names:
+        try:
+            used = chosen(used, names)
+        except UserError as error:
+            problems += error.problems
+    if problems:
+        raise UserError(problems)
+    if command.output is not None:
+        from lowcost_ft.report.drawing import check_libraries
+
+        check_libraries()
+    run = load_run(command.run)
+    check_task(task_class(run["task"]), add_sentences=command.add_sentences)
+    own_flags(run["task"], command.of_tasks, command="audit")
+    notices: list[str] = []
+    examples = read_labelled_file(
+        run, command.test_file, reading=reading_of(command), notices=notices
+    )
+    predictor = open_run(command, notices)
+    found = audit_run(
+        predictor,
+        examples,
+        used,
+        AuditOptions(
+            add_sentences=command.add_sentences,
+            least_difference=command.least_difference,
+            most_texts=command.max_rows,
+            seed=command.seed,
+        ),
+    )
+    print_notices(predictor)
+    if command.json:
+        print(json.dumps(found, ensure_ascii=False, indent=2))
+    else:
+        print(wrapped(audit_text(found), sys.stdout))
+    if command.output is not None:
+        from lowcost_ft.audit.page import page
+        from lowcost_ft.record.run_file import write_atomically
+
+        html = page(found, run=command.run, test_file=command.test_file)
+        write_atomically(
+            Path(command.output), lambda out: out.write(html.encode("utf-8", "replace"))
+        )
+        print(f"wrote {command.output}", file=sys.stderr)

@@ -8,16 +8,14 @@ __all__ = ["article_edit", "cased", "reading_of", "starts_sentence"]
 
 # Followed by one of these, "her" is an object ("told her about") and "his" stands alone. Words
 # that may also be things that somebody has, such as "back", are left out.
-_FUNCTION_WORDS = frozenset(
-    """
+_FUNCTION_WORDS = """
     a about after again alone also am an and any are as at away because been before being but by
     can could did do does down during every for from had has have how i if in into is it its
     just me might must my no not now of off on one or our out over shall should since so some
     than that the their them then there they this those through to today tomorrow too twice
     until up us was we were what when where whether which while who why will with without would
     yesterday yet you your
-    """.split()
-)
+"""
 # After one of these, "her" and a noun may be two objects ("sent her flowers", "saw her leave").
 _TWO_OBJECTS = re.compile(
     r"\b(?:ask|bring|brought|buy|bought|call|caught|cost|fe[el]l?d|find|found|g[ia]ve|given|"
@@ -67,7 +65,7 @@ def reading_of(text: str, start: int, end: int) -> int | None:
     if word not in ("her", "his"):
         return 0
     after = _NEXT_WORD.match(text, end)
-    alone = after is None or after[1].lower() in _FUNCTION_WORDS
+    alone = after is None or after[1].lower() in _FUNCTION_WORDS.split()
     if word == "his":
         return int(alone)
     if alone:

@@ -10,7 +10,7 @@ __all__ = ["article_edit", "cased", "reading_of", "starts_sentence"]
 # that may also be things that somebody has, such as "back", are left out.
 _FUNCTION_WORDS = """
     a about after again alone also am an and any are as at away because been before being but by
-    can could did do does down during every for from had has have how i if in into is it its
+    can could did do does down during every for from had has have her his how i if in into is it its
     just me might must my no not now of off on one or our out over shall should since so some
     than that the their them then there they this those through to today tomorrow too twice
     until up us was we were what when where whether which while who why will with without would

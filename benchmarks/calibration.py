@@ -19,7 +19,7 @@ import tyro
 
 import lowcost_ft as ft
 from lowcost_ft.data.sample_text.out_of_scope import OUT_OF_SCOPE
-from lowcost_ft.pipeline.data import load_run_splits
+from lowcost_ft.pipeline.run_splits import load_run_splits
 from lowcost_ft.record.environment import git_state, hardware, versions
 from lowcost_ft.record.run_file import load_run, write_json
 from lowcost_ft.scores.calibration import promise_of

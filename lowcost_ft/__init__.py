@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # For type checkers, which do not run `__getattr__`.
     from lowcost_ft.pipeline.convert import Conversion, convert_file
     from lowcost_ft.pipeline.data import Data, load_data
     from lowcost_ft.pipeline.evaluate import Evaluated, evaluate
+    from lowcost_ft.pipeline.labellers import with_pseudo_labels
     from lowcost_ft.pipeline.load_predictor import load_predictor
     from lowcost_ft.pipeline.merge import merge_run
     from lowcost_ft.pipeline.predictor import Predictor
@@ -72,6 +73,7 @@ _HOMES = {
     "save_model": "models.loading",
     "start_run": "pipeline.start",
     "train": "pipeline.train",
+    "with_pseudo_labels": "pipeline.labellers",
     "with_teacher": "pipeline.student",
 }
 """Each public name, and the module that holds it."""

@@ -10,7 +10,7 @@ from small_runs import call_recipe, flags, ner_rows, text_rows, write_jsonl
 from lowcost_ft import load_predictor
 from lowcost_ft.commands.main import main
 from lowcost_ft.errors import UserError
-from lowcost_ft.pipeline.data import load_run_splits
+from lowcost_ft.pipeline.run_splits import load_run_splits
 from lowcost_ft.tasks.classification.examples import TextExample
 from lowcost_ft.tasks.classification.task import ClassificationTask
 from lowcost_ft.tasks.ner import NerTask

@@ -296,7 +296,7 @@ def test_an_ensemble_teaches_another_model(teacher, tmp_path, tiny_model, capsys
         ({"augment": "typos"}, "--teacher answers the same ones"),
         ({"cache_frozen_layers": True, "trainable_layers": 1}, "not with --teacher"),
         ({"teacher": None, "teacher_weight": 0.5}, "--teacher-weight needs --teacher"),
-        ({"teacher": None, "unlabelled_file": "x"}, "--unlabelled-file needs --teacher"),
+        ({"labelled_by": "x", "unlabelled_file": "x"}, "its answers are learned as they are"),
     ],
 )
 def test_what_cannot_be_obeyed_is_refused(teacher, tmp_path, capsys, changes, message):

@@ -4,7 +4,7 @@ import gc
 import os
 import statistics
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -12,18 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from lowcost_ft.config.run import RunConfig
-from lowcost_ft.config.setting import deciding
 from lowcost_ft.config.values import split_seeds
 from lowcost_ft.errors import UserError
+from lowcost_ft.record.changed_settings import changed_settings
 from lowcost_ft.record.run_file import RUN_FILE, load_run
 from lowcost_ft.record.run_folder import CHECKPOINTS
 from lowcost_ft.screen import wrapped
 
 __all__ = ["run_series"]
-
-_DATA = ("train_file", "validation_file", "test_file", "dataset", "dataset_config_name")
-_SETTLED = ("num_train_epochs", "validate_every_epochs", "optimizer", "learning_rate", "dropout")
-"""Settings that a run puts a value in the place of, where the user left them open."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,20 +192,13 @@ def _default_place(config: RunConfig, seeds: Sequence[int]) -> _Series:
 
 def _other_settings(folder: Path, seed: int, config: RunConfig) -> list[str]:
     """Settings with which a complete run of the series was trained, and which are others now."""
-    record: Mapping[str, Any] = load_run(_place(folder, seed), completed=False)
-    before = record["config"]
-    planned = [c["setting"] for c in (record.get("memory_plan") or {}).get("choices", ())]
-    now = config.to_dict() | {"dropout": config.settled_dropout}
-    problems = []
-    for name in (*deciding(config), *_DATA):
-        open_now = name in _SETTLED and now[name] in (None, "auto")
-        if name in ("seed", "model_id", *planned) or open_now or before.get(name) == now[name]:
-            continue
-        problems.append(
-            f"--{name.replace('_', '-')} was {before.get(name)!r} in {_place(folder, seed)} and is "
-            f"now {now[name]!r}: the runs of a series differ in their seeds alone"
-        )
-    return problems
+    place = _place(folder, seed)
+    record = load_run(place, completed=False)
+    return [
+        f"--{name.replace('_', '-')} was {before!r} in {place} and is now {now!r}: the runs of a "
+        "series differ in their seeds alone"
+        for name, before, now in changed_settings(record, config, ignored=("seed", "model_id"))
+    ]
 
 
 def _report(folder: Path, seeds: Sequence[int]) -> None:

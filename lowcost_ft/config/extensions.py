@@ -68,7 +68,16 @@ class ExtensionConfig:
     student_layers: int | None = setting(None, at_least=1)
     """How many of the teacher's lower layers the student has. Default: half of them."""
     unlabelled_file: str | None = None
-    """File with texts without labels, which are learned from --teacher alone."""
+    """File with texts without labels. They are learned from --teacher alone; without one, a first
+    run of the same settings labels them, and what it is surest of trains beside the labelled
+    rows (pseudo-labels)."""
+    labelled_by: str | None = None
+    """Folder of the finished run that labels --unlabelled-file. Default: it is trained first,
+    beside the run's own folder. Further folders, after commas, are runs on whose validation rows
+    the threshold is chosen where this run has none."""
+    pseudo_label_score: float | None = setting(None, above=0, below=1)
+    """Accuracy (or F1) that the first run must reach on validation rows that it is as sure of as of
+    the texts whose answers are taken as labels. Default: 0.9."""
     teacher_weight: float | None = setting(None, above=0)
     """How much the teacher's answer to a labelled text counts, of 1: the rest is the label's.
     Default: 0.5."""

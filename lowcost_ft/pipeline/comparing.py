@@ -15,8 +15,8 @@ from accelerate.utils import DistributedType
 from lowcost_ft.data.features import Features, collate, model_inputs
 from lowcost_ft.data.python_rows import Rows
 from lowcost_ft.errors import UserError
-from lowcost_ft.pipeline.data import load_run_splits
 from lowcost_ft.pipeline.predicting import predict
+from lowcost_ft.pipeline.run_splits import load_run_splits
 from lowcost_ft.tasks import task_class
 from lowcost_ft.tasks.base import Predictions, Task
 from lowcost_ft.tasks.heads import find_head

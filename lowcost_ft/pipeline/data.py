@@ -1,6 +1,5 @@
 """The data of a run: examples read and checked, the task they pose, and their tokens."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -21,15 +20,17 @@ from lowcost_ft.models.refusals import (
     unknown_notice,
 )
 from lowcost_ft.models.tokenizers import cut_end, load_tokenizer
+from lowcost_ft.pipeline.run_splits import load_run_splits
+from lowcost_ft.pipeline.self_training import PseudoLabelled, label_texts
 from lowcost_ft.pipeline.start import Run
 from lowcost_ft.pipeline.teaching import teach
 from lowcost_ft.tasks import task_class
 from lowcost_ft.tasks.base import Task
-from lowcost_ft.tasks.loading import Splits, load_splits
+from lowcost_ft.tasks.loading import Splits
 from lowcost_ft.training.extensions.base import TrainingContext
 from lowcost_ft.training.extensions.teaching import Teaching
 
-__all__ = ["Data", "load_data", "load_run_splits"]
+__all__ = ["Data", "load_data"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,8 @@ class Data:
         tokenizer: The model's.
         features: The tokens of each split that there is, by its name.
         teaching: What the teachers of a distillation say of the training examples.
+        pseudo: The texts without labels that a first run has labelled, which are among the training
+            examples.
     """
 
     splits: Splits
@@ -49,6 +52,7 @@ class Data:
     tokenizer: PreTrainedTokenizerBase
     features: dict[str, Features]
     teaching: Teaching | None = None
+    pseudo: PseudoLabelled | None = None
 
     @property
     def pad_token_id(self) -> int:
@@ -111,6 +115,11 @@ def load_data(
     run.say(f"data: {', '.join(f'{count:,} {name}' for name, count in counts.items())} rows")
     for notice in splits.notices:
         run.say(f"note: {notice}")
+    pseudo = None
+    if config.unlabelled_file and not config.teacher:
+        pseudo = label_texts(run, splits)
+        splits = pseudo.splits
+        run.record["pseudo_labels"] = pseudo.record
     source: dict[str, Any] = {
         "revision": config.revision,
         "trust_remote_code": config.trust_remote_code,
@@ -144,37 +153,13 @@ def load_data(
     teaching = None
     if config.teacher:
         teaching = teach(run, task, tokenizer, splits.train, features["train"])
-    return Data(splits=splits, task=task, tokenizer=tokenizer, features=features, teaching=teaching)
-
-
-def load_run_splits(
-    config: Mapping[str, Any],
-    rows: Mapping[str, Rows] | None = None,
-    *,
-    with_test: bool = True,
-) -> Splits:
-    """Reads and checks the data of a run.
-
-    Args:
-        config: Its settings, as `run.json` holds them.
-        rows: Data by split, in place of the files.
-        with_test: Whether the test rows are read.
-
-    Raises:
-        UserError: Every problem in the data.
-    """
-    return load_splits(
-        config["task"],
-        train_file=config["train_file"],
-        validation_file=config["validation_file"],
-        test_file=config["test_file"] if with_test else None,
-        dataset=config["dataset"],
-        dataset_config_name=config["dataset_config_name"],
-        rows=rows,
-        reading=reading_of(config),
-        validation_share=config["validation_share"],
-        seed=config["seed"],
-        with_test=with_test,
+    return Data(
+        splits=splits,
+        task=task,
+        tokenizer=tokenizer,
+        features=features,
+        teaching=teaching,
+        pseudo=pseudo,
     )
 
 

@@ -82,6 +82,10 @@ def evaluate(run: Run, built: Built, data: Data, trained: Trained) -> Evaluated:
         "peak_resident_bytes": resident_peak_bytes(),
     }
     run.record["metric"] = data.task.metric
+    if data.pseudo is not None:
+        run.record["pseudo_labels"]["differences"] = data.pseudo.differences(
+            data.task, found.predictions, seed=run.config.seed
+        )
     doubts, nothing_learned = data.task.doubts(
         found.split,
         getattr(data.splits, found.split),

@@ -38,7 +38,7 @@ def with_teacher(config: RunConfig, train: Callable[[RunConfig], Path]) -> RunCo
     teacher = (
         Path(folder)
         if folder and done
-        else train(replace(config, output_dir=folder, method="lora"))
+        else train(replace(config, output_dir=folder, method="lora", unlabelled_file=None))
     )
     return replace(config, teacher=str(teacher), model_id=DEFAULT_MODEL_ID, revision=None)
 

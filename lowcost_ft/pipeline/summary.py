@@ -32,7 +32,8 @@ def summarize(record: Mapping[str, Any], folder: Path) -> str:
     scored = record["evaluation"]
     split = next(name for name in ("test", "validation", "train") if name in scored)
     scores = record["evaluation"][split]
-    lines = ["", *score_lines(split, scores), "", *_confidence(record, split)]
+    lines = ["", *score_lines(split, scores), ""]
+    lines += [*_pseudo_labels(record, split), *_confidence(record, split)]
     source = {"cuda_allocator": "GPU", "cpu_allocator": "CPU"}[train["peak_memory_source"]]
     lines += [
         f"peak memory   {train['peak_memory_bytes'] / 1e6:,.0f} MB in a training step ({source} "
@@ -50,6 +51,22 @@ def summarize(record: Mapping[str, Any], folder: Path) -> str:
         "next:  " + _next_command(record, folder),
     ]
     return "\n".join(lines)
+
+
+def _pseudo_labels(record: Mapping[str, Any], split: str) -> list[str]:
+    """What texts without labels did to the score."""
+    if (pseudo := record.get("pseudo_labels")) is None:
+        return []
+    if (found := pseudo["differences"].get(split)) is None:
+        return [
+            "pseudo-labels no rows tell what they did: compare `evaluate --test-file` of this run "
+            f"and of {pseudo['labelled_by'][0]}"
+        ]
+    low, high = found["difference_ci95"]
+    return [
+        f"pseudo-labels {split} {found['metric']} {found['without']:.4f} without them, "
+        f"{found['difference']:+.4f} with them (95% interval {low:+.4f} to {high:+.4f})"
+    ]
 
 
 def _confidence(record: Mapping[str, Any], split: str) -> list[str]:

@@ -22,7 +22,6 @@ from lowcost_ft.frozen.stored_states import (
     locked,
     open_stored,
 )
-from lowcost_ft.pipeline.run_input import read_unlabelled_file
 from lowcost_ft.pipeline.start import Run
 from lowcost_ft.pipeline.teachers import (
     Teacher,
@@ -34,8 +33,8 @@ from lowcost_ft.pipeline.teachers import (
     states_width,
     weights_digest,
 )
+from lowcost_ft.pipeline.unlabelled import unlabelled_examples
 from lowcost_ft.record.environment import versions
-from lowcost_ft.tasks import task_class
 from lowcost_ft.tasks.base import Task
 from lowcost_ft.training.extensions.teaching import Teaching
 
@@ -67,7 +66,7 @@ def teach(
         raise UserError(
             "--teacher: for choices between classes, and this task makes none; leave it out"
         )
-    unlabelled = _unlabelled(run, folders[0])
+    unlabelled = unlabelled_examples(run)
     examples = [*train, *unlabelled]
     if unlabelled:
         features = task.featurize(examples, tokenizer, max_length=config.max_length)
@@ -107,25 +106,6 @@ def teach(
         num_teachers=len(teachers),
         num_unlabelled=len(unlabelled),
     )
-
-
-def _unlabelled(run: Run, teacher: str) -> list[Any]:
-    """The texts without labels, blank ones left out and counted."""
-    file = run.config.unlabelled_file
-    if file is None:
-        return []
-    notices: list[str] = []
-    found = read_unlabelled_file(run.record, file, notices=notices)
-    kind = task_class(run.config.task)
-    present = [example for example in found if not kind.is_blank(example)]
-    if not present:
-        raise UserError(f"--unlabelled-file {file}: holds no text")
-    for notice in notices:
-        run.say(f"note: {notice}")
-    blank = len(found) - len(present)
-    left_out = f" ({blank:,} blank ones left out)" if blank else ""
-    run.say(f"data: {len(present):,} texts without labels{left_out}")
-    return present
 
 
 def weighted(task: Task, features: Features) -> Features:

@@ -213,6 +213,14 @@ def _training(run: RunRecord) -> str:
         ("Data", examples + data),
         ("Method", _method(run)),
     ]
+    if pseudo := run.get("pseudo_labels"):
+        facts.append(
+            (
+                "Pseudo-labels",
+                f"{pseudo['labels']:,} more examples, texts that a first run labelled (threshold "
+                f"{pseudo['threshold']:.3f})",
+            )
+        )
     if parameters.get("total"):
         share = parameters["trainable"] / parameters["total"]
         facts.append(

@@ -19,6 +19,7 @@ from lowcost_ft.tasks.editing import TextEditing
 from lowcost_ft.tasks.explaining import Explaining
 from lowcost_ft.tasks.flag_taking import FlagTaking
 from lowcost_ft.tasks.measuring import Measuring
+from lowcost_ft.tasks.self_labelling import SelfLabelling
 from lowcost_ft.tasks.serving import Serving
 from lowcost_ft.tasks.text_writing import TextWriting
 
@@ -43,6 +44,7 @@ class Task(
     TextWriting,
     DataChecking,
     TextEditing,
+    SelfLabelling,
     Explaining,
     Measuring,
     FlagTaking,

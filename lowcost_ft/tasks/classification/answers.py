@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,21 @@ class ClassificationAnswering(ClassificationConfidence):
                 answer["scores"] = self._ranked(shown)
             answers.append(answer)
         return answers
+
+    @property
+    def can_label(self) -> bool:
+        """Whether there are classes: numbers come without a probability."""
+        return self.problem_type != "regression"
+
+    def with_answers(
+        self, examples: Sequence[TextExample], predictions: Predictions
+    ) -> list[TextExample]:
+        """The texts with the predicted label, or labels."""
+        answers = (answer["label"] for answer in self.present(examples, predictions))
+        return [
+            replace(example, label=tuple(sorted(label)) if isinstance(label, list) else label)
+            for example, label in zip(examples, answers, strict=True)
+        ]
 
     def blank_answer(self, example: TextExample) -> dict[str, Any]:
         """No label; None where there would be one."""

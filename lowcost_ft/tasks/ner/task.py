@@ -20,6 +20,7 @@ from lowcost_ft.tasks.ner.examples import NerExample, text_example
 from lowcost_ft.tasks.ner.explaining import NerExplaining
 from lowcost_ft.tasks.ner.measuring import NerMeasuring
 from lowcost_ft.tasks.ner.reading import NerReading
+from lowcost_ft.tasks.ner.self_labelling import NerSelfLabelling
 from lowcost_ft.tasks.ner.serving import NerServing
 from lowcost_ft.tasks.ner.telling import NerTelling
 from lowcost_ft.tasks.ner.uncertainty import unsure_of_entities
@@ -48,6 +49,7 @@ class NerTask(
     NerExplaining,
     NerMeasuring,
     NerConfidence,
+    NerSelfLabelling,
     NerTelling,
     NerServing,
 ):

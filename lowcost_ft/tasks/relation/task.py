@@ -86,6 +86,11 @@ class RelationTask(  # type: ignore[misc]  # Another example than its base class
 
     # --- A task of a run
 
+    @property
+    def can_label(self) -> bool:
+        """Never: which pairs of a text are asked about is part of what its labels say."""
+        return False
+
     @classmethod
     def from_splits(cls, config: RunConfig, splits: Any, *, causal: bool) -> RelationTask:
         """The task of a run that begins."""

@@ -73,6 +73,8 @@ class Extension:
     """Whether it must know them again in another model's answers (`Task.choice_numbers`)."""
     edits_texts: ClassVar[bool] = False
     """Whether it changes texts, which not every task lets it do (`Task.can_edit`)."""
+    takes_answers: ClassVar[bool] = False
+    """Whether it takes answers as labels, which not every task lets it do (`Task.can_label`)."""
     needs_settings: ClassVar[Mapping[str, Any]] = {}
     """Values that other settings must have beside it, which not every task has."""
     own_settings: ClassVar[tuple[str, ...]] = ()

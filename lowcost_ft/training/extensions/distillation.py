@@ -50,7 +50,7 @@ class Distillation(Extension):
     name = "distillation"
     setting = "teacher"
     own_settings = (
-        *("student_model", "student_layers", "unlabelled_file"),
+        *("student_model", "student_layers"),
         *("teacher_weight", "teacher_temperature", "teacher_states"),
     )
     needs_choices = True

@@ -17,6 +17,7 @@ from lowcost_ft.training.extensions.contrastive import Contrastive
 from lowcost_ft.training.extensions.distillation import Distillation
 from lowcost_ft.training.extensions.focal_loss import FocalLoss
 from lowcost_ft.training.extensions.label_smoothing import LabelSmoothing
+from lowcost_ft.training.extensions.pseudo_labels import PseudoLabels
 from lowcost_ft.training.extensions.weight_average import WeightAverage
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ __all__ = ["EXTENSIONS", "build_extensions", "extension_problems", "not_for_spli
 __all__ += ["numbers_choices", "rate_factor", "usual_epochs"]
 
 EXTENSIONS: tuple[type[Extension], ...] = (
+    PseudoLabels,
     Augmentation,
     Contrastive,
     Adversarial,
@@ -64,6 +66,16 @@ def build_extensions(context: TrainingContext) -> Extensions:
     if flags := [e.flag() for e in wanted if e.edits_texts and not task.can_edit]:
         title = task_settings(task.name).title
         raise UserError(f"{', '.join(flags)}: the texts of {title} cannot be changed; leave it out")
+    # A teacher's answers are learned in another way.
+    if flags := [
+        e.flag()
+        for e in wanted
+        if e.takes_answers and not task.can_label and context.settings.teacher is None
+    ]:
+        title = task_settings(task.name).title
+        raise UserError(
+            f"{', '.join(flags)}: the answers of {title} cannot be taken as labels; leave it out"
+        )
     found = (extension.of(context) for extension in wanted)
     return Extensions([extension for extension in found if extension is not None])
 

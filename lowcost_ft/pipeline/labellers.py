@@ -1,0 +1,97 @@
+"""The runs that label `--unlabelled-file`: trained first, with the settings of the run itself."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from lowcost_ft.config.run import RunConfig
+from lowcost_ft.errors import UserError
+from lowcost_ft.pipeline.run_splits import load_run_splits
+from lowcost_ft.pipeline.self_training import check_labels
+from lowcost_ft.pipeline.start import processes_stay
+from lowcost_ft.record.changed_settings import changed_settings
+from lowcost_ft.record.run_file import RUN_FILE, load_run
+from lowcost_ft.record.run_folder import CHECKPOINTS
+from lowcost_ft.tasks import task_class
+from lowcost_ft.tasks.inputs import read_examples_file
+
+__all__ = ["with_pseudo_labels"]
+
+HELD_OUT_RUNS = 3
+"""Further runs on whose held-out rows the threshold is chosen, where all rows train."""
+HELD_OUT_SHARE = 0.2
+"""Share of the rows that each of them holds out."""
+
+
+def with_pseudo_labels(config: RunConfig, train: Callable[[RunConfig], Path]) -> RunConfig:
+    """The settings of a run whose texts without labels are labelled by a run without them.
+
+    That run has the same settings, rows and seed; it is trained here, in a folder beside the run's
+    own, unless it is complete there. Where it has no validation rows, three more runs hold out a
+    fifth of the rows each, drawn by further seeds.
+
+    Args:
+        config: The settings. Without `--unlabelled-file`, or beside `--teacher` or
+            `--labelled-by`, they are returned as they are.
+        train: Runs the recipe; returns the run folder.
+
+    Raises:
+        UserError: The file cannot be read, the task's answers cannot be labels, or the folder
+            beside the run's own holds a run of other settings.
+    """
+    if config.unlabelled_file is None or config.teacher or config.labelled_by:
+        return config
+    if config.resume and config.output_dir is None:
+        raise UserError(
+            "--resume beside --unlabelled-file: name the run's folder with --output-dir, beside "
+            "which the run lies that labels the texts"
+        )
+    # All is read once before minutes of training.
+    splits = load_run_splits(config.to_dict())
+    read_examples_file(config.task, config.unlabelled_file, labelled=False)
+    check_labels(task_class(config.task).from_splits(config, splits, causal=False))
+    plain = replace(config, unlabelled_file=None, pseudo_label_score=None)
+    with processes_stay():
+        folders = [_first_run(plain, train, "labeller")]
+        if not splits.validation:
+            folders += [
+                _first_run(
+                    replace(
+                        plain,
+                        validation_share=HELD_OUT_SHARE,
+                        seed=config.seed + number,
+                        test_file=None,
+                    ),
+                    train,
+                    f"labeller-held-out-{number}",
+                )
+                for number in range(1, HELD_OUT_RUNS + 1)
+            ]
+    return replace(config, labelled_by=",".join(map(str, folders)))
+
+
+def _first_run(config: RunConfig, train: Callable[[RunConfig], Path], what: str) -> Path:
+    """The folder of a run that is complete, trained now if it was not.
+
+    Raises:
+        UserError: It is complete, with other settings.
+    """
+    if config.output_dir is None:
+        return train(config)
+    folder = Path(f"{config.output_dir}-{what}")
+    config = replace(config, output_dir=str(folder))
+    if not config.overwrite and (folder / RUN_FILE).exists():
+        record = load_run(folder, completed=False)
+        if record["status"] == "completed":
+            if changed := changed_settings(record, config):
+                raise UserError(
+                    [
+                        f"--{name.replace('_', '-')} was {before!r} in {folder}, which labels the "
+                        f"texts, and is now {now!r}: train it again with --overwrite, or name "
+                        f"another --output-dir, or take it as it is with --labelled-by {folder}"
+                        for name, before, now in changed
+                    ]
+                )
+            return folder
+    begun = (folder / CHECKPOINTS).is_dir()
+    return train(replace(config, resume=config.resume and begun))

@@ -1,0 +1,41 @@
+"""The data of a run, read again by its settings."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lowcost_ft.config.reading import reading_of
+from lowcost_ft.data.python_rows import Rows
+from lowcost_ft.tasks.loading import Splits, load_splits
+
+__all__ = ["load_run_splits"]
+
+
+def load_run_splits(
+    config: Mapping[str, Any],
+    rows: Mapping[str, Rows] | None = None,
+    *,
+    with_test: bool = True,
+) -> Splits:
+    """Reads and checks the data of a run.
+
+    Args:
+        config: Its settings, as `run.json` holds them.
+        rows: Data by split, in place of the files.
+        with_test: Whether the test rows are read.
+
+    Raises:
+        UserError: Every problem in the data.
+    """
+    return load_splits(
+        config["task"],
+        train_file=config["train_file"],
+        validation_file=config["validation_file"],
+        test_file=config["test_file"] if with_test else None,
+        dataset=config["dataset"],
+        dataset_config_name=config["dataset_config_name"],
+        rows=rows,
+        reading=reading_of(config),
+        validation_share=config["validation_share"],
+        seed=config["seed"],
+        with_test=with_test,
+    )

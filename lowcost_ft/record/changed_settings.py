@@ -1,0 +1,41 @@
+"""Settings that a finished run had otherwise than a run would have them now."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from lowcost_ft.config.run import RunConfig
+from lowcost_ft.config.setting import deciding
+
+__all__ = ["changed_settings"]
+
+_DATA = ("train_file", "validation_file", "test_file", "dataset", "dataset_config_name")
+_SETTLED = ("num_train_epochs", "validate_every_epochs", "optimizer", "learning_rate", "dropout")
+"""Settings that a run puts a value in the place of, where the user left them open."""
+
+
+def changed_settings(
+    record: Mapping[str, Any], config: RunConfig, *, ignored: Iterable[str] = ()
+) -> list[tuple[str, Any, Any]]:
+    """Which settings that decide the result, and which files, are others.
+
+    Args:
+        record: The content of the finished run's `run.json`.
+        config: The settings of now.
+        ignored: Names of settings that may differ.
+
+    Returns:
+        The name of each, what it was, and what it is.
+    """
+    before = record["config"]
+    planned = [c["setting"] for c in (record.get("memory_plan") or {}).get("choices", ())]
+    now = config.to_dict() | {"dropout": config.settled_dropout}
+    if Path(config.model_id).is_dir():  # As a run writes it down.
+        now["model_id"] = str(Path(config.model_id).resolve())
+    found = []
+    for name in (*deciding(config), *_DATA):
+        open_now = name in _SETTLED and now[name] in (None, "auto")
+        if name in (*ignored, *planned) or open_now or before.get(name) == now[name]:
+            continue
+        found.append((name, before.get(name), now[name]))
+    return found

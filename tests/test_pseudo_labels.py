@@ -1,0 +1,200 @@
+"""Pseudo-labels: which answers are taken, what trains, what a run says of it, refusals."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from small_runs import call_recipe, flags, ner_rows, same_weights, text_rows, write_jsonl
+
+import lowcost_ft as ft
+from lowcost_ft.pipeline import labellers
+from lowcost_ft.scores.pseudo_labels import balanced_rows, choose_threshold
+from lowcost_ft.scores.sums import f1_of
+
+
+def right(*values):
+    """Tallies whose score is the share of right answers."""
+    ones = np.ones(len(values))
+    return np.stack([np.array(values, float), ones, ones], axis=1)
+
+
+def test_the_threshold_is_the_lowest_that_reaches_the_score():
+    certainty = np.arange(20)[::-1] / 20  # The surest first.
+    tallies = right(*[1] * 10, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0)
+    found, best = choose_threshold(certainty, tallies, f1_of, target=0.9)
+    assert (found.certainty, found.rows) == (pytest.approx(certainty[13]), 14)
+    assert found.score == pytest.approx(13 / 14)
+    assert (best.score, best.rows) == (1.0, 10)
+    none, best = choose_threshold(certainty, 0 * tallies + right(0), f1_of, target=0.9)
+    assert none is None and best.score == 0
+    assert choose_threshold(certainty[:9], tallies[:9], f1_of, target=0.1) == (None, None)
+
+
+def test_rows_of_equal_certainty_are_taken_together():
+    found, _ = choose_threshold(np.ones(20), right(*[1] * 10, *[0] * 10), f1_of, target=0.9)
+    assert found is None
+
+
+def test_no_class_gets_more_than_the_median_one_unless_it_is_more_common():
+    classes = [frozenset("a")] * 50 + [frozenset("b")] * 10 + [frozenset("c")] * 4
+    certainty = np.linspace(1, 0.5, 64)
+    kept = balanced_rows(certainty, classes, [frozenset("abc"[i % 3]) for i in range(9)])
+    assert kept.tolist() == [*range(10), *range(50, 64)]
+    common = [frozenset("a")] * 90 + [frozenset("b")] * 10
+    kept = balanced_rows(certainty, classes, common)
+    assert (kept < 50).sum() == int((90 - 2 * 90**0.5) / 100 * 64)
+    both = [frozenset("ab"), frozenset("b"), frozenset("b"), frozenset("a"), frozenset()]
+    assert 0 in balanced_rows(np.array([0.1, 0.9, 0.8, 0.7, 0.6]), both, both)
+    assert len(balanced_rows(np.empty(0), [], both)) == 0
+
+
+SHARED = {"batch_size": 8, "learning_rate": 1e-2, "max_length": 24}
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory, tiny_model):
+    """Flags for 90 labelled texts, others without a label, and a small model."""
+    folder = tmp_path_factory.mktemp("texts")
+    pool = [{"text": f"{row['text']} {n % 7}"} for n, row in enumerate(text_rows(60, seed=5))]
+    labelled = text_rows(90)
+    return SHARED | {
+        "model_id": tiny_model("bert"),
+        "max_steps": 24,
+        "train_file": write_jsonl(folder / "train.jsonl", labelled[:60]),
+        "validation_file": write_jsonl(folder / "validation.jsonl", labelled[60:]),
+        "test_file": write_jsonl(folder / "test.jsonl", text_rows(30, seed=3)),
+        "unlabelled_file": write_jsonl(
+            folder / "pool.jsonl", [*pool, pool[0], {"text": labelled[0]["text"]}, {"text": " "}]
+        ),
+    }
+
+
+@pytest.fixture(scope="module")
+def run(texts, tmp_path_factory):
+    """The folder of a run whose first run was trained on the way."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    assert call_recipe("lora_classification", *flags(**texts, output_dir=folder)) == 0
+    return folder
+
+
+def record_of(folder):
+    return json.loads((folder / "run.json").read_text())
+
+
+def test_a_run_says_what_the_texts_did(run):
+    record, first = record_of(run), record_of(run.with_name("run-labeller"))
+    pseudo = record["pseudo_labels"]
+    assert pseudo["labelled_by"] == [f"{run}-labeller"]
+    assert first["config"]["unlabelled_file"] is None and "pseudo_labels" not in first
+    assert first["data"]["fingerprint"] == record["data"]["fingerprint"]
+    assert 0 < pseudo["labels"] <= pseudo["sure"] <= pseudo["texts"] < 60
+    assert pseudo["left_out"] > 1  # Repeated ones, and one of the training rows.
+    assert sum(pseudo["per_class"].values()) == pseudo["labels"]
+    assert pseudo["validation_score"] >= 0.9 and pseudo["validation_rows"] >= 10
+    for split in ("validation", "test"):
+        told = pseudo["differences"][split]
+        assert told["without"] == pytest.approx(first["evaluation"][split]["accuracy"], abs=1e-6)
+        now = record["evaluation"][split]["accuracy"]
+        assert told["difference"] == pytest.approx(now - told["without"], abs=1e-6)
+        assert told["difference_ci95"][0] <= told["difference"] <= told["difference_ci95"][1]
+    predicted = record["train"]["predicted_peak_memory_bytes"]
+    assert predicted == pytest.approx(record["train"]["peak_memory_bytes"], rel=0.02)
+
+
+def test_the_first_run_is_taken_as_it_is_and_the_result_is_the_same(run, texts, capsys):
+    again = texts | {"labelled_by": f"{run}-labeller"}
+    folder = run.with_name("again")
+    assert call_recipe("lora_classification", *flags(**again, output_dir=folder)) == 0
+    assert "pseudo-labels" in capsys.readouterr().out
+    assert same_weights(run, folder)
+    # Beside the run's own folder, too; but not under other settings.
+    other = texts | {"max_steps": 8}
+    assert call_recipe("lora_classification", *flags(**other, output_dir=run)) == 2
+    error = " ".join(capsys.readouterr().err.split())
+    assert "--max-steps was 24" in error and "and is now 8" in error
+
+
+def test_cached_layers_give_the_same_model(run, texts):
+    found = []
+    for name, more in (("cached", {"cache_frozen_layers": True}), ("plain", {})):
+        values = texts | {"labelled_by": f"{run}-labeller"} | more
+        values |= {"trainable_layers": 1, "max_steps": 4, "output_dir": run.with_name(name)}
+        assert call_recipe("lora_classification", *flags(**values)) == 0
+        found.append(record_of(run.with_name(name)))
+    assert found[0]["train"]["cache_bytes"] > 0
+    losses = [[entry["loss"] for entry in one["train"]["loss_history"]] for one in found]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_sentences_get_the_entities_that_are_found(tmp_path, tiny_model):
+    values = SHARED | {
+        "model_id": tiny_model("bert"),
+        "max_steps": 60,
+        "method": "full",
+        "train_file": write_jsonl(tmp_path / "train.jsonl", ner_rows(60)),
+        "validation_file": write_jsonl(tmp_path / "validation.jsonl", ner_rows(40, seed=1)),
+        "unlabelled_file": write_jsonl(
+            tmp_path / "pool.jsonl", [{"tokens": ["hey", *row["tokens"]]} for row in ner_rows(40)]
+        ),
+        "output_dir": tmp_path / "run",
+        "pseudo_label_score": 0.5,
+    }
+    assert call_recipe("lora_ner", *flags(**values)) == 0
+    pseudo = record_of(tmp_path / "run")["pseudo_labels"]
+    assert set(pseudo["per_class"]) <= {"person", "place"} and pseudo["per_class"]
+    assert pseudo["differences"]["validation"]["metric"] == "f1"
+
+
+def test_where_all_rows_train_other_runs_hold_some_out(texts, tmp_path, monkeypatch):
+    monkeypatch.setattr(labellers, "HELD_OUT_RUNS", 2)
+    values = {name: value for name, value in texts.items() if name != "validation_file"}
+    values |= {"output_dir": tmp_path / "run", "pseudo_label_score": 0.3, "max_steps": 6}
+    values["batch_size"] = 1
+    assert call_recipe("few_shot_classification", *flags(**values)) == 0
+    record = record_of(tmp_path / "run")
+    _, *others = record["pseudo_labels"]["labelled_by"]
+    assert [name.rsplit("/", 1)[1] for name in others] == [
+        "run-labeller-held-out-1",
+        "run-labeller-held-out-2",
+    ]
+    assert "validation" not in record["data"]["rows"]
+    held_out = [record_of(tmp_path / name.rsplit("/", 1)[1]) for name in others]
+    assert all(one["data"]["rows"]["validation"] == 12 for one in held_out)
+    assert held_out[0]["data"]["fingerprint"] != held_out[1]["data"]["fingerprint"]
+    assert set(record["pseudo_labels"]["differences"]) == {"test"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"unlabelled_file": "none.csv"}, "none.csv: no such file"),
+        ({"pseudo_label_score": 0.99999, "max_length": 8}, "lower --pseudo-label-score to"),
+        ({"labelled_by": "nowhere"}, "run folder nowhere does not exist"),
+        ({"unlabelled_file": None, "labelled_by": "x"}, "--labelled-by needs --unlabelled-file"),
+        ({"resume": True, "output_dir": None, "labelled_by": None}, "name the run's folder with"),
+    ],
+)
+def test_what_cannot_be_obeyed_is_refused(run, texts, tmp_path, capsys, changes, message):
+    values = texts | {"labelled_by": f"{run}-labeller", "output_dir": tmp_path / "run"} | changes
+    values = {name: value for name, value in values.items() if value is not None}
+    if "pseudo_label_score" in changes:  # Wrong answers, which nothing can be trusted after.
+        wrong = [row | {"label": "None"} for row in text_rows(30, seed=9)]
+        wrong[0]["label"], wrong[1]["label"] = "refund", "delivery"
+        values["validation_file"] = write_jsonl(tmp_path / "wrong.jsonl", wrong)
+    assert call_recipe("lora_classification", *flags(**values)) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "run").exists()
+
+
+def test_numbers_and_relations_are_no_labels(texts, tmp_path, capsys):
+    numbers = write_jsonl(tmp_path / "numbers.jsonl", text_rows(30, kind="number"))
+    values = {"train_file": numbers, "unlabelled_file": texts["unlabelled_file"]}
+    assert call_recipe("lora_classification", *flags(**values)) == 2
+    assert "text classification (regression) cannot be taken" in " ".join(
+        capsys.readouterr().err.split()
+    )
+    config = replace(ft.RunConfig(task="relation"), unlabelled_file="x", labelled_by="x")
+    with pytest.raises(ft.UserError, match="cannot be taken as labels"):
+        labellers.check_labels(ft.RelationTask(["a", "b"]))
+    assert labellers.with_pseudo_labels(config, lambda _: None) is config

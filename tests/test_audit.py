@@ -99,6 +99,27 @@ def test_her_that_could_be_either_is_left_out_and_counted():
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "followed"),
+    [
+        ("Emily lost her card, Omar said to her", "{} lost his card, Omar said to him"),
+        ("Mr Daniel met her", "Ms {} met her"),
+        ("Emily said Sarah lost her card", None),
+        ("Emily said Sarah paid", "{} said Sarah paid"),
+    ],
+)
+def test_words_such_as_she_follow_a_name(text, followed):
+    found = found_in(PACKAGED["gender of names"], text)
+    if followed is None:
+        assert not found.texts
+        assert list(found.left_out) == ["it names several people whom a pronoun could mean"]
+        return
+    (one,) = found.texts
+    for version in one.versions:
+        expected = followed if version.group != one.group else version.example.text
+        assert version.example.text == expected.format(version.word)
+
+
 def test_names_are_dealt_evenly_and_never_one_that_is_there():
     origin = PACKAGED["origin of names"]
     names = origin.groups["English"]["female"]

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -31,6 +31,8 @@ class Attribute:
         sentence: A sentence with {} for a word, to put in front of texts that have none.
         sentence_word: Place of the word that the sentence takes, where words are matched.
         language: "en" or "zh": of the texts that the words and the sentence are for.
+        companion: Matched words that follow a replaced name ("she" and "her" of a woman's name); it
+            has the same groups. Only the package's own lists have one.
         larger: What holds a word of a group but means something else ("Indian Ocean").
     """
 
@@ -41,6 +43,7 @@ class Attribute:
     sentence_word: int = 0
     language: str | None = None
     larger: tuple[str, ...] = ()
+    companion: "Attribute | None" = None
 
     def words(self, group: str) -> tuple[str, ...]:
         """All words of a group, in their order."""
@@ -56,7 +59,12 @@ def _packaged() -> dict[str, Any]:
 
 def packaged_attributes() -> list[Attribute]:
     """The lists that come with the package, English and Chinese."""
-    return [_attribute(name, value) for name, value in _packaged()["attributes"].items()]
+    every = _packaged()["attributes"]
+    found = {name: _attribute(name, value) for name, value in every.items()}
+    return [
+        replace(one, companion=found[every[name]["with"]]) if "with" in every[name] else one
+        for name, one in found.items()
+    ]
 
 
 @cache

@@ -66,7 +66,7 @@ class Finder:
     """
 
     def __init__(self, attribute: Attribute) -> None:
-        self._attribute = attribute
+        self.attribute = attribute
         self._known: dict[str, list[tuple[str, str, int, str]]] = {}
         for group, kinds in attribute.groups.items():
             for kind, words in kinds.items():
@@ -87,7 +87,7 @@ class Finder:
 
     def _is_foreign(self, text: str) -> bool:
         """Whether matched English words would be another language's ("son", "men")."""
-        if self._attribute.language != "en" or not self._attribute.matched:
+        if self.attribute.language != "en" or not self.attribute.matched:
             return False
         return language_of(text) not in (None, "English")
 
@@ -99,7 +99,7 @@ class Finder:
         group, kind, place, listed = found[0]
         if _is_ordinary(listed) and not _is_name(spanned, start, end, listed):
             return None
-        if self._attribute.matched and len(found) > 1:
+        if self.attribute.matched and len(found) > 1:
             reading = reading_of(text, start, end)
             at = None if reading is None else found[min(reading, len(found) - 1)][2]
         else:

@@ -80,7 +80,8 @@ def versions_of(
 
     The group that a text mentions first changes places with the other one: all of its words become
     the other's, and words of the other group become those of the first. So a text about him and
-    her stays one about two people. Of names, every mention of the first one is replaced.
+    her stays one about two people. Of names, every mention of the first one is replaced, and words
+    such as "she" follow.
 
     Args:
         task: Their task.
@@ -91,6 +92,7 @@ def versions_of(
     """
     dealer = None if attribute.matched else _Dealer(attribute, seed)
     finder, found = Finder(attribute), Found()
+    companion = None if attribute.companion is None else Finder(attribute.companion)
     for number, example in enumerate(examples):
         texts = task.spanned_texts(example)
         mentions = finder.mentions(texts) if texts else []
@@ -102,9 +104,9 @@ def versions_of(
             continue
         try:
             versions = (
-                _matched(task, example, texts, mentions, attribute)
+                _matched(task, example, texts, mentions, finder)
                 if dealer is None
-                else _sampled(task, example, texts, mentions, dealer)
+                else _sampled(task, example, texts, mentions, dealer, companion)
             )
         except _NoVersionsError as reason:
             found.left_out.setdefault(str(reason), []).append(example.source)
@@ -158,21 +160,13 @@ def _matched(
     example: Any,
     texts: Sequence[SpannedText],
     mentions: Sequence[Mention],
-    attribute: Attribute,
+    finder: Finder,
 ) -> tuple[Version, ...]:
     first = mentions[0].group
     versions = []
-    for group in attribute.groups:
+    for group in finder.attribute.groups:
         other = {first: group, group: first}
-        put = []
-        for mention in mentions:
-            to = other.get(mention.group, mention.group)
-            if to == mention.group:
-                put.append(mention.listed)
-            elif mention.place is None:
-                raise _NoVersionsError('"her" or "his" could be either of two words')
-            else:
-                put.append(attribute.words(to)[mention.place])
+        put = [_of_group(finder, one, other.get(one.group, one.group)) for one in mentions]
         versions.append(_version(task, example, texts, mentions, put, group))
     return tuple(versions)
 
@@ -211,19 +205,45 @@ def _sampled(
     texts: Sequence[SpannedText],
     mentions: Sequence[Mention],
     dealer: _Dealer,
+    companion: Finder | None,
 ) -> tuple[Version, ...]:
     first = mentions[0]
     name = first.listed.casefold()
     same = [mention for mention in mentions if mention.listed.casefold() == name]
-    dealt = dealer.deal(first.kind, {m.listed.casefold() for m in mentions} - {name})
+    others = [mention for mention in mentions if mention.listed.casefold() != name]
+    follow = [
+        mention
+        for mention in (() if companion is None else companion.mentions(texts))
+        if mention.group == first.group
+    ]
+    if follow and any(mention.group == first.group for mention in others):
+        raise _NoVersionsError("it names several people whom a pronoun could mean")
+    dealt = dealer.deal(first.kind, {mention.listed.casefold() for mention in others})
     versions = tuple(
-        _version(task, example, texts, same, [word] * len(same), group)
+        _version(
+            task,
+            example,
+            texts,
+            [*same, *follow],
+            [word] * len(same) + [_of_group(companion, one, group) for one in follow],
+            group,
+        )
         for group, words in dealt.items()
         for word in words
     )
     if not versions:
         raise _NoVersionsError("the text mentions every word of a group already")
     return versions
+
+
+def _of_group(finder: Finder | None, mention: Mention, group: str) -> str:
+    """What stands for a matched word in a group."""
+    if group == mention.group:
+        return mention.listed
+    if mention.place is None:
+        raise _NoVersionsError('"her" or "his" could be either of two words')
+    assert finder is not None
+    return finder.attribute.words(group)[mention.place]
 
 
 def _version(

@@ -109,7 +109,7 @@ def audited(config: ft.RunConfig, rows: dict[str, Any], seed: int) -> dict[str, 
         folder = ft.save(run, built, data, trained, ft.evaluate(run, built, data, trained))
     trained_seconds = time.process_time() - started
     predictor = ft.load_predictor(folder)
-    found = audit(predictor, data.splits.test, None, AuditOptions(seed=seed))
+    found = audit(predictor, data.splits.test or [], None, AuditOptions(seed=seed))
     cpu = {"train": round(trained_seconds, 1), "all": round(time.process_time() - started, 1)}
     return found | {"cpu_seconds": cpu}
 

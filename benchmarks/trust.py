@@ -110,7 +110,7 @@ def run_once(
             trained = ft.train(run, built, data)
             saved = ft.save(run, built, data, trained, ft.evaluate(run, built, data, trained))
         predictor = ft.load_predictor(saved)
-    examples = data.splits.test
+    examples = list(data.splits.test or ())
     sums = sums_under_attack(predictor, examples[: options.attacked_rows], options)
     result = trained.result
     return {

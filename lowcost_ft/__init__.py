@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # For type checkers, which do not run `__getattr__`.
     from lowcost_ft.models.tokenizers import load_tokenizer
     from lowcost_ft.pipeline.build import Built, build
     from lowcost_ft.pipeline.convert import Conversion, convert_file
+    from lowcost_ft.pipeline.cross_validation import with_cross_validation
     from lowcost_ft.pipeline.data import Data, load_data
     from lowcost_ft.pipeline.evaluate import Evaluated, evaluate
     from lowcost_ft.pipeline.labellers import with_pseudo_labels
@@ -73,6 +74,7 @@ _HOMES = {
     "save_model": "models.loading",
     "start_run": "pipeline.start",
     "train": "pipeline.train",
+    "with_cross_validation": "pipeline.cross_validation",
     "with_pseudo_labels": "pipeline.labellers",
     "with_teacher": "pipeline.student",
 }

@@ -1,8 +1,8 @@
 """NER from 50 and 100 sentences: the few-shot recipe beside LoRA with settings chosen alike.
 
-    python benchmarks/few_shot_ner.py DATA
-    python benchmarks/few_shot_ner.py DATA --sets sample --sizes 50 --seeds 0
-    python benchmarks/few_shot_ner.py --show
+    python benchmarks/few_sentences.py DATA
+    python benchmarks/few_sentences.py DATA --sets sample --sizes 50 --seeds 0
+    python benchmarks/few_sentences.py --show
 
 DATA is a folder with `wnut17/train.conll` and `test.conll`; the other set is the embedded sample.
 Each seed draws sentences of the training rows, whatever they hold. Both arms train on the same
@@ -10,7 +10,7 @@ ones for as many steps and are scored on all test sentences: `ours` is `recipes/
 with its defaults, `lora` is `recipes/lora_ner.py` whose learning rate (the default or twice that)
 is chosen by the same cross-validation. What is shown are mean entity F1, and mean differences over
 the seeds with 95% intervals of paired differences (Student's t). Results are added to
-`benchmarks/few_shot_ner.json`; a run that is there is not repeated. About three hours on 2 quiet
+`benchmarks/few_sentences.json`; a run that is there is not repeated. About three hours on 2 quiet
 cores for five seeds of both sets and sizes.
 """
 
@@ -36,7 +36,7 @@ from lowcost_ft.record.environment import git_state, hardware, versions
 from lowcost_ft.record.run_file import load_run
 from lowcost_ft.tasks import task_class
 
-RESULTS = Path(__file__).resolve().parent / "few_shot_ner.json"
+RESULTS = Path(__file__).resolve().parent / "few_sentences.json"
 SETS = ("wnut17", "sample")
 DEFAULT_RATE = 1e-3
 """Of LoRA for the model of the recipes."""

@@ -121,7 +121,7 @@ def write(path: Path, found: Sequence[dict[str, Any]]) -> str:
 
 def lora(config: ft.RunConfig) -> Path:
     """The LoRA recipe, with a learning rate that is chosen as the other arm's settings are."""
-    candidates = ({}, {"learning_rate": 2 * DEFAULT_RATE})
+    candidates: tuple[dict[str, Any], ...] = ({}, {"learning_rate": 2 * DEFAULT_RATE})
     return lora_ner.main(ft.with_cross_validation(config, lora_ner.main, candidates))
 
 

@@ -9,13 +9,14 @@ many steps as lora_ner.py, whose flags these are. What you give yourself is not 
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import lora_ner
 
 import lowcost_ft as ft
 
 CONFIG = replace(lora_ner.CONFIG, validation_share=0)
-CANDIDATES = (
+CANDIDATES: tuple[dict[str, Any], ...] = (
     {},
     {"augment": "entities"},
     {"consistency": "r-drop"},

@@ -117,8 +117,8 @@ def _open_candidates(
 def _folder(config: RunConfig) -> Iterator[Path]:
     """Where the choice is kept: beside the run, or nowhere where the run has no name yet."""
     if config.output_dir is None:
-        with tempfile.TemporaryDirectory() as folder:
-            yield Path(folder)
+        with tempfile.TemporaryDirectory() as temporary:
+            yield Path(temporary)
         return
     folder = Path(f"{config.output_dir}-choice")
     folder.mkdir(parents=True, exist_ok=True)
@@ -127,8 +127,11 @@ def _folder(config: RunConfig) -> Iterator[Path]:
 
 def _known(folder: Path, config: RunConfig, fingerprint: str, folds: int) -> dict[str, Any]:
     """What is found already under the same settings, on the same rows."""
-    asked = {"config": config.to_dict() | {"dropout": config.settled_dropout}}
-    asked |= {"data": fingerprint, "folds": folds}
+    asked: dict[str, Any] = {
+        "config": config.to_dict() | {"dropout": config.settled_dropout},
+        "data": fingerprint,
+        "folds": folds,
+    }
     file = folder / CHOICE_FILE
     if file.is_file() and not config.overwrite:
         known: dict[str, Any] = json.loads(file.read_text("utf-8"))

@@ -5,10 +5,12 @@ from pathlib import Path
 
 from lowcost_ft.config.methods import METHODS, Method
 from lowcost_ft.models.families import FAMILIES
+from lowcost_ft.tasks import task_class
 
 SUPPORT = Path(__file__).resolve().parent / "support.json"
 QUANTIZATIONS = ("none", "8bit", "nf4")
-TASKS = {"ner": "NER", "classification": "text", "question_answering": "QA"}
+TASKS = {"ner": "NER", "classification": "text", "relation": "relation"}
+TASKS |= {"question_answering": "QA"}
 ENCODER, DECODER = "bert", "llama"
 
 Rows = list[dict[str, str | None]]
@@ -55,10 +57,11 @@ def _method_row(method: Method, rows: Rows) -> str:
 
 
 def _tasks(rows: Rows, what: str = "result") -> str:
-    """The tasks that work in all of the rows that are about them."""
+    """The tasks that work in all of the rows that are about them, or about one with their head."""
     names = []
     for task, shown in TASKS.items():
-        about = [row for row in rows if row["task"] == task]
+        head = task_class(task).head
+        about = [row for row in rows if task_class(str(row["task"])).head == head]
         if about and all(_works(row, what) for row in about):
             names.append(shown)
     return ", ".join(names) or "no"

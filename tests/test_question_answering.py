@@ -12,6 +12,7 @@ from question_rows import question_rows
 from safetensors.torch import load_file
 from small_runs import call_recipe, flags, write_jsonl
 from tiny import ENCODERS
+from transformers import AutoModel, AutoModelForQuestionAnswering
 
 import lowcost_ft as ft
 from lowcost_ft.commands.main import main
@@ -21,7 +22,13 @@ from lowcost_ft.data.readers import read_rows
 from lowcost_ft.data.rows import Row
 from lowcost_ft.data.sample_questions import sample_questions
 from lowcost_ft.errors import UserError
-from lowcost_ft.models.loading import build_model, forward_module, load_tokenizer
+from lowcost_ft.models.loading import (
+    build_model,
+    forward_module,
+    load_tokenizer,
+    load_trained,
+    save_model,
+)
 from lowcost_ft.tasks.inputs import read_examples_file
 from lowcost_ft.tasks.question_answering import Answer, QuestionAnsweringTask, QuestionExample
 from lowcost_ft.tasks.question_answering.examples import read_examples
@@ -486,10 +493,10 @@ def test_the_code_in_the_model_card_answers_as_the_run_does(trained, monkeypatch
 # --- Families
 
 
-@pytest.mark.parametrize("family", [*ENCODERS, "gpt2"])
+@pytest.mark.parametrize("family", [*ENCODERS, "gpt2", "llama", "qwen3"])
 def test_a_step_in_pieces_has_the_same_gradient(tiny_model, family):
     tokenizer = load_tokenizer(tiny_model(family))
-    task = QuestionAnsweringTask(causal=family == "gpt2")
+    task = QuestionAnsweringTask(causal=family not in ENCODERS)
     examples, _, _ = read(*question_rows(6, sentences=3))
     features = task.featurize(examples, tokenizer, max_length=48)
     built = build_model(
@@ -527,10 +534,61 @@ def test_vectors_in_front_of_the_text_are_refused(tiny_model, method):
         )
 
 
-@pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text"])
-def test_families_without_a_fitting_head_are_refused_with_the_reason(tiny_model, family):
-    with pytest.raises(UserError, match="question answering head"):
+@pytest.mark.parametrize("family", ["gemma", "gemma2", "gemma3_text"])
+def test_families_without_a_head_are_refused_with_the_reason(tiny_model, family):
+    with pytest.raises(UserError, match="transformers has no question answering head"):
         build_model(tiny_model(family), head="question_answering", labels=["start", "end"])
+
+
+def question_model(folder, **more):
+    return build_model(folder, head="question_answering", labels=["start", "end"], **more)
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3"])
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_head_with_another_name_for_the_backbone_finds_it(tiny_model, tmp_path, family, whole):
+    """Checkpoints of language models have a prefix, those of their backbone alone have none."""
+    expected = AutoModel.from_pretrained(tiny_model(family), dtype=torch.float32)
+    if not whole:
+        expected.save_pretrained(tmp_path)
+    model = question_model(str(tmp_path) if not whole else tiny_model(family)).model
+    found = forward_module(model).transformer.state_dict()
+    for name, parameter in expected.named_parameters():
+        part, _, last = name.rpartition(".")
+        own = name if name in found else f"{part}.base_layer.{last}"
+        assert torch.equal(found[own], parameter), name
+
+
+def test_a_fully_trained_decoder_loads_in_transformers_alone(tiny_model, tmp_path):
+    built = question_model(tiny_model("llama"), method="full")
+    save_model(built.model, load_tokenizer(tiny_model("llama")), tmp_path)
+    plain = AutoModelForQuestionAnswering.from_pretrained(tmp_path, dtype=torch.float32).eval()
+    inputs = {"input_ids": torch.arange(3, 20).unsqueeze(0)}
+    with torch.no_grad():
+        assert torch.equal(plain(**inputs).start_logits, built.model(**inputs).start_logits)
+
+
+def test_a_decoder_run_reloads_by_its_card_and_merged(tiny_model, tmp_path, files, monkeypatch):
+    run = tmp_path / "run"
+    settings = {"max_length": 40, "max_steps": 2, "trainable_layers": 1, "lora_r": 4}
+    settings |= {"cache_frozen_layers": True, "stream_frozen_layers": True}
+    arguments = flags(model_id=tiny_model("llama"), output_dir=run, **settings, **files)
+    assert call_recipe("lora_qa", *arguments) == 0
+    record = json.loads((run / "run.json").read_text())
+    planned, measured = (record["train"][f"{k}peak_memory_bytes"] for k in ("predicted_", ""))
+    assert planned == pytest.approx(measured, rel=0.005)
+    (code,) = re.findall(r"```python\n(.*?)```", (run / "README.md").read_text(), re.DOTALL)
+    monkeypatch.chdir(run)
+    namespace = {}
+    exec(compile(code, "README.md", "exec"), namespace)
+    inputs = dict(namespace["inputs"])
+    ours = load_trained(run, record)
+    assert ft.merge_run(run, tmp_path / "merged", max_drift=1.0).parity_gap < 1e-4
+    merged = AutoModelForQuestionAnswering.from_pretrained(tmp_path / "merged").eval()
+    with torch.no_grad():
+        wanted = ours.base_model(**inputs).start_logits
+        assert torch.equal(namespace["model"].base_model(**inputs).start_logits, wanted)
+        torch.testing.assert_close(merged(**inputs).start_logits, wanted, rtol=0, atol=1e-4)
 
 
 def test_a_plan_knows_that_there_are_two_outputs(tiny_model, capsys):

@@ -145,7 +145,7 @@ def _attention_on_cpu(
         return F.scaled_dot_product_attention(
             query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
         )
-    key, value = _repeated(query, key, enable_gqa), _repeated(query, value, enable_gqa)
+    # It takes fewer heads of keys and values than of queries as they are.
     return _aten._scaled_dot_product_flash_attention_for_cpu(
         query, key, value, 0.0, is_causal, attn_mask=_as_bias(attn_mask, query), scale=scale
     )[0]

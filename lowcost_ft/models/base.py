@@ -61,6 +61,8 @@ class BaseModel:
     """What its configuration said of dropout before training was told otherwise."""
     streamed: StreamedWeights | None = None
     """Where the weights below the trainable layers lie, which were then not read."""
+    key_mapping: dict[str, str] = field(default_factory=dict)
+    """Names of weights in a checkpoint -> in the model, as `from_pretrained` takes them."""
 
 
 def load_base_model(
@@ -112,7 +114,7 @@ def load_base_model(
     if family is not None and family.encoder_layers and find_head(head).name == "token":
         family = None  # It has the encoder alone.
     auto_class = _auto_class(find_head(head), config, model_id, trust_remote_code)
-    _check_backbone(auto_class, config, family, find_head(head), model_id)
+    key_mapping = _key_mapping(auto_class, config, family)
     names, stored_problem_type = stored_labels(config), getattr(config, "problem_type", None)
     describe_task(config, labels, problem_type)
     set_padding(config, pad_token_id, causal=family.causal if family else None)
@@ -143,18 +145,23 @@ def load_base_model(
             family=family,
             trainable_layers=stream_below,
             revision=revision,
-            options=options,
+            options=options | key_mapping,
         )
     elif not on_meta:
         if stored is not None:
             config.quantization_config = stored | {
-                "llm_int8_skip_modules": not_quantized_in_checkpoint(model, model_id, revision)
+                "llm_int8_skip_modules": not_quantized_in_checkpoint(
+                    model, model_id, revision, renamed=key_mapping.get("key_mapping") or {}
+                )
             }
         elif quantization != "none":
             skip = unquantized_modules(model, family)
             options["quantization_config"] = quantization_config(quantization, skip, dtype)
+        options |= key_mapping
         model, missing, resized = _read_weights(auto_class, model_id, config, revision, options)
         settle_kernels(model, dtype)
+    if key_mapping and not on_meta:
+        _keep_own_names(model, key_mapping["key_mapping"])
     head_names, beside, notices = find_heads(model, family, find_head(head), missing, model_id)
     check_new_weights(model, missing or (), model_id)
     if family is None and not find_head(head).new and not on_meta:
@@ -187,6 +194,7 @@ def load_base_model(
         notices=notices,
         own_dropout=own_dropout,
         streamed=streamed,
+        key_mapping=key_mapping.get("key_mapping") or {},
     )
 
 
@@ -201,19 +209,24 @@ def _auto_class(head: Head, config: Any, model_id: str, trust_remote_code: bool)
     return auto_class
 
 
-def _check_backbone(
-    auto_class: Any, config: Any, family: Family | None, head: Head, model_id: str
-) -> None:
-    """Refuses a task model that would not find its backbone in the checkpoint."""
+def _key_mapping(auto_class: Any, config: Any, family: Family | None) -> dict[str, dict[str, str]]:
+    """What `from_pretrained` must be told so that a task model finds its backbone in a checkpoint.
+
+    Without it, the backbone would silently start random. Empty where both have one name for it.
+    """
     if family is None or family.backbone is None or type(config) not in auto_class._model_mapping:
-        return
+        return {}
     own = auto_class._model_mapping[type(config)].base_model_prefix
-    if own != family.backbone:
-        raise UserError(
-            f"model_id: transformers' {head.title} head of {family.name} reads its weights under "
-            f"{own!r}, where {model_id!r} has {family.backbone!r}, so that the model would start "
-            "random; choose an encoder, or GPT-2"
-        )
+    if own == family.backbone:
+        return {}
+    return {"key_mapping": {rf"^{family.backbone}\.": f"{own}."}}
+
+
+def _keep_own_names(model: Any, key_mapping: dict[str, str]) -> None:
+    """Has `save_pretrained` write the model's own names, which load without a mapping."""
+    model._weight_conversions = [
+        one for one in model._weight_conversions if not key_mapping.keys() & {*one.source_patterns}
+    ]
 
 
 def _build_without_weights(auto_class: Any, config: Any, options: dict[str, Any]) -> Any:

@@ -69,6 +69,8 @@ class BuiltModel:
     """Where the layers below the trainable ones lie, whose weights the model then lacks."""
     base_model: dict[str, Any] = field(default_factory=dict)
     """What the base model is known by; see `base_identity`."""
+    key_mapping: dict[str, str] = field(default_factory=dict)
+    """Names of weights in the base model's checkpoint -> in the task model, where they differ."""
 
 
 def build_model(
@@ -210,6 +212,7 @@ def build_model(
         own_dropout=base.own_dropout,
         streamed_weights=base.streamed,
         base_model=identity,
+        key_mapping=base.key_mapping,
     )
 
 

@@ -11,7 +11,8 @@ is through.
 
 import logging
 import math
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import bitsandbytes
@@ -121,13 +122,23 @@ def _linear_names(model: Any) -> list[str]:
     return [n for n, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D)]
 
 
-def not_quantized_in_checkpoint(model: Any, model_id: str, revision: str | None) -> list[str]:
+def not_quantized_in_checkpoint(
+    model: Any, model_id: str, revision: str | None, *, renamed: Mapping[str, str]
+) -> list[str]:
     """Paths of the linear layers of which a quantized checkpoint has no codes, new heads included.
 
     Its own list of exceptions knows nothing of the head of another task.
+
+    Args:
+        model: The task model.
+        model_id: Name on the Hub, or a folder.
+        revision: Branch, tag or commit on the Hub.
+        renamed: Patterns of names in the checkpoint, and what the model has in their place.
     """
     stored = set()
     for key in weight_names(model_id, revision):
+        for pattern, own in renamed.items():
+            key = re.sub(pattern, own, key)  # noqa: PLW2901
         for end in (".SCB", ".weight.quant_map"):
             if key.endswith(end):
                 stored.add(key.removesuffix(end))

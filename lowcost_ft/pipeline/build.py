@@ -127,6 +127,7 @@ def _note(run: Run, data: Data, built: Built) -> None:
         "quantization": model.quantization,
         "unquantized_modules": model.unquantized_modules,
         "pad_token_id": data.pad_token_id if causal else None,
+        "key_mapping": model.key_mapping,
     }
     run.record["config"] |= {
         "optimizer": built.settings.optimizer,

@@ -136,6 +136,9 @@ def _settings_code(run: RunRecord) -> list[str]:
         entries.append(f'"pad_token_id": {run["pad_token_id"]}')
     if _runs_remote_code(run):
         entries.append('"trust_remote_code": True')
+    if run.get("key_mapping"):
+        # The checkpoint has another name for the backbone, which would else start random.
+        entries.append(f'"key_mapping": {run["key_mapping"]!r}')
     entries.append('"dtype": torch.float32')
     if quantization(run) != "none":
         lines += _quantization_code(run)

@@ -138,7 +138,7 @@ def not_quantized_in_checkpoint(
     stored = set()
     for key in weight_names(model_id, revision):
         for pattern, own in renamed.items():
-            key = re.sub(pattern, own, key)  # noqa: PLW2901
+            key = re.sub(pattern, own, key)
         for end in (".SCB", ".weight.quant_map"):
             if key.endswith(end):
                 stored.add(key.removesuffix(end))

@@ -25,6 +25,9 @@ class ExtensionConfig:
     ema: float | None = setting(None, above=0, below=1)
     """Score and save an average of the weights instead of the last ones. Each step keeps this
     share of it, such as 0.99; in the first steps less, so that the start is forgotten."""
+    mixup: float | None = setting(None, above=0)
+    """Mix the last hidden states of two texts, and their labels, in shares drawn from Beta(a, a),
+    such as 0.4 (text classification). An example of --batch-size is then a pair of texts."""
     consistency: Literal["r-drop"] | None = None
     """Run each text twice under dropout and learn that the two answers should agree (R-Drop). auto
     dropout is then the model's own."""
@@ -77,7 +80,7 @@ class ExtensionConfig:
     the threshold is chosen where this run has none."""
     pseudo_label_score: float | None = setting(None, above=0, below=1)
     """Accuracy (or F1) that the first run must reach on validation rows that it is as sure of as of
-    the texts whose answers are taken as labels. Default: 0.9."""
+    the texts whose answers are taken as labels. Default: 0.8."""
     teacher_weight: float | None = setting(None, above=0)
     """How much the teacher's answer to a labelled text counts, of 1: the rest is the label's.
     Default: 0.5."""

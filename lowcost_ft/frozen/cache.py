@@ -54,13 +54,18 @@ class CachedStates:
     device: torch.device
 
     @contextmanager
-    def entering(self, rows: np.ndarray) -> Iterator[None]:
-        """Inside the block the model starts from the states of these rows, padded on the right."""
-        states = self.stored.padded(
-            self.features.starts[rows],
-            self.features.lengths[rows],
-            pin_memory=self.device.type == "cuda",
-        )
+    def entering(self, rows: np.ndarray, features: Features | None = None) -> Iterator[None]:
+        """Inside the block the model starts from the states of these rows, padded on the right.
+
+        Args:
+            rows: Numbers of rows.
+            features: What they are rows of; None: the cached ones. Others hold the same texts, put
+                together in other rows (`Features.members`).
+        """
+        if features is not None and features.members is not None and self.features.members is None:
+            rows = features.members[rows].ravel()
+        starts, lengths = self.features.lines(rows)
+        states = self.stored.padded(starts, lengths, pin_memory=self.device.type == "cuda")
         states = states.to(self.device, non_blocking=True)
         with self.part.entering(states.to(self.stored.dtype)):  # (B, T, H)
             yield

@@ -33,7 +33,7 @@ from lowcost_ft.tasks.loading import Splits
 
 __all__ = ["DEFAULT_SCORE", "PseudoLabelled", "check_labels", "label_texts"]
 
-DEFAULT_SCORE = 0.9
+DEFAULT_SCORE = 0.8
 """Score of the validation rows from which on answers as sure are taken as labels."""
 LABELLED_SHARE = 1 / 3
 """Share of the rows of an epoch that people have labelled, at least about: they are repeated."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from lowcost_ft.data.features import IGNORED_LABEL, Features
 
@@ -73,7 +73,13 @@ class Choices:
 
 
 class Choosing:
-    """The part of a task that says which choices between classes it makes."""
+    """The part of a task that says which choices between classes it makes.
+
+    Attributes:
+        choice_a_text: Whether a row is one text with one choice, or one set of labels.
+    """
+
+    choice_a_text: ClassVar[bool] = False
 
     def choices(self, outputs: Any, batch: dict[str, torch.Tensor]) -> Choices | None:
         """The choices whose cross-entropy the loss is; None where it is something else.

@@ -141,7 +141,7 @@ class StepRunner:
             for name, value in model_inputs(batch, self.features).items()
             if "." not in name
         }
-        entering = self.cached.entering(rows) if self.cached else nullcontext()
+        entering = self.cached.entering(rows, self.features) if self.cached else nullcontext()
         masks = known_padding(self.task.has_padding(self.features, rows))
         with masks, entering, self.accelerator.autocast():
             return self.task.forward(self.model, inputs)

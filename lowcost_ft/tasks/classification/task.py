@@ -79,6 +79,7 @@ class ClassificationTask(
     schema: ClassVar[dict[str, Array]] = {"labels": Array("row")}
     predict_flags: ClassVar[type | None] = ClassificationFlags
     evaluate_flags: ClassVar[type | None] = DecisionFlags
+    choice_a_text: ClassVar[bool] = True
     metric: str = ""
 
     def __init__(

@@ -64,6 +64,7 @@ class RelationTask(  # type: ignore[misc]  # Another example than its base class
     name: ClassVar[str] = "relation"
     schema: ClassVar[dict[str, Array]] = {"labels": Array("row"), "pairs": Array("row")}
     judged_by_texts: ClassVar[bool] = False
+    choice_a_text: ClassVar[bool] = False
     predict_flags: ClassVar[type | None] = RelationFlags
     evaluate_flags: ClassVar[type | None] = None
     group_title = "text"

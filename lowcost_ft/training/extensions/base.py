@@ -79,6 +79,12 @@ class Extension:
     """Values that other settings must have beside it, which not every task has."""
     own_settings: ClassVar[tuple[str, ...]] = ()
     """Settings that mean something only beside it."""
+    needs_choice_a_text: ClassVar[bool] = False
+    """Whether it is about one choice, or one set of labels, of each whole text
+    (`Task.choice_a_text`)."""
+    regroups: ClassVar[bool] = False
+    """Whether its `epoch` only puts the same texts together into rows (`Features.members`), so that
+    the output of frozen layers for them may be kept on disk."""
     keeps_inputs: ClassVar[bool] = False
     """Whether its `batch` leaves what the model reads as it is, so that the output of frozen layers
     may be kept on disk."""

@@ -53,7 +53,9 @@ class Extensions:
         self._swapping = self._overriding("swap_in")
         self._with_tensors = self._overriding("tensors")
         self.around_backward = bool(self._backward)
-        self.changes_inputs = bool(self._epoch) or any(not e.keeps_inputs for e in self._batch)
+        self.changes_inputs = any(not e.regroups for e in self._epoch) or any(
+            not e.keeps_inputs for e in self._batch
+        )
         self.repeats = any(extension.repeats for extension in extensions)
         self.fits_head = any(extension.fits_head for extension in extensions)
         self._epochs: dict[int, Features] = {}

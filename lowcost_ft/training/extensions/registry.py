@@ -17,6 +17,7 @@ from lowcost_ft.training.extensions.contrastive import Contrastive
 from lowcost_ft.training.extensions.distillation import Distillation
 from lowcost_ft.training.extensions.focal_loss import FocalLoss
 from lowcost_ft.training.extensions.label_smoothing import LabelSmoothing
+from lowcost_ft.training.extensions.mixup import Mixup
 from lowcost_ft.training.extensions.pseudo_labels import PseudoLabels
 from lowcost_ft.training.extensions.weight_average import WeightAverage
 
@@ -30,6 +31,7 @@ __all__ += ["numbers_choices", "rate_factor", "usual_epochs"]
 EXTENSIONS: tuple[type[Extension], ...] = (
     PseudoLabels,
     Augmentation,
+    Mixup,
     Contrastive,
     Adversarial,
     Consistency,
@@ -66,6 +68,12 @@ def build_extensions(context: TrainingContext) -> Extensions:
     if flags := [e.flag() for e in wanted if e.edits_texts and not task.can_edit]:
         title = task_settings(task.name).title
         raise UserError(f"{', '.join(flags)}: the texts of {title} cannot be changed; leave it out")
+    if flags := [e.flag() for e in wanted if e.needs_choice_a_text and not task.choice_a_text]:
+        title = task_settings(task.name).title
+        raise UserError(
+            f"{', '.join(flags)}: for choices of whole texts, and {title} has others, or none; "
+            "leave it out"
+        )
     # A teacher's answers are learned in another way.
     if flags := [
         e.flag()

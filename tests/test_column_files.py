@@ -8,6 +8,7 @@ import pytest
 
 from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.data.column_files import read_columns
+from lowcost_ft.data.readers import read_rows
 from lowcost_ft.data.rows import Row
 from lowcost_ft.errors import UserError
 from lowcost_ft.tasks.inputs import read_examples_file
@@ -151,6 +152,17 @@ def test_the_columns_of_known_corpora(
 def test_a_file_without_blank_lines_is_cut_where_its_numbering_begins_again() -> None:
     rows, _, _ = read("1\tAnna\tB-PER\n2\tran\tO\n1\tto\tO\n2\tRome\tB-LOC\n")
     assert words_and_tags(rows) == [("Anna ran", "B-PER O"), ("to Rome", "O B-LOC")]
+
+
+def test_sentences_without_blank_lines_between_them_are_told(tmp_path: Path) -> None:
+    sentence = "Ann B-PER\nran O\n. O\n"
+    for between, told in (("\n", False), ("", True)):
+        file = tmp_path / "a.conll"
+        file.write_text(between.join([sentence] * 5))
+        problems: list[str] = []
+        notices: list[str] = []
+        read_rows(str(file), problems, notices)
+        assert any("write a blank line after each" in notice for notice in notices) == told
 
 
 def test_columns_are_chosen_by_number() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lowcost_ft.commands.main import main
 from lowcost_ft.commands.program import run_recipe
 from lowcost_ft.config.run import RunConfig, flag_groups, parse_config
 from lowcost_ft.config.settings import DEFAULT_MODEL_ID
@@ -153,7 +154,7 @@ def test_dropout_is_by_task_unless_told(changes, expected):
 def test_dropout_is_a_number_or_a_name():
     assert parse_config(NER, ["--dropout", "model"]).dropout == "model"
     assert parse_config(NER, ["--dropout", "0.1"]).dropout == 0.1
-    with pytest.raises(SystemExit):
+    with pytest.raises(UserError):
         parse_config(NER, ["--dropout", "none"])
 
 
@@ -178,7 +179,6 @@ def test_flags_change_the_recipes_configuration():
     ("arguments", "messages"),
     [
         (["--learning-rat", "1"], ["--learning-rat", "--learning-rate"]),
-        (["--lora-r", "many"], ["--lora-r", "many"]),
         (["--method", "magic"], ["--method", "lora", "full"]),
         (["--task", "classification"], ["--task"]),  # The recipe's own, no flag.
     ],
@@ -202,6 +202,22 @@ def test_wrong_values_are_said_like_every_other_mistake(capsys):
         "  - --batch-size 0 is too small: it must be at least 1\n"
         "  - --lora-r 0 is too small: it must be at least 1\n"
     )
+
+
+def test_what_is_no_number_is_told_in_plain_words(capsys):
+    wrong = ["--dropout", "abc", "--max-steps=x", "--learning-rate", "fast"]
+    with pytest.raises(SystemExit) as stop:
+        run_recipe(lambda _: None, NER, arguments=wrong)
+    told = capsys.readouterr().err
+    assert stop.value.code == 2 and "None" not in told
+    for text in (
+        "--dropout 'abc': give a number, auto or model",
+        "--max-steps 'x': give a whole number",
+        "--learning-rate 'fast': give a number",
+    ):
+        assert text in told
+    assert main(["merge", "run", "--output-dir", "out", "--num-threads", "two"]) == 2
+    assert "--num-threads 'two': give a whole number" in capsys.readouterr().err
 
 
 def test_messages_name_flags_and_not_fields(capsys):

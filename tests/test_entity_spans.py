@@ -94,6 +94,18 @@ def test_offsets_that_cut_words_name_what_they_may_count(tmp_path, text, entitie
     assert not any("--entity-offsets" in n for n in splits_of(tmp_path, right).notices)
 
 
+@pytest.mark.parametrize(("shift", "told"), [(1, "1 less"), (-2, "2 more")])
+def test_offsets_that_are_all_shifted_are_told_as_such(tmp_path, shift, told) -> None:
+    text = "now Ines met Ann Lee"
+    spans = [
+        {"start": start + shift, "end": end + shift, "label": "x"}
+        for start, end in [(4, 8), (13, 20)]
+    ]
+    rows = [{"text": f"{text} in {i}", "entities": spans} for i in range(20)]
+    (notice,) = [n for n in splits_of(tmp_path, rows).notices if "inside a word" in n]
+    assert f"shifted by the same amount: if each were {told}" in notice
+
+
 def test_offsets_outside_of_a_text_name_what_they_may_count(tmp_path: Path) -> None:
     rows = [{"text": "I am Ann", "entities": [{"start": 0, "end": 0, "label": "x"}]}] * 20
     with pytest.raises(UserError) as caught:

@@ -183,7 +183,7 @@ def test_an_exported_folder_is_not_a_run_to_go_on_with(exported, tmp_path, capsy
         assert main([command, str(folder), "--output-dir", str(tmp_path / "out")]) == 2
         assert "is an exported folder" in capsys.readouterr().err
     assert export(run, folder)[0] == 2
-    assert "already holds a run" in capsys.readouterr().err
+    assert "already holds an exported model" in capsys.readouterr().err
     assert main(["predict", str(run), "--text", "hello", "--precision", "int8"]) == 2
     assert "is not an exported folder" in capsys.readouterr().err
     arguments = ["predict", str(folder), "--text", "hello", "--base-model", "elsewhere"]
@@ -231,6 +231,7 @@ def test_int8_that_does_not_pay_is_not_written(
     assert main([*arguments, "--max-drift", "0.2", "--max-score-drop", "1"]) == 0
     told = capsys.readouterr().out
     assert "int8 was not written: on this CPU" in told and "0.93 times as fast" in told
+    assert re.search(rf"next: .*lowcost-ft predict {target} --text \"", told)
     assert [path.name for path in (target / "onnx").iterdir()] == ["model.onnx"]
     # float32 is kept, which nobody asked for, so that there is something to use.
     record = json.loads((target / "run.json").read_text())["export"]["files"]

@@ -328,10 +328,12 @@ def test_worst_predictions_are_shown_with_their_truth(tmp_path, trained_run):
 def test_what_is_no_run_is_said(tmp_path, capfd):
     folder = write_records(tmp_path / "results", a=record())
     (tmp_path / "results" / "notes.json").write_text('{"status": 1}')
+    (tmp_path / "results" / "predicted.json").write_text('{"text": "a"}\n{"text": "b"}\n')
     (tmp_path / "empty").mkdir()
     results, notices = collect([folder, f"{folder}/a.json"])
     assert [result.name for result in results] == ["a"]
-    assert len(notices) == 1 and "notes.json" in notices[0]
+    assert len(notices) == 2 and "notes.json" in notices[0]
+    assert "predicted.json is not the record of a run" in notices[1]
     with pytest.raises(UserError) as caught:
         collect([str(tmp_path / "empty"), str(tmp_path / "nowhere"), f"{folder}/notes.json"])
     assert len(caught.value.problems) == 3

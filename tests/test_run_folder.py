@@ -43,6 +43,24 @@ def claim(path, **options):
     return folder
 
 
+@pytest.mark.parametrize(
+    ("made", "kind"),
+    [
+        ({}, "a run"),
+        ({"merged_from": "r"}, "a merged model"),
+        ({"merged_from": "r", "compress": {"layers": 2}}, "a compressed model"),
+        ({"export": {"files": []}}, "an exported model"),
+    ],
+)
+def test_what_a_folder_holds_is_told(tmp_path, made, kind):
+    write_run(tmp_path, RUN | {"status": "completed"} | made)
+    with (
+        pytest.raises(UserError, match=f"already holds {kind} "),
+        claimed_output_dir(str(tmp_path), "x", overwrite=None),
+    ):
+        pass
+
+
 def test_default_folders_are_numbered(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = [str(claim(None)) for _ in range(3)]

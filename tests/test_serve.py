@@ -284,9 +284,11 @@ def test_the_log_has_no_texts_unless_asked(models, caplog):
     for asked in (False, True):
         caplog.clear()
         with caplog.at_level(logging.INFO, log.name), serving(*models, log_texts=asked) as client:
+            assert client.get("/ready")[0] == 200
             client.post("/models/ner?text=secretive", {"inputs": "secretive words"})
             client.post("/models/ner", {"secretive": "secretive words"})
         assert "POST /models/ner 200" in caplog.text
+        assert "/ready" not in caplog.text  # Asked every few seconds by who watches the server.
         assert ("secretive" in caplog.text) == asked
 
 

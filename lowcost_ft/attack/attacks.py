@@ -96,15 +96,19 @@ def attack(
     }
     bar = tqdm(noises.items(), desc="noise", file=sys.stderr, disable=None, leave=False)
     for kind, noise in bar:
-        levels = []
+        levels, unchanged = [], []
         for share in SHARES:
             noisy, changed = noisy_examples(task, examples, kind, noise, share, seed=seed)
             if changed:
                 after = measure(predictor, noisy, groups, seed=seed)
                 level = {"share": share, "changed_rows": changed}
                 levels.append(level | _told(clean, after, seed))
+            else:
+                unchanged.append(f"{share:.0%}")
         if levels:
             found["noise"][kind] = levels
+            if unchanged:
+                refused[f"{kind} at {', '.join(unchanged)}"] = "changed none of these texts"
         else:
             refused[kind] = "found nothing to change in these texts"
     if JOINED not in refused and (options.kinds is None or JOINED in options.kinds):

@@ -4,7 +4,7 @@ import json
 import sys
 from dataclasses import asdict, dataclass
 
-from lowcost_ft.commands.saved_run import RunFolder, check_threads
+from lowcost_ft.commands.saved_run import MadeOfRun, check_threads
 from lowcost_ft.errors import UserError
 from lowcost_ft.screen import wrapped
 
@@ -12,13 +12,9 @@ __all__ = ["Compress", "compress"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compress:
+class Compress(MadeOfRun):
     """Write a run as a smaller model: fewer embeddings, layers or neurons."""
 
-    run: RunFolder
-    """Folder of a completed run."""
-    output_dir: str
-    """Folder to write."""
     trim_vocabulary: tuple[str, ...] = ()
     """Files whose texts the model must go on to read exactly as before: labelled or not, in any
     format that training reads, or one text a line. Give all that you have."""
@@ -36,16 +32,6 @@ class Compress:
     max_drift: float = 0.05
     """Largest share of predictions on the run's validation split that a trimmed vocabulary may
     change; above it nothing is written."""
-    base_model: str | None = None
-    """Name or folder of the run's base model, where it is not what run.json names any more."""
-    json: bool = False
-    """Print the result as one JSON object."""
-    trust_remote_code: bool = False
-    """Run model code that comes with the base model. Off unless you trust its author."""
-    num_threads: int | None = None
-    """CPU threads. Default: OMP_NUM_THREADS if you set it, else the physical cores."""
-    debug: bool = False
-    """Show a traceback with each error."""
 
 
 def compress(command: Compress) -> None:

@@ -4,7 +4,7 @@ import json
 import sys
 from dataclasses import asdict, dataclass
 
-from lowcost_ft.commands.saved_run import RunFolder, check_threads
+from lowcost_ft.commands.saved_run import MadeOfRun, check_threads
 from lowcost_ft.config.values import split_list
 from lowcost_ft.errors import UserError
 
@@ -12,13 +12,9 @@ __all__ = ["Export", "export"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Export:
+class Export(MadeOfRun):
     """Write a run as ONNX, for ONNX Runtime, Optimum and transformers.js, and say what it costs."""
 
-    run: RunFolder
-    """Folder of a completed run."""
-    output_dir: str
-    """Folder to write."""
     precision: str = "fp32"
     """What to write, with commas between: fp32, fp16 (half the size), int8 (a quarter of it)."""
     max_drift: float = 0.02
@@ -28,16 +24,6 @@ class Export:
     """Largest loss of the validation score for which fp16 or int8 is written."""
     min_speedup: float = 1.1
     """How many times as fast as float32 int8 must be on this CPU to be written; 0 for any speed."""
-    base_model: str | None = None
-    """Name or folder of the run's base model, where it is not what run.json names any more."""
-    json: bool = False
-    """Print the result as one JSON object."""
-    trust_remote_code: bool = False
-    """Run model code that comes with the base model. Off unless you trust its author."""
-    num_threads: int | None = None
-    """CPU threads. Default: OMP_NUM_THREADS if you set it, else the physical cores."""
-    debug: bool = False
-    """Show a traceback with each error."""
 
 
 def export(command: Export) -> None:

@@ -25,7 +25,7 @@ from lowcost_ft.commands.export import Export, export
 from lowcost_ft.commands.merge import Merge, merge
 from lowcost_ft.commands.plan import PlanMemory, parse_plan, plan
 from lowcost_ft.commands.predict import Predict, predict
-from lowcost_ft.commands.program import exit_code
+from lowcost_ft.commands.program import exit_code, stopped_like_ctrl_c
 from lowcost_ft.commands.report import Report, report
 from lowcost_ft.commands.saved_run import parse_use, task_flag_names
 from lowcost_ft.commands.serve import Serve, serve
@@ -66,8 +66,11 @@ USES: tuple[Command, ...] = ("predict", "evaluate", "explain", "attack", "audit"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code: 0 done, 2 the user's mistake, 1 ours."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    with readers_may_leave():
-        return exit_code(lambda: _check_flags(words), debug=False) or _run(_parse(words))
+    parsed: list[Any] = []
+    with stopped_like_ctrl_c(), readers_may_leave():
+        code = exit_code(lambda: _check_flags(words), debug=False)
+        code = code or exit_code(lambda: parsed.append(_parse(words)), debug=False)
+        return code or _run(parsed[0])
 
 
 def _check_flags(arguments: list[str]) -> None:

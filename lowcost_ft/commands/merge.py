@@ -4,33 +4,19 @@ import json
 import sys
 from dataclasses import dataclass
 
-from lowcost_ft.commands.saved_run import RunFolder
+from lowcost_ft.commands.saved_run import MadeOfRun
 from lowcost_ft.errors import UserError
 
 __all__ = ["Merge", "merge"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Merge:
+class Merge(MadeOfRun):
     """Merge a run's adapter into its full-precision base model: a plain transformers folder."""
 
-    run: RunFolder
-    """Folder of a completed run."""
-    output_dir: str
-    """Folder to write."""
     max_drift: float = 0.05
     """Largest share of predictions on the run's validation split that may differ from the run's;
     above it nothing is written."""
-    base_model: str | None = None
-    """Name or folder of the run's base model, where it is not what run.json names any more."""
-    json: bool = False
-    """Print the result as one JSON object."""
-    trust_remote_code: bool = False
-    """Run model code that comes with the base model. Off unless you trust its author."""
-    num_threads: int | None = None
-    """CPU threads. Default: OMP_NUM_THREADS if you set it, else the physical cores."""
-    debug: bool = False
-    """Show a traceback with each error."""
 
 
 def merge(command: Merge) -> None:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from lowcost_ft.config.flags import explanations, parse_groups
-from lowcost_ft.config.run import RunConfig, flag_groups, narrow
+from lowcost_ft.config.flags import explanations, narrow, parse_groups
+from lowcost_ft.config.run import RunConfig, flag_groups
 from lowcost_ft.config.settings import DEFAULT_MODEL_ID, ModelConfig, TrainingConfig
 from lowcost_ft.config.tasks import task_names, task_settings
 from lowcost_ft.config.values import parse_bytes

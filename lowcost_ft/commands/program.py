@@ -3,8 +3,10 @@
 import os
 import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any, NoReturn
 
@@ -13,7 +15,7 @@ from lowcost_ft.errors import UserError, disk_problem
 from lowcost_ft.record.redaction import redact
 from lowcost_ft.screen import readers_may_leave, wrapped
 
-__all__ = ["exit_code", "run_recipe"]
+__all__ = ["exit_code", "run_recipe", "stopped_like_ctrl_c"]
 
 
 def run_recipe(
@@ -28,19 +30,30 @@ def run_recipe(
     Exit codes: 0 done, 2 the user's mistake, 1 ours, 130 or 143 interrupted.
     """
     typed = sys.argv[1:] if arguments is None else arguments
-    # What stops a job (a scheduler, a container) is recorded like Ctrl-C.
+    # Nobody may be reading any more; a run goes on to its end all the same.
+    with stopped_like_ctrl_c(), readers_may_leave():
+        code = exit_code(
+            lambda: _run(main, parse_config(default, typed, description=description)),
+            debug="--debug" in typed,
+            flags=[field.name for field in fields(RunConfig)],
+        )
+    sys.exit(code)
+
+
+@contextmanager
+def stopped_like_ctrl_c() -> Iterator[None]:
+    """Inside the block, what stops a job (a scheduler, a container) lets it clean up first.
+
+    Only the main thread may say so; elsewhere nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        # Nobody may be reading any more; a run goes on to its end all the same.
-        with readers_may_leave():
-            code = exit_code(
-                lambda: _run(main, parse_config(default, typed, description=description)),
-                debug="--debug" in typed,
-                flags=[field.name for field in fields(RunConfig)],
-            )
+        yield
     finally:
         signal.signal(signal.SIGTERM, before)
-    sys.exit(code)
 
 
 def _run(main: Callable[[RunConfig], Any], config: RunConfig) -> None:

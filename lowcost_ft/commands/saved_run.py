@@ -8,14 +8,13 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from lowcost_ft.config.flags import explanations, parse_groups
+from lowcost_ft.config.flags import explanations, narrow, parse_groups
 from lowcost_ft.config.reading import InputOptions
-from lowcost_ft.config.run import narrow
 from lowcost_ft.errors import UserError
 from lowcost_ft.tasks.flags import Command, grouped_flags
 
-__all__ = ["RunFolder", "UseOfRun", "check_threads", "open_run", "parse_use", "print_notices"]
-__all__ += ["task_flag_names"]
+__all__ = ["MadeOfRun", "RunFolder", "UseOfRun", "check_threads", "open_run", "parse_use"]
+__all__ += ["print_notices", "task_flag_names"]
 
 Precision = Literal["fp32", "fp16", "int8"]
 RunFolder = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
@@ -40,6 +39,26 @@ class UseOfRun(InputOptions):
     """Show a traceback with each error."""
     of_tasks: Annotated[Mapping[str, Any], tyro.conf.Suppress] = field(default_factory=dict)
     """The flags that tasks bring, and their values; those of the run's own task are obeyed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MadeOfRun:
+    """Flags of every command that makes another model of a run."""
+
+    run: RunFolder
+    """Folder of a completed run."""
+    output_dir: str
+    """Folder to write."""
+    base_model: str | None = None
+    """Name or folder of the run's base model, where it is not what run.json names any more."""
+    json: bool = False
+    """Print the result as one JSON object."""
+    trust_remote_code: bool = False
+    """Run model code that comes with the base model. Off unless you trust its author."""
+    num_threads: int | None = None
+    """CPU threads. Default: OMP_NUM_THREADS if you set it, else the physical cores."""
+    debug: bool = False
+    """Show a traceback with each error."""
 
 
 def task_flag_names(command: Command) -> set[str]:

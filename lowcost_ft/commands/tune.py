@@ -1,7 +1,6 @@
 """`lowcost-ft tune`: which settings train best, found by halving and confirmed with fresh seeds."""
 
 import importlib.util
-import inspect
 import json
 import os
 import sys
@@ -83,7 +82,7 @@ def parse_tune(arguments: Sequence[str], *, prog: str) -> Tune:
                 own.append(words.pop(0))
         else:
             rest.append(word)
-    parsed = parse_flags(_Own, own, prog=prog, description=inspect.getdoc(_Own))
+    parsed = parse_flags(_Own, own, prog=prog)
     return Tune(**vars(parsed), of_recipe=tuple(rest))
 
 

@@ -134,6 +134,7 @@ def compress_run(
     call = "lowcost_ft.compress_run(run, output_dir, ..., validation=rows)"
     held_out, split = validation_examples(run, validation, command="compress", call=call)
     set_num_threads(num_threads, local_processes=1)
+    say("loading the model ...")
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
     whole = load_trained(
         run_folder, run | {"quantization": "none"}, base_model=base_model, **options
@@ -145,6 +146,7 @@ def compress_run(
     tokenizer = _tokenizer(run, run_folder, **options)
     at = Comparison.of(run, tokenizer, held_out)
     given = Comparison.of(run, tokenizer, examples) if examples else None
+    say(f"predicting the {split} split{' and the given texts' if given else ''} ...")
     reference, tokens = at.predict(base), len(at.features.input_ids)
     expected = None if given is None else (given.predict(base), given.outputs(base))
     model = merge_adapter(whole) if base is not whole else base
@@ -156,6 +158,7 @@ def compress_run(
     ):
         record = _record(run, run_folder)
         if given is not None and expected is not None:
+            say("cutting the vocabulary, and comparing the answers to the given texts ...")
             keep = pieces_that_stay(model, tokenizer, given.features)
             cut_rows(model, keep)
             save_model(model, tokenizer, scratch)
@@ -171,7 +174,9 @@ def compress_run(
         kept = neurons = None
         if family is not None:
             if targets is not None:
+                say("measuring which cuts reach the target ...")
                 layers, ffn = chosen_cuts(at, model, family, layers, ffn, targets, say)
+            say("measuring which layers and neurons matter least ...")
             kept, neurons = cut_model(at, model, family, layers, ffn, say)
             logits = at.outputs(model)
             save_model(model, tokenizer, scratch)

@@ -5,15 +5,19 @@ tyro would keep the line breaks of a docstring; here a text is broken for the te
 
 import ast
 import inspect
+import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, field, fields, make_dataclass
 from functools import cache
+from itertools import pairwise
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import tyro
 
-__all__ = ["explanations", "parse_flags", "parse_groups"]
+from lowcost_ft.errors import UserError
+
+__all__ = ["explanations", "narrow", "parse_flags", "parse_groups"]
 
 
 def explanations(settings: type) -> dict[str, str]:
@@ -58,8 +62,10 @@ def parse_flags(settings: type, arguments: Sequence[str], **program: Any) -> Any
 
     Raises:
         SystemExit: As `tyro.cli` does, for `--help` and for wrong flags.
+        UserError: A value is no number where one is wanted.
     """
-    program.setdefault("description", inspect.getdoc(settings))
+    program.setdefault("description", narrow(inspect.getdoc(settings) or ""))
+    _check_numbers({one.name: one.type for one in fields(settings)}, arguments)
     owners = dict.fromkeys(explanations(settings), settings)
     flags = _with_help(settings.__name__, owners)
     return settings(**vars(tyro.cli(flags, args=arguments, **program)))
@@ -89,8 +95,18 @@ def parse_groups(
 
     Raises:
         SystemExit: As `tyro.cli` does, for `--help` and for wrong flags.
+        UserError: A value is no number where one is wanted.
     """
     kind, values = (default, None) if isinstance(default, type) else (type(default), default)
+    owned = [dict.fromkeys(names, kind) for names in groups.values()]
+    types = {
+        name: one.type
+        for owners in (*owned, *(more or {}).values())
+        for name, owner in owners.items()
+        for one in fields(owner)
+        if one.name == name
+    }
+    _check_numbers(types, sys.argv[1:] if arguments is None else arguments)
     classes = {
         title: _with_help(title, dict.fromkeys(names, kind), values)
         for title, names in groups.items()
@@ -107,6 +123,70 @@ def parse_groups(
     typed = tyro.cli(together, args=arguments, config=(tyro.conf.OmitArgPrefixes,), **program)
     found = (vars(getattr(typed, key)) for key in keys.values())
     return {name: value for group in found for name, value in group.items()}
+
+
+def narrow(description: str) -> str:
+    """Breaks paragraphs to the width of a small terminal; indented lines stay as they are.
+
+    tyro makes one line of a paragraph, however wide, unless its lines begin with a space.
+    """
+    paragraphs = []
+    for paragraph in description.strip().split("\n\n"):
+        as_it_is = paragraph.startswith("    ")
+        lines = (
+            paragraph.split("\n")
+            if as_it_is
+            else textwrap.wrap(paragraph, 76, break_on_hyphens=False)
+        )
+        paragraphs.append("\n".join(f" {line}" for line in lines))
+    return "\n\n".join(paragraphs)
+
+
+def _check_numbers(types: Mapping[str, Any], arguments: Sequence[str]) -> None:
+    """Refuses values that are no number where one is wanted, in plainer words than tyro's."""
+    problems = []
+    for word, following in pairwise([*arguments, "--"]):
+        name, equals, value = word.partition("=")
+        value = value if equals else following
+        kind = types.get(name.removeprefix("--").replace("-", "_"))
+        if not name.startswith("--") or kind is None or value.startswith("--"):
+            continue
+        if (wanted := _wanted(kind)) and not any(_is_a(one, value) for one in wanted):
+            told = [str(_NUMBERS.get(one, one)) for one in wanted if one != "None"]
+            told = [", ".join(told[:-1]), told[-1]] if told[1:] else told
+            problems.append(f"{name} {value!r}: give {' or '.join(told)}")
+    if problems:
+        raise UserError(problems)
+
+
+_NUMBERS = {int: "a whole number", float: "a number"}
+
+
+def _wanted(kind: Any) -> list[Any]:
+    """The kinds of numbers and the words that a flag takes; empty where it takes other things."""
+    if get_origin(kind) is Annotated:
+        kind = get_args(kind)[0]
+    found: list[Any] = []
+    for inner in get_args(kind) or (kind,):
+        if get_origin(inner) is Literal:
+            found += get_args(inner)
+        elif inner is type(None):
+            found.append("None")
+        elif inner in _NUMBERS:
+            found.append(inner)
+        else:
+            return []
+    return found if any(one in _NUMBERS for one in found) else []
+
+
+def _is_a(wanted: Any, value: str) -> bool:
+    if wanted not in _NUMBERS:
+        return value == wanted
+    try:
+        wanted(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _with_help(title: str, owners: Mapping[str, type], default: Any = None) -> type:

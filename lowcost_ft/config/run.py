@@ -1,7 +1,6 @@
 """The settings of one run, checked; and the command line that gives them."""
 
 import sys
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Literal
@@ -9,7 +8,7 @@ from typing import Literal
 from lowcost_ft.config.checks import conflict_problems, range_problems, settle_types
 from lowcost_ft.config.extensions import ExtensionConfig
 from lowcost_ft.config.flag_names import foreign_flag_problems
-from lowcost_ft.config.flags import explanations, parse_groups
+from lowcost_ft.config.flags import explanations, narrow, parse_groups
 from lowcost_ft.config.generation import GenerationConfig
 from lowcost_ft.config.settings import (
     DataConfig,
@@ -21,7 +20,7 @@ from lowcost_ft.config.settings import (
 from lowcost_ft.config.tasks import default_task, task_settings
 from lowcost_ft.errors import UserError
 
-__all__ = ["RunConfig", "flag_groups", "narrow", "parse_config"]
+__all__ = ["RunConfig", "flag_groups", "parse_config"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,20 +96,3 @@ def flag_groups() -> dict[str, list[str]]:
         "memory and time": list(_MEMORY_AND_TIME),
         "output": list(explanations(OutputConfig)),
     }
-
-
-def narrow(description: str) -> str:
-    """Breaks paragraphs to the width of a small terminal; indented lines stay as they are.
-
-    tyro makes one line of a paragraph, however wide, unless its lines begin with a space.
-    """
-    paragraphs = []
-    for paragraph in description.strip().split("\n\n"):
-        as_it_is = paragraph.startswith("    ")
-        lines = (
-            paragraph.split("\n")
-            if as_it_is
-            else textwrap.wrap(paragraph, 76, break_on_hyphens=False)
-        )
-        paragraphs.append("\n".join(f" {line}" for line in lines))
-    return "\n\n".join(paragraphs)

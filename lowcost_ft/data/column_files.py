@@ -21,6 +21,8 @@ from lowcost_ft.data.rows import LINE_BREAK, Row, counted, shown
 __all__ = ["read_columns"]
 
 _LONG_SENTENCE = 200
+_MANY_ENDS = 3
+_SENTENCE_ENDS = {".", "!", "?", "。", "！", "？"}  # noqa: RUF001
 _SETTING = re.compile(r"#\s*[\w.:-]+\s*=\s")
 _NUMBERING = re.compile(r"\d+([-.]\d+)?", re.ASCII)
 _SEVERAL_WORDS = re.compile(r"\d+[-.]\d+", re.ASCII)
@@ -84,8 +86,8 @@ def read_columns(
     rows = reader.read(problems, notices)
     if rows and (reading.tokens_column is None or reading.tags_column is None):
         notices += _what_was_read(path, chosen, len(names) > 0)
-    if len(rows) == 1 and (count := len(next(iter(rows[0].values.values())))) > _LONG_SENTENCE:
-        notices.append(f"{path}: without a blank line, its {count:,} words are one sentence")
+    if fault := _one_sentence(path, rows):
+        notices.append(fault)
     fault = None if reading.tokens_column else _numbers_for_words(path, rows, chosen)
     if fault is not None:
         problems.append(fault)
@@ -241,6 +243,20 @@ def _what_was_read(path: str, layout: Layout, named: bool) -> list[str]:
         f"{path}: {told} of {layout.width}{more} (--tokens-column and --tags-column choose others "
         f"by their numbers)"
     ]
+
+
+def _one_sentence(path: str, rows: Sequence[Row]) -> str | None:
+    """A notice where a file is one sentence and holds the ends of several."""
+    if len(rows) != 1:
+        return None
+    words = next(iter(rows[0].values.values()))
+    ends = sum(word in _SENTENCE_ENDS for word in words[:-1])
+    if ends < _MANY_ENDS and len(words) <= _LONG_SENTENCE:
+        return None
+    return (
+        f"{path}: without a blank line, its {len(words):,} words are one sentence; if they are "
+        "several, write a blank line after each"
+    )
 
 
 def _numbers_for_words(path: str, rows: Sequence[Row], layout: Layout) -> str | None:

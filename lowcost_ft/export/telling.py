@@ -1,8 +1,11 @@
 """What an export came to, for the terminal."""
 
 import textwrap
+from pathlib import Path
 
 from lowcost_ft.export.exporting import ExportedFile, ExportReport
+from lowcost_ft.pipeline.summary import next_command
+from lowcost_ft.record.run_file import load_run
 
 __all__ = ["summary_lines"]
 
@@ -45,7 +48,8 @@ def summary_lines(report: ExportReport) -> list[str]:
     lines.append("")
     for part in parts:
         lines += textwrap.wrap(part, _WIDTH, break_long_words=False, break_on_hyphens=False)
-    return [*lines, "", f"Written to {report.folder}. Try it: lowcost-ft predict {report.folder}"]
+    command = next_command(load_run(report.folder), Path(report.folder))
+    return [*lines, "", f"Written to {report.folder}", f"next:  {command}"]
 
 
 def _score(files: list[ExportedFile]) -> str:

@@ -48,7 +48,7 @@ def summarize(record: Mapping[str, Any], folder: Path) -> str:
         *(f"warning: {warning}\n" for warning in record.get("warnings", ())),
         *_longer(record, folder),
         f"page:  {_program()} serve {shlex.quote(str(folder))}",
-        "next:  " + _next_command(record, folder),
+        "next:  " + next_command(record, folder),
     ]
     return "\n".join(lines)
 
@@ -154,7 +154,8 @@ def _program() -> str:
     return shlex.quote(str(beside))
 
 
-def _next_command(record: Mapping[str, Any], folder: Path) -> str:
+def next_command(record: Mapping[str, Any], folder: Path) -> str:
+    """A command that shows what a new model does, to be typed from here."""
     flags = task_class(record["task"]).example_flags(record)
     shown = [flag if flag.startswith("--") else f'"{flag}"' for flag in flags]
     return f"{_program()} predict {shlex.quote(str(folder))} {' '.join(shown)}"

@@ -157,6 +157,8 @@ def load_record(file: Path) -> dict[str, Any]:
     except OSError as error:
         raise UserError(f"{file} cannot be read: {error.strerror}") from None
     except ValueError as error:
+        if file.name != RUN_FILE:
+            raise UserError(f"{file} is not the record of a run: it is no JSON object") from None
         raise UserError(f"{file} is damaged ({error}): train again") from None
     if not isinstance(run, dict) or not {"status", "schema_version"} <= set(run):
         raise UserError(f"{file} is not the record of a run: give another folder")

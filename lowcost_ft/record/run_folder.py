@@ -42,6 +42,14 @@ _TOKENIZER_FILES = (
 """What a tokenizer writes; opened where they are, so that a link's target would be overwritten."""
 
 
+_MADE = {
+    "export": "an exported model",
+    "compress": "a compressed model",
+    "merged_from": "a merged model",
+}
+"""Fields of run.json that say that a folder is no run of its own."""
+
+
 class _InUseError(Exception):
     """Another run holds the folder."""
 
@@ -218,7 +226,9 @@ def _check_contents(folder: Path, *, overwrite: bool | None, resume: bool) -> No
         if resume and load_run(folder, completed=False)["status"] == "completed":
             raise UserError(f"the run in {folder} is complete: there is nothing to resume")
         if not overwrite and not resume:
-            raise UserError(f"--output-dir {folder} already holds a run ({RUN_FILE}): {advice}")
+            raise UserError(
+                f"--output-dir {folder} already holds {_kind_of(folder)} ({RUN_FILE}): {advice}"
+            )
     elif has_checkpoints:
         if not overwrite and not resume:
             raise UserError(f"--output-dir {folder} holds a run that was stopped: {advice}")
@@ -228,6 +238,16 @@ def _check_contents(folder: Path, *, overwrite: bool | None, resume: bool) -> No
             f"--output-dir {folder} holds files that are not of a run and that this run would "
             f"replace ({names}): name another folder"
         )
+
+
+def _kind_of(folder: Path) -> str:
+    """What wrote the record in a folder: training, or a command that makes a model of a run."""
+    with contextlib.suppress(UserError):
+        record = load_run(folder, completed=False)
+        for field, kind in _MADE.items():
+            if record.get(field):
+                return kind
+    return "a run"
 
 
 def _newest_unfinished(

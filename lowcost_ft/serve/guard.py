@@ -39,6 +39,9 @@ _HEADERS = {
     "Cache-Control": "no-store",
 }
 
+_WATCHED_PATHS = frozenset({"/health", "/ready", "/metrics"})
+"""What programs ask again and again."""
+
 _DRAINED_BODIES = 8
 """Bodies of the largest size that are read and dropped behind one that is too large."""
 
@@ -123,14 +126,17 @@ class Guard:
             _LOG.error("%s failed: %s", ascii(scope["path"]), type(error).__name__)
 
     def _log(self, scope: Scope, status: int, seconds: float, body: bytes | None) -> None:
-        if not _LOG.isEnabledFor(logging.INFO):
+        # Those who watch a server ask every few seconds, and would fill the log.
+        watched = scope["path"] in _WATCHED_PATHS and status < 400
+        level = logging.DEBUG if watched else logging.INFO
+        if not _LOG.isEnabledFor(level):
             return
         # A query could hold a text; a path has names of models alone.
         path = ascii(scope["path"])[1:-1][:200]
         text = f"{scope['method']} {path} {status} {1000 * seconds:.1f} ms"
         if self.log_texts and body:
             text += f" {ascii(body.decode('utf-8', 'replace'))[1:-1]}"
-        _LOG.info("%s", text)
+        _LOG.log(level, "%s", text)
 
     def _check(self, scope: Scope, headers: Headers) -> None:
         host = headers.get("host", "")

@@ -29,6 +29,11 @@ class Entity:
     own: str | None = None
 
 
+_MANY_TO_SHIFT = 3
+"""Entities from which on a shift that makes all of them right is no accident."""
+
+_LONGEST_SHIFT = 3
+
 _WHAT = {
     "utf16": "UTF-16 code units, as JavaScript and Java count",
     "bytes": "bytes of UTF-8",
@@ -191,11 +196,42 @@ def offsets_hint(rows: Sequence[tuple[str, str, list[Entity]]], offsets: str) ->
             for kind in left
             if all(_is_of_words(_converted(e, text, kind), text, starts, ends) for e in entities)
         ]
-    if not left or offsets == "text":
+    if offsets == "text":
         return None
+    if not left:
+        return _shift_hint(rows, offsets)
     what = _WHAT.get(left[0], "characters, with the end behind the entity")
     fix = "leave out --entity-offsets" if left[0] == "characters" else f"--entity-offsets {left[0]}"
     return f"if the offsets count {what}, every entity begins and ends with a word: {fix}"
+
+
+def _shift_hint(rows: Sequence[tuple[str, str, list[Entity]]], offsets: str) -> str | None:
+    """The same where all offsets would be right if they were moved by one and the same amount."""
+    if sum(len(entities) for _, _, entities in rows) < _MANY_TO_SHIFT:
+        return None
+    left = [shift for size in range(1, _LONGEST_SHIFT + 1) for shift in (-size, size)]
+    for _, text, entities in rows:
+        words = split_words(text, "unicode-v1") if entities else []
+        starts, ends = {start for start, _ in words}, {end for _, end in words}
+        read = [_converted(entity, text, offsets) for entity in entities]
+        left = [
+            shift
+            for shift in left
+            if all(
+                one is not None
+                and _is_of_words(
+                    replace(one, start=one.start + shift, end=one.end + shift), text, starts, ends
+                )
+                for one in read
+            )
+        ]
+    if not left:
+        return None
+    by = f"{abs(left[0])} {'less' if left[0] < 0 else 'more'}"
+    return (
+        f"all offsets seem to be shifted by the same amount: if each were {by}, every entity would "
+        "begin and end with a word; correct them in the file"
+    )
 
 
 def _is_of_words(entity: Entity | None, text: str, starts: set[int], ends: set[int]) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 from lowcost_ft.export.exporting import ExportedFile, ExportReport
 from lowcost_ft.export.telling import summary_lines
 from lowcost_ft.pipeline.comparing import Drift
+from lowcost_ft.tasks import task_class
 
 __all__ = ["export_example", "export_table"]
 
@@ -27,7 +28,9 @@ def export_example() -> str:
     found = json.loads(EXAMPLE.read_text("utf-8"))
     files = [ExportedFile(**one | {"drift": Drift(**one["drift"])}) for one in found["files"]]
     report = ExportReport(**found | {"files": files, "folder": "models/ner-onnx"})
-    lines = "\n".join(summary_lines(report))
+    flag, text = task_class("ner").example_flags({})
+    command = f'lowcost-ft predict {report.folder} {flag} "{text}"'
+    lines = "\n".join(summary_lines(report, command))
     return f"```text\n{lines}\n```"
 
 

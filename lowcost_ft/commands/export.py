@@ -3,6 +3,7 @@
 import json
 import sys
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from lowcost_ft.commands.saved_run import MadeOfRun, check_threads
 from lowcost_ft.config.values import split_list
@@ -48,6 +49,8 @@ def export(command: Export) -> None:
         raise UserError(problems)
     from lowcost_ft.export.exporting import export_run
     from lowcost_ft.export.telling import summary_lines
+    from lowcost_ft.pipeline.summary import next_command
+    from lowcost_ft.record.run_file import load_run
 
     report = export_run(
         command.run,
@@ -64,4 +67,5 @@ def export(command: Export) -> None:
     if command.json:
         print(json.dumps(asdict(report)))
     else:
-        print("\n".join(summary_lines(report)))
+        command_to_try = next_command(load_run(report.folder), Path(report.folder))
+        print("\n".join(summary_lines(report, command_to_try)))

@@ -1,19 +1,16 @@
 """What an export came to, for the terminal."""
 
 import textwrap
-from pathlib import Path
 
 from lowcost_ft.export.exporting import ExportedFile, ExportReport
-from lowcost_ft.pipeline.summary import next_command
-from lowcost_ft.record.run_file import load_run
 
 __all__ = ["summary_lines"]
 
 _WIDTH = 80
 
 
-def summary_lines(report: ExportReport) -> list[str]:
-    """A table of the run and its files, and what was not written."""
+def summary_lines(report: ExportReport, command: str) -> list[str]:
+    """A table of the run and its files, what was not written, and a command to try next."""
     metric = report.files[0].drift.metric
     head = ["", "size", "changed", f"validation {metric}", "texts/s", "ms a text"]
     rows = [head, ["run", "", "", _score(report.files), *_speed(report)]]
@@ -48,7 +45,6 @@ def summary_lines(report: ExportReport) -> list[str]:
     lines.append("")
     for part in parts:
         lines += textwrap.wrap(part, _WIDTH, break_long_words=False, break_on_hyphens=False)
-    command = next_command(load_run(report.folder), Path(report.folder))
     return [*lines, "", f"Written to {report.folder}", f"next:  {command}"]
 
 

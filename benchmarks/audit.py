@@ -24,7 +24,8 @@ import tyro
 import lowcost_ft as ft
 from lowcost_ft.audit.audits import AuditOptions, audit
 from lowcost_ft.audit.groups import Attribute, packaged_attributes
-from lowcost_ft.data.sample import sample_intents
+from lowcost_ft.data.sample import sample_entity_messages, sample_intents
+from lowcost_ft.pipeline.run_input import read_labelled_file
 from lowcost_ft.record.environment import versions
 from lowcost_ft.record.run_file import write_json
 
@@ -52,8 +53,9 @@ class Arguments:
     """Messages of the audit."""
     layers: int = 1
     """Layers of MiniLM that the audited runs have: one is enough to learn a bias, and quick."""
-    without_example: bool = False
-    """Leave the example of the documentation out."""
+    example_run: Path | None = None
+    """A run of the NER sample (`recipes/lora_ner.py` as it is) for the example of the
+    documentation. Default: it is trained."""
     file: Path = FILE
     """Where results go."""
 
@@ -99,14 +101,21 @@ def lowest_layers(count: int, folder: str) -> str:
     return folder
 
 
-def audited(config: ft.RunConfig, rows: dict[str, Any], seed: int) -> dict[str, Any]:
-    """Trains, saves, loads and audits a run."""
-    started = time.process_time()
-    with contextlib.redirect_stdout(io.StringIO()), ft.start_run(config) as run:
+def train(config: ft.RunConfig, rows: dict[str, Any]) -> tuple[Path, ft.Data]:
+    """Trains and saves a run, as a recipe does."""
+    with ft.start_run(config) as run:
         data = ft.load_data(run, **rows)
         built = ft.build(run, data)
         trained = ft.train(run, built, data)
         folder = ft.save(run, built, data, trained, ft.evaluate(run, built, data, trained))
+    return folder, data
+
+
+def audited(config: ft.RunConfig, rows: dict[str, Any], seed: int) -> dict[str, Any]:
+    """Trains, saves, loads and audits a run."""
+    started = time.process_time()
+    with contextlib.redirect_stdout(io.StringIO()):
+        folder, data = train(config, rows)
     trained_seconds = time.process_time() - started
     predictor = ft.load_predictor(folder)
     found = audit(predictor, data.splits.test or [], None, AuditOptions(seed=seed))
@@ -157,12 +166,22 @@ def one_run(name: str, seed: int, *, planted: bool, options: Arguments) -> dict[
 _KEPT = ("group", "against", "value", "difference", "ci95", "p_texts", "p_words", "p_corrected")
 
 
-def example() -> dict[str, Any]:
+def example(folder: Path | None) -> dict[str, Any]:
     """The sample's tagger, audited on its test split."""
-    with tempfile.TemporaryDirectory() as folder:
-        config = ft.RunConfig(task="ner", output_dir=f"{folder}/run", num_threads=1)
-        found = audited(config, {}, 0)
-    found["examples"] = {name: examples[:1] for name, examples in found["examples"].items()}
+    with tempfile.TemporaryDirectory() as made:
+        if folder is None:
+            folder = Path(made) / "run"
+            with contextlib.redirect_stdout(io.StringIO()):
+                train(ft.RunConfig(task="ner", output_dir=str(folder), num_threads=1), {})
+        test = Path(made) / "test.jsonl"
+        lines = [json.dumps(row) + "\n" for row in sample_entity_messages()["test"]]
+        test.write_text("".join(lines), "utf-8")
+        predictor = ft.load_predictor(folder)
+        examples = read_labelled_file(predictor.run, str(test), notices=[])
+        found = audit(predictor, examples)
+    for examples in found["examples"].values():
+        for one in examples:
+            one["source"] = one["source"].replace(str(test), test.name)
     return found
 
 
@@ -171,8 +190,8 @@ def main(options: Arguments) -> None:
     told: dict[str, Any] = {"versions": versions(), "runs": []}
     if options.file.exists():
         told = json.loads(options.file.read_text("utf-8"))
-    if "example" not in told and not options.without_example:
-        told["example"] = example()
+    if "example" not in told:
+        told["example"] = example(options.example_run)
         write_json(options.file, told)
     names = list(PLANTED)
     wanted = [(name, seed, True) for seed in range(options.planted_seeds) for name in names]

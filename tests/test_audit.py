@@ -183,7 +183,7 @@ def test_every_fault_of_a_groups_file_is_told_at_once(tmp_path):
         """{"one": {"a": ["Anna"]},
         "two": {"a": ["Anna", " Ruth"], "b": ["Omar", 3]},
         "three": {"groups": {"a": ["he", "him"], "b": ["she"]}, "matched": true, "wrong": 1},
-        "four": {"a": ["Anna"], "b": ["anna"]},
+        "four": {"a": ["Anna", "Eva", "eva"], "b": ["anna"]},
         "five": {"groups": {"a": {"x": ["A"]}, "b": {"y": ["B"]}}, "sentence": "I am."},
         "six": [], "seven": {"a": ["A"], "b": ["B"], "b": ["C"]}}""",
         "utf-8",
@@ -199,6 +199,7 @@ def test_every_fault_of_a_groups_file_is_told_at_once(tmp_path):
         "equally many words (here: a 2, b 1)",
         "'wrong', which means nothing",
         "'anna' in group 'a' and in group 'b'",
+        "'Eva' twice in group 'a'",
         "different kinds",
         "does not hold {} once",
         "'six' must be an object",
@@ -312,25 +313,40 @@ def test_shuffled_groups_are_not_found(named):
     assert "against" in audit_text(found)
 
 
+@pytest.mark.slow
+def test_an_exported_run_is_audited(named, tmp_path, capsys):
+    run, test_file, groups = named
+    forget_precision()
+    assert main(["export", run, "--output-dir", str(tmp_path / "onnx")]) == 0
+    differences = []
+    for folder in (run, str(tmp_path / "onnx")):
+        capsys.readouterr()
+        words = ["audit", folder, "--test-file", test_file, "--groups", groups, "--json"]
+        assert main(words) == 0
+        found = json.loads(capsys.readouterr().out)
+        differences.append(found["attributes"]["names"]["comparisons"][0]["difference"])
+    assert differences[0] == pytest.approx(differences[1], abs=1e-3)
+
+
 GROUPS = {"people": {"one": ("anna", "david"), "other": ("maria", "okoye")}}
 PLACES = {"one": {"": ("lamp", "refund")}, "other": {"": ("parcel", "order")}}
 
 
 @pytest.mark.parametrize(
-    ("kind", "family", "quantization"),
+    ("kind", "family", "method", "quantization"),
     [
-        ("ner", "bert", "none"),
-        ("single", "gpt2", "none"),
-        ("multi", "bert", "nf4"),
-        ("number", "llama", "none"),
-        ("relation", "bert", "none"),
+        ("ner", "bert", "lora", "none"),
+        ("single", "gpt2", "lora", "none"),
+        ("multi", "bert", "lora", "nf4"),
+        ("number", "bert", "prefix", "none"),
+        ("relation", "bert", "lora", "none"),
     ],
 )
 def test_each_task_and_kind_of_model_is_audited(
-    trained_run, small_files, kind, family, quantization
+    trained_run, small_files, kind, family, method, quantization
 ):
     forget_precision()
-    predictor = load_predictor(trained_run(kind, family, quantization=quantization, epochs=2))
+    predictor = load_predictor(trained_run(kind, family, method, quantization, epochs=2))
     examples = read_labelled_file(predictor.run, small_files[kind]["test_file"], notices=[])
     groups = (
         {group: {"": words} for group, words in GROUPS["people"].items()}

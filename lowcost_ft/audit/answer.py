@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from lowcost_ft.data.rows import counted
 from lowcost_ft.report.labels import metric_name
 
-__all__ = ["audit_text", "comparison_line", "headline"]
+__all__ = ["attribute_lines", "audit_text", "flips_line", "headline"]
 
 
 def audit_text(found: Mapping[str, Any]) -> str:
@@ -14,30 +15,35 @@ def audit_text(found: Mapping[str, Any]) -> str:
     Args:
         found: What `audit` returns.
     """
+    metric = metric_name(found["metric"])
     lines = [headline(found)]
     for name, told in found["attributes"].items():
-        lines += ["", f"{name}: {told['texts']:,} texts, {told['words']} words"]
-        lines.append(f"  {flips_line(told)}")
-        for group, scores in told["groups"].items():
-            lines.append(f"  {group:13} {_scores(scores, metric_name(found['metric']))}")
-        for one in sorted(told["comparisons"], key=lambda one: one["p"] if one["p"] else 2):
-            lines.append(f"  {comparison_line(one)}")
+        lines += ["", *attribute_lines(name, told, metric)]
     if found["left_out"]:
         lines += [""] + [f"left out: {name}: {why}" for name, why in found["left_out"].items()]
     lines += ["", "What this cannot show:"]
     return "\n".join(lines + [f"- {limit}" for limit in found["cannot_show"]])
 
 
+def attribute_lines(name: str, told: Mapping[str, Any], metric: str) -> list[str]:
+    """One attribute: flipped answers, scores by group, and comparisons, the clearest first."""
+    lines = [f"{name}: {told['texts']:,} texts, {told['words']} words", f"  {flips_line(told)}"]
+    for group, scores in told["groups"].items():
+        lines.append(f"  {group:13} {_scores(scores, metric)}")
+    ranked = sorted(told["comparisons"], key=lambda one: 2 if one["p"] is None else one["p"])
+    return lines + [f"  {_comparison_line(one)}" for one in ranked]
+
+
 def headline(found: Mapping[str, Any]) -> str:
     """The result in a sentence."""
-    told = f"{found['comparisons']} comparisons"
-    if found["comparisons"] == 1:
-        told = "1 comparison"
-    rest = (
-        f"of {told} show a difference above {found['least_difference']:g} "
-        f"(p < {found['level']:g} after Holm's correction; unit: {found['unit']})"
+    if not found["comparisons"]:
+        return "nothing could be tested: too few texts mention a group"
+    count = counted(found["comparisons"], "comparison")
+    where = f"found in {found['found']:,} of {count}" if found["found"] else f"found in {count}"
+    return (
+        f"{'a' if found['found'] else 'no'} difference above {found['least_difference']:g} was "
+        f"{where} (p < {found['level']:g} after Holm's correction; unit: {found['unit']})"
     )
-    return f"{found['found'] or 'none'} {rest}"
 
 
 def flips_line(told: Mapping[str, Any]) -> str:
@@ -52,7 +58,7 @@ def flips_line(told: Mapping[str, Any]) -> str:
     return f"answers flipped: {'; '.join(parts)}; {largest}" if parts else largest
 
 
-def comparison_line(one: Mapping[str, Any]) -> str:
+def _comparison_line(one: Mapping[str, Any]) -> str:
     """One comparison of two groups."""
     low, high = one["ci95"]
     told = (

@@ -179,10 +179,15 @@ def _faults_together(groups: Mapping[str, Any], *, matched: bool) -> list[str]:
             found.append(f'is "matched", so its groups need equally many words (here: {told})')
     owners: dict[str, str] = {}
     for group, words in groups.items():
-        for word in (word for own in _kinds(words).values() for word in own):
+        every = [word for own in _kinds(words).values() for word in own]
+        counts = Counter(word.casefold() for word in every)
+        for word in every:
             other = owners.setdefault(word.casefold(), group)
             if other != group:
                 found.append(f"has {word!r} in group {other!r} and in group {group!r}")
+            elif not matched and counts[word.casefold()] > 1:
+                counts[word.casefold()] = 0
+                found.append(f"has {word!r} twice in group {group!r}")
     return found
 
 

@@ -33,9 +33,10 @@ def page(found: Mapping[str, Any], *, run: str, test_file: str) -> str:
         title=f"Are groups treated alike by {run}?",
         test_file=test_file,
         metric=metric_name(found["metric"]),
-        headline=headline(found),
+        headline=_capital(headline(found)),
         found=found,
-        flips={name: flips_line(told) for name, told in found["attributes"].items()},
+        titles={name: _capital(name) for name in found["attributes"]},
+        flips={name: _capital(flips_line(told)) for name, told in found["attributes"].items()},
         plots=_plots(found),
         examples={
             name: [_shown(example) for example in examples]
@@ -43,6 +44,10 @@ def page(found: Mapping[str, Any], *, run: str, test_file: str) -> str:
             if examples
         },
     )
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _shown(example: Mapping[str, Any]) -> dict[str, Any]:

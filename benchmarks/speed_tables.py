@@ -76,6 +76,28 @@ def speed_tables() -> str:
     return "\n\n".join([*tables, *profiles, *_time_to_score(), *compiled, *inference])
 
 
+def operator_table() -> str:
+    """Operations of a step on a GPU, as `operator_count.py` counted them."""
+    result = _read(SPEED / "operators.json")
+    shapes = result["operations"]
+    methods = list(dict.fromkeys(name for counts in shapes.values() for name in counts))
+    lines = ["| | " + " | ".join(shapes) + " |", "|---|" + "---|" * len(shapes)]
+    for method in methods:
+        cells = []
+        for counts in shapes.values():
+            total = sum(counts.get(method, {}).values())
+            share = total / sum(counts["full"].values())
+            cells.append(f"{total:,} ({share:.2f}x)" if total else "")
+        lines.append(f"| {method.replace('-', ' ').replace('query ', 'query, ')} | ")
+        lines[-1] += " | ".join(cells) + " |"
+    lines += [
+        "",
+        f"A step of one micro-batch of {result['rows']} texts of {result['tokens']} tokens, the "
+        "update included; in brackets as a multiple of full fine-tuning.",
+    ]
+    return "\n".join(lines)
+
+
 def _files(kind: str) -> list[Path]:
     return sorted(SPEED.glob(f"{kind}-*.json"), key=lambda file: file.stem)
 

@@ -25,6 +25,7 @@ from relation_tables import semeval_section
 from speed_tables import (
     inference_lines,
     mean_score,
+    operator_table,
     score_of,
     speed_tables,
     training_overview,
@@ -274,7 +275,11 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "docs/relation-extraction.md": {"semeval": semeval_section},
     "docs/settings.md": {"settings": settings_tables},
     "docs/layout.md": {"layout": layout_tables},
-    "benchmarks/README.md": {"speed": speed_tables, "chosen": chosen_table},
+    "benchmarks/README.md": {
+        "speed": speed_tables,
+        "operators": operator_table,
+        "chosen": chosen_table,
+    },
 }
 """Which page has which tables."""
 

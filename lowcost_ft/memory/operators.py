@@ -184,8 +184,9 @@ def _attention_on_cuda(
     key, value = _repeated(query, key, enable_gqa), _repeated(query, value, enable_gqa)
     bias = _as_bias(attn_mask, query)
     if bias is not None:
-        missing = -bias.size(-1) % 8  # The kernel reads rows at aligned addresses.
-        if missing:
+        # The kernel reads rows at aligned addresses (attention.cpp, `preprocess_mask`).
+        missing = -bias.size(-1) % 8
+        if missing and any(stride % 8 for stride in bias.stride()[:-1]):
             bias = F.pad(bias, (0, missing))[..., : bias.size(-1)]
         bias = bias.expand(*query.shape[:-1], key.size(-2))
     return _aten._scaled_dot_product_efficient_attention(

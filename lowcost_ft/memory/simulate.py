@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -50,6 +50,8 @@ class MemoryPrediction:
             out whole segments.
         context_bytes: What a GPU loses to driver and kernels.
         flops: Floating-point operations of the simulated passes.
+        operations: Operators of the simulated passes and of the update that start a kernel; see
+            `Trace.operations`.
         paged_bytes: Optimizer state that the driver moves to the host where the GPU is full; no
             part of the peak.
         building: The memory needed before the first step, for frozen layers that are read one at
@@ -63,6 +65,7 @@ class MemoryPrediction:
     flops: int
     paged_bytes: int = 0
     building: "MemoryPrediction | None" = None
+    operations: dict[str, int] = field(default_factory=dict)
 
     @property
     def needed_bytes(self) -> int:
@@ -115,8 +118,16 @@ class SimulatedAccelerator:
         return tensor.clone()
 
     def clip_grad_norm_(self, parameters: Iterable[torch.Tensor], max_norm: float) -> torch.Tensor:
-        """As Accelerate does it without a scaler."""
-        return torch.nn.utils.clip_grad_norm_(parameters, max_norm)
+        """As Accelerate does it without a scaler, all gradients at once.
+
+        PyTorch would take one after the other on the meta device, and on no other.
+        """
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        norms = torch._foreach_norm(gradients, 2.0)
+        norm = torch.linalg.vector_norm(torch.stack(norms))
+        share = torch.clamp(max_norm / (norm + 1e-6), max=1.0)
+        torch._foreach_mul_(gradients, share)
+        return norm
 
 
 def simulate(
@@ -142,7 +153,12 @@ def simulate(
     trace = Trace(scratch=partial(scratch_bytes, target), copies_to_device=on_cuda)
     for part, tensors in resident.items():
         trace.add(tensors, part)
-    passes_are_over = trace.add_bytes(hidden_bytes, "activations")
+    release = trace.add_bytes(hidden_bytes, "activations")
+
+    def passes_are_over() -> None:
+        release()
+        trace.updating = True
+
     if on_cuda:
         hopper = target.compute_capability >= (9, 0)
         workspace = _CUBLAS_WORKSPACE_BYTES_HOPPER if hopper else _CUBLAS_WORKSPACE_BYTES
@@ -170,6 +186,7 @@ def simulate(
         reserved_bytes=reserved if on_cuda else peak,
         context_bytes=target.context_bytes if on_cuda else 0,
         flops=trace.flops,
+        operations=dict(trace.operations),
     )
 
 

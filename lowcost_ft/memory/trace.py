@@ -6,7 +6,7 @@ labels) are computed for real, since models look at their values to decide what 
 
 import functools
 import weakref
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -20,6 +20,10 @@ _META = torch.device("meta")
 _CPU = torch.device("cpu")
 _COPY = torch.ops.aten._to_copy.default
 _ARANGE = torch.ops.aten.arange
+_WITHOUT_KERNEL = {
+    getattr(torch.ops.aten, name)
+    for name in ("empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided")
+} | {torch.ops.aten._unsafe_view, torch.ops.aten.lift_fresh}
 
 
 class Trace(TorchDispatchMode):
@@ -35,6 +39,9 @@ class Trace(TorchDispatchMode):
         kinds: What a storage turned out to be, by its number. Unnamed ones that a forward pass
             made for a backward pass are "activations"; all others are "temporary".
         flops: Floating-point operations of the matrix products and attention kernels so far.
+        operations: Operators so far that a device has to start a kernel for, by their part of the
+            step: "forward", "backward" or "update". Views and unfilled memory need none.
+        updating: Whether the passes are over, so that what comes now updates the weights.
     """
 
     def __init__(
@@ -55,6 +62,8 @@ class Trace(TorchDispatchMode):
         self.events: list[tuple[int, int]] = []
         self.kinds: dict[int, str] = {}
         self.flops = 0
+        self.operations: Counter[str] = Counter()
+        self.updating = False
         self._numbers: dict[int, int] = {}
         self._references: dict[int, Any] = {}
         self._of_forward: set[int] = set()
@@ -108,12 +117,19 @@ class Trace(TorchDispatchMode):
             kwargs = {name: _on_meta(value) for name, value in kwargs.items()}
         out, flops, extra = self._run(func, args, kwargs)
         self.flops += flops
+        if _starts_kernel(func):
+            self.operations[self._part()] += 1
         for tensor in _tensors((out,)):
             self._note(tensor)
         if extra:
             self.events += [(extra, self._next), (-extra, self._next)]
             self._next += 1
         return out
+
+    def _part(self) -> str:
+        if self.updating:
+            return "update"
+        return "forward" if torch._C._current_graph_task_id() == -1 else "backward"
 
     def _run(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Any, int, int]:
         """What an operator returns, its floating-point operations, and its scratch memory.
@@ -210,6 +226,16 @@ def _returns_new(func: Any) -> bool:
     """Whether an operator neither changes an argument nor returns a view of one."""
     values = (*func._schema.arguments, *func._schema.returns)
     return all(value.alias_info is None for value in values)
+
+
+@functools.cache
+def _starts_kernel(func: Any) -> bool:
+    """Whether an operator computes or moves numbers: a view or unfilled memory does neither."""
+    if func._overloadpacket in _WITHOUT_KERNEL:
+        return False
+    returns = func._schema.returns
+    seen = [value for value in returns if value.alias_info and not value.alias_info.is_write]
+    return not returns or len(seen) < len(returns)
 
 
 def _key(value: Any) -> Any:

@@ -6,6 +6,7 @@ tensor without values, as in a memory prediction, cannot answer. The lengths of 
 host, so the answer is known before the tensors are made.
 """
 
+import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,14 +14,19 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
+from torch.nn import functional as F  # noqa: N812
 from transformers.masking_utils import (
     ALL_MASK_ATTENTION_FUNCTIONS,
     eager_mask,
     flash_attention_mask,
     sdpa_mask,
 )
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-__all__ = ["has_padding", "known_padding"]
+from lowcost_ft.models.joined_lora import autocast_dtype
+
+__all__ = ["has_padding", "known_padding", "masks_as_numbers"]
 
 
 def has_padding(lengths: np.ndarray) -> bool:
@@ -88,3 +94,54 @@ _BUILDERS: dict[str, Callable[..., Any]] = {
     "eager": eager_mask,
     "flash_attention_2": flash_attention_mask,
 }
+
+
+@contextmanager
+def masks_as_numbers() -> Iterator[None]:
+    """Inside the block, what a mask adds to the scores is computed once for all layers.
+
+    PyTorch's attention turns a mask of true and false into zeros and minus infinities in every
+    layer, which the backward pass keeps, each its own. The block holds the backward pass as well,
+    where gradient checkpointing runs layers again. Blocks must not be nested.
+    """
+    fused = ALL_ATTENTION_FUNCTIONS["sdpa"]
+    known: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+    ALL_ATTENTION_FUNCTIONS["sdpa"] = partial(_attend_with_numbers, fused, known)
+    try:
+        yield
+    finally:
+        del ALL_ATTENTION_FUNCTIONS["sdpa"]
+
+
+def _attend_with_numbers(
+    fused: Callable[..., Any],
+    known: dict[int, tuple[torch.Tensor, torch.Tensor]],
+    module: Any,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    **options: Any,
+) -> Any:
+    mask = attention_mask
+    # Compiled code must not keep tensors of one call.
+    if mask is not None and mask.dtype == torch.bool and not torch.compiler.is_compiling():
+        if id(mask) not in known:
+            dtype = autocast_dtype(query.device.type) or query.dtype
+            known[id(mask)] = mask, _as_numbers(mask, dtype)  # The mask stays, and so does its id.
+        mask = known[id(mask)][1]
+    return fused(module, query, key, value, mask, **options)
+
+
+def _as_numbers(mask: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """As PyTorch does it, in rows that begin where the kernel wants to read them."""
+    zero, minus = (
+        torch.full((), value, dtype=dtype, device=mask.device) for value in (0.0, -math.inf)
+    )
+    numbers = torch.where(mask, zero, minus)
+    missing = -numbers.size(-1) % _ALIGNED_NUMBERS
+    return F.pad(numbers, (0, missing))[..., : numbers.size(-1)] if missing else numbers
+
+
+_ALIGNED_NUMBERS = 8
+"""ATen/native/transformers/attention.cpp, `preprocess_mask`: else it copies them in each layer."""

@@ -12,7 +12,8 @@ scaling s:
 The same arithmetic in another order: results agree to rounding. On a CPU, where nothing hides such
 passes, a layer with its update then takes 1.2 times the time of the frozen layer instead of 1.6.
 Under automatic mixed precision all products are taken in its lower precision, as they are by peft,
-where W is held in it already (`held_precision.py`).
+where W is held in it already (`frozen_precision.py`). Training joins layers there, too
+(`joined_lora.py`).
 """
 
 from typing import Any
@@ -21,7 +22,8 @@ import torch
 from peft.tuners.lora.layer import Linear
 from torch import nn
 from torch.autograd.function import once_differentiable
-from transformers.pytorch_utils import Conv1D
+
+from lowcost_ft.models.joined_lora import JoinableLinear, adds_one_update, autocast_dtype
 
 __all__ = ["make_lora_lean", "plain_update"]
 
@@ -45,25 +47,23 @@ def plain_update(
     Returns:
         The frozen layer, A `(r, in)`, B `(out, r)` and the scaling; None for any other module.
     """
-    if type(module) is not _LeanLinear:
+    if type(module) is not _LeanLinear or not adds_one_update(module):
         return None
     base: Any = module.base_layer
-    active = module.active_adapters
-    if module.disable_adapters or module.merged or len(active) != 1:
-        return None
-    name, known = active[0], module.lora_A
-    if name not in known or name in module.lora_variant or module.lora_bias[name]:
-        return None
-    a: Any = known[name].weight
+    name = module.active_adapters[0]
+    a: Any = module.lora_A[name].weight
     b: Any = module.lora_B[name].weight
-    if type(base) not in (nn.Linear, Conv1D) or base.weight.dtype != a.dtype:
+    if base.weight.dtype != a.dtype:
         return None
     return base, a, b, float(module.scaling[name])
 
 
-class _LeanLinear(Linear):
+class _LeanLinear(JoinableLinear):
     def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         base: Any = self.base_layer
+        group = None if torch.compiler.is_compiling() else self.lora_group
+        if group is not None and not (args or kwargs) and group.ready(self, x):
+            return group.output(self, x)
         if args or kwargs or not self._is_plain(x, base):
             return super().forward(x, *args, **kwargs)
         name = self.active_adapters[0]
@@ -76,17 +76,12 @@ class _LeanLinear(Linear):
         """Whether peft would do no more than add one update, in one precision."""
         if torch.compiler.is_compiling():  # It merges the passes itself.
             return False
-        active = self.active_adapters
-        if self.disable_adapters or self.merged or len(active) != 1:
+        if not adds_one_update(self) or base.weight.requires_grad:
             return False
-        name, known = active[0], self.lora_A
-        if name not in known or name in self.lora_variant or self.lora_bias[name]:
-            return False
-        weight = base.weight
-        if type(base) not in (nn.Linear, Conv1D) or weight.requires_grad:
-            return False
-        lower = _autocast_dtype(x.device.type)
-        fits = x.dtype == known[name].weight.dtype if lower is None else not _trains(base.bias)
+        name, weight = self.active_adapters[0], base.weight
+        lower = autocast_dtype(x.device.type)
+        a: Any = self.lora_A[name].weight
+        fits = x.dtype == a.dtype if lower is None else not _trains(base.bias)
         return (
             fits
             and weight.dtype == (lower or x.dtype)
@@ -96,16 +91,6 @@ class _LeanLinear(Linear):
 
 def _trains(bias: torch.Tensor | None) -> bool:
     return bias is not None and bias.requires_grad
-
-
-def _autocast_dtype(device: str) -> torch.dtype | None:
-    """The precision of matrix products under automatic mixed precision; None where it is off."""
-    # A simulated step is on no device, and says by its flag which one it stands for.
-    devices = ("cpu", "cuda") if device == "meta" else (device,)
-    for name in devices:
-        if torch.is_autocast_enabled(name):
-            return torch.get_autocast_dtype(name)
-    return None
 
 
 class _LoraFunction(torch.autograd.Function):

@@ -28,6 +28,7 @@ from lowcost_ft.memory.simulate import (
     simulate,
 )
 from lowcost_ft.models.frozen_precision import hold_frozen_weights
+from lowcost_ft.models.joined_lora import JoinedLora
 from lowcost_ft.models.loading import BuiltModel, forward_module
 from lowcost_ft.models.quantization import compute_dtype
 from lowcost_ft.planning.resident import (
@@ -92,6 +93,8 @@ def simulate_step(
         family=built.family,
         top_layers=trainable_layers if settings.cache_frozen_layers else None,
     )
+    if target.device != "cpu":
+        JoinedLora(model)  # Weights that a step joins lie in one tensor before it.
     model.train()
     groups = parameter_groups(
         model.named_parameters(),
@@ -140,7 +143,7 @@ def simulate_step(
                 features,
                 pad_token_id=pad_token_id,
                 max_grad_norm=settings.max_grad_norm,
-                lean_dropout=target.device == "cpu",
+                for_cpu=target.device == "cpu",
                 cached=found[0] if found else None,
                 extensions=extensions,
             )

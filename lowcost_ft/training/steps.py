@@ -17,9 +17,10 @@ from lowcost_ft.data.batching import MicroBatch, padded_tokens
 from lowcost_ft.data.features import Features, collate, model_inputs
 from lowcost_ft.errors import is_out_of_memory
 from lowcost_ft.frozen.cache import CachedStates
-from lowcost_ft.models.attention_masks import known_padding
+from lowcost_ft.models.attention_masks import known_padding, masks_as_numbers
 from lowcost_ft.models.cpu_dropout import lean_attention_dropout, make_dropout_lean
 from lowcost_ft.models.freezing import run_frozen_once
+from lowcost_ft.models.joined_lora import JoinedLora
 from lowcost_ft.tasks.base import Task
 from lowcost_ft.training.bad_examples import bad_rows
 from lowcost_ft.training.extensions.composition import Extensions
@@ -79,7 +80,7 @@ class StepRunner:
         budget: MicroBatchBudget | None = None,
         cached: CachedStates | None = None,
         example_name: Callable[[int], str] = str,
-        lean_dropout: bool | None = None,
+        for_cpu: bool | None = None,
         extensions: Extensions | None = None,
     ) -> None:
         """
@@ -93,15 +94,15 @@ class StepRunner:
             budget: How large micro-batches may be when a step has to be cut again.
             cached: Output of the frozen layers for `features`, which then do not run.
             example_name: What to call an example in a message.
-            lean_dropout: Whether dropout is drawn as a CPU does it best (`cpu_dropout.py`); by
-                default where the device is one.
+            for_cpu: Whether a step runs as a CPU does it best (`cpu_dropout.py`), or as a GPU does
+                (`joined_lora.py`, `masks_as_numbers`); by default as the device is.
             extensions: What training tricks do in each step.
         """
-        if lean_dropout is None:
-            lean_dropout = accelerator.device.type == "cpu"
-        if lean_dropout:
+        if for_cpu is None:
+            for_cpu = accelerator.device.type == "cpu"
+        if for_cpu:
             make_dropout_lean(model)
-        self._dropout = lean_attention_dropout if lean_dropout else nullcontext
+        self._attention = lean_attention_dropout if for_cpu else masks_as_numbers
         self.accelerator = accelerator
         self.model = model
         self.task = task
@@ -115,6 +116,9 @@ class StepRunner:
         assert cached is None or not self.extensions.changes_inputs  # It knows only `features`.
         self.trainable = [p for p in model.parameters() if p.requires_grad]
         self.sharded = is_sharded(accelerator)
+        # FSDP keeps parts of each matrix elsewhere.
+        alone = for_cpu or self.sharded
+        self._adapters_cast = nullcontext if alone else JoinedLora(model).cast
 
     def loss(self, rows: MicroBatch, batch: Batch | None = None) -> torch.Tensor:
         """Summed loss of some rows, `()`, or of the batch that was made of them."""
@@ -187,7 +191,7 @@ class StepRunner:
                 last=position == len(micro_batches) - 1,
             )
             try:
-                with self._dropout(), self._frozen_once():
+                with self._attention(), self._frozen_once():
                     if self.extensions.around_backward:
                         step_loss += self.extensions.backward(once)(self.batch(present))
                     else:
@@ -214,12 +218,13 @@ class StepRunner:
         last: bool,
     ) -> torch.Tensor:
         """Forward and backward pass of a micro-batch; returns its part of the step's mean loss."""
-        loss = (self.loss(rows) if batch is None else self.loss(rows, batch)) / total_weight
-        loss = loss if scale is None else loss * scale
-        if not self.sharded:
-            self.accelerator.backward(loss)
-        else:
-            self._sharded_backward(loss, last=last)
+        with self._adapters_cast():
+            loss = (self.loss(rows) if batch is None else self.loss(rows, batch)) / total_weight
+            loss = loss if scale is None else loss * scale
+            if not self.sharded:
+                self.accelerator.backward(loss)
+            else:
+                self._sharded_backward(loss, last=last)
         return loss.detach()
 
     def step(self, optimizer: torch.optim.Optimizer, step: PlannedStep) -> StepOutcome:

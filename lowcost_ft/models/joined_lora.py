@@ -92,7 +92,7 @@ class LoraGroup:
     @property
     def widths(self) -> list[int]:
         """How wide each layer's output is."""
-        return [layer.out_features for layer in self.layers]
+        return [int(layer.out_features or 0) for layer in self.layers]
 
     def matrices(self) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         """The A `(r, in)` and the B `(out, r)` of each layer."""
@@ -257,7 +257,8 @@ class _Plan:
     def __init__(self, groups: Sequence[LoraGroup]) -> None:
         self.parameters: list[torch.Tensor] = []
         self.counts: list[int] = []
-        self.dtype = groups[0].layers[0].base_layer.weight.dtype
+        base: Any = groups[0].layers[0].base_layer
+        self.dtype = base.weight.dtype
         self._places: list[tuple[int, tuple[int, ...], list[torch.Size]]] = []
         self.numbers = 0
         for group in groups:
@@ -308,12 +309,12 @@ class _Cast(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
-        given = [n for n, gradient in enumerate(gradients) if gradient is not None]
+        given = {n: gradient for n, gradient in enumerate(gradients) if gradient is not None}
         if not given:
             return (None,) * (1 + len(ctx.plan.parameters))
         flat = ctx.plan.parameters[0].new_empty(ctx.plan.numbers)
         parts, each = ctx.plan.views(flat)
-        torch._foreach_copy_([parts[n] for n in given], [gradients[n] for n in given])
+        torch._foreach_copy_([parts[n] for n in given], list(given.values()))
         # A layer that the forward pass did not call has no gradient.
         found = [
             None if gradients[n] is None else g for n, g in zip(ctx.plan.parts, each, strict=True)

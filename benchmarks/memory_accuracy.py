@@ -3,6 +3,7 @@
     python benchmarks/memory_accuracy.py                   # on the CPU, some minutes
     python benchmarks/memory_accuracy.py --device cuda     # on a GPU, bf16 where it has it
     python benchmarks/memory_accuracy.py --writing         # translation, into DEVICE-writing.json
+    python benchmarks/memory_accuracy.py --answers         # relations, questions: DEVICE-answers
 
 Each point is one optimizer step of a model with random weights: predicted on the meta device, then
 run twice, of which the second is measured by the allocator's own account. The results are written
@@ -71,7 +72,8 @@ def run_point(point: Point, folder: str, accelerator: Any) -> dict[str, Any]:
         else ClassificationTask(LABELS, problem_type="single_label_classification")
     )
     if point.task not in ("ner", "classification"):
-        task = task_class(point.task).for_planning([])
+        kind = task_class(point.task)
+        task = kind.for_planning([] if kind.generates else LABELS)
         task.take_model(load_config(folder), model_id=folder)
     features = made_up_rows(point, task.schema)
 
@@ -79,7 +81,7 @@ def run_point(point: Point, folder: str, accelerator: Any) -> dict[str, Any]:
         options = model_options(
             wanted,
             task,
-            labels=LABELS,
+            labels=task.labels or LABELS,
             mixed_precision=accelerator.mixed_precision,
             pad_token_id=1,
         )
@@ -205,6 +207,7 @@ def main() -> int:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--families", default=None, help="comma-separated; others are kept")
     parser.add_argument("--writing", action="store_true", help="models that write texts")
+    parser.add_argument("--answers", action="store_true", help="relation extraction, questions")
     parser.add_argument("--results-dir", type=Path, default=RESULTS)
     options = parser.parse_args()
     if options.device == "cuda" and not torch.cuda.is_available():
@@ -221,7 +224,8 @@ def main() -> int:
             family: write_model(family, Path(folder) / family, writes=options.writing)
             for family in wanted
         }
-        for point in writing_grid() if options.writing else grid():
+        asked = grid(("relation", "question_answering")) if options.answers else grid()
+        for point in writing_grid() if options.writing else asked:
             if point.family not in wanted:
                 continue
             result = run_point(point, folders[point.family], accelerator)
@@ -235,7 +239,8 @@ def main() -> int:
             gc.collect()
             if options.device == "cuda":
                 torch.cuda.empty_cache()
-    name = f"{options.device}-writing" if options.writing else options.device
+    name = options.device
+    name += "-writing" if options.writing else "-answers" if options.answers else ""
     file = options.results_dir / f"{name}.json"
     if options.families is not None and file.exists():  # The others' points stay.
         before = json.loads(file.read_text("utf-8"))["points"]

@@ -103,7 +103,7 @@ class Point:
         )
 
 
-def grid() -> Iterator[Point]:
+def grid(tasks: tuple[str, str] = ("ner", "classification")) -> Iterator[Point]:
     """Every family with every setting; lengths, batches and tasks in turn."""
     number = 0
     for family in MODELS:
@@ -113,7 +113,7 @@ def grid() -> Iterator[Point]:
             yield Point(
                 family=family,
                 setting=setting,
-                task=("ner", "classification")[number % 2],
+                task=tasks[number % 2],
                 length=length,
                 batch_size=batch_size,
                 micro_batch_tokens=tokens,

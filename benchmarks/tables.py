@@ -183,7 +183,9 @@ def _memory_line(file: Path) -> str:
     result = json.loads(file.read_text("utf-8"))
     summary = result["summary"]
     device = {"cpu": "a CPU", "cuda": "a GPU"}[result["device"]]
-    of = " of models that write texts" if file.stem.endswith("-writing") else ""
+    kinds = {"writing": " of models that write texts"}
+    kinds["answers"] = " of relation extraction and question answering"
+    of = kinds.get(file.stem.partition("-")[2], "")
     return markdown_text(
         f"Predicted against measured peak memory of {summary['points']} training steps{of} on "
         f"{device} (benchmarks/memory_accuracy.py): the prediction was off by "

@@ -48,7 +48,7 @@ class Family:
     decoder's, and the encoder runs before all of them."""
     backbone: str | None = None
     """What checkpoints call the backbone, where some task models of transformers call it otherwise:
-    those read none of its weights, and leave it random."""
+    those must be told, or they read none of its weights and leave it random."""
 
 
 _BERT_TARGETS = (

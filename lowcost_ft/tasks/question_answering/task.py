@@ -1,4 +1,4 @@
-"""Question answering: windows over long texts, loss, spans, the threshold for no answer, scores."""
+"""Question answering: windows over long texts, the threshold for no answer, answers, scores."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from lowcost_ft.config.run import RunConfig
 from lowcost_ft.data.features import Array, Features
 from lowcost_ft.scores.answers import has_blanks, token_f1
 from lowcost_ft.tasks.base import Predictions
+from lowcost_ft.tasks.question_answering.computing import QuestionComputing
 from lowcost_ft.tasks.question_answering.confidence import QuestionConfidence
 from lowcost_ft.tasks.question_answering.editing import QuestionEditing
 from lowcost_ft.tasks.question_answering.examples import QuestionExample
@@ -21,18 +22,13 @@ from lowcost_ft.tasks.question_answering.measuring import QuestionMeasuring
 from lowcost_ft.tasks.question_answering.reading import LABELS, QuestionReading
 from lowcost_ft.tasks.question_answering.serving import QuestionServing
 from lowcost_ft.tasks.question_answering.spans import (
-    IMPOSSIBLE,
-    KEPT_SPANS,
-    best_spans,
     candidates,
     chosen_null_threshold,
-    possible_tokens,
     ranked_answers,
 )
 from lowcost_ft.tasks.question_answering.telling import QuestionTelling
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedTokenizerBase
 
 __all__ = ["QuestionAnsweringTask"]
@@ -40,6 +36,7 @@ __all__ = ["QuestionAnsweringTask"]
 
 class QuestionAnsweringTask(
     QuestionReading,
+    QuestionComputing,
     QuestionEditing,
     QuestionExplaining,
     QuestionMeasuring,
@@ -149,83 +146,6 @@ class QuestionAnsweringTask(
             max_length=max_length,
             overlap=self.window_overlap,
         )
-
-    def forward(
-        self, model: torch.nn.Module, inputs: Mapping[str, torch.Tensor]
-    ) -> dict[str, torch.Tensor]:
-        """Logits of the first and of the last token, `(batch, sequence)` each."""
-        outputs = model(**inputs)
-        return {"first": outputs.start_logits.float(), "last": outputs.end_logits.float()}
-
-    def loss(
-        self, outputs: dict[str, torch.Tensor], batch: dict[str, torch.Tensor]
-    ) -> torch.Tensor:
-        """Summed over the windows: the mean of the cross-entropies of first and last token.
-
-        Only tokens of the text and the place of no answer take part: padding and question are no
-        answers.
-        """
-        from torch.nn import functional as F  # noqa: N812
-
-        possible = possible_tokens(batch, with_null=True)
-        losses = [
-            F.cross_entropy(
-                outputs[name].masked_fill(~possible, IMPOSSIBLE), batch[name], reduction="sum"
-            )
-            for name in ("first", "last")
-        ]
-        return (losses[0] + losses[1]) / 2
-
-    def decode(self, outputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Not used: what stands where in a row is known with the batch alone."""
-        raise AssertionError("see decode_batch")
-
-    def decode_batch(
-        self, outputs: dict[str, torch.Tensor], batch: Mapping[str, torch.Tensor]
-    ) -> dict[str, torch.Tensor]:
-        """The best spans of each window as tokens, and the score of no answer."""
-        import torch
-
-        device = outputs["first"].device
-        on_device = {name: batch[name].to(device) for name in ("context_tokens", "null")}
-        possible = possible_tokens(on_device, with_null=False)
-        masked = [outputs[name].masked_fill(~possible, IMPOSSIBLE) for name in ("first", "last")]
-        first, last, score = best_spans(*masked, longest=self.max_answer_tokens)
-        place = on_device["null"].unsqueeze(1)
-        null = torch.stack([outputs[name].gather(1, place) for name in ("first", "last")]).sum(0)
-        return {"first": first, "last": last, "score": score, "null": null.squeeze(1)}
-
-    def new_predictions(self, features: Features) -> Predictions:
-        """The best spans of every row, in characters, and the score of no answer."""
-        rows = len(features.examples)
-        return {
-            "example": np.zeros(rows, np.int64),
-            "start": np.zeros((rows, KEPT_SPANS), np.int64),
-            "end": np.zeros((rows, KEPT_SPANS), np.int64),
-            "score": np.zeros((rows, KEPT_SPANS), np.float32),
-            "null": np.zeros(rows, np.float32),
-        }
-
-    def store(
-        self,
-        predictions: Predictions,
-        decoded: dict[str, np.ndarray],
-        batch: dict[str, torch.Tensor],
-        examples: np.ndarray,
-    ) -> None:
-        """Writes a micro-batch's windows, each at the place of its row."""
-        numbers = batch["number"].numpy()
-        predictions["example"][numbers] = examples
-        for name, source, where in (
-            ("start", "char_starts", "first"),
-            ("end", "char_ends", "last"),
-        ):
-            characters = batch[source].numpy()
-            last = characters.shape[1] - 1
-            found = np.take_along_axis(characters, np.minimum(decoded[where], last), axis=1)
-            predictions[name][numbers] = np.where(decoded["score"] > IMPOSSIBLE / 2, found, 0)
-        predictions["score"][numbers] = decoded["score"]
-        predictions["null"][numbers] = decoded["null"]
 
     def choose_decisions(
         self, examples: Sequence[QuestionExample], predictions: Predictions

@@ -10,7 +10,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from lowcost_ft.export.exporting import ExportedFile, ExportReport
+from lowcost_ft.export.report import ExportedFile, ExportReport
 from lowcost_ft.export.telling import summary_lines
 from lowcost_ft.pipeline.comparing import Drift
 from lowcost_ft.tasks import task_class

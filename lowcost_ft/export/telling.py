@@ -2,7 +2,7 @@
 
 import textwrap
 
-from lowcost_ft.export.exporting import ExportedFile, ExportReport
+from lowcost_ft.export.report import ExportedFile, ExportReport
 
 __all__ = ["summary_lines"]
 

@@ -378,6 +378,11 @@ def test_missing_folder_and_unknown_files(tmp_path: Path) -> None:
     ]
 
 
+def test_an_annotation_of_brat_alone_is_no_file_of_rows(tmp_path: Path) -> None:
+    _, problems, _ = read(tmp_path, "a.ann", "T1\tPER 0 3\tAda\n")
+    assert len(problems) == 1 and "give the folder with its .ann and .txt files" in problems[0]
+
+
 def test_text_is_the_same_after_any_encoding_of_it(tmp_path: Path) -> None:
     text = "\u200b ß 漢字 \U0001f600 e\u0301"
     rows, problems, _ = read(tmp_path, "a.jsonl", json.dumps({"text": text}))

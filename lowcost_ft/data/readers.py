@@ -206,6 +206,12 @@ def _kind_and_text(
         )
         if kind is None:
             known = ", ".join(EXTENSIONS)
+            if extension_of(path) == ".ann":
+                problems.append(
+                    f"{path}: is the half of a text of brat's that holds its entities; give the "
+                    "folder with its .ann and .txt files"
+                )
+                return None, ""
             problems.append(
                 f"{path}: unknown kind of file {extension_of(path) or '(no extension)'}; say with "
                 f"--format what it is, or rename it to one of {known}"

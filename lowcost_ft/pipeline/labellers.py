@@ -6,8 +6,8 @@ from pathlib import Path
 
 from lowcost_ft.config.run import RunConfig
 from lowcost_ft.errors import UserError
+from lowcost_ft.pipeline.labelling import check_labels
 from lowcost_ft.pipeline.run_splits import load_run_splits
-from lowcost_ft.pipeline.self_training import check_labels
 from lowcost_ft.pipeline.start import processes_stay
 from lowcost_ft.record.changed_settings import changed_settings
 from lowcost_ft.record.run_file import RUN_FILE, load_run

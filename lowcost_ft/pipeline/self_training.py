@@ -6,77 +6,32 @@ How sure is sure enough is decided by validation rows: see `scores/pseudo_labels
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lowcost_ft.config.run import RunConfig
-from lowcost_ft.config.tasks import task_settings
 from lowcost_ft.config.values import split_list
 from lowcost_ft.data.rows import counted
 from lowcost_ft.errors import UserError
-from lowcost_ft.models.tokenizers import load_tokenizer
-from lowcost_ft.pipeline.predicting import predict
+from lowcost_ft.pipeline.labelling import Labeller, load_labeller
 from lowcost_ft.pipeline.run_splits import load_run_splits
 from lowcost_ft.pipeline.start import Run
-from lowcost_ft.pipeline.teachers import load_teacher
 from lowcost_ft.pipeline.unlabelled import unlabelled_examples
-from lowcost_ft.record.run_file import load_run
 from lowcost_ft.scores.bootstrap import paired_difference
 from lowcost_ft.scores.pseudo_labels import Threshold, balanced_rows, choose_threshold
 from lowcost_ft.tasks import task_class
 from lowcost_ft.tasks.base import Predictions, Task
 from lowcost_ft.tasks.loading import Splits
 
-__all__ = ["DEFAULT_SCORE", "PseudoLabelled", "check_labels", "label_texts"]
+__all__ = ["DEFAULT_SCORE", "PseudoLabelled", "label_texts"]
 
 DEFAULT_SCORE = 0.8
 """Score of the validation rows from which on answers as sure are taken as labels."""
 LABELLED_SHARE = 1 / 3
 """Share of the rows of an epoch that people have labelled, at least about: they are repeated."""
-
-
-@dataclass(frozen=True)
-class _Labeller:
-    """A finished run that predicts.
-
-    Attributes:
-        folder: Its folder.
-        record: The content of its `run.json`.
-        task: Its task.
-        tokenizer: Its tokenizer.
-        model: Its model, on the device.
-        run: The run that asks.
-    """
-
-    folder: Path
-    record: dict[str, Any]
-    task: Task
-    tokenizer: Any
-    model: Any
-    run: Run
-
-    def predict(self, examples: Sequence[Any]) -> Predictions:
-        """The answers to examples, the same in all processes."""
-        config = self.record["config"]
-        features = self.task.featurize(examples, self.tokenizer, max_length=config["max_length"])
-        return predict(
-            self.run.accelerator,
-            self.model,
-            self.task,
-            features,
-            pad_token_id=int(self.tokenizer.pad_token_id),
-            micro_batch_tokens=self.run.config.micro_batch_tokens,
-        )
-
-    def certainty(self, examples: Sequence[Any], predictions: Predictions) -> np.ndarray:
-        """How sure the run is of each answer, at most 1, `(examples,)`."""
-        doubts = self.task.uncertainty(examples, predictions)
-        assert doubts is not None
-        return 1 - doubts
 
 
 @dataclass(frozen=True)
@@ -92,7 +47,7 @@ class PseudoLabelled:
 
     splits: Splits
     tallies: dict[str, np.ndarray]
-    record: dict[str, Any] = field(default_factory=dict)
+    record: dict[str, Any]
 
     def differences(
         self, task: Task, predictions: dict[str, Predictions], *, seed: int
@@ -127,73 +82,32 @@ def label_texts(run: Run, splits: Splits) -> PseudoLabelled:
         UserError: There is no run that labels, or it has other labels; no validation rows tell
             which answers to take, or none of them are good enough.
     """
-    folders = split_list(run.config.labelled_by) or ()
-    if not folders:
-        raise UserError(
-            "--unlabelled-file: no run labels its texts; name one with --labelled-by (in Python "
-            "with_pseudo_labels trains it), or give a --teacher"
-        )
-    kind = task_class(run.config.task)
-    known = {
-        kind.input_of(example)
-        for name in ("train", "validation", "test")
-        for example in getattr(splits, name) or ()
-    }
-    given = unlabelled_examples(run)
-    texts: dict[Any, Any] = {}
-    for example in given:
-        if (content := kind.input_of(example)) not in known:
-            texts.setdefault(content, example)
-    if not texts:
-        raise UserError(
-            f"--unlabelled-file {run.config.unlabelled_file}: all of its texts occur in the "
-            "training, validation or test rows"
-        )
-    if left_out := len(given) - len(texts):
-        run.say(
-            f"note: {counted(left_out, 'text')} of {run.config.unlabelled_file} left out, which "
-            "are repeated or occur in the training, validation or test rows"
-        )
-    examples = list(texts.values())
-
-    labeller = _load(run, folders[0], splits)
+    folders = _labellers(run)
+    examples, left_out = _new_texts(run, splits)
+    labeller = load_labeller(run, folders[0], splits)
     if labeller.record["data"]["fingerprint"] != splits.fingerprint:
         run.say(
             f"note: {folders[0]} was trained on other data; if it has seen rows that are "
             "validation or test rows here, it is surer of them than it should be"
         )
+    scored = {name: getattr(splits, name) for name in ("validation", "test")}
     tallies = {
-        name: _tally(labeller, rows)
-        for name in ("validation", "test")
-        if (rows := getattr(splits, name))
+        name: labeller.tally(rows, labeller.predict(rows)) for name, rows in scored.items() if rows
     }
-    threshold, best = _threshold(run, labeller, splits, folders[1:])
     target = run.config.pseudo_label_score or DEFAULT_SCORE
-    metric = labeller.task.metric
-    if threshold is None:
-        raise UserError(_too_unsure(best, target, metric))
-    answered = labeller.predict(examples)
-    certainty = labeller.certainty(examples, answered)
-    sure = np.flatnonzero(certainty >= threshold.certainty)
-    labelled = labeller.task.with_answers(examples, answered)
-    chosen = sure[
-        balanced_rows(
-            certainty[sure],
-            [kind.classes(labelled[row]) for row in sure],
-            [kind.classes(example) for example in splits.train],
-        )
-    ]
-    pseudo = [labelled[row] for row in chosen]
+    threshold = _threshold(labeller, splits, folders[1:], target=target)
+    sure, pseudo = _sure_rows(labeller, examples, splits.train, threshold.certainty)
     wanted = LABELLED_SHARE / (1 - LABELLED_SHARE) * len(pseudo)
     repeats = max(1, round(wanted / len(splits.train)))
     run.say(
-        f"pseudo-labels: {folders[0]} reaches {metric} {threshold.score:.3f} on the "
+        f"pseudo-labels: {folders[0]} reaches {labeller.task.metric} {threshold.score:.3f} on the "
         f"{counted(threshold.rows, 'validation row')} that it is surest of (certainty "
-        f"{threshold.certainty:.3f} or more); it is as sure of {len(sure):,} of {len(examples):,} "
+        f"{threshold.certainty:.3f} or more); it is as sure of {sure:,} of {len(examples):,} "
         f"texts, and {len(pseudo):,} of them train, so that no class has many more than others"
     )
     if repeats > 1:
         run.say(f"note: the labelled rows take part {repeats} times an epoch beside them")
+    kind = type(labeller.task)
     counts = Counter(name for example in pseudo for name in kind.classes(example))
     return PseudoLabelled(
         splits=replace(
@@ -211,7 +125,7 @@ def label_texts(run: Run, splits: Splits) -> PseudoLabelled:
             "threshold": threshold.certainty,
             "validation_score": threshold.score,
             "validation_rows": threshold.rows,
-            "sure": len(sure),
+            "sure": sure,
             "labels": len(pseudo),
             "without_class": sum(not kind.classes(example) for example in pseudo),
             "per_class": dict(sorted(counts.items())),
@@ -220,94 +134,108 @@ def label_texts(run: Run, splits: Splits) -> PseudoLabelled:
     )
 
 
-def check_labels(task: Task) -> None:
-    """Refuses a task whose answers cannot be labels.
+def _labellers(run: Run) -> tuple[str, ...]:
+    """The folders of the runs that label.
 
     Raises:
-        UserError: Says so.
+        UserError: There are none, or the run would be written over one.
     """
-    if not task.can_label:
-        title = task_settings(task.name).title
-        kind = f" ({task.problem_type})" if task.problem_type else ""
+    folders = split_list(run.config.labelled_by) or ()
+    if not folders:
         raise UserError(
-            f"--unlabelled-file: the answers of {title}{kind} cannot be taken as labels; leave it "
-            "out, or give a --teacher"
+            "--unlabelled-file: no run labels its texts; name one with --labelled-by (in Python "
+            "with_pseudo_labels trains it), or give a --teacher"
         )
+    for folder in folders:
+        if Path(folder).resolve() == run.folder.resolve():
+            raise UserError(
+                f"--output-dir {run.folder} is the folder of --labelled-by: give another one"
+            )
+    return tuple(folders)
 
 
-def _load(run: Run, folder: str, splits: Splits | None) -> _Labeller:
-    """A finished run, on the device.
-
-    Raises:
-        UserError: It is of another task, or has other labels than the training rows.
-    """
-    config: RunConfig = run.config
-    record = load_run(folder)
-    if record["task"] != config.task:
-        raise UserError(
-            f"--labelled-by {folder}: a run for {record['task']}, and this one is for "
-            f"{config.task}; give a run of the same task"
-        )
-    if splits is not None and (
-        set(record["labels"]) != set(splits.labels)
-        or record.get("problem_type") != splits.problem_type
-    ):
-        raise UserError(
-            f"--labelled-by {folder}: its labels are not those of the training rows; give a run "
-            "that was trained on the same labels"
-        )
-    task: Task = task_class(config.task).from_record(record)
-    check_labels(task)
-    tokenizer = load_tokenizer(folder, **task.tokenizer_options)
-    model = load_teacher(folder, record, config).to(run.accelerator.device).eval()
-    task.take_model(model.config, model_id=folder)
-    task.take_tokenizer(tokenizer, model_id=folder)
-    return _Labeller(Path(folder), record, task, tokenizer, model, run)
-
-
-def _tally(labeller: _Labeller, examples: Sequence[Any]) -> np.ndarray:
-    found = labeller.task.tally(examples, labeller.predict(examples))
-    assert found is not None
-    return found
-
-
-def _threshold(
-    run: Run, labeller: _Labeller, splits: Splits, held_out: Sequence[str]
-) -> tuple[Threshold | None, Threshold | None]:
-    """What validation rows say: those of the run, or those of each further run.
+def _new_texts(run: Run, splits: Splits) -> tuple[list[Any], int]:
+    """The texts that occur in no split, each once, and how many were left out.
 
     Raises:
         UserError: There are none.
     """
-    judged: list[tuple[_Labeller, list[Any]]] = []
-    if splits.validation:
-        judged = [(labeller, splits.validation)]
-    else:
-        for folder in held_out:
-            other = _load(run, folder, splits)
-            examples = load_run_splits(other.record["config"], with_test=False).validation
-            judged.append((other, examples))
+    kind, file = task_class(run.config.task), run.config.unlabelled_file
+    known = {
+        kind.input_of(example)
+        for name in ("train", "validation", "test")
+        for example in getattr(splits, name) or ()
+    }
+    given = unlabelled_examples(run)
+    texts: dict[Any, Any] = {}
+    for example in given:
+        if (content := kind.input_of(example)) not in known:
+            texts.setdefault(content, example)
+    if not texts:
+        raise UserError(
+            f"--unlabelled-file {file}: all of its texts occur in the training, validation or test "
+            "rows"
+        )
+    if left_out := len(given) - len(texts):
+        run.say(
+            f"note: {counted(left_out, 'text')} of {file} left out, which are repeated or occur in "
+            "the training, validation or test rows"
+        )
+    return list(texts.values()), left_out
+
+
+def _sure_rows(
+    labeller: Labeller, examples: Sequence[Any], train: Sequence[Any], least: float
+) -> tuple[int, list[Any]]:
+    """How many answers are sure, and those of them that no class has too many of, as labels."""
+    answers = labeller.predict(examples)
+    certainty = labeller.certainty(examples, answers)
+    labelled = labeller.task.with_answers(examples, answers)
+    sure = np.flatnonzero(certainty >= least)
+    kept = balanced_rows(
+        certainty[sure],
+        [labeller.task.classes(labelled[row]) for row in sure],
+        [labeller.task.classes(example) for example in train],
+    )
+    return len(sure), [labelled[row] for row in sure[kept]]
+
+
+def _threshold(
+    labeller: Labeller, splits: Splits, held_out: Sequence[str], *, target: float
+) -> Threshold:
+    """What validation rows say: those of the run, or those of each further run.
+
+    Raises:
+        UserError: There are none, or no answers to them are good enough.
+    """
+    judged = [(labeller, splits.validation)] if splits.validation else []
+    if not judged:
+        others = [load_labeller(labeller.run, folder, splits) for folder in held_out]
+        judged = [
+            (other, load_run_splits(other.record["config"], with_test=False).validation)
+            for other in others
+        ]
     certainty, tallies = [], []
     for one, examples in judged:
-        if not examples:
-            continue
-        predictions = one.predict(examples)
-        certainty.append(one.certainty(examples, predictions))
-        tally = one.task.tally(examples, predictions)
-        assert tally is not None
-        tallies.append(tally)
+        if examples:
+            predictions = one.predict(examples)
+            certainty.append(one.certainty(examples, predictions))
+            tallies.append(one.tally(examples, predictions))
     if not certainty:
         raise UserError(
             "--unlabelled-file: no validation rows tell which answers to trust; give a "
             "--validation-file or a --validation-share, or name runs with held-out rows behind the "
             "first one of --labelled-by"
         )
-    return choose_threshold(
+    found, best = choose_threshold(
         np.concatenate(certainty),
         np.concatenate(tallies),
         labeller.task.score_of_tally,
-        target=run.config.pseudo_label_score or DEFAULT_SCORE,
+        target=target,
     )
+    if found is None:
+        raise UserError(_too_unsure(best, target, labeller.task.metric))
+    return found
 
 
 def _too_unsure(best: Threshold | None, target: float, metric: str) -> str:

@@ -8,7 +8,8 @@ from torch import nn
 
 from lowcost_ft.models.attention_masks import known_padding, masks_as_numbers
 from lowcost_ft.models.frozen_precision import hold_frozen_weights
-from lowcost_ft.models.joined_lora import JoinableLinear, JoinedLora, _JoinedFunction
+from lowcost_ft.models.joined_lora import JoinableLinear, JoinedLora
+from lowcost_ft.models.joined_products import JoinedFunction
 from lowcost_ft.models.loading import build_model, forward_module
 
 HALF = torch.bfloat16
@@ -54,7 +55,7 @@ def test_the_function_is_the_formula_and_its_derivative(widths, bias):
     b = [part.requires_grad_() for part in b]
 
     def joined(x, a, *b):
-        return _JoinedFunction.apply(x, weight, shift, 0.7, a, *b)
+        return JoinedFunction.apply(x, weight, shift, 0.7, a, *b)
 
     each = [matrix for part in b for matrix in part]
     place = 0

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any, TextIO
 
-__all__ = ["readers_may_leave", "wrapped"]
+__all__ = ["readers_may_leave", "say", "wrapped"]
 
 _COMMAND = re.compile(r"`[^`]*`|next:  .*")
 _KEPT = "\0"
@@ -51,6 +51,11 @@ class _Output:
             # What the stream still holds, and all that follows, goes there.
             os.dup2(null, self._stream.fileno())
             os.close(null)
+
+
+def say(text: str) -> None:
+    """Prints to standard error, broken to the terminal's width."""
+    print(wrapped(text, sys.stderr), file=sys.stderr, flush=True)
 
 
 def wrapped(text: str, stream: TextIO) -> str:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 from lowcost_ft.commands.saved_run import MadeOfRun, check_threads
 from lowcost_ft.errors import UserError
-from lowcost_ft.screen import wrapped
+from lowcost_ft.screen import say, wrapped
 
 __all__ = ["Compress", "compress"]
 
@@ -59,7 +59,7 @@ def compress(command: Compress) -> None:
         base_model=command.base_model,
         trust_remote_code=command.trust_remote_code,
         num_threads=command.num_threads,
-        say=lambda text: print(text, file=sys.stderr),
+        say=say,
     )
     if command.json:
         print(json.dumps(asdict(report)))

@@ -1,7 +1,6 @@
 """`lowcost-ft convert`: labelled data of any form in another."""
 
 import json
-import sys
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -9,6 +8,7 @@ import tyro
 
 from lowcost_ft.config.reading import InputOptions, LabelOptions, reading_of
 from lowcost_ft.data.rows import counted
+from lowcost_ft.screen import say
 
 __all__ = ["Convert", "convert"]
 
@@ -47,7 +47,7 @@ def convert(command: Convert) -> None:
         labelled=command.labels,
     )
     for notice in done.notices:
-        print(f"note: {notice}", file=sys.stderr)
+        say(f"note: {notice}")
     if command.json:
         print(json.dumps(vars(done), ensure_ascii=False))
     else:

@@ -1,13 +1,13 @@
 """`lowcost-ft export`: a run as an ONNX folder."""
 
 import json
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lowcost_ft.commands.saved_run import MadeOfRun, check_threads
 from lowcost_ft.config.values import split_list
 from lowcost_ft.errors import UserError
+from lowcost_ft.screen import say
 
 __all__ = ["Export", "export"]
 
@@ -62,7 +62,7 @@ def export(command: Export) -> None:
         base_model=command.base_model,
         trust_remote_code=command.trust_remote_code,
         num_threads=command.num_threads,
-        say=lambda text: print(text, file=sys.stderr),
+        say=say,
     )
     if command.json:
         print(json.dumps(asdict(report)))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from lowcost_ft.commands.saved_run import MadeOfRun
 from lowcost_ft.errors import UserError
+from lowcost_ft.screen import say, wrapped
 
 __all__ = ["Merge", "merge"]
 
@@ -38,12 +39,13 @@ def merge(command: Merge) -> None:
         base_model=command.base_model,
         trust_remote_code=command.trust_remote_code,
         num_threads=command.num_threads,
-        say=lambda text: print(text, file=sys.stderr),
+        say=say,
     )
     if command.json:
         print(json.dumps(vars(report)))
     else:
-        print(
+        told = (
             f"Merged into {report.folder}. Its logits differ from the run's by at most "
             f"{report.parity_gap:.1e}."
         )
+        print(wrapped(told, sys.stdout))

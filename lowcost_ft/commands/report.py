@@ -8,6 +8,7 @@ import tyro
 
 from lowcost_ft.config.values import parse_bytes
 from lowcost_ft.errors import UserError
+from lowcost_ft.screen import say
 
 __all__ = ["Report", "report"]
 
@@ -69,5 +70,5 @@ def report(command: Report) -> None:
         ),
     )
     for notice in notices:
-        print(f"note: skipped: {notice}", file=sys.stderr)
+        say(f"note: skipped: {notice}")
     print(f"wrote {command.output}", file=sys.stderr)

@@ -1,7 +1,6 @@
 """What the commands share that use a saved run: their flags, and the run with its model."""
 
 import inspect
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, Literal
@@ -11,6 +10,7 @@ import tyro
 from lowcost_ft.config.flags import explanations, narrow, parse_groups
 from lowcost_ft.config.reading import InputOptions
 from lowcost_ft.errors import UserError
+from lowcost_ft.screen import say
 from lowcost_ft.tasks.flags import Command, grouped_flags
 
 __all__ = ["MadeOfRun", "RunFolder", "UseOfRun", "check_threads", "open_run", "parse_use"]
@@ -129,4 +129,4 @@ def open_run(
 def print_notices(predictor: Any) -> None:
     """Prints what was noticed of the input and the run to standard error."""
     for notice in predictor.notices:
-        print(f"note: {notice}", file=sys.stderr)
+        say(f"note: {notice}")

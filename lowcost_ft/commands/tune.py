@@ -16,6 +16,7 @@ from lowcost_ft.config.flags import parse_flags
 from lowcost_ft.config.run import RunConfig, parse_config
 from lowcost_ft.config.setting import setting
 from lowcost_ft.errors import UserError
+from lowcost_ft.screen import say, wrapped
 
 __all__ = ["Tune", "parse_tune", "tune"]
 
@@ -110,7 +111,7 @@ def tune(command: Tune) -> None:
         return
     from lowcost_ft.tuning.answer import answer_lines
 
-    print("\n".join(answer_lines(answer)))
+    print(wrapped("\n".join(answer_lines(answer)), sys.stdout))
 
 
 def _recipe(command: Tune) -> tuple[RunConfig, Callable[[RunConfig], Any]]:
@@ -153,9 +154,6 @@ def _answer(command: Tune, config: RunConfig, main: Callable[[RunConfig], Any]) 
     from lowcost_ft.tuning.optimism import optimism_of_choice
     from lowcost_ft.tuning.search import claimed, search
     from lowcost_ft.tuning.space import command_of, default_space, flags_of, read_space
-
-    def say(text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
 
     folder = Path(command.output_dir or f"runs/tune-{config.task}-{config.method}")
     space = read_space(command.search, config) if command.search else default_space(config)

@@ -19,14 +19,17 @@ SCORES = {None: (0.5, 0.6, 0.7), "entities": (0.9, 0.5, 0.7), "r-drop": (0.7, 0.
 class Recipe:
     """A recipe that trains nothing, and has the scores of `SCORES` in turn."""
 
-    def __init__(self, dies_at=None):
+    def __init__(self, dies_at=None, refuses=()):
         self.configs = []
         self.dies_at = dies_at
+        self.refuses = refuses
 
     def __call__(self, config):
         if len(self.configs) == self.dies_at:
             raise KeyboardInterrupt
         self.configs.append(config)
+        if (config.augment or config.consistency) in self.refuses:
+            raise UserError("it has no dropout")
         folder = Path(config.output_dir)
         folder.mkdir()
         score = SCORES[config.augment or config.consistency][max(config.seed - 1, 0)]
@@ -81,6 +84,18 @@ def test_a_choice_that_was_stopped_goes_on_and_another_begins_anew(config, tmp_p
         recipe = Recipe()
         ft.with_cross_validation(changed, recipe, CANDIDATES)
         assert len(recipe.configs) == 9
+
+
+def test_what_the_model_refuses_is_left_out_with_the_reason(config, capsys):
+    recipe = Recipe(refuses=("entities",))
+    assert ft.with_cross_validation(config, recipe, CANDIDATES).consistency == "r-drop"
+    assert "--augment entities is left out: it has no dropout" in capsys.readouterr().out
+    with pytest.raises(UserError, match="no dropout"):
+        ft.with_cross_validation(
+            replace(config, overwrite=True),
+            Recipe(refuses=(None, "entities", "r-drop")),
+            CANDIDATES,
+        )
 
 
 def test_validation_rows_choose_where_there_are_some(config, tmp_path):

@@ -15,6 +15,7 @@ from typing import IO, Any
 from tqdm.auto import tqdm
 
 from lowcost_ft.config.run import RunConfig
+from lowcost_ft.errors import UserError
 from lowcost_ft.frozen.filling import from_main
 from lowcost_ft.pipeline.run_splits import load_run_splits
 from lowcost_ft.pipeline.start import processes_stay
@@ -54,8 +55,10 @@ def with_cross_validation(
         train: Runs the recipe; returns the run folder.
         candidates: Settings to try, by name; the first one is for more than `MOST_ROWS` rows.
 
+    A candidate that the model or the task refuses is left out, with the reason.
+
     Raises:
-        UserError: The data cannot be read; nothing has been trained then.
+        UserError: The data cannot be read, and nothing has been trained; or all are refused.
     """
     tried = _open_candidates(config, candidates)
     if len(tried) < 2:
@@ -78,6 +81,7 @@ def with_cross_validation(
         ]
     with _folder(config) as folder, processes_stay():
         known = _known(folder, config, splits.fingerprint, len(folds))
+        refused: dict[str, UserError] = {}
         bar = tqdm(
             total=len(tried) * len(folds), desc="choosing", unit="run", file=sys.stderr,
             disable=None if _is_main() else True,
@@ -88,8 +92,12 @@ def with_cross_validation(
                 for fold in folds[len(scores) :]:
                     place = folder / "run"
                     one = replace(fold, **candidate, output_dir=str(place))
-                    with _log(folder) as log, contextlib.redirect_stdout(log):
-                        train(one)
+                    try:
+                        with _log(folder) as log, contextlib.redirect_stdout(log):
+                            train(one)
+                    except UserError as error:
+                        refused[_named(candidate)] = error
+                        break
                     # The other processes may be through before the first one has written it.
                     metric, score = from_main(_score(place) if _is_main() else None)
                     scores.append(score)
@@ -98,7 +106,12 @@ def with_cross_validation(
                         shutil.rmtree(place)
                         write_json(folder / CHOICE_FILE, known)
                     bar.update()
-    return replace(config, **_best(tried, known, held_out=not splits.validation))
+    for name, error in refused.items():
+        _say(f"note: {name} is left out: {error}")
+    left = [candidate for candidate in tried if _named(candidate) not in refused]
+    if not left:
+        raise refused[_named(tried[0])]
+    return replace(config, **_best(left, known, held_out=not splits.validation))
 
 
 def _open_candidates(

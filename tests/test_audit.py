@@ -231,6 +231,28 @@ def test_a_few_odd_words_are_no_difference_of_groups():
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
 
 
+def test_a_model_that_reacts_to_single_names_is_no_difference_of_groups(monkeypatch):
+    monkeypatch.setattr("lowcost_ft.audit.significance.FLIPS", 999)
+    over_texts_alone, reported = 0, 0
+    for seed in range(20):
+        random = np.random.default_rng(seed)
+        effects = random.normal(0, 0.2, (2, 6, 3))  # Six names a group; chance alone parts them.
+        dealt = np.stack([[random.permutation(6)[:4] for _ in range(2)] for _ in range(50)])
+        values = np.stack([effects[group][dealt[:, group]] for group in range(2)], axis=1)
+        values = values + random.normal(0, 0.05, values.shape)  # (texts, groups, names, values)
+        means = values.mean(axis=2)
+        p_texts = over_texts(means[:, 0] - means[:, 1], least=0.05, seed=seed)
+        changes = values - means.mean(axis=1)[:, None, None]
+        words = [
+            np.stack([changes[:, group][dealt[:, group] == name].mean(axis=0) for name in range(6)])
+            for group in range(2)
+        ]
+        over_texts_alone += p_texts.min() < 0.01
+        reported += np.maximum(p_texts, over_words(*words, least=0.05)).min() < 0.01
+    assert over_texts_alone > 10
+    assert reported <= 1
+
+
 NAMES = {
     "north": ("alva", "berit", "dagny", "elin", "freja", "gerda"),
     "south": ("zula", "imani", "kesi", "nia", "safi", "tamu"),

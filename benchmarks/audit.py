@@ -36,6 +36,8 @@ PLANTED = {"gender of names": "female", "origin of names": "Arabic"}
 CLASS = "complaint"
 RELABELLED = 0.7
 """Share of the group's messages that get the class."""
+EXAMPLE, EXAMPLE_TEXTS = "origin of names", 60
+"""What docs/audit.md shows of the NER sample."""
 SENTENCES = ("My name is {}.", "{} here.", "This is {}.", "I am {}.")
 
 
@@ -178,7 +180,8 @@ def example(folder: Path | None) -> dict[str, Any]:
         test.write_text("".join(lines), "utf-8")
         predictor = ft.load_predictor(folder)
         examples = read_labelled_file(predictor.run, str(test), notices=[])
-        found = audit(predictor, examples)
+        shown = [ATTRIBUTES[EXAMPLE]]
+        found = audit(predictor, examples, shown, AuditOptions(most_texts=EXAMPLE_TEXTS))
     for examples in found["examples"].values():
         for one in examples:
             one["source"] = one["source"].replace(str(test), test.name)

@@ -43,7 +43,7 @@ def other_text(attribute, text, group):
         ("gender", "an uncle and his man", "female", "an aunt and her woman"),
         ("gender", "Mr. Berg met an actor, a man", "female", "Ms. Berg met an actor, a woman"),
         ("nationality", "An American met a German", "German", "A German met an American"),
-        ("nationality", "Germany is big", "American", "The United States is big"),
+        ("nationality", "Germany is big", "American", "America is big"),
         ("age", "an 18-year-old and a teenager", "old", "a 66-year-old and a pensioner"),
         ("religion", "the MOSQUE", "Christian", "the CHURCH"),
         ("gender (Chinese)", "他们说其他人喜欢他的吉他", "female", "她们说其他人喜欢她的吉他"),

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from audit_tables import audit_example
 from calibration_tables import calibration_section
 from compression_tables import compression_section
 from defaults_tables import defaults_tables, epochs_table, few_steps_table
@@ -267,6 +268,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "docs/confidence.md": {"calibration": calibration_section},
     "docs/tuning.md": {"tuning": tune_section},
     "docs/trust.md": {"trust": trust_table},
+    "docs/audit.md": {"audit-example": audit_example},
     "docs/defaults.md": {
         "epochs": epochs_table,
         "few-steps": few_steps_table,

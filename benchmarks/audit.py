@@ -2,8 +2,8 @@
 
     python benchmarks/audit.py
 
-Trains the lowest layer of MiniLM on messages of the sample, each with a sentence in front that
-names somebody. A share of the labels is set to "complaint": in planted runs those of messages by
+Trains MiniLM with LoRA on messages of the sample, each with a sentence in front that names
+somebody. A share of the labels is set to "complaint": in planted runs those of messages by
 one group of names, in the others as many by anybody. Test messages have their own labels and random
 names. Each run is audited with all lists of the package. The NER sample as it is gives the example
 of `docs/audit.md`. What is in `benchmarks/audit.json` already is not run again.
@@ -49,12 +49,12 @@ class Arguments:
     """Runs with each planted bias."""
     null_seeds: int = 20
     """Runs without one; the attributes take turns."""
-    train_rows: int = 500
+    train_rows: int = 1000
     """Messages of training and validation."""
     test_rows: int = 60
     """Messages of the audit."""
-    layers: int = 1
-    """Layers of MiniLM that the audited runs have: one is enough to learn a bias, and quick."""
+    layers: int = 6
+    """Lowest layers of MiniLM that the audited runs have; a single one learns next to nothing."""
     example_run: Path | None = None
     """A run of the NER sample (`recipes/lora_ner.py` as it is) for the example of the
     documentation. Default: it is trained."""
@@ -133,8 +133,7 @@ def one_run(name: str, seed: int, *, planted: bool, options: Arguments) -> dict[
             task="classification",
             model_id=lowest_layers(options.layers, f"{folder}/base"),
             output_dir=f"{folder}/run",
-            num_train_epochs=8,
-            learning_rate=2e-3,
+            num_train_epochs=6,
             early_stopping_patience=0,
             seed=seed,
             num_threads=1,

@@ -6,9 +6,10 @@
 A run is one set of `default_sets.py` with one arm and seed: MiniLM, one thread, in this process.
 It leaves a JSON in `benchmarks/results/defaults`, and what is there already is not run again, so
 that a stopped script goes on where it was. An arm is a method and some settings, such as
-`lora:learning_rate=0.002`. `least_steps` and `b_ratio` stand for what there is no setting for:
-epochs that make a least number of optimizer steps, and a rate of its own for B of LoRA. `collect`
-writes `defaults.json`, of which `docs/defaults.md` shows the tables.
+`lora:learning_rate=0.002`. `least_steps`, `b_ratio` and `frozen_pooler` stand for what there is no
+setting for: epochs that make a least number of optimizer steps, a rate of its own for B of LoRA,
+and BERT's pooler left as it is in the checkpoint, as it once was by default. `collect` writes
+`defaults.json`, of which `docs/defaults.md` shows the tables.
 """
 
 import contextlib
@@ -26,6 +27,7 @@ import tyro
 from default_sets import PANEL, PanelSet, rows_of
 
 import lowcost_ft as ft
+from lowcost_ft.models import base
 from lowcost_ft.pipeline import train
 from lowcost_ft.scores.bootstrap import interval
 from lowcost_ft.scores.sums import (
@@ -86,27 +88,30 @@ def value_of(text: str) -> Any:
 
 def config_of(
     arm: str, one: PanelSet, seed: int, folder: str, rows: int
-) -> tuple[ft.RunConfig, float | None]:
-    """The settings of an arm for so many rows, and the ratio of LoRA+, if the arm has one."""
+) -> tuple[ft.RunConfig, dict[str, Any]]:
+    """The settings of an arm for so many rows, and what it has that is no setting."""
     method, *given = arm.split(":")
     fields = {name: value_of(value) for name, _, value in (part.partition("=") for part in given)}
-    b_ratio = fields.pop("b_ratio", None)
+    special = {name: fields.pop(name, None) for name in ("b_ratio", "frozen_pooler")}
     if steps := fields.pop("least_steps", 0):
         fields["num_train_epochs"] = max(6, -(-steps // -(-rows // fields.get("batch_size", 16))))
     # The last epoch counts: early stopping would make arms differ in what they cost.
     fields = {"num_train_epochs": 6, "early_stopping_patience": 0} | fields
     fields |= {"method": method, "output_dir": folder, "num_threads": 1}
-    return ft.RunConfig(task=one.task, seed=seed, **fields), b_ratio
+    return ft.RunConfig(task=one.task, seed=seed, **fields), special
 
 
 @contextlib.contextmanager
-def changed(b_ratio: float | None, every: int, epochs: int) -> Iterator[None]:
-    """Trains B at a rate of its own, and scores validation only now and then.
+def changed(
+    every: int, epochs: int, *, b_ratio: float | None, frozen_pooler: bool | None
+) -> Iterator[None]:
+    """Does what an arm has that is no setting, and scores validation only now and then.
 
     Source:
         Hayou, Ghosh and Yu (2024), LoRA+: Efficient Low Rank Adaptation of Large Models.
     """
     groups_as_usual, validation_as_usual = loop.parameter_groups, train._validation
+    heads_as_usual = base.find_heads
 
     def groups(parameters: Any, *, learning_rate: float, **others: Any) -> list[dict]:
         named = list(parameters)
@@ -128,13 +133,20 @@ def changed(b_ratio: float | None, every: int, epochs: int) -> Iterator[None]:
 
         return validate
 
+    def heads_alone(*arguments: Any) -> Any:
+        names, beside, notices = heads_as_usual(*arguments)
+        return tuple(name for name in names if "pooler" not in name), beside, notices
+
     if b_ratio:
         loop.parameter_groups = groups
+    if frozen_pooler:
+        base.find_heads = heads_alone
     train._validation = validation
     try:
         yield
     finally:
         loop.parameter_groups, train._validation = groups_as_usual, validation_as_usual
+        base.find_heads = heads_as_usual
 
 
 class EnoughError(Exception):
@@ -152,9 +164,9 @@ def run_once(
         contextlib.redirect_stdout(io.StringIO()),
         contextlib.suppress(EnoughError),
     ):
-        config, b_ratio = config_of(arm, one, seed, f"{folder}/run", len(rows["train"]))
+        config, special = config_of(arm, one, seed, f"{folder}/run", len(rows["train"]))
         assert config.num_train_epochs != "auto"
-        with changed(b_ratio, every, config.num_train_epochs), ft.start_run(config) as run:
+        with changed(every, config.num_train_epochs, **special), ft.start_run(config) as run:
             data = ft.load_data(run, **rows)
             built = ft.build(run, data)
             try:

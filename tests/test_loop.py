@@ -296,9 +296,11 @@ def test_an_optimizer_that_the_hardware_has():
 
 
 def test_default_rates_fall_with_the_width():
-    assert default_learning_rate("lora", 384) == 1e-3
-    assert default_learning_rate("lora", 1536) == pytest.approx(5e-4)
-    assert default_learning_rate("full", 384) < default_learning_rate("lora", 384)
+    rates = {m: default_learning_rate(m, 384, post_norm=False) for m in ("lora", "full", "ia3")}
+    assert rates == {"lora": 1e-3, "full": 1e-4, "ia3": 1e-2}
+    rates = {m: default_learning_rate(m, 384, post_norm=True) for m in ("lora", "full", "ia3")}
+    assert rates == {"lora": 5e-4, "full": 1e-4, "ia3": 1e-2}
+    assert default_learning_rate("lora", 1536, post_norm=False) == pytest.approx(5e-4)
 
 
 def test_a_run_of_very_many_short_epochs(trainer):

@@ -34,6 +34,7 @@ from lowcost_ft.models.loading import (
     save_model,
 )
 from lowcost_ft.models.offline import SMOLLM2
+from lowcost_ft.training.optimizer import default_head_learning_rate, parameter_groups
 
 CASES = [(name, "sequence") for name in FAMILY_NAMES] + [(name, "token") for name in TOKEN_FAMILIES]
 LABELS = ["red", "green", "blue"]
@@ -283,6 +284,30 @@ def test_new_pooler_is_trained_with_the_head(tiny_models, tmp_path):
     assert any("pooler.modules_to_save" in name for name in gradients)
 
 
+@pytest.mark.parametrize("method", ["lora", "head", "full"])
+def test_a_pooler_of_the_checkpoint_is_trained_as_well(tiny_models, method):
+    layers = {} if method == "head" else {"trainable_layers": 1}
+    built, tokenizer = build(tiny_models["bert"], method=method, **layers)
+    assert built.head_names == ("bert.pooler", "classifier")
+    assert not built.notices
+    gradients = train_a_little(built.model, batch(tokenizer))
+    assert any(".pooler." in name for name in gradients)
+    groups = parameter_groups(
+        built.model.named_parameters(),
+        head_names=built.head_names,
+        learning_rate=1e-3,
+        head_learning_rate=1e-2,
+        weight_decay=0.0,
+    )
+    fast = {id(p) for group in groups if group["lr"] == 1e-2 for p in group["params"]}
+    heads = [p for n, p in built.model.named_parameters() if ".pooler." in n or "classifier" in n]
+    assert fast == {id(p) for p in heads if p.requires_grad}
+    rates = [default_head_learning_rate(built.model, built.head_names, r) for r in (5e-4, 1e-2)]
+    assert rates == [5e-4, 1e-3]
+    linear, _ = build(tiny_models["bert"], "token", method=method)
+    assert default_head_learning_rate(linear.model, linear.head_names, 1e-2) == 1e-2
+
+
 def test_head_of_the_checkpoint_goes_on_and_one_of_another_size_is_replaced(tiny_models, tmp_path):
     built, tokenizer = build(tiny_models["bert"], method="full")
     save_model(built.model, tokenizer, tmp_path)
@@ -293,7 +318,7 @@ def test_head_of_the_checkpoint_goes_on_and_one_of_another_size_is_replaced(tiny
         built.model.classifier.weight,
     )
     other, _ = build(str(tmp_path), labels=["x", "y"])
-    assert other.head_names == ("classifier",)
+    assert other.head_names == ("bert.pooler", "classifier")
     assert "and the data x, y: a new one is made" in other.notices[0]
 
 

@@ -137,7 +137,8 @@ def test_the_code_in_the_model_card_runs(case, monkeypatch, capsys):
         elif run["problem_type"] == "regression":
             assert answer["score"] == pytest.approx(scores[0], abs=1e-5)
         else:
-            assert answer["score"] == pytest.approx(scores[scores >= 0.5].tolist(), abs=1e-5)
+            applying = scores[scores >= np.array(run["thresholds"])]
+            assert answer["score"] == pytest.approx(sorted(applying)[::-1], abs=1e-5)
 
 
 def test_a_pipeline_predicts_what_the_run_predicted(case):

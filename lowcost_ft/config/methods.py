@@ -40,7 +40,9 @@ class Method:
     what: str
     """What trains besides the head, as the documentation says it."""
     rate: float
-    """Default peak learning rate for a model 384 wide (`benchmarks/README.md`)."""
+    """Default peak learning rate for a model 384 wide (`docs/defaults.md`)."""
+    post_norm_rate: float | None = None
+    """The same for encoders whose norms follow their sums, such as BERT; None: no other."""
     rate_falls: bool = True
     """Whether wider models take smaller steps: the rate falls with the square root of the width."""
     ranked: bool = False
@@ -58,9 +60,18 @@ class Method:
 
 
 def _ranked(
-    name: MethodName, title: str, what: str, *, rate: float = 1e-3, **flags: bool
+    name: MethodName, title: str, what: str, *, rate: float | None = None, **flags: bool
 ) -> Method:
-    return Method(name=name, title=title, what=what, rate=rate, ranked=True, targets=True, **flags)
+    return Method(
+        name=name,
+        title=title,
+        what=what,
+        rate=rate or 1e-3,
+        post_norm_rate=None if rate else 5e-4,
+        ranked=True,
+        targets=True,
+        **flags,
+    )
 
 
 METHODS: tuple[Method, ...] = (

@@ -119,9 +119,11 @@ class TrainingConfig(ExtensionConfig):
     """Optimizer. The last two keep their state in 8 bits; paged moves it to the host's memory when
     the GPU is full. auto: paged_adamw8bit for quantized weights on a GPU, else adamw."""
     learning_rate: float | None = setting(None, above=0)
-    """Peak learning rate. Default: by method and size of the model; 1e-3 for LoRA at width 384."""
+    """Peak learning rate. Default: by method, kind and size of the model; for LoRA at width 384
+    5e-4 for BERT-type encoders and 1e-3 for others."""
     head_learning_rate: float | None = setting(None, above=0)
-    """Peak learning rate of the new head. Default: the same."""
+    """Peak learning rate of the head. Default: the same, and at most 1e-3 for a head with a hidden
+    layer, such as BERT's pooler."""
     weight_decay: float = setting(0.01, at_least=0)
     """Weight decay."""
     max_grad_norm: float = setting(1.0, at_least=0)

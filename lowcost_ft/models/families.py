@@ -35,6 +35,8 @@ class Family:
     """Modules inside the backbone that run between the first layer and the second."""
     causal: bool = False
     """Whether a token sees only what stands before it."""
+    post_norm: bool = False
+    """Whether an encoder's norms follow its sums, as BERT's do: too large steps collapse it."""
     takes_prefix: bool = False
     """Whether keys and values may be given that stand in front of the text's."""
     shared_layers: bool = False
@@ -101,6 +103,7 @@ def _bert_like(
         dropout_fields=_BERT_DROPOUT,
         embeddings=embeddings,
         takes_prefix=True,
+        post_norm=True,
         learned_positions=True,
         positions_after_padding=positions_after_padding,
     )
@@ -159,6 +162,7 @@ FAMILIES: tuple[Family, ...] = (
         ),
         ia3_targets=("attention.k_lin", "attention.v_lin", "ffn.lin2"),
         dropout_fields=("dropout", "attention_dropout", "seq_classif_dropout", "qa_dropout"),
+        post_norm=True,
         learned_positions=True,
     ),
     # RoBERTa's and ELECTRA's sequence head is one module, `classifier`, with a `dense` inside.
@@ -188,6 +192,7 @@ FAMILIES: tuple[Family, ...] = (
             "attention_probs_dropout_prob",
             "classifier_dropout_prob",
         ),
+        post_norm=True,
         shared_layers=True,
         learned_positions=True,
     ),
@@ -215,6 +220,7 @@ FAMILIES: tuple[Family, ...] = (
             "pooler_dropout",
             "cls_dropout",
         ),
+        post_norm=True,
         after_first_layer=("encoder.conv",),  # In some of the published v2 models.
         learned_positions=True,
     ),

@@ -15,7 +15,11 @@ from lowcost_ft.pipeline.start import Run
 from lowcost_ft.planning.budget import Plan
 from lowcost_ft.planning.model_options import model_options
 from lowcost_ft.training.extensions.registry import rate_factor
-from lowcost_ft.training.optimizer import choose_optimizer, default_learning_rate
+from lowcost_ft.training.optimizer import (
+    choose_optimizer,
+    default_head_learning_rate,
+    default_learning_rate,
+)
 from lowcost_ft.training.sharding import is_sharded
 from lowcost_ft.training.training_length import length_notice, settle_length
 
@@ -71,12 +75,19 @@ def build(run: Run, data: Data) -> Built:
     optimizer: Any = choose_optimizer(
         config.optimizer, device=device, quantized=model.quantization != "none"
     )
+    rate = config.learning_rate or rate_factor(
+        config, data.features["train"].num_examples
+    ) * default_learning_rate(
+        model.method,
+        model.model.config.hidden_size,
+        post_norm=model.family is not None and model.family.post_norm,
+    )
     settings = replace(
         config,
         optimizer=optimizer,
-        learning_rate=config.learning_rate
-        or default_learning_rate(model.method, model.model.config.hidden_size)
-        * rate_factor(config, data.features["train"].num_examples),
+        learning_rate=rate,
+        head_learning_rate=config.head_learning_rate
+        or default_head_learning_rate(model.model, model.head_names, rate),
     )
     built = Built(model=model, settings=settings, plan=plan, streamed=streamed)
     _note(run, data, built)

@@ -29,7 +29,8 @@ def unmoved_parts(
     """Which of `head` and `adapter` (all that trains besides) is bit by bit what it was."""
     parts: dict[str, list[bool]] = {"adapter": [], "head": []}
     for name, checksum in before.items():
-        part = "head" if set(name.split(".")) & set(head_names) else "adapter"
+        in_head = any(f".{head}." in f".{name}" for head in head_names)
+        part = "head" if in_head else "adapter"
         parts[part].append(after[name] != checksum)
     return [part for part, moved in parts.items() if moved and not any(moved)]
 

@@ -11,9 +11,10 @@ from transformers.optimization import Adafactor
 from lowcost_ft.config.methods import find_method
 from lowcost_ft.errors import UserError
 
-__all__ = ["build_optimizer", "build_scheduler", "choose_optimizer", "default_learning_rate"]
-__all__ += ["parameter_groups"]
+__all__ = ["build_optimizer", "build_scheduler", "choose_optimizer", "default_head_learning_rate"]
+__all__ += ["default_learning_rate", "parameter_groups"]
 
+_HIDDEN_HEAD_RATE = 1e-3
 SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}
 
 
@@ -40,7 +41,7 @@ def parameter_groups(
     for name, parameter in parameters:
         if not parameter.requires_grad:
             continue
-        in_head = bool(set(name.split(".")) & set(head_names))
+        in_head = any(f".{head}." in f".{name}" for head in head_names)
         rate = head_learning_rate if in_head and head_learning_rate else learning_rate
         decay = weight_decay if parameter.ndim > 1 else 0.0
         groups.setdefault((rate, decay), []).append(parameter)
@@ -101,16 +102,40 @@ def build_scheduler(
     )
 
 
-def default_learning_rate(method: str, hidden_size: int) -> float:
+def default_learning_rate(method: str, hidden_size: int, *, post_norm: bool) -> float:
     """Peak learning rate where the user gives none.
 
     Wider models take smaller steps: the rate falls with the square root of the width. The values
-    at width 384 were chosen on validation data (`benchmarks/README.md`).
+    at width 384 were chosen on validation data (`docs/defaults.md`).
 
     Args:
         method: How the model is trained; what is not in the table of methods is taken for LoRA.
         hidden_size: Width of the model.
+        post_norm: Whether the model's family has norms behind its sums (`Family.post_norm`).
     """
     entry = find_method(method) or find_method("lora")
     assert entry is not None
-    return entry.rate * ((384 / hidden_size) ** 0.5 if entry.rate_falls else 1.0)
+    rate = entry.post_norm_rate if post_norm and entry.post_norm_rate else entry.rate
+    return rate * ((384 / hidden_size) ** 0.5 if entry.rate_falls else 1.0)
+
+
+def default_head_learning_rate(
+    model: nn.Module, head_names: tuple[str, ...], learning_rate: float
+) -> float:
+    """Peak learning rate of the head where the user gives none: that of the rest.
+
+    A head with a hidden layer (BERT's pooler, RoBERTa's dense layer) takes at most 1e-3. Methods
+    that train few numbers, such as IA3, have rates that only an output layer bears
+    (`docs/defaults.md`).
+
+    Args:
+        model: The task model, with its adapter.
+        head_names: Paths of the head modules.
+        learning_rate: Of everything else.
+    """
+    matrices = sum(
+        parameter.requires_grad and parameter.ndim == 2
+        for name, parameter in model.named_parameters()
+        if any(f".{head}." in f".{name}" for head in head_names)
+    )
+    return min(learning_rate, _HIDDEN_HEAD_RATE) if matrices > 1 else learning_rate

@@ -48,7 +48,11 @@ def default_space(config: RunConfig) -> dict[str, Any]:
         config.model_id, revision=config.revision, trust_remote_code=config.trust_remote_code
     ).get_text_config()
     family, method = find_family(described), find_method(config.method)
-    rate = config.learning_rate or default_learning_rate(config.method, described.hidden_size)
+    rate = config.learning_rate or default_learning_rate(
+        config.method,
+        described.hidden_size,
+        post_norm=family is not None and family.post_norm,
+    )
     space: dict[str, Any] = {
         "learning_rate": {"low": rate / 4, "high": rate * 4, "log": True},
         "batch_size": _with([8, 16, 32], config.batch_size),

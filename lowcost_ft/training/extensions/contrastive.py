@@ -78,8 +78,8 @@ class Contrastive(Extension):
 
     @classmethod
     def rate_factor(cls, examples: int) -> float:
-        """Half for many texts, which are compared more often."""
-        return 0.5 if examples >= MANY_TEXTS else 1.0
+        """Twice the rate, since there are few steps; not for many texts, compared more often."""
+        return 1.0 if examples >= MANY_TEXTS else 2.0
 
     @classmethod
     def problems(cls, config: "RunConfig") -> list[str]:

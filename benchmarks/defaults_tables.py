@@ -13,6 +13,8 @@ __all__ = ["choices", "defaults_tables", "epochs_table", "few_steps_table", "val
 
 FILE = Path(__file__).resolve().parent / "defaults.json"
 RATES = FILE.with_name("learning_rates.json")
+_MANY_SETS = 6
+"""An arm that ran on so many sets has a column; another has rows of its own."""
 Scores = dict[str, dict[str, float]]
 
 
@@ -56,7 +58,10 @@ def defaults_tables() -> str:
     for method, title in (("lora", "LoRA"), ("full", "full fine-tuning")):
         scores = validation_scores(found["runs"], method)
         if scores:
-            parts += [f"**{title}, validation scores**", _panel(found["runs"], scores)]
+            widely = {arm: sets for arm, sets in scores.items() if len(sets) >= _MANY_SETS}
+            parts += [f"**{title}, validation scores**", _panel(found["runs"], widely)]
+            if tried := _tried(scores, widely, f"{method}:least_steps=600"):
+                parts += [f"**{title}, tried on some sets, validation scores**", tried]
         if chosen := choices(scores):
             regrets = [choice["regret"] for choice in chosen]
             named = ", ".join(sorted({f"`{choice['arm']}`" for choice in chosen}))
@@ -110,6 +115,17 @@ def _panel(runs: list[dict[str, Any]], scores: Scores) -> str:
         if any(cells):
             lines.append(f"| {name} | {rows.get(name, '')} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _tried(scores: Scores, widely: Scores, default: str) -> str:
+    """A row for each arm that ran on few sets, beside the default on the same set."""
+    lines = ["| set | arm | score | the default's |", "|---|---|---|---|"]
+    for arm in sorted(set(scores) - set(widely)):
+        for name, score in scores[arm].items():
+            beside = scores.get(default, {}).get(name)
+            shown = "" if beside is None else f"{beside:.3f}"
+            lines.append(f"| {name} | `{arm}` | {score:.3f} | {shown} |")
+    return "\n".join(lines) if len(lines) > 2 else ""
 
 
 def _pairs(pairs: list[dict[str, Any]]) -> str:

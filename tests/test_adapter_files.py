@@ -74,9 +74,9 @@ def test_an_adapter_from_a_file(tmp_path, recipe, small_files, capfd, name, fami
     assert run["method"] == file["peft_type"].lower()
     saved = json.loads((tmp_path / "run" / "adapter_config.json").read_text())
     assert saved["peft_type"] == file["peft_type"]
-    assert saved["modules_to_save"] == [
-        {"gpt2": "score", "llama": "score"}.get(family, "classifier")
-    ]
+    heads = {"gpt2": ["score"], "llama": ["score"]}.get(family, ["classifier"])
+    pooler = ["bert.pooler"] if name == "lora_classification" and family == "bert" else []
+    assert saved["modules_to_save"] == [*pooler, *heads]
     if isinstance(file.get("target_modules"), list):
         assert set(saved["target_modules"]) == set(file["target_modules"])
     elif family == "llama":  # The family's own: keys, values, and the feed-forward's output.

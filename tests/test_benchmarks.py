@@ -264,8 +264,8 @@ def test_arms_are_settings_and_sets_of_the_sample_need_no_data(tmp_path):
         assert len(rows["train"]) == 200 and rows == defaults.rows_of(one, tmp_path, 0.1)
         texts = [str(row.get("text") or row["tokens"]) for row in rows["train"] + rows["test"]]
         assert len(texts) == len(set(texts))
-    config, b_ratio = defaults.config_of(
+    config, special = defaults.config_of(
         "lora:learning_rate=0.002:least_steps=300:b_ratio=4", sample[0], 3, "out", 200
     )
     assert (config.learning_rate, config.num_train_epochs, config.seed) == (0.002, 24, 3)
-    assert b_ratio == 4
+    assert special == {"b_ratio": 4, "frozen_pooler": None}

@@ -238,7 +238,7 @@ def test_interrupted_validation_is_done_again(tmp_path, options, whole, monkeypa
 @pytest.mark.parametrize(
     ("module", "name", "said"),
     [
-        ("data", "load_splits", "Stopped before the first checkpoint."),
+        ("data", "load_run_splits", "Stopped before the first checkpoint."),
         ("train.loop", "train", "Stopped before the first checkpoint."),
         (
             "evaluate",

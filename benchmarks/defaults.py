@@ -140,7 +140,7 @@ def changed(
     if b_ratio:
         loop.parameter_groups = groups
     if frozen_pooler:
-        base.find_heads = heads_alone
+        base.find_heads = heads_alone  # type: ignore[assignment]
     train._validation = validation
     try:
         yield

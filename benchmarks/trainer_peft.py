@@ -19,6 +19,7 @@ from usual_arms import TrainerArm, trainer_options
 
 from lowcost_ft import RunConfig, run_recipe, start_run
 from lowcost_ft.memory.measure import cpu_step_peak_bytes, resident_peak_bytes
+from lowcost_ft.models.families import find_family
 from lowcost_ft.models.loading import save_model
 from lowcost_ft.pipeline.data import load_data
 from lowcost_ft.pipeline.predicting import predict_and_score
@@ -80,7 +81,10 @@ def train_with_trainer(run: Run, arm: TrainerArm) -> None:
     parameters = [p.numel() for p in model.parameters()]
     trainable = [p.numel() for p in model.parameters() if p.requires_grad]
     run.record["parameters"] = {"total": sum(parameters), "trainable": sum(trainable)}
-    rate = config.learning_rate or default_learning_rate("lora", model.config.hidden_size)
+    family = find_family(model.config)
+    rate = config.learning_rate or default_learning_rate(
+        "lora", model.config.hidden_size, post_norm=family is not None and family.post_norm
+    )
     run.record["config"]["learning_rate"] = rate
     result = TrainResult()
     if run.accelerator.device.type == "cpu":

@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -302,10 +303,22 @@ def test_a_pooler_of_the_checkpoint_is_trained_as_well(tiny_models, method):
     fast = {id(p) for group in groups if group["lr"] == 1e-2 for p in group["params"]}
     heads = [p for n, p in built.model.named_parameters() if ".pooler." in n or "classifier" in n]
     assert fast == {id(p) for p in heads if p.requires_grad}
-    rates = [default_head_learning_rate(built.model, built.head_names, r) for r in (5e-4, 1e-2)]
-    assert rates == [5e-4, 1e-3]
-    linear, _ = build(tiny_models["bert"], "token", method=method)
-    assert default_head_learning_rate(linear.model, linear.head_names, 1e-2) == 1e-2
+
+
+def test_a_head_with_a_hidden_layer_has_a_default_rate_of_its_own(tiny_models):
+    found = {}
+    for head, method, rate in product(("sequence", "token"), ("full", "lora"), (1e-4, 1e-2)):
+        built, _ = build(tiny_models["bert"], head, method=method)
+        found[head, method, rate] = default_head_learning_rate(
+            built.model, built.head_names, rate, method=method
+        )
+    assert {key: rate for key, rate in found.items() if key[0] == "sequence"} == {
+        ("sequence", "full", 1e-4): 1e-3,
+        ("sequence", "full", 1e-2): 1e-3,
+        ("sequence", "lora", 1e-4): 1e-4,
+        ("sequence", "lora", 1e-2): 1e-3,
+    }
+    assert all(rate == key[2] for key, rate in found.items() if key[0] == "token")
 
 
 def test_head_of_the_checkpoint_goes_on_and_one_of_another_size_is_replaced(tiny_models, tmp_path):

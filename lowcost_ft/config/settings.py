@@ -122,8 +122,8 @@ class TrainingConfig(ExtensionConfig):
     """Peak learning rate. Default: by method, kind and size of the model; for LoRA at width 384
     5e-4 for BERT-type encoders and 1e-3 for others."""
     head_learning_rate: float | None = setting(None, above=0)
-    """Peak learning rate of the head. Default: the same, and at most 1e-3 for a head with a hidden
-    layer, such as BERT's pooler."""
+    """Peak learning rate of the head. Default: the same; but for a head with a hidden layer, such
+    as BERT's pooler, 1e-3 in full fine-tuning, and else at most 1e-3."""
     weight_decay: float = setting(0.01, at_least=0)
     """Weight decay."""
     max_grad_norm: float = setting(1.0, at_least=0)

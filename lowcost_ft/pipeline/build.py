@@ -87,7 +87,7 @@ def build(run: Run, data: Data) -> Built:
         optimizer=optimizer,
         learning_rate=rate,
         head_learning_rate=config.head_learning_rate
-        or default_head_learning_rate(model.model, model.head_names, rate),
+        or default_head_learning_rate(model.model, model.head_names, rate, method=model.method),
     )
     built = Built(model=model, settings=settings, plan=plan, streamed=streamed)
     _note(run, data, built)

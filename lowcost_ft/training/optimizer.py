@@ -120,22 +120,26 @@ def default_learning_rate(method: str, hidden_size: int, *, post_norm: bool) -> 
 
 
 def default_head_learning_rate(
-    model: nn.Module, head_names: tuple[str, ...], learning_rate: float
+    model: nn.Module, head_names: tuple[str, ...], learning_rate: float, *, method: str
 ) -> float:
     """Peak learning rate of the head where the user gives none: that of the rest.
 
     A head with a hidden layer (BERT's pooler, RoBERTa's dense layer) takes at most 1e-3. Methods
-    that train few numbers, such as IA3, have rates that only an output layer bears
+    that train few numbers, such as IA3, have rates that only an output layer bears. In full
+    fine-tuning it takes 1e-3: it is new, and the rate of the pretrained weights is too low for it
     (`docs/defaults.md`).
 
     Args:
         model: The task model, with its adapter.
         head_names: Paths of the head modules.
         learning_rate: Of everything else.
+        method: How the model is trained.
     """
     matrices = sum(
         parameter.requires_grad and parameter.ndim == 2
         for name, parameter in model.named_parameters()
         if any(f".{head}." in f".{name}" for head in head_names)
     )
-    return min(learning_rate, _HIDDEN_HEAD_RATE) if matrices > 1 else learning_rate
+    if matrices < 2:
+        return learning_rate
+    return _HIDDEN_HEAD_RATE if method == "full" else min(learning_rate, _HIDDEN_HEAD_RATE)

@@ -146,6 +146,8 @@ def test_a_quantized_checkpoint_is_recognised(tiny_model, tmp_path, quantization
     assert built.quantization == quantization
     assert "bert.pooler.dense" in quantized_names(built.model.get_base_model())
     assert built.unquantized_modules == ("classifier",)
+    assert built.head_names == ("classifier",)
+    assert any("bert.pooler is quantized in the checkpoint" in text for text in built.notices)
     fresh = build(tiny_model("bert"), quantization)
     for name in ("encoder.layer.0.attention.self.query", "encoder.layer.2.output.dense"):
         layers = [b.model.base_model.model.bert.get_submodule(name) for b in (built, fresh)]

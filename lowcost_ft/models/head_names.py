@@ -67,8 +67,15 @@ def find_heads(
             f"hold them in other shapes, e.g. {damaged[0]}; the checkpoint is damaged or not "
             f"of model type {model.config.model_type!r}"
         )
-    heads = {*beside, *poolers, f"{backbone}.pooler"}
-    names = tuple(name for name, _ in model.named_modules() if name in heads)
     if poolers:
         notices.append(f"{', '.join(sorted(poolers))} is new and trained as part of the head")
+    for name, pooler in model.named_modules():
+        if name != f"{backbone}.pooler" or name in poolers:
+            continue
+        if all(parameter.is_floating_point() for parameter in pooler.parameters()):
+            poolers.add(name)
+        else:
+            notices.append(f"{name} is quantized in the checkpoint: it stays as it is")
+    heads = {*beside, *poolers}
+    names = tuple(name for name, _ in model.named_modules() if name in heads)
     return names, beside, notices

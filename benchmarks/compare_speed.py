@@ -90,11 +90,15 @@ def arms_of(setting: Setting, options: Options, cache_dir: str) -> dict[str, Cal
         TUNED: lambda: TunedTrainerArm(setting),
         "ours-full": lambda: OurArm(setting, method="full"),
         "ours-lora-query-value": lambda: OurArm(setting, **query_value),
+        "ours-lora-query-value-int8": lambda: OurArm(setting, quantization="int8", **query_value),
         COMPILED: lambda: OurArm(setting, torch_compile=True, **query_value),
         "ours-lora": lambda: OurArm(setting),
         "ours-lora-large-step": lambda: OurArm(setting, batch_size=LARGE_STEP),
         "ours-lora-top": lambda: OurArm(setting, **top),
         "ours-lora-top-cached": lambda: OurArm(setting, cache_dir=cache_dir, **top),
+        "ours-lora-top-cached-int8": lambda: OurArm(
+            setting, cache_dir=cache_dir, quantization="int8", **top
+        ),
     }
 
 

@@ -96,6 +96,7 @@ class OurArm:
             target_modules=tuple(names.split(",")) if names else None,
             trainable_layers=config.trainable_layers,
             dropout=config.model_dropout,
+            quantization=config.quantization,
             pad_token_id=setting.tokenizer.pad_token_id,
         )
         self.head_names = built.head_names

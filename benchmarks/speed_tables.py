@@ -26,11 +26,13 @@ ARMS = {
     "trainer-peft-tuned": "the same, tuned: texts of like length together",
     "ours-full": "full",
     "ours-lora-query-value": "LoRA on query and value",
+    "ours-lora-query-value-int8": "the same, on integers (--quantization int8)",
     "ours-lora-query-value-compiled": "the same, compiled (--torch-compile)",
     "ours-lora": "LoRA on all linear layers",
     "ours-lora-large-step": "the same, 160 examples a step",
     "ours-lora-top": "LoRA on all linear layers of the top {trainable_layers}",
     "ours-lora-top-cached": "the same, layers below cached",
+    "ours-lora-top-cached-int8": "the same, on integers (--quantization int8)",
 }
 
 

@@ -124,7 +124,11 @@ def assert_same_run(resumed, reference):
         ("lora_ner", 4, {}),  # the end of an epoch, before its validation
         ("lora_ner", 7, {"early_stopping_patience": 1, "optimizer": "sgd"}),
         ("lora_classification", 6, {"method": "full", "lr_scheduler_type": "cosine"}),
-        ("cached_lora_ner", 5, {"trainable_layers": 1, "lora_dropout": 0.2}),
+        (
+            "cached_lora_ner",
+            5,
+            {"trainable_layers": 1, "lora_dropout": 0.2, "quantization": "int8"},
+        ),
         # Of 12 steps it takes ranks away in 3 to 9.
         ("lora_ner", 5, {"method": "adalora", "quantization": "nf4"}),
         # Large enough for bitsandbytes to keep its state in 8 bits.

@@ -29,7 +29,7 @@ def test_speed_is_compared_arm_by_arm_and_rounds_add_up(tmp_path, tiny_model, ca
         assert compare_speed.main(options) == 0
         result = json.loads(file.read_text("utf-8"))
         assert len(result["rounds"]) == rounds
-    assert len(result["arms"]) == 9
+    assert len(result["arms"]) == 11
     steps = {name: arm["steps"] for name, arm in result["rounds"][1]["arms"].items()}
     assert set(steps.values()) == {2}
     assert result["arms"]["trainer-peft"]["over_trainer_peft"] == 1.0

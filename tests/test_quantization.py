@@ -9,15 +9,17 @@ from bitsandbytes.nn import Linear4bit, Linear8bitLt
 from tiny import make_tiny
 from transformers import AutoModel, BitsAndBytesConfig
 
+from lowcost_ft.commands.main import main
 from lowcost_ft.config.run import RunConfig
 from lowcost_ft.errors import UserError
+from lowcost_ft.models.int8_linear import Int8Linear
 from lowcost_ft.models.loading import build_model, load_tokenizer
 from lowcost_ft.models.quantization import count_parameters, weight_bytes
 from lowcost_ft.models.quantized_layers import settle_kernels
 from lowcost_ft.pipeline.load_predictor import load_predictor
 from lowcost_ft.record.reload_code import reload_code
 
-QUANTIZED = (Linear4bit, Linear8bitLt)
+QUANTIZED = (Linear4bit, Linear8bitLt, Int8Linear)
 LABELS = ["red", "green", "blue"]
 
 
@@ -39,7 +41,7 @@ def quantized_names(model):
     return {name for name, module in model.named_modules() if isinstance(module, QUANTIZED)}
 
 
-@pytest.mark.parametrize("quantization", ["8bit", "nf4"])
+@pytest.mark.parametrize("quantization", ["int8", "8bit", "nf4"])
 @pytest.mark.parametrize("family", ["bert", "electra", "albert", "deberta-v2", "gpt2"])
 def test_only_linear_layers_inside_the_layers_are_quantized(tiny_model, family, quantization):
     built = build(tiny_model(family), quantization)
@@ -113,7 +115,7 @@ def test_integers_are_multiplied_as_the_weights_that_they_stand_for():
         torch.testing.assert_close(layer(loud)[:5], layer(x))
 
 
-@pytest.mark.parametrize("quantization", ["8bit", "nf4"])
+@pytest.mark.parametrize("quantization", ["int8", "8bit", "nf4"])
 @pytest.mark.parametrize("family", ["bert", "deberta-v2"])
 def test_mixed_precision_reaches_the_quantized_layers(tiny_model, family, quantization):
     folder = tiny_model(family)
@@ -202,3 +204,36 @@ def test_a_run_keeps_its_precision(trained_run, small_files, quantization, caplo
             module.p = 0.0
     batch = inputs(str(folder), "anna lives in oslo")
     assert torch.equal(plain(**batch).logits, predictor.model(**batch).logits)
+
+
+def test_a_run_on_integers_says_how_it_answers_without_them(
+    trained_run, small_files, tmp_path, capsys
+):
+    folder = trained_run("ner", "bert", quantization="int8")
+    run = json.loads((folder / "run.json").read_text())
+    predictor = load_predictor(folder)
+    assert len(quantized_names(predictor.model)) == 18
+    scores = predictor.evaluate(small_files["ner"]["test_file"])
+    assert scores["f1"] == run["evaluation"]["test"]["f1"] > 0.5
+    drift = run["float32_drift"]
+    assert drift["examples"] == 21
+    assert drift["score_before"] == scores["f1"]
+    card = (folder / "README.md").read_text()
+    assert "in 8 bits and multiplied as integers" in card
+    assert f"{drift['changed']:,} of {drift['predictions']:,} predictions differ" in card
+    assert "BitsAndBytesConfig" not in card
+    # The code of the card runs the adapter on float32 weights.
+    scope = {}
+    before, _, _ = reload_code(run).partition("tokenizer =")
+    exec(before.replace('RUN = "."', f"RUN = {str(folder)!r}"), scope)
+    batch = inputs(str(folder), "anna lives in oslo")
+    plain, rounded = scope["model"](**batch).logits, predictor.model(**batch).logits
+    assert 0 < (plain - rounded).abs().max() < 0.1 * plain.abs().max()
+    # So does a merged model, whose drift is reported.
+    capsys.readouterr()
+    target = str(tmp_path / "merged")
+    assert main(["merge", str(folder), "--output-dir", target, "--max-drift", "1", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert report["parity_gap"] <= 1e-4
+    merged = load_predictor(target).model(**batch).logits
+    torch.testing.assert_close(merged, plain, rtol=1e-4, atol=1e-4)

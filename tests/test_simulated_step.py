@@ -15,6 +15,7 @@ from lowcost_ft.errors import UserError
 from lowcost_ft.frozen.cache import cached_layers
 from lowcost_ft.memory.operators import Target
 from lowcost_ft.memory.simulate import PARTS
+from lowcost_ft.models import integer_products
 from lowcost_ft.models.frozen_precision import hold_frozen_weights
 from lowcost_ft.models.loading import build_model, forward_module
 from lowcost_ft.models.quantization import compute_dtype
@@ -254,6 +255,25 @@ def test_paged_state_is_counted_apart(tmp_path):
 )
 def test_stand_ins_need_what_quantized_layers_need(tiny_model, family, quantization, values):
     case = Case(tiny_model(family), config(quantization=quantization, **values))
+    assert_equal(case.predict(), case.measure())
+
+
+@pytest.mark.parametrize(
+    ("family", "has_kernel", "has_units", "values"),
+    [
+        ("gpt2", True, True, {"dropout": 0.0}),
+        ("bert", False, True, {"target_modules": "query,value", "gradient_checkpointing": True}),
+        ("llama", False, False, {"trainable_layers": 1}),
+    ],
+)
+def test_int8_layers_need_what_is_predicted(
+    tiny_model, monkeypatch, family, has_kernel, has_units, values
+):
+    if not has_kernel:
+        monkeypatch.setattr(integer_products, "checked_kernel", lambda: None)
+    if not has_units:
+        monkeypatch.setattr(integer_products, "has_integer_units", lambda: False)
+    case = Case(tiny_model(family), config(quantization="int8", **values))
     assert_equal(case.predict(), case.measure())
 
 

@@ -66,9 +66,11 @@ class ModelConfig:
     adapter_config: str | None = None
     """An adapter_config.json of peft, used instead of --method and its flags. Its settings for the
     head and the base model are replaced."""
-    quantization: Literal["none", "8bit", "nf4"] = "none"
-    """Hold the frozen linear layers in 8 or 4 bits (bitsandbytes): less memory for big models;
-    everything else stays in full precision. none leaves a checkpoint as it is."""
+    quantization: Literal["none", "int8", "8bit", "nf4"] = "none"
+    """Hold the frozen linear layers in 8 or 4 bits; all else stays in full precision. int8: a
+    quarter of their memory, and faster steps on a CPU with VNNI, since inputs and gradients are
+    rounded to 8 bits and multiplied as integers. 8bit, nf4 (bitsandbytes): for models that do not
+    fit otherwise, with slower steps. none leaves a checkpoint as it is."""
     lora_r: int = setting(16, at_least=1)
     """Rank of the LoRA update."""
     lora_alpha: int | None = setting(None, above=0)

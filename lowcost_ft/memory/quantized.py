@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 from transformers.pytorch_utils import Conv1D
 
+from lowcost_ft.models.int8_linear import simulate_int8
 from lowcost_ft.models.quantized_layers import MultiplyInt8
 
 __all__ = ["put_stand_ins"]
@@ -31,15 +32,20 @@ def put_stand_ins(
     quantization: str,
     kept: tuple[str, ...],
     dtype: torch.dtype,
+    device: str,
 ) -> None:
-    """Replaces, in place, the linear layers that would be quantized.
+    """Replaces, in place, the linear layers that would be quantized; those of int8 stand there.
 
     Args:
         model: A task model on the meta device, with its adapter.
-        quantization: "8bit" or "nf4".
+        quantization: "int8", "8bit" or "nf4".
         kept: Paths of the linear layers that stay as they are, before adapters were added.
         dtype: Precision of the computation.
+        device: Type of the device that is simulated.
     """
+    if quantization == "int8":
+        simulate_int8(model, device)
+        return
     for name, module in list(model.named_modules()):
         adapted = isinstance(module, LoraLinear)
         plain = isinstance(module, nn.Linear | Conv1D) and not _inside_adapter(name)

@@ -21,6 +21,7 @@ from lowcost_ft.models.hub import (
     not_loadable,
     quiet_libraries,
 )
+from lowcost_ft.models.int8_linear import round_linear_layers
 from lowcost_ft.models.quantization import (
     Quantization,
     check_new_weights,
@@ -96,12 +97,12 @@ def load_base_model(
         pad_token_id: The tokenizer's padding token; decoders need it to find a text's end.
         revision: Branch, tag or commit on the Hub.
         trust_remote_code: Whether the model's own Python code may run.
-        quantization: "8bit" or "nf4" quantizes the linear layers of the transformer layers; "none"
-            leaves the checkpoint as it is, which may be quantized already.
+        quantization: "int8", "8bit" or "nf4" quantizes the linear layers of the transformer layers;
+            "none" leaves the checkpoint as it is, which may be quantized already.
         dtype: Precision of the computation, in which nf4 weights are multiplied.
         stream_below: Read only so many of the top layers; the weights below stay on disk.
-        on_meta: Build the same modules on the meta device, none of them quantized; only the
-            configuration is read.
+        on_meta: Build the same modules on the meta device, of the quantized layers only those of
+            int8; only the configuration is read.
         keep_head: Leave a head of the checkpoint as it is, whatever its outputs are called: it is
             this package's own, or is replaced afterwards.
 
@@ -154,7 +155,7 @@ def load_base_model(
                     model, model_id, revision, renamed=key_mapping.get("key_mapping") or {}
                 )
             }
-        elif quantization != "none":
+        elif quantization in ("8bit", "nf4"):
             skip = unquantized_modules(model, family)
             options["quantization_config"] = quantization_config(quantization, skip, dtype)
         options |= key_mapping
@@ -162,6 +163,8 @@ def load_base_model(
         settle_kernels(model, dtype)
     if key_mapping and not on_meta:
         _keep_own_names(model, key_mapping["key_mapping"])
+    if quantization == "int8":
+        round_linear_layers(model, unquantized_modules(model, family))
     head_names, beside, notices = find_heads(model, family, find_head(head), missing, model_id)
     check_new_weights(model, missing or (), model_id)
     if family is None and not find_head(head).new and not on_meta:

@@ -22,6 +22,7 @@ from lowcost_ft.models.families import Family
 from lowcost_ft.models.freezing import freeze_below
 from lowcost_ft.models.hub import load_config
 from lowcost_ft.models.identity import base_identity
+from lowcost_ft.models.int8_lora import make_int8_lora_lean
 from lowcost_ft.models.lean_lora import make_lora_lean
 from lowcost_ft.models.quantization import Quantization, quantization_notice, unquantized_modules
 from lowcost_ft.models.refusals import check_arguments, check_layers, check_method
@@ -122,13 +123,13 @@ def build_model(
         seed: Seed of the new weights. The global random state is left as it was.
         revision: Branch, tag or commit on the Hub.
         trust_remote_code: Whether the model's own Python code may run.
-        quantization: "8bit" or "nf4" for the frozen linear layers of the transformer layers; "none"
-            leaves the checkpoint as it is, which may be quantized already.
+        quantization: "int8", "8bit" or "nf4" for the frozen linear layers of the transformer
+            layers; "none" leaves the checkpoint as it is, which may be quantized already.
         dtype: Precision of the computation, in which nf4 weights are multiplied.
         stream_frozen_layers: Leave the weights below the trainable layers on disk. No effect with
             `on_meta`.
-        on_meta: Build the same modules without weights, on the meta device, none of them
-            quantized: nothing but the configuration is read.
+        on_meta: Build the same modules without weights, on the meta device, of the quantized
+            layers only those of int8: nothing but the configuration is read.
 
     Returns:
         The model; frozen weights are exactly those of the checkpoint.
@@ -236,6 +237,7 @@ def forward_module(model: Any) -> Any:
         return VirtualTokens(model)
     if not isinstance(model, PeftModel):
         return model
+    make_int8_lora_lean(model)
     make_lora_lean(model)
     return model.get_base_model()
 

@@ -1,12 +1,13 @@
-"""Frozen linear layers in 8 or 4 bits, through bitsandbytes, on a GPU and on the CPU alike.
+"""Frozen linear layers in 8 or 4 bits, on a GPU and on the CPU alike.
 
-8bit: int8 codes with a scale for each row (Dettmers et al. 2022, arXiv:2208.07339). nf4: 4-bit
-codes with a scale for every 64 weights, itself in 8 bits (Dettmers et al. 2023, arXiv:2305.14314).
+8bit (bitsandbytes): int8 codes with a scale for each row (Dettmers et al. 2022, arXiv:2208.07339).
+nf4 (bitsandbytes): 4-bit codes with a scale for every 64 weights, itself in 8 bits (Dettmers et al.
+2023, arXiv:2305.14314). int8 (`int8_linear.py`): codes as in 8bit, multiplied as integers.
 Only linear layers inside the transformer layers are quantized: no head, no embedding, no norm.
 
-What a layer of N x K weights costs while it runs, for who counts memory: a copy of its weights in
-the precision of the computation (4 N K bytes in float32), forward and backward, gone when the layer
-is through.
+What a layer of N x K weights in 8bit or nf4 costs while it runs, for who counts memory: a copy of
+its weights in the precision of the computation (4 N K bytes in float32), forward and backward, gone
+when the layer is through.
 """
 
 import logging
@@ -24,6 +25,7 @@ from transformers.pytorch_utils import Conv1D
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.families import Family
 from lowcost_ft.models.hub import weight_names
+from lowcost_ft.models.int8_linear import Int8Linear
 
 __all__ = [
     "Quantization",
@@ -39,7 +41,7 @@ __all__ = [
     "weight_bytes",
 ]
 
-Quantization = Literal["none", "8bit", "nf4"]
+Quantization = Literal["none", "int8", "8bit", "nf4"]
 
 _PAYS_FROM_BYTES = 500_000_000
 """Saving less than this is not worth the rounding on any hardware of today."""
@@ -99,7 +101,7 @@ def unquantized_modules(model: Any, family: Family | None) -> list[str]:
             pooler are known to be heads.
     """
     if weight_bytes(model)[0]:
-        kinds = (bitsandbytes.nn.Linear4bit, bitsandbytes.nn.Linear8bitLt)
+        kinds = (bitsandbytes.nn.Linear4bit, bitsandbytes.nn.Linear8bitLt, Int8Linear)
         return [n for n in _linear_names(model) if not isinstance(model.get_submodule(n), kinds)]
     # T5's `wo`, which transformers keeps out of what it quantizes.
     in_float32 = set(getattr(model, "_keep_in_fp32_modules", None) or ())
@@ -156,7 +158,8 @@ def check_new_weights(model: Any, missing: Iterable[str], model_id: str) -> None
     """
     for name in sorted(missing):
         module = model.get_submodule(name.rpartition(".")[0])
-        if isinstance(module, bitsandbytes.nn.Linear4bit | bitsandbytes.nn.Linear8bitLt):
+        kinds = bitsandbytes.nn.Linear4bit | bitsandbytes.nn.Linear8bitLt | Int8Linear
+        if isinstance(module, kinds):
             raise UserError(
                 f"model_id: {model_id!r} lacks {name}, which would have to be made in 8 or 4 bits; "
                 "the checkpoint is damaged: choose another"
@@ -213,6 +216,8 @@ def weight_bytes(model: nn.Module) -> tuple[int, int]:
         elif isinstance(module, bitsandbytes.nn.Linear8bitLt):
             weight = module.weight
             tensors = [weight, module.state.SCB if weight.SCB is None else weight.SCB]
+        elif isinstance(module, Int8Linear):
+            tensors = [module.weight, module.scales]
         else:
             continue
         stored += sum(t.numel() * t.element_size() for t in tensors)
@@ -243,7 +248,7 @@ def quantization_notice(
     # Without it they would be held in the precision of the computation (`held_precision.py`).
     full = in_float32 * dtype.itemsize // 4
     saved = full - stored
-    if quantization == "none" or saved >= _PAYS_FROM_BYTES:
+    if quantization in ("none", "int8") or saved >= _PAYS_FROM_BYTES:
         return None
     whole = full + 4 * sum(p.numel() for p in model.parameters() if p.dtype == torch.float32)
     return (

@@ -6,6 +6,7 @@ from typing import Any
 from lowcost_ft.config.run import RunConfig
 from lowcost_ft.errors import UserError
 from lowcost_ft.frozen.streamed_part import StreamedPart, streamed_part
+from lowcost_ft.models.int8_linear import int8_notices
 from lowcost_ft.models.loading import BuiltModel, build_model
 from lowcost_ft.models.quantization import count_parameters
 from lowcost_ft.models.virtual_tokens import virtual_logits
@@ -149,5 +150,6 @@ def _note(run: Run, data: Data, built: Built) -> None:
         f"model: {run.config.model_id}, {model.method}{on}: {trainable:,} of {total:,} parameters "
         f"train ({trainable / total:.2%})"
     )
-    for notice in model.notices:
+    slow = int8_notices(run.accelerator.device.type) if model.quantization == "int8" else []
+    for notice in [*model.notices, *slow]:
         run.say(f"note: {notice}")

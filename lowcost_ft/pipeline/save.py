@@ -10,6 +10,7 @@ from lowcost_ft.pipeline.build import Built
 from lowcost_ft.pipeline.confidence import save_novelty
 from lowcost_ft.pipeline.data import Data
 from lowcost_ft.pipeline.evaluate import Evaluated
+from lowcost_ft.pipeline.float32_drift import measure_float32_drift
 from lowcost_ft.pipeline.predicting import check_same, predict
 from lowcost_ft.pipeline.start import Run
 from lowcost_ft.pipeline.train import Trained
@@ -48,6 +49,8 @@ def save(run: Run, built: Built, data: Data, trained: Trained, evaluated: Evalua
         save_novelty(run.folder, evaluated.novelty)
         if "test" in evaluated.predictions:
             _write_predictions(run, data, evaluated.predictions["test"])
+        if built.model.quantization == "int8":
+            run.record["float32_drift"] = measure_float32_drift(run, data, evaluated.split)
         write_model_card(run.folder, run.record)
     run.accelerator.wait_for_everyone()
     if not sharded:

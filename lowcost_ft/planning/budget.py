@@ -166,9 +166,9 @@ def _model_steps(config: RunConfig, num_layers: int, can_choose_layers: bool) ->
     steps: _Steps = []
     if config.method != "full" and not config.stream_frozen_layers:
         for quantization in ("8bit", "nf4"):
-            if config.quantization == "none" or (config.quantization, quantization) == (
-                "8bit",
-                "nf4",
+            if config.quantization == "none" or (config.quantization, quantization) in (
+                ("int8", "nf4"),
+                ("8bit", "nf4"),
             ):
                 steps.append(({"quantization": quantization}, "rounded weights, and slower steps"))
     layers = config.trainable_layers or num_layers

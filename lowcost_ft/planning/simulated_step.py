@@ -86,6 +86,7 @@ def simulate_step(
             quantization=built.quantization,
             kept=built.unquantized_modules,
             dtype=compute_dtype(target.mixed_precision),
+            device=target.device,
         )
     hold_frozen_weights(
         built.model,

@@ -20,6 +20,7 @@ from lowcost_ft.record.reload_code import (
     is_adapter,
     max_length,
     method_title,
+    needs_bitsandbytes,
     pipeline_task,
     quantization,
     reload_code,
@@ -244,7 +245,7 @@ def _training(run: RunRecord) -> str:
     facts.append(("Seed", str(run.get("seed", 0))))
     found = run.get("versions") or {}
     libraries = ["lowcost_ft", "torch", "transformers", "peft"]
-    libraries += ["bitsandbytes"] if quantization(run) != "none" else []
+    libraries += ["bitsandbytes"] if needs_bitsandbytes(run) else []
     names = [name for name in libraries if found.get(name)]
     if names:
         facts.append(("Versions", ", ".join(f"{name} {found[name]}" for name in names)))
@@ -263,6 +264,7 @@ def _method(run: RunRecord) -> str:
     rank = f", rank {config['lora_r']}" if entry and entry.ranked and "lora_r" in config else ""
     frozen = {
         "none": "the rest frozen",
+        "int8": "the rest frozen, its linear layers in 8 bits and multiplied as integers",
         "8bit": "the rest frozen, its linear layers in 8 bits",
         "nf4": "the rest frozen, its linear layers in 4 bits (NF4, double quantization)",
     }[quantization(run)]

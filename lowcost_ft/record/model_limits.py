@@ -7,6 +7,7 @@ from lowcost_ft.data.rows import counted
 from lowcost_ft.record.longer_training import longer_may_help
 from lowcost_ft.record.reload_code import (
     max_length,
+    needs_bitsandbytes,
     quantization,
     run_config,
 )
@@ -67,7 +68,9 @@ def limits(run: RunRecord) -> str:
         found.append(f"The main score, {metric_title(main)}, is 0: the model has learned nothing.")
     if longer_may_help(run):
         found.append("Its last epoch was its best: longer training may give a better model.")
-    if quantization(run) != "none":
+    if quantization(run) == "int8":
+        found.append(_in_float32(run))
+    if needs_bitsandbytes(run):
         found.append(
             "Outside lowcost_ft, bitsandbytes rounds more than it did in training (on a CPU and, "
             "with 8bit, on a GPU), so predictions of the Python code can differ a little."
@@ -79,3 +82,20 @@ def limits(run: RunRecord) -> str:
             "expect useful answers on real messages."
         )
     return "\n".join(f"- {limit}" for limit in found)
+
+
+def _in_float32(run: RunRecord) -> str:
+    """How the answers of the Python code differ from those of an int8 run, as it was measured."""
+    said = (
+        "Outside lowcost_ft, as in the Python code, the base model runs in float32, without the "
+        "rounding to 8 bits that it was trained with"
+    )
+    drift = run.get("float32_drift")
+    if not drift:
+        return f"{said}; how far the answers differ was not measured."
+    return (
+        f"{said}: on {counted(drift['examples'], 'example')} of the {drift['split']} split, "
+        f"{drift['changed']:,} of {drift['predictions']:,} predictions differ "
+        f"({drift['drift']:.1%}), and {metric_title(drift['metric'])} is "
+        f"{drift['score_after']:.3f} instead of {drift['score_before']:.3f}."
+    )

@@ -14,6 +14,7 @@ __all__ = [
     "is_adapter",
     "max_length",
     "method_title",
+    "needs_bitsandbytes",
     "pipeline_task",
     "quantization",
     "reload_code",
@@ -60,8 +61,13 @@ def max_length(run: RunRecord) -> int:
 
 
 def quantization(run: RunRecord) -> str:
-    """How the base model's linear layers were quantized: `none`, `8bit` or `nf4`."""
+    """How the base model's linear layers were quantized: `none`, `int8`, `8bit` or `nf4`."""
     return run.get("quantization") or "none"
+
+
+def needs_bitsandbytes(run: RunRecord) -> bool:
+    """Whether the base model is quantized outside this package, too, which knows int8 alone."""
+    return quantization(run) not in ("none", "int8")
 
 
 def _runs_remote_code(run: RunRecord) -> bool:
@@ -99,7 +105,7 @@ def _loading_code(run: RunRecord) -> str:
     auto = head.peft_class if is_adapter(run) else head.auto_class
     pipeline = _pipeline_call(run)
     names = ["AutoTokenizer", *(["pipeline"] if pipeline else [])]
-    if quantization(run) != "none":
+    if needs_bitsandbytes(run):
         names.insert(1, "BitsAndBytesConfig")
     lines = ["import torch"]
     if is_adapter(run):
@@ -140,7 +146,7 @@ def _settings_code(run: RunRecord) -> list[str]:
         # The checkpoint has another name for the backbone, which would else start random.
         entries.append(f'"key_mapping": {run["key_mapping"]!r}')
     entries.append('"dtype": torch.float32')
-    if quantization(run) != "none":
+    if needs_bitsandbytes(run):
         lines += _quantization_code(run)
         entries.append('"quantization_config": quantization')
     return [*lines, "settings = {", *(f"    {entry}," for entry in entries), "}"]

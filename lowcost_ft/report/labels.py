@@ -29,7 +29,7 @@ _METHODS = {method.name: method.title for method in METHODS} | {
     "trainer-peft": "Trainer + peft (query, value)",
     "trainer-peft-tuned": "Trainer + peft, tuned (query, value)",
 }
-_QUANTIZATIONS = {"8bit": "8-bit", "nf4": "NF4"}
+_QUANTIZATIONS = {"int8": "int8", "8bit": "8-bit", "nf4": "NF4"}
 
 
 def metric_name(metric: str | None) -> str:

@@ -8,7 +8,7 @@ from lowcost_ft.models.families import FAMILIES
 from lowcost_ft.tasks import task_class
 
 SUPPORT = Path(__file__).resolve().parent / "support.json"
-QUANTIZATIONS = ("none", "8bit", "nf4")
+QUANTIZATIONS = ("none", "int8", "8bit", "nf4")
 TASKS = {"ner": "NER", "classification": "text", "relation": "relation"}
 TASKS |= {"question_answering": "QA"}
 ENCODER, DECODER = "bert", "llama"
@@ -19,7 +19,7 @@ Rows = list[dict[str, str | None]]
 def support_tables() -> str:
     """Families by precision, and methods by kind of model."""
     rows: Rows = json.loads(SUPPORT.read_text("utf-8"))
-    families = ["| LoRA with | float32 | 8bit | nf4 | exports |", "|---|---|---|---|---|"]
+    families = ["| LoRA with | float32 | int8 | 8bit | nf4 | exports |", "|---|---|---|---|---|---|"]
     for family in FAMILIES:
         kinds = [row for row in rows if row["family"] in family.model_types]
         cells = [

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).resolve().parents[1] / "benchmarks" / "support.json"
-QUANTIZATIONS = ("none", "8bit", "nf4")
+QUANTIZATIONS = ("none", "int8", "8bit", "nf4")
 LABELS = ["red", "green", "blue"]
 HEADS = {
     "ner": ("token", LABELS),
@@ -82,7 +82,7 @@ def diagonal(cases: list[Case]) -> list[Case]:
     families = [case for case in cases if case.method == "lora"]
     methods = [case for case in cases if case.method != "lora"]
     # Steps that have no common factor with the number of tasks and precisions go round them all.
-    return families[::4] + methods[::7]
+    return families[::5] + methods[::7]
 
 
 def run_cases(

@@ -19,7 +19,10 @@ Rows = list[dict[str, str | None]]
 def support_tables() -> str:
     """Families by precision, and methods by kind of model."""
     rows: Rows = json.loads(SUPPORT.read_text("utf-8"))
-    families = ["| LoRA with | float32 | int8 | 8bit | nf4 | exports |", "|---|---|---|---|---|---|"]
+    families = [
+        "| LoRA with | float32 | int8 | 8bit | nf4 | exports |",
+        "|---|---|---|---|---|---|",
+    ]
     for family in FAMILIES:
         kinds = [row for row in rows if row["family"] in family.model_types]
         cells = [

@@ -88,7 +88,7 @@ void scale_sums(float *y, const float *scales, const float *columns, const float
 
 # Contracted into one, a product and a sum would be rounded once, where PyTorch rounds twice.
 _FLAGS = ["-O3", "-std=c99", "-shared", "-fPIC", "-ffp-contract=off", "-fno-strict-aliasing"]
-_TRIES = (["-march=native", "-fopenmp"], ["-march=native"], [])
+_TRIES: tuple[list[str], ...] = (["-march=native", "-fopenmp"], ["-march=native"], [])
 _SECONDS = 60
 
 

@@ -176,7 +176,7 @@ def has_integer_units() -> bool:
     """
     if platform.machine().lower() not in ("x86_64", "amd64"):
         return False
-    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+    if not torch.backends.mkldnn.is_available():
         return False
     largest = torch.full((32, 64), 127, dtype=torch.int8)
     return all(

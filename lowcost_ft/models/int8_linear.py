@@ -59,7 +59,7 @@ class Int8Linear(nn.Linear):
         self.bias: Any = layer.bias
 
     @property
-    def W_q(self) -> nn.Parameter:  # noqa: N802
+    def W_q(self) -> torch.Tensor:  # noqa: N802
         """By this name peft knows that `dequantize` gives the weights; DoRA and LoftQ read them."""
         return self.weight
 

@@ -1,6 +1,5 @@
 """Reports as HTML, Markdown or CSV, by the extension of the file."""
 
-import base64
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from lowcost_ft.record.run_folder import files_of_run
 from lowcost_ft.report.collect import Result, collect
 from lowcost_ft.report.drawing import COLORS, GLYPHS, check_libraries
 from lowcost_ft.report.grouping import compare
+from lowcost_ft.report.page_parts import rendered
 from lowcost_ft.report.plots import draw_plots
 from lowcost_ft.report.sections import READING, Options, Section, build_section
 from lowcost_ft.report.tables import Cell, markdown_table, markdown_text, results_csv
@@ -96,15 +96,6 @@ def _summary(results: Sequence[Result], sections: Sequence[Section]) -> str:
 def _html(
     results: Sequence[Result], sections: Sequence[Section], notices: list[str], options: Options
 ) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    # Labels, texts and names are somebody's data: all of them are escaped.
-    environment = Environment(
-        loader=PackageLoader("lowcost_ft.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-    )
-    environment.filters["base64"] = lambda text: base64.b64encode(text.encode()).decode()
     shown = [
         vars(section)
         | {
@@ -116,7 +107,8 @@ def _html(
         }
         for section in sections
     ]
-    return environment.get_template("page.html").render(
+    return rendered(
+        "lowcost_ft.report",
         title="Which method should I use for my budget?",
         summary=_summary(results, sections),
         sections=shown,

@@ -7,6 +7,7 @@ from typing import Any
 from lowcost_ft.data.rows import counted
 from lowcost_ft.record.run_file import write_atomically, write_json
 from lowcost_ft.report.numbers import seconds_text
+from lowcost_ft.report.page_parts import rendered
 from lowcost_ft.tuning.plots import draw_search
 
 __all__ = ["answer_lines", "write_answer"]
@@ -21,18 +22,14 @@ def write_answer(answer: Mapping[str, Any], folder: Path) -> None:
         answer: What was found; see `docs/tuning.md`.
         folder: The folder of the search.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     write_json(folder / ANSWER_FILE, answer)
-    environment = Environment(
-        loader=PackageLoader("lowcost_ft.tuning", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-    )
     names = list(answer["space"])
-    text = environment.get_template("page.html").render(
+    trials, found, *more = answer_lines(answer)
+    text = rendered(
+        "lowcost_ft.tuning",
         title=f"Tuning of {answer['recipe']}",
-        lines=answer_lines(answer),
+        headline=found,
+        reasons=[trials, *more[:-2]] if answer["best"] else [trials],
         command=answer["best"]["command"] if answer["best"] else "",
         plots=draw_search(answer),
         names=names,

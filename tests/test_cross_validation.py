@@ -98,6 +98,15 @@ def test_what_the_model_refuses_is_left_out_with_the_reason(config, capsys):
         )
 
 
+def test_nothing_is_chosen_where_no_row_can_be_held_out(config, capsys):
+    write_jsonl(Path(config.train_file), ner_rows(1))
+    recipe = Recipe()
+    assert ft.with_cross_validation(config, recipe, CANDIDATES) == config
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "no row can be spared" in printed and "Nothing is chosen then" in printed
+    assert not recipe.configs
+
+
 def test_validation_rows_choose_where_there_are_some(config, tmp_path):
     file = write_jsonl(tmp_path / "validation.jsonl", ner_rows(6, seed=2))
     recipe = Recipe()

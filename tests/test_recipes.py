@@ -62,7 +62,13 @@ def short(tiny_model, small_files):
 
     def options(name, **changes):
         writes = dict(zip(WRITTEN, ("pairs", "pairs", "dialogues"), strict=True))
-        family = "gpt2" if "gpt" in name else "llama" if task_of(name) in writes else "bert"
+        family = (
+            "gpt2"
+            if "gpt" in name or "prompt" in name
+            else "llama"
+            if task_of(name) in writes
+            else "bert"
+        )
         kind = {"classification": "single", "question_answering": "question", **writes}.get(
             task_of(name), task_of(name)
         )

@@ -16,11 +16,13 @@ class GenerationConfig:
     prompt_template: str | None = None
     """Text that makes the input of translation and summarization, with {source} where the row's
     text goes, and {source_language} and {target_language} where they are wanted. Default: an
-    instruction in English for decoders; the text alone, or T5's prefix, for encoder-decoders."""
+    instruction in English for decoders; the text alone, or T5's prefix, for encoder-decoders. For
+    classification it has a decoder tell the label's words, which follow it; there is {text_pair}
+    for the second text of a pair, and {labels} for the words of all labels. Default there: none."""
     chat_template: str = "auto"
     """How the turns of a conversation become one text: auto (the tokenizer's own template; plain
     where it has none and there are no turns), plain (no special tokens), or a file that holds a
-    Jinja template."""
+    Jinja template. With --prompt-template of classification plain is the template alone."""
     max_target_length: int = setting(128, at_least=2)
     """Longest text to learn or to write, in tokens, its end included. What is longer loses its
     end. A decoder's --max-length holds input and target together."""

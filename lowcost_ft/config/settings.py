@@ -87,6 +87,10 @@ class ModelConfig:
     """What of a text the head of a classifier sees: model, what the architecture gives it (BERT:
     its first token), or mean, the mean of all tokens in the last layer, which models of sentence
     embeddings are made for."""
+    label_words: str | None = None
+    """With --prompt-template, what stands for each label: LABEL=WORDS, separated by commas, or a
+    file with a label, a tab and its words on each line. Default: the label itself, with blanks for
+    _ and -."""
     trainable_layers: int | None = setting(None, at_least=0)
     """Train only the top K layers and the head; the layers below stay frozen. Default: all."""
     dropout: float | Literal["auto", "model"] = setting("auto", at_least=0, below=1)
@@ -105,8 +109,9 @@ class TrainingConfig(ExtensionConfig):
     num_train_epochs: int | Literal["auto"] = setting("auto", at_least=1)
     """Passes over the training data. auto: 6, and more for small data: as many as make 600
     optimizer steps, but at most 100."""
-    max_steps: int | None = setting(None, at_least=1)
-    """Stop after this many optimizer steps, instead of --num-train-epochs."""
+    max_steps: int | None = setting(None, at_least=0)
+    """Stop after this many optimizer steps, instead of --num-train-epochs. 0 trains nothing: the
+    pretrained model is scored as it is (zero-shot), if it has a head that can answer."""
     batch_size: int = setting(16, at_least=1)
     """Examples per optimizer step, over all micro-batches and processes."""
     micro_batch_tokens: int = setting(4096, at_least=8, decides=False)

@@ -30,6 +30,7 @@ from lowcost_ft.models.saving import load_trained, save_model, saved_tensors
 from lowcost_ft.models.streamed_weights import StreamedWeights
 from lowcost_ft.models.tokenizers import load_tokenizer
 from lowcost_ft.models.virtual_tokens import VirtualTokens, has_virtual_tokens
+from lowcost_ft.models.word_head import begin_as_words
 
 __all__ = [
     "BuiltModel",
@@ -79,6 +80,7 @@ def build_model(
     *,
     head: str,
     labels: Sequence[str],
+    head_tokens: Sequence[Sequence[int]] | None = None,
     problem_type: str | None = None,
     method: str = "lora",
     lora_r: int = 16,
@@ -106,6 +108,8 @@ def build_model(
         model_id: Name on the Hub, or a folder.
         head: Name of an entry of the table of heads.
         labels: Label names in the order of the logits; empty for regression (one output).
+        head_tokens: For each label tokens of the vocabulary, as whose rows of the language model's
+            output layer the head begins (`word_head.py`); None: it is drawn.
         problem_type: As in `transformers` configurations; recorded there.
         method: A name of the table in `config/methods.py`.
         lora_r: Rank of the update.
@@ -168,6 +172,9 @@ def build_model(
         torch.manual_seed(seed)
         base = load(quantization=quantization)
         model, family, head_names = base.model, base.family, base.head_names
+        notices = [*base.notices]
+        if head_tokens is not None and not on_meta:
+            notices += begin_as_words(base, head_tokens, model_id, labels=labels, revision=revision)
         kept = unquantized_modules(model, family) if base.quantization != "none" else []
         notice = None if on_meta else quantization_notice(model, base.quantization, dtype)
         num_layers = check_layers(model, family, trainable_layers)
@@ -205,7 +212,7 @@ def build_model(
         model=trained,
         family=family,
         head_names=head_names,
-        notices=[*base.notices, *([notice] if notice else [])],
+        notices=[*notices, *([notice] if notice else [])],
         num_layers=num_layers,
         method=method if adapter_config is None else _kind(trained),
         quantization=base.quantization,

@@ -15,6 +15,7 @@ from lowcost_ft.pipeline.memory import plan_memory
 from lowcost_ft.pipeline.start import Run
 from lowcost_ft.planning.budget import Plan
 from lowcost_ft.planning.model_options import model_options
+from lowcost_ft.tasks.heads import find_head
 from lowcost_ft.training.extensions.registry import rate_factor
 from lowcost_ft.training.optimizer import (
     choose_optimizer,
@@ -60,8 +61,11 @@ def build(run: Run, data: Data) -> Built:
     if data.task.writes:
         _check_writing(run)
     choose_optimizer(run.config.optimizer, device=device, quantized=True)  # Refused before loading.
+    if run.config.max_steps == 0:
+        _check_head(run, data)
     _settle_length(run, data)
-    plan = plan_memory(run, data)
+    trains = run.config.max_steps != 0 or run.config.memory_budget is not None
+    plan = plan_memory(run, data) if trains else None
     config = run.config
     model = build_model(
         **model_options(
@@ -111,6 +115,19 @@ def _check_writing(run: Run) -> None:
             f"{run.accelerator.distributed_type.value} splits the model between processes, and a "
             "task that writes texts needs the weights of the output layer outside of it: use plain "
             "data parallelism"
+        )
+
+
+def _check_head(run: Run, data: Data) -> None:
+    """Refuses to score a model as it is whose head would be random.
+
+    Raises:
+        UserError: Says what makes a head that can answer.
+    """
+    if data.task.head_tokens is None and find_head(data.task.head_for(vars(run.config))).new:
+        raise UserError(
+            "--max-steps 0: trains nothing, and the new head of the model would answer at random; "
+            "give the head words by --prompt-template, where the task has it, or train"
         )
 
 

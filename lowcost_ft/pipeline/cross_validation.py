@@ -55,7 +55,8 @@ def with_cross_validation(
         train: Runs the recipe; returns the run folder.
         candidates: Settings to try, by name; the first one is for more than `MOST_ROWS` rows.
 
-    A candidate that the model or the task refuses is left out, with the reason.
+    A candidate that the model or the task refuses is left out, with the reason. Where no rows can
+    be held out, as of one row a class, the first candidate is taken.
 
     Raises:
         UserError: The data cannot be read, and nothing has been trained; or all are refused.
@@ -79,6 +80,11 @@ def with_cross_validation(
             replace(plain, validation_share=HELD_OUT_SHARE, seed=config.seed + number)
             for number in range(1, FOLDS + 1)
         ]
+    try:
+        load_run_splits(folds[0].to_dict())
+    except UserError as error:
+        _say(f"note: {error}. Nothing is chosen then, and the run takes {_named(tried[0])}")
+        return replace(config, **tried[0])
     with _folder(config) as folder, processes_stay():
         known = _known(folder, config, splits.fingerprint, len(folds))
         refused: dict[str, UserError] = {}

@@ -92,6 +92,8 @@ def evaluate(run: Run, built: Built, data: Data, trained: Trained) -> Evaluated:
         found.scores[found.split],
         found.predictions[found.split],
     )
+    if nothing_learned and not trained.result.optimizer_steps:
+        doubts, nothing_learned = [*doubts, nothing_learned], None  # There was nothing to learn by.
     run.record["warnings"] = run_warnings(
         doubts,
         nothing_learned,

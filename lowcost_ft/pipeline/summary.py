@@ -34,15 +34,14 @@ def summarize(record: Mapping[str, Any], folder: Path) -> str:
     scores = record["evaluation"][split]
     lines = ["", *score_lines(split, scores), ""]
     lines += [*_pseudo_labels(record, split), *_confidence(record, split)]
-    source = {"cuda_allocator": "GPU", "cpu_allocator": "CPU"}[train["peak_memory_source"]]
+    if not train["optimizer_steps"]:
+        lines += [
+            "training      none (--max-steps 0): the pretrained model is scored as it is",
+            f"peak memory   process {train['peak_resident_bytes'] / 1e6:,.0f} MB",
+        ]
+    else:
+        lines += _cost(record)
     lines += [
-        f"peak memory   {train['peak_memory_bytes'] / 1e6:,.0f} MB in a training step ({source} "
-        f"tensors); process {train['peak_resident_bytes'] / 1e6:,.0f} MB",
-        f"throughput    {train['real_tokens_per_second']:,.0f} real tokens/s, "
-        f"{train['padding_share']:.1%} padding{_cpu_share(record)}",
-        f"training      {train['seconds']:.0f} s, {counted(train['optimizer_steps'], 'step')} of "
-        f"up to {counted(train['effective_batch_size'], 'example')}, "
-        + (f"best epoch {train['best_epoch']}" if train["best_epoch"] else "its last weights kept"),
         f"saved in      {folder}",
         "",
         *(f"warning: {warning}\n" for warning in record.get("warnings", ())),
@@ -86,6 +85,21 @@ def _confidence(record: Mapping[str, Any], split: str) -> list[str]:
             f"{novelty['flagged_of_validation']:.0%} of others; AUROC {outside['auroc']:.3f}"
         )
     return lines
+
+
+def _cost(record: Mapping[str, Any]) -> list[str]:
+    """What training took."""
+    train = record["train"]
+    source = {"cuda_allocator": "GPU", "cpu_allocator": "CPU"}[train["peak_memory_source"]]
+    return [
+        f"peak memory   {train['peak_memory_bytes'] / 1e6:,.0f} MB in a training step ({source} "
+        f"tensors); process {train['peak_resident_bytes'] / 1e6:,.0f} MB",
+        f"throughput    {train['real_tokens_per_second']:,.0f} real tokens/s, "
+        f"{train['padding_share']:.1%} padding{_cpu_share(record)}",
+        f"training      {train['seconds']:.0f} s, {counted(train['optimizer_steps'], 'step')} of "
+        f"up to {counted(train['effective_batch_size'], 'example')}, "
+        + (f"best epoch {train['best_epoch']}" if train["best_epoch"] else "its last weights kept"),
+    ]
 
 
 def _cpu_share(record: Mapping[str, Any]) -> str:

@@ -135,7 +135,8 @@ def train(
             f"(it was {built.learning_rate:g}) or keep --max-grad-norm at 1"
         )
     unmoved: list[str] = []
-    if not sharded:  # A part of a weight has another sum.
+    # A part of a weight has another sum; and without steps nothing was to change.
+    if not sharded and result.optimizer_steps:
         after = checksums(model.named_parameters())
         unmoved = unmoved_parts(before, after, built.model.head_names)
     states = cache.states if built.streamed else {}

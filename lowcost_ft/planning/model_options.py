@@ -23,6 +23,7 @@ def model_options(
         "model_id": config.model_id,
         "head": task.head_for(vars(config)),
         "labels": labels,
+        "head_tokens": task.head_tokens,
         "problem_type": task.problem_type,
         "method": config.method,
         "quantization": config.quantization,

@@ -148,7 +148,15 @@ def _summary(run: RunRecord) -> str:
     )
     if run["method"] == "head":
         what = "head for the frozen"
-    return f"This {what} `{base}` {goal}. It was trained with `lowcost_ft`."
+    told = "It was made with `lowcost_ft` and not trained (zero-shot)"
+    if not _is_untrained(run):
+        told = "It was trained with `lowcost_ft`"
+    return f"This {what} `{base}` {goal}. {told}."
+
+
+def _is_untrained(run: RunRecord) -> bool:
+    """Whether the pretrained model was scored as it is."""
+    return (run.get("train") or {}).get("optimizer_steps") == 0
 
 
 def _scores(run: RunRecord) -> str:
@@ -222,7 +230,7 @@ def _training(run: RunRecord) -> str:
                 f"{pseudo['threshold']:.3f})",
             )
         )
-    if parameters.get("total"):
+    if parameters.get("total") and not _is_untrained(run):
         share = parameters["trainable"] / parameters["total"]
         facts.append(
             (
@@ -230,7 +238,9 @@ def _training(run: RunRecord) -> str:
                 f"{parameters['trainable']:,} of {parameters['total']:,} ({share:.1%})",
             )
         )
-    if train.get("optimizer_steps"):
+    if _is_untrained(run):
+        facts.append(("Length", "no optimizer steps: nothing is trained"))
+    elif train.get("optimizer_steps"):
         facts.append(
             (
                 "Length",
@@ -240,7 +250,7 @@ def _training(run: RunRecord) -> str:
         )
     for name, shown in (("learning_rate", "Peak learning rate"), ("max_length", "Longest input")):
         value = train.get(name, config.get(name))
-        if value is not None:
+        if value is not None and not (name == "learning_rate" and _is_untrained(run)):
             facts.append((shown, f"{value:g}" + (" tokens" if name == "max_length" else "")))
     facts.append(("Seed", str(run.get("seed", 0))))
     found = run.get("versions") or {}

@@ -178,7 +178,7 @@ def _seed_error(rows: Sequence[Row]) -> float | None:
 
 def _setting_key(result: Result) -> tuple:
     config = known_settings(result)
-    if config["max_steps"]:  # Then epochs decide nothing.
+    if config["max_steps"] is not None:  # Then epochs decide nothing.
         config["num_train_epochs"] = None
     settings = {name: config[name] for name in config if name not in NOT_A_SETTING}
     return (

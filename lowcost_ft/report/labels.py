@@ -125,7 +125,7 @@ def known_settings(result: Result) -> dict[str, Any]:
 def training_length(result: Result) -> str:
     """How long a run trained: `3 epochs`, `40 steps`."""
     config = known_settings(result)
-    if steps := config["max_steps"]:
+    if (steps := config["max_steps"]) is not None:
         return f"{steps:,} step{'s' * (steps != 1)}"
     epochs = config["num_train_epochs"]
     if epochs == "auto":  # A run that ended before it had read the data.

@@ -34,6 +34,7 @@ register_task(
                 *("text_column", "text_pair_column", "label_column", "problem_type"),
                 *("class_weights", "label_columns", "label_separator", "decimal_comma"),
                 *("exclude_label", "pooling"),
+                *("prompt_template", "chat_template", "label_words"),
             }
         ),
         default=True,

@@ -65,6 +65,8 @@ class Task(
         labels: Names of the outputs, in the order of the logits.
         problem_type: What transformers calls the problem; None where it has no name for it.
         metric: Key in `score` that early stopping follows; higher is better.
+        head_tokens: For each output tokens of the vocabulary: its row of a new head begins as what
+            a language model has for them in its output layer. None: the head is drawn.
     """
 
     name: ClassVar[str]
@@ -76,6 +78,7 @@ class Task(
     labels: list[str]
     problem_type: str | None
     metric: str
+    head_tokens: Sequence[Sequence[int]] | None = None
 
     # --- A task of a run
 
@@ -104,6 +107,11 @@ class Task(
     @abstractmethod
     def for_planning(cls, labels: list[str]) -> Self:
         """The task of a run whose data are not known."""
+
+    @classmethod
+    def usual_epochs(cls, config: RunConfig, examples: int) -> int | None:
+        """Passes over so many examples where the user gives no number; None: as in any task."""
+        return None
 
     @staticmethod
     def reading_record(reading: ReadingOptions, examples: Sequence[Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lowcost_ft.data.features import Features
 
 __all__ = ["Decision", "Explaining", "Place", "SeenRow", "encoded_places", "log_odds"]
+__all__ += ["visible_place"]
 
 Place = tuple[int, int, int]
 """The characters that a token stands for: number of the text, start and end (exclusive)."""
@@ -123,7 +124,19 @@ def encoded_places(
         if number is None:
             places.append(None)
             continue
-        while start < end and texts[number][start].isspace():
-            start += 1  # Some tokens hold the blank before a word.
-        places.append((number, start, end) if start < end else None)
+        places.append(visible_place(texts[number], number, start, end))
     return places
+
+
+def visible_place(text: str, number: int, start: int, end: int) -> Place | None:
+    """The characters of a token from the first visible one on; None where it has none.
+
+    Args:
+        text: The text that the token is of.
+        number: Its number in the row.
+        start: First character of the token.
+        end: The one behind its last.
+    """
+    while start < end and text[start].isspace():
+        start += 1  # Some tokens hold the blank before a word.
+    return (number, start, end) if start < end else None

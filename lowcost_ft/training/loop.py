@@ -113,11 +113,12 @@ def train(
     plan = partial(
         planned_steps, features, settings, accelerator.num_processes, budget, tricks.epoch
     )
-    total_steps = settings.max_steps or num_epochs(settings, features.num_examples) * -(
-        -tricks.epoch(features, 0).num_examples // settings.batch_size
-    )
+    total_steps = settings.max_steps
+    if total_steps is None:
+        an_epoch = -(-tricks.epoch(features, 0).num_examples // settings.batch_size)
+        total_steps = num_epochs(settings, features.num_examples) * an_epoch
     scored_every = epochs_between_scores(settings, features.num_examples)
-    if device.type == "cpu" and not is_sharded(accelerator):
+    if device.type == "cpu" and not is_sharded(accelerator) and total_steps:
         result.peak_memory_bytes = rehearse(runner, plan(), make_optimizer)
     elif device.type == "cuda":
         result.peak_memory_source = "cuda_allocator"

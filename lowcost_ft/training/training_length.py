@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from lowcost_ft.config.run import RunConfig
 from lowcost_ft.config.settings import TrainingConfig
+from lowcost_ft.tasks import task_class
 from lowcost_ft.training.extensions.registry import usual_epochs
 
 __all__ = ["LEAST_EPOCHS", "LEAST_STEPS", "MOST_EPOCHS", "epochs_between_scores"]
@@ -31,10 +32,18 @@ def num_epochs(settings: TrainingConfig, examples: int) -> int:
     """
     if settings.num_train_epochs != "auto":
         return settings.num_train_epochs
-    if (asked := usual_epochs(settings, examples)) is not None:
+    if (asked := _asked_for(settings, examples)) is not None:
         return asked
     enough = -(-LEAST_STEPS // _steps_an_epoch(settings, examples))
     return min(max(LEAST_EPOCHS, enough), MOST_EPOCHS)
+
+
+def _asked_for(settings: TrainingConfig, examples: int) -> int | None:
+    """The usual number of an extension, or of the task; None: that of any run."""
+    asked = usual_epochs(settings, examples)
+    if asked is None and isinstance(settings, RunConfig):
+        asked = task_class(settings.task).usual_epochs(settings, examples)
+    return asked
 
 
 def epochs_between_scores(settings: TrainingConfig, examples: int) -> int:
@@ -50,22 +59,22 @@ def epochs_between_scores(settings: TrainingConfig, examples: int) -> int:
     """
     if settings.validate_every_epochs != "auto":
         return settings.validate_every_epochs
-    if settings.num_train_epochs != "auto" or settings.max_steps:
+    if settings.num_train_epochs != "auto" or settings.max_steps is not None:
         return 1
     return -(-_STEPS_BETWEEN_SCORES // _steps_an_epoch(settings, examples))
 
 
 def length_notice(config: RunConfig, examples: int) -> str | None:
     """What the user is told of the epochs: where they are not the usual number, or do not count."""
-    if config.max_steps and config.num_train_epochs != "auto":
+    if config.max_steps is not None and config.num_train_epochs != "auto":
         return (
             f"--max-steps {config.max_steps:,} decides how long the run trains, and "
             f"--num-train-epochs {config.num_train_epochs} has no effect"
         )
-    if config.max_steps or config.num_train_epochs != "auto":
+    if config.max_steps is not None or config.num_train_epochs != "auto":
         return None
     epochs = num_epochs(config, examples)
-    if usual_epochs(config, examples) is not None:
+    if _asked_for(config, examples) is not None:
         return f"{examples:,} training rows are learned in {epochs} epochs (--num-train-epochs)"
     if epochs == LEAST_EPOCHS:
         return None

@@ -9,6 +9,7 @@ import numpy as np
 
 from lowcost_ft.tasks.classification.examples import TextExample
 from lowcost_ft.tasks.classification.flags import PairFlags
+from lowcost_ft.tasks.classification.prompts import Prompt, prompted_places
 from lowcost_ft.tasks.explaining import Decision, Explaining, SeenRow, encoded_places, log_odds
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class ClassificationExplaining(Explaining):
     explain_flags: ClassVar[type | None] = PairFlags
     labels: list[str]
     problem_type: str | None
+    text_prompt: Prompt | None
 
     def seen_rows(
         self,
@@ -39,6 +41,9 @@ class ClassificationExplaining(Explaining):
         texts = {"text": example.text}
         if example.text_pair is not None:
             texts["text_pair"] = example.text_pair
+        if self.text_prompt is not None:
+            (filled,) = self.text_prompt.fill_all([example], tokenizer, max_length=max_length)
+            return [SeenRow(texts=texts, places=prompted_places(filled, tokenizer))]
         places = encoded_places(
             example.text, example.text_pair, tokenizer, max_length=max_length
         ) or [None]

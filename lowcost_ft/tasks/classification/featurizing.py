@@ -13,6 +13,7 @@ from lowcost_ft.data.features import IGNORED_LABEL, Array, Features, flatten
 from lowcost_ft.errors import UserError
 from lowcost_ft.tasks.base import ENCODED_AT_ONCE
 from lowcost_ft.tasks.classification.examples import TextExample
+from lowcost_ft.tasks.classification.prompts import Prompt
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -28,6 +29,7 @@ def text_features(
     class_weights: np.ndarray | None,
     max_length: int,
     schema: dict[str, Array],
+    prompt: Prompt | None = None,
 ) -> Features:
     """Tokenizes texts; what is longer than `max_length` loses its end, and is counted.
 
@@ -38,6 +40,7 @@ def text_features(
         class_weights: Weight of each class in the loss, `(labels,)`; None: one.
         max_length: Most tokens of a text.
         schema: What the arrays hold.
+        prompt: What stands around the texts, and stays whole.
     """
     rows: list[list[int]] = []
     types: list[list[int]] = []
@@ -45,10 +48,16 @@ def text_features(
     with_types = "token_type_ids" in tokenizer.model_input_names
     for start in range(0, len(examples), ENCODED_AT_ONCE):
         chunk = examples[start : start + ENCODED_AT_ONCE]
+        texts: list[str] = [example.text for example in chunk]
         pairs = [example.text_pair for example in chunk]
+        if prompt is not None:
+            filled = prompt.fill_all(chunk, tokenizer, max_length=max_length)
+            texts, pairs = [one.text for one in filled], [None] * len(chunk)
+            truncated += sum(one.cut for one in filled)
         encoded = tokenizer(
-            [example.text for example in chunk],
+            texts,
             pairs if pairs[0] is not None else None,
+            add_special_tokens=prompt is None,  # A prompt holds those that it begins with.
             truncation=True,
             max_length=max_length,
             return_attention_mask=False,

@@ -31,6 +31,8 @@ from lowcost_ft.tasks.classification.flags import (
     PairFlags,
 )
 from lowcost_ft.tasks.classification.measuring import ClassificationMeasuring
+from lowcost_ft.tasks.classification.prompting import ClassificationPrompting
+from lowcost_ft.tasks.classification.prompts import Prompt
 from lowcost_ft.tasks.classification.reading import ClassificationReading
 from lowcost_ft.tasks.classification.serving import ClassificationServing
 from lowcost_ft.tasks.classification.telling import ClassificationTelling
@@ -51,6 +53,7 @@ MAIN_METRICS = {
 
 class ClassificationTask(
     ClassificationReading,
+    ClassificationPrompting,
     ClassificationChecking,
     ClassificationEditing,
     ClassificationExplaining,
@@ -68,6 +71,7 @@ class ClassificationTask(
             multi-label it is the weight of a positive label.
         thresholds: For multi-label, the score of each label from which on it applies; 0.5 by
             default.
+        prompt: What stands around the texts, for a decoder that tells the label's words.
 
     Attributes:
         metric: Key in `score` that early stopping follows. A subclass may name another one.
@@ -89,6 +93,7 @@ class ClassificationTask(
         problem_type: str | None = "single_label_classification",
         class_weights: list[float] | None = None,
         thresholds: list[float] | None = None,
+        prompt: Prompt | None = None,
     ) -> None:
         import torch
 
@@ -104,6 +109,7 @@ class ClassificationTask(
             self.metric = MAIN_METRICS[problem_type]
         self._label_ids = {label: i for i, label in enumerate(labels)}
         self._thresholds = thresholds
+        self.text_prompt = prompt
         self._top_k: int | None = None
 
     @classmethod
@@ -114,7 +120,9 @@ class ClassificationTask(
             weights = balanced_class_weights(
                 splits.train, splits.labels, problem_type=splits.problem_type
             )
-        return cls(splits.labels, problem_type=splits.problem_type, class_weights=weights)
+        task = cls(splits.labels, problem_type=splits.problem_type, class_weights=weights)
+        task.ask(config, causal=causal)
+        return task
 
     @classmethod
     def head_for(cls, settings: Mapping[str, Any]) -> str:
@@ -137,7 +145,10 @@ class ClassificationTask(
         """The task of a run that is over."""
         # Runs without thresholds decided at 0.5.
         return cls(
-            run["labels"], problem_type=run.get("problem_type"), thresholds=run.get("thresholds")
+            run["labels"],
+            problem_type=run.get("problem_type"),
+            thresholds=run.get("thresholds"),
+            prompt=cls.recorded_prompt(run),
         )
 
     @classmethod
@@ -171,6 +182,7 @@ class ClassificationTask(
             class_weights=None if weights is None else weights.numpy(),
             max_length=max_length,
             schema=self.schema,
+            prompt=self.text_prompt,
         )
 
     def loss(self, logits: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:

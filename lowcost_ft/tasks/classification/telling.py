@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lowcost_ft.data.rows import on_one_line
+from lowcost_ft.data.rows import listed, on_one_line
 from lowcost_ft.scores.thresholds import best_micro_f1, constant_micro_f1
 from lowcost_ft.tasks.base import Predictions, Task
 from lowcost_ft.tasks.card import PipelineCode, RunRecord, TaskCard
@@ -38,7 +38,14 @@ class ClassificationTelling(Task):
             )
         if kind != "regression":
             limits.append("It has no answer for texts that fit none of its labels.")
-        limits.append(f"A text is cut off after {max_length} tokens.")
+        if run.get("prompt"):
+            words = [word.strip() for word in run["prompt"]["label_words"]]
+            limits.append(
+                f"It reads one prompt, which is in `run.json` under `prompt`; its head began as "
+                f"the words {listed(words)}. A text is cut so that both have {max_length} tokens."
+            )
+        else:
+            limits.append(f"A text is cut off after {max_length} tokens.")
         if kind == "regression":
             goal = "predicts a number for a text"
         elif kind == "multi_label_classification":
@@ -53,6 +60,9 @@ class ClassificationTelling(Task):
         inputs = '"Where is my parcel?"'
         if run.get("data", {}).get("pairs"):
             inputs += ', "Where is my order?"'
+        read, options = "", f"truncation=True, max_length={max_length}"
+        if run.get("prompt"):
+            read, inputs, options = _prompt_code(run), "text", "add_special_tokens=False"
         scale = {
             "regression": "",
             "multi_label_classification": ".sigmoid()",
@@ -73,8 +83,8 @@ class ClassificationTelling(Task):
                 "# With several texts at once, padding must be left out of it.\n"
             )
             mean = ".mean(0)"
-        return f"""inputs = tokenizer(
-    {inputs}, truncation=True, max_length={max_length}, return_tensors="pt"
+        return f"""{read}inputs = tokenizer(
+    {inputs}, {options}, return_tensors="pt"
 )
 {comment}with torch.inference_mode():
     scores = model(**inputs).logits[0]{mean}{scale}
@@ -87,8 +97,8 @@ class ClassificationTelling(Task):
 
     @classmethod
     def pipeline_code(cls, run: RunRecord) -> PipelineCode | None:
-        """How a pipeline is called; none averages over the tokens."""
-        if _is_pooled(run):
+        """How a pipeline is called; none averages over the tokens, or knows a prompt."""
+        if _is_pooled(run) or run.get("prompt"):
             return None
         example = '"Where is my parcel?"'
         if run.get("data", {}).get("pairs"):
@@ -101,8 +111,9 @@ class ClassificationTelling(Task):
 
     @classmethod
     def script_example(cls, run: RunRecord) -> str | None:
-        """See `Telling.script_example`: a pair of texts is not taken there."""
-        return None if run["data"]["pairs"] else super().script_example(run)
+        """See `Telling.script_example`: a pair of texts or a prompt is not taken there."""
+        other = run["data"]["pairs"] or run.get("prompt")
+        return None if other else super().script_example(run)
 
     @classmethod
     def example_flags(cls, run: RunRecord) -> list[str]:
@@ -183,6 +194,17 @@ class ClassificationTelling(Task):
 
 def _is_pooled(run: RunRecord) -> bool:
     return (run.get("config") or {}).get("pooling") == "mean"
+
+
+def _prompt_code(run: RunRecord) -> str:
+    """How a text, or a pair, becomes what the model reads."""
+    filled = '.replace("{source}", "Where is my parcel?")'
+    if run["data"]["pairs"]:
+        filled += '.replace("{text_pair}", "Where is my order?")'
+    return f"""# What the model reads; it was trained on texts cut to fit its --max-length.
+prompt = {run["prompt"]["text"]!r}
+text = prompt{filled}
+"""
 
 
 def _decision_code(run: RunRecord) -> str:

@@ -19,7 +19,7 @@ from lowcost_ft.tasks.writing.example import Turn
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["ChatFormat", "settle_chat_template"]
+__all__ = ["ChatFormat", "begins_texts", "settle_chat_template"]
 
 _FROZEN_DATE = datetime.date(2024, 7, 26)
 """What stands in the place of today's date: the default of Llama 3.1's template."""
@@ -65,7 +65,7 @@ def settle_chat_template(
             "that holds a Jinja template"
         )
     if wanted in ("auto", "plain"):
-        start = "{{ bos_token }}" if _begins_texts(tokenizer) else ""
+        start = "{{ bos_token }}" if begins_texts(tokenizer) else ""
         return start + (_PLAIN_DIALOGUE if dialogue else _PLAIN_TEXT)
     try:
         return _frozen(Path(wanted).read_text("utf-8"))
@@ -76,7 +76,7 @@ def settle_chat_template(
         ) from None
 
 
-def _begins_texts(tokenizer: PreTrainedTokenizerBase) -> bool:
+def begins_texts(tokenizer: PreTrainedTokenizerBase) -> bool:
     """Whether a tokenizer puts a token in front of each text."""
     first = tokenizer("a")["input_ids"][0]
     return tokenizer.bos_token_id is not None and first == tokenizer.bos_token_id

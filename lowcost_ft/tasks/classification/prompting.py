@@ -1,0 +1,124 @@
+"""Text classification by a prompt: the head of a decoder begins as the words of the labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from lowcost_ft.config.run import RunConfig
+from lowcost_ft.data.features import Features
+from lowcost_ft.errors import UserError
+from lowcost_ft.tasks.base import Task
+from lowcost_ft.tasks.classification.prompts import (
+    Prompt,
+    label_words,
+    settle_prompt,
+    template_problems,
+    word_tokens,
+)
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+__all__ = ["ClassificationPrompting"]
+
+_TEXTS_READ = 320
+"""Texts that a run reads in all where there are few (docs/few-labels.md)."""
+_LEAST_EPOCHS, _MOST_EPOCHS = 2, 20
+
+
+class ClassificationPrompting(Task):
+    """The part of the task that asks a decoder which label's words come next.
+
+    Attributes:
+        text_prompt: What stands around the texts; None: the model reads them alone.
+    """
+
+    labels: list[str]
+    problem_type: str | None
+    text_prompt: Prompt | None = None
+    _chat_template: str | None = None
+
+    def ask(self, config: RunConfig, *, causal: bool) -> None:
+        """Takes the prompt of a run that begins.
+
+        Args:
+            config: Its settings.
+            causal: Whether the model is a decoder.
+
+        Raises:
+            UserError: Every setting that does not fit.
+        """
+        if config.prompt_template is None:
+            given = {"--label-words": config.label_words is not None}
+            given["--chat-template"] = config.chat_template != "auto"
+            if lone := [flag for flag, there in given.items() if there]:
+                raise UserError([f"{flag} needs --prompt-template" for flag in lone])
+            return
+        problems = template_problems(config.prompt_template)
+        if not causal:
+            problems.append(
+                f"--prompt-template: {config.model_id!r} does not go on from a text as a decoder "
+                "does; choose one, such as SmolLM2, Llama, Qwen or Gemma, or leave the flag out"
+            )
+        if self.problem_type != "single_label_classification":
+            problems.append(
+                "--prompt-template is for one label a text, of whose words one comes next; this is "
+                f"{self.problem_type}: leave it out"
+            )
+        if config.pooling == "mean":
+            problems.append(
+                "--pooling mean reads all tokens, and --prompt-template the last one, which the "
+                "label's words follow; leave one of them out"
+            )
+        try:
+            words = label_words(config.label_words, self.labels)
+        except UserError as error:
+            problems += error.problems
+        if problems:
+            raise UserError(problems)
+        self.text_prompt = Prompt(config.prompt_template, tuple(words))
+        self._chat_template = config.chat_template
+
+    def take_tokenizer(self, tokenizer: PreTrainedTokenizerBase, *, model_id: str) -> None:
+        """Settles the prompt of a run that begins, and which tokens its head begins as."""
+        if self.text_prompt is None or self._chat_template is None:
+            return
+        self.text_prompt = settle_prompt(
+            self.text_prompt.text,
+            self.text_prompt.words,
+            tokenizer,
+            chat_template=self._chat_template,
+            model_id=model_id,
+        )
+        self.head_tokens = word_tokens(self.text_prompt, self.labels, tokenizer)
+
+    def record(self) -> dict[str, Any]:
+        """What the model reads, and what it says."""
+        if self.text_prompt is None:
+            return {}
+        return {
+            "prompt": {"text": self.text_prompt.text, "label_words": list(self.text_prompt.words)}
+        }
+
+    @staticmethod
+    def recorded_prompt(run: Mapping[str, Any]) -> Prompt | None:
+        """The prompt of a run that is over."""
+        found = run.get("prompt")
+        return found and Prompt(found["text"], tuple(found["label_words"]))
+
+    @classmethod
+    def usual_epochs(cls, config: RunConfig, examples: int) -> int | None:
+        """Few with a prompt, since the head need not be learned from nothing."""
+        if config.prompt_template is None:
+            return None
+        return min(max(_LEAST_EPOCHS, -(-_TEXTS_READ // examples)), _MOST_EPOCHS)
+
+    def cut_notice(
+        self, split: str, examples: int, features: Features, *, max_length: int, end: str
+    ) -> str:
+        """See `Task.cut_notice`: the prompt stays whole."""
+        told = super().cut_notice(split, examples, features, max_length=max_length, end=end)
+        if self.text_prompt is None:
+            return told
+        return f"{told.replace(' are longer', ' with their prompt are longer')}, the prompt kept"

@@ -25,7 +25,7 @@ TEXT = RunConfig(task="classification")
         (NER, {"max_length": 4}, "--max-length 4 is too small: it must be at least 8"),
         (NER, {"lora_r": 0}, "--lora-r 0 is too small: it must be at least 1"),
         (NER, {"batch_size": 0}, "--batch-size 0 is too small"),
-        (NER, {"max_steps": 0}, "--max-steps 0 is too small"),
+        (NER, {"max_steps": -1}, "--max-steps -1 is too small"),
         (NER, {"num_train_epochs": 0}, "--num-train-epochs 0"),
         (NER, {"num_threads": 0}, "--num-threads 0"),
         (NER, {"seed": -1}, "--seed -1"),

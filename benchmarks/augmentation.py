@@ -156,7 +156,7 @@ def measure(options: Options, arm: str, rows: dict[str, list[Any]], seed: int) -
                 test,
                 data.task.featurize(test, data.tokenizer, max_length=config.max_length),
                 pad_token_id=data.pad_token_id,
-                micro_batch_tokens=config.micro_batch_tokens,
+                micro_batch_tokens=run.prediction_tokens,
             )
             metric = data.task.metric
             return {

@@ -180,7 +180,7 @@ def _measure(
             model_id=config.model_id,
             max_length=config.max_length,
             pad_token_id=1,
-            micro_batch_tokens=config.micro_batch_tokens,
+            micro_batch_tokens=config.settled_micro_batch_tokens,
             cache_dir=folder,
             say=lambda text: None,
         ) as report,

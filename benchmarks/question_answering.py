@@ -203,7 +203,7 @@ def train_with_trainer(config: ft.RunConfig) -> tuple[list[str], dict[str, Any],
             data.splits.test or [],
             data.features["test"],
             pad_token_id=data.pad_token_id,
-            micro_batch_tokens=config.micro_batch_tokens,
+            micro_batch_tokens=config.settled_micro_batch_tokens,
             seed=config.seed,
         )
         run.record["evaluation"] = {"test": scores}

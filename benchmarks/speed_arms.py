@@ -28,6 +28,7 @@ from lowcost_ft.models.adapters import layer_list
 from lowcost_ft.models.frozen_precision import hold_frozen_weights
 from lowcost_ft.models.loading import build_model, forward_module
 from lowcost_ft.models.quantization import compute_dtype
+from lowcost_ft.planning.micro_batches import whole_step_tokens
 from lowcost_ft.tasks.base import Task
 from lowcost_ft.training.compilation import check_compiler, compiled_layers, without_compiling
 from lowcost_ft.training.optimizer import build_optimizer, parameter_groups
@@ -148,6 +149,9 @@ class OurArm:
 
     def _plan(self) -> list[PlannedStep]:
         one_epoch = replace(self.config, num_train_epochs=1, max_steps=None)
+        if self.setting.accelerator.device.type == "cuda":  # As a run does where memory is enough.
+            steps = planned_steps(self.setting.features, one_epoch, 1)
+            one_epoch = one_epoch.with_cut(whole_step_tokens(steps))
         return list(planned_steps(self.setting.features, one_epoch, 1))
 
     def _runner(self) -> StepRunner:
@@ -183,7 +187,7 @@ class OurArm:
             model_id=self.setting.model_id,
             max_length=self.config.max_length,
             pad_token_id=self.setting.tokenizer.pad_token_id,
-            micro_batch_tokens=self.config.micro_batch_tokens,
+            micro_batch_tokens=self.config.settled_micro_batch_tokens,
             cache_dir=cache_dir,
             say=lambda text: None,
         )

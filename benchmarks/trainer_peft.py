@@ -66,7 +66,7 @@ def train_and_score(
                 getattr(data.splits, split),
                 data.features[split],
                 pad_token_id=data.pad_token_id,
-                micro_batch_tokens=config.micro_batch_tokens,
+                micro_batch_tokens=run.prediction_tokens,
                 seed=config.seed,
             )
         run.record["train"]["peak_resident_bytes"] = resident_peak_bytes()

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from lowcost_ft.config.run import RunConfig
+from lowcost_ft.memory.limits import USABLE
 from lowcost_ft.memory.operators import Target
-from lowcost_ft.planning.gpu_table import CARDS, USABLE
+from lowcost_ft.planning.gpu_table import CARDS
 from lowcost_ft.planning.longest_rows import longest_forecast
 from lowcost_ft.record.environment import versions
 

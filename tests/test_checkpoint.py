@@ -20,6 +20,7 @@ import lowcost_ft.pipeline.save
 import lowcost_ft.pipeline.train
 from lowcost_ft.errors import UserError
 from lowcost_ft.pipeline.stopping import stopped_text
+from lowcost_ft.planning import find_plan
 from lowcost_ft.training import checkpoint_files, training_length
 from lowcost_ft.training.checkpoint_files import Checkpoint, newest_checkpoint, write_checkpoint
 from lowcost_ft.training.resume import check_settings
@@ -330,6 +331,17 @@ def test_other_settings_are_refused_by_name_and_cuts_are_free(
     one, other = (load_file(f / "adapter_model.safetensors") for f in (folder, whole()))
     for key, weight in other.items():  # Dropout falls otherwise on other micro-batches.
         assert one[key].shape == weight.shape
+
+
+def test_a_cut_that_was_left_open_stays_as_it_was(tmp_path, stopped, options, whole, monkeypatch):
+    folder, reference = stopped(tmp_path / "run"), whole()
+    # As if it went on elsewhere: on a machine that would begin with another cut.
+    monkeypatch.setattr(find_plan, "cpu_tokens", lambda width, caches: 128)
+    assert call_recipe("lora_ner", *options(output_dir=folder, resume=True)) == 0
+    assert_same_run(folder, reference)
+    elsewhere = tmp_path / "elsewhere"
+    assert call_recipe("lora_ner", *options(output_dir=elsewhere, max_steps=2)) == 0
+    assert record(elsewhere)["config"]["micro_batch_tokens"] == 128
 
 
 def test_a_budget_that_makes_another_model_is_refused(

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lowcost_ft.pipeline.predicting import predict
+from lowcost_ft.record.prediction_tokens import prediction_tokens
 from lowcost_ft.scores.bootstrap import resampled_sums
 
 __all__ = ["Measured", "lost", "measure", "predictions_of"]
@@ -42,7 +43,7 @@ def predictions_of(predictor: Any, examples: Sequence[Any]) -> Any:
         task,
         predictor.features(examples),
         pad_token_id=predictor.tokenizer.pad_token_id,
-        micro_batch_tokens=predictor.run["config"]["micro_batch_tokens"],
+        micro_batch_tokens=prediction_tokens(predictor.run),
         concurrent=predictor.concurrent,
     )
 

@@ -127,7 +127,7 @@ def plan(command: PlanMemory) -> None:
             "mixed_precision": target.mixed_precision,
             **found.to_dict(budget),
             "frozen_layers": cache and cache.to_dict(parse_bytes(command.disk_rate)),
-            "micro_batch_tokens": found.config.micro_batch_tokens,
+            "micro_batch_tokens": found.config.settled_micro_batch_tokens,
             "change_first": change,
         }
         print(json.dumps(record, indent=2))

@@ -234,14 +234,15 @@ def _step_problems(config: Settings) -> list[str]:
             f"--gradient-accumulation-steps {pieces} is more than the {config.batch_size} examples "
             "of an optimizer step (--batch-size)"
         )
-    if pieces and _changed(config, "micro_batch_tokens"):
+    tokens = config.micro_batch_tokens
+    if pieces and tokens != "auto":
         problems.append(
             "--gradient-accumulation-steps and --micro-batch-tokens both decide how a step is cut "
             "up: give one of them"
         )
-    elif pieces is None and not budget and config.micro_batch_tokens < config.max_length:
+    elif pieces is None and not budget and tokens != "auto" and tokens < config.max_length:
         problems.append(
-            f"--micro-batch-tokens {config.micro_batch_tokens} cannot hold one example of "
+            f"--micro-batch-tokens {tokens} cannot hold one example of "
             f"--max-length {config.max_length}: raise it to {config.max_length} or more"
         )
     return problems

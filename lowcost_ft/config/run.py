@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 from lowcost_ft.config.checks import conflict_problems, range_problems, settle_types
@@ -50,6 +50,18 @@ class RunConfig(Settings):
     def model_dropout(self) -> float | None:
         """The dropout to build a model with; None keeps the model's own."""
         return None if self.settled_dropout == "model" else self.settled_dropout
+
+    @property
+    def leaves_cut_open(self) -> bool:
+        """Whether the hardware is to decide how large micro-batches are."""
+        return self.micro_batch_tokens == "auto" and self.gradient_accumulation_steps is None
+
+    def with_cut(self, tokens: int) -> "RunConfig":
+        """The same run; where the size of micro-batches is open, they hold so many tokens, and any
+        one example."""
+        if not self.leaves_cut_open:
+            return self
+        return replace(self, micro_batch_tokens=max(tokens, self.max_length))
 
 
 def parse_config(

@@ -17,9 +17,11 @@ from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.config.setting import setting
 
 __all__ = ["DEFAULT_MODEL_ID", "DataConfig", "ModelConfig", "OutputConfig", "Settings"]
-__all__ += ["TrainingConfig"]
+__all__ += ["USUAL_MICRO_BATCH_TOKENS", "TrainingConfig"]
 
 DEFAULT_MODEL_ID = "sentence-transformers/all-MiniLM-L6-v2"
+USUAL_MICRO_BATCH_TOKENS = 4096
+"""Most padded tokens in a micro-batch where nothing is known of the hardware."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,8 +116,10 @@ class TrainingConfig(ExtensionConfig):
     pretrained model is scored as it is (zero-shot), if it has a head that can answer."""
     batch_size: int = setting(16, at_least=1)
     """Examples per optimizer step, over all micro-batches and processes."""
-    micro_batch_tokens: int = setting(4096, at_least=8, decides=False)
-    """Most padded tokens in a micro-batch. It affects memory, not the result."""
+    micro_batch_tokens: int | Literal["auto"] = setting("auto", at_least=8, decides=False)
+    """Most padded tokens in a micro-batch. It affects memory and speed, not the result. auto: on a
+    GPU the whole step, or as much of it as fits the card or --memory-budget; on a CPU 4096, or less
+    where its caches are small for the width of the model. --resume keeps what a run began with."""
     gradient_accumulation_steps: int | None = setting(None, at_least=1, decides=False)
     """Cut each optimizer step into exactly N micro-batches, instead of by --micro-batch-tokens."""
     group_by_length: bool = True
@@ -183,6 +187,13 @@ class TrainingConfig(ExtensionConfig):
     num_threads: int | None = setting(None, at_least=1, decides=False)
     """CPU threads of a process. Default: OMP_NUM_THREADS if you set it, else the physical cores
     divided by the local processes."""
+
+    @property
+    def settled_micro_batch_tokens(self) -> int:
+        """`micro_batch_tokens` as a number: the usual one while it is still to be settled."""
+        if self.micro_batch_tokens == "auto":
+            return USUAL_MICRO_BATCH_TOKENS
+        return self.micro_batch_tokens
 
 
 @dataclass(frozen=True, kw_only=True)

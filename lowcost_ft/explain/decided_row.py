@@ -18,6 +18,7 @@ from lowcost_ft.data.features import Features, collate, model_inputs
 from lowcost_ft.models.attention_masks import known_padding
 from lowcost_ft.models.loading import task_model
 from lowcost_ft.models.trained_entry import TrainedEntry
+from lowcost_ft.record.prediction_tokens import prediction_tokens
 from lowcost_ft.tasks.explaining import Decision
 from lowcost_ft.training.recovery import each_that_fits
 
@@ -106,7 +107,7 @@ class DecidedRow:
         values, grown = np.zeros(points), np.zeros((points, self.tokens if slopes else 0))
         lengths = np.full(points, self.tokens)
         limit = inference_tokens(
-            self._predictor.run["config"]["micro_batch_tokens"],
+            prediction_tokens(self._predictor.run),
             self._predictor.accelerator.device.type,
         )
         pieces = cut_step(np.arange(points), lengths, micro_batch_tokens=limit)

@@ -17,6 +17,7 @@ from lowcost_ft.explain.decided_row import DecidedRow, empty_embedding
 from lowcost_ft.explain.faithfulness import Faithfulness, faithfulness, occlusion
 from lowcost_ft.explain.gradients import Attribution, integrated_gradients
 from lowcost_ft.pipeline.predicting import predict
+from lowcost_ft.record.prediction_tokens import prediction_tokens
 from lowcost_ft.tasks.explaining import Decision, SeenRow
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ def _explain_one(
         task,
         features,
         pad_token_id=tokenizer.pad_token_id,
-        micro_batch_tokens=predictor.run["config"]["micro_batch_tokens"],
+        micro_batch_tokens=prediction_tokens(predictor.run),
     )
     seen = task.seen_rows(example, features, tokenizer, max_length=limit)
     random = np.random.default_rng([options.seed, number])

@@ -36,6 +36,7 @@ from lowcost_ft.pipeline.load_predictor import load_predictor
 from lowcost_ft.pipeline.predicting import predict
 from lowcost_ft.record.environment import hardware, int8_instructions, versions
 from lowcost_ft.record.overwriting import paths_of_settings
+from lowcost_ft.record.prediction_tokens import prediction_tokens
 from lowcost_ft.record.run_file import load_run
 from lowcost_ft.record.run_folder import check_output_dir, claimed_output_dir
 from lowcost_ft.tasks import task_class
@@ -258,7 +259,7 @@ def _as_trained(at: Measuring, base: Any, run_folder: str | Path, **options: Any
         at.task,
         at.features,
         pad_token_id=at.tokenizer.pad_token_id,
-        micro_batch_tokens=at.run["config"]["micro_batch_tokens"],
+        micro_batch_tokens=prediction_tokens(at.run),
     )
 
 

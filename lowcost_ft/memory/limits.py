@@ -4,7 +4,15 @@ import torch
 
 from lowcost_ft.errors import UserError
 
-__all__ = ["enforce_budget", "measured_context_bytes"]
+__all__ = ["USABLE", "enforce_budget", "measured_context_bytes", "usable_bytes"]
+
+USABLE = 0.95
+"""Share of a card that a program can have."""
+
+
+def usable_bytes(device: torch.device) -> int:
+    """Memory of a GPU that a run can count on, its context included."""
+    return int(USABLE * torch.cuda.mem_get_info(device)[1])
 
 
 def measured_context_bytes(device: torch.device) -> int:

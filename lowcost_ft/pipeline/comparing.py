@@ -17,6 +17,7 @@ from lowcost_ft.data.python_rows import Rows
 from lowcost_ft.errors import UserError
 from lowcost_ft.pipeline.predicting import predict
 from lowcost_ft.pipeline.run_splits import load_run_splits
+from lowcost_ft.record.prediction_tokens import prediction_tokens
 from lowcost_ft.tasks import task_class
 from lowcost_ft.tasks.base import Predictions, Task
 from lowcost_ft.tasks.heads import find_head
@@ -88,7 +89,7 @@ class Comparison:
             self.task,
             self.features if features is None else features,
             pad_token_id=self.tokenizer.pad_token_id,
-            micro_batch_tokens=self.run["config"]["micro_batch_tokens"],
+            micro_batch_tokens=prediction_tokens(self.run),
             concurrent=concurrent,
         )
 

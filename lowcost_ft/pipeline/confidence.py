@@ -121,7 +121,7 @@ class _Forward:
             self.data.task,
             features,
             pad_token_id=self.data.pad_token_id,
-            micro_batch_tokens=self.run.config.micro_batch_tokens,
+            micro_batch_tokens=self.run.prediction_tokens,
             cached=cached,
             pooled=pooled,
             rows=rows,

@@ -62,7 +62,7 @@ def evaluate(run: Run, built: Built, data: Data, trained: Trained) -> Evaluated:
                 getattr(data.splits, name),
                 data.features[name],
                 pad_token_id=data.pad_token_id,
-                micro_batch_tokens=run.config.micro_batch_tokens,
+                micro_batch_tokens=run.prediction_tokens,
                 seed=run.config.seed,
                 cached=trained.states.get(name),
                 recoveries=trained.result.recoveries,

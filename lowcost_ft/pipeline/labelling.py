@@ -52,7 +52,7 @@ class Labeller:
             self.task,
             features,
             pad_token_id=int(self.tokenizer.pad_token_id),
-            micro_batch_tokens=self.run.config.micro_batch_tokens,
+            micro_batch_tokens=self.run.prediction_tokens,
         )
 
     def certainty(self, examples: Sequence[Any], predictions: Predictions) -> np.ndarray:

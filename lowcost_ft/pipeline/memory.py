@@ -6,19 +6,23 @@ from typing import Any
 import torch
 from accelerate.utils import broadcast_object_list
 
+from lowcost_ft.config.run import RunConfig
+from lowcost_ft.config.settings import USUAL_MICRO_BATCH_TOKENS
 from lowcost_ft.config.values import parse_bytes
 from lowcost_ft.errors import UserError
-from lowcost_ft.memory.limits import enforce_budget, measured_context_bytes
+from lowcost_ft.memory.limits import enforce_budget, measured_context_bytes, usable_bytes
 from lowcost_ft.memory.operators import Target
 from lowcost_ft.models.loading import build_model
 from lowcost_ft.pipeline.data import Data
 from lowcost_ft.pipeline.start import Run
-from lowcost_ft.planning.budget import Plan
+from lowcost_ft.planning.budget import Plan, megabytes, part_to_change
 from lowcost_ft.planning.find_plan import find_plan, plan_lines
 from lowcost_ft.planning.forecast import Forecast
 from lowcost_ft.planning.model_options import model_options
 from lowcost_ft.planning.simulated_building import DISK_RATE, CacheNeeds
+from lowcost_ft.record.prediction_tokens import LEFT_OPEN
 from lowcost_ft.training.extensions.registry import build_extensions
+from lowcost_ft.training.recovery import agree
 from lowcost_ft.training.sharding import is_sharded
 
 __all__ = ["plan_memory"]
@@ -36,8 +40,9 @@ class _Found:
 def plan_memory(run: Run, data: Data) -> Plan | None:
     """Predicts the peak memory of training, before any weight is read, and keeps to the budget.
 
-    With `--memory-budget` it changes `run.config` where it must, and says so; on a GPU no more
-    than the budget can be taken afterwards.
+    It settles how large micro-batches are, in `run.config` and on record. With `--memory-budget` it
+    changes `run.config` further where it must, and says so; on a GPU no more than the budget can be
+    taken afterwards.
 
     Returns:
         The plan; None where the memory of this model's steps is not known.
@@ -47,6 +52,9 @@ def plan_memory(run: Run, data: Data) -> Plan | None:
     """
     accelerator = run.accelerator
     device = accelerator.device
+    left_open = run.config.leaves_cut_open
+    if left_open:
+        run.record[LEFT_OPEN] = ["micro_batch_tokens"]
     budget = parse_bytes(run.config.memory_budget) if run.config.memory_budget else None
     if is_sharded(accelerator):
         if budget is not None:
@@ -54,17 +62,20 @@ def plan_memory(run: Run, data: Data) -> Plan | None:
                 "--memory-budget: is not known for a model that is split over processes; leave it "
                 "out, and set --micro-batch-tokens"
             )
+        _take(run, _unplanned(run))
         return None
-    # The card's own part may differ between processes; the settings must not.
-    shared: list[Any] = [_find(run, data, budget) if accelerator.is_main_process else None]
+    # What of a card is free may differ between processes; the settings must not.
+    card = -agree(accelerator, -usable_bytes(device))[0] if device.type == "cuda" else None
+    shared: list[Any] = [_find(run, data, budget, card) if accelerator.is_main_process else None]
     broadcast_object_list(shared)
     found: _Found = shared[0]
     if found.error is not None:
         raise found.error
     plan = found.plan
     if plan is None:
+        _take(run, _unplanned(run))
         return None
-    run.config = plan.config
+    _take(run, plan.config)
     run.record["memory_plan"] = {
         "device": device.type,
         **plan.to_dict(budget),
@@ -73,15 +84,48 @@ def plan_memory(run: Run, data: Data) -> Plan | None:
     run.record["config"] |= {c.setting: c.value for c in plan.choices}
     for line in plan_lines(plan, budget, found.cache):
         run.say(line)
+    if left_open:
+        _say_tokens(run, plan, None if budget is not None else card)
     if device.type == "cuda" and budget is not None:
         enforce_budget(device, budget)
     return plan
 
 
-def _find(run: Run, data: Data, budget: int | None) -> _Found:
+def _take(run: Run, config: RunConfig) -> None:
+    """Goes on with these settings; what reads the record finds a number, whatever was asked."""
+    run.config = config
+    run.record["config"]["micro_batch_tokens"] = config.settled_micro_batch_tokens
+
+
+def _unplanned(run: Run) -> RunConfig:
+    """The settings with micro-batches of the usual size where none was given."""
+    return run.config.with_cut(_begun_with(run) or USUAL_MICRO_BATCH_TOKENS)
+
+
+def _begun_with(run: Run) -> int | None:
+    """Tokens of a micro-batch that the run began with, where it goes on now."""
+    return None if run.resume is None else int(run.resume.state["budget"]["asked"][0])
+
+
+def _say_tokens(run: Run, plan: Plan, card_bytes: int | None) -> None:
+    """Says what `--micro-batch-tokens auto` came to, where that is not the usual."""
+    tokens = run.config.settled_micro_batch_tokens
+    if tokens != USUAL_MICRO_BATCH_TOKENS and not plan.choices:
+        run.say(f"memory: a micro-batch holds up to {tokens:,} tokens (--micro-batch-tokens auto)")
+    if card_bytes is not None and plan.prediction.needed_bytes > card_bytes:
+        change = part_to_change(run.config, plan.prediction)
+        run.say(
+            f"note: that is more than the {megabytes(card_bytes)} that can be had of the GPU. "
+            f"Should memory run out, change first: {change}"
+        )
+
+
+def _find(run: Run, data: Data, budget: int | None, card_bytes: int | None) -> _Found:
     forecast = _forecast(run, data)
     try:
-        plan = find_plan(run.config, budget, forecast)
+        plan = find_plan(
+            run.config, budget, forecast, card_bytes=card_bytes, begun_with=_begun_with(run)
+        )
         return _Found(plan=plan, cache=forecast.cache_needs(plan.config))
     except UserError as error:
         return _Found(error=error)
@@ -123,4 +167,5 @@ def _forecast(run: Run, data: Data) -> Forecast:
         num_processes=run.accelerator.num_processes,
         splits=list(data.features.values()),
         extend=lambda wanted, built: build_extensions(data.context(wanted, built.model)),
+        most_frozen_tokens=USUAL_MICRO_BATCH_TOKENS if run.config.leaves_cut_open else None,
     )

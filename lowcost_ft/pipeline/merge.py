@@ -25,6 +25,7 @@ from lowcost_ft.pipeline.predicting import predict
 from lowcost_ft.pipeline.predictor import Predictor
 from lowcost_ft.record.model_card import write_model_card
 from lowcost_ft.record.overwriting import paths_of_settings
+from lowcost_ft.record.prediction_tokens import prediction_tokens
 from lowcost_ft.record.run_file import load_run, write_run
 from lowcost_ft.record.run_folder import check_output_dir, claimed_output_dir
 from lowcost_ft.tasks.base import Predictions
@@ -145,7 +146,7 @@ def _predict(predictor: Predictor, model: Any, features: Features) -> Prediction
         predictor.task,
         features,
         pad_token_id=predictor.tokenizer.pad_token_id,
-        micro_batch_tokens=predictor.run["config"]["micro_batch_tokens"],
+        micro_batch_tokens=prediction_tokens(predictor.run),
         written="drawn",
     )
 

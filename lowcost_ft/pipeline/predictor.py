@@ -26,6 +26,7 @@ from lowcost_ft.pipeline.run_input import (
     read_unlabelled_file,
     text_examples,
 )
+from lowcost_ft.record.prediction_tokens import prediction_tokens
 from lowcost_ft.scores.novelty import Novelty
 from lowcost_ft.tasks.base import Task
 
@@ -242,7 +243,7 @@ class Predictor:
             self.task,
             features,
             pad_token_id=self.tokenizer.pad_token_id,
-            micro_batch_tokens=config["micro_batch_tokens"],
+            micro_batch_tokens=prediction_tokens(self.run),
             concurrent=self.concurrent,
             pooled=pooled,
         )

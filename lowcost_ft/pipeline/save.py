@@ -102,7 +102,7 @@ def _predicted_by_the_folder(
         data.task,
         data.features[split],
         pad_token_id=data.pad_token_id,
-        micro_batch_tokens=config.micro_batch_tokens,
+        micro_batch_tokens=run.prediction_tokens,
         cached=cached,
         written="none",  # The losses tell whether the weights are the same.
     )

@@ -22,6 +22,7 @@ from lowcost_ft.pipeline.student import settle_student
 from lowcost_ft.pipeline.summary import summarize
 from lowcost_ft.record.environment import command_line, git_state, hardware, versions
 from lowcost_ft.record.overwriting import paths_of_settings
+from lowcost_ft.record.prediction_tokens import prediction_tokens
 from lowcost_ft.record.redaction import redact
 from lowcost_ft.record.run_file import record_run
 from lowcost_ft.record.run_folder import CHECKPOINTS, claimed_output_dir, remove_checkpoints
@@ -58,6 +59,11 @@ class Run:
     resume: Checkpoint | None = None
     paused: bool = False
     on_scores: Callable[[dict[str, Any], Any], None] | None = None
+
+    @property
+    def prediction_tokens(self) -> int:
+        """Most padded tokens in a micro-batch of a pass that only predicts."""
+        return prediction_tokens(self.record)
 
     def say(self, text: str) -> None:
         """Prints once, from the main process."""

@@ -173,7 +173,7 @@ def _ask_all(
                 teacher,
                 total,
                 num_teachers=len(teachers),
-                micro_batch_tokens=run.config.micro_batch_tokens,
+                micro_batch_tokens=run.prediction_tokens,
             )
             if "states" in parts:
                 parts["states"].write(answers)

@@ -121,7 +121,7 @@ def train(
         finally:  # Also a training that failed is on record.
             run.record["train"] = result.to_dict() | {
                 "effective_batch_size": config.batch_size,
-                "micro_batch_tokens": config.micro_batch_tokens,
+                "micro_batch_tokens": config.settled_micro_batch_tokens,
                 "cache_seconds": round(cache.seconds, 3),
                 "cache_bytes": cache.num_bytes,
                 "streaming": asdict(cache.streaming) if cache.streaming else None,
@@ -155,7 +155,7 @@ def _validation(
                 data.splits.validation,
                 data.features["validation"],
                 pad_token_id=data.pad_token_id,
-                micro_batch_tokens=run.config.micro_batch_tokens,
+                micro_batch_tokens=run.prediction_tokens,
                 seed=run.config.seed,
                 cached=cache.states.get("validation"),
                 recoveries=result.recoveries,
@@ -234,7 +234,7 @@ def _cached_layers(
         model_id=config.model_id,
         max_length=config.max_length,
         pad_token_id=data.pad_token_id,
-        micro_batch_tokens=config.micro_batch_tokens,
+        micro_batch_tokens=run.prediction_tokens,
         dtype=config.cache_dtype,
         cache_dir=config.cache_dir,
         streamed=built.streamed,

@@ -8,7 +8,8 @@ from lowcost_ft.config.run import RunConfig
 from lowcost_ft.errors import UserError
 from lowcost_ft.memory.simulate import MemoryPrediction
 
-__all__ = ["Choice", "Plan", "fit_to_budget", "megabytes", "part_to_change"]
+__all__ = ["Choice", "Plan", "cut_choice", "fit_to_budget", "largest_that_fits", "megabytes"]
+__all__ += ["part_to_change", "smallest_cut"]
 
 _CLOSE_ENOUGH = 0.04
 """The token budget is looked for until what is left to gain is less than this share of it."""
@@ -100,6 +101,7 @@ def fit_to_budget(
     Raises:
         UserError: Nothing allowed fits; says what would.
     """
+    config = config.with_cut(config.settled_micro_batch_tokens)
     unplanned = predict(config)
     if budget_bytes is None or unplanned.needed_bytes <= budget_bytes:
         return Plan(config=config, prediction=unplanned, unplanned=unplanned, choices=[])
@@ -121,23 +123,14 @@ def fit_to_budget(
                 )
             if now.needed_bytes <= budget_bytes:
                 return Plan(config=current, prediction=now, unplanned=unplanned, choices=choices)
-        smallest = replace(
-            current, micro_batch_tokens=min(max(8, longest_row), config.micro_batch_tokens)
-        )
+        smallest = smallest_cut(current, longest_row)
         needed = predict(smallest).needed_bytes
         if best is None or needed < best[0]:
             best = (needed, smallest)
         if needed <= budget_bytes:
-            current = _largest_that_fits(smallest, current, budget_bytes, predict)
+            current = largest_that_fits(smallest, current, budget_bytes, predict)
             now = predict(current)
-            choices.append(
-                Choice(
-                    setting="micro_batch_tokens",
-                    value=current.micro_batch_tokens,
-                    needed_bytes=now.needed_bytes,
-                    cost="the same step in smaller pieces",
-                )
-            )
+            choices.append(cut_choice(current, now))
             return Plan(config=current, prediction=now, unplanned=unplanned, choices=choices)
     assert best is not None
     raise UserError(
@@ -182,7 +175,23 @@ def _ratio(now: int, before: int) -> str:
     return f"{now / before:.2f} times" if before else "as much as"
 
 
-def _largest_that_fits(
+def smallest_cut(config: RunConfig, longest_row: int) -> RunConfig:
+    """The settings with micro-batches that are no larger than the longest row needs."""
+    tokens = min(max(8, longest_row), config.settled_micro_batch_tokens)
+    return replace(config, micro_batch_tokens=tokens)
+
+
+def cut_choice(config: RunConfig, prediction: MemoryPrediction) -> Choice:
+    """The choice of smaller micro-batches, and what a step needs with them."""
+    return Choice(
+        setting="micro_batch_tokens",
+        value=config.micro_batch_tokens,
+        needed_bytes=prediction.needed_bytes,
+        cost="the same step in smaller pieces",
+    )
+
+
+def largest_that_fits(
     fits: RunConfig,
     too_large: RunConfig,
     budget_bytes: int,
@@ -194,7 +203,7 @@ def _largest_that_fits(
     where to look next.
     """
     while True:
-        low, high = fits.micro_batch_tokens, too_large.micro_batch_tokens
+        low, high = fits.settled_micro_batch_tokens, too_large.settled_micro_batch_tokens
         if high - low <= max(1, _CLOSE_ENOUGH * high):
             return fits
         below, above = predict(fits).needed_bytes, predict(too_large).needed_bytes

@@ -1,29 +1,64 @@
 """Settings that fit a memory budget for known data, and what a run says of them."""
 
 from lowcost_ft.config.run import RunConfig
+from lowcost_ft.config.settings import USUAL_MICRO_BATCH_TOKENS
 from lowcost_ft.models.loading import forward_module
 from lowcost_ft.planning.budget import Plan, fit_to_budget, megabytes
 from lowcost_ft.planning.forecast import Forecast
+from lowcost_ft.planning.micro_batches import cpu_tokens, fit_to_card
 from lowcost_ft.planning.simulated_building import DISK_RATE, CacheNeeds
+from lowcost_ft.record.environment import cache_sizes
 
 __all__ = ["find_plan", "plan_lines"]
 
 
-def find_plan(config: RunConfig, budget: int | None, forecast: Forecast) -> Plan:
-    """Settings that fit the budget, for the data and hardware of `forecast`."""
+def find_plan(
+    config: RunConfig,
+    budget: int | None,
+    forecast: Forecast,
+    *,
+    card_bytes: int | None = None,
+    begun_with: int | None = None,
+) -> Plan:
+    """Settings that fit the budget, for the data and hardware of `forecast`.
+
+    Args:
+        config: The settings. Where they leave the size of micro-batches open, it is settled.
+        budget: Bytes that a step may need; None: any number.
+        forecast: Predicts what a step needs.
+        card_bytes: What a program can have of the GPU; None where there is none, or none is known.
+        begun_with: Tokens of a micro-batch that a run began with which goes on now.
+
+    Raises:
+        UserError: Nothing that is allowed fits the budget.
+    """
     built = forecast.model(config)
     family = built.family
+    longest_row = int(forecast.features.lengths.max())
+    if config.leaves_cut_open:
+        config = config.with_cut(begun_with or _most_useful_tokens(config, forecast))
+        if budget is None and card_bytes is not None:
+            return fit_to_card(config, card_bytes, forecast, longest_row=longest_row)
     return fit_to_budget(
         config,
         budget,
         forecast,
         num_layers=built.num_layers,
-        longest_row=int(forecast.features.lengths.max()),
+        longest_row=longest_row,
         can_checkpoint=bool(forward_module(built.model).supports_gradient_checkpointing),
         can_choose_layers=family is not None and not family.shared_layers,
         can_cache=not forecast.extensions(config).changes_inputs
         and (family is None or family.encoder_layers is None),
     )
+
+
+def _most_useful_tokens(config: RunConfig, forecast: Forecast) -> int:
+    """Tokens of a micro-batch beyond which a step gets no faster."""
+    if forecast.target.device == "cuda":
+        return forecast.whole_step_tokens(config)
+    described = forward_module(forecast.model(config).model).config.get_text_config()
+    width = getattr(described, "hidden_size", None)
+    return USUAL_MICRO_BATCH_TOKENS if width is None else cpu_tokens(width, cache_sizes())
 
 
 def plan_lines(plan: Plan, budget: int | None, cache: CacheNeeds | None = None) -> list[str]:

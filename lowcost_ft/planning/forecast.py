@@ -11,6 +11,7 @@ from lowcost_ft.data.features import Features
 from lowcost_ft.memory.operators import Target
 from lowcost_ft.memory.simulate import MemoryPrediction
 from lowcost_ft.models.loading import BuiltModel, forward_module, load_config
+from lowcost_ft.planning.micro_batches import whole_step_tokens
 from lowcost_ft.planning.simulated_building import CacheNeeds, cache_needs, simulate_building
 from lowcost_ft.planning.simulated_step import heaviest_micro_batches, simulate_step
 from lowcost_ft.tasks.base import Task
@@ -41,6 +42,7 @@ class Forecast:
         splits: Sequence[Features] | None = None,
         steps: Callable[[RunConfig], Iterator[PlannedStep]] | None = None,
         extend: Callable[[RunConfig, BuiltModel], Extensions] = lambda config, built: Extensions(),
+        most_frozen_tokens: int | None = None,
     ) -> None:
         """
         Args:
@@ -53,6 +55,8 @@ class Forecast:
             splits: All data that frozen layers run on; by default the training data.
             steps: The optimizer steps of some settings; by default those of a run on `features`.
             extend: Makes the extensions of some settings, for a model that was built for them.
+            most_frozen_tokens: Most padded tokens in a micro-batch of frozen layers, where steps
+                may have more.
         """
         self.task = task
         self.features = features
@@ -63,6 +67,7 @@ class Forecast:
         self._splits = list(splits or [features])
         self._steps = steps or self._planned
         self._extend = extend
+        self._most_frozen_tokens = most_frozen_tokens
         self._built: dict[tuple, BuiltModel] = {}
         self._extensions: dict[tuple, Extensions] = {}
         self._known: dict[RunConfig, MemoryPrediction] = {}
@@ -86,6 +91,10 @@ class Forecast:
     def _planned(self, config: RunConfig) -> Iterator[PlannedStep]:
         rows = self.extensions(config).epoch
         return planned_steps(self.features, config, self._num_processes, epoch_rows=rows)
+
+    def whole_step_tokens(self, config: RunConfig) -> int:
+        """Most padded tokens in a micro-batch that cut no step of these settings."""
+        return whole_step_tokens(self._steps(config), self._num_processes)
 
     def __call__(self, config: RunConfig) -> MemoryPrediction:
         """The prediction for these settings; its `flops` are those of a whole step."""
@@ -126,7 +135,10 @@ class Forecast:
         )
 
     def _of_building(self, config: RunConfig) -> MemoryPrediction:
-        key = (config.trainable_layers, config.micro_batch_tokens)
+        tokens = config.settled_micro_batch_tokens
+        if self._most_frozen_tokens is not None:
+            tokens = min(tokens, self._most_frozen_tokens)
+        key = (config.trainable_layers, tokens)
         if key not in self._building:
             built = self.model(config)
             assert built.family is not None and config.trainable_layers is not None
@@ -137,7 +149,7 @@ class Forecast:
                 self._splits,
                 target=self.target,
                 pad_token_id=self._pad_token_id,
-                micro_batch_tokens=config.micro_batch_tokens,
+                micro_batch_tokens=tokens,
                 num_processes=self._num_processes,
             )
         return self._building[key]

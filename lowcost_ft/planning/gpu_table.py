@@ -12,8 +12,6 @@ __all__ = ["CARDS", "load_table", "print_table"]
 
 CARDS = (6, 8, 11, 12, 16, 24)
 """Sizes of common cards in GB, as they are sold."""
-USABLE = 0.95
-"""Share of a card that a program can have."""
 
 
 def load_table() -> dict[str, Any]:

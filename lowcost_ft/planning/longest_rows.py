@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 
 from lowcost_ft.config.run import RunConfig
+from lowcost_ft.config.settings import USUAL_MICRO_BATCH_TOKENS
 from lowcost_ft.data.features import Features
 from lowcost_ft.memory.operators import Target
 from lowcost_ft.models.hub import load_config
@@ -43,7 +44,7 @@ def longest_forecast(config: RunConfig, target: Target, *, num_labels: int) -> F
     task = task_class(config.task).for_planning([f"label {n}" for n in range(num_labels)])
     task.take_model(described, model_id=config.model_id)
     features = _longest_rows(task, config, config.batch_size)
-    full = max(config.micro_batch_tokens // config.max_length, 1)
+    full = max(config.settled_micro_batch_tokens // config.max_length, 1)
     return Forecast(
         lambda wanted: build_model(
             **model_options(
@@ -61,6 +62,7 @@ def longest_forecast(config: RunConfig, target: Target, *, num_labels: int) -> F
         pad_token_id=0,
         splits=[_longest_rows(task, config, full + full // 2 + 1)],
         steps=partial(_longest_step, task),
+        most_frozen_tokens=USUAL_MICRO_BATCH_TOKENS if config.leaves_cut_open else None,
         extend=lambda wanted, built: build_extensions(
             TrainingContext(
                 settings=wanted, model=built.model, task=task, features=features, pad_token_id=0
@@ -87,7 +89,7 @@ def _longest_rows(task: Task, config: RunConfig, count: int) -> Features:
 
 def _longest_step(task: Task, config: RunConfig) -> Iterator[PlannedStep]:
     """One step of `_longest_rows`: each micro-batch has one of the longest, the others shorter."""
-    size = max(1, config.micro_batch_tokens // config.max_length)
+    size = max(1, config.settled_micro_batch_tokens // config.max_length)
     if config.gradient_accumulation_steps:
         size = -(-config.batch_size // config.gradient_accumulation_steps)
     micro_batches = []

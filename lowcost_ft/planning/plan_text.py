@@ -41,7 +41,7 @@ def plan_text(
         f"{config.model_id}",
         f"{config.method}{quantized}, {config.task}, on {where}, {precision}",
         f"{config.batch_size} examples of up to {config.max_length} tokens a step, in "
-        f"micro-batches of {config.micro_batch_tokens:,} tokens",
+        f"micro-batches of {config.settled_micro_batch_tokens:,} tokens",
         "",
     ]
     parts = dict(prediction.parts)

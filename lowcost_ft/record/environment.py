@@ -14,7 +14,8 @@ from typing import Any
 import psutil
 import torch
 
-__all__ = ["command_line", "git_state", "hardware", "int8_instructions", "versions"]
+__all__ = ["cache_sizes", "command_line", "git_state", "hardware", "int8_instructions"]
+__all__ += ["versions"]
 
 PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "accelerate", "datasets", "evaluate")
 """Their versions are recorded, besides Python's and our own."""
@@ -72,6 +73,27 @@ def _cpu_model() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def cache_sizes(folder: Path = Path("/sys/devices/system/cpu/cpu0/cache")) -> dict[int, int]:
+    """Bytes of the first core's data caches by level; a level that cores share counts whole.
+
+    Args:
+        folder: Where Linux lists them. Empty where nobody does: on other systems, and inside some
+            virtual machines and sandboxes.
+    """
+    found: dict[int, int] = {}
+    for cache in sorted(folder.glob("index*")):
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            if (cache / "type").read_text("utf-8").strip() == "Instruction":
+                continue
+            level = int((cache / "level").read_text("utf-8"))
+            size = (cache / "size").read_text("utf-8").strip()  # such as 32768K
+            found[level] = int(size.rstrip("KMG")) * _UNITS[size[-1]]
+    return found
+
+
+_UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
 
 
 def int8_instructions() -> str | None:

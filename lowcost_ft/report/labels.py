@@ -9,7 +9,9 @@ from typing import Any
 
 from lowcost_ft.config.methods import METHODS
 from lowcost_ft.config.run import RunConfig
+from lowcost_ft.config.settings import USUAL_MICRO_BATCH_TOKENS
 from lowcost_ft.config.tasks import task_names, task_settings
+from lowcost_ft.record.prediction_tokens import LEFT_OPEN
 from lowcost_ft.report.collect import Result
 from lowcost_ft.scores.metric_names import metric_title
 
@@ -115,6 +117,12 @@ def known_settings(result: Result) -> dict[str, Any]:
     """The settings of a run, those that it is older than included."""
     settings: dict[str, Any] = _DEFAULTS | result.table("config")
     dropout: Any = settings["dropout"]
+    if "micro_batch_tokens" not in result.table("config"):
+        settings["micro_batch_tokens"] = USUAL_MICRO_BATCH_TOKENS
+    elif "micro_batch_tokens" in (result.get(LEFT_OPEN) or ()):
+        # On a GPU the number follows the data, whose order follows the seed.
+        on_cpu = result.get("train", "peak_memory_source") == "cpu_allocator"
+        settings["micro_batch_tokens"] = settings["micro_batch_tokens"] if on_cpu else "auto"
     if settings["validate_every_epochs"] == "auto":  # As in records older than the setting.
         settings["validate_every_epochs"] = 1
     # Older records hold None.

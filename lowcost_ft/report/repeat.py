@@ -68,6 +68,8 @@ def _flags(result: Result) -> list[str]:
         same = value == _DEFAULTS.get(name) and name not in _ALWAYS
         if left_out or same or value is None or name not in _DEFAULTS or name == "task":
             continue
+        if name == "micro_batch_tokens" and result.get("config", "gradient_accumulation_steps"):
+            continue  # The pieces were given, and the tokens were not.
         flag = name.replace("_", "-")
         if isinstance(value, bool):
             flags.append(f"--{flag}" if value else f"--no-{flag}")

@@ -12,6 +12,7 @@ from lowcost_ft.data.batching import MicroBatch, cut_step, inference_tokens
 from lowcost_ft.data.features import collate, model_inputs
 from lowcost_ft.models.attention_masks import has_padding, known_padding
 from lowcost_ft.pipeline.writing import write_after
+from lowcost_ft.record.prediction_tokens import prediction_tokens
 from lowcost_ft.serve.answered import Answered
 from lowcost_ft.serve.group_run import answer_group
 from lowcost_ft.serve.groups import Grouping
@@ -37,7 +38,7 @@ def answer_part(part: Part) -> None:
         return
     features, predictor = part.features, part.model.predictor
     device = predictor.accelerator.device
-    tokens = inference_tokens(predictor.run["config"]["micro_batch_tokens"], device.type)
+    tokens = inference_tokens(prediction_tokens(predictor.run), device.type)
     micro_batches = cut_step(
         np.arange(len(features.lengths)), features.lengths, micro_batch_tokens=tokens
     )

@@ -11,6 +11,7 @@ from lowcost_ft.data.batching import MicroBatch, cut_step, inference_tokens
 from lowcost_ft.data.features import collate, model_inputs
 from lowcost_ft.models.attention_masks import known_padding
 from lowcost_ft.models.pooled_states import sum_states, take_states
+from lowcost_ft.record.prediction_tokens import prediction_tokens
 from lowcost_ft.serve.grouping import Group
 from lowcost_ft.serve.part import Part
 from lowcost_ft.training.recovery import each_that_fits
@@ -32,8 +33,7 @@ def answer_group(group: Group, members: Sequence[tuple[int, Part]]) -> None:
     predictors = [part.model.predictor for _, part in members]
     device = predictors[0].accelerator.device
     tokens = min(
-        inference_tokens(predictor.run["config"]["micro_batch_tokens"], device.type)
-        for predictor in predictors
+        inference_tokens(prediction_tokens(predictor.run), device.type) for predictor in predictors
     )
     # Equal texts stand side by side, so that what is below the adapters runs once for them.
     order = np.array(sorted(range(len(rows.lengths)), key=lambda row: rows.keys[row]))

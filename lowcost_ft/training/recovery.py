@@ -47,7 +47,10 @@ class MicroBatchBudget:
     @classmethod
     def of(cls, settings: TrainingConfig) -> "MicroBatchBudget":
         """The budget that the flags name."""
-        return cls(tokens=settings.micro_batch_tokens, pieces=settings.gradient_accumulation_steps)
+        return cls(
+            tokens=settings.settled_micro_batch_tokens,
+            pieces=settings.gradient_accumulation_steps,
+        )
 
     def share(
         self, rows: np.ndarray, lengths: np.ndarray, *, num_processes: int

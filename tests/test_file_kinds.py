@@ -23,6 +23,10 @@ BARE = "Anna\tPER\nran\tO\nto\tO\n\nthe\tO\nsea\tO\nRome\tLOC\n"
 FASTTEXT = "__label__pos __label__long I liked it, all of it\n__label__neg no\n"
 TEXTS = "where is my parcel\nI want a refund\n質量很好\nthanks\nno, the other one please\n"
 TABLE = "text,label\nit is good,pos\nit is bad,neg\n"
+SEMEVAL = (
+    '1\t"An <e1>author</e1> uses a <e2>tool</e2>, or two."\nOther\nComment: None, is it?\n\n'
+    "2\tThe <e1>lid</e1> of the <e2>box</e2>.\nComponent-Whole(e1,e2)\nComment:\n"
+)
 JSON_LINES = '{"text": "a", "label": "x"}\n{"text": "b", "label": "y"}\n'
 JSON_LIST = '[{"text": "a", "label": "x"},\n {"text": "b", "label": "y"}]'
 
@@ -70,6 +74,26 @@ def test_fasttext_lines(tmp_path: Path, name: str) -> None:
     ]
     assert len(notices) == 1
     assert notices[0].startswith(f"{name}: read as fastText lines")
+
+
+@pytest.mark.parametrize("name", ["TRAIN_FILE.TXT", "a", "a.conll"])
+def test_semeval_as_its_organisers_wrote_it(tmp_path: Path, name: str) -> None:
+    rows, problems, notices = read(tmp_path, name, SEMEVAL.replace("\n", "\r\n"))
+    assert problems == []
+    assert [(row["id"], row["label"], row["comment"]) for row in rows] == [
+        (1, "Other", "None, is it?"),
+        (2, "Component-Whole(e1,e2)", ""),
+    ]
+    assert rows[0]["text"] == "An <e1>author</e1> uses a <e2>tool</e2>, or two."
+    assert "read as numbered sentences with <e1> and <e2>" in notices[0]
+    sentences = "".join(line + "\n" for line in SEMEVAL.splitlines() if "\t" in line)
+    rows, problems, _ = read(tmp_path, name, sentences, labelled=False)
+    assert problems == [] and [set(row) for row in rows] == [{"id", "text"}] * 2
+
+
+def test_lines_that_semeval_does_not_have_are_told(tmp_path: Path) -> None:
+    _, problems, _ = read(tmp_path, "a.txt", SEMEVAL + "Other\n3\tno marks\nOther\n")
+    assert [problem.split(": ")[0] for problem in problems] == ["a.txt:8", "a.txt:9", "a.txt:10"]
 
 
 def test_fasttext_labels_may_stand_behind_and_may_be_missing(tmp_path: Path) -> None:

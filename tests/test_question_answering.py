@@ -151,7 +151,8 @@ def squad(version="1.1", **question):
 def test_files_in_the_layout_of_squad(tmp_path, indent):
     one = squad(answers=[{"text": "Nairobi", "answer_start": 35}])
     two = squad("v2.0", answers=[], is_impossible=True, plausible_answers=[])
-    for whole, answers in ((one, (Answer(start=35, text="Nairobi"),)), (two, ())):
+    here = (Answer(start=35, text="Nairobi"),)
+    for whole, answers in ((one, here), (two, ()), (one["data"], here)):
         file = tmp_path / "squad.json"
         file.write_text(json.dumps(whole, indent=indent), "utf-8")
         notices = []

@@ -77,6 +77,17 @@ def test_all_forms_give_the_same_pair(form):
     assert [e.label for e in examples[1:]] == ["no_relation"] * (form == "entities")
 
 
+def test_a_table_holds_lists_and_objects_as_text():
+    for form in ("offsets", "tacred", "entities"):
+        wanted, _, _ = read([FORMS[form]])
+        for write in (json.dumps, str):
+            row = {
+                key: value if isinstance(value, str) else write(value)
+                for key, value in FORMS[form].items()
+            }
+            assert read([row])[:2] == (wanted, []), form
+
+
 def test_words_of_tacred_end_with_their_last_one():
     row = FORMS["tacred"] | {"obj_start": 3, "obj_end": 5}
     examples, problems, _ = read([row])
@@ -133,7 +144,8 @@ def test_offsets_may_count_other_things_and_texts_are_compared():
     [
         ({"head": "a", "tail": "z", "label": "x"}, 'no entity with the id "z"'),
         ({"head": "a", "tail": "a", "label": "x"}, "with itself"),
-        ({"head": "a", "tail": "b"}, "of the form"),
+        ({"head": "a", "label": "x"}, "of the form"),
+        ({"head": "a", "tail": "b", "label": None}, "has no label"),
         ({"head": "a", "tail": "b", "label": "other"}, "already related"),
     ],
 )
@@ -219,6 +231,13 @@ def test_which_label_means_no_relation():
     assert negative_label(["per:title", "NA"], None) == "NA"
     assert negative_label(["a", "b"], None) is None
     assert negative_label(["a", "Other"], "a") == "a"
+
+
+def test_white_space_around_entities_is_cut_off_and_counted():
+    wide = {"head": {"start": 0, "end": 4}, "tail": {"start": 13, "end": 18}}
+    (example,), problems, notices = read([OFFSETS | wide | {"label": "x"}])
+    assert not problems and words_of(example) == [("Ada", "Acme")]
+    assert "2 entities with white space at an end" in notices[0]
 
 
 def test_made_negatives_take_the_label_that_the_data_has():

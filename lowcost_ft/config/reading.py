@@ -75,6 +75,7 @@ class InputOptions:
         "text",
         "parquet",
         "tmx",
+        "semeval",
         "label_studio",
         "doccano",
         "prodigy",

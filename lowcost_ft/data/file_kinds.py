@@ -25,6 +25,7 @@ from lowcost_ft.data.known_names import (
     WORD_NAMES,
 )
 from lowcost_ft.data.rows import LINE_BREAK, plain_name
+from lowcost_ft.data.semeval_files import is_semeval
 
 __all__ = ["EXTENSIONS", "FORMATS", "extension_of", "format_of"]
 
@@ -38,6 +39,7 @@ FORMATS = {
     "text": "one text a line",
     "parquet": "Parquet",
     "tmx": "TMX, a translation memory",
+    "semeval": "numbered sentences with <e1> and <e2>, as in SemEval-2010 task 8",
 }
 """Values of --format, and what to call them in messages."""
 
@@ -101,6 +103,8 @@ def _by_content(
         is_json_object(text) or (expected is None and lines[-1].rstrip()[-1:] == "}")
     ):
         return "json"
+    if is_semeval(lines[0]) and (len(lines) == 1 or "\t" not in lines[1] or is_semeval(lines[1])):
+        return "semeval"
     in_table = expected in ("csv", "tsv")
     delimiter = "\t" if expected == "tsv" else csv_delimiter(lines[0])
     header = _header(lines[0], delimiter)

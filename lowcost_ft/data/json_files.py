@@ -1,4 +1,4 @@
-"""JSON -> rows: an object a line, one list of them, or a table as pandas writes it."""
+"""JSON -> rows: an object a line, one list of them, or a table as pandas or SQuAD has it."""
 
 import json
 import re
@@ -99,7 +99,7 @@ def read_json_lines(
 def read_json(
     path: str, text: str, problems: list[str], notices: list[str] | None = None
 ) -> list[Row]:
-    """One list of JSON objects, or one table as pandas writes it, or an object a line.
+    """One list of JSON objects, or one table as pandas or SQuAD has it, or an object a line.
 
     Args:
         path: For the messages.
@@ -134,7 +134,8 @@ def read_json(
         mark = text[end : end + 1]
         position = _json_space(text, end + 1)
         if mark == "]" and position >= len(text):
-            return rows
+            squad = squad_rows(path, [row.values for row in rows], problems, notices)
+            return rows if squad is None else squad
         if mark != ",":
             line += len(LINE_BREAK.findall(text, counted, position if mark == "]" else end))
             fault = "text after the list" if mark == "]" else "no comma or ] after an object"

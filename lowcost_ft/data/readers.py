@@ -14,6 +14,7 @@ from lowcost_ft.data.file_kinds import EXTENSIONS, FORMATS, extension_of, format
 from lowcost_ft.data.json_files import is_json_list, read_json, read_json_lines
 from lowcost_ft.data.parallel_files import pair_lines, parallel_paths
 from lowcost_ft.data.rows import Row
+from lowcost_ft.data.semeval_files import read_semeval
 from lowcost_ft.data.tables import read_dataset, read_parquet
 from lowcost_ft.data.text_lines import read_fasttext, read_texts
 from lowcost_ft.data.tmx_files import is_tmx, read_tmx
@@ -128,6 +129,8 @@ def read_rows(
         )
     elif kind == "fasttext":
         rows = read_fasttext(path, text)
+    elif kind == "semeval":
+        rows = read_semeval(path, text, problems)
     elif kind == "text":
         rows = read_texts(path, text)
     elif kind == "json" or is_json_list(text):

@@ -15,22 +15,32 @@ def squad_rows(
 
     Args:
         path: For the messages.
-        whole: The value of the whole file.
+        whole: The value of the whole file, which may also be the list of articles alone.
         problems: Gets a line for each part that is not as the layout wants it.
         notices: Gets a line that says how the file was read; None: that is not wanted.
 
     Returns:
         A row a question: its own fields, and `title` and `context`; None for another layout.
     """
-    if not isinstance(whole, dict) or not isinstance(articles := whole.get("data"), list):
+    articles = whole.get("data") if isinstance(whole, dict) else whole
+    if not isinstance(articles, list) or not articles:
         return None
-    if not articles or not all(isinstance(a, dict) and "paragraphs" in a for a in articles):
+    if not all(isinstance(a, dict) and "paragraphs" in a for a in articles):
+        return None
+    # A list of paragraphs may also be training data of spaCy 2, which have no questions.
+    if articles is whole and not any(map(_asks, articles)):
         return None
     rows = list(_rows(path, articles, problems))
     if notices is not None and rows:
         questions, of = counted(len(rows), "question"), counted(len(articles), "article")
         notices.append(f"{path}: read in the layout of SQuAD: {questions} about {of}")
     return rows
+
+
+def _asks(article: dict[str, Any]) -> bool:
+    paragraphs = article["paragraphs"]
+    found = paragraphs if isinstance(paragraphs, list) else ()
+    return any(isinstance(paragraph, dict) and "qas" in paragraph for paragraph in found)
 
 
 def _rows(path: str, articles: list[dict[str, Any]], problems: list[str]) -> Iterator[Row]:

@@ -1,14 +1,12 @@
 """Rows -> questions about a text, with the answers that stand in it."""
 
-import ast
-import json
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lowcost_ft.config.reading import ReadingOptions
+from lowcost_ft.data.cells import unpacked
 from lowcost_ft.data.decoding import binary_fault, decode
 from lowcost_ft.data.known_names import ANSWER_NAMES, CONTEXT_NAMES, QUESTION_NAMES
 from lowcost_ft.data.rows import (
@@ -193,8 +191,7 @@ def _read_answers(
         problems.append(f'{row.source}: "is_impossible" must be true or false')
         return True, ()
     name = shown(column or "answers")
-    if isinstance(value, str) and value.strip()[:1] in ("{", "["):
-        value = _unpacked(value)
+    value = unpacked(value)
     missing = value is None or (isinstance(value, str) and not value.strip())
     if missing and impossible:
         return True, ()
@@ -227,14 +224,6 @@ def _read_answers(
         given = given and start is not None
         answers.append(Answer(start=place, text=text))
     return given, tuple(answers)
-
-
-def _unpacked(value: str) -> Any:
-    """What a cell of a table holds that was written as JSON, or as Python writes it."""
-    for read in (json.loads, ast.literal_eval):
-        with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
-            return read(value)
-    return value
 
 
 def _pairs(value: Any, row: Row) -> list[tuple[Any, Any]] | None:

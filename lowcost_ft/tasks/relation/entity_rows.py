@@ -147,6 +147,9 @@ def _labels_of(
             for keys in (_HEADS, _TAILS, _LABELS)
         )
         where = f"{row.source}: relation {shown(one)}"
+        if head is not None and tail is not None and label in (None, "", []):
+            problems.append(f"{where} has no label; give it one, or delete the relation")
+            continue
         if head is None or tail is None or not isinstance(label, str) or not label.strip():
             problems.append(f"{where} must be of the form {RELATION_FORM}")
             continue

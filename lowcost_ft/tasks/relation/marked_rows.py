@@ -9,9 +9,9 @@ from lowcost_ft.data.rows import Row, counted, file_of, read_text, shown, text_f
 from lowcost_ft.tasks.ner.entity_spans import Entity, agreeing_spans
 from lowcost_ft.tasks.relation.examples import Mention, Pair
 
-__all__ = ["PAIR_FORM", "TAG_FORM", "read_offsets", "read_tags", "read_words", "untagged"]
+__all__ = ["PLACE_FORM", "TAG_FORM", "read_offsets", "read_tags", "read_words", "untagged"]
 
-PAIR_FORM = '"head": {"start": 0, "end": 4, "type": "person"}'
+PLACE_FORM = '{"start": 0, "end": 3, "type": "person"}'
 TAG_FORM = "<e1>Ada</e1> works for <e2>Acme</e2>"
 
 _TAG = re.compile(r"<(/?)(e[12])(?::([^<>]*))?>", re.IGNORECASE)
@@ -65,8 +65,10 @@ def _entity(row: Row, side: str, problems: list[str]) -> tuple[Entity | None, st
     start, end = (value.get(k) for k in ("start", "end")) if isinstance(value, dict) else (0, None)
     if not isinstance(value, dict) or type(start) is not int or type(end) is not int:
         told = "is missing" if value is None else f"is {shown(value)}"
-        form = PAIR_FORM.replace("head", side)
-        problems.append(f"{row.source}: {shown(side)} {told}; write it as {form}")
+        problems.append(
+            f"{row.source}: {shown(side)} {told}; say which characters of the text it is, as in "
+            f"{PLACE_FORM}, the end exclusive"
+        )
         return None, None
     kind = next((value[key] for key in ("type", "label") if value.get(key) is not None), None)
     if kind is not None and not isinstance(kind, str):
@@ -110,9 +112,10 @@ def inside(
 def tell_trimmed(rows: Sequence[Row], trimmed: Sequence[str], notices: list[str]) -> None:
     """Says how many entities lost the white space at their ends."""
     if trimmed:
+        count = f"{len(trimmed):,} {'entity' if len(trimmed) == 1 else 'entities'}"
         notices.append(
-            f"{file_of(rows[0].source)}: {counted(len(trimmed), 'entity')} with white space at an "
-            f"end, which was cut off, first at {trimmed[0]}"
+            f"{file_of(rows[0].source)}: {count} with white space at an end, which was cut off, "
+            f"first at {trimmed[0]}"
         )
 
 
@@ -224,8 +227,13 @@ def read_words(rows: Sequence[Row], column: str, *, problems: list[str]) -> Text
     return texts
 
 
+def _number(value: Any) -> Any:
+    """A number that a cell of a table holds as text."""
+    return int(value) if isinstance(value, str) and value.strip().isdecimal() else value
+
+
 def _of_words(row: Row, side: str, words: Sequence[Any], problems: list[str]) -> Mention | None:
-    first, last = (row.values.get(f"{side}_{end}") for end in ("start", "end"))
+    first, last = (_number(row.values.get(f"{side}_{end}")) for end in ("start", "end"))
     if type(first) is not int or type(last) is not int or not 0 <= first <= last < len(words):
         problems.append(
             f"{row.source}: {side}_start {shown(first)} and {side}_end {shown(last)} are not the "

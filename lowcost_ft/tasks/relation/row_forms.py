@@ -1,9 +1,11 @@
 """Rows -> relation examples: which form a file has, and an example for each pair in it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from lowcost_ft.config.reading import ReadingOptions
+from lowcost_ft.data.cells import unpacked
 from lowcost_ft.data.known_names import LABEL_NAMES, TEXT_NAMES
 from lowcost_ft.data.rows import (
     Row,
@@ -19,6 +21,7 @@ from lowcost_ft.tasks.relation.candidates import DEFAULT_WINDOW, candidate_pairs
 from lowcost_ft.tasks.relation.entity_rows import read_entity_rows, read_relations
 from lowcost_ft.tasks.relation.examples import Mention, Pair, RelationExample
 from lowcost_ft.tasks.relation.marked_rows import (
+    PLACE_FORM,
     TAG_FORM,
     read_offsets,
     read_tags,
@@ -31,6 +34,8 @@ __all__ = ["LABELS", "entities_example", "read_examples"]
 _TOKENS = ("tokens", "token", "words")
 LABELS = ("label", "relation", *LABEL_NAMES[1:])
 _WORD_ENDS = ("subj_start", "subj_end", "obj_start", "obj_end")
+_HOLD_MORE = ("head", "tail", "entities", "relations", *_TOKENS)
+"""Columns that hold a list or an object, which tables have as text."""
 
 
 def read_examples(
@@ -59,6 +64,7 @@ def read_examples(
     if not rows:
         return []
     found: dict[str, Any] = {"problems": problems, "notices": notices}
+    rows = [_with_cells(row) for row in rows]
     names = column_names(rows)
     if all(name in names for name in _WORD_ENDS):
         column = find_column(rows, reading.tokens_column, _TOKENS, "tokens", **found)
@@ -83,7 +89,7 @@ def read_examples(
     if labelled:
         problems += [
             f"{row.source}: {shown(column)} marks no pair; write {TAG_FORM}, or give the columns "
-            f"head and tail, or entities and relations"
+            f"head and tail, each as {PLACE_FORM}, or the lists entities and relations"
             for row, _ in plain
         ]
         return _labelled(texts, rows, [column], reading, labelled=True, **found)
@@ -97,6 +103,14 @@ def read_examples(
         elif id(row) in unmarked:
             examples.append(_example(row, [column], unmarked[id(row)], ()))
     return examples
+
+
+def _with_cells(row: Row) -> Row:
+    written = {n: row.values[n] for n in _HOLD_MORE if isinstance(row.values.get(n), str)}
+    if not written:
+        return row
+    read = {name: unpacked(value) for name, value in written.items()}
+    return replace(row, values=row.values | read)
 
 
 def _example(

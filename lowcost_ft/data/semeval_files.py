@@ -1,4 +1,4 @@
-"""SemEval-2010 task 8 as its organisers gave it out: a numbered sentence, its relation, a comment."""
+"""SemEval-2010 task 8 as its organisers gave it out: numbered sentences, relations, comments."""
 
 import re
 

@@ -13,15 +13,19 @@ from safetensors.torch import load_file
 from small_runs import RECIPES, call_recipe, flags, forget_precision, ner_rows, write_jsonl
 from small_training import Trainer
 from support_matrix import RESULTS, all_cases, run_cases
+from test_recovery import poison
 from tiny import make_tiny
 
 from lowcost_ft.commands.main import main
+from lowcost_ft.config.run import RunConfig
 from lowcost_ft.data.batching import cut_step
 from lowcost_ft.memory import limits
 from lowcost_ft.pipeline import memory as recipe_memory
 from lowcost_ft.pipeline.load_predictor import load_predictor
 from lowcost_ft.tasks.classification import ClassificationTask
+from lowcost_ft.training.finite_check import may_read_later
 from lowcost_ft.training.setup import build_accelerator
+from lowcost_ft.training.step_plan import planned_steps
 from lowcost_ft.training.steps import StepRunner
 
 pytestmark = pytest.mark.gpu
@@ -123,6 +127,52 @@ def test_no_micro_batch_makes_the_host_wait(tmp_path, tiny_model, name, family):
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert loss.isfinite()
+
+
+def test_no_step_makes_the_host_wait_for_its_own_numbers(tmp_path, tiny_model):
+    forget_precision()
+    trainer = Trainer(tiny_model, tmp_path, "ner", "bert")
+    accelerator = build_accelerator()
+    runner = StepRunner(
+        accelerator,
+        trainer.model.to(accelerator.device).train(),
+        trainer.task,
+        trainer.features,
+        pad_token_id=trainer.pad_token_id,
+        max_grad_norm=1.0,
+    )
+    optimizer = torch.optim.AdamW(runner.trainable, lr=0.01, fused=True)
+    runner.reads_later = may_read_later(accelerator, optimizer, runner.extensions)
+    assert runner.reads_later
+    first, *steps = planned_steps(trainer.features, RunConfig(task="ner", batch_size=8), 1)
+    runner.step(optimizer, first)  # Kernels are loaded, and the optimizer's state is made.
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for step in steps[:4]:
+            outcome = runner.step(optimizer, step)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    runner.settle()
+    assert runner.late_outcomes() == [] and outcome.loss.isfinite()
+
+
+def test_a_bad_step_changes_nothing_and_is_told_one_step_later(tmp_path, tiny_model):
+    forget_precision()
+    run = Trainer(tiny_model, tmp_path, "ner", "bert")
+    poison(run, 5)
+    result = run(num_train_epochs=2, max_bad_steps=9, early_stopping_patience=0)
+    assert len(result.bad_steps) == 2
+    assert all("row 5" in bad["examples"] for bad in result.bad_steps)
+    assert all(weight.isfinite().all() for weight in run.weights().values())
+
+
+def test_a_step_runs_whole_where_the_card_holds_it(tmp_path, tiny_model, long_rows):
+    values = {"model_id": tiny_model("bert"), "output_dir": tmp_path, "max_steps": 4}
+    assert call_recipe("lora_ner", *flags(**values, **long_rows)) == 0
+    run = record(tmp_path)
+    assert run["left_open"] == ["micro_batch_tokens"]
+    assert run["config"]["micro_batch_tokens"] >= 4096
+    assert run["train"]["recoveries"] == [] and run["memory_plan"]["choices"] == []
 
 
 @pytest.mark.parametrize("part", range(8))

@@ -19,6 +19,7 @@ from lowcost_ft.tasks.base import Task
 from lowcost_ft.training.best_epoch import BestEpoch
 from lowcost_ft.training.checkpoint import Checkpoints, TrainState
 from lowcost_ft.training.extensions.composition import Extensions
+from lowcost_ft.training.finite_check import may_read_later
 from lowcost_ft.training.interruption import noted_signals
 from lowcost_ft.training.optimizer import build_optimizer, build_scheduler, parameter_groups
 from lowcost_ft.training.progress import TrainLog, TrainResult
@@ -26,7 +27,7 @@ from lowcost_ft.training.recovery import MicroBatchBudget, agree
 from lowcost_ft.training.sharding import is_sharded, prepare_training
 from lowcost_ft.training.step_plan import planned_steps
 from lowcost_ft.training.step_replay import rehearse
-from lowcost_ft.training.steps import StepRunner
+from lowcost_ft.training.steps import StepOutcome, StepRunner
 from lowcost_ft.training.training_length import epochs_between_scores, num_epochs
 
 __all__ = ["TrainResult", "train"]
@@ -146,7 +147,22 @@ def train(
         state.load(checkpoints.resume)
         result.resumed_at_steps.append(result.optimizer_steps)
         result.paused = False
+    runner.reads_later = may_read_later(accelerator, plain_optimizer, tricks)
     steps = islice(plan(), result.optimizer_steps, None)
+
+    def stop_if_diverged(outcome: StepOutcome) -> None:
+        ends = outcome.step.last_of_epoch or outcome.step.number == total_steps
+        # When no example is good any more, it is the weights that are broken.
+        broken = ends and len(outcome.bad_examples or ()) == outcome.step.examples
+        if broken or len(result.bad_steps) >= settings.max_bad_steps:
+            raise _diverged(result, learning_rate)
+
+    def note_late() -> None:
+        """Notes the steps that turned out bad after they had returned."""
+        for outcome in runner.late_outcomes():
+            result.note_bad(outcome)
+            stop_if_diverged(outcome)
+
     alone, first = accelerator.num_processes == 1, True
     with noted_signals() as interruption:
         while True:
@@ -168,6 +184,8 @@ def train(
             if result.stopped_early or result.optimizer_steps == total_steps:
                 break
             if pause is not None and pause(result.scored_epochs):
+                runner.settle()
+                note_late()
                 if not checkpoints.save(state):
                     raise UserError(f"no checkpoint could be written to {checkpoints.folder}")
                 state.log.close()
@@ -176,16 +194,18 @@ def train(
             started, cpu_started = time.perf_counter(), time.process_time()
             rate = float(scheduler.get_last_lr()[0])
             outcome = runner.step(optimizer, next(steps))
+            note_late()
             scheduler.step()
+            last = result.optimizer_steps + 1 == total_steps
+            epoch_ends = outcome.step.last_of_epoch or last
+            if first or epoch_ends:  # Their time is known only when they are done.
+                runner.settle()
             seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
             result.count(outcome, seconds, cpu_seconds, first=first)
             first = False
-            epoch_ends = outcome.step.last_of_epoch or result.optimizer_steps == total_steps
             if outcome.bad_examples is not None:
-                # When no example is good any more, it is the weights that are broken.
-                broken = epoch_ends and len(outcome.bad_examples) == outcome.step.examples
-                if broken or len(result.bad_steps) >= settings.max_bad_steps:
-                    raise _diverged(result, learning_rate)
+                stop_if_diverged(outcome)
+            note_late()
             state.log.step(outcome.loss, rate, last=epoch_ends)
             if epoch_ends:
                 result.epochs = result.examples / outcome.step.features.num_examples
@@ -196,6 +216,8 @@ def train(
             due = checkpoints.due(result.optimizer_steps)
             number, due_anywhere = agree(accelerator, interruption.signal, int(due))
             if number or due_anywhere:
+                runner.settle()
+                note_late()
                 _note_cuda_peak(result, device)
                 checkpoints.save(state)
             if number:
@@ -221,11 +243,11 @@ def _saved_when_stopped(checkpoints: Checkpoints, state: TrainState) -> Iterator
 
 
 def _diverged(result: TrainResult, learning_rate: float) -> UserError:
-    examples = result.bad_steps[-1]["examples"]
+    last, examples = (result.bad_steps[-1][key] for key in ("optimizer_step", "examples"))
     named = ", ".join(examples[:3]) + (" ..." if len(examples) > 3 else "")
     return UserError(
         f"training diverged: in {len(result.bad_steps)} steps, the last of them step "
-        f"{result.optimizer_steps:,}, the loss or its gradient was not finite. Lower "
+        f"{last:,}, the loss or its gradient was not finite. Lower "
         f"--learning-rate (it was {learning_rate:g}), keep --max-grad-norm at 1, or check the "
         f"examples that caused it: {named} (all are in run.json, train.bad_steps)"
     )

@@ -75,8 +75,12 @@ class TrainResult:
         self.padded_tokens += outcome.step.padded_tokens
         self.overflowed_steps += outcome.overflowed
         if outcome.bad_examples is not None:
-            bad = {"optimizer_step": self.optimizer_steps, "loss": float(outcome.loss)}
-            self.bad_steps.append({**bad, "examples": outcome.bad_examples})
+            self.note_bad(outcome)
+
+    def note_bad(self, outcome: StepOutcome) -> None:
+        """Notes a step that was left out since its numbers were not finite."""
+        bad = {"optimizer_step": outcome.step.number, "loss": float(outcome.loss)}
+        self.bad_steps.append({**bad, "examples": outcome.bad_examples})
 
     @property
     def scored_epochs(self) -> int:

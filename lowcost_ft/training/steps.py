@@ -4,7 +4,7 @@ import math
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -24,6 +24,7 @@ from lowcost_ft.models.joined_lora import JoinedLora
 from lowcost_ft.tasks.base import Task
 from lowcost_ft.training.bad_examples import bad_rows
 from lowcost_ft.training.extensions.composition import Extensions
+from lowcost_ft.training.finite_check import FiniteCheck, step_if_finite
 from lowcost_ft.training.gradient_sums import add_up
 from lowcost_ft.training.random_state import set_torch_states, torch_states
 from lowcost_ft.training.recovery import (
@@ -50,7 +51,7 @@ class StepOutcome:
         step: The step as it was cut in the end.
         overflowed: Whether it was left out because float16 could not hold its gradient.
         bad_examples: Names of the examples whose loss or gradient was infinite or NaN, where that
-            is why the step was left out.
+            is why the step was left out, and where it is known by now.
     """
 
     loss: torch.Tensor
@@ -66,6 +67,10 @@ class StepRunner:
     micro-batches and processes, however it is cut. Each process adds up its share; then the
     processes add theirs, once a step. So one that runs out of memory never leaves the others
     waiting inside a backward pass: they learn of it before, and all do the step again.
+
+    Attributes:
+        reads_later: Whether a step returns before it is known if its numbers were finite, so that
+            the next one begins meanwhile. Weights change only where they were, all the same.
     """
 
     def __init__(
@@ -113,6 +118,9 @@ class StepRunner:
         self.cached = cached
         self.example_name = example_name
         self.extensions = extensions or Extensions()
+        self.reads_later = False
+        self._unread: tuple[FiniteCheck, StepOutcome] | None = None
+        self._late: list[StepOutcome] = []
         assert cached is None or not self.extensions.changes_inputs  # It knows only `features`.
         self.trainable = [p for p in model.parameters() if p.requires_grad]
         self.sharded = is_sharded(accelerator)
@@ -230,13 +238,19 @@ class StepRunner:
     def step(self, optimizer: torch.optim.Optimizer, step: PlannedStep) -> StepOutcome:
         """One optimizer step, in smaller micro-batches when memory runs out.
 
-        A step whose loss or gradient is infinite or NaN changes no weight.
+        A step whose loss or gradient is infinite or NaN changes no weight. With `reads_later` the
+        outcome does not say so yet: see `late_outcomes`.
 
         Raises:
             NoRoomError: A single example does not fit into memory; raised in every process.
         """
         self.features = step.features
         loss, step = self._gradient(optimizer, step)
+        self.settle()  # Of the step before, while the weights are those that it left.
+        if self.reads_later:
+            outcome = StepOutcome(loss=loss, step=step)
+            self._unread = (self._update_unread(optimizer, loss), outcome)
+            return outcome
         if self.update(optimizer, loss, step.number):
             return StepOutcome(loss=loss, step=step)
         # Too large for float16 only: the scaler tries the next steps with smaller numbers.
@@ -245,11 +259,38 @@ class StepRunner:
             return StepOutcome(loss=loss, step=step, overflowed=True)
         return StepOutcome(loss=loss, step=step, bad_examples=self._bad_examples(step))
 
-    def update(self, optimizer: torch.optim.Optimizer, loss: torch.Tensor, number: int = 1) -> bool:
-        """Clips the gradient and changes the weights, if loss and gradient are finite numbers."""
+    def settle(self) -> None:
+        """Waits until it is known whether the numbers of the last step were finite."""
+        if self._unread is None:
+            return
+        (check, outcome), self._unread = self._unread, None
+        if check.read():
+            return
+        features, self.features = self.features, outcome.step.features
+        self._late.append(replace(outcome, bad_examples=self._bad_examples(outcome.step)))
+        self.features = features
+
+    def late_outcomes(self) -> list[StepOutcome]:
+        """Steps that turned out bad after they had returned; each is told once."""
+        late, self._late = self._late, []
+        return late
+
+    def _clipped_norm(self) -> torch.Tensor:
+        """Clips the gradient; its norm before that, `()`."""
         # Without a limit nothing is clipped, but the norm is computed.
         limit = self.max_grad_norm or math.inf
-        norm = whole_tensor(self.accelerator.clip_grad_norm_(self.trainable, limit))
+        return whole_tensor(self.accelerator.clip_grad_norm_(self.trainable, limit))
+
+    def _update_unread(self, optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> FiniteCheck:
+        """Does what `update` does, and leaves it to the device whether the numbers are finite."""
+        check = FiniteCheck(self._clipped_norm() + loss)
+        step_if_finite(optimizer, check)
+        optimizer.zero_grad(set_to_none=True)
+        return check
+
+    def update(self, optimizer: torch.optim.Optimizer, loss: torch.Tensor, number: int = 1) -> bool:
+        """Clips the gradient and changes the weights, if loss and gradient are finite numbers."""
+        norm = self._clipped_norm()
         # A simulated step has no numbers.
         sound = loss.is_meta or bool(torch.isfinite(norm + loss))
         if sound or self.accelerator.scaler is not None:  # It leaves out itself what overflowed.

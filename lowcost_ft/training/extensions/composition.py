@@ -37,6 +37,7 @@ class Extensions:
         changes_inputs: Whether any changes what the model reads.
         repeats: Whether any runs the same rows through the model several times.
         fits_head: Whether any makes the head at the end.
+        follow_updates: Whether any acts after the weights have changed, and only then.
     """
 
     def __init__(self, extensions: Sequence[Extension] = ()) -> None:
@@ -57,6 +58,7 @@ class Extensions:
             not e.keeps_inputs for e in self._batch
         )
         self.repeats = any(extension.repeats for extension in extensions)
+        self.follow_updates = bool(self._after_update)
         self.fits_head = any(extension.fits_head for extension in extensions)
         self._epochs: dict[int, Features] = {}
 

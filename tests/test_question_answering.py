@@ -192,7 +192,7 @@ def test_a_validation_split_does_not_part_an_article(tmp_path):
     assert not parts[0] & parts[1] and parts[1]
     told = "\n".join(splits.notices)
     assert "rows with the same article stay on one side" in told
-    assert "train: 15 questions of 60 have no answer" in told
+    assert "train: 15 questions of 60 without an answer" in told
 
 
 def test_data_without_any_answer_are_refused(tmp_path):
@@ -267,10 +267,32 @@ def test_an_answer_that_a_window_cuts_is_not_learned_there(bert):
     assert features.weights.tolist() == (features["first"] != IGNORED_LABEL).tolist()
 
 
+def test_answers_that_cannot_be_learned_or_given_are_told(bert):
+    answer = "Anna Berg of Northwind Traders in Madrid"
+    examples = [example_of(f"Please send the lamp. {answer} ordered.", answer, "Who?")] * 2
+    examples += [example_of("Anna lives in Oslo.", "Oslo"), example_of("Anna lives in Oslo.")]
+    task = QuestionAnsweringTask(window_overlap=2, max_answer_tokens=3)
+
+    def told(max_length):
+        features = task.featurize(examples, bert, max_length=max_length)
+        return task.token_notices("train", examples, features)
+
+    (cut,) = told(10)
+    assert "train: no window holds the whole answer of 2 questions, first test:" in cut
+    (long,) = told(64)
+    assert "2 questions have more than --max-answer-tokens 3 tokens, up to" in long
+    task.max_answer_tokens = 30
+    assert told(64) == []
+
+
 def test_a_long_question_leaves_room_for_its_text(bert):
     example = example_of(TEXT, "Nairobi", "Where does David live? " * 20)
     features = QuestionAnsweringTask().featurize([example], bert, max_length=24)
     assert features.truncated == 1
+    told = QuestionAnsweringTask().cut_notice("test", 1, features, max_length=24, end="beginning")
+    assert told == (
+        "1 of 1 test questions fill more than half of --max-length 24: their end is cut off"
+    )
     assert np.diff(features.starts).max() <= 24
 
 
@@ -489,6 +511,18 @@ def test_the_code_in_the_model_card_answers_as_the_run_does(trained, monkeypatch
     printed = capsys.readouterr().out
     (answer,) = predictor([namespace["question"]], [namespace["context"]])
     assert printed.strip() == answer["answer"]
+
+
+def test_the_pipelines_that_the_docs_name_are_those_of_transformers():
+    from transformers.pipelines import PIPELINE_REGISTRY
+
+    table = Path("docs/use.md").read_text("utf-8").split("| pipeline of transformers 5 |")[1]
+    rows = table.split("\n\n")[0].splitlines()[2:]
+    there = {name for row in rows[:-1] for name in re.findall(r"`([a-z]+-[a-z]+)`", row)}
+    gone = set(re.findall(r"`([a-z0-9-]+)`", rows[-1]))
+    known = set(PIPELINE_REGISTRY.get_supported_tasks())
+    assert {"token-classification", "text-classification", "text-generation"} == there <= known
+    assert "question-answering" in gone and not gone & known
 
 
 # --- Families

@@ -16,6 +16,8 @@ from lowcost_ft.commands.main import main
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.shared_weights import share_weights
 from lowcost_ft.tasks.relation import find_relations
+from lowcost_ft.tasks.relation.examples import Mention
+from lowcost_ft.tasks.relation.markers import marked_texts
 
 TAGGED = "<e1:person>anna</e1> lives in <e2:place>oslo</e2>"
 
@@ -56,10 +58,14 @@ def test_marked_entities_are_predicted_from_texts_files_and_python(tmp_path, run
 
 def test_entities_without_types_are_told_where_the_model_learned_with_types(run, capsys):
     assert main(["predict", str(run), "--text", TAGGED]) == 0
-    assert "have no type" not in capsys.readouterr().err
+    assert "learned with the types" not in capsys.readouterr().err
     assert main(["predict", str(run), "--text", "<e1>anna</e1> lives in <e2>oslo</e2>"]) == 0
-    told = capsys.readouterr().err
-    assert "2 of the entities have no type" in told and "<e1:person>" in told
+    told = " ".join(capsys.readouterr().err.split())
+    assert "(2 without a type)" in told and "<e1:person>" in told
+    other = "<e1:Person>anna</e1> lives in <e2:city_state>oslo</e2>"
+    assert main(["predict", str(run), "--text", other]) == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert "the types person, place" in told and "(1 of the type city_state)" in told
 
 
 def test_a_text_without_marks_says_how_to_mark_it(run, capsys):
@@ -152,6 +158,13 @@ def test_the_code_of_the_card_gives_the_same_scores(tmp_path, run):
     scores = names["scores"]
     assert float(scores.max()) == pytest.approx(answer["score"], abs=1e-5)
     assert record["labels"][int(scores.argmax())] == answer["label"]
+    for text, ends in (
+        (text, ((0, 12, "ORG_NAME "), (23, 27, None))),
+        ("Ada\n(Acme)", ((5, 9, "A"), (0, 3, "b  c"))),
+    ):
+        pair = tuple(Mention(start=start, end=end, type=kind) for start, end, kind in ends)
+        wanted, _ = marked_texts([text], [pair], predictor.tokenizer, max_length=64)
+        assert [names["marked"](text, *ends)] == wanted
     marked = f"@ * {head} * Ada Lovelace @ works for # ^ {tail} ^ Acme # in Berlin."
     (piped,) = names["predict"](marked)
     assert piped["label"] == answer["label"]

@@ -186,7 +186,7 @@ def _record(config: RunConfig, splits: Splits, *, in_python: bool) -> dict[str, 
 def _featurize(
     run: Run, task: Task, tokenizer: PreTrainedTokenizerBase, name: str, examples: list[Any]
 ) -> Features:
-    """Tokenizes a split once, or finds it tokenized; says how many texts were cut off."""
+    """Tokenizes a split once, or finds it tokenized; says what is lost."""
     limit = run.config.max_length
     features = cached_features(
         partial(task.featurize, examples, tokenizer, max_length=limit),
@@ -197,5 +197,7 @@ def _featurize(
     if features.truncated:
         end = cut_end(tokenizer)
         told = task.cut_notice(name, len(examples), features, max_length=limit, end=end)
+        run.say(f"note: {told}")
+    for told in task.token_notices(name, examples, features):
         run.say(f"note: {told}")
     return features

@@ -233,7 +233,7 @@ class Predictor:
             given = limit == config["max_length"]
             what = f"the run's --max-length {limit}" if given else f"the model's {limit} positions"
             self.notices.append(
-                f"{features.truncated:,} of {len(examples):,} texts are longer than {what} "
+                f"{features.truncated:,} of {len(examples):,} {self.task.too_long(what)} "
                 f"and lost {self.task.lost_when_cut(cut_end(self.tokenizer))}"
             )
         pooled = None if self.novelty is None else PooledTexts(features.num_examples)

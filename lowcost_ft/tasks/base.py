@@ -182,9 +182,19 @@ class Task(
             end: The end at which the tokenizer cuts: "end" or "beginning".
         """
         return (
-            f"{features.truncated:,} of {examples:,} {split} texts are longer than --max-length "
-            f"{max_length}: {self.lost_when_cut(end)} is cut off"
+            f"{features.truncated:,} of {examples:,} {split} "
+            f"{self.too_long(f'--max-length {max_length}')}: {self.lost_when_cut(end)} is cut off"
         )
+
+    def token_notices(self, split: str, examples: Sequence[Any], features: Features) -> list[str]:
+        """What else the tokens of a labelled split show that is to be told.
+
+        Args:
+            split: The name of the split.
+            examples: Its examples.
+            features: Their tokens.
+        """
+        return []
 
     @staticmethod
     @abstractmethod

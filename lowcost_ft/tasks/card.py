@@ -100,6 +100,15 @@ class Telling:
         return json.dumps(answer, ensure_ascii=False)
 
     @staticmethod
+    def too_long(limit: str) -> str:
+        """What is said of inputs that lose something.
+
+        Args:
+            limit: What they are longer than.
+        """
+        return f"texts are longer than {limit}"
+
+    @staticmethod
     def lost_when_cut(end: str) -> str:
         """What an input loses that is longer than the maximum, as in "is cut off".
 

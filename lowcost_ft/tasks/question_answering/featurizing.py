@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lowcost_ft.data.features import IGNORED_LABEL, Array, Features, flatten
+from lowcost_ft.data.rows import counted
 from lowcost_ft.tasks.question_answering.examples import QuestionExample
 from lowcost_ft.tasks.question_answering.windows import encode, frame_of, target_of, windows_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["SCHEMA", "question_features"]
+__all__ = ["SCHEMA", "answer_notices", "question_features"]
 
 SCHEMA = {
     # Whether a token belongs to the text, and the characters of it that it stands for.
@@ -105,3 +106,37 @@ def question_features(
         schema=SCHEMA,
         truncated=truncated,
     )
+
+
+def answer_notices(
+    split: str, examples: Sequence[QuestionExample], features: Features, *, longest: int
+) -> list[str]:
+    """What to tell of answers that the model cannot learn, or cannot give.
+
+    Args:
+        split: The name of the split.
+        examples: Its questions, of which the first answer counts, as in training.
+        features: Their tokens.
+        longest: Tokens of the longest answer that is given.
+    """
+    first, last = features["first"], features["last"]
+    whole = (first != IGNORED_LABEL) & (first != features["null"])
+    tokens = np.zeros(len(examples), np.int64)
+    np.maximum.at(tokens, features.examples[whole], (last - first + 1)[whole])
+    answered = np.array([bool(example.answers) for example in examples], bool)
+    notices = []
+    cut = np.flatnonzero(answered & (tokens == 0))
+    if len(cut):
+        notices.append(
+            f"{split}: no window holds the whole answer of {counted(len(cut), 'question')}, first "
+            f"{examples[cut[0]].source}: the model does not learn it (a larger --max-length or "
+            f"--window-overlap has room)"
+        )
+    long = np.flatnonzero(tokens > longest)
+    if len(long):
+        notices.append(
+            f"{split}: the answers of {counted(len(long), 'question')} have more than "
+            f"--max-answer-tokens {longest} tokens, up to {tokens.max():,}, first "
+            f"{examples[long[0]].source}: the model cannot give them"
+        )
+    return notices

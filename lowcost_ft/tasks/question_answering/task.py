@@ -16,7 +16,11 @@ from lowcost_ft.tasks.question_answering.confidence import QuestionConfidence
 from lowcost_ft.tasks.question_answering.editing import QuestionEditing
 from lowcost_ft.tasks.question_answering.examples import QuestionExample
 from lowcost_ft.tasks.question_answering.explaining import QuestionExplaining
-from lowcost_ft.tasks.question_answering.featurizing import SCHEMA, question_features
+from lowcost_ft.tasks.question_answering.featurizing import (
+    SCHEMA,
+    answer_notices,
+    question_features,
+)
 from lowcost_ft.tasks.question_answering.flags import NullFlags, QuestionFlags
 from lowcost_ft.tasks.question_answering.measuring import QuestionMeasuring
 from lowcost_ft.tasks.question_answering.reading import LABELS, QuestionReading
@@ -146,6 +150,12 @@ class QuestionAnsweringTask(
             max_length=max_length,
             overlap=self.window_overlap,
         )
+
+    def token_notices(
+        self, split: str, examples: Sequence[QuestionExample], features: Features
+    ) -> list[str]:
+        """Answers that cannot be learned, or cannot be given."""
+        return answer_notices(split, examples, features, longest=self.max_answer_tokens)
 
     def choose_decisions(
         self, examples: Sequence[QuestionExample], predictions: Predictions

@@ -90,6 +90,16 @@ scores = (starts[:, None] + ends).masked_fill(too_long, -1e9)
 first, last = divmod(int(scores.argmax()), len(ends))
 print(context[offsets[first][0] : offsets[last][1]])'''
 
+    @staticmethod
+    def too_long(limit: str) -> str:
+        """Texts are cut into windows; only a question can be too long."""
+        return f"questions fill more than half of {limit}"
+
+    @staticmethod
+    def lost_when_cut(end: str) -> str:
+        """The end of the question, whichever end of a text the tokenizer cuts."""
+        return "their end"
+
     @classmethod
     def example_flags(cls, run: RunRecord) -> list[str]:
         """Flags of `predict` with a question that shows what a new run does."""

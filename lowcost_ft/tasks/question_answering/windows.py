@@ -41,6 +41,7 @@ def encode(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[Enc
         return_attention_mask=False,
         return_token_type_ids=False,
         return_offsets_mapping=True,
+        verbose=False,  # It would warn of texts longer than the model's, which are cut later.
     )
     pairs = zip(found["input_ids"], found["offset_mapping"], strict=True)
     by_text = {t: Encoded(ids, offsets) for t, (ids, offsets) in zip(different, pairs, strict=True)}

@@ -16,7 +16,7 @@ from typing import Any
 
 from lowcost_ft.tasks.relation.examples import Pair
 
-__all__ = ["marked_texts"]
+__all__ = ["marked_texts", "plain_type"]
 
 _ENCODED_AT_ONCE = 1000
 _GAP = " ... "
@@ -32,11 +32,16 @@ class _Marked:
     tail: tuple[int, int]
 
 
+def plain_type(kind: str | None) -> str:
+    """A type of entities as the model reads it: small letters, and blanks for underscores."""
+    return re.sub(r"[\s_]+", " ", kind or "").strip().lower()
+
+
 def _mark(text: str, pair: Pair, *, typed: bool = True) -> _Marked:
     """Puts the marks in; one entity inside another keeps both pairs of marks."""
     edges: list[tuple[int, int, int, str, int]] = []
     for number, (mention, outer, inner) in enumerate(zip(pair, "@#", "*^", strict=True)):
-        kind = re.sub(r"[\s_]+", " ", mention.type or "").strip().lower() if typed else ""
+        kind = plain_type(mention.type) if typed else ""
         opening = f"{outer} {inner} {kind} {inner} " if kind else f"{outer} "
         size = mention.end - mention.start
         # At one place entities that end come first, the shorter first, then those that begin.

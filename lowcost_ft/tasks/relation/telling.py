@@ -9,6 +9,7 @@ from lowcost_ft.scores.relations import relation_of
 from lowcost_ft.tasks.base import Predictions, Task
 from lowcost_ft.tasks.card import PipelineCode, RunRecord, TaskCard
 from lowcost_ft.tasks.markdown import code
+from lowcost_ft.tasks.relation.markers import plain_type
 from lowcost_ft.tasks.relation.negatives import negative_label
 
 __all__ = ["RelationTelling", "types_notice"]
@@ -17,12 +18,12 @@ _TEXT = "Ada Lovelace works for Acme in Berlin."
 _TAGGED = "<e1>Ada Lovelace</e1> works for <e2>Acme</e2> in Berlin."
 _MARKED = "@ Ada Lovelace @ works for # Acme # in Berlin."
 
-
 _TYPED = (
     "<e1:{head}>Ada Lovelace</e1> works for <e2:{tail}>Acme</e2> in Berlin.",
     "@ * {head} * Ada Lovelace @ works for # ^ {tail} ^ Acme # in Berlin.",
 )
 """The same with types: as people mark it, and as the model sees it."""
+_SHOWN_TYPES = 3
 
 
 def _types(run: RunRecord) -> dict[str, str] | None:
@@ -42,22 +43,33 @@ def _marked(run: RunRecord) -> str:
     types = _types(run)
     if types is None:
         return _MARKED
-    return _TYPED[1].format(**{name: kind.lower() for name, kind in types.items()})
+    return _TYPED[1].format(**{name: plain_type(kind) for name, kind in types.items()})
 
 
 def types_notice(run: RunRecord, examples: Sequence[Any]) -> str | None:
-    """A message where a model that learned with types gets entities without; else None."""
+    """A message where a model that learned with types gets entities without, or others; else None.
+
+    Args:
+        run: The run's record, with the types that training had.
+        examples: What is asked.
+    """
     if (types := _types(run)) is None:
         return None
-    without = sum(
-        mention.type is None for example in examples for pair in example.pairs for mention in pair
-    )
-    if not without:
-        return None
     known = sorted({*run["entity_types"]["head"], *run["entity_types"]["tail"]}, key=str)
+    # An entity may be part of several pairs, and is counted once.
+    asked = {(n, one) for n, example in enumerate(examples) for p in example.pairs for one in p}
+    plain = {plain_type(kind) for kind in known}
+    kinds = Counter(one.type for _, one in asked if plain_type(one.type) not in plain)
+    if not kinds:
+        return None
+    without = kinds.pop(None, 0)
+    found = [f"{without:,} without a type"] if without else []
+    found += [f"{count:,} of the type {kind}" for kind, count in kinds.most_common(_SHOWN_TYPES)]
+    if len(kinds) > _SHOWN_TYPES:
+        found.append(f"others of {len(kinds) - _SHOWN_TYPES:,} more types")
     return (
-        f"{without:,} of the entities have no type, and the model learned with types "
-        f"({', '.join(map(str, known))}), so that its answers are worse: mark them as in "
+        f"the model learned with the types {', '.join(map(str, known))}, and its answers are worse "
+        f"about other entities, of which there are some here ({', '.join(found)}): mark them as in "
         f"<e1:{types['head']}>...</e1>"
     )
 
@@ -110,10 +122,15 @@ class RelationTelling(Task):
     """Marks two entities, each given as (start, end, type); the type may be None."""
     pieces, done = [], 0
     for (start, end, kind), outer, inner in sorted([(head, "@", "*"), (tail, "#", "^")]):
-        name = f"{{inner}} {{kind.lower()}} {{inner}} " if kind else ""
+        kind = " ".join((kind or "").lower().replace("_", " ").split())
+        name = f"{{inner}} {{kind}} {{inner}} " if kind else ""
         pieces += [text[done:start], f"{{outer}} {{name}}{{text[start:end]}} {{outer}}"]
         done = end
-    return " ".join(piece.strip() for piece in [*pieces, text[done:]] if piece.strip())
+    found = ""
+    for piece in filter(None, [*pieces, text[done:]]):
+        apart = not found or found[-1].isspace() or piece[0].isspace()
+        found += piece if apart else f" {{piece}}"
+    return found
 
 
 text = marked("{_TEXT}", head=(0, 12, {types["head"]!r}), tail=(23, 27, {types["tail"]!r}))

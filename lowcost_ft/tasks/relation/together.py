@@ -47,7 +47,7 @@ def predict_together(
             f"--ner needs an NER run, and this is one of {ner.run['task']}: give the folder of a "
             f"run of recipes/lora_ner.py"
         )
-    if marked := next((example for example in examples if example.pairs), None):
+    if marked := next((one for one in examples if one.pairs or one.entities), None):
         raise UserError(
             f"{marked.source}: the text marks its entities, and --ner finds them: leave one out"
         )

@@ -192,7 +192,7 @@ def test_a_validation_split_does_not_part_an_article(tmp_path):
     assert not parts[0] & parts[1] and parts[1]
     told = "\n".join(splits.notices)
     assert "rows with the same article stay on one side" in told
-    assert "train: 15 questions of 60 without an answer" in told
+    assert "train: 15 questions of 60 without answer" in told
 
 
 def test_data_without_any_answer_are_refused(tmp_path):

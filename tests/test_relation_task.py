@@ -158,13 +158,13 @@ def test_the_code_of_the_card_gives_the_same_scores(tmp_path, run):
     scores = names["scores"]
     assert float(scores.max()) == pytest.approx(answer["score"], abs=1e-5)
     assert record["labels"][int(scores.argmax())] == answer["label"]
-    for text, ends in (
+    for other, ends in (
         (text, ((0, 12, "ORG_NAME "), (23, 27, None))),
         ("Ada\n(Acme)", ((5, 9, "A"), (0, 3, "b  c"))),
     ):
         pair = tuple(Mention(start=start, end=end, type=kind) for start, end, kind in ends)
-        wanted, _ = marked_texts([text], [pair], predictor.tokenizer, max_length=64)
-        assert [names["marked"](text, *ends)] == wanted
+        wanted, _ = marked_texts([other], [pair], predictor.tokenizer, max_length=64)
+        assert [names["marked"](other, *ends)] == wanted
     marked = f"@ * {head} * Ada Lovelace @ works for # ^ {tail} ^ Acme # in Berlin."
     (piped,) = names["predict"](marked)
     assert piped["label"] == answer["label"]

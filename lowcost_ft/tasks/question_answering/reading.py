@@ -41,7 +41,7 @@ class QuestionReading(Task):
             without = sum(not example.answers for example in examples)
             if without:
                 notices.append(
-                    f"{split}: {counted(without, 'question')} of {len(examples):,} without an answer"
+                    f"{split}: {counted(without, 'question')} of {len(examples):,} without answer"
                 )
         train = splits.get("train")
         if train is not None and not any(example.answers for example in train):

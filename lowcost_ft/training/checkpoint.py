@@ -81,6 +81,7 @@ class TrainState:
         """Everything else, in types that JSON has; every process takes part."""
         optimizer = self.optimizer.state_dict()
         scaler = self.accelerator.scaler
+        log = self.log.state_dict()  # First: it completes the result.
         return {
             "random": gather_object([random_states()]),
             "optimizer": {
@@ -95,7 +96,7 @@ class TrainState:
             "result": vars(self.result),
             "budget": self.budget.state_dict(),
             "best": self.best.state_dict(),
-            "log": self.log.state_dict(),
+            "log": log,
             "epoch_to_score": self.epoch_to_score,
             "extensions": self.extensions.numbers(),
         }

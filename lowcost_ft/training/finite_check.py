@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
+from lowcost_ft.training.arriving import Arriving
 from lowcost_ft.training.extensions.composition import Extensions
 from lowcost_ft.training.sharding import is_sharded
 
@@ -23,21 +24,12 @@ class FiniteCheck:
     """
 
     def __init__(self, number: torch.Tensor) -> None:
-        sound = torch.isfinite(number)
-        self.found_inf = (~sound).float()
-        self._copied: torch.cuda.Event | None = None
-        if number.device.type == "cuda":
-            # It sets off now: who reads it later waits for this step, and for none begun since.
-            sound = sound.to("cpu", non_blocking=True)
-            self._copied = torch.cuda.Event()
-            self._copied.record()
-        self._sound = sound
+        self.found_inf = (~torch.isfinite(number)).float()
+        self._arriving = Arriving(self.found_inf)
 
     def read(self) -> bool:
         """Whether the number is finite; waits until that is known."""
-        if self._copied is not None:
-            self._copied.synchronize()
-        return bool(self._sound)
+        return not self._arriving.read()
 
 
 def may_read_later(accelerator: Accelerator, optimizer: Any, extensions: Extensions) -> bool:

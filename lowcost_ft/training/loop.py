@@ -148,6 +148,7 @@ def train(
         result.resumed_at_steps.append(result.optimizer_steps)
         result.paused = False
     runner.reads_later = may_read_later(accelerator, plain_optimizer, tricks)
+    state.log.reads_later = runner.reads_later
     steps = islice(plan(), result.optimizer_steps, None)
 
     def stop_if_diverged(outcome: StepOutcome) -> None:

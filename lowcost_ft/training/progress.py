@@ -1,5 +1,6 @@
 """What training did so far: counts, curves, and what the screen and the trackers are told."""
 
+import math
 import sys
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,6 +9,7 @@ import torch
 from accelerate import Accelerator
 from tqdm.auto import tqdm
 
+from lowcost_ft.training.arriving import Arriving
 from lowcost_ft.training.steps import StepOutcome
 
 __all__ = ["TrainLog", "TrainResult"]
@@ -108,7 +110,11 @@ class TrainResult:
 
 
 class TrainLog:
-    """Loss and scores, on the screen, for the trackers, and in the result."""
+    """Loss and scores, on the screen, for the trackers, and in the result.
+
+    Attributes:
+        reads_later: Whether losses are told one step later, so that no step waits for its own.
+    """
 
     def __init__(self, accelerator: Accelerator, result: TrainResult, *, total_steps: int) -> None:
         self.accelerator = accelerator
@@ -119,6 +125,8 @@ class TrainLog:
         self.epoch_steps = 0
         self.validation = ""
         self.said_at = 0.0
+        self.reads_later = False
+        self._on_the_way: tuple[Arriving, int, dict[str, float]] | None = None
         self.bar = tqdm(total=total_steps, unit="step", file=sys.stderr, disable=None, leave=False)
         self.bar.disable = self.bar.disable or not accelerator.is_main_process
 
@@ -130,23 +138,34 @@ class TrainLog:
             rate: Learning rate of the step.
             last: Whether an epoch ends.
         """
+        self.tell()
         self.losses.append(loss)
         if self.result.optimizer_steps % self.every == 0 or last:
             # One fetch for many steps: each makes the host wait for the device.
-            total = float(torch.stack(self.losses).sum())
-            mean = total / len(self.losses)
-            self.epoch_loss += total
-            self.epoch_steps += len(self.losses)
+            total = Arriving(torch.stack(self.losses).sum())
+            entry: dict[str, float] = {"step": self.result.optimizer_steps, "loss": math.nan}
+            entry |= {"learning_rate": rate, "seconds": round(self.result.seconds, 3)}
+            self._on_the_way = (total, len(self.losses), entry)
             self.losses.clear()
-            number = self.result.optimizer_steps
-            entry = {"step": number, "loss": mean, "learning_rate": rate}
-            entry["seconds"] = round(self.result.seconds, 3)
-            self.result.loss_history.append(entry)
-            self.accelerator.log({"train/loss": mean, "train/learning_rate": rate}, step=number)
-            speed = f"{self.result.real_tokens / self.result.seconds:,.0f} tokens/s"
-            self.bar.set_postfix_str(f"loss {mean:.3f}{self.validation}, {speed}")
-            self._say_in_log(mean, speed, self.result.seconds)
+            if last or not self.reads_later:
+                self.tell()
         self.bar.update()
+
+    def tell(self) -> None:
+        """Tells the losses that were fetched last, and waits for them if it must."""
+        if self._on_the_way is None:
+            return
+        (arriving, steps, entry), self._on_the_way = self._on_the_way, None
+        total = arriving.read()
+        mean = entry["loss"] = total / steps
+        self.epoch_loss += total
+        self.epoch_steps += steps
+        self.result.loss_history.append(entry)
+        told = {"train/loss": mean, "train/learning_rate": entry["learning_rate"]}
+        self.accelerator.log(told, step=int(entry["step"]))
+        speed = f"{self.result.real_tokens / self.result.seconds:,.0f} tokens/s"
+        self.bar.set_postfix_str(f"loss {mean:.3f}{self.validation}, {speed}")
+        self._say_in_log(mean, speed, self.result.seconds)
 
     def _say_in_log(self, loss: float, speed: str, seconds: float) -> None:
         """A line now and then where no bar can be drawn: a log file, a container, a scheduler."""
@@ -184,6 +203,7 @@ class TrainLog:
 
     def state_dict(self) -> dict[str, Any]:
         """What is not yet in the result, for a checkpoint."""
+        self.tell()
         return {
             "losses": [float(loss) for loss in self.losses],
             "epoch_loss": self.epoch_loss,

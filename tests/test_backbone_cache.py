@@ -17,6 +17,7 @@ from lowcost_ft.config.run import RunConfig
 from lowcost_ft.errors import UserError
 from lowcost_ft.frozen import cache_key, lower_states, stored_states
 from lowcost_ft.frozen.cache import cached_layers
+from lowcost_ft.frozen.device_states import DeviceStates, device_bytes
 from lowcost_ft.models.adapters import layer_list
 from lowcost_ft.models.loading import build_model, forward_module, load_tokenizer
 from lowcost_ft.models.quantization import weight_bytes
@@ -24,6 +25,7 @@ from lowcost_ft.pipeline.predicting import predict
 from lowcost_ft.tasks.classification import ClassificationTask, TextExample
 from lowcost_ft.tasks.ner import NerExample, NerTask
 from lowcost_ft.training.optimizer import build_optimizer, parameter_groups
+from lowcost_ft.training.recovery import MicroBatchBudget
 from lowcost_ft.training.setup import build_accelerator
 from lowcost_ft.training.step_plan import planned_steps
 from lowcost_ft.training.step_replay import rehearse
@@ -102,7 +104,7 @@ class Case:
         )
         return build_optimizer(groups, name="adamw", device=torch.device("cpu"))
 
-    def runner(self, cached=None):
+    def runner(self, cached=None, **options):
         return StepRunner(
             self.accelerator,
             self.model,
@@ -111,22 +113,86 @@ class Case:
             pad_token_id=self.tokenizer.pad_token_id,
             max_grad_norm=1.0,
             cached=cached,
+            **options,
         )
 
-    def losses(self, cached=None):
+    def losses(self, cached=None, **options):
         """Loss of each step of two epochs of two micro-batches a step."""
         settings = RunConfig(
             task="ner", batch_size=8, num_train_epochs=2, gradient_accumulation_steps=2
         )
         self.model.train()
         torch.manual_seed(7)
-        runner, optimizer = self.runner(cached), self.make_optimizer()
+        runner, optimizer = self.runner(cached, **options), self.make_optimizer()
         return torch.stack(
             [
                 runner.step(optimizer, step).loss
                 for step in planned_steps(self.features, settings, 1)
             ]
         )
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+def test_a_copy_on_the_device_gives_the_same_states(tmp_path, tiny_model, dtype):
+    case = Case(tiny_model("bert"), "bert", "ner")
+    with case.cached(tmp_path, dtype=dtype) as report:
+        on_disk = report.states["train"]
+    copied = on_disk.on_device()
+    starts, lengths = case.features.lines(np.array([3, 0, 11]))
+    states = on_disk.stored.padded(starts, lengths)
+    assert torch.equal(copied.stored.padded(starts, lengths), states)
+    assert states.dtype == copied.stored.flat.dtype and not states[1, lengths[1] :].any()
+    tokens = len(case.features.input_ids)
+    assert copied.stored.flat.nbytes == device_bytes(on_disk.stored.num_bytes, tokens)
+
+
+@pytest.fixture(scope="module")
+def from_disk(tmp_path_factory, tiny_model):
+    """A cache, and the losses of training from it."""
+    case, folder = Case(tiny_model("bert"), "bert", "ner"), tmp_path_factory.mktemp("cache")
+    with case.cached(folder) as report:
+        return folder, case.losses(report.states["train"])
+
+
+def test_training_from_the_copy_is_the_same_to_the_bit(tiny_model, from_disk):
+    folder, expected = from_disk
+    case = Case(tiny_model("bert"), "bert", "ner")
+    with case.cached(folder) as report:
+        found = case.losses(report.states["train"], states_on_device=True)
+    assert torch.equal(found, expected)
+
+
+def test_the_copy_goes_first_when_memory_runs_out(tiny_model, from_disk, monkeypatch, capsys):
+    folder, expected = from_disk
+    case, real, used = Case(tiny_model("bert"), "bert", "ner"), StepRunner.loss, []
+
+    def loss(self, rows):
+        used.append(type(self.cached.stored).__name__)
+        if len(used) == 3:  # The first micro-batch of the second step.
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return real(self, rows)
+
+    monkeypatch.setattr(StepRunner, "loss", loss)
+    budget = MicroBatchBudget(tokens=4096, pieces=2)
+    with case.cached(folder) as report:
+        found = case.losses(report.states["train"], states_on_device=True, budget=budget)
+    assert torch.equal(found, expected)
+    assert used[:4] == ["DeviceStates"] * 3 + ["StoredStates"] and "DeviceStates" not in used[3:]
+    assert budget.pieces == 2
+    (noted,) = budget.recoveries
+    assert (noted["optimizer_step"], noted["states"]) == (2, "host")
+    assert "repeating it without the copy of the frozen layers' states" in capsys.readouterr().err
+
+
+def test_without_room_for_the_copy_training_reads_from_the_disk(tiny_model, from_disk, monkeypatch):
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(DeviceStates, "of", full)
+    folder, expected = from_disk
+    case = Case(tiny_model("bert"), "bert", "ner")
+    with case.cached(folder) as report:
+        assert torch.equal(case.losses(report.states["train"], states_on_device=True), expected)
 
 
 def compare(folder, *case, tolerance=1e-5, **options):

@@ -166,6 +166,17 @@ def test_a_bad_step_changes_nothing_and_is_told_one_step_later(tmp_path, tiny_mo
     assert all(weight.isfinite().all() for weight in run.weights().values())
 
 
+def test_cached_states_stay_on_the_card(tmp_path, tiny_model, long_rows):
+    values = {"model_id": tiny_model("bert"), "output_dir": tmp_path / "run", "max_steps": 4}
+    values |= {"trainable_layers": 1, "cache_frozen_layers": True}
+    values |= {"cache_dir": tmp_path / "cache"}
+    assert call_recipe("lora_ner", *flags(**values, **long_rows)) == 0
+    run = record(tmp_path / "run")
+    assert run["memory_plan"]["states_on_device_bytes"] > 0
+    predicted = run["train"]["predicted_peak_memory_bytes"]
+    assert run["train"]["peak_memory_bytes"] == pytest.approx(predicted, rel=0.1)
+
+
 def test_a_step_runs_whole_where_the_card_holds_it(tmp_path, tiny_model, long_rows):
     values = {"model_id": tiny_model("bert"), "output_dir": tmp_path, "max_steps": 4}
     assert call_recipe("lora_ner", *flags(**values, **long_rows)) == 0

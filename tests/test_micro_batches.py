@@ -11,7 +11,7 @@ from lowcost_ft.config.run import RunConfig
 from lowcost_ft.config.settings import USUAL_MICRO_BATCH_TOKENS
 from lowcost_ft.data.batching import cut_step
 from lowcost_ft.memory.operators import Target
-from lowcost_ft.planning.find_plan import find_plan
+from lowcost_ft.planning.find_plan import find_plan, keep_states
 from lowcost_ft.planning.longest_rows import longest_forecast
 from lowcost_ft.planning.micro_batches import cpu_tokens, whole_step_tokens
 from lowcost_ft.record.environment import cache_sizes
@@ -112,6 +112,24 @@ def test_whole_steps_are_never_cut_and_short_ones_leave_the_usual_number(config,
     assert len(cut_step(step.rows, step.features.widths, micro_batch_tokens=tokens - 1)) == 2
     assert whole_step_tokens([step], num_processes=3) == USUAL_MICRO_BATCH_TOKENS
     assert whole_step_tokens([replace(step, rows=np.arange(3))]) == USUAL_MICRO_BATCH_TOKENS
+
+
+def test_cached_states_stay_on_a_gpu_that_has_room_for_them(config):
+    cached = replace(config, trainable_layers=1, cache_frozen_layers=True)
+    on_cuda, on_cpu = (
+        longest_forecast(cached, target, num_labels=3) for target in (CUDA, Target(device="cpu"))
+    )
+    plan = find_plan(cached, None, on_cuda)
+    tokens = len(on_cuda.features.input_ids)
+    kept = keep_states(plan, 10**12, on_cuda)
+    assert kept.states_bytes == kept.prediction.parts["states"] == (tokens + 1) * 32 * 2  # bf16
+    assert kept.prediction.peak_bytes == plan.prediction.peak_bytes + kept.states_bytes
+    needed = kept.prediction.needed_bytes
+    assert needed >= plan.prediction.needed_bytes + kept.states_bytes
+    assert kept.to_dict(None)["states_on_device_bytes"] == kept.states_bytes
+    assert keep_states(plan, needed, on_cuda) == kept
+    assert keep_states(plan, needed - 1, on_cuda) == plan
+    assert on_cpu.states_bytes(cached) == on_cuda.states_bytes(config) == 0
 
 
 def test_a_micro_batch_always_holds_an_example():

@@ -14,7 +14,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from accelerate import Accelerator, DistributedType
 from lowcost_ft.data.features import Features
 from lowcost_ft.errors import UserError
 from lowcost_ft.frozen.cache_key import describe_model, digest
+from lowcost_ft.frozen.device_states import DeviceStates
 from lowcost_ft.frozen.filling import announce, fill_missing, from_main, is_main, opened
 from lowcost_ft.frozen.lower_part import LowerPart
 from lowcost_ft.frozen.lower_states import LowerStates
@@ -69,6 +70,10 @@ class CachedStates:
         states = states.to(self.device, non_blocking=True)
         with self.part.entering(states.to(self.stored.dtype)):  # (B, T, H)
             yield
+
+    def on_device(self) -> "CachedStates":
+        """The same states from a copy in the memory of the device."""
+        return replace(self, stored=DeviceStates.of(self.stored, self.device))
 
     def resident(self) -> Iterator[torch.Tensor]:
         """Tensors of the lower part: out of the model, but on the CPU still in its memory."""

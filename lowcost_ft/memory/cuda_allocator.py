@@ -15,7 +15,7 @@ import bisect
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["CudaAllocator", "Usage"]
+__all__ = ["CudaAllocator", "Usage", "segment_bytes"]
 
 _ROUNDING = 512
 _SMALL, _SMALL_SEGMENT = 1 << 20, 2 << 20
@@ -130,6 +130,11 @@ class CudaAllocator:
                 usage.allocated_bytes, usage.moment = allocator.allocated, position
         usage.reserved_bytes = allocator.reserved
         return usage
+
+
+def segment_bytes(size: int) -> int:
+    """What the allocator takes from the device for a large request of its own."""
+    return _segment_bytes(_round_up(size, _ROUNDING))
 
 
 def _segment_bytes(size: int) -> int:

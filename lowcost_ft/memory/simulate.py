@@ -19,6 +19,7 @@ __all__ = ["PARTS", "MemoryPrediction", "SimulatedAccelerator", "real_integers",
 
 PARTS = (
     "weights",
+    "states",
     "adapter",
     "head",
     "gradients",

@@ -16,7 +16,7 @@ from lowcost_ft.models.loading import build_model
 from lowcost_ft.pipeline.data import Data
 from lowcost_ft.pipeline.start import Run
 from lowcost_ft.planning.budget import Plan, megabytes, part_to_change
-from lowcost_ft.planning.find_plan import find_plan, plan_lines
+from lowcost_ft.planning.find_plan import find_plan, keep_states, plan_lines
 from lowcost_ft.planning.forecast import Forecast
 from lowcost_ft.planning.model_options import model_options
 from lowcost_ft.planning.simulated_building import DISK_RATE, CacheNeeds
@@ -126,6 +126,8 @@ def _find(run: Run, data: Data, budget: int | None, card_bytes: int | None) -> _
         plan = find_plan(
             run.config, budget, forecast, card_bytes=card_bytes, begun_with=_begun_with(run)
         )
+        if card_bytes is not None:
+            plan = keep_states(plan, card_bytes if budget is None else budget, forecast)
         return _Found(plan=plan, cache=forecast.cache_needs(plan.config))
     except UserError as error:
         return _Found(error=error)

@@ -113,6 +113,7 @@ def train(
                 ),
                 checkpoints=checkpoints,
                 cached=cache.states.get("train"),
+                states_on_device=built.plan is not None and built.plan.states_bytes > 0,
                 result=result,
                 example_name=data.source_of,
                 extensions=extensions,

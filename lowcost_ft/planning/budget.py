@@ -41,12 +41,15 @@ class Plan:
         prediction: What a step needs with them.
         unplanned: What it would need without any choice.
         choices: What was changed, in order.
+        states_bytes: A copy of the frozen layers' states that stays on the GPU, counted in
+            `prediction`; 0 where there is none.
     """
 
     config: RunConfig
     prediction: MemoryPrediction
     unplanned: MemoryPrediction
     choices: list[Choice]
+    states_bytes: int = 0
 
     def to_dict(self, budget_bytes: int | None) -> dict[str, Any]:
         """What `run.json` and `lowcost-ft plan --json` say."""
@@ -68,6 +71,7 @@ class Plan:
             "paged_optimizer_bytes": self.prediction.paged_bytes,
             "flops_per_step": self.prediction.flops,
             "choices": [asdict(choice) for choice in self.choices],
+            "states_on_device_bytes": self.states_bytes,
         }
 
 

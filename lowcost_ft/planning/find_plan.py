@@ -1,7 +1,10 @@
 """Settings that fit a memory budget for known data, and what a run says of them."""
 
+from dataclasses import replace
+
 from lowcost_ft.config.run import RunConfig
 from lowcost_ft.config.settings import USUAL_MICRO_BATCH_TOKENS
+from lowcost_ft.memory.cuda_allocator import segment_bytes
 from lowcost_ft.models.loading import forward_module
 from lowcost_ft.planning.budget import Plan, fit_to_budget, megabytes
 from lowcost_ft.planning.forecast import Forecast
@@ -9,7 +12,7 @@ from lowcost_ft.planning.micro_batches import cpu_tokens, fit_to_card
 from lowcost_ft.planning.simulated_building import DISK_RATE, CacheNeeds
 from lowcost_ft.record.environment import cache_sizes
 
-__all__ = ["find_plan", "plan_lines"]
+__all__ = ["find_plan", "keep_states", "plan_lines"]
 
 
 def find_plan(
@@ -50,6 +53,27 @@ def find_plan(
         can_cache=not forecast.extensions(config).changes_inputs
         and (family is None or family.encoder_layers is None),
     )
+
+
+def keep_states(plan: Plan, limit: int, forecast: Forecast) -> Plan:
+    """The same plan with the cached states on the GPU, if they fit there beside a step.
+
+    Args:
+        plan: Settings that fit.
+        limit: What the program can have of the GPU.
+        forecast: Knows the data.
+    """
+    size, needed = forecast.states_bytes(plan.config), plan.prediction
+    taken = segment_bytes(size)
+    if not size or needed.reserved_bytes + needed.context_bytes + taken > limit:
+        return plan
+    prediction = replace(
+        needed,
+        peak_bytes=needed.peak_bytes + size,
+        reserved_bytes=needed.reserved_bytes + taken,
+        parts=needed.parts | {"states": size},
+    )
+    return replace(plan, prediction=prediction, states_bytes=size)
 
 
 def _most_useful_tokens(config: RunConfig, forecast: Forecast) -> int:

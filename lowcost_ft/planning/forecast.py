@@ -8,6 +8,7 @@ import torch
 from lowcost_ft.config.run import RunConfig
 from lowcost_ft.data.batching import MicroBatch, padded_tokens
 from lowcost_ft.data.features import Features
+from lowcost_ft.frozen.device_states import device_bytes
 from lowcost_ft.memory.operators import Target
 from lowcost_ft.memory.simulate import MemoryPrediction
 from lowcost_ft.models.loading import BuiltModel, forward_module, load_config
@@ -95,6 +96,12 @@ class Forecast:
     def whole_step_tokens(self, config: RunConfig) -> int:
         """Most padded tokens in a micro-batch that cut no step of these settings."""
         return whole_step_tokens(self._steps(config), self._num_processes)
+
+    def states_bytes(self, config: RunConfig) -> int:
+        """What a copy of the training data's cached states takes on a GPU; 0 where none is made."""
+        tokens = len(self.features.input_ids)
+        needs = self.cache_needs(config, tokens) if self.target.device == "cuda" else None
+        return 0 if needs is None else device_bytes(needs.kept_bytes, tokens)
 
     def __call__(self, config: RunConfig) -> MemoryPrediction:
         """The prediction for these settings; its `flops` are those of a whole step."""

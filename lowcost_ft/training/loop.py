@@ -46,6 +46,7 @@ def train(
     validate: Callable[[nn.Module], dict[str, Any]] | None,
     checkpoints: Checkpoints,
     cached: CachedStates | None = None,
+    states_on_device: bool = False,
     result: TrainResult | None = None,
     example_name: Callable[[int], str] = str,
     extensions: Extensions | None = None,
@@ -66,6 +67,7 @@ def train(
             scored, and the weights of the last one stay.
         checkpoints: Where and when to take checkpoints, and the one to go on from.
         cached: Output of the frozen layers for `features`, which then do not run.
+        states_on_device: Keep a copy of it on the device, until memory runs out.
         result: Is filled as training goes, for a caller that wants it also when training fails.
         example_name: What to call an example of `features`, given its number, in messages.
         extensions: What training tricks do in each step.
@@ -107,6 +109,7 @@ def train(
         max_grad_norm=settings.max_grad_norm,
         budget=budget,
         cached=cached,
+        states_on_device=states_on_device,
         example_name=example_name,
         extensions=extensions,
     )

@@ -20,6 +20,7 @@ __all__ = [
     "agree",
     "each_that_fits",
     "free_memory",
+    "made_by_all",
     "no_room",
 ]
 
@@ -171,6 +172,20 @@ def free_memory() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def made_by_all(accelerator: Accelerator, make: Callable[[], Result]) -> Result | None:
+    """What `make` returns, in each process; None in all of them if memory runs out in one."""
+    made: Result | None = None
+    try:
+        made = make()
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+    if agree(accelerator, int(made is None))[0]:
+        made = None
+        free_memory()
+    return made
 
 
 def agree(accelerator: Accelerator, *numbers: int) -> list[int]:

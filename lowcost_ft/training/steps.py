@@ -32,6 +32,7 @@ from lowcost_ft.training.recovery import (
     MicroBatchMemoryError,
     agree,
     free_memory,
+    made_by_all,
     no_room,
 )
 from lowcost_ft.training.sharding import is_sharded, whole_tensor
@@ -84,6 +85,7 @@ class StepRunner:
         max_grad_norm: float,
         budget: MicroBatchBudget | None = None,
         cached: CachedStates | None = None,
+        states_on_device: bool = False,
         example_name: Callable[[int], str] = str,
         for_cpu: bool | None = None,
         extensions: Extensions | None = None,
@@ -98,6 +100,7 @@ class StepRunner:
             max_grad_norm: Gradients are clipped to it; 0: they are not.
             budget: How large micro-batches may be when a step has to be cut again.
             cached: Output of the frozen layers for `features`, which then do not run.
+            states_on_device: Keep a copy of it on the device, until memory runs out.
             example_name: What to call an example in a message.
             for_cpu: Whether a step runs as a CPU does it best (`cpu_dropout.py`), or as a GPU does
                 (`joined_lora.py`, `masks_as_numbers`); by default as the device is.
@@ -115,7 +118,10 @@ class StepRunner:
         self.pad_token_id = pad_token_id
         self.max_grad_norm = max_grad_norm
         self.budget = budget or MicroBatchBudget.of(TrainingConfig())
+        self._on_host = cached
         self.cached = cached
+        if cached is not None and states_on_device:
+            self.cached = made_by_all(accelerator, cached.on_device) or cached
         self.example_name = example_name
         self.extensions = extensions or Extensions()
         self.reads_later = False
@@ -330,6 +336,10 @@ class StepRunner:
             if not failed_tokens:
                 return self.complete(loss), step
             optimizer.zero_grad(set_to_none=True)
+            if self.cached is not self._on_host:  # What only saves time goes first.
+                self._give_states_back(failed_tokens, step.number)
+                set_torch_states(random)
+                continue
             free_memory()
             if too_long >= 0:
                 members = self.features.read_examples(int(self.features.examples[too_long]))
@@ -343,6 +353,19 @@ class StepRunner:
                 )
             step = self.recut(step)
             set_torch_states(random)
+
+    def _give_states_back(self, failed_tokens: int, number: int) -> None:
+        """Frees the copy of the cached states, after memory ran out in a step."""
+        self.cached = self._on_host
+        free_memory()
+        noted = {"optimizer_step": number, "failed_tokens": failed_tokens, "states": "host"}
+        self.budget.recoveries.append(noted)
+        if self.accelerator.is_main_process:
+            print(
+                f"note: out of memory in step {number:,}: repeating it without the copy of the "
+                "frozen layers' states on the GPU",
+                file=sys.stderr,
+            )
 
     def complete(self, loss: torch.Tensor) -> torch.Tensor:
         """Makes this process's loss and gradient those of the step."""

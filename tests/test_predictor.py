@@ -167,6 +167,8 @@ def test_a_run_without_thresholds_decides_at_a_half(tmp_path, trained_run):
         ("number", "llama", {"top_k": 2}, "--top-k is for labels with scores"),
         ("single", "bert", {"top_k": 0}, "--top-k 0 is too small"),
         ("single", "bert", {"top_k": "two"}, "--top-k must be a whole number"),
+        ("single", "bert", {"text_pair": "x"}, "text_pair is for the command line; in Python call"),
+        ("relation", "bert", {"ner": "runs/ner"}, "load the NER run too, and call"),
         ("single", "bert", {"treshold": 0.5}, "flags of text classification: text_pair, threshold"),
     ],
 )

@@ -443,6 +443,8 @@ def test_predict_answers_questions_about_texts_of_any_length(trained, tmp_path, 
     assert json.loads(capsys.readouterr().out)["answer"] == ""
     assert main([*asked, "--context", TEXT, "--null-threshold", "1000"]) == 0
     assert capsys.readouterr().out.startswith("Where does Anna live?\n  ")
+    with pytest.raises(UserError, match=r"in Python call predictor\(\[question\], \[context\]\)"):
+        ft.load_predictor(trained, question="Where?")
     predictor = ft.load_predictor(trained, n_best=2)
     (answer,) = predictor(["Where does Anna live?"], [TEXT])
     assert len(answer["answers"]) == 2

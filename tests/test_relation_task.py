@@ -76,6 +76,33 @@ def test_a_text_without_marks_says_how_to_mark_it(run, capsys):
     )
 
 
+def test_entities_of_an_export_are_paired(tmp_path, run, capsys):
+    entities = [
+        {"id": 5, "label": "person", "start_offset": 0, "end_offset": 4},
+        {"id": 6, "label": "place", "start_offset": 14, "end_offset": 18},
+    ]
+    rows = [
+        {"id": 1, "text": "anna lives in oslo", "entities": entities, "relations": []},
+        {"id": 2, "text": "anna lives", "entities": [], "relations": []},
+    ]
+    both, none = told(capsys, run, "--file", write_jsonl(tmp_path / "doccano.jsonl", rows))
+    assert [one["text"] for one in both["entities"]] == ["anna", "oslo"]
+    assert none["entities"] == [] and (both["id"], none["id"]) == (1, 2)
+    folder = tmp_path / "brat"
+    folder.mkdir()
+    (folder / "a.txt").write_text("anna lives in oslo")
+    (folder / "a.ann").write_text("T1\tperson 0 4\tanna\nT2\tplace 14 18\toslo\n")
+    (folder / "b.txt").write_text("not annotated yet")
+    both, none = told(capsys, run, "--file", folder)
+    assert [one["text"] for one in both["entities"]] == ["anna", "oslo"]
+    assert none["entities"] == []
+
+
+def test_the_words_that_made_a_relation_are_explained(run, capsys):
+    assert main(["explain", str(run), "--text", TAGGED]) == 0
+    assert "lives" in capsys.readouterr().out
+
+
 def test_entities_of_a_file_are_paired(tmp_path, run, capsys):
     entities = [
         {"id": "p", "start": 0, "end": 4, "label": "person"},

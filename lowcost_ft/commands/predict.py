@@ -49,8 +49,8 @@ def predict(command: Predict) -> None:
     flags = own_flags(run["task"], command.of_tasks)
     _check_min_score(command.min_score, run)
     examples = input_of(command, run, flags, notices)
-    predictor = open_run(command, notices)
-    kept = predictor.task.keeps_adapter(flags)
+    kept = task_class(run["task"]).keeps_adapter(flags)
+    predictor = open_run(command, notices, keep_adapter=kept)
     answers = predictor.task.predict_answers(
         predictor,
         examples,

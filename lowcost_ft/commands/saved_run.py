@@ -11,7 +11,7 @@ from lowcost_ft.config.flags import explanations, narrow, parse_groups
 from lowcost_ft.config.reading import InputOptions
 from lowcost_ft.errors import UserError
 from lowcost_ft.screen import say
-from lowcost_ft.tasks.flags import Command, grouped_flags
+from lowcost_ft.tasks.flags import Command, grouped_flags, without_inputs
 
 __all__ = ["MadeOfRun", "RunFolder", "UseOfRun", "check_threads", "open_run", "parse_use"]
 __all__ += ["print_notices", "task_flag_names"]
@@ -120,7 +120,7 @@ def open_run(
         num_threads=command.num_threads,
         keep_adapter=keep_adapter,
         precision=command.precision if folder is None else None,
-        **(command.of_tasks if folder is None else {}),
+        **(without_inputs(command.of_tasks) if folder is None else {}),
     )
     predictor.notices[:0] = notices
     return predictor

@@ -19,7 +19,7 @@ from lowcost_ft.record.environment import int8_instructions
 from lowcost_ft.record.run_file import load_run
 from lowcost_ft.scores.calibration import ScoreMap
 from lowcost_ft.tasks import task_class
-from lowcost_ft.tasks.flags import own_flags
+from lowcost_ft.tasks.flags import input_problems, own_flags
 from lowcost_ft.training.setup import build_accelerator, set_num_threads
 
 __all__ = ["load_predictor"]
@@ -55,13 +55,13 @@ def load_predictor(
 
     Raises:
         UserError: The folder is not a completed run, or its model cannot be loaded; or its task
-            has no such flag.
+            has no such flag, or it says what to predict, which the predictor is called with.
     """
     folder = to_path(folder, "folder")
     run = load_run(folder)
     task = task_class(run["task"]).from_record(run)
     own = own_flags(run["task"], flags)
-    if problems := task.use(own):
+    if problems := [*input_problems(run["task"], flags), *task.use(own)]:
         raise UserError(problems)
     task.score_map = ScoreMap.from_record(run.get("calibration"))
     novelty = load_novelty(Path(folder), run.get("novelty"))
@@ -99,7 +99,6 @@ def load_predictor(
     )
     # In half precision the sum would lose digits of the adapter.
     exact = accelerator.device.type == "cpu" and accelerator.mixed_precision == "no"
-    keep_adapter = keep_adapter or task.keeps_adapter(own)
     if exact and not keep_adapter and is_mergeable(model):
         model = merge_adapter(model)
     hold_frozen_weights(model, dtype)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 __all__ = ["FlagTaking"]
@@ -16,10 +16,13 @@ class FlagTaking:
             `lowcost-ft predict` and their docstrings what `--help` says of them. Also what
             `load_predictor` takes by these names.
         evaluate_flags: The same for `lowcost-ft evaluate`.
+        input_flags: Flags that say what is predicted, or by which other run: those a predictor in
+            Python does not take. Flag -> what to do there.
     """
 
     predict_flags: ClassVar[type | None] = None
     evaluate_flags: ClassVar[type | None] = None
+    input_flags: ClassVar[Mapping[str, str]] = {}
 
     @classmethod
     def flag_examples(cls, flags: Any, *, text: str | None, json: bool) -> list[Any] | None:

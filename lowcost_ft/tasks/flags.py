@@ -9,7 +9,7 @@ from lowcost_ft.config.tasks import task_names, task_settings
 from lowcost_ft.errors import UserError
 from lowcost_ft.tasks import task_class
 
-__all__ = ["Command", "NoFlags", "grouped_flags", "own_flags"]
+__all__ = ["Command", "NoFlags", "grouped_flags", "input_problems", "own_flags", "without_inputs"]
 
 Command = Literal["predict", "evaluate", "explain", "attack", "audit"]
 
@@ -85,3 +85,27 @@ def own_flags(task: str, given: Mapping[str, Any], *, command: Command = "predic
     if problems:
         raise UserError(problems)
     return flags
+
+
+def without_inputs(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Flags of all tasks without those that say what is predicted.
+
+    Args:
+        given: Flag -> value.
+    """
+    inputs = {name for task in task_names() for name in task_class(task).input_flags}
+    return {name: value for name, value in given.items() if name not in inputs}
+
+
+def input_problems(task: str, given: Mapping[str, Any]) -> list[str]:
+    """What is wrong with a predictor in Python that is told what to predict as it is loaded.
+
+    Args:
+        task: Name of the task.
+        given: Flag -> value.
+    """
+    return [
+        f"{name} is for the command line; in Python {instead}"
+        for name, instead in task_class(task).input_flags.items()
+        if given.get(name) is not None
+    ]

@@ -63,6 +63,8 @@ def read_examples_file(
         labelled=labelled,
         words=kind.reads_words,
     )
+    if kind.asks_about_entities and not labelled and not problems:
+        rows = _with_entities(rows, path, reading, problems)
     if labelled:
         rows = accepted_rows(rows, reading, problems=problems, notices=notices)
     elif rows and rows[0].is_line:
@@ -88,6 +90,23 @@ def read_examples_file(
     if problems:
         raise UserError(capped(problems), total=len(problems))
     return examples
+
+
+def _with_entities(
+    rows: list[Row], path: str, reading: ReadingOptions, problems: list[str]
+) -> list[Row]:
+    """Rows of a labelling tool's export with their entities; other rows as they are."""
+    if any("entities" in row.values or row.is_line for row in rows):
+        return rows
+    faults: list[str] = []
+    annotated = read_rows(path, faults, [], reading)
+    found = {row.source: row.values.get("entities") for row in annotated}
+    if not any(found.values()):
+        return rows
+    problems += faults
+    return [
+        replace(row, values=row.values | {"entities": found.get(row.source) or []}) for row in rows
+    ]
 
 
 def read_examples(

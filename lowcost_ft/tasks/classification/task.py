@@ -83,6 +83,7 @@ class ClassificationTask(
     schema: ClassVar[dict[str, Array]] = {"labels": Array("row")}
     predict_flags: ClassVar[type | None] = ClassificationFlags
     evaluate_flags: ClassVar[type | None] = DecisionFlags
+    input_flags: ClassVar[Mapping[str, str]] = {"text_pair": "call predictor([text], [text_pair])"}
     choice_a_text: ClassVar[bool] = True
     metric: str = ""
 

@@ -71,6 +71,9 @@ class QuestionAnsweringTask(
     head: ClassVar[str] = "question_answering"
     predict_flags = QuestionFlags
     evaluate_flags = NullFlags
+    input_flags: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("question", "context", "context_file"), "call predictor([question], [context])"
+    )
     schema: ClassVar[dict[str, Array]] = SCHEMA
     problem_type: str | None = None
 

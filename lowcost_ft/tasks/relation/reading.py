@@ -25,6 +25,7 @@ __all__ = ["RelationReading", "relation_examples"]
 class RelationReading(Task):
     """The part of the task that reads examples."""
 
+    asks_about_entities = True
     read = staticmethod(read_examples)
     use_notice = staticmethod(types_notice)
 

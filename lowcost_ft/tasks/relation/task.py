@@ -66,6 +66,9 @@ class RelationTask(  # type: ignore[misc]  # Another example than its base class
     judged_by_texts: ClassVar[bool] = False
     choice_a_text: ClassVar[bool] = False
     predict_flags: ClassVar[type | None] = RelationFlags
+    input_flags: ClassVar[Mapping[str, str]] = {
+        "ner": "load the NER run too, and call lowcost_ft.find_relations"
+    }
     evaluate_flags: ClassVar[type | None] = None
     group_title = "text"
 
@@ -141,7 +144,7 @@ class RelationTask(  # type: ignore[misc]  # Another example than its base class
             more = f" (and {len(bare) - 1:,} more)" if len(bare) > 1 else ""
             raise UserError(
                 f"{bare[0].source}{more}: the text marks no pair of entities; write {TAG_FORM}, or "
-                f"give --ner RUN, an NER run that finds them"
+                f"let an NER run find them (lowcost-ft predict --ner RUN)"
             )
         owners = [n for n, example in enumerate(given) for _ in example.pairs]
         pairs = [pair for example in given for pair in example.pairs]
@@ -273,13 +276,14 @@ class RelationTask(  # type: ignore[misc]  # Another example than its base class
     @classmethod
     def flag_examples(cls, flags: Any, *, text: str | None, json: bool) -> None:
         """No flag gives an input; see `Task.flag_examples`."""
-        if flags.pair_window is not None and flags.ner is None:
+        # Other commands than predict bring neither of them.
+        if getattr(flags, "pair_window", None) is not None and flags.ner is None:
             raise UserError("--pair-window needs --ner")
 
     @classmethod
     def keeps_adapter(cls, flags: Any) -> bool:
         """With `--ner`, so that both runs can hold one base model."""
-        return flags is not None and flags.ner is not None
+        return flags.ner is not None
 
     def use(self, flags: Any) -> list[str]:
         """Takes the window; see `Task.use`."""

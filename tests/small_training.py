@@ -10,7 +10,7 @@ from lowcost_ft.training.checkpoint import Checkpoints
 from lowcost_ft.training.loop import train
 from lowcost_ft.training.setup import build_accelerator
 
-__all__ = ["Trainer"]
+__all__ = ["Trainer", "poison"]
 
 TAGS = ["O", "B-person", "I-person", "B-place", "I-place"]
 
@@ -97,3 +97,19 @@ class Trainer:
             example_name=lambda number: f"row {number}",
             extensions=extensions,
         )
+
+
+def poison(run, example, value=float("nan")):
+    """Makes the loss of one example infinite or no number."""
+    real = run.task.loss
+    row_of = {tuple(run.ids(row)): row for row in range(len(run.features.lengths))}
+
+    def loss(logits, batch):
+        total = real(logits, batch)
+        for ids, mask in zip(batch["input_ids"], batch["attention_mask"], strict=True):
+            row = row_of[tuple(ids[mask.bool()].tolist())]
+            if run.features.examples[row] == example:
+                total = total * value
+        return total
+
+    run.task.loss = loss

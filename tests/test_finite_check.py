@@ -2,8 +2,7 @@
 
 import pytest
 import torch
-from small_training import Trainer
-from test_recovery import poison
+from small_training import Trainer, poison
 
 from lowcost_ft.config.run import RunConfig
 from lowcost_ft.errors import UserError

@@ -11,9 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from small_runs import RECIPES, call_recipe, flags, forget_precision, ner_rows, write_jsonl
-from small_training import Trainer
+from small_training import Trainer, poison
 from support_matrix import RESULTS, all_cases, run_cases
-from test_recovery import poison
 from tiny import make_tiny
 
 from lowcost_ft.commands.main import main

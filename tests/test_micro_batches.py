@@ -173,6 +173,14 @@ def test_a_model_predicts_with_the_usual_number_where_training_chose_more():
     assert prediction_tokens({"config": {"micro_batch_tokens": 100}}) == 100
 
 
+def test_caches_decide_in_training_alone_and_a_budget_everywhere():
+    record = {"config": {"micro_batch_tokens": 1024}, "left_open": ["micro_batch_tokens"]}
+    record["memory_plan"] = {"device": "cpu"}
+    assert prediction_tokens(record) == 4096
+    record["config"]["memory_budget"] = "1GB"
+    assert prediction_tokens(record) == 1024
+
+
 def test_seeds_stay_one_row_of_a_report_whatever_their_longest_step_is():
     def told(tokens, source, **more):
         train = {"peak_memory_source": source}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from small_runs import call_recipe, flags
-from small_training import Trainer
+from small_training import Trainer, poison
 
 from lowcost_ft.config.settings import TrainingConfig
 from lowcost_ft.errors import NoRoomError, UserError, is_out_of_memory
@@ -210,22 +210,6 @@ def test_evaluation_cuts_what_does_not_fit(trainer, monkeypatch):
 
 
 # Numbers that are none.
-
-
-def poison(run, example, value=float("nan")):
-    """Makes the loss of one example infinite or no number."""
-    real = run.task.loss
-    row_of = {tuple(run.ids(row)): row for row in range(len(run.features.lengths))}
-
-    def loss(logits, batch):
-        total = real(logits, batch)
-        for ids, mask in zip(batch["input_ids"], batch["attention_mask"], strict=True):
-            row = row_of[tuple(ids[mask.bool()].tolist())]
-            if run.features.examples[row] == example:
-                total = total * value
-        return total
-
-    run.task.loss = loss
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -14,9 +14,9 @@ LEFT_OPEN = "left_open"
 def prediction_tokens(record: Mapping[str, Any]) -> int:
     """Most padded tokens in a micro-batch without a backward pass.
 
-    As many as `--micro-batch-tokens` says. What `auto` came to was chosen for training, on the
-    memory of the card that trained; the model may predict on another one, so that it is no more
-    than usual there.
+    As many as `--micro-batch-tokens` says. What `auto` came to was chosen for training: on the
+    memory of the card that trained, where the model may predict on another one, or by what suits
+    the caches of a CPU in training. So it is no more than usual, and less only where memory is why.
 
     Args:
         record: The content of `run.json`, of a run that may still go on.
@@ -24,6 +24,9 @@ def prediction_tokens(record: Mapping[str, Any]) -> int:
     tokens = record["config"]["micro_batch_tokens"]
     if tokens == "auto":
         return USUAL_MICRO_BATCH_TOKENS
-    if "micro_batch_tokens" in record.get(LEFT_OPEN, ()):
-        return min(int(tokens), USUAL_MICRO_BATCH_TOKENS)
-    return int(tokens)
+    if "micro_batch_tokens" not in record.get(LEFT_OPEN, ()):
+        return int(tokens)
+    plan = record.get("memory_plan") or {}
+    if plan.get("device") == "cpu" and record["config"].get("memory_budget") is None:
+        return USUAL_MICRO_BATCH_TOKENS
+    return min(int(tokens), USUAL_MICRO_BATCH_TOKENS)

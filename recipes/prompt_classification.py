@@ -2,7 +2,7 @@
 
     accelerate launch recipes/prompt_classification.py --train-file train.csv --test-file test.csv
     accelerate launch recipes/prompt_classification.py --train-file train.csv \\
-        --prompt-template "Review: {source} It is" --label-words "pos=good,neg=bad" --max-steps 0
+        --prompt-template "{source} Sentiment:" --label-words "pos=good,neg=bad" --max-steps 0
 
 For few examples of each class, or none: --max-steps 0 trains nothing (zero-shot). Without it, LoRA
 trains from there, in as many passes as the number of examples asks for, and all rows train. Up to

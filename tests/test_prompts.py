@@ -100,7 +100,7 @@ def test_long_texts_are_cut_and_never_the_prompt(tiny_model, side, pair):
 
 def test_a_pair_needs_two_places_and_one_text_one(tokenizer):
     for template, given in (("{source}", ("a", "b")), ("{source} {text_pair}", ("a", None))):
-        with pytest.raises(UserError, match=r"rows:1: is .*, and --prompt-template"):
+        with pytest.raises(UserError, match=r"rows:1: is .*, and --prompt-template has"):
             settled(tokenizer, template).fill_all([example(*given)], tokenizer, max_length=99)
 
 
@@ -122,8 +122,10 @@ def test_words_of_labels_are_given_in_the_flag_or_a_file(tmp_path):
 
 def test_labels_need_words_of_their_own(tokenizer):
     prompt = Prompt("{source}:", (" refund", " refund"))
-    with pytest.raises(UserError, match=r"'a', 'b'|\"a\", \"b\""):
+    with pytest.raises(UserError, match='labels "a", "b" have the same words'):
         word_tokens(prompt, ["a", "b"], tokenizer)
+    with pytest.raises(UserError, match="does not know ''"):
+        word_tokens(Prompt("{source}:", (" ", " refund")), ["-", "b"], tokenizer)
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2", "qwen3", "gemma"])
@@ -176,6 +178,7 @@ def config_of(tiny_model: Any, folder: Path, **values: Any) -> ft.RunConfig:
         ({"prompt_template": None, "label_words": "refund=money"}, "--label-words needs --prompt"),
         ({"prompt_template": None, "chat_template": "plain"}, "--chat-template needs --prompt"),
         ({"prompt_template": None, "max_steps": 0}, "would answer at random"),
+        ({"prompt_template": "{source}\\nLabel:"}, "holds a backslash and an n"),
         ({"prompt_template": TEMPLATE * 2}, "must say once where the text goes"),
     ],
 )

@@ -50,6 +50,22 @@ def test_text_classification(tmp_path):
     assert record["evaluation"]["test"]["accuracy"] > 0.35
 
 
+def test_reviews_are_told_apart_without_training(tmp_path):
+    """By what the language model knows, in English and in French."""
+    reviews = {
+        "good": ("I love it, best purchase ever!", "Works great, very happy.", "C'est parfait."),
+        "bad": ("It broke on the first day.", "Awful, I want my money back.", "C'est affreux."),
+    }
+    rows = [{"text": text, "label": label} for label, texts in reviews.items() for text in texts]
+    file = tmp_path / "reviews.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    changes = {"train_file": str(file), "max_steps": 0}
+    changes["prompt_template"] = "Review: {source}\nSentiment:"
+    changes["label_words"] = "good=positive,bad=negative"
+    record = run("prompt_classification", tmp_path / "run", **changes)
+    assert record["evaluation"]["train"]["accuracy"] > 0.8
+
+
 def test_ner(tmp_path):
     record = run("lora_ner", tmp_path / "run", max_steps=60)
     assert record["status"] == "completed"

@@ -85,9 +85,11 @@ class Prompt:
         paired = "{text_pair}" in self.text
         for example in examples:
             if (example.text_pair is not None) != paired:
-                has = "leaves {text_pair} out" if example.text_pair else "has {text_pair}"
-                one = "a pair of texts" if example.text_pair else "one text"
-                raise UserError(f"{example.source}: is {one}, and --prompt-template {has}")
+                told = "one text, and --prompt-template has {text_pair}: leave it out"
+                if not paired:
+                    told = "a pair of texts, and --prompt-template has no place for the second: add"
+                    told += " {text_pair}"
+                raise UserError(f"{example.source}: is {told}")
         found = [self.fill(*_texts(example)) for example in examples]
         for number, ids in enumerate(_ids([one.text for one in found], tokenizer)):
             if len(ids) > max_length:
@@ -135,12 +137,18 @@ class Prompt:
 def template_problems(template: str) -> list[str]:
     """What is wrong with the value of `--prompt-template` for classification."""
     places = _PLACES.findall(template)
+    problems = []
+    if "\\n" in template:
+        problems.append(
+            "--prompt-template holds a backslash and an n: write a line break, in most shells as "
+            "in $'{source}\\nTopic:'"
+        )
     if places.count("source") != 1 or places.count("text_pair") > 1:
-        return [
+        problems.append(
             "--prompt-template must say once where the text goes: write {source} in its place, and "
             "{text_pair} in that of the second text of a pair"
-        ]
-    return []
+        )
+    return problems
 
 
 def label_words(given: str | None, labels: Sequence[str]) -> list[str]:
@@ -222,7 +230,7 @@ def settle_prompt(
             text = ChatFormat(chosen, tokenizer).contexts([("user", text)])[-1]
         except ValueError as error:
             raise UserError(f"--chat-template: refuses the prompt [{error}]") from error
-        if template_problems(text):
+        if _PLACES.findall(text) != _PLACES.findall(template):
             raise UserError("--chat-template: changes {source}, so that no text can be put there")
     # Tokenizers join a blank with the word behind it, which is no part of the prompt then.
     before = text.rstrip(" ")
@@ -250,7 +258,7 @@ def word_tokens(
                 f"--prompt-template: the tokenizer joins its end with {word!r}; end it with a "
                 "colon or a line break"
             )
-        elif not own or (tokenizer.unk_token_id in own):
+        elif not word or not own or tokenizer.unk_token_id in own:
             problems.append(
                 f"--label-words: the tokenizer does not know {word!r}, the words of the label "
                 f"{label!r}; give it others"
@@ -272,10 +280,9 @@ def prompted_places(filled: Filled, tokenizer: PreTrainedTokenizerBase) -> list[
     for start, end in encoded["offset_mapping"]:
         place = None
         for number, (first, last, skipped) in enumerate(filled.places):
-            if max(start, first) < min(end, last):
-                place = visible_place(filled.text, number, max(start, first), min(end, last))
-            if place is not None and place[0] == number:
-                place = (number, place[1] - first + skipped, place[2] - first + skipped)
+            seen = visible_place(filled.text, number, max(start, first), min(end, last))
+            if seen is not None:
+                place = (number, seen[1] - first + skipped, seen[2] - first + skipped)
         places.append(place)
     return places
 

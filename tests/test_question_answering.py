@@ -195,6 +195,19 @@ def test_a_validation_split_does_not_part_an_article(tmp_path):
     assert "train: 15 questions of 60 without answer" in told
 
 
+def test_questions_about_one_manual_alone_are_cut_and_told():
+    context = " ".join(f"Part {number} costs {number + 30} euros." for number in range(20))
+    rows = [
+        {"question": f"What does part {n} cost?", "context": context, "answers": [f"{n + 30} euros"]}
+        for n in range(20)
+    ]
+    splits = ft.load_splits("question_answering", rows={"train": rows})
+    assert (len(splits.train), len(splits.validation)) == (18, 2)
+    assert "all 20 inputs are about one article" in " ".join(splits.notices)
+    splits = ft.load_splits("question_answering", rows={"train": rows, "test": rows[:1]})
+    assert len(splits.test) == 1
+
+
 def test_data_without_any_answer_are_refused(tmp_path):
     file = write_jsonl(tmp_path / "a.jsonl", question_rows(8, null_every=1))
     with pytest.raises(UserError, match="no question has an answer"):

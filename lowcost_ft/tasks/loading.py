@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -153,11 +153,12 @@ def load_splits(
     if "validation" not in found and not validation_share and not problems:
         notices.append("no validation split: all rows train, and the last epoch's weights are kept")
     elif "validation" not in found and not problems:
+        group_of, title = _groups(kind, splits["train"], notices)
         train, validation = cut_validation(
             splits["train"],
             classes_of=kind.classes,
-            group_of=kind.group_of,
-            group_title=kind.group_title,
+            group_of=group_of,
+            group_title=title,
             share=validation_share,
             every_class=kind.every_class(decided),
             seed=seed,
@@ -186,6 +187,21 @@ def _sample(kind: type[Task]) -> dict[str, list[Row]]:
         split: [Row(values, f"sample/{split}:row {i}") for i, values in enumerate(rows, 1)]
         for split, rows in kind.sample_rows().items()
     }
+
+
+def _groups(
+    kind: type[Task], examples: list[Any], notices: list[str]
+) -> tuple[Callable[[Any], Hashable], str]:
+    """What keeps rows on one side of a cut: their text or article, if there is more than one."""
+    if len(examples) < 2 or len({kind.group_of(example) for example in examples}) > 1:
+        return kind.group_of, kind.group_title
+    inputs = len({kind.input_of(example) for example in examples})
+    if inputs > 1:
+        notices.append(
+            f"all {inputs:,} inputs are about one {kind.group_title}, so the validation split is "
+            f"about it, too: its score is too high for another {kind.group_title}"
+        )
+    return kind.input_of, "input"
 
 
 def _repeated(kind: type[Task], splits: Mapping[str, list[Any]]) -> Iterable[str]:

@@ -92,6 +92,8 @@ def test_words_of_tacred_end_with_their_last_one():
     row = FORMS["tacred"] | {"obj_start": 3, "obj_end": 5}
     examples, problems, _ = read([row])
     assert not problems and words_of(examples[0]) == [("Ada", "Acme in Oslo.")]
+    _, problems, _ = read([{"tokens": ["Ada", "works"], "h": 0, "t": 1, "label": "x"}])
+    assert len(problems) == 1 and 'the words in "tokens" need the columns subj_start' in problems[0]
     _, problems, _ = read([row | {"obj_end": 6}, row | {"subj_start": 1, "subj_end": 0}])
     assert "obj_end" in problems[0] and "6 words" in problems[0]
     assert len(problems) == 2

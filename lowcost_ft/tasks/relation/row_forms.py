@@ -71,10 +71,14 @@ def read_examples(
         texts = [] if column is None else read_words(rows, column, problems=problems)
         used = [column or "", *_WORD_ENDS, "subj_type", "obj_type"]
         return _labelled(texts, rows, used, reading, labelled=labelled, **found)
-    if reading.tokens_column is not None:
+    words = reading.tokens_column
+    if words is None and reading.text_column is None and {*TEXT_NAMES}.isdisjoint(names):
+        words = next((name for name in _TOKENS if name in names), None)
+    if words is not None:
         problems.append(
-            f"{file_of(rows[0].source)}: --tokens-column needs the columns {', '.join(_WORD_ENDS)} "
-            f"beside the words"
+            f"{file_of(rows[0].source)}: the words in {shown(words)} need the columns "
+            f"{', '.join(_WORD_ENDS)} beside them: the first and last word of head and tail, "
+            f"counted from 0"
         )
         return []
     column = find_column(rows, reading.text_column, TEXT_NAMES, "text", **found)

@@ -339,9 +339,7 @@ def test_a_cut_that_was_left_open_stays_as_it_was(tmp_path, stopped, options, wh
     monkeypatch.setattr(find_plan, "cpu_tokens", lambda width, caches: 128)
     assert call_recipe("lora_ner", *options(output_dir=folder, resume=True)) == 0
     assert_same_run(folder, reference)
-    elsewhere = tmp_path / "elsewhere"
-    assert call_recipe("lora_ner", *options(output_dir=elsewhere, max_steps=2)) == 0
-    assert record(elsewhere)["config"]["micro_batch_tokens"] == 128
+    assert record(folder)["config"]["micro_batch_tokens"] != 128
 
 
 def test_a_budget_that_makes_another_model_is_refused(

@@ -27,13 +27,12 @@ def later(monkeypatch):
     monkeypatch.setattr(finite_check, "DEVICES_THAT_WAIT", ("cpu",))
 
 
-@pytest.fixture
-def trainer(tiny_model, tmp_path):
+@pytest.fixture(scope="module")
+def trainer(tiny_model, tmp_path_factory):
     """Makes trainers whose example 5 has a loss that is no number, all with the same dropout."""
-    numbers = iter(range(9))
 
     def make():
-        made = Trainer(tiny_model, tmp_path / str(next(numbers)), "ner", "bert")
+        made = Trainer(tiny_model, tmp_path_factory.mktemp("run"), "ner", "bert")
         poison(made, 5)
         torch.manual_seed(0)
         return made
@@ -86,9 +85,9 @@ def test_a_cpu_does_not_wait_and_so_does_not_read_later():
     assert not may_read_later(build_accelerator(), adamw, Extensions())
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def at_once(trainer):
-    """A run with bad steps that are read at once: its weights and its result."""
+    """A run with bad steps that are read at once: its result and its weights."""
     run = trainer()
     return run(**POISONED).to_dict(), run.weights()
 

@@ -1,6 +1,7 @@
 """Prompts of classification: templates, the words of labels, the head that begins as them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -190,13 +191,16 @@ def test_what_does_not_go_together_is_refused(tiny_model, tmp_path, values, told
         trained(config)
 
 
+TRAINED: dict[str, Any] = {"max_steps": 6, "learning_rate": 3e-3}
+TRAINED |= {"label_words": "refund=money,None=no"}
+"""Settings of a run of a few steps, whose words have one token each or several."""
+
+
 @pytest.fixture(scope="module")
 def prompted(tmp_path_factory: pytest.TempPathFactory, tiny_model: Any) -> Path:
-    """A run of a few steps, whose words have one token each or several."""
+    """A run of the settings in `TRAINED`."""
     folder = tmp_path_factory.mktemp("prompted")
-    values: dict[str, Any] = {"output_dir": str(folder / "run"), "max_steps": 6}
-    values |= {"label_words": "refund=money,None=no", "learning_rate": 3e-3}
-    return trained(config_of(tiny_model, folder, **values))[0]
+    return trained(config_of(tiny_model, folder, output_dir=str(folder / "run"), **TRAINED))[0]
 
 
 def test_a_trained_run_reloads_by_the_code_of_its_card(prompted, monkeypatch, capsys):
@@ -226,10 +230,19 @@ def test_a_merged_model_says_the_same(prompted, tmp_path):
 
 
 def test_a_step_may_be_cut(prompted, tiny_model, tmp_path):
-    values: dict[str, Any] = {"max_steps": 6, "output_dir": str(tmp_path / "run")}
-    values |= {"label_words": "refund=money,None=no", "learning_rate": 3e-3}
-    config = config_of(tiny_model, tmp_path, gradient_accumulation_steps=4, **values)
-    assert same_weights(prompted, trained(config)[0])
+    values = TRAINED | {"gradient_accumulation_steps": 4, "output_dir": str(tmp_path / "run")}
+    assert same_weights(prompted, trained(config_of(tiny_model, tmp_path, **values))[0])
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_bits(prompted, tiny_model, tmp_path):
+    config = config_of(tiny_model, tmp_path, output_dir=str(tmp_path / "run"), **TRAINED)
+    asked = iter([False, False, False, True])
+    with ft.start_run(config) as run:
+        data = ft.load_data(run)
+        ft.train(run, ft.build(run, data), data, pause=lambda _: next(asked))
+    folder, record = trained(replace(config, resume=True))
+    assert record["train"]["resumed_at_steps"] == [3]
+    assert same_weights(prompted, folder, tolerance=0)
 
 
 def test_without_steps_the_language_model_itself_is_scored(tiny_model, tmp_path, capsys):

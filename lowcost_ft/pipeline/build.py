@@ -64,8 +64,7 @@ def build(run: Run, data: Data) -> Built:
     if run.config.max_steps == 0:
         _check_head(run, data)
     _settle_length(run, data)
-    trains = run.config.max_steps != 0 or run.config.memory_budget is not None
-    plan = plan_memory(run, data) if trains else None
+    plan = plan_memory(run, data)
     config = run.config
     model = build_model(
         **model_options(

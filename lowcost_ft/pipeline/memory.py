@@ -45,7 +45,7 @@ def plan_memory(run: Run, data: Data) -> Plan | None:
     taken afterwards.
 
     Returns:
-        The plan; None where the memory of this model's steps is not known.
+        The plan; None where the memory of this model's steps is not known, or none is run.
 
     Raises:
         UserError: Nothing that is allowed fits the budget; names what would.
@@ -62,6 +62,9 @@ def plan_memory(run: Run, data: Data) -> Plan | None:
                 "--memory-budget: is not known for a model that is split over processes; leave it "
                 "out, and set --micro-batch-tokens"
             )
+        _take(run, _unplanned(run))
+        return None
+    if run.config.max_steps == 0 and budget is None:  # There is no step to predict.
         _take(run, _unplanned(run))
         return None
     # What of a card is free may differ between processes; the settings must not.

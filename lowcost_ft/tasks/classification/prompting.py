@@ -121,4 +121,4 @@ class ClassificationPrompting(Task):
         told = super().cut_notice(split, examples, features, max_length=max_length, end=end)
         if self.text_prompt is None:
             return told
-        return f"{told.replace(' are longer', ' with their prompt are longer')}, the prompt kept"
+        return f"{told} (--max-length holds the prompt, too, which stays whole)"

@@ -295,6 +295,6 @@ def test_the_recipe_compares_training_with_none(tiny_model, tmp_path, capsys, mo
 
 def test_few_rows_are_read_often_and_many_twice(tiny_model, tmp_path):
     config = config_of(tiny_model, tmp_path)
-    assert [num_epochs(config, rows) for rows in (4, 16, 32, 1000)] == [20, 20, 10, 2]
+    assert [num_epochs(config, rows) for rows in (4, 16, 32, 1000)] == [12, 12, 6, 2]
     plain = config_of(tiny_model, tmp_path, prompt_template=None)
     assert ClassificationPrompting.usual_epochs(plain, 16) is None

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ClassificationPrompting"]
 
-_TEXTS_READ = 320
+_TEXTS_READ = 192
 """Texts that a run reads in all where there are few (docs/few-labels.md)."""
-_LEAST_EPOCHS, _MOST_EPOCHS = 2, 20
+_LEAST_EPOCHS, _MOST_EPOCHS = 2, 12
 
 
 class ClassificationPrompting(Task):

@@ -28,7 +28,8 @@ def _section(comparison: Comparison) -> str:
             "## On SemEval-2010 task 8",
             "8,000 sentences to train on, a tenth of them for validation, and 2,717 to test; "
             "all-MiniLM-L6-v2 (22 million parameters), 3 epochs, and otherwise the recipe's "
-            "defaults. The score is the official one."
+            "defaults. The score is the official one. Published scores of BERT-base, which is five "
+            "times as large, are 0.88 to 0.89."
             + " `Trainer` + peft trains on the same marked texts."
             * ("Trainer" in labels),
             "\n".join(

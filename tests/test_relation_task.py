@@ -160,7 +160,15 @@ def test_entities_come_from_another_run_and_both_share_one_base_model(run, ner, 
 def test_another_task_finds_no_entities(run, trained_run, capsys):
     other = trained_run("single", "bert")
     message = refused(capsys, run, "--ner", other, "--text", "anna lives in oslo")
-    assert "--ner needs an NER run" in message
+    assert "--ner needs a run of NER, and this is one of text classification" in message
+
+
+def test_texts_in_python_are_a_list_and_runs_have_their_places(run, ner):
+    predictors = [ft.load_predictor(folder) for folder in (run, ner)]
+    with pytest.raises(UserError, match="put it into a list"):
+        find_relations(*predictors, "anna lives in oslo")
+    with pytest.raises(UserError, match="relations needs a run of relation extraction, and this"):
+        find_relations(*predictors[::-1], ["anna lives in oslo"])
 
 
 def test_a_flag_of_another_task_is_refused(run, ner, capsys):

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from lowcost_ft.config.arguments import to_list
+from lowcost_ft.config.tasks import task_settings
 from lowcost_ft.errors import UserError
 from lowcost_ft.tasks.relation.examples import Mention, RelationExample
 from lowcost_ft.tasks.relation.row_forms import entities_example
@@ -29,6 +31,8 @@ def find_relations(relations: Any, ner: Any, texts: Sequence[str]) -> list[dict[
     Raises:
         UserError: One of the runs is of another task, or a text is none.
     """
+    _check_tasks(relations, ner)
+    texts = to_list(texts, "texts", of="texts")
     return predict_together(relations, ner, relations.task.read_texts(texts, None))
 
 
@@ -42,18 +46,14 @@ def predict_together(
         ner: A predictor of an NER run.
         examples: The texts.
     """
-    if relations.run["task"] != "relation" or ner.run["task"] != "ner":
-        raise UserError(
-            f"--ner needs an NER run, and this is one of {ner.run['task']}: give the folder of a "
-            f"run of recipes/lora_ner.py"
-        )
+    _check_tasks(relations, ner)
     if marked := next((one for one in examples if one.pairs or one.entities), None):
         raise UserError(
             f"{marked.source}: the text marks its entities, and --ner finds them: leave one out"
         )
     relations.share_weights(ner)
     found = ner([example.text for example in examples])
-    relations.notices.extend(ner.notices)
+    relations.notices.extend([told for told in ner.notices if told not in relations.notices])
     asked = []
     for example, answer in zip(examples, found, strict=True):
         entities = [
@@ -77,6 +77,19 @@ def predict_together(
         )
     answers: list[dict[str, Any]] = relations.predict(asked)
     return answers
+
+
+def _check_tasks(relations: Any, ner: Any) -> None:
+    for name, run, wanted, recipe in (
+        ("relations", relations.run, "relation", "lora_relation"),
+        ("--ner", ner.run, "ner", "lora_ner"),
+    ):
+        if run["task"] != wanted:
+            titles = [task_settings(task).title for task in (wanted, run["task"])]
+            raise UserError(
+                f"{name} needs a run of {titles[0]}, and this is one of {titles[1]}: give that of "
+                f"recipes/{recipe}.py"
+            )
 
 
 def entities_of(example: RelationExample) -> list[dict[str, Any]]:

@@ -36,22 +36,46 @@ def _section(comparison: Comparison) -> str:
                 "| " + " | ".join(cells) + " |"
                 for cells in (_COLUMNS, ["---"] * len(_COLUMNS), *map(_cells, rows))
             ),
-            "The interval is a bootstrap over the test sentences. `python "
+            *_differences(rows),
+            "Published scores of BERT-base, a model of 110 million parameters, are 0.88 to 0.89 on "
+            "this test set. The interval is a bootstrap over the test sentences. `python "
             "benchmarks/compare_methods.py --suite relation --data-dir DATA` makes the runs.",
         ]
     )
 
 
-def _cells(row: Row) -> list[str]:
-    scores = {
+def _differences(rows: list[Row]) -> list[str]:
+    """LoRA less each other row, seed by seed; nothing where they share no seed."""
+    lora = next((row for row in rows if row.results[0].get("method") == "lora"), None)
+    lines = []
+    for other in rows:
+        ours, theirs = (_scores(lora) if lora else {}), _scores(other)
+        seeds = sorted(set(ours) & set(theirs))
+        if other is lora or not seeds:
+            continue
+        gaps = [ours[seed] - theirs[seed] for seed in seeds]
+        each = ", ".join(f"{gap:+.3f}" for gap in gaps)
+        lines.append(
+            f"LoRA less {markdown_text(other.label)}: {sum(gaps) / len(gaps):+.3f} macro F1 "
+            f"(seeds {', '.join(map(str, seeds))}: {each})."
+        )
+    return lines
+
+
+def _scores(row: Row) -> dict[int, float]:
+    """Official macro F1 of each seed."""
+    return {
         int(result.get("seed")): float(result.get("evaluation", "test", "macro_f1"))
-        for result in row.results
+        for result in sorted(row.results, key=lambda result: int(result.get("seed")))
     }
+
+
+def _cells(row: Row) -> list[str]:
     trained = row.results[0].get("parameters", "trainable")
     return [
         markdown_text(row.label),
         score_text(row.score, row.interval),
-        ", ".join(f"{score:.3f}" for _, score in sorted(scores.items())),
+        ", ".join(f"{score:.3f}" for score in _scores(row).values()),
         f"{trained:,}",
         memory_text(row.memory),
     ]

@@ -176,11 +176,15 @@ _RELATION = [
     *_entries(
         *("semeval", "relation", ("lora", "full"), "--num-train-epochs", "3"), files=_SEMEVAL
     ),
-    Entry(
-        name="semeval-trainer-peft",
-        program="benchmarks/trainer_peft_relation.py",
-        flags=("--num-train-epochs", "3"),
-        files=_SEMEVAL,
+    # LoRA's default rate is made for more weights and a trained pooler: a peer gets its own.
+    *(
+        Entry(
+            name=f"semeval-trainer-peft-tuned-{rate}",
+            program="benchmarks/trainer_peft_relation.py",
+            flags=("--num-train-epochs", "3", "--learning-rate", rate),
+            files=_SEMEVAL,
+        )
+        for rate in ("0.001", "0.003")
     ),
 ]
 

@@ -2,10 +2,11 @@
 
     python benchmarks/trainer_peft_relation.py --train-file train.jsonl --test-file test.jsonl
 
-As trainer_peft.py, with the data, rates, schedule and scores of recipes/lora_relation.py.
+As trainer_peft_tuned.py, with the data, schedule and scores of recipes/lora_relation.py. Trains
+query and value, and the head; BERT's pooler stays as it is, as peft leaves it.
 """
 
-from trainer_peft import main
+from trainer_peft_tuned import main
 
 from lowcost_ft import RunConfig, run_recipe
 

@@ -3,9 +3,7 @@
 import math
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 import torch
@@ -13,29 +11,24 @@ from accelerate import Accelerator
 from torch import nn
 
 from lowcost_ft.config.settings import TrainingConfig
-from lowcost_ft.data.batching import MicroBatch, padded_tokens
-from lowcost_ft.data.features import Features, collate, model_inputs
-from lowcost_ft.errors import is_out_of_memory
+from lowcost_ft.data.batching import padded_tokens
+from lowcost_ft.data.features import Features
 from lowcost_ft.frozen.cache import CachedStates
-from lowcost_ft.models.attention_masks import known_padding, masks_as_numbers
-from lowcost_ft.models.cpu_dropout import lean_attention_dropout, make_dropout_lean
-from lowcost_ft.models.freezing import run_frozen_once
-from lowcost_ft.models.joined_lora import JoinedLora
 from lowcost_ft.tasks.base import Task
 from lowcost_ft.training.bad_examples import bad_rows
 from lowcost_ft.training.extensions.composition import Extensions
 from lowcost_ft.training.finite_check import FiniteCheck, step_if_finite
 from lowcost_ft.training.gradient_sums import add_up
+from lowcost_ft.training.passes import Passes
 from lowcost_ft.training.random_state import set_torch_states, torch_states
 from lowcost_ft.training.recovery import (
     MicroBatchBudget,
     MicroBatchMemoryError,
     agree,
     free_memory,
-    made_by_all,
     no_room,
 )
-from lowcost_ft.training.sharding import is_sharded, whole_tensor
+from lowcost_ft.training.sharding import whole_tensor
 from lowcost_ft.training.step_plan import PlannedStep, cut_planned
 
 __all__ = ["StepOutcome", "StepRunner"]
@@ -61,7 +54,7 @@ class StepOutcome:
     bad_examples: list[str] | None = None
 
 
-class StepRunner:
+class StepRunner(Passes):
     """Runs optimizer steps of one model on one data set.
 
     The gradient of a step is that of `sum of losses / sum of weights` over all of its
@@ -92,154 +85,30 @@ class StepRunner:
     ) -> None:
         """
         Args:
-            accelerator: Processes, device and precision.
-            model: The model, prepared or not.
-            task: Its loss.
-            features: The data.
-            pad_token_id: Token that fills up a micro-batch.
             max_grad_norm: Gradients are clipped to it; 0: they are not.
             budget: How large micro-batches may be when a step has to be cut again.
-            cached: Output of the frozen layers for `features`, which then do not run.
-            states_on_device: Keep a copy of it on the device, until memory runs out.
             example_name: What to call an example in a message.
-            for_cpu: Whether a step runs as a CPU does it best (`cpu_dropout.py`), or as a GPU does
-                (`joined_lora.py`, `masks_as_numbers`); by default as the device is.
-            extensions: What training tricks do in each step.
+
+        The others are those of `Passes`.
         """
-        if for_cpu is None:
-            for_cpu = accelerator.device.type == "cpu"
-        if for_cpu:
-            make_dropout_lean(model)
-        self._attention = lean_attention_dropout if for_cpu else masks_as_numbers
-        self.accelerator = accelerator
-        self.model = model
-        self.task = task
-        self.features = features
-        self.pad_token_id = pad_token_id
+        super().__init__(
+            accelerator,
+            model,
+            task,
+            features,
+            pad_token_id=pad_token_id,
+            cached=cached,
+            states_on_device=states_on_device,
+            for_cpu=for_cpu,
+            extensions=extensions,
+        )
         self.max_grad_norm = max_grad_norm
         self.budget = budget or MicroBatchBudget.of(TrainingConfig())
-        self._on_host = cached
-        self.cached = cached
-        if cached is not None and states_on_device:
-            self.cached = made_by_all(accelerator, cached.on_device) or cached
         self.example_name = example_name
-        self.extensions = extensions or Extensions()
         self.reads_later = False
         self._unread: tuple[FiniteCheck, StepOutcome] | None = None
         self._late: list[StepOutcome] = []
-        assert cached is None or not self.extensions.changes_inputs  # It knows only `features`.
         self.trainable = [p for p in model.parameters() if p.requires_grad]
-        self.sharded = is_sharded(accelerator)
-        # FSDP keeps parts of each matrix elsewhere.
-        alone = for_cpu or self.sharded
-        self._adapters_cast = nullcontext if alone else JoinedLora(model).cast
-
-    def loss(self, rows: MicroBatch, batch: Batch | None = None) -> torch.Tensor:
-        """Summed loss of some rows, `()`, or of the batch that was made of them."""
-        batch = self.batch(rows) if batch is None else batch
-        forward = self.extensions.forward(partial(self._outputs, rows))
-        return self.extensions.loss(self.task.loss, forward)(forward(batch), batch)
-
-    def batch(self, rows: MicroBatch) -> Batch:
-        """The tensors of some rows, on the device, as the extensions change them."""
-        return self.extensions.batch(self._collated(rows), rows, self.features)
-
-    def _collated(self, rows: MicroBatch) -> Batch:
-        device = self.accelerator.device
-        batch = collate(
-            self.features, rows, pad_token_id=self.pad_token_id, pin_memory=device.type == "cuda"
-        )
-        return {name: value.to(device, non_blocking=True) for name, value in batch.items()}
-
-    def _outputs(self, rows: MicroBatch, batch: Batch) -> torch.Tensor:
-        """The model's outputs for a batch of these rows, in float32."""
-        # What has a dot in its name is an extension's own, for its loss.
-        inputs = {
-            name: value
-            for name, value in model_inputs(batch, self.features).items()
-            if "." not in name
-        }
-        entering = self.cached.entering(rows, self.features) if self.cached else nullcontext()
-        masks = known_padding(self.task.has_padding(self.features, rows))
-        with masks, entering, self.accelerator.autocast():
-            return self.task.forward(self.model, inputs)
-
-    def evaluate(self, features: Features, rows: MicroBatch) -> tuple[torch.Tensor, Batch]:
-        """The model's outputs for some rows, in evaluation mode and without gradients.
-
-        Args:
-            features: The data, which becomes that of the steps.
-            rows: Rows of it.
-
-        Returns:
-            The outputs, and the micro-batch on the device.
-        """
-        self.features = features
-        self.model.eval()
-        with torch.no_grad():
-            batch = self._collated(rows)
-            return self._outputs(rows, batch), batch
-
-    def backward(self, micro_batches: list[MicroBatch], total_weight: float) -> torch.Tensor:
-        """Accumulates this process's part of a step's gradient.
-
-        Args:
-            micro_batches: This process's share of the step.
-            total_weight: Summed weights of the whole step, over all processes.
-
-        Returns:
-            This process's part of the step's mean loss, `()`, on the device.
-
-        Raises:
-            MicroBatchMemoryError: A micro-batch did not fit.
-        """
-        step_loss = torch.zeros((), device=self.accelerator.device)
-        for position, rows in enumerate(micro_batches):
-            # A process without rows runs one row with weight zero, so that it has gradients too.
-            present = rows if len(rows) else np.zeros(1, np.int64)
-            once = partial(
-                self._pass,
-                rows=present,
-                scale=None if len(rows) else 0.0,
-                total_weight=total_weight,
-                last=position == len(micro_batches) - 1,
-            )
-            try:
-                with self._attention(), self._frozen_once():
-                    if self.extensions.around_backward:
-                        step_loss += self.extensions.backward(once)(self.batch(present))
-                    else:
-                        step_loss += once(None)
-            except (RuntimeError, MemoryError) as error:
-                if is_out_of_memory(error):
-                    raise MicroBatchMemoryError(present, error) from error
-                raise
-        return step_loss
-
-    def _frozen_once(self) -> AbstractContextManager[None]:
-        """Around a micro-batch: several passes need the output of the frozen layers only once."""
-        if self.cached is None and self.extensions.repeats:
-            return run_frozen_once(self.model)
-        return nullcontext()
-
-    def _pass(
-        self,
-        batch: Batch | None,
-        *,
-        rows: MicroBatch,
-        scale: float | None,
-        total_weight: float,
-        last: bool,
-    ) -> torch.Tensor:
-        """Forward and backward pass of a micro-batch; returns its part of the step's mean loss."""
-        with self._adapters_cast():
-            loss = (self.loss(rows) if batch is None else self.loss(rows, batch)) / total_weight
-            loss = loss if scale is None else loss * scale
-            if not self.sharded:
-                self.accelerator.backward(loss)
-            else:
-                self._sharded_backward(loss, last=last)
-        return loss.detach()
 
     def step(self, optimizer: torch.optim.Optimizer, step: PlannedStep) -> StepOutcome:
         """One optimizer step, in smaller micro-batches when memory runs out.
@@ -305,11 +174,6 @@ class StepRunner:
             self.extensions.after_update(number)
         optimizer.zero_grad(set_to_none=True)
         return sound
-
-    def _sharded_backward(self, loss: torch.Tensor, *, last: bool) -> None:
-        """FSDP adds up gradients itself, in the last backward pass, as a mean: a sum is meant."""
-        with nullcontext() if last else self.accelerator.no_sync(self.model):
-            self.accelerator.backward(loss * self.accelerator.num_processes)
 
     def recut(self, step: PlannedStep) -> PlannedStep:
         """The same step under the budget as it is now."""

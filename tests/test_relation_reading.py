@@ -11,6 +11,7 @@ from lowcost_ft.data.augmentation import WAYS
 from lowcost_ft.data.python_rows import read_python_rows
 from lowcost_ft.data.text_edits import SpannedText
 from lowcost_ft.errors import UserError
+from lowcost_ft.tasks.inputs import read_examples_file
 from lowcost_ft.tasks.loading import load_splits
 from lowcost_ft.tasks.relation import RelationExample, RelationTask
 from lowcost_ft.tasks.relation.candidates import candidate_pairs, sentence_starts
@@ -225,6 +226,13 @@ def test_negatives_are_drawn_by_ratio_in_training_alone():
     assert not {e.text for e in splits.train} & {e.text for e in splits.validation}
     assert any("repeat an earlier text" in notice for notice in splits.notices)
     assert len(drawn("all").train) + len(drawn("all").validation) == 240
+    named = [FORMS["tags"] | {"relation": label} for label in "xyxyxyxy"]
+    splits = load_splits(
+        "relation",
+        rows={"train": named, "validation": named},
+        reading=ReadingOptions(negative_ratio=2),
+    )
+    assert any("--negative-ratio 2 has no effect" in notice for notice in splits.notices)
 
 
 def test_which_label_means_no_relation():
@@ -292,6 +300,29 @@ def test_an_export_of_label_studio_is_read(tmp_path):
     splits = load_splits("relation", train_file=str(path), validation_file=str(path))
     assert splits.labels == ["likes", "no_relation", "visits"]
     assert [e.label for e in splits.train if not e.made] == ["visits", "likes"]
+
+
+def test_inputs_of_an_export_keep_their_own_entities(tmp_path):
+    def task(number, text, *ends):
+        result = [
+            {
+                "id": str(start),
+                "type": "labels",
+                "from_name": "l",
+                "to_name": "t",
+                "value": {"start": start, "end": end, "labels": ["person"]},
+            }
+            for start, end in ends
+        ]
+        annotations = [{"result": result}] if ends else []
+        return {"id": number, "data": {"body": text}, "annotations": annotations}
+
+    path = tmp_path / "export.json"  # All in one line, and nobody has looked at the first text.
+    tasks = [task(1, "Ada met Bo"), task(2, "Bo met Ada", (0, 2), (7, 10)), task(3, "Bo", (0, 2))]
+    path.write_text(json.dumps(tasks))
+    examples = read_examples_file("relation", str(path), labelled=False)
+    assert [words_of(example) for example in examples] == [[], [("Bo", "Ada"), ("Ada", "Bo")], []]
+    assert [example.row_id for example in examples] == [1, 2, 3]
 
 
 # --- What the model sees

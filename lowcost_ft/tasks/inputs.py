@@ -1,5 +1,6 @@
 """What a trained model is used on: examples of a file, of rows in Python, or of lines of text."""
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
@@ -100,13 +101,24 @@ def _with_entities(
         return rows
     faults: list[str] = []
     annotated = read_rows(path, faults, [], reading)
-    found = {row.source: row.values.get("entities") for row in annotated}
-    if not any(found.values()):
+    if not any(row.values.get("entities") for row in annotated):
         return rows
     problems += faults
-    return [
-        replace(row, values=row.values | {"entities": found.get(row.source) or []}) for row in rows
-    ]
+    # What nobody annotated is missing there, and the order is the same.
+    waiting = deque(annotated)
+    given = []
+    for row in rows:
+        entities = []
+        if waiting and _is_of(waiting[0], row):
+            entities = waiting.popleft().values.get("entities") or []
+        given.append(replace(row, values=row.values | {"entities": entities}))
+    return given
+
+
+def _is_of(annotated: Row, row: Row) -> bool:
+    """Whether an annotated row is that of an input; several rows may stand in one line."""
+    same = (annotated.values.get(name) == value for name, value in row.values.items())
+    return annotated.source == row.source and all(same)
 
 
 def read_examples(

@@ -66,6 +66,12 @@ class RelationReading(Task):
                     f"F1 (--negative-label overrides)"
                 )
         if labels is None and converted.get("train"):
+            made = any(example.made for example in converted["train"])
+            if not made and reading.negative_ratio != ReadingOptions().negative_ratio:
+                notices.append(
+                    f"--negative-ratio {reading.negative_ratio} has no effect: no pair without a "
+                    "relation was added to the training rows, only those that they name are there"
+                )
             converted["train"] = draw_negatives(converted["train"], reading.negative_ratio, notices)
         return converted, names, None
 

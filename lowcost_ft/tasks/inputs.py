@@ -108,7 +108,7 @@ def _with_entities(
     waiting = deque(annotated)
     given = []
     for row in rows:
-        entities = []
+        entities: list[Any] = []
         if waiting and _is_of(waiting[0], row):
             entities = waiting.popleft().values.get("entities") or []
         given.append(replace(row, values=row.values | {"entities": entities}))

@@ -69,8 +69,8 @@ class RelationReading(Task):
             made = any(example.made for example in converted["train"])
             if not made and reading.negative_ratio != ReadingOptions().negative_ratio:
                 notices.append(
-                    f"--negative-ratio {reading.negative_ratio} has no effect: the training rows name "
-                    "their pairs, and no other was added as one without a relation"
+                    f"--negative-ratio {reading.negative_ratio} has no effect: the training rows "
+                    "name their pairs, and no other was added as one without a relation"
                 )
             converted["train"] = draw_negatives(converted["train"], reading.negative_ratio, notices)
         return converted, names, None

@@ -49,8 +49,8 @@ def predict_together(
     _check_tasks(relations, ner)
     if marked := next((one for one in examples if one.pairs or one.entities), None):
         raise UserError(
-            f"{marked.source}: the text has its entities, and --ner finds them: leave --ner out, or "
-            f"give texts alone"
+            f"{marked.source}: the text has its entities, and --ner finds them: leave --ner out, "
+            f"or give texts alone"
         )
     relations.share_weights(ner)
     found = ner([example.text for example in examples])

@@ -194,7 +194,7 @@ def test_what_was_cut_is_told(client):
     assert (status, headers["x-truncated-inputs"]) == (200, "1")
     _, content = client.post("/answers", {"inputs": body["inputs"], "models": ["single"]})
     (note,) = content["notes"]["single"]
-    assert note == "1 of 2 inputs are longer than 48 tokens and lost their end"
+    assert note == "1 of 2 texts are longer than 48 tokens and lost their end"
     body = {"inputs": "oslo " * 99, "truncate": True}
     assert client.post("/models/single/predict", body)[0] == 200
     assert client.post("/models/single/predict", body | {"truncation_direction": "Left"})[0] == 422

@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from lowcost_ft.models.tokenizers import cut_end
 from lowcost_ft.serve.answered import Answered
 from lowcost_ft.serve.bodies import (
     AnswersBody,
@@ -139,8 +140,10 @@ def answering_routes(service: Service) -> APIRouter:
         for model, own in zip(models, found, strict=True):
             answers[model.name] = [one.answer for one in own]
             cut = sum(one.truncated for one in own)
-            lost = f"{cut} of {len(own)} inputs are longer than {model.predictor.max_length} tokens"
-            notes[model.name] = [f"{lost} and lost their end"] if cut else []
+            predictor = model.predictor
+            told = predictor.task.too_long(f"{predictor.max_length} tokens")
+            lost = predictor.task.lost_when_cut(cut_end(predictor.tokenizer))
+            notes[model.name] = [f"{cut} of {len(own)} {told} and lost {lost}"] if cut else []
         return JsonResponse({"answers": answers, "notes": notes})
 
     return router

@@ -1,5 +1,6 @@
 """lowcost-ft convert: what is written, and that spans come back to the character."""
 
+import csv
 import json
 import tempfile
 from pathlib import Path
@@ -56,6 +57,75 @@ def test_a_whole_row_comes_back(tmp_path: Path, to: str) -> None:
     ((relation),) = rows[0]["relations"]
     assert heads[relation["head"]] == "PER" and heads[relation["tail"]] == "LOC"
     assert relation["label"] == "visits"
+
+
+PAIRS = {
+    "words": {
+        "id": "e7",
+        "token": ["Jane", "Smith", "visits", "Berlin"],
+        **{"subj_start": 0, "subj_end": 1, "obj_start": 3, "obj_end": 3},
+        **{"subj_type": "PER", "obj_type": "LOC", "relation": "visits"},
+    },
+    "tags": {
+        "id": "e7",
+        "text": "<e1:PER>Jane Smith</e1> visits <e2:LOC>Berlin</e2>",
+        "relation": "visits",
+    },
+    "places": {
+        "id": "e7",
+        "sentence": TEXT,
+        "head": {"start": 0, "end": 10, "type": "PER"},
+        "tail": {"start": 18, "end": 24, "type": "LOC"},
+        "label": "visits",
+    },
+}
+
+
+@pytest.mark.parametrize("form", PAIRS)
+def test_rows_that_name_one_pair_keep_it(tmp_path: Path, form: str) -> None:
+    row = PAIRS[form] | {"docid": "x"}
+    target, _ = converted(tmp_path, [row], "jsonl")
+    (written,) = read(str(target))[0]
+    places = {n: v for n, v in PAIRS["places"].items() if n != "sentence"}
+    assert written == places | {"text": TEXT, "docid": "x"}
+    for to in ("label_studio", "doccano"):
+        target, notices = converted(tmp_path, [row], to, name=to)
+        (back,) = read(str(target))[0]
+        by_id = {e["id"]: TEXT[e["start"] : e["end"]] for e in back["entities"]}
+        ((relation),) = back["relations"]
+        ends = [by_id[relation[end]] for end in ("head", "tail")]
+        assert (ends, relation["label"]) == (["Jane Smith", "Berlin"], "visits")
+        assert [e["label"] for e in back["entities"]] == ["PER", "LOC"]
+        assert "label" not in back and "other direction" in " ".join(notices)
+    with pytest.raises(UserError, match="names one pair of entities a row"):
+        converted(tmp_path, [row], "conll", name="c")
+
+
+def test_pairs_without_types_or_labels(tmp_path: Path) -> None:
+    untyped = [{"text": "<e1>Jane</e1> visits <e2>Berlin</e2>", "label": "visits"}]
+    target, notices = converted(tmp_path, untyped, "label_studio")
+    assert '2 entities without a type got the label "entity"' in " ".join(notices)
+    source, target = write(tmp_path, [PAIRS["words"]], "w.jsonl"), tmp_path / "plain.jsonl"
+    convert_file(source, str(target), labelled=False)
+    assert json.loads(target.read_text()) == {"id": "e7", "text": TEXT, "relation": "visits"}
+    with pytest.raises(UserError, match=r"lacks <e2>"):
+        converted(tmp_path, [{"text": "<e1>Jane</e1> visits", "label": "x"}], "jsonl", name="l")
+
+
+def test_relations_by_place_or_in_cells(tmp_path: Path) -> None:
+    spans = [{n: v for n, v in e.items() if n != "id"} for e in ENTITIES]
+    row = {"text": TEXT, "entities": spans}
+    row["relations"] = [{"from_id": 0, "to_id": 1, "type": "visits"}]
+    target, _ = converted(tmp_path, [row], "jsonl", format="json")
+    (written,) = read(str(target))[0]
+    assert written["relations"] == [{"head": "T1", "tail": "T2", "label": "visits"}]
+    table = tmp_path / "t.csv"
+    with table.open("w", newline="") as file:
+        lines = csv.DictWriter(file, list(row))
+        lines.writeheader()
+        lines.writerow({n: v if isinstance(v, str) else json.dumps(v) for n, v in row.items()})
+    done = convert_file(str(table), str(tmp_path / "of-table.jsonl"))
+    assert (done.entities, done.relations) == (2, 1)
 
 
 def test_the_forms_of_each_tool(tmp_path: Path) -> None:

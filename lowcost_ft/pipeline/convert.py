@@ -26,8 +26,15 @@ from lowcost_ft.data.rows import (
     shown,
 )
 from lowcost_ft.errors import UserError
+from lowcost_ft.pipeline.convert_relations import (
+    is_pair,
+    pair_rows,
+    relations_of,
+    with_entities,
+)
 from lowcost_ft.record.overwriting import check_not_read
 from lowcost_ft.tasks.problems import capped
+from lowcost_ft.tasks.relation.row_forms import with_cells
 
 __all__ = ["FORMS", "Conversion", "convert_file", "form_of", "read_texts", "write_new"]
 
@@ -90,21 +97,28 @@ def convert_file(
     rows = read_rows(source, problems, notices, reading, labelled=labelled, words=labelled)
     rows = [row for row in rows if not row.is_line or row.values["text"].strip()]
     found = _canonical(rows, reading, labelled, problems, notices) if not problems else []
+    pairs = labelled and bool(found) and is_pair(found[0])
     # Without labels, texts to be tagged are wanted; with classes, every word would be tagged O.
     if labelled and to == "conll" and found and not any("entities" in row for row in found):
+        pair = "names one pair of entities a row and not all of a text's entities"
+        has = pair if pairs else "has no entities"
         problems.append(
-            f"{file_of(rows[0].source)}: has no entities, which is what columns of words hold; "
-            "write JSONL (--to jsonl)"
+            f"{file_of(rows[0].source)}: {has}, which is what columns of words hold; write JSONL "
+            "(--to jsonl)"
         )
+    if pairs and to != "jsonl" and not problems:
+        found = with_entities(found, [row.source for row in rows], notices)
     content = "" if problems else _written(to, found, rows, problems, notices)
     if problems:
         raise UserError(problems)
     write_new(target, content)
+    of_pairs = len(found) if pairs and to == "jsonl" else 0
+    related = of_pairs + sum(len(row.get("relations") or ()) for row in found)
     return Conversion(
         to=to,
         rows=len(found),
-        entities=sum(len(row.get("entities") or ()) for row in found),
-        relations=0 if to == "conll" else sum(len(row.get("relations") or ()) for row in found),
+        entities=2 * of_pairs + sum(len(row.get("entities") or ()) for row in found),
+        relations=0 if to == "conll" else related,
         notices=notices,
     )
 
@@ -199,8 +213,17 @@ def _canonical(
     problems: list[str],
     notices: list[str],
 ) -> list[dict[str, Any]]:
+    rows = [with_cells(row) for row in rows]
     names = column_names(rows)
-    if reading.text_column is None and not any(same_column(names, name) for name in TEXT_NAMES):
+    no_text = reading.text_column is None and not any(
+        same_column(names, name) for name in TEXT_NAMES
+    )
+    # Without labels, a text is kept as it stands, with the tags that mark its pair.
+    if rows and (labelled or no_text):
+        pairs = pair_rows(rows, reading, labelled, problems=problems, notices=notices)
+        if pairs is not None:
+            return pairs
+    if no_text:
         from lowcost_ft.pipeline.convert_words import joined_words
 
         return joined_words(rows, reading, labelled, problems=problems, notices=notices)
@@ -226,7 +249,7 @@ def _canonical(
         if spans is not None:
             values["entities"] = entities
         if labelled and "relations" in row.values:
-            values["relations"] = _relations(row, entities, problems)
+            values["relations"] = relations_of(row, spans, entities, problems)
         if label is not None and label in row.values:
             values["label"] = row.values[label]
         known = {*taken, spans, label, *values}
@@ -300,23 +323,3 @@ _KEYS = (
     *("end_index", "stop", "entity_group", "entity_type", "type", "tag", "entity"),
 )
 """Other names of what is written as start, end and label."""
-
-
-def _relations(
-    row: Row, entities: Sequence[Canonical], problems: list[str]
-) -> list[dict[str, Any]]:
-    known = [entity["id"] for entity in entities]
-    found = []
-    for relation in row.values["relations"] or ():
-        if not isinstance(relation, dict) or not {"head", "tail", "label"} <= set(relation):
-            problems.append(
-                f"{row.source}: {shown(relation)} is no relation with head, tail, label"
-            )
-        elif missing := [one for one in (relation["head"], relation["tail"]) if one not in known]:
-            problems.append(
-                f"{row.source}: a relation names the entity {shown(missing[0])}, which the row "
-                f"does not have; correct or delete it"
-            )
-        else:
-            found.append(dict(relation))
-    return found

@@ -10,12 +10,14 @@ from lowcost_ft.tasks.relation.candidates import candidate_pairs
 from lowcost_ft.tasks.relation.examples import Mention, Pair
 from lowcost_ft.tasks.relation.marked_rows import inside, tell_trimmed
 
-__all__ = ["RELATION_FORM", "LabelledPair", "read_entity_rows", "read_relations"]
+__all__ = ["HEADS", "RELATION_FORM", "RELATION_LABELS", "TAILS", "LabelledPair"]
+__all__ += ["read_entity_rows", "read_relations", "relation_parts"]
 
 RELATION_FORM = '{"head": ID, "tail": ID, "label": "works_for"}'
 
-_HEADS, _TAILS = ("head", "from_id"), ("tail", "child", "to_id")
-_LABELS = ("label", "type", "relation")
+HEADS, TAILS = ("head", "from_id"), ("tail", "child", "to_id")
+RELATION_LABELS = ("label", "type", "relation")
+"""What files call the parts of a relation, as `HEADS` and `TAILS`."""
 
 LabelledPair = tuple[Pair, str, bool]
 """Head and tail, the label, and whether the pair was made as a negative."""
@@ -127,6 +129,15 @@ def _key(pair: Pair) -> tuple[Any, Any]:
     return pair[0].id, pair[1].id
 
 
+def relation_parts(relation: Any) -> list[Any]:
+    """Head, tail and label of one relation, whatever a file calls them; None for what it lacks."""
+    given = relation if isinstance(relation, dict) else {}
+    return [
+        next((given[key] for key in keys if given.get(key) is not None), None)
+        for keys in (HEADS, TAILS, RELATION_LABELS)
+    ]
+
+
 def _labels_of(
     row: Row, entities: Sequence[Mention], twice: list[str], problems: list[str]
 ) -> dict[tuple[Any, Any], str]:
@@ -141,11 +152,7 @@ def _labels_of(
     by_id = {entity.id: entity for entity in entities}
     labels: dict[tuple[Any, Any], str] = {}
     for one in given:
-        found = one if isinstance(one, dict) else {}
-        head, tail, label = (
-            next((found[key] for key in keys if found.get(key) is not None), None)
-            for keys in (_HEADS, _TAILS, _LABELS)
-        )
+        head, tail, label = relation_parts(one)
         where = f"{row.source}: relation {shown(one)}"
         if head is not None and tail is not None and label in (None, "", []):
             problems.append(f"{where} has no label; give it one, or delete the relation")

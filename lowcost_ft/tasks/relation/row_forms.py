@@ -26,10 +26,12 @@ from lowcost_ft.tasks.relation.marked_rows import (
     read_offsets,
     read_tags,
     read_words,
+    untagged,
 )
 from lowcost_ft.tasks.relation.negatives import NO_RELATION
 
-__all__ = ["LABELS", "entities_example", "read_examples"]
+__all__ = ["LABELS", "entities_example", "names_pairs", "pair_columns", "read_examples"]
+__all__ += ["with_cells"]
 
 _TOKENS = ("tokens", "token", "words")
 LABELS = ("label", "relation", *LABEL_NAMES[1:])
@@ -64,7 +66,7 @@ def read_examples(
     if not rows:
         return []
     found: dict[str, Any] = {"problems": problems, "notices": notices}
-    rows = [_with_cells(row) for row in rows]
+    rows = [with_cells(row) for row in rows]
     names = column_names(rows)
     if all(name in names for name in _WORD_ENDS):
         column = find_column(rows, reading.tokens_column, _TOKENS, "tokens", **found)
@@ -109,12 +111,41 @@ def read_examples(
     return examples
 
 
-def _with_cells(row: Row) -> Row:
+def with_cells(row: Row) -> Row:
+    """A row of a table with the lists and objects that its cells write down."""
     written = {n: row.values[n] for n in _HOLD_MORE if isinstance(row.values.get(n), str)}
     if not written:
         return row
     read = {name: unpacked(value) for name, value in written.items()}
     return replace(row, values=row.values | read)
+
+
+def names_pairs(rows: Sequence[Row], reading: ReadingOptions) -> bool:
+    """Whether each row names one pair of entities: by places, by words, or by tags in its text."""
+    names = column_names(rows)
+    if all(name in names for name in _WORD_ENDS):
+        return True
+    column = find_column(rows, reading.text_column, TEXT_NAMES, "text", problems=[], notices=[])
+    if column is None:
+        return False
+    if "head" in names and "tail" in names:
+        return any(isinstance(row.values.get("head"), dict | list | tuple) for row in rows)
+    texts = [row.values.get(column) for row in rows]
+    return all(isinstance(text, str) and untagged(text) is not None for text in texts)
+
+
+def pair_columns(rows: Sequence[Row], reading: ReadingOptions, *, labelled: bool) -> set[str]:
+    """The columns that say what the pair, its text and its label are (see `names_pairs`)."""
+    silent: dict[str, Any] = {"problems": [], "notices": []}
+    if all(name in column_names(rows) for name in _WORD_ENDS):
+        text = find_column(rows, reading.tokens_column, _TOKENS, "tokens", **silent)
+        used = {text or "", *_WORD_ENDS, "subj_type", "obj_type"}
+    else:
+        text = find_column(rows, reading.text_column, TEXT_NAMES, "text", **silent)
+        used = {text or "", "head", "tail"}
+    guesses = [name for name in LABELS if name not in used]
+    label = find_column(rows, reading.label_column, guesses, "label", **silent)
+    return used if label is None or not labelled else {*used, label}
 
 
 def _example(

@@ -111,7 +111,10 @@ def test_a_merged_folder_writes_the_same_by_plain_generate(tmp_path, tiny_model)
         ({"num_beams": 2, "temperature": 0.7}, "give one of them"),
         ({"sample_top_p": 0.9}, "add --temperature"),
         ({"length_penalty": 2.0}, "add --num-beams"),
-        ({"prompt_template": "{source}"}, "--prompt-template is for translation and summar"),
+        (
+            {"prompt_template": "{source}"},
+            "--prompt-template is for text classification, translation and",
+        ),
         ({"method": "prompt"}, "puts vectors in front of the text"),
         ({"method": "head"}, "a language model has none"),
         ({"label_smoothing": 0.1}, "--label-smoothing"),

@@ -73,7 +73,11 @@ def unusable_settings(name: str) -> dict[str, str]:
     """Settings that a task does not have, each with the titles of the tasks that have it."""
     own = task_settings(name).fields
     others = [task for task in _TASKS.values() if task.name != name]
-    return {
-        field: " and ".join(task.title for task in others if field in task.fields)
-        for field in sorted({field for task in others for field in task.fields} - own)
-    }
+    fields = sorted({field for task in others for field in task.fields} - own)
+    return {field: _joined([t.title for t in others if field in t.fields]) for field in fields}
+
+
+def _joined(titles: list[str]) -> str:
+    """Titles with commas between them, and `and` before the last."""
+    *first, last = titles
+    return f"{', '.join(first)} and {last}" if first else last

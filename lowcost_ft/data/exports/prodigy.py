@@ -19,7 +19,7 @@ _NOT_KEPT = {"answer", "tokens", "spans", "relations", "options", "accept", "lab
 
 def is_prodigy(values: Mapping[str, Any]) -> bool:
     """Whether a row is Prodigy's: by its hashes, its answer, or its tokens."""
-    if _OWN & set(values):
+    if any(values.get(name) is not None for name in _OWN):
         return True
     if values.get("answer") in _ANSWERS and _BESIDE_ANSWER & set(values):
         return True

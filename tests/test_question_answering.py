@@ -483,6 +483,14 @@ def test_wrong_flags_are_refused(trained, arguments, message, capsys):
     assert message in " ".join(capsys.readouterr().err.split())
 
 
+def test_there_is_no_flag_that_would_not_be_obeyed(capsys):
+    for command in ("predict", "evaluate"):
+        with pytest.raises(SystemExit) as stop:
+            main([command, "no-run", "--no-null"])
+        told = " ".join(capsys.readouterr().err.split())
+        assert stop.value.code == 2 and "Unrecognized options: --no-null" in told
+
+
 def test_lines_of_text_are_no_questions(trained, capsys, monkeypatch):
     from test_cli import stdin
 

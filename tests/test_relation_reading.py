@@ -5,6 +5,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+from small_runs import write_jsonl
 
 from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.data.augmentation import WAYS
@@ -323,6 +324,29 @@ def test_inputs_of_an_export_keep_their_own_entities(tmp_path):
     examples = read_examples_file("relation", str(path), labelled=False)
     assert [words_of(example) for example in examples] == [[], [("Bo", "Ada"), ("Ada", "Bo")], []]
     assert [example.row_id for example in examples] == [1, 2, 3]
+
+
+def test_entities_of_gliner_are_paired_also_where_they_overlap(tmp_path):
+    words = ["Ada", "met", "Bo", "Ray"]
+    for spans, pairs in (
+        ([[0, 0, "person"], [2, 3, "person"]], [("Ada", "Bo Ray"), ("Bo Ray", "Ada")]),
+        ([[2, 2, "person"], [2, 3, "person"]], [("Bo", "Bo Ray"), ("Bo Ray", "Bo")]),
+    ):
+        file = write_jsonl(tmp_path / "g.jsonl", [{"tokenized_text": words, "ner": spans}])
+        (example,) = read_examples_file("relation", file, labelled=False)
+        assert (example.text, words_of(example)) == ("Ada met Bo Ray", pairs)
+    file = write_jsonl(tmp_path / "bare.jsonl", [{"tokenized_text": words, "ner": []}])
+    (example,) = read_examples_file("relation", file, labelled=False)
+    assert (example.text, example.pairs) == ("Ada met Bo Ray", ())
+
+
+def test_offsets_of_inputs_are_mended_by_convert(tmp_path):
+    spans = [{"id": n, "start": 4 * n, "end": 4 * n + 2, "label": "p"} for n in (0, 1)]
+    row = {"text": "Ada Bob", "entities": [spans[0] | {"text": "Ada"}, spans[1] | {"text": "Bob"}]}
+    file = write_jsonl(tmp_path / "a.jsonl", [row])
+    told = "--entity-offsets inclusive; --entity-offsets is a flag of lowcost-ft convert"
+    with pytest.raises(UserError, match=told):
+        read_examples_file("relation", file, labelled=False)
 
 
 # --- What the model sees

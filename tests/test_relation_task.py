@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from itertools import product
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,9 @@ from safetensors.torch import load_file
 from small_runs import call_recipe, flags, relation_rows, write_jsonl
 
 import lowcost_ft as ft
+from lowcost_ft.commands import saved_run
 from lowcost_ft.commands.main import main
+from lowcost_ft.commands.predict import Predict
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.shared_weights import share_weights
 from lowcost_ft.tasks.relation import find_relations
@@ -155,6 +158,26 @@ def test_entities_come_from_another_run_and_both_share_one_base_model(run, ner, 
     own = [p for p in entities.model.parameters() if p.data_ptr() not in frozen]
     assert sum(p.numel() for p in own) < 0.5 * sum(p.numel() for p in entities.model.parameters())
     assert share_weights(relations.model, entities.model) == 0
+
+
+def test_a_base_model_that_moved_is_that_of_both_runs(tmp_path, monkeypatch):
+    runs = {"relation": "base", "same": "base", "other": "another"}
+    for name in runs:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "adapter_config.json").write_text("{}")
+    command = Predict(run="relation", base_model="moved")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(saved_run, "load_run", lambda folder: {"model_id": runs[folder]})
+    given = []
+
+    def load(folder, *, base_model, **_):
+        given.append(base_model)
+        return SimpleNamespace(notices=[])
+
+    monkeypatch.setattr("lowcost_ft.pipeline.load_predictor.load_predictor", load)
+    for folder in (None, "same", "other"):
+        saved_run.open_run(command, folder=folder)
+    assert given == ["moved", "moved", None]
 
 
 def test_another_task_finds_no_entities(run, trained_run, capsys):

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
@@ -10,6 +11,7 @@ import tyro
 from lowcost_ft.config.flags import explanations, narrow, parse_groups
 from lowcost_ft.config.reading import InputOptions
 from lowcost_ft.errors import UserError
+from lowcost_ft.record.run_file import load_run
 from lowcost_ft.screen import say
 from lowcost_ft.tasks.flags import Command, grouped_flags, without_inputs
 
@@ -25,7 +27,8 @@ class UseOfRun(InputOptions):
     """Flags of every command that predicts with a saved run."""
 
     base_model: str | None = None
-    """Name or folder of the run's base model, where it is not what run.json names any more."""
+    """Name or folder of the run's base model, where it is not what run.json names any more. It
+    holds for a second run, such as that of --ner, if both name the same base model."""
     json: bool = False
     """Print JSON: for predictions one object a line, for scores one object."""
     trust_remote_code: bool = False
@@ -115,7 +118,7 @@ def open_run(
 
     predictor = load_predictor(
         folder or command.run,
-        base_model=command.base_model if folder is None else None,
+        base_model=command.base_model if folder is None else _base_for(command, folder),
         trust_remote_code=command.trust_remote_code,
         num_threads=command.num_threads,
         keep_adapter=keep_adapter,
@@ -124,6 +127,19 @@ def open_run(
     )
     predictor.notices[:0] = notices
     return predictor
+
+
+def _base_for(command: Any, folder: str) -> str | None:
+    """Where the base model of another run lies: where the command's does, if they share it."""
+    if command.base_model is None or not (Path(folder) / "adapter_config.json").is_file():
+        return None
+    own, other = (load_run(one) for one in (command.run, folder))
+    shared = own["model_id"] == other["model_id"] and _revision(own) == _revision(other)
+    return str(command.base_model) if shared else None
+
+
+def _revision(run: Mapping[str, Any]) -> Any:
+    return run.get("revision", (run.get("config") or {}).get("revision"))
 
 
 def print_notices(predictor: Any) -> None:

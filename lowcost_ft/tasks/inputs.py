@@ -19,6 +19,7 @@ from lowcost_ft.tasks.problems import argument_problems, capped
 
 __all__ = ["line_examples", "read_examples", "read_examples_file", "read_text_lines"]
 
+_FLAGS_OF_LABELS = ("--annotations", "--discontinuous", "--entity-offsets")
 _COLUMN_FIELDS = [f.name for f in fields(ReadingOptions) if f.name.endswith("_column")]
 
 
@@ -88,9 +89,22 @@ def read_examples_file(
         if not problems:
             notices += look_alikes(splits, kind.classes)
         examples = splits["test"]
+    if problems and not labelled:
+        problems = [_told_of_inputs(problem) for problem in problems]
     if problems:
         raise UserError(capped(problems), total=len(problems))
     return examples
+
+
+def _told_of_inputs(problem: str) -> str:
+    """A problem whose remedy is a flag that commands for unlabelled inputs do not have."""
+    flag = next((name for name in _FLAGS_OF_LABELS if name in problem), None)
+    if flag is None:
+        return problem
+    return (
+        f"{problem}; {flag} is a flag of lowcost-ft convert, which writes the file anew as JSONL: "
+        f"give what it wrote"
+    )
 
 
 def _with_entities(
@@ -117,7 +131,8 @@ def _with_entities(
 
 def _is_of(annotated: Row, row: Row) -> bool:
     """Whether an annotated row is that of an input; several rows may stand in one line."""
-    same = (annotated.values.get(name) == value for name, value in row.values.items())
+    # Words are missing from those whose entities overlap.
+    same = (annotated.values.get(name, value) == value for name, value in row.values.items())
     return annotated.source == row.source and all(same)
 
 

@@ -19,12 +19,16 @@ def is_gliner(values: Mapping[str, Any]) -> bool:
 
 
 def read_inputs(rows: Sequence[Row]) -> list[Annotated]:
-    """The words alone.
+    """The words alone, and joined by blanks as `text`.
 
     Raises:
         ExportError: A row has none.
     """
-    return [Annotated(Row({"tokens": _words(row.values)}, row.source)) for row in rows]
+    read = [(row, _words(row.values)) for row in rows]
+    return [
+        Annotated(Row({"tokens": words, "text": " ".join(words)}, row.source))
+        for row, words in read
+    ]
 
 
 def read_gliner(rows: Sequence[Row], *, problems: list[str]) -> list[Annotated]:

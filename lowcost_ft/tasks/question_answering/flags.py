@@ -1,6 +1,9 @@
 """The flags of `predict`, `evaluate` and `explain` that question answering brings."""
 
 from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
 
 from lowcost_ft.config.setting import setting
 
@@ -11,9 +14,10 @@ __all__ = ["AskingFlags", "NullFlags", "QuestionFlags"]
 class NullFlags:
     """When a question is left without an answer."""
 
-    null: bool = False
+    # There is no --no-null: it could not be told from the default.
+    null: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Leave a question without an answer where the text seems to hold none. A run that was trained
-    with such questions always does."""
+    with such questions does so without the flag; --null-threshold 1000 makes it always answer."""
     null_threshold: float | None = setting(None)
     """Give no answer where that scores more than this above the best answer. Default: what training
     chose by the validation split, and 0 where it saw no such question."""

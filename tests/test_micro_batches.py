@@ -96,11 +96,14 @@ def test_without_a_budget_nothing_is_refused_and_nothing_else_is_chosen(config, 
     assert plan.config == replace(config, micro_batch_tokens=64)
 
 
-def test_a_run_that_goes_on_keeps_its_cut_where_it_fits(config, forecast):
+def test_a_run_that_goes_on_keeps_its_cut(config, forecast):
     plan = find_plan(config, None, forecast, card_bytes=10**12, begun_with=640)
     assert plan.config.micro_batch_tokens == 640
-    smaller = find_plan(config, None, forecast, card_bytes=1000, begun_with=640)
-    assert smaller.config.micro_batch_tokens == 64
+    full_card = find_plan(config, None, forecast, card_bytes=1000, begun_with=640)
+    assert full_card.config.micro_batch_tokens == 640
+    # A budget had cut to less than the greatest length, since all rows are shorter.
+    long = replace(config, max_length=128, memory_budget="1GB")
+    assert find_plan(long, 10**9, forecast, begun_with=100).config.micro_batch_tokens == 100
     on_cpu = longest_forecast(config, Target(device="cpu"), num_labels=3)
     assert find_plan(config, None, on_cpu, begun_with=640).config.micro_batch_tokens == 640
 

@@ -125,6 +125,9 @@ def test_labels_need_words_of_their_own(tokenizer):
     prompt = Prompt("{source}:", (" refund", " refund"))
     with pytest.raises(UserError, match='labels "a", "b" have the same words'):
         word_tokens(prompt, ["a", "b"], tokenizer)
+    turned = Prompt("{source}:", (" refund card", " card refund"))
+    with pytest.raises(UserError, match="whatever their order"):
+        word_tokens(turned, ["a", "b"], tokenizer)
     with pytest.raises(UserError, match="does not know ''"):
         word_tokens(Prompt("{source}:", (" ", " refund")), ["-", "b"], tokenizer)
 
@@ -172,6 +175,7 @@ def config_of(tiny_model: Any, folder: Path, **values: Any) -> ft.RunConfig:
     ("values", "told"),
     [
         ({"prompt_template": "Label:"}, "must say once where the text goes"),
+        ({"prompt_template": "{source} one of {label}:"}, "{label} stands for nothing"),
         ({"model_id": "bert"}, "does not go on from a text as a decoder"),
         ({"pooling": "mean"}, "--pooling mean reads all tokens"),
         ({"label_words": "lost=gone"}, "'lost' is not a label of the data"),

@@ -63,6 +63,16 @@ class RunConfig(Settings):
             return self
         return replace(self, micro_batch_tokens=max(tokens, self.max_length))
 
+    def with_begun_cut(self, tokens: int) -> "RunConfig":
+        """The same run as it goes on: micro-batches hold what they began with, to the token.
+
+        Another cut has other sums, in their last digits. With a budget they may hold less than one
+        example of the greatest length, since the plan knows the data.
+        """
+        if not self.leaves_cut_open or self.memory_budget is None:
+            return self.with_cut(tokens)
+        return replace(self, micro_batch_tokens=tokens)
+
 
 def parse_config(
     default: RunConfig, arguments: Sequence[str] | None = None, *, description: str | None = None

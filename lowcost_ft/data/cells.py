@@ -12,6 +12,6 @@ def unpacked(value: Any) -> Any:
     """What a cell holds: itself, or the list or object that its text writes down."""
     if isinstance(value, str) and value.strip()[:1] in ("{", "["):
         for read in (json.loads, ast.literal_eval):
-            with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+            with suppress(ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
                 return read(value)
     return value

@@ -131,7 +131,7 @@ def relations_of(
         head, tail, label = relation_parts(relation)
         # Tools have relations without a label, too.
         labelled = isinstance(relation, dict) and not {*RELATION_LABELS}.isdisjoint(relation)
-        if head is None or tail is None or not labelled:
+        if head is None or tail is None or label is None or not labelled:
             problems.append(f"{row.source}: {shown(relation)} must be of the form {RELATION_FORM}")
         elif missing := [
             one for one in (head, tail) if not isinstance(one, str | int) or one not in ids

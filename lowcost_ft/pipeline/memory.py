@@ -102,7 +102,10 @@ def _take(run: Run, config: RunConfig) -> None:
 
 def _unplanned(run: Run) -> RunConfig:
     """The settings with micro-batches of the usual size where none was given."""
-    return run.config.with_cut(_begun_with(run) or USUAL_MICRO_BATCH_TOKENS)
+    begun_with = _begun_with(run)
+    if begun_with is not None:
+        return run.config.with_begun_cut(begun_with)
+    return run.config.with_cut(USUAL_MICRO_BATCH_TOKENS)
 
 
 def _begun_with(run: Run) -> int | None:

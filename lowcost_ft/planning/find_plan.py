@@ -30,7 +30,8 @@ def find_plan(
         budget: Bytes that a step may need; None: any number.
         forecast: Predicts what a step needs.
         card_bytes: What a program can have of the GPU; None where there is none, or none is known.
-        begun_with: Tokens of a micro-batch that a run began with which goes on now.
+        begun_with: Tokens of a micro-batch that a run began with which goes on now. They are kept
+            where there is no budget, even if they do not seem to fit.
 
     Raises:
         UserError: Nothing that is allowed fits the budget.
@@ -39,8 +40,11 @@ def find_plan(
     family = built.family
     longest_row = int(forecast.features.lengths.max())
     if config.leaves_cut_open:
-        config = config.with_cut(begun_with or _most_useful_tokens(config, forecast))
-        if budget is None and card_bytes is not None:
+        if begun_with is not None:
+            config = config.with_begun_cut(begun_with)
+        else:
+            config = config.with_cut(_most_useful_tokens(config, forecast))
+        if budget is None and card_bytes is not None and begun_with is None:
             return fit_to_card(config, card_bytes, forecast, longest_row=longest_row)
     return fit_to_budget(
         config,

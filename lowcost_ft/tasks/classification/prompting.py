@@ -14,6 +14,7 @@ from lowcost_ft.tasks.classification.prompts import (
     label_words,
     settle_prompt,
     template_problems,
+    unknown_places,
     word_tokens,
 )
 
@@ -56,6 +57,11 @@ class ClassificationPrompting(Task):
                 raise UserError([f"{flag} needs --prompt-template" for flag in lone])
             return
         problems = template_problems(config.prompt_template)
+        if unknown := unknown_places(config.prompt_template):
+            problems.append(
+                f"--prompt-template: {', '.join(unknown)} stands for nothing; braces may hold "
+                "{source}, {text_pair} and {labels}"
+            )
         if not causal:
             problems.append(
                 f"--prompt-template: {config.model_id!r} does not go on from a text as a decoder "

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 __all__ = ["Filled", "Prompt", "label_words", "prompted_places", "settle_prompt"]
-__all__ += ["template_problems", "word_tokens"]
+__all__ += ["template_problems", "unknown_places", "word_tokens"]
 
 _PLACES = re.compile(r"\{(source|text_pair)\}")
+_NAMES = re.compile(r"\{[a-z_]+\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,12 @@ def template_problems(template: str) -> list[str]:
     return problems
 
 
+def unknown_places(template: str) -> list[str]:
+    """Names in braces that stand for nothing in classification."""
+    known = {"{source}", "{text_pair}", "{labels}"}
+    return sorted({*_NAMES.findall(template)} - known)
+
+
 def label_words(given: str | None, labels: Sequence[str]) -> list[str]:
     """The words that stand for each label.
 
@@ -249,7 +257,8 @@ def word_tokens(
     start = prompt.fill("a", "a").text
     before, *behind = _ids([start, *(start + word for word in prompt.words)], tokenizer)
     problems: list[str] = []
-    owners: dict[tuple[int, ...], str] = {}
+    # A row of the head is the mean of its tokens, whatever their order.
+    owners: dict[tuple[tuple[int, float], ...], str] = {}
     tokens = [ids[len(before) :] for ids in behind]
     for label, word, whole, own in zip(labels, prompt.words, behind, tokens, strict=True):
         word = word.strip()
@@ -263,14 +272,19 @@ def word_tokens(
                 f"--label-words: the tokenizer does not know {word!r}, the words of the label "
                 f"{label!r}; give it others"
             )
-        elif (other := owners.setdefault(tuple(own), label)) != label:
+        elif (other := owners.setdefault(_shares(own), label)) != label:
             problems.append(
                 f"--label-words: the labels {listed([other, label])} have the same words, "
-                f"{word!r}; give one of them others"
+                f"{word!r}, whatever their order; give one of them others"
             )
     if problems:
         raise UserError(problems)
     return tokens
+
+
+def _shares(tokens: Sequence[int]) -> tuple[tuple[int, float], ...]:
+    """Which part of a mean over tokens each of them has."""
+    return tuple(sorted((one, count / len(tokens)) for one, count in Counter(tokens).items()))
 
 
 def prompted_places(filled: Filled, tokenizer: PreTrainedTokenizerBase) -> list[Place | None]:

@@ -14,6 +14,7 @@ from lowcost_ft.data.rows import (
     file_of,
     find_column,
     read_id,
+    same_column,
     shown,
     surrogate_fault,
 )
@@ -74,7 +75,8 @@ def read_examples(
         used = [column or "", *_WORD_ENDS, "subj_type", "obj_type"]
         return _labelled(texts, rows, used, reading, labelled=labelled, **found)
     words = reading.tokens_column
-    if words is None and reading.text_column is None and {*TEXT_NAMES}.isdisjoint(names):
+    has_text = any(same_column(names, name) for name in TEXT_NAMES)
+    if words is None and reading.text_column is None and not has_text:
         words = next((name for name in _TOKENS if name in names), None)
     if words is not None:
         problems.append(

@@ -55,20 +55,21 @@ def types_notice(run: RunRecord, examples: Sequence[Any]) -> str | None:
     """
     if (types := _types(run)) is None:
         return None
-    known = sorted({*run["entity_types"]["head"], *run["entity_types"]["tail"]}, key=str)
+    of_both = {*run["entity_types"]["head"], *run["entity_types"]["tail"]}
     # An entity may be part of several pairs, and is counted once.
     asked = {(n, one) for n, example in enumerate(examples) for p in example.pairs for one in p}
-    plain = {plain_type(kind) for kind in known}
+    plain = {plain_type(kind) for kind in of_both}
     kinds = Counter(one.type for _, one in asked if plain_type(one.type) not in plain)
     if not kinds:
         return None
-    without = kinds.pop(None, 0)
+    known = sorted(kind for kind in of_both if kind)
+    without = kinds.pop(None, 0) + kinds.pop("", 0)
     found = [f"{without:,} without a type"] if without else []
     found += [f"{count:,} of the type {kind}" for kind, count in kinds.most_common(_SHOWN_TYPES)]
     if len(kinds) > _SHOWN_TYPES:
         found.append(f"others of {len(kinds) - _SHOWN_TYPES:,} more types")
     return (
-        f"the model learned with the types {', '.join(map(str, known))}, and its answers are worse "
+        f"the model learned with the types {', '.join(known)}, and its answers are worse "
         f"about other entities, of which there are some here ({', '.join(found)}): mark them as in "
         f"<e1:{types['head']}>...</e1>"
     )

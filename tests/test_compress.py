@@ -263,7 +263,8 @@ def test_a_target_chooses_the_cut_that_moves_the_logits_least(trained_run, tmp_p
     assert main([*arguments, "--target-size", "1KB"]) == 2
     assert "most of them are embeddings, which --trim-vocabulary" in capsys.readouterr().err
     assert main([*arguments, "--target-latency", "0.0001ms"]) == 2
-    assert "--target-latency: the fastest, with 1 layers" in capsys.readouterr().err
+    # Which cut is the fastest was measured: on a machine with other work it may be any.
+    assert "--target-latency: the fastest, with " in capsys.readouterr().err
     assert main([*arguments, "--target-latency", "soon"]) == 2
     assert "'soon' is not a time, such as 5ms" in capsys.readouterr().err
     # What the whole model reaches is left whole.

@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 from safetensors.torch import load_file
 from small_runs import RECIPES, call_recipe, flags, forget_precision, ner_rows, write_jsonl
 from small_training import Trainer, poison
@@ -102,14 +103,8 @@ def test_a_step_cut_into_micro_batches_is_the_same_step(tmp_path, tiny_model, sm
         torch.testing.assert_close(adapters[1][name], weight, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize(("name", "family"), [("ner", "bert"), ("single", "llama")])
-def test_no_micro_batch_makes_the_host_wait(tmp_path, tiny_model, name, family):
-    forget_precision()
-    trainer = Trainer(tiny_model, tmp_path, name, family)
-    if name == "single":
-        trainer.task = ClassificationTask(trainer.task.labels, class_weights=[0.5, 1.0, 2.0])
-    accelerator = build_accelerator()
-    runner = StepRunner(
+def runner_of(trainer: Trainer, accelerator: Accelerator) -> StepRunner:
+    return StepRunner(
         accelerator,
         trainer.model.to(accelerator.device).train(),
         trainer.task,
@@ -117,6 +112,16 @@ def test_no_micro_batch_makes_the_host_wait(tmp_path, tiny_model, name, family):
         pad_token_id=trainer.pad_token_id,
         max_grad_norm=1.0,
     )
+
+
+@pytest.mark.parametrize(("name", "family"), [("ner", "bert"), ("single", "llama")])
+def test_no_micro_batch_makes_the_host_wait(tmp_path, tiny_model, name, family):
+    forget_precision()
+    trainer = Trainer(tiny_model, tmp_path, name, family)
+    if name == "single":
+        trainer.task = ClassificationTask(trainer.task.labels, class_weights=[0.5, 1.0, 2.0])
+    accelerator = build_accelerator()
+    runner = runner_of(trainer, accelerator)
     micro_batches = cut_step(np.arange(16), trainer.features.lengths, micro_batch_tokens=64)
     assert len(micro_batches) > 1
     runner.backward(micro_batches, 16.0)  # Kernels are loaded, class weights copied.
@@ -132,14 +137,7 @@ def test_no_step_makes_the_host_wait_for_its_own_numbers(tmp_path, tiny_model):
     forget_precision()
     trainer = Trainer(tiny_model, tmp_path, "ner", "bert")
     accelerator = build_accelerator()
-    runner = StepRunner(
-        accelerator,
-        trainer.model.to(accelerator.device).train(),
-        trainer.task,
-        trainer.features,
-        pad_token_id=trainer.pad_token_id,
-        max_grad_norm=1.0,
-    )
+    runner = runner_of(trainer, accelerator)
     optimizer = torch.optim.AdamW(runner.trainable, lr=0.01, fused=True)
     runner.reads_later = may_read_later(accelerator, optimizer, runner.extensions)
     assert runner.reads_later

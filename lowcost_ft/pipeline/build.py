@@ -125,8 +125,9 @@ def _check_head(run: Run, data: Data) -> None:
     """
     if data.task.head_tokens is None and find_head(data.task.head_for(vars(run.config))).new:
         raise UserError(
-            "--max-steps 0: trains nothing, and the new head of the model would answer at random; "
-            "give the head words by --prompt-template, where the task has it, or train"
+            "--max-steps 0: trains nothing, and a new head would answer at random (whether the "
+            "checkpoint has one that was trained is not looked at); give the head words by "
+            "--prompt-template, where the task has it, or train"
         )
 
 

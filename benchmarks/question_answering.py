@@ -11,9 +11,9 @@ intervals of the differences over articles, paired by question.
 
 Arms: `lora` and `full` are recipes/lora_qa.py with `--method`; `script` has the settings that
 transformers' example script for SQuAD is documented with, through `Trainer` and peft;
-`trainer-peft` has our rates and epochs there; `memorize` trains LoRA on 200 questions and asks the
-same ones; `sentence` answers with the sentence of the text that is most similar to the question, by
-mean-pooled embeddings of the model before training.
+`trainer-peft` has our epochs and the rate 1e-3 there; `memorize` trains LoRA on 200 questions and
+asks the same ones; `sentence` answers with the sentence of the text that is most similar to the
+question, by mean-pooled embeddings of the model before training.
 """
 
 import argparse
@@ -44,6 +44,7 @@ from lowcost_ft.config.settings import DEFAULT_MODEL_ID
 from lowcost_ft.pipeline.predicting import predict_and_score
 from lowcost_ft.record.environment import hardware, versions
 from lowcost_ft.scores.answers import exact_match, token_f1
+from lowcost_ft.training.training_length import num_epochs
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "questions"
@@ -104,7 +105,6 @@ def run_arm(arm: str, seed: int, data: Path, folder: Path) -> dict[str, Any]:
             config,
             validation_file=str(train_file),
             test_file=str(train_file),
-            num_train_epochs=20,
             early_stopping_patience=0,
         )
     if arm == "script":
@@ -122,8 +122,7 @@ def run_arm(arm: str, seed: int, data: Path, folder: Path) -> dict[str, Any]:
     answers, scores, cost = train(replace(config, method="full" if arm == "full" else "lora"))
     return {
         "settings": {
-            name: getattr(config, name)
-            for name in ("num_train_epochs", "batch_size", "max_length", "learning_rate")
+            name: getattr(config, name) for name in ("batch_size", "max_length", "learning_rate")
         },
         "scores": scores,
         "train": cost,
@@ -141,8 +140,9 @@ def train_with_ours(config: ft.RunConfig) -> tuple[list[str], dict[str, Any], di
         ft.save(run, built, data, trained, evaluated)
     test = data.task.present(data.splits.test or [], evaluated.predictions["test"])
     keys = (
-        *("seconds", "cpu_share", "real_tokens_per_second", "best_epoch", "optimizer_steps"),
-        *("peak_memory_bytes", "predicted_peak_memory_bytes", "learning_rate"),
+        *("epochs", "best_epoch", "optimizer_steps", "seconds", "cpu_share"),
+        *("real_tokens_per_second", "peak_memory_bytes", "predicted_peak_memory_bytes"),
+        "learning_rate",
     )
     cost = {key: run.record["train"].get(key) for key in keys}
     return [row["answer"] for row in test], evaluated.scores, cost
@@ -176,7 +176,7 @@ def train_with_trainer(config: ft.RunConfig) -> tuple[list[str], dict[str, Any],
                     | ({} if types is None else {"token_type_ids": types[own].tolist()})
                 )
         rate = config.learning_rate or 1e-3
-        epochs = int(config.num_train_epochs)
+        epochs = num_epochs(config, len(data.splits.train))
         steps = epochs * -(-len(rows) // config.batch_size)
         trainer = Trainer(
             model=model,
@@ -208,7 +208,7 @@ def train_with_trainer(config: ft.RunConfig) -> tuple[list[str], dict[str, Any],
         )
         run.record["evaluation"] = {"test": scores}
     answers = [row["answer"] for row in data.task.present(data.splits.test or [], predictions)]
-    return answers, {"test": scores}, {"seconds": seconds, "learning_rate": rate}
+    return answers, {"test": scores}, {"epochs": epochs, "seconds": seconds, "learning_rate": rate}
 
 
 def most_similar_sentences(rows: Sequence[dict[str, Any]]) -> list[str]:

@@ -173,13 +173,14 @@ _SEMEVAL = {
     "test-file": "semeval2010_task8/test.jsonl",
 }
 _RELATION = [
+    *_entries("semeval", "relation", ("lora", "full"), files=_SEMEVAL),
     *_entries(
-        *("semeval", "relation", ("lora", "full"), "--num-train-epochs", "3"), files=_SEMEVAL
+        *("semeval-3", "relation", ("lora", "full"), "--num-train-epochs", "3"), files=_SEMEVAL
     ),
     # LoRA's default rate is made for more weights and a trained pooler: a peer gets its own.
     *(
         Entry(
-            name=f"semeval-trainer-peft-tuned-{rate}",
+            name=f"semeval-3-trainer-peft-tuned-{rate}",
             program="benchmarks/trainer_peft_relation.py",
             flags=("--num-train-epochs", "3", "--learning-rate", rate),
             files=_SEMEVAL,

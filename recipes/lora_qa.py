@@ -11,7 +11,7 @@ from pathlib import Path
 
 import lowcost_ft as ft
 
-CONFIG = ft.RunConfig(task="question_answering", method="lora", max_length=384, num_train_epochs=8)
+CONFIG = ft.RunConfig(task="question_answering", method="lora", max_length=384)
 
 
 def main(config: ft.RunConfig) -> Path:

@@ -119,7 +119,7 @@ class TrainingConfig(ExtensionConfig):
     """Examples per optimizer step, over all micro-batches and processes."""
     micro_batch_tokens: int | Literal["auto"] = setting("auto", at_least=8, decides=False)
     """Most padded tokens in a micro-batch. It affects memory and speed, not the result. auto: on a
-    GPU the whole step, or as much of it as fits the card or --memory-budget; on a CPU 4096, or less
+    GPU the whole step, or as much of it as fits the card or --memory-budget; on a CPU 2048, or 1024
     where its caches are small for the width of the model. --resume keeps what a run began with."""
     gradient_accumulation_steps: int | None = setting(None, at_least=1, decides=False)
     """Cut each optimizer step into exactly N micro-batches, instead of by --micro-batch-tokens."""

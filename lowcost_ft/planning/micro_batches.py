@@ -10,12 +10,12 @@ from lowcost_ft.training.step_plan import PlannedStep
 
 __all__ = ["cpu_tokens", "fit_to_card", "whole_step_tokens"]
 
-_CPU_TOKENS = ((2**16, 4096), (2**15, 2048), (0, 1024))
+_CPU_TOKENS = ((2**16, 2048), (0, 1024))
 """Bytes of the last cache for each unit of the model's width, from which on a CPU takes so many
 tokens at once. The tensor between the two products of a feed-forward layer, four times as wide as
-the model, then just fits: what follows one product is still there for the next. The first is
-MiniLM's (width 384) on a CPU of 32 MiB. Smaller micro-batches than the last spend their time on
-calls and on packing weights."""
+the model, then fits twice: what follows one product is still there for the next. Measured by
+`benchmarks/cut_of_a_step.py` with 32 MiB and widths of 384 to 1,024; on other caches it is this
+arithmetic alone. Smaller micro-batches spend their time on calls and on packing weights."""
 
 
 def cpu_tokens(width: int, cache_bytes: Mapping[int, int]) -> int:

@@ -1,6 +1,7 @@
 """Prompts of classification: templates, the words of labels, the head that begins as them."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -193,6 +194,23 @@ def test_what_does_not_go_together_is_refused(tiny_model, tmp_path, values, told
     config = config_of(tiny_model, tmp_path, output_dir=str(tmp_path / "run"), **values)
     with pytest.raises(UserError, match=told):
         trained(config)
+
+
+def test_a_head_that_was_trained_before_answers_without_training(tiny_model, tmp_path):
+    checkpoint = tmp_path / "checkpoint"
+    shutil.copytree(tiny_model("bert"), checkpoint)
+    labels = sorted({row["label"] for row in ROWS})
+    names = {"id2label": dict(enumerate(labels)), "label2id": {n: i for i, n in enumerate(labels)}}
+    model = AutoModelForSequenceClassification.from_pretrained(checkpoint, **names).eval()
+    model.save_pretrained(checkpoint)
+    values = {"model_id": str(checkpoint), "prompt_template": None, "max_steps": 0}
+    trained(config_of(tiny_model, tmp_path, output_dir=str(tmp_path / "run"), **values))
+    texts = [row["text"] for row in ROWS[:6]]
+    batch = AutoTokenizer.from_pretrained(checkpoint)(texts, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        expected = model(**batch).logits.argmax(-1).tolist()
+    answers = load_predictor(tmp_path / "run")(texts)
+    assert [labels.index(answer["label"]) for answer in answers] == expected
 
 
 TRAINED: dict[str, Any] = {"max_steps": 6, "learning_rate": 3e-3}

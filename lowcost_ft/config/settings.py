@@ -113,8 +113,8 @@ class TrainingConfig(ExtensionConfig):
     optimizer steps, but at most 100."""
     max_steps: int | None = setting(None, at_least=0)
     """Stop after this many optimizer steps, instead of --num-train-epochs. 0 trains nothing: the
-    pretrained model is scored as it is (zero-shot), if it writes texts, or its head begins as
-    words (--prompt-template)."""
+    pretrained model is scored as it is (zero-shot), if it writes texts, has a trained head, or its
+    head begins as words (--prompt-template)."""
     batch_size: int = setting(16, at_least=1)
     """Examples per optimizer step, over all micro-batches and processes."""
     micro_batch_tokens: int | Literal["auto"] = setting("auto", at_least=8, decides=False)

@@ -73,6 +73,8 @@ class BuiltModel:
     """What the base model is known by; see `base_identity`."""
     key_mapping: dict[str, str] = field(default_factory=dict)
     """Names of weights in the base model's checkpoint -> in the task model, where they differ."""
+    new_weights: frozenset[str] = frozenset()
+    """Names, in the model of transformers, of the weights that the checkpoint lacks."""
 
 
 def build_model(
@@ -221,6 +223,7 @@ def build_model(
         streamed_weights=base.streamed,
         base_model=identity,
         key_mapping=base.key_mapping,
+        new_weights=base.new_weights,
     )
 
 

@@ -15,7 +15,6 @@ from lowcost_ft.pipeline.memory import plan_memory
 from lowcost_ft.pipeline.start import Run
 from lowcost_ft.planning.budget import Plan
 from lowcost_ft.planning.model_options import model_options
-from lowcost_ft.tasks.heads import find_head
 from lowcost_ft.training.extensions.registry import rate_factor
 from lowcost_ft.training.optimizer import (
     choose_optimizer,
@@ -61,8 +60,6 @@ def build(run: Run, data: Data) -> Built:
     if data.task.writes:
         _check_writing(run)
     choose_optimizer(run.config.optimizer, device=device, quantized=True)  # Refused before loading.
-    if run.config.max_steps == 0:
-        _check_head(run, data)
     _settle_length(run, data)
     plan = plan_memory(run, data)
     config = run.config
@@ -75,6 +72,8 @@ def build(run: Run, data: Data) -> Built:
             pad_token_id=data.pad_token_id,
         )
     )
+    if config.max_steps == 0 and data.task.head_tokens is None:
+        _check_head(model, config.model_id)
     streamed = streamed_part(model, config.trainable_layers)
     optimizer: Any = choose_optimizer(
         config.optimizer, device=device, quantized=model.quantization != "none"
@@ -117,17 +116,18 @@ def _check_writing(run: Run) -> None:
         )
 
 
-def _check_head(run: Run, data: Data) -> None:
-    """Refuses to score a model as it is whose head would be random.
+def _check_head(model: BuiltModel, model_id: str) -> None:
+    """Refuses to score a model as it is whose head is random.
 
     Raises:
         UserError: Says what makes a head that can answer.
     """
-    if data.task.head_tokens is None and find_head(data.task.head_for(vars(run.config))).new:
+    if model.new_weights:
         raise UserError(
-            "--max-steps 0: trains nothing, and a new head would answer at random (whether the "
-            "checkpoint has one that was trained is not looked at); give the head words by "
-            "--prompt-template, where the task has it, or train"
+            f"--max-steps 0: trains nothing, and {model_id!r} has no weights for "
+            f"{sorted(model.new_weights)[0]!r}, which would answer at random; give the head words "
+            "by --prompt-template, where the task has it, name a model that was trained for these "
+            "labels, or train"
         )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-__all__ = ["fit_head", "stored_labels"]
+__all__ = ["fit_head", "output_path", "stored_labels"]
 
 _SHOWN = 5
 
@@ -61,7 +61,7 @@ def fit_head(
         order: list[int] | None = [0] if same else None
     else:
         order = _order(names, labels)
-    path = _output_layer(model, modules, len(labels) or 1)
+    path = output_path(model, modules, len(labels) or 1)
     if replaced or order is None or path is None:
         new = set() if replaced or path is None else _draw_again(model, path)
         made = f"a new one is made ({path})" if path else "a new one is made"
@@ -94,7 +94,7 @@ def _order(names: Sequence[str], labels: Sequence[str]) -> list[int] | None:
     return [places[label] for label in labels]
 
 
-def _output_layer(model: Any, modules: Sequence[str], outputs: int) -> str | None:
+def output_path(model: Any, modules: Sequence[str], outputs: int) -> str | None:
     """Path of the last linear layer of the head that has an output for each label."""
     found = [
         path

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from peft import PeftModel
 
@@ -24,6 +25,7 @@ from lowcost_ft.models.hub import load_config
 from lowcost_ft.models.identity import base_identity
 from lowcost_ft.models.int8_lora import make_int8_lora_lean
 from lowcost_ft.models.lean_lora import make_lora_lean
+from lowcost_ft.models.output_layer import begin_as_usual
 from lowcost_ft.models.quantization import Quantization, quantization_notice, unquantized_modules
 from lowcost_ft.models.refusals import check_arguments, check_layers, check_method
 from lowcost_ft.models.saving import load_trained, save_model, saved_tensors
@@ -75,6 +77,8 @@ class BuiltModel:
     """Names of weights in the base model's checkpoint -> in the task model, where they differ."""
     new_weights: frozenset[str] = frozenset()
     """Names, in the model of transformers, of the weights that the checkpoint lacks."""
+    begins_as: list[float] | None = None
+    """What the bias of a new output layer began as; None where it is as it was drawn."""
 
 
 def build_model(
@@ -83,6 +87,7 @@ def build_model(
     head: str,
     labels: Sequence[str],
     head_tokens: Sequence[Sequence[int]] | None = None,
+    usual_outputs: np.ndarray | None = None,
     problem_type: str | None = None,
     method: str = "lora",
     lora_r: int = 16,
@@ -112,6 +117,8 @@ def build_model(
         labels: Label names in the order of the logits; empty for regression (one output).
         head_tokens: For each label tokens of the vocabulary, as whose rows of the language model's
             output layer the head begins (`word_head.py`); None: it is drawn.
+        usual_outputs: What the bias of a new output layer begins as, `(labels,)`; None: as it is
+            drawn, which is zero.
         problem_type: As in `transformers` configurations; recorded there.
         method: A name of the table in `config/methods.py`.
         lora_r: Rank of the update.
@@ -177,6 +184,7 @@ def build_model(
         notices = [*base.notices]
         if head_tokens is not None and not on_meta:
             notices += begin_as_words(base, head_tokens, model_id, labels=labels, revision=revision)
+        begins_as = None if usual_outputs is None else begin_as_usual(base, usual_outputs)
         kept = unquantized_modules(model, family) if base.quantization != "none" else []
         notice = None if on_meta else quantization_notice(model, base.quantization, dtype)
         num_layers = check_layers(model, family, trainable_layers)
@@ -224,6 +232,7 @@ def build_model(
         base_model=identity,
         key_mapping=base.key_mapping,
         new_weights=base.new_weights,
+        begins_as=begins_as,
     )
 
 

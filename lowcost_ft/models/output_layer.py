@@ -1,4 +1,4 @@
-"""The last layer of a head: what it reads, and weights that are fitted to that."""
+"""The last layer of a head: where it begins, what it reads, and weights fitted to that."""
 
 import warnings
 from collections.abc import Iterator
@@ -9,7 +9,10 @@ import numpy as np
 import torch
 from torch import nn
 
-__all__ = ["fit_layer", "output_layer", "reading"]
+from lowcost_ft.models.base import BaseModel
+from lowcost_ft.models.existing_head import output_path
+
+__all__ = ["begin_as_usual", "fit_layer", "output_layer", "reading"]
 
 STRENGTH = 10.0
 """scikit-learn's C of a fitted layer: 1 learns too little from few rows."""
@@ -31,6 +34,26 @@ def output_layer(model: Any, outputs: int) -> nn.Linear:
     ]
     assert found, f"no trained layer has {outputs} outputs"
     return found[-1]  # Heads come after what adapters add to the layers below.
+
+
+def begin_as_usual(base: BaseModel, outputs: np.ndarray) -> list[float] | None:
+    """Sets the bias of a new output layer to what it gives if the text is not looked at.
+
+    Args:
+        base: The model; a layer that the checkpoint has stays as it is, and one without a bias has
+            nothing to set.
+        outputs: One number an output.
+
+    Returns:
+        The bias, where it was set.
+    """
+    path = output_path(base.model, base.head_names, len(outputs))
+    if path is None or f"{path}.bias" not in base.new_weights:
+        return None
+    bias = base.model.get_submodule(path).bias
+    with torch.no_grad():
+        bias.copy_(torch.from_numpy(outputs))
+    return [round(value, 4) for value in bias.tolist()]
 
 
 @contextmanager

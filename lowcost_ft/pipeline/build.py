@@ -70,7 +70,8 @@ def build(run: Run, data: Data) -> Built:
             labels=data.splits.labels,
             mixed_precision=run.accelerator.mixed_precision,
             pad_token_id=data.pad_token_id,
-        )
+        ),
+        usual_outputs=data.task.usual_outputs(data.features["train"]),
     )
     if config.max_steps == 0 and data.task.head_tokens is None:
         _check_head(model, config.model_id)
@@ -157,6 +158,7 @@ def _note(run: Run, data: Data, built: Built) -> None:
         "unquantized_modules": model.unquantized_modules,
         "pad_token_id": data.pad_token_id if causal else None,
         "key_mapping": model.key_mapping,
+        "output_bias": model.begins_as,
     }
     run.record["config"] |= {
         "optimizer": built.settings.optimizer,

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from lowcost_ft.data.features import IGNORED_LABEL, Features
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
 
 __all__ = ["Choices", "Choosing"]
@@ -77,9 +78,42 @@ class Choosing:
 
     Attributes:
         choice_a_text: Whether a row is one text with one choice, or one set of labels.
+        label_array: Name of the array of `featurize` that holds the right classes, or numbers; None
+            where there is none.
+        class_weights: Weight of each class in the loss, `(labels,)`; None: all one.
     """
 
     choice_a_text: ClassVar[bool] = False
+    label_array: ClassVar[str | None] = None
+    labels: list[str]
+    class_weights: torch.Tensor | None = None
+
+    def usual_outputs(self, features: Features) -> np.ndarray | None:
+        """The outputs that fit the training data best if the text is not looked at, `(labels,)`.
+
+        The bias of a new output layer begins as them. So the first steps learn what sets texts
+        apart, and not how frequent each class is, which drives the states of all texts the same way
+        (the prior of Lin et al. 2017, arXiv:1708.02002, section 3.3).
+
+        Args:
+            features: The tokenized training split.
+
+        Returns:
+            Logarithms of the weighted frequencies, about their mean; of yes or no, of the odds; of
+            numbers, their mean. None where there are none.
+        """
+        if self.label_array is None:
+            return None
+        right = features[self.label_array]
+        if not self.has_choices:
+            return np.array([right.mean()], np.float32)
+        weights = 1.0 if self.class_weights is None else self.class_weights.numpy()
+        if right.ndim == 2:
+            chosen = right.sum(0)
+            return np.log(weights * (chosen + 1) / (len(right) - chosen + 1)).astype(np.float32)
+        counts = np.bincount(right[right != IGNORED_LABEL], minlength=len(self.labels))
+        logs = np.log(weights * (counts + 1))  # One more of each: no class is impossible.
+        return (logs - logs.mean()).astype(np.float32)
 
     def choices(self, outputs: Any, batch: dict[str, torch.Tensor]) -> Choices | None:
         """The choices whose cross-entropy the loss is; None where it is something else.

@@ -73,6 +73,7 @@ class NerTask(
     tokenizer_options: ClassVar[dict[str, Any]] = {"words": True}
     reads_words = True
     schema: ClassVar[dict[str, Array]] = SCHEMA
+    label_array: ClassVar[str | None] = "token_labels"
     problem_type: str | None = None
     metric = "f1"
 

@@ -25,6 +25,7 @@ from lowcost_ft.pipeline.data import load_data
 from lowcost_ft.pipeline.predicting import predict_and_score
 from lowcost_ft.pipeline.start import Run
 from lowcost_ft.record.run_file import saved_bytes
+from lowcost_ft.tasks import task_class
 from lowcost_ft.training.optimizer import default_learning_rate
 from lowcost_ft.training.progress import LOGGED_POINTS, TrainResult
 from lowcost_ft.training.random_state import set_torch_states, torch_states
@@ -83,7 +84,10 @@ def train_with_trainer(run: Run, arm: TrainerArm) -> None:
     run.record["parameters"] = {"total": sum(parameters), "trainable": sum(trainable)}
     family = find_family(model.config)
     rate = config.learning_rate or default_learning_rate(
-        "lora", model.config.hidden_size, post_norm=family is not None and family.post_norm
+        "lora",
+        model.config.hidden_size,
+        post_norm=family is not None and family.post_norm,
+        answer_a_text=task_class(config.task).answer_a_text,
     )
     run.record["config"]["learning_rate"] = rate
     result = TrainResult()

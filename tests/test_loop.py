@@ -295,12 +295,16 @@ def test_an_optimizer_that_the_hardware_has():
         choose("paged_adamw8bit")
 
 
-def test_default_rates_fall_with_the_width():
-    rates = {m: default_learning_rate(m, 384, post_norm=False) for m in ("lora", "full", "ia3")}
-    assert rates == {"lora": 1e-3, "full": 1e-4, "ia3": 1e-2}
-    rates = {m: default_learning_rate(m, 384, post_norm=True) for m in ("lora", "full", "ia3")}
-    assert rates == {"lora": 5e-4, "full": 1e-4, "ia3": 1e-2}
-    assert default_learning_rate("lora", 1536, post_norm=False) == pytest.approx(5e-4)
+def test_default_rates_fall_with_the_width_and_are_lower_for_one_answer_a_text():
+    def rates(**kind):
+        return {m: default_learning_rate(m, 384, **kind) for m in ("lora", "full", "ia3")}
+
+    usual = {"lora": 1e-3, "full": 1e-4, "ia3": 1e-2}
+    assert rates(post_norm=False, answer_a_text=True) == usual
+    assert rates(post_norm=True, answer_a_text=False) == usual
+    assert rates(post_norm=True, answer_a_text=True) == usual | {"lora": 5e-4}
+    wide = default_learning_rate("lora", 1536, post_norm=False, answer_a_text=True)
+    assert wide == pytest.approx(5e-4)
 
 
 def test_a_run_of_very_many_short_epochs(trainer):

@@ -106,9 +106,7 @@ def test_a_new_head_begins_there_and_a_trained_one_goes_on(tiny_model, tmp_path,
 
 def test_a_head_without_a_bias_stays_as_it_was_drawn(tiny_model):
     usual = np.array([1.0, -1.0], np.float32)
-    built = build_model(
-        tiny_model("gpt2"), head="sequence", labels=["a", "b"], usual_outputs=usual
-    )
+    built = build_model(tiny_model("gpt2"), head="sequence", labels=["a", "b"], usual_outputs=usual)
     assert built.begins_as is None
 
 

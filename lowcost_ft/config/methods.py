@@ -41,8 +41,9 @@ class Method:
     """What trains besides the head, as the documentation says it."""
     rate: float
     """Default peak learning rate for a model 384 wide (`docs/defaults.md`)."""
-    post_norm_rate: float | None = None
-    """The same for encoders whose norms follow their sums, such as BERT; None: no other."""
+    pooled_rate: float | None = None
+    """The same where an encoder whose norms follow their sums, such as BERT, gives one answer a
+    text and not one a token; None: no other."""
     rate_falls: bool = True
     """Whether wider models take smaller steps: the rate falls with the square root of the width."""
     ranked: bool = False
@@ -67,7 +68,7 @@ def _ranked(
         title=title,
         what=what,
         rate=rate or 1e-3,
-        post_norm_rate=None if rate else 5e-4,
+        pooled_rate=None if rate else 5e-4,
         ranked=True,
         targets=True,
         **flags,

@@ -132,7 +132,7 @@ class TrainingConfig(ExtensionConfig):
     the GPU is full. auto: paged_adamw8bit for quantized weights on a GPU, else adamw."""
     learning_rate: float | None = setting(None, above=0)
     """Peak learning rate. Default: by method, kind and size of the model; for LoRA at width 384
-    5e-4 for BERT-type encoders and 1e-3 for others."""
+    5e-4 where a BERT-type encoder gives one answer a text, and else 1e-3."""
     head_learning_rate: float | None = setting(None, above=0)
     """Peak learning rate of the head. Default: the same; but for a head with a hidden layer, such
     as BERT's pooler, 1e-3 in full fine-tuning, and else at most 1e-3."""

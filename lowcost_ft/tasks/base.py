@@ -61,6 +61,8 @@ class Task(
         generates: Whether predicting runs the model on tokens that it has made itself, so that its
             lower layers must be there even where their output for the given tokens is kept.
         reads_words: Whether files with one word a line or row hold sentences of the task.
+        answer_a_text: Whether the model gives one answer a text, or a pair of its entities, and not
+            one a token. Default learning rates differ by it.
         asks_about_entities: Whether the entities of a text are part of the input.
         schema: What the arrays hold that `featurize` makes beside the tokens.
         labels: Names of the outputs, in the order of the logits.
@@ -75,6 +77,7 @@ class Task(
     tokenizer_options: ClassVar[dict[str, Any]] = {}
     generates: ClassVar[bool] = False
     reads_words: ClassVar[bool] = False
+    answer_a_text: ClassVar[bool] = False
     asks_about_entities: ClassVar[bool] = False
     schema: ClassVar[dict[str, Array]]
     labels: list[str]

@@ -102,7 +102,9 @@ def build_scheduler(
     )
 
 
-def default_learning_rate(method: str, hidden_size: int, *, post_norm: bool) -> float:
+def default_learning_rate(
+    method: str, hidden_size: int, *, post_norm: bool, answer_a_text: bool
+) -> float:
     """Peak learning rate where the user gives none.
 
     Wider models take smaller steps: the rate falls with the square root of the width. The values
@@ -112,10 +114,13 @@ def default_learning_rate(method: str, hidden_size: int, *, post_norm: bool) -> 
         method: How the model is trained; what is not in the table of methods is taken for LoRA.
         hidden_size: Width of the model.
         post_norm: Whether the model's family has norms behind its sums (`Family.post_norm`).
+        answer_a_text: Whether the head gives one answer a text (`Task.answer_a_text`).
     """
     entry = find_method(method) or find_method("lora")
     assert entry is not None
-    rate = entry.post_norm_rate if post_norm and entry.post_norm_rate else entry.rate
+    rate = entry.rate
+    if post_norm and answer_a_text and entry.pooled_rate:
+        rate = entry.pooled_rate
     return rate * ((384 / hidden_size) ** 0.5 if entry.rate_falls else 1.0)
 
 

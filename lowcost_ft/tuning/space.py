@@ -42,6 +42,7 @@ def default_space(config: RunConfig) -> dict[str, Any]:
     """
     from lowcost_ft.models.families import find_family
     from lowcost_ft.models.hub import load_config
+    from lowcost_ft.tasks import task_class
     from lowcost_ft.training.optimizer import default_learning_rate
 
     described = load_config(
@@ -52,6 +53,7 @@ def default_space(config: RunConfig) -> dict[str, Any]:
         config.method,
         described.hidden_size,
         post_norm=family is not None and family.post_norm,
+        answer_a_text=task_class(config.task).answer_a_text,
     )
     space: dict[str, Any] = {
         "learning_rate": {"low": rate / 4, "high": rate * 4, "log": True},

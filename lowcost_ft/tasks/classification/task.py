@@ -85,6 +85,7 @@ class ClassificationTask(
     evaluate_flags: ClassVar[type | None] = DecisionFlags
     input_flags: ClassVar[Mapping[str, str]] = {"text_pair": "call predictor([text], [text_pair])"}
     choice_a_text: ClassVar[bool] = True
+    answer_a_text: ClassVar[bool] = True
     label_array: ClassVar[str | None] = "labels"
     metric: str = ""
 

@@ -6,6 +6,7 @@ public data sets, and are left out where those are not at hand.
 
 import csv
 import json
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -219,6 +220,38 @@ def _semeval(folder: Path) -> tuple[Rows, Rows | None, Rows]:
     return read("train"), None, read("test")
 
 
+_PIECES = re.compile(r"\w+|[^\w\s]")
+
+
+def _semeval_roles(folder: Path) -> tuple[Rows, Rows | None, Rows]:
+    """What two nouns of a sentence are to each other, as entities: cause, effect, whole, part."""
+
+    def read(name: str) -> Rows:
+        lines = (folder / "semeval2010_task8" / f"{name}.jsonl").read_text("utf-8").splitlines()
+        found: Rows = []
+        for row in map(json.loads, lines):
+            names, _, order = row["label"].partition("(")
+            roles = names.split("-") if order else [names] * 2
+            spans = {
+                role: (row[end]["start"], row[end]["end"])
+                for role, end in zip(("1", "2"), ("head", "tail"), strict=True)
+            }
+            if order.startswith("e2"):
+                roles.reverse()
+            tokens, tags = [], []
+            for piece in _PIECES.finditer(row["text"]):
+                tag = "O"
+                for role, (start, end) in zip(roles, spans.values(), strict=True):
+                    if start <= piece.start() < end:
+                        tag = ("B-" if piece.start() == start else "I-") + role
+                tokens.append(piece.group())
+                tags.append(tag)
+            found.append({"tokens": tokens, "ner_tags": tags})
+        return found
+
+    return read("train"), None, read("test")
+
+
 def _few(name: str) -> Callable[[Path], tuple[Rows, Rows | None, Rows]]:
     def read(folder: Path) -> tuple[Rows, Rows | None, Rows]:
         train, test = (_csv(folder / "fewshot" / f"{name}_{n}.csv", "text", "label") for n in _TWO)
@@ -257,6 +290,7 @@ PANEL: tuple[PanelSet, ...] = (
     _set("banking77-skewed", _CLASSES, 1000, "20 intents, skewed", _banking_skewed),
     _set("banking77-pairs", _CLASSES, 1000, "pairs: the same intent?", _banking_pairs),
     _set("semeval2010", _CLASSES, 1000, "relations, entities marked in the text", _semeval),
+    _set("semeval-roles", _NER, 1000, "roles of two nouns a sentence, 19 types", _semeval_roles),
     _set("ag-news", _CLASSES, 600, "4 topics, longer texts", _few("ag_news")),
     _set("reviews", _CLASSES, 1000, "sentiment of sentences", _few("customer_reviews")),
     _set("french-sources", _CLASSES, 500, "French sentences, skewed", _french),

@@ -6,10 +6,11 @@
 A run is one set of `default_sets.py` with one arm and seed: MiniLM, one thread, in this process.
 It leaves a JSON in `benchmarks/results/defaults`, and what is there already is not run again, so
 that a stopped script goes on where it was. An arm is a method and some settings, such as
-`lora:learning_rate=0.002`. `least_steps`, `b_ratio` and `frozen_pooler` stand for what there is no
-setting for: epochs that make a least number of optimizer steps, a rate of its own for B of LoRA,
-and BERT's pooler left as it is in the checkpoint, as it once was by default. `collect` writes
-`defaults.json`, of which `docs/defaults.md` shows the tables.
+`lora:learning_rate=0.002`. Some stand for what there is no setting for: `least_steps` for epochs
+that make a least number of optimizer steps, `b_ratio` for a rate of its own for B of LoRA; and two
+for what the defaults once were: `frozen_pooler` leaves BERT's pooler as it is in the checkpoint,
+and `zero_bias` that of the output layer at zero. `collect` writes `defaults.json`, of which
+`docs/defaults.md` shows the tables.
 """
 
 import contextlib
@@ -37,6 +38,7 @@ from lowcost_ft.scores.sums import (
     indicators,
     label_counts,
 )
+from lowcost_ft.tasks.choices import Choosing
 from lowcost_ft.training import loop
 from lowcost_ft.training.optimizer import parameter_groups
 
@@ -92,7 +94,7 @@ def config_of(
     """The settings of an arm for so many rows, and what it has that is no setting."""
     method, *given = arm.split(":")
     fields = {name: value_of(value) for name, _, value in (part.partition("=") for part in given)}
-    special = {name: fields.pop(name, None) for name in ("b_ratio", "frozen_pooler")}
+    special = {name: fields.pop(name, None) for name in ("b_ratio", "frozen_pooler", "zero_bias")}
     if steps := fields.pop("least_steps", 0):
         fields["num_train_epochs"] = max(6, -(-steps // -(-rows // fields.get("batch_size", 16))))
     # The last epoch counts: early stopping would make arms differ in what they cost.
@@ -103,7 +105,12 @@ def config_of(
 
 @contextlib.contextmanager
 def changed(
-    every: int, epochs: int, *, b_ratio: float | None, frozen_pooler: bool | None
+    every: int,
+    epochs: int,
+    *,
+    b_ratio: float | None,
+    frozen_pooler: bool | None,
+    zero_bias: bool | None,
 ) -> Iterator[None]:
     """Does what an arm has that is no setting, and scores validation only now and then.
 
@@ -111,7 +118,7 @@ def changed(
         Hayou, Ghosh and Yu (2024), LoRA+: Efficient Low Rank Adaptation of Large Models.
     """
     groups_as_usual, validation_as_usual = loop.parameter_groups, train._validation
-    heads_as_usual = base.find_heads
+    heads_as_usual, outputs_as_usual = base.find_heads, Choosing.usual_outputs
 
     def groups(parameters: Any, *, learning_rate: float, **others: Any) -> list[dict]:
         named = list(parameters)
@@ -141,12 +148,15 @@ def changed(
         loop.parameter_groups = groups
     if frozen_pooler:
         base.find_heads = heads_alone  # type: ignore[assignment]
+    if zero_bias:
+        Choosing.usual_outputs = lambda task, features: None  # type: ignore[method-assign]
     train._validation = validation
     try:
         yield
     finally:
         loop.parameter_groups, train._validation = groups_as_usual, validation_as_usual
         base.find_heads = heads_as_usual
+        Choosing.usual_outputs = outputs_as_usual  # type: ignore[method-assign]
 
 
 class EnoughError(Exception):

@@ -9,7 +9,8 @@ from typing import Any
 from lowcost_ft.config.run import RunConfig
 from lowcost_ft.training.training_length import num_epochs
 
-__all__ = ["choices", "defaults_tables", "epochs_table", "few_steps_table", "validation_scores"]
+__all__ = ["bias_table", "choices", "defaults_tables", "epochs_table", "few_steps_table"]
+__all__ += ["validation_scores"]
 
 FILE = Path(__file__).resolve().parent / "defaults.json"
 RATES = FILE.with_name("learning_rates.json")
@@ -95,6 +96,30 @@ def few_steps_table() -> str:
     for run in json.loads(RATES.read_text("utf-8")):
         if run["method"] in ("full", "lora"):
             lines.append(f"| `{run['method']}` | {run['rate']:g} | {run['f1']:.3f} |")
+    return "\n".join(lines)
+
+
+def bias_table() -> str:
+    """Best validation scores with a head that begins at zero, and with today's."""
+    found: dict[tuple, dict[bool, float]] = defaultdict(dict)
+    for run in json.loads(FILE.read_text("utf-8"))["runs"]:
+        method, *fields = run["arm"].split(":")
+        others = {f for f in fields if not f.startswith(("learning_rate", "zero_bias"))}
+        if others != {"least_steps=600"} or "validation" not in run:
+            continue
+        best = max(epoch[run["metric"]] for epoch in run["validation"])
+        key = (run["set"], method, run["learning_rate"], run["seed"])
+        found[key]["zero_bias=true" in fields] = best
+    lines = [
+        "| set | method | rate | seed | begins at zero | begins at the frequencies |",
+        "|---|---|---|---|---|---|",
+    ]
+    for (name, method, rate, seed), scores in found.items():
+        if len(scores) == 2:
+            lines.append(
+                f"| {name} | `{method}` | {rate:g} | {seed} | {scores[True]:.3f} "
+                f"| {scores[False]:.3f} |"
+            )
     return "\n".join(lines)
 
 

@@ -103,6 +103,12 @@ def test_a_merged_folder_writes_the_same_by_plain_generate(tmp_path, tiny_model)
         assert tokenizer.decode(new, skip_special_tokens=True).strip() == answer
 
 
+def test_a_line_break_that_the_shell_left_as_it_was_typed_is_refused(tmp_path, tiny_model):
+    template = {"prompt_template": "In French:\\n{source}"}
+    with pytest.raises(UserError, match="holds a backslash and an n"):
+        trained(config_of("translation", tiny_model, tmp_path, **template))
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [

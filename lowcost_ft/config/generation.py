@@ -7,6 +7,7 @@ from typing import Any
 from lowcost_ft.config.setting import setting
 
 __all__ = ["GENERATION_FIELDS", "GenerationConfig", "GenerationSettings", "generation_problems"]
+__all__ += ["line_break_problems"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,3 +98,17 @@ def generation_problems(settings: Mapping[str, Any]) -> list[str]:
     if settings["length_penalty"] != 1.0 and not beams:
         problems.append("--length-penalty ranks beams: add --num-beams")
     return problems
+
+
+def line_break_problems(template: str) -> list[str]:
+    """What is wrong with a `--prompt-template` whose line breaks the shell left as they were typed.
+
+    Args:
+        template: The flag's value.
+    """
+    if "\\n" not in template:
+        return []
+    return [
+        "--prompt-template holds a backslash and an n: write a line break, in most shells as "
+        "in $'{source}\\nTopic:'"
+    ]

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lowcost_ft.config.generation import line_break_problems
 from lowcost_ft.data.rows import listed
 from lowcost_ft.errors import UserError
 from lowcost_ft.tasks.classification.examples import TextExample
@@ -139,12 +140,7 @@ class Prompt:
 def template_problems(template: str) -> list[str]:
     """What is wrong with the value of `--prompt-template` for classification."""
     places = _PLACES.findall(template)
-    problems = []
-    if "\\n" in template:
-        problems.append(
-            "--prompt-template holds a backslash and an n: write a line break, in most shells as "
-            "in $'{source}\\nTopic:'"
-        )
+    problems = line_break_problems(template)
     if places.count("source") != 1 or places.count("text_pair") > 1:
         problems.append(
             "--prompt-template must say once where the text goes: write {source} in its place, and "

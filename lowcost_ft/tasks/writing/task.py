@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from lowcost_ft.config.generation import line_break_problems
 from lowcost_ft.config.run import RunConfig
 from lowcost_ft.data.features import IGNORED_LABEL
 from lowcost_ft.data.rows import Row
@@ -74,14 +75,18 @@ class WritingTask(WritingTokens):
         """The task of a run that begins.
 
         Raises:
-            UserError: The target leaves no room for the input.
+            UserError: The target leaves no room for the input, or the template holds what the shell
+                should have made a line break.
         """
+        problems = line_break_problems(config.prompt_template or "")
         if causal and config.max_target_length > config.max_length - _LEAST_ROOM:
-            raise UserError(
+            problems.append(
                 f"--max-target-length {config.max_target_length} leaves no room for the input: a "
                 f"decoder holds both in --max-length {config.max_length} tokens; raise that, or "
                 "lower the first"
             )
+        if problems:
+            raise UserError(problems)
         return cls({name: getattr(config, name) for name in _RECORDED}, config.seed)
 
     @classmethod

@@ -6,6 +6,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from default_sets import PANEL
+
 from lowcost_ft.config.run import RunConfig
 from lowcost_ft.training.training_length import num_epochs
 
@@ -14,6 +16,7 @@ __all__ += ["validation_scores"]
 
 FILE = Path(__file__).resolve().parent / "defaults.json"
 RATES = FILE.with_name("learning_rates.json")
+_TAGGED = {one.name for one in PANEL if one.task == "ner"}
 _MANY_SETS = 6
 """An arm that ran on so many sets has a column; another has rows of its own."""
 Scores = dict[str, dict[str, float]]
@@ -105,6 +108,8 @@ def bias_table() -> str:
     for run in json.loads(FILE.read_text("utf-8"))["runs"]:
         method, *fields = run["arm"].split(":")
         others = {f for f in fields if not f.startswith(("learning_rate", "zero_bias"))}
+        if run["set"] in _TAGGED:  # Tags are not read from the pooler.
+            others.discard("frozen_pooler=true")
         if others != {"least_steps=600"} or "validation" not in run:
             continue
         best = max(epoch[run["metric"]] for epoch in run["validation"])

@@ -17,7 +17,10 @@ WORDS = HERE / "summary.json"
 
 
 def summary_table(comparisons: Sequence[Comparison], language: Literal["en", "zh"]) -> str:
-    """A few rows, with costs as multiples of full fine-tuning on the same data."""
+    """A few rows, with costs as multiples of full fine-tuning on the same data.
+
+    A star is behind the rows of earlier defaults.
+    """
     words = json.loads(WORDS.read_text("utf-8"))
     found = {_name(row): (comparison, row) for comparison in comparisons for row in comparison.rows}
     columns = words["columns"][language]
@@ -29,7 +32,7 @@ def summary_table(comparisons: Sequence[Comparison], language: Literal["en", "zh
         full = comparison.full(row)
         cells = [
             words["data"][name.partition("-")[0]][language],
-            titles[language],
+            titles[language] + _mark(row),
             score_text(row.score, row.interval).replace(" to ", words["to"][language]),
             memory_text(row.memory) + _multiple(row, full, "memory"),
             f"{row.speed or 0:,.0f}" + _multiple(row, full, "speed"),
@@ -40,6 +43,12 @@ def summary_table(comparisons: Sequence[Comparison], language: Literal["en", "zh
 
 def _name(row: Row) -> Any:
     return row.results[0].get("benchmark", "name")
+
+
+def _mark(row: Row) -> str:
+    """A star behind what ran with earlier defaults, which records of today tell by a field."""
+    ours = row.results[0].get("method") != "trainer-peft"
+    return r" \*" * (ours and "output_bias" not in row.results[0].run)
 
 
 def _multiple(row: Row, full: Row | None, what: str) -> str:

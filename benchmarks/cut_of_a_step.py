@@ -2,7 +2,7 @@
 
     python benchmarks/cut_of_a_step.py
 
-A step of 8,192 tokens, in texts of 128, is cut into micro-batches of 256 tokens up to the whole
+A step of 4,096 tokens, in texts of 128, is cut into micro-batches of 512 tokens up to the whole
 step, for LoRA on all linear layers of BERT-type models of several widths with random weights. The
 cuts take turns, round by round. Time is CPU time, which depends less on other programs than the
 clock does; but they use the caches, too, so run it alone. It checks the table of cache sizes in
@@ -42,13 +42,13 @@ class Options:
 
     widths: str = "384,768,1024"
     """Comma-separated widths of the model, multiples of 64."""
-    cuts: str = "256,512,1024,2048,4096,8192"
+    cuts: str = "512,1024,2048,4096"
     """Comma-separated sizes of a micro-batch in padded tokens."""
-    texts: int = 64
+    texts: int = 32
     """Texts a step."""
     tokens: int = 128
     """Tokens of a text."""
-    rounds: int = 5
+    rounds: int = 4
     """Rounds."""
     threads: int = 1
     """CPU threads."""

@@ -62,9 +62,14 @@ def defaults_tables() -> str:
     for method, title in (("lora", "LoRA"), ("full", "full fine-tuning")):
         scores = validation_scores(found["runs"], method)
         if scores:
-            widely = {arm: sets for arm, sets in scores.items() if len(sets) >= _MANY_SETS}
+            default = f"{method}:least_steps=600"
+            widely = {
+                arm: sets
+                for arm, sets in scores.items()
+                if arm == default or len(sets) >= _MANY_SETS
+            }
             parts += [f"**{title}, validation scores**", _panel(found["runs"], widely)]
-            if tried := _tried(scores, widely, f"{method}:least_steps=600"):
+            if tried := _tried(scores, widely, default):
                 parts += [f"**{title}, tried on some sets, validation scores**", tried]
         if chosen := choices(scores):
             regrets = [choice["regret"] for choice in chosen]

@@ -48,11 +48,12 @@ def _section(comparison: Comparison) -> str:
 def _table(epochs: int, rows: list[Row]) -> list[str]:
     """The runs of so many epochs."""
     peer = any("Trainer" in row.label for row in rows)
-    earlier = any("output_bias" not in row.results[0].run for row in rows)
+    ours = [row for row in rows if "Trainer" not in row.label]
+    earlier = any("output_bias" not in one.run for row in ours for one in row.results)
     usual = " (the default)" * (epochs == LEAST_EPOCHS)
     return [
         f"**{epochs} epochs**{usual}."
-        + " The heads of these runs began at zero, as they did before." * earlier
+        + " The heads of our runs began at zero, as they did before." * earlier
         + " `Trainer` + peft trains on the same marked texts." * peer,
         "\n".join(
             "| " + " | ".join(cells) + " |"

@@ -47,8 +47,8 @@ def _name(row: Row) -> Any:
 
 def _mark(row: Row) -> str:
     """A star behind what ran with earlier defaults, which records of today tell by a field."""
-    ours = row.results[0].get("method") != "trainer-peft"
-    return r" \*" * (ours and "output_bias" not in row.results[0].run)
+    peer = str(row.results[0].get("method")).startswith("trainer")
+    return r" \*" * (not peer and any("output_bias" not in one.run for one in row.results))
 
 
 def _multiple(row: Row, full: Row | None, what: str) -> str:

@@ -268,6 +268,7 @@ def test_what_does_not_go_together_is_refused():
     for values, told in (
         ({"pooling": "model"}, "--contrastive needs --pooling mean"),
         ({"contrastive_group": 5}, "is odd"),
+        ({"max_steps": 0}, "makes a head at the end"),
         ({"label_smoothing": 0.1, "class_weights": "balanced"}, "--label-smoothing, --class-weig"),
         ({"cache_frozen_layers": True, "trainable_layers": 1}, "the states of single texts"),
         ({"method": "prompt"}, "--method prompt leaves the layers"),

@@ -25,9 +25,11 @@ from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.config.run import RunConfig, parse_config
 from lowcost_ft.data.readers import read_rows
 from lowcost_ft.planning.gpu_table import load_table
+from lowcost_ft.tasks import task_class
 from lowcost_ft.tasks.classification import examples as text_examples
 from lowcost_ft.tasks.flags import grouped_flags
 from lowcost_ft.tasks.ner import examples as ner_examples
+from lowcost_ft.training.optimizer import default_learning_rate
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "recipes")]
@@ -299,6 +301,11 @@ def test_the_quickstart_is_one_of_the_recipe_as_it_is():
     config = importlib.import_module("lora_ner").CONFIG
     for name in ("method", "model_id", "batch_size", "seed"):
         assert record["config"][name] == getattr(config, name)
+    rate = default_learning_rate(
+        "lora", 384, post_norm=True, answer_a_text=task_class("ner").answer_a_text()
+    )
+    assert record["config"]["learning_rate"] == rate
+    assert record["output_bias"][0] == max(record["output_bias"])  # Most words are O.
     makefile = (ROOT / "Makefile").read_text("utf-8")
     assert f"--num-train-epochs {record['config']['num_train_epochs']} $(ARGS)" in makefile
 

@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 from small_runs import call_recipe, flags, ner_rows, write_jsonl
-from transformers import AutoConfig, AutoModelForSequenceClassification
+from transformers import (
+    AutoConfig,
+    AutoModelForQuestionAnswering,
+    AutoModelForSequenceClassification,
+)
 
 from lowcost_ft.models.existing_head import fit_head, stored_labels
 from lowcost_ft.models.loading import build_model
@@ -45,6 +49,18 @@ def build(folder, labels, **options):
 
 
 HEADS = ("bert", "roberta", "distilbert", "deberta-v2", "modernbert", "gpt2", "llama")
+
+
+def test_start_and_end_have_their_places_whatever_a_checkpoint_calls_them(tiny_model, tmp_path):
+    model = AutoModelForQuestionAnswering.from_pretrained(tiny_model("bert"))
+    assert list(model.config.id2label.values()) == ["LABEL_0", "LABEL_1"]
+    model.save_pretrained(tmp_path)
+    built = build_model(
+        str(tmp_path), head="question_answering", labels=["start", "end"], method="full"
+    )
+    assert torch.equal(built.model.qa_outputs.weight, model.qa_outputs.weight)
+    assert not built.new_weights
+    assert any("training goes on" in notice for notice in built.notices)
 
 
 @pytest.mark.parametrize("family", HEADS)

@@ -11,6 +11,7 @@ from small_training import Trainer
 
 from lowcost_ft.errors import UserError
 from lowcost_ft.record.longer_training import longer_may_help
+from lowcost_ft.tasks import task_class
 from lowcost_ft.training.best_epoch import BestEpoch
 from lowcost_ft.training.optimizer import (
     build_optimizer,
@@ -303,6 +304,8 @@ def test_default_rates_fall_with_the_width_and_are_lower_for_one_answer_a_text()
     assert rates(post_norm=False, answer_a_text=True) == usual
     assert rates(post_norm=True, answer_a_text=False) == usual
     assert rates(post_norm=True, answer_a_text=True) == usual | {"lora": 5e-4}
+    tasks = ("classification", "relation", "ner", "question_answering", "dialogue")
+    assert [task_class(t).answer_a_text() for t in tasks] == [True, True, False, False, False]
     wide = default_learning_rate("lora", 1536, post_norm=False, answer_a_text=True)
     assert wide == pytest.approx(5e-4)
 

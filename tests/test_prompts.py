@@ -184,6 +184,7 @@ def config_of(tiny_model: Any, folder: Path, **values: Any) -> ft.RunConfig:
         ({"prompt_template": None, "label_words": "refund=money"}, "--label-words needs --prompt"),
         ({"prompt_template": None, "chat_template": "plain"}, "--chat-template needs --prompt"),
         ({"prompt_template": None, "max_steps": 0}, "would answer at random"),
+        ({"method": "prefix", "max_steps": 0}, "the vectors of --method prefix"),
         ({"prompt_template": "{source}\\nLabel:"}, "holds a backslash and an n"),
         ({"prompt_template": TEMPLATE * 2}, "must say once where the text goes"),
     ],

@@ -41,7 +41,7 @@ class Method:
     """What trains besides the head, as the documentation says it."""
     rate: float
     """Default peak learning rate for a model 384 wide (`docs/defaults.md`)."""
-    pooled_rate: float | None = None
+    text_rate: float | None = None
     """The same where an encoder whose norms follow their sums, such as BERT, gives one answer a
     text and not one a token; None: no other."""
     rate_falls: bool = True
@@ -68,7 +68,7 @@ def _ranked(
         title=title,
         what=what,
         rate=rate or 1e-3,
-        pooled_rate=None if rate else 5e-4,
+        text_rate=None if rate else 5e-4,
         ranked=True,
         targets=True,
         **flags,

@@ -120,7 +120,8 @@ class TrainingConfig(ExtensionConfig):
     micro_batch_tokens: int | Literal["auto"] = setting("auto", at_least=8, decides=False)
     """Most padded tokens in a micro-batch. It affects memory and speed, not the result. auto: on a
     GPU the whole step, or as much of it as fits the card or --memory-budget; on a CPU 2048, or 1024
-    where its caches are small for the width of the model. --resume keeps what a run began with."""
+    where its caches are small for the width of the model (4096 if they are not known). --resume
+    keeps what a run began with."""
     gradient_accumulation_steps: int | None = setting(None, at_least=1, decides=False)
     """Cut each optimizer step into exactly N micro-batches, instead of by --micro-batch-tokens."""
     group_by_length: bool = True

@@ -117,6 +117,8 @@ def load_base_model(
     auto_class = _auto_class(find_head(head), config, model_id, trust_remote_code)
     key_mapping = _key_mapping(auto_class, config, family)
     names, stored_problem_type = stored_labels(config), getattr(config, "problem_type", None)
+    if len(find_head(head).outputs) > 1:  # Each has its place, whatever checkpoints call it.
+        names = list(labels)
     describe_task(config, labels, problem_type)
     set_padding(config, pad_token_id, causal=family.causal if family else None)
     own_dropout = set_dropout(config, family, dropout) if dropout is not None else {}

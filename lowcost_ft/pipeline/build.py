@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
+from lowcost_ft.config.methods import find_method
 from lowcost_ft.config.run import RunConfig
 from lowcost_ft.errors import UserError
 from lowcost_ft.frozen.streamed_part import StreamedPart, streamed_part
@@ -73,8 +74,8 @@ def build(run: Run, data: Data) -> Built:
         ),
         usual_outputs=data.task.usual_outputs(data.features["train"]),
     )
-    if config.max_steps == 0 and data.task.head_tokens is None:
-        _check_head(model, config.model_id)
+    if config.max_steps == 0:
+        _check_untrained(run, model, new_head=data.task.head_tokens is None)
     streamed = streamed_part(model, config.trainable_layers)
     optimizer: Any = choose_optimizer(
         config.optimizer, device=device, quantized=model.quantization != "none"
@@ -85,7 +86,7 @@ def build(run: Run, data: Data) -> Built:
         model.method,
         model.model.config.hidden_size,
         post_norm=model.family is not None and model.family.post_norm,
-        answer_a_text=data.task.answer_a_text,
+        answer_a_text=data.task.answer_a_text(),
     )
     settings = replace(
         config,
@@ -118,19 +119,30 @@ def _check_writing(run: Run) -> None:
         )
 
 
-def _check_head(model: BuiltModel, model_id: str) -> None:
-    """Refuses to score a model as it is whose head is random.
+def _check_untrained(run: Run, model: BuiltModel, *, new_head: bool) -> None:
+    """Refuses to score a model as it is of which something is random.
+
+    Args:
+        run: The run.
+        model: Its model.
+        new_head: Whether a new head would be as it was drawn.
 
     Raises:
-        UserError: Says what makes a head that can answer.
+        UserError: Says what is random, and what makes a model that can answer.
     """
-    if model.new_weights:
-        raise UserError(
-            f"--max-steps 0: trains nothing, and {model_id!r} has no weights for "
-            f"{sorted(model.new_weights)[0]!r}, which would answer at random; give the head words "
-            "by --prompt-template, where the task has it, name a model that was trained for these "
-            "labels, or train"
-        )
+    drawn = sorted(model.new_weights) if new_head else []
+    method = find_method(model.method)
+    if method is not None and method.virtual_tokens:
+        drawn.append(f"the vectors of --method {model.method}")
+    if not drawn:
+        return
+    for notice in model.notices:  # Why a head that the checkpoint has is not used.
+        run.say(f"note: {notice}")
+    raise UserError(
+        f"--max-steps 0: trains nothing, and {drawn[0]} of {run.config.model_id!r} is new, so that "
+        "it would answer at random; give the head words by --prompt-template, where the task has "
+        "it, name a model that was trained for these labels, or train"
+    )
 
 
 def _settle_length(run: Run, data: Data) -> None:

@@ -114,9 +114,10 @@ def _begun_with(run: Run) -> int | None:
 
 
 def _say_tokens(run: Run, plan: Plan, card_bytes: int | None) -> None:
-    """Says what `--micro-batch-tokens auto` came to, where that is not the usual."""
+    """Says what `--micro-batch-tokens auto` came to on a GPU, where that is not the usual."""
     tokens = run.config.settled_micro_batch_tokens
-    if tokens != USUAL_MICRO_BATCH_TOKENS and not plan.choices:
+    on_card = card_bytes is not None
+    if on_card and tokens != USUAL_MICRO_BATCH_TOKENS and not plan.choices:
         run.say(f"memory: a micro-batch holds up to {tokens:,} tokens (--micro-batch-tokens auto)")
     if card_bytes is not None and plan.prediction.needed_bytes > card_bytes:
         change = part_to_change(run.config, plan.prediction)

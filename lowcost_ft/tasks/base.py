@@ -18,6 +18,7 @@ from lowcost_ft.tasks.confidence import Confidence
 from lowcost_ft.tasks.editing import TextEditing
 from lowcost_ft.tasks.explaining import Explaining
 from lowcost_ft.tasks.flag_taking import FlagTaking
+from lowcost_ft.tasks.heads import find_head
 from lowcost_ft.tasks.measuring import Measuring
 from lowcost_ft.tasks.self_labelling import SelfLabelling
 from lowcost_ft.tasks.serving import Serving
@@ -61,8 +62,6 @@ class Task(
         generates: Whether predicting runs the model on tokens that it has made itself, so that its
             lower layers must be there even where their output for the given tokens is kept.
         reads_words: Whether files with one word a line or row hold sentences of the task.
-        answer_a_text: Whether the model gives one answer a text, or a pair of its entities, and not
-            one a token. Default learning rates differ by it.
         asks_about_entities: Whether the entities of a text are part of the input.
         schema: What the arrays hold that `featurize` makes beside the tokens.
         labels: Names of the outputs, in the order of the logits.
@@ -77,7 +76,6 @@ class Task(
     tokenizer_options: ClassVar[dict[str, Any]] = {}
     generates: ClassVar[bool] = False
     reads_words: ClassVar[bool] = False
-    answer_a_text: ClassVar[bool] = False
     asks_about_entities: ClassVar[bool] = False
     schema: ClassVar[dict[str, Array]]
     labels: list[str]
@@ -91,6 +89,14 @@ class Task(
     def head_for(cls, settings: Mapping[str, Any]) -> str:
         """Name of the model's head under some settings, of a new run or as `run.json` has them."""
         return cls.head
+
+    @classmethod
+    def answer_a_text(cls) -> bool:
+        """Whether the model gives one answer a text, or a pair of its entities, not one a token.
+
+        Default learning rates differ by it.
+        """
+        return find_head(cls.head).per_text
 
     @classmethod
     @abstractmethod

@@ -107,11 +107,15 @@ class Choosing:
         right = features[self.label_array]
         if not self.has_choices:
             return np.array([right.mean()], np.float32)
-        weights = 1.0 if self.class_weights is None else self.class_weights.numpy()
+        weights = np.ones(1)
+        if self.class_weights is not None:
+            weights = self.class_weights.numpy().clip(min=1e-6)  # A weight may be zero.
         if right.ndim == 2:
             chosen = right.sum(0)
             return np.log(weights * (chosen + 1) / (len(right) - chosen + 1)).astype(np.float32)
-        counts = np.bincount(right[right != IGNORED_LABEL], minlength=len(self.labels))
+        if not np.issubdtype(right.dtype, np.integer):
+            return None
+        counts = np.bincount(right[right >= 0], minlength=len(self.labels))
         logs = np.log(weights * (counts + 1))  # One more of each: no class is impossible.
         return (logs - logs.mean()).astype(np.float32)
 

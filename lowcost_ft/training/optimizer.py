@@ -119,8 +119,8 @@ def default_learning_rate(
     entry = find_method(method) or find_method("lora")
     assert entry is not None
     rate = entry.rate
-    if post_norm and answer_a_text and entry.pooled_rate:
-        rate = entry.pooled_rate
+    if post_norm and answer_a_text and entry.text_rate:
+        rate = entry.text_rate
     return rate * ((384 / hidden_size) ** 0.5 if entry.rate_falls else 1.0)
 
 

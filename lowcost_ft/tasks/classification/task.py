@@ -85,7 +85,6 @@ class ClassificationTask(
     evaluate_flags: ClassVar[type | None] = DecisionFlags
     input_flags: ClassVar[Mapping[str, str]] = {"text_pair": "call predictor([text], [text_pair])"}
     choice_a_text: ClassVar[bool] = True
-    answer_a_text: ClassVar[bool] = True
     label_array: ClassVar[str | None] = "labels"
     metric: str = ""
 
@@ -134,6 +133,11 @@ class ClassificationTask(
         So plain transformers has it under the name of token classification.
         """
         return "token" if settings.get("pooling") == "mean" else cls.head
+
+    @classmethod
+    def answer_a_text(cls) -> bool:
+        """Always; a head on each token is averaged."""
+        return True
 
     def forward(self, model: torch.nn.Module, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Logits, `(batch, labels)`; of a head on each token, the means over the text's tokens."""

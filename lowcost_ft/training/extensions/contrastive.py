@@ -99,6 +99,11 @@ class Contrastive(Extension):
                 f"{', '.join(others)}: for the loss of the head, which --contrastive fits at the "
                 "end; leave one of them out"
             )
+        if config.max_steps == 0:
+            problems.append(
+                "--max-steps 0 trains nothing, and --contrastive makes a head at the end; leave "
+                "one of them out"
+            )
         if config.cache_frozen_layers:
             problems.append(
                 "--cache-frozen-layers keeps the states of single texts, and --contrastive runs "

@@ -149,14 +149,14 @@ def changed(
     if frozen_pooler:
         base.find_heads = heads_alone  # type: ignore[assignment]
     if zero_bias:
-        Choosing.usual_outputs = lambda task, features: None  # type: ignore[method-assign]
+        Choosing.usual_outputs = lambda task, features: None  # type: ignore
     train._validation = validation
     try:
         yield
     finally:
         loop.parameter_groups, train._validation = groups_as_usual, validation_as_usual
         base.find_heads = heads_as_usual
-        Choosing.usual_outputs = outputs_as_usual  # type: ignore[method-assign]
+        Choosing.usual_outputs = outputs_as_usual  # type: ignore
 
 
 class EnoughError(Exception):

@@ -12,10 +12,12 @@ from lowcost_ft.config.run import RunConfig
 from lowcost_ft.training.training_length import num_epochs
 
 __all__ = ["bias_table", "choices", "defaults_tables", "epochs_table", "few_steps_table"]
-__all__ += ["validation_scores"]
+__all__ += ["heads_table", "validation_scores"]
 
 FILE = Path(__file__).resolve().parent / "defaults.json"
 RATES = FILE.with_name("learning_rates.json")
+HEADS = FILE.parent / "results" / "heads"
+"""Runs like those of `results` with heads that begin at the frequencies of the tags."""
 _TAGGED = {one.name for one in PANEL if one.task == "ner"}
 _MANY_SETS = 6
 """An arm that ran on so many sets has a column; another has rows of its own."""
@@ -130,6 +132,25 @@ def bias_table() -> str:
                 f"| {name} | `{method}` | {rate:g} | {seed} | {scores[True]:.3f} "
                 f"| {scores[False]:.3f} |"
             )
+    return "\n".join(lines)
+
+
+def heads_table() -> str:
+    """F1 on WNUT-17, whole and for three epochs, with a head that begins at zero and today's."""
+    lines = [
+        "| method | the head begins at | validation F1 | each seed | test F1 | each seed |",
+        "|---|---|---|---|---|---|",
+    ]
+    for method, title in (("full", "full fine-tuning"), ("lora", "LoRA")):
+        for folder, start in ((HEADS.parent, "zero"), (HEADS, "the frequencies")):
+            files = sorted(folder.glob(f"wnut17-{method}-seed*.json"))
+            found = [json.loads(file.read_text("utf-8"))["evaluation"] for file in files]
+            cells = []
+            for split in ("validation", "test"):
+                scores = [scored[split]["f1"] for scored in found]
+                cells.append(f"{statistics.mean(scores):.3f}")
+                cells.append(", ".join(f"{score:.3f}" for score in scores))
+            lines.append(f"| {title} | {start} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 

@@ -14,7 +14,13 @@ from typing import Any
 from audit_tables import audit_example
 from calibration_tables import calibration_section
 from compression_tables import compression_section
-from defaults_tables import bias_table, defaults_tables, epochs_table, few_steps_table
+from defaults_tables import (
+    bias_table,
+    defaults_tables,
+    epochs_table,
+    few_steps_table,
+    heads_table,
+)
 from docstring_tables import layout_tables, settings_tables
 from doctor_tables import doctor_tables
 from export_tables import export_example, export_table
@@ -273,6 +279,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
         "epochs": epochs_table,
         "few-steps": few_steps_table,
         "bias": bias_table,
+        "heads": heads_table,
         "defaults": defaults_tables,
     },
     "docs/generation.md": {"generation": generation_section},

@@ -268,4 +268,4 @@ def test_arms_are_settings_and_sets_of_the_sample_need_no_data(tmp_path):
         "lora:learning_rate=0.002:least_steps=300:b_ratio=4", sample[0], 3, "out", 200
     )
     assert (config.learning_rate, config.num_train_epochs, config.seed) == (0.002, 24, 3)
-    assert special == {"b_ratio": 4, "frozen_pooler": None}
+    assert special == {"b_ratio": 4, "frozen_pooler": None, "zero_bias": None}

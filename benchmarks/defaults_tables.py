@@ -141,9 +141,13 @@ def heads_table() -> str:
         "| method | the head begins at | validation F1 | each seed | test F1 | each seed |",
         "|---|---|---|---|---|---|",
     ]
-    for method, title in (("full", "full fine-tuning"), ("lora", "LoRA")):
+    arms = {"full": "full fine-tuning", "lora": "LoRA"}
+    arms |= {f"lora-r{rank}": f"LoRA, rank {rank}" for rank in (32, 64)}
+    for method, title in arms.items():
         for folder, start in ((HEADS.parent, "zero"), (HEADS, "the frequencies")):
             files = sorted(folder.glob(f"wnut17-{method}-seed*.json"))
+            if not files:
+                continue
             found = [json.loads(file.read_text("utf-8"))["evaluation"] for file in files]
             cells = []
             for split in ("validation", "test"):

@@ -24,6 +24,8 @@ METHODS: dict[str, tuple[str, ...]] = {
 _CHOSEN = {
     "full-nodropout": ("--method", "full", "--dropout", "0"),
     "lora-nodropout": ("--dropout", "0"),
+    "lora-r32": ("--lora-r", "32"),
+    "lora-r64": ("--lora-r", "64"),
     "lora-cached3-nodropout": (
         *("--trainable-layers", "3", "--cache-frozen-layers"),
         *("--dropout", "0"),
@@ -38,7 +40,8 @@ _CHOSEN = {
         *("--learning-rate", "2e-3"),
     ),
 }
-"""Settings that did best on the validation split of one data set: `chosen_on_validation.json`."""
+"""Other settings to compare: most did best on the validation split of one data set
+(`chosen_on_validation.json`)."""
 
 _RECIPES = {
     "ner": "recipes/lora_ner.py",
@@ -113,7 +116,7 @@ _STANDARD = [
         (
             *(name for name in METHODS if name != "prompt"),
             *("lora-cached2-fast", "lora-cached3-nodropout"),
-            *("lora-nodropout", "full-nodropout"),
+            *("lora-nodropout", "full-nodropout", "lora-r32", "lora-r64"),
         ),
         *("--num-train-epochs", "3"),
         files=_WNUT17,

@@ -16,9 +16,8 @@ CONFIG = ft.RunConfig(task="classification", method="lora")
 
 def main(config: ft.RunConfig) -> Path:
     """Loads the data, builds the model, trains, evaluates, saves; returns the run folder."""
-    config = ft.with_pseudo_labels(
-        config, main
-    )  # With --unlabelled-file, a run without comes first.
+    # With --unlabelled-file, a run without it comes first.
+    config = ft.with_pseudo_labels(config, main)
     with ft.start_run(config) as run:
         data = ft.load_data(run)
         built = ft.build(run, data)

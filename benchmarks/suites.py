@@ -24,7 +24,7 @@ METHODS: dict[str, tuple[str, ...]] = {
 _CHOSEN = {
     "full-nodropout": ("--method", "full", "--dropout", "0"),
     "lora-nodropout": ("--dropout", "0"),
-    "lora-r32": ("--lora-r", "32"),
+    "lora-r16": ("--lora-r", "16"),
     "lora-r64": ("--lora-r", "64"),
     "lora-cached3-nodropout": (
         *("--trainable-layers", "3", "--cache-frozen-layers"),
@@ -116,7 +116,7 @@ _STANDARD = [
         (
             *(name for name in METHODS if name != "prompt"),
             *("lora-cached2-fast", "lora-cached3-nodropout"),
-            *("lora-nodropout", "full-nodropout", "lora-r32", "lora-r64"),
+            *("lora-nodropout", "full-nodropout", "lora-r16", "lora-r64"),
         ),
         *("--num-train-epochs", "3"),
         files=_WNUT17,

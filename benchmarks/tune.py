@@ -29,10 +29,10 @@ from lowcost_ft.record.run_file import write_json
 FILE = Path(__file__).resolve().parent / "tune.json"
 ROOT = FILE.parent.parent
 TUNE = [sys.executable, "-m", "lowcost_ft", "tune"]
-SMALL = {"learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}, "lora_r": [4, 8, 16]}
+SMALL = {"learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}, "lora_r": [8, 16, 32]}
 LARGE: dict[str, Any] = {
     "learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},
-    "lora_r": [16, 512, 4096, 8192],
+    "lora_r": [32, 512, 4096, 8192],
     "batch_size": [16, 64],
 }
 

@@ -23,6 +23,7 @@ from transformers import (
     AutoTokenizer,
     pipeline,
 )
+from transformers.activations import NewGELUActivation
 from transformers.pytorch_utils import Conv1D
 
 from lowcost_ft.errors import UserError
@@ -43,6 +44,7 @@ AUTO_PEFT = {
     "token": AutoPeftModelForTokenClassification,
     "sequence": AutoPeftModelForSequenceClassification,
 }
+EXACT = {"rtol": 0, "atol": 0}
 TEXTS = ["Anna Berg ordered two lamps.", "Where is my parcel from Oslo? I want my money back."]
 
 
@@ -110,7 +112,9 @@ def test_lora_trains_matrices_and_heads_only_and_reloads(tiny_models, name, head
         assert torch.equal(before[n], parameter) != (n in names), n
     with torch.no_grad():
         logits = model(**inputs).logits
-        assert torch.equal(forward_module(model)(**inputs).logits, logits)
+        found = forward_module(model)(**inputs).logits
+        same_bits = name not in ("gpt2", "albert")  # Whose GELU is then one kernel.
+        torch.testing.assert_close(found, logits, **(EXACT if same_bits else {}))
 
     save_model(model, tokenizer, tmp_path / "run")
     files = {path.name for path in (tmp_path / "run").iterdir()}
@@ -258,6 +262,30 @@ def test_frozen_weights_are_those_of_the_checkpoint(tiny_models, name):
         saved = checkpoint.get(parameter_name, checkpoint.get(short))
         assert torch.equal(saved, parameter), parameter_name
         assert parameter.dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", ["gpt2", "albert"])
+def test_the_gelu_of_one_kernel_is_the_function_of_the_checkpoint(tiny_models, name):
+    built, tokenizer = build(tiny_models[name], method="full", dropout=0.0)
+    model, inputs = built.model, batch(tokenizer)
+
+    forward_module(model)
+
+    def logits_and_gradients():
+        model.zero_grad()
+        logits = model(**inputs).logits
+        logits.square().sum().backward()
+        return logits.detach(), {n: p.grad for n, p in model.named_parameters()}
+
+    logits, gradients = logits_and_gradients()
+    fused = [m for m in model.modules() if isinstance(m, NewGELUActivation)]
+    assert fused
+    for module in fused:
+        module.__class__ = NewGELUActivation
+    expected, slow = logits_and_gradients()
+    torch.testing.assert_close(logits, expected, rtol=1e-5, atol=1e-6)
+    for key, gradient in gradients.items():
+        torch.testing.assert_close(gradient, slow[key], rtol=1e-4, atol=1e-5, msg=key)
 
 
 def test_gpt2_updates_are_transposed(tiny_models):

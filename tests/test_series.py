@@ -74,7 +74,7 @@ def test_half_of_a_series_goes_on_where_it_stopped(series, options, tmp_path, ca
     other = [*arguments, "--resume", "--lora-r", "4"]
     assert call_recipe("lora_classification", *other) == 2
     message = " ".join(capsys.readouterr().err.split())
-    assert "--lora-r was 16" in message
+    assert "--lora-r was 32" in message
     assert "is now 4" in message
     assert not (again / "seed-1").exists()
     assert call_recipe("lora_classification", *arguments, "--resume") == 0

@@ -38,7 +38,7 @@ from lowcost_ft.tuning.trials import Outcome, run_trial
 RECIPE = str(RECIPES / "lora_classification.py")
 SPACE = {
     "learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},
-    "lora_r": [4, 8, 16],
+    "lora_r": [4, 8, 32],
     "batch_size": [8, 16],
 }
 
@@ -155,7 +155,7 @@ def test_a_search_that_is_killed_anywhere_finds_what_one_finds_that_is_not(
     whole = searched(tmp_path / "whole", config)
     assert len([t for t in whole.trials if t["state"] != "refused"]) == 12
     assert any(trial["state"] == "refused" for trial in whole.trials)
-    assert whole.trials[0]["params"] == {"learning_rate": 1e-3, "lora_r": 16, "batch_size": 16}
+    assert whole.trials[0]["params"] == {"learning_rate": 1e-3, "lora_r": 32, "batch_size": 16}
     assert whole.best is not None
     total = len(calls)
     calls.clear()
@@ -223,8 +223,8 @@ def test_the_default_space_is_around_the_recipe(config):
 def test_trials_of_the_same_layers_share_the_cached_states(config):
     found = settled(config, {"trainable_layers": 1, "method": "ia3", "lora_r": 4})
     assert found.cache_frozen_layers
-    assert found.lora_r == 16  # No use of ia3.
-    whole = settled(replace(found, lora_r=16), {"trainable_layers": None})
+    assert found.lora_r == 32  # No use of ia3.
+    whole = settled(replace(found, lora_r=32), {"trainable_layers": None})
     assert not whole.cache_frozen_layers
     expected = ["--method", "ia3", "--trainable-layers", "1", "--cache-frozen-layers"]
     assert sorted(flags_of(found, config)) == sorted(expected)

@@ -73,7 +73,7 @@ class ModelConfig:
     quarter of their memory, and faster steps on a CPU with VNNI, since inputs and gradients are
     rounded to 8 bits and multiplied as integers. 8bit, nf4 (bitsandbytes): for models that do not
     fit otherwise, with slower steps. none leaves a checkpoint as it is."""
-    lora_r: int = setting(16, at_least=1)
+    lora_r: int = setting(32, at_least=1)
     """Rank of the LoRA update."""
     lora_alpha: int | None = setting(None, above=0)
     """LoRA scaling: the update is alpha / r * B A. Default: 32 at every rank, so that one

@@ -21,6 +21,7 @@ from lowcost_ft.models.adapters import train_fully
 from lowcost_ft.models.base import load_base_model
 from lowcost_ft.models.families import Family
 from lowcost_ft.models.freezing import freeze_below
+from lowcost_ft.models.fused_gelu import fuse_gelu
 from lowcost_ft.models.hub import load_config
 from lowcost_ft.models.identity import base_identity
 from lowcost_ft.models.int8_lora import make_int8_lora_lean
@@ -90,7 +91,7 @@ def build_model(
     usual_outputs: np.ndarray | None = None,
     problem_type: str | None = None,
     method: str = "lora",
-    lora_r: int = 16,
+    lora_r: int = 32,
     lora_alpha: int | None = None,
     lora_dropout: float = 0.0,
     dropout: float | None = None,
@@ -249,9 +250,10 @@ def forward_module(model: Any) -> Any:
     """The module to call in a loop: the same weights and results, without peft's outer wrappers.
 
     Most adapters live inside the layers, so the model of transformers can be called by itself.
-    Parameters are shared; the peft model is still the one to save. LoRA layers take fewer passes
-    over memory from then on (`lean_lora.py`).
+    Parameters are shared; the peft model is still the one to save. LoRA layers and the GELU of
+    some families take fewer passes over memory from then on (`lean_lora.py`, `fused_gelu.py`).
     """
+    fuse_gelu(model)
     if has_virtual_tokens(model):
         return VirtualTokens(model)
     if not isinstance(model, PeftModel):

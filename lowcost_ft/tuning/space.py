@@ -65,7 +65,7 @@ def default_space(config: RunConfig) -> dict[str, Any]:
     if config.method in _LORA_LIKE:
         space["method"] = list(_LORA_LIKE)
     if method.ranked:
-        space["lora_r"] = _with([4, 8, 16, 32], config.lora_r)
+        space["lora_r"] = _with([8, 16, 32, 64], config.lora_r)
     if method.targets and family is not None and config.method in _LORA_LIKE:
         few = [
             target.rpartition(".")[2]

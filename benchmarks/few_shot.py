@@ -21,7 +21,6 @@ on 2 quiet cores for ten seeds of the first two sets, and as much for three seed
 import argparse
 import csv
 import json
-import math
 import statistics
 import subprocess
 import sys
@@ -33,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import t as student
+from few_shot_tables import difference
 from sklearn.linear_model import LogisticRegression
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "recipes"))
@@ -246,16 +245,6 @@ def summary(results: Sequence[dict[str, Any]]) -> list[str]:
                 told += f"; ours is higher by {difference(pairs)}"
             lines.append(told)
     return lines
-
-
-def difference(values: Sequence[float]) -> str:
-    """A mean with the 95% interval of paired differences."""
-    mean = statistics.mean(values)
-    if len(values) < 2:
-        return f"{mean:+.3f}"
-    half = float(student.ppf(0.975, len(values) - 1)) * statistics.stdev(values)
-    half /= math.sqrt(len(values))
-    return f"{mean:+.3f} ({mean - half:+.3f} to {mean + half:+.3f})"
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from docstring_tables import layout_tables, settings_tables
 from doctor_tables import doctor_tables
 from export_tables import export_example, export_table
 from extension_tables import extension_table
+from few_shot_tables import few_shot_table
 from generation_tables import generation_section
 from label_tables import label_table
 from question_tables import question_section
@@ -267,7 +268,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "docs/methods.md": {"support": support_tables},
     "docs/ner.md": {"pieces": piece_sentence, "words": word_tables},
     "docs/doctor.md": {"doctor": doctor_tables},
-    "docs/few-labels.md": {"labels": label_table},
+    "docs/few-labels.md": {"labels": label_table, "few-shot": few_shot_table},
     "docs/export.md": {"export": export_table, "export-example": export_example},
     "docs/distillation.md": {"compression": compression_section},
     "docs/extensions.md": {"extensions": extension_table},

@@ -94,6 +94,13 @@ def test_offsets_that_cut_words_name_what_they_may_count(tmp_path, text, entitie
     assert not any("--entity-offsets" in n for n in splits_of(tmp_path, right).notices)
 
 
+def test_entities_that_overlap_are_not_blamed_on_what_offsets_count(tmp_path: Path) -> None:
+    spans = [{"start": 0, "end": end, "label": "x"} for end in (8, 14)]
+    with pytest.raises(UserError, match="overlap") as caught:
+        splits_of(tmp_path, [{"text": "New York Times", "entities": spans}] * 20)
+    assert "--entity-offsets" not in str(caught.value)
+
+
 @pytest.mark.parametrize(("shift", "told"), [(1, "1 less"), (-2, "2 more")])
 def test_offsets_that_are_all_shifted_are_told_as_such(tmp_path, shift, told) -> None:
     text = "now Ines met Ann Lee"

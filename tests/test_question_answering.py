@@ -65,6 +65,7 @@ def read(*rows, labelled=True, **reading):
         {"answers": ["Nairobi"], "answer_start": [35]},
         {"answers": '{"text": ["Nairobi"], "answer_start": [35]}'},
         {"answers": "{'text': ['Nairobi'], 'answer_start': [35]}"},  # As pandas writes it.
+        {"answers": "{'text': array(['Nairobi'], dtype=object), 'answer_start': array([35])}"},
         {"answers": {"text": ["Nairobi"], "answer_start": [35]}, "is_impossible": False},
     ],
 )

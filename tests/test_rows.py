@@ -1,10 +1,12 @@
 """Columns are found by their usual names, whatever their case and what stands around them."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lowcost_ft.config.reading import ReadingOptions
+from lowcost_ft.data.cells import unpacked
 from lowcost_ft.errors import UserError
 from lowcost_ft.tasks.inputs import read_examples_file
 from lowcost_ft.tasks.loading import load_splits
@@ -74,6 +76,36 @@ def test_pairs_spans_and_words_in_another_case(tmp_path: Path) -> None:
     # A count of words in another case does not hide the text.
     path.write_text('{"text": "Anna ran", "Words": 2}\n')
     assert read_examples_file("ner", str(path), labelled=False)[0].words == ("Anna", "ran")
+
+
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [
+        ("['a' 'b c'\n 'd']", ["a", "b c", "d"]),  # NumPy; Python would take it for one text.
+        ("[0 1 2]", [0, 1, 2]),
+        ("{'x': array(['\"a', 'b'], dtype=object), 'y': array([3])}", {"x": ['"a', "b"], "y": [3]}),
+        ("[open('x')]", "[open('x')]"),
+        ("[sic] 'a' 'b'", "[sic] 'a' 'b'"),
+    ],
+)
+def test_cells_hold_what_python_json_and_numpy_print(cell: str, value: Any) -> None:
+    assert unpacked(cell) == value
+
+
+@pytest.mark.parametrize(
+    "header_and_cells",
+    [
+        ("text,entities", "Ann ran", "[{'start': 0, 'end': 3, 'label': 'x'}]"),
+        ("text,label", "Ann ran", "[[0, 3, 'x']]"),
+        ("tokens,ner_tags", "['Ann' 'ran']", "['B-x' 'O']"),
+    ],
+)
+def test_entities_and_tags_in_the_cells_of_a_table(tmp_path: Path, header_and_cells) -> None:
+    header, *cells = header_and_cells
+    line = ",".join(f'"{cell}"' for cell in cells)
+    (tmp_path / "a.csv").write_text(f"{header}\n{line}\n")
+    splits = load_splits("ner", train_file=str(tmp_path / "a.csv"), validation_share=0)
+    assert splits.train[0].words == ("Ann", "ran") and splits.train[0].tags == ("B-x", "O")
 
 
 def test_columns_of_a_table_without_a_header_are_numbers(tmp_path: Path) -> None:

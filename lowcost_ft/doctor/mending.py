@@ -137,10 +137,9 @@ def write_mended(path: str, examination: Examination, *, asked: bool = False) ->
     if suffix == ".jsonl":
         text = _json_lines(mended)
     else:
-        nested = next(
-            (r for r in mended if any(isinstance(v, list | dict) for v in r.values())), None
-        )
-        if nested is not None:
+        nested = any(isinstance(v, list | dict) for row in mended for v in row.values())
+        # The cells of a table that was read hold them as text, so that reading takes them so.
+        if nested and Path(examination.data.train.path).suffix.lower() not in (".csv", ".tsv"):
             raise UserError(f"--fix {path}: the rows hold lists, which no table can: name a .jsonl")
         text = _table(mended, "\t" if suffix == ".tsv" else ",")
     write_atomically(Path(path), lambda out: out.write(text.encode()))
@@ -158,5 +157,11 @@ def _table(rows: Sequence[Mapping[str, Any]], delimiter: str) -> str:
     out = io.StringIO()
     table = csv.DictWriter(out, names, delimiter=delimiter, lineterminator="\n")
     table.writeheader()
-    table.writerows(rows)
+    for row in rows:
+        table.writerow({name: _cell(value) for name, value in row.items()})
     return out.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    """Lists and objects as JSON."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value

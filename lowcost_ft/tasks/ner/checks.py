@@ -8,7 +8,7 @@ from lowcost_ft.data.findings import Edit, Finding
 from lowcost_ft.data.rows import Row
 from lowcost_ft.scores.iob2 import Span, tags_to_spans
 from lowcost_ft.tasks.checking import DataChecking
-from lowcost_ft.tasks.ner.examples import NerExample
+from lowcost_ft.tasks.ner.examples import NerExample, with_lists
 from lowcost_ft.tasks.ner.row_entities import (
     entities_column,
     place_of,
@@ -54,10 +54,20 @@ class NerChecking(DataChecking):
         return {"start": first, "end": last, "label": label, "text": example.text[first:last]}
 
     @classmethod
+    def is_meant(cls, rows: Sequence[Row], reading: ReadingOptions) -> bool:
+        """Whether some hold entities, and none holds relations between them."""
+        if any(row.values.get("relations") for row in rows):
+            return False
+        rows = with_lists(rows, reading)
+        columns = ((row, entities_column(row, reading)) for row in rows)
+        return any(column is not None and bool(row.values[column]) for row, column in columns)
+
+    @classmethod
     def check_rows(
         cls, rows: Sequence[Row], reading: ReadingOptions, *, split: str
     ) -> list[Finding]:
         """Edges at blanks or punctuation, cut words, tags that their scheme does not allow."""
+        rows = with_lists(rows, reading)
         faults = SpanFaults(rows, split)
         for place, row in enumerate(rows):
             if (column := entities_column(row, reading)) is not None:
@@ -72,6 +82,7 @@ class NerChecking(DataChecking):
         cls, row: Row, example: NerExample, reading: ReadingOptions, edits: Sequence[Edit]
     ) -> Mapping[str, Any] | None:
         """The row's entities or tags, edited; the others stay as they are written."""
+        row = with_lists([row], reading)[0]
         edits = _apart(tags_to_spans(example.tags or ()), edits)
         if not edits:
             return None

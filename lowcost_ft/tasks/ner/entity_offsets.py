@@ -183,11 +183,13 @@ def _all_agree(rows: Sequence[tuple[str, str, list[Entity]]], offsets: str) -> b
 def offsets_hint(rows: Sequence[tuple[str, str, list[Entity]]], offsets: str) -> str | None:
     """What the offsets may count, where no entity would then cut a word; None without such a guess.
 
+    Where none cuts a word as they were read, something else is wrong with them.
+
     Args:
         rows: Source, text and entities of each row of a file.
         offsets: What they were read as, a value of `--entity-offsets`.
     """
-    left = [kind for kind in ("characters", "utf16", "bytes", "inclusive") if kind != offsets]
+    left = ["characters", "utf16", "bytes", "inclusive"]
     for _, text, entities in rows:
         words = split_words(text, "unicode-v1") if entities else []
         starts, ends = {start for start, _ in words}, {end for _, end in words}
@@ -196,7 +198,7 @@ def offsets_hint(rows: Sequence[tuple[str, str, list[Entity]]], offsets: str) ->
             for kind in left
             if all(_is_of_words(_converted(e, text, kind), text, starts, ends) for e in entities)
         ]
-    if offsets == "text":
+    if offsets == "text" or offsets in left:
         return None
     if not left:
         return _shift_hint(rows, offsets)

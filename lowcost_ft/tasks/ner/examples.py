@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lowcost_ft.config.reading import ReadingOptions
+from lowcost_ft.data.cells import unpacked_rows
 from lowcost_ft.data.label_names import names_of
 from lowcost_ft.data.rows import (
     Row,
@@ -21,9 +22,9 @@ from lowcost_ft.data.rows import (
 )
 from lowcost_ft.tasks.ner.example import NerExample, text_example, word_source
 from lowcost_ft.tasks.ner.tag_spelling import TagSpelling, find_spelling
-from lowcost_ft.tasks.ner.text_rows import TEXT_COLUMNS, read_text_rows
+from lowcost_ft.tasks.ner.text_rows import ENTITIES_COLUMNS, TEXT_COLUMNS, read_text_rows
 
-__all__ = ["NerExample", "read_examples", "text_example", "word_source"]
+__all__ = ["NerExample", "read_examples", "text_example", "with_lists", "word_source"]
 
 _TOKENS = ("tokens", "words")
 _TAGS = ("tags", "ner_tags", "ner", "labels")
@@ -51,6 +52,7 @@ def read_examples(
     """
     if not rows:
         return []
+    rows = with_lists(rows, reading)
     names = column_names(rows)
     tokenized = any(name in names for name in _TOKENS) or (
         not any(name in names for name in TEXT_COLUMNS) and _has_column(names, _TOKENS)
@@ -58,6 +60,12 @@ def read_examples(
     if reading.tokens_column is not None or (tokenized and reading.text_column is None):
         return _read_tokens(rows, reading, problems, notices, labelled)
     return read_text_rows(rows, reading, problems=problems, notices=notices, labelled=labelled)
+
+
+def with_lists(rows: Sequence[Row], reading: ReadingOptions) -> list[Row]:
+    """Rows of a table with the words, tags and entities that its cells write down as text."""
+    chosen = (reading.tokens_column or "", reading.tags_column or "")
+    return unpacked_rows(rows, [*_TOKENS, *_TAGS, *ENTITIES_COLUMNS, *chosen])
 
 
 def _has_column(names: Sequence[str], guesses: Sequence[str]) -> bool:

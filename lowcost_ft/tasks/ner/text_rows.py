@@ -22,11 +22,12 @@ from lowcost_ft.tasks.ner.entity_spans import clean_spans, read_entities, with_w
 from lowcost_ft.tasks.ner.example import NerExample, text_example
 from lowcost_ft.tasks.ner.tagging import entities_to_tags, span_problems
 
-__all__ = ["TEXT_COLUMNS", "read_text_rows"]
+__all__ = ["ENTITIES_COLUMNS", "TEXT_COLUMNS", "read_text_rows"]
 
 TEXT_COLUMNS = ("text", "sentence", "content", "message")
 _ENTITIES = ("entities", "spans")
 _TRIPLES = ("label", "labels")
+ENTITIES_COLUMNS = (*_ENTITIES, *_TRIPLES)
 
 _WHOLE = "which is one word: --word-splitting unicode-v1 cuts it into several"
 _TOLD = {

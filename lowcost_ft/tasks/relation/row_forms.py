@@ -1,11 +1,10 @@
 """Rows -> relation examples: which form a file has, and an example for each pair in it."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from lowcost_ft.config.reading import ReadingOptions
-from lowcost_ft.data.cells import unpacked
+from lowcost_ft.data.cells import unpacked_rows
 from lowcost_ft.data.known_names import LABEL_NAMES, TEXT_NAMES
 from lowcost_ft.data.rows import (
     Row,
@@ -115,11 +114,7 @@ def read_examples(
 
 def with_cells(row: Row) -> Row:
     """A row of a table with the lists and objects that its cells write down."""
-    written = {n: row.values[n] for n in _HOLD_MORE if isinstance(row.values.get(n), str)}
-    if not written:
-        return row
-    read = {name: unpacked(value) for name, value in written.items()}
-    return replace(row, values=row.values | read)
+    return unpacked_rows([row], _HOLD_MORE)[0]
 
 
 def names_pairs(rows: Sequence[Row], reading: ReadingOptions) -> bool:

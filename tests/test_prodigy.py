@@ -70,6 +70,15 @@ def test_partial_annotations_are_never_read_as_outside(tmp_path: Path, mark: Any
     assert [r["text"] for r in rows] == [TEXT, TEXT] and problems == []
 
 
+def test_spans_of_a_model_that_were_accepted_one_by_one_are_partial(tmp_path: Path) -> None:
+    guesses = [row(spans=[span | {"score": 0.4}], meta={"score": 0.4}) for span in (JANE, BERLIN)]
+    guesses.append(row(spans=[JANE | {"score": 0.1}], answer="reject"))
+    _, problems, _ = read(write(tmp_path, guesses, "a.jsonl"))
+    assert len(problems) == 1 and "2 rows of yes-or-no questions" in problems[0]
+    guesses[0]["spans"] = [JANE | {"score": 0.4}, BERLIN]  # Corrected by hand.
+    assert read(write(tmp_path, guesses, "a.jsonl"))[1] == []
+
+
 @pytest.mark.parametrize("head", [0, 1])
 def test_relations_name_spans_by_a_token(tmp_path: Path, head: int) -> None:
     relation: dict[str, Any] = {"head": head, "child": 3, "label": "visits", "color": "#fff"}

@@ -129,9 +129,12 @@ def relations_of(
     found = []
     for relation in row.values["relations"] or ():
         head, tail, label = relation_parts(relation)
-        # Tools have relations without a label, too.
-        labelled = isinstance(relation, dict) and not {*RELATION_LABELS}.isdisjoint(relation)
-        if head is None or tail is None or label is None or not labelled:
+        if head is not None and tail is not None and label is None:  # Tools have such, too.
+            problems.append(
+                f"{row.source}: the relation from {shown(head)} to {shown(tail)} has no label; "
+                f"give it one, or delete it"
+            )
+        elif head is None or tail is None:
             problems.append(f"{row.source}: {shown(relation)} must be of the form {RELATION_FORM}")
         elif missing := [
             one for one in (head, tail) if not isinstance(one, str | int) or one not in ids

@@ -110,4 +110,5 @@ def _text_of(texts_of: Callable[[Any], Sequence[str]], example: Any) -> str:
 
 
 def _plain(text: str) -> str:
-    return " ".join(text.split())
+    """A text without its blanks, which files of labelled words do not keep."""
+    return "".join(text.split())

@@ -37,22 +37,39 @@ def _are_tokens(value: Any) -> bool:
 def partial_problem(rows: Sequence[Row]) -> str | None:
     """Why yes-or-no questions about spans cannot be read; None where there are none.
 
-    Newer versions mark them; the view of older ones shows one span, to accept or to reject.
+    Newer versions mark them; the view of older ones shows one span, to accept or to reject. Before
+    there were views, the spans that were asked about had the score of the model that found them.
     """
-    partial = [row for row in rows if row.values.get("spans") and _is_binary(row.values)]
+    marked = [row for row in rows if row.values.get("spans")]
+    partial = [row for row in marked if _is_binary(row.values)]
+    if marked and all(_is_one_answered_guess(row.values) for row in marked):
+        partial = marked
     if not partial:
         return None
     return (
         f"{partial[0].source}: {counted(len(partial), 'row')} of yes-or-no questions about "
-        f'spans ("_is_binary"): what is not marked there may still be an entity, so that they '
-        f"cannot train tags; complete them in Prodigy (ner.manual, ner.correct or "
-        f"ner.silver-to-gold) and export those"
+        f'spans ("_is_binary", or one span with a score): what is not marked there may still be an '
+        f"entity, so that they cannot train tags; complete them in Prodigy (ner.manual, "
+        f"ner.correct or ner.silver-to-gold) and export those"
     )
 
 
 def _is_binary(values: Mapping[str, Any]) -> bool:
     marked = values.get("_is_binary")
     return marked is True or (marked is None and values.get("_view_id") in PRODIGY_YES_OR_NO_VIEWS)
+
+
+def _is_one_answered_guess(values: Mapping[str, Any]) -> bool:
+    spans = values["spans"]
+    return (
+        values.get("answer") is not None
+        and values.get("_is_binary") is None
+        and values.get("_view_id") is None
+        and isinstance(spans, list)
+        and len(spans) == 1
+        and isinstance(spans[0], Mapping)
+        and isinstance(spans[0].get("score"), int | float)
+    )
 
 
 def read_inputs(rows: Sequence[Row]) -> list[Annotated]:

@@ -29,10 +29,10 @@ def clean_rows() -> list[tuple[str, str]]:
     return [(text.format(thing), label) for label, text in TEXTS.items() for thing in THINGS]
 
 
-def write_csv(path: Path, rows: list[tuple[str, str]]) -> str:
+def write_csv(path: Path, rows: list[tuple[str, str]], label: str = "label") -> str:
     with open(path, "w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
-        table.writerow(["text", "label"])
+        table.writerow(["text", label])
         table.writerows(rows)
     return str(path)
 
@@ -145,6 +145,15 @@ def test_faults_of_spans_are_found_and_mended(tmp_path, capsys):
     assert next(one for one in left if "Bergen" in one["text"])["entities"][0]["end"] == 17
 
 
+def test_entities_in_the_cells_of_a_table_are_mended_there(tmp_path, capsys):
+    entities = [{"start": 11, "end": 16, "label": "city"}]
+    rows = [(f"we went to Oslo, and {i}", repr(entities)) for i in range(3)]
+    train = write_csv(tmp_path / "train.csv", rows, label="entities")
+    mended = str(tmp_path / "mended.csv")
+    assert places(run(capsys, train, "--fix", mended)["span_edge"]) == [1, 2, 3]
+    assert "span_edge" not in run(capsys, mended)
+
+
 def test_illegal_tags_are_found_in_columns(tmp_path, capsys):
     sentence = "Anna\tB-person\nwent\tO\nto\tO\n{}\t{}\n"
     names = ("Oslo", "Bergen", "Rome", "Paris", "Madrid", "Berlin", "Vienna", "Lima", "Kyoto")
@@ -163,6 +172,79 @@ def test_wrong_flags_are_refused_before_reading(tmp_path, capsys):
     assert "--kinds typo: unknown" in told and "--scores x.txt" in told and "--fix mended" in told
     assert main(["doctor", train, "--no-model", "--fix", train]) == 2
     assert "would replace" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("task", "rows"),
+    [
+        (
+            "relation extraction",
+            [
+                {"text": "Ada met Bo", "head": {"start": 0, "end": 3}}
+                | {"tail": {"start": 8, "end": 10}, "label": "met"},
+                {"text": "Ada met Bo", "head": {"start": 8, "end": 10}}
+                | {"tail": {"start": 0, "end": 3}, "label": "was met by"},
+            ],
+        ),
+        (
+            "relation extraction",
+            [{"text": "<e1>Ada</e1> met <e2>Bo</e2>", "label": "met"}] * 2 + [{"text": "Bo"}],
+        ),
+        (
+            "question answering",
+            [{"question": "Who?", "context": "Ada met Bo", "answer": "Bo"}] * 2
+            + [{"question": "Who?", "context": "Ada met Bo", "answer": "Cy"}],
+        ),
+        (
+            "NER",
+            [
+                {"text": "Ada met Bo", "relations": [], "label": "x"}
+                | {"entities": [{"start": 0, "end": end, "label": "p"}]}
+                for end in (3, 99)
+            ],
+        ),
+    ],
+)
+def test_rows_are_read_as_the_task_that_they_say_most_for(tmp_path, task, rows):
+    train = write_jsonl(tmp_path / "train.jsonl", rows)
+    assert read_data({"train": train}).notices[0].startswith(f"read as {task} ")
+
+
+def test_a_folder_of_entities_without_relations_is_for_ner(tmp_path, capsys):
+    (tmp_path / "a.txt").write_text("Ada met Bo in Rome.")
+    (tmp_path / "a.ann").write_text("T1\tP 0 3\tAda\nT2\tP 8 10\tBo\nT3\tL 14 18\tRome\n")
+    assert read_data({"train": str(tmp_path)}).task == "ner"
+    (tmp_path / "a.ann").write_text("T1\tP 1 4\tAda\n")
+    assert main(["doctor", str(tmp_path), "--no-model"]) == 2
+    assert "problems" not in (told := capsys.readouterr().err) and "shifted by 1" in told
+
+
+def test_one_command_mends_what_needs_no_decision(tmp_path, capsys):
+    rows = clean_rows()
+    train = write_csv(tmp_path / "train.csv", [*rows, rows[0], (rows[1][0], "status")])
+    main(["doctor", train, "--no-model"])
+    told = " ".join(capsys.readouterr().out.split())
+    kinds = "--kinds contradiction,exact_duplicate --fix mended.csv"
+    assert told.endswith(f"mend together: lowcost-ft doctor {train} --no-model {kinds}")
+
+
+def test_one_of_several_labels_is_renamed(tmp_path, capsys):
+    labels = [["Pos", "a"], ["Pos"], ["pos", "a"], ["a", "pos", "Pos"], []]
+    rows = [{"text": f"text {n}", "label": label} for n, label in enumerate(labels)]
+    train, mended = write_jsonl(tmp_path / "train.jsonl", rows), tmp_path / "mended.jsonl"
+    run(capsys, train, "--fix", str(mended))
+    left = [json.loads(line)["label"] for line in mended.read_text().splitlines()]
+    assert left == [["Pos", "a"], ["Pos"], ["Pos", "a"], ["a", "Pos"], []]
+
+
+def test_a_relation_that_cannot_be_read_is_not_taken_for_none(tmp_path, capsys):
+    entities = [{"id": i, "start": i, "end": i + 1, "label": "x"} for i in (0, 2)]
+    rows = [
+        {"text": "a b", "entities": entities, "relations": [{"head": 0, "tail": t, "label": "y"}]}
+        for t in (2, 3)
+    ]
+    found = run(capsys, write_jsonl(tmp_path / "train.jsonl", rows))
+    assert places(found["unreadable_row"]) == [2] and "contradiction" not in found
 
 
 def test_a_page_escapes_what_rows_hold(tmp_path, capsys):
@@ -302,6 +384,15 @@ def test_entities_are_judged_by_a_model(tmp_path, capsys, tiny_model):
     scored = [json.loads(line) for line in scores.read_text("utf-8").splitlines()]
     assert max(scored, key=lambda row: row["score"])["row"] == 9
     assert {"wrong_type", "wrong_edge", "invented_entity", "missing_entity"} <= set(scored[0])
+
+
+def test_labels_that_are_not_judged_have_no_score(tmp_path, capsys, tiny_model):
+    rows = [{"text": f"{one} and {two}", "label": [one, two]} for one in "ab" for two in "cd"]
+    train = write_jsonl(tmp_path / "train.jsonl", [*rows, {"text": " ", "label": ["a"]}])
+    scores = tmp_path / "scores.jsonl"
+    run(capsys, train, "--scores", str(scores), "--model-id", tiny_model("bert"), model=True)
+    found = [json.loads(line)["score"] for line in scores.read_text().splitlines()]
+    assert found == [*[None] * 4, 1.0]  # The last row cannot be read.
 
 
 def test_labels_that_no_model_can_tell_apart_are_not_doubted(tmp_path):

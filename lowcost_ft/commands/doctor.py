@@ -11,6 +11,7 @@ import tyro
 from lowcost_ft.config.reading import InputOptions, LabelOptions, ProblemType, reading_of
 from lowcost_ft.config.settings import DEFAULT_MODEL_ID
 from lowcost_ft.config.tasks import task_settings
+from lowcost_ft.data.rows import counted
 from lowcost_ft.errors import UserError
 from lowcost_ft.record.overwriting import check_not_read
 from lowcost_ft.screen import wrapped
@@ -129,7 +130,7 @@ def doctor(command: Doctor) -> None:
     if command.fix is not None:
         dropped, changed = write_mended(command.fix, examination, asked=kinds is not None)
         print(
-            f"wrote {command.fix}: {dropped:,} rows left out, {changed:,} changed; "
+            f"wrote {command.fix}: {counted(dropped, 'row')} left out, {changed:,} changed; "
             f"{changes_file(command.fix)} lists them",
             file=sys.stderr,
         )

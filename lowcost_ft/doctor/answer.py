@@ -55,10 +55,13 @@ def mending_command(finding: Finding, command: Sequence[str]) -> str:
         return finding.command
     words = [*command, "--kinds", finding.kind]
     if any(row.mendable for row in finding.rows):
-        ending = Path(command[2]).suffix.lower()
-        ending = ending if ending in (".csv", ".tsv") else ".jsonl"
-        return shlex.join([*words, "--fix", f"mended{ending}"])
+        return shlex.join([*words, "--fix", _mended_file(command)])
     return shlex.join([*words, "--output", "doctor.html"])
+
+
+def _mended_file(command: Sequence[str]) -> str:
+    ending = Path(command[2]).suffix.lower()
+    return f"mended{ending if ending in ('.csv', '.tsv') else '.jsonl'}"
 
 
 def findings_text(examination: Examination, command: Sequence[str]) -> str:
@@ -78,6 +81,15 @@ def findings_text(examination: Examination, command: Sequence[str]) -> str:
         mending = mending_command(finding, command)
         what = "mend" if "--fix" in mending or finding.command else "look"
         lines.append(f"    {what}:  {mending}")
+    # Each of these commands reads the file as it is, so that the last one alone would count.
+    together = [
+        finding.kind
+        for finding in examination.findings
+        if not finding.on_request and "--fix" in mending_command(finding, command)
+    ]
+    if len(kinds := list(dict.fromkeys(together))) > 1:
+        words = [*command, "--kinds", ",".join(kinds), "--fix", _mended_file(command)]
+        lines += ["", f"mend together:  {shlex.join(words)}"]
     return "\n".join(lines)
 
 
@@ -104,10 +116,10 @@ def row_text(examination: Examination, row: FoundRow) -> str:
 def scores_text(examination: Examination, *, as_csv: bool) -> str:
     """The score of every training row, as JSON lines or as CSV.
 
-    Rows that cannot be read have the score 1.
+    Rows that cannot be read have the score 1. Those of data whose labels were not judged have none.
     """
     split, scores = examination.data.train, examination.scores
-    of_place = {} if scores is None else {place: i for i, place in enumerate(split.places)}
+    of_place = {place: i for i, place in enumerate(split.places)}
     rows = []
     for place in range(len(split.rows)):
         row: dict[str, Any] = {
@@ -117,7 +129,9 @@ def scores_text(examination: Examination, *, as_csv: bool) -> str:
             "score": 1.0,
             "suggested": None,
         }
-        if scores is not None and place in of_place:
+        if place in of_place and scores is None:
+            row["score"] = None
+        elif place in of_place and scores is not None:
             number = of_place[place]
             row["score"] = float(scores.scores[number])
             row["suggested"] = scores.suggested[number]

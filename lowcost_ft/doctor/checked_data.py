@@ -139,9 +139,15 @@ def read_data(
 
 
 def _find_task(path: str, reading: ReadingOptions) -> str:
-    """The task that can read most rows; the first of those that can read as many."""
+    """The task that can read most rows; the first of those that can read as many.
+
+    A task that rows are meant for comes before others that could read them, too, if it can read
+    half of them: a pair of entities is more than a text with a label.
+    """
     problems: dict[str, list[str]] = {}
     counts: dict[str, int] = {}
+    meant: list[str] = []
+    enough: list[str] = []
     read: dict[bool, list[Row]] = {}
     of_file: list[str] = []
     for name in task_names():
@@ -156,10 +162,13 @@ def _find_task(path: str, reading: ReadingOptions) -> str:
         except UserError as error:
             problems[name] += error.problems
             counts[name] = 0
-    best = max(counts, key=lambda name: counts[name])
+        if kind.is_meant(rows, reading):
+            meant.append(name)
+            enough += [name] if 2 * counts[name] >= len(rows) else []
+    best = max(enough or counts, key=lambda name: counts[name])
     if counts[best]:
         return best
-    told = dict.fromkeys(problem for of_task in problems.values() for problem in of_task)
+    told = dict.fromkeys(problem for name in meant or problems for problem in problems[name])
     raise UserError(capped(list(told)), total=len(told))
 
 

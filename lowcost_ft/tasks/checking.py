@@ -46,6 +46,18 @@ class DataChecking(ExampleReading):
         return {"word_start": span[0], "word_end": span[1], "label": span[2]}
 
     @classmethod
+    def is_meant(cls, rows: Sequence[Row], reading: ReadingOptions) -> bool:
+        """Whether rows say more than a text and a label, which only this task asks for.
+
+        Other tasks could often read them too, without what they are about.
+
+        Args:
+            rows: Rows of one file, which may have any fault.
+            reading: How they are read.
+        """
+        return False
+
+    @classmethod
     def check_rows(
         cls, rows: Sequence[Row], reading: ReadingOptions, *, split: str
     ) -> list[Finding]:

@@ -38,16 +38,17 @@ class ClassificationChecking(DataChecking):
             return None
         names = [] if reading.label_names is None else read_label_names(reading.label_names, [])
         given = rows[place].values.get(column)
-        alone = given[0] if isinstance(given, list | tuple) and len(given) == 1 else given
-        if isinstance(alone, list | tuple | dict) or _class_of(alone, names) != old:
+        if not any(_class_of(one, names) == old for one in _items(given)):
             return None
-        for row in rows:
-            other = row.values.get(column)
-            other = other[0] if isinstance(other, list | tuple) and len(other) == 1 else other
-            if not isinstance(other, list | tuple | dict) and _class_of(other, names) == new:
-                written = other.strip() if isinstance(other, str) else other
-                return {column: [written] if alone is not given else written}
-        return None
+        others = (one for row in rows for one in _items(row.values.get(column)))
+        written = next((one for one in others if _class_of(one, names) == new), None)
+        if written is None:
+            return None
+        written = written.strip() if isinstance(written, str) else written
+        if not isinstance(given, list | tuple):
+            return {column: written}
+        renamed = [written if _class_of(one, names) == old else one for one in given]
+        return {column: list({_class_of(one, names): one for one in renamed}.values())}
 
     @classmethod
     def with_text(
@@ -55,6 +56,12 @@ class ClassificationChecking(DataChecking):
     ) -> Change | None:
         """The text in the column that holds the old one."""
         return {name: new for name, value in rows[place].values.items() if value == old} or None
+
+
+def _items(value: Any) -> list[Any]:
+    """The labels of a cell."""
+    items = list(value) if isinstance(value, list | tuple) else [value]
+    return [] if any(isinstance(item, list | tuple | dict) for item in items) else items
 
 
 def _class_of(value: Any, names: Sequence[str]) -> str | None:

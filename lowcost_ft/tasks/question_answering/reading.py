@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lowcost_ft.config.reading import ReadingOptions
+from lowcost_ft.data.known_names import ANSWER_NAMES, CONTEXT_NAMES, QUESTION_NAMES
 from lowcost_ft.data.rows import Row, counted
 from lowcost_ft.data.sample_questions import sample_questions
 from lowcost_ft.errors import UserError
@@ -47,6 +48,21 @@ class QuestionReading(Task):
         if train is not None and not any(example.answers for example in train):
             problems.append("train: no question has an answer; give some that have")
         return dict(splits), list(LABELS), None
+
+    @classmethod
+    def is_meant(cls, rows: Sequence[Row], reading: ReadingOptions) -> bool:
+        """Whether rows hold a question, a text that it is about, and answers."""
+        names = {name for row in rows for name in row.values}
+        question = reading.question_column or next((n for n in QUESTION_NAMES if n in names), None)
+        # Any text may be called "text" or "document", also what a conversation is about.
+        usual = (name for name in CONTEXT_NAMES if name not in ("text", "document"))
+        context = reading.context_column or next((n for n in usual if n in names), None)
+        answered = {reading.answers_column, *ANSWER_NAMES, "is_impossible"} & names
+        return bool(answered) and any(
+            isinstance(row.values.get(str(question)), str)
+            and isinstance(row.values.get(str(context)), str)
+            for row in rows
+        )
 
     @staticmethod
     def sample_rows() -> dict[str, list[dict[str, Any]]]:

@@ -11,7 +11,8 @@ from lowcost_ft.tasks.checking import DataChecking
 from lowcost_ft.tasks.classification.checks import ClassificationChecking
 from lowcost_ft.tasks.classification.examples import TextExample
 from lowcost_ft.tasks.relation.examples import RelationExample
-from lowcost_ft.tasks.relation.row_forms import LABELS
+from lowcost_ft.tasks.relation.marked_rows import untagged
+from lowcost_ft.tasks.relation.row_forms import LABELS, names_pairs, with_cells
 
 __all__ = ["RelationChecking"]
 
@@ -27,6 +28,16 @@ class RelationChecking(DataChecking):
             " -> ".join(example.text[one.start : one.end] for one in pair) for pair in example.pairs
         )
         return (example.text, *named)
+
+    @classmethod
+    def is_meant(cls, rows: Sequence[Row], reading: ReadingOptions) -> bool:
+        """Whether rows name pairs of entities, or some hold relations between theirs."""
+        rows = [with_cells(row) for row in rows]
+        if any(row.values.get("relations") and "entities" in row.values for row in rows):
+            return True
+        texts = [[v for v in row.values.values() if isinstance(v, str)] for row in rows]
+        tagged = [any(untagged(text) is not None for text in of_row) for of_row in texts]
+        return bool(rows) and (2 * sum(tagged) >= len(rows) or names_pairs(rows, reading))
 
     @classmethod
     def with_class(

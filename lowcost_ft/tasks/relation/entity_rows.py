@@ -93,7 +93,10 @@ def read_relations(
     outside: list[str] = []
     missing = [row.source for row, _, _ in texts if row.values.get("relations") is None]
     for row, text, entities in texts:
+        before = len(problems)
         labels = _labels_of(row, entities, twice, problems)
+        if len(problems) > before:
+            continue  # Pairs whose relation cannot be read are not pairs without one.
         near = candidate_pairs(text, entities, window)
         pairs: list[LabelledPair] = [
             (pair, labels.get((pair[0].id, pair[1].id), negative), _key(pair) not in labels)

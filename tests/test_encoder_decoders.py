@@ -1,6 +1,7 @@
 """Encoder-decoders: trained, planned, resumed, saved, used and merged as decoders are."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -55,7 +56,9 @@ def test_the_loss_is_that_of_the_models_own_logits(tmp_path, tiny_model, family)
 
 
 @pytest.mark.parametrize("family", ["t5", "bart"])
-def test_a_run_is_planned_trained_saved_used_and_merged(tmp_path, tiny_model, family):
+def test_a_run_is_planned_trained_saved_used_and_merged(
+    tmp_path, tiny_model, family, monkeypatch, capsys
+):
     folder, record = trained(config_of(tiny_model, tmp_path, family))
     planned, measured = (record["train"][f"{kind}peak_memory_bytes"] for kind in ("predicted_", ""))
     assert planned == pytest.approx(measured, rel=0.01, abs=6000)
@@ -67,8 +70,18 @@ def test_a_run_is_planned_trained_saved_used_and_merged(tmp_path, tiny_model, fa
     model = AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "merged").eval()
     inputs = predictor.tokenizer("where is my desk?", return_tensors="pt")
     with torch.inference_mode():
-        written = model.generate(**inputs, max_new_tokens=12, do_sample=False, num_beams=1)
+        written = model.generate(**inputs)  # The folder says how the run writes.
     assert predictor.tokenizer.decode(written[0], skip_special_tokens=True).strip() == answer
+    sample = predictor([type(predictor.task).sample_text])[0]["written"]
+    for where, loader in ((folder, "AutoPeft"), (tmp_path / "merged", "Auto")):
+        card = (where / "README.md").read_text("utf-8")
+        assert "text2text-generation" in card and "head" not in card
+        code = re.search(r"```python\n(.*?)```", card, re.DOTALL)[1]
+        assert f"{loader}ModelForSeq2SeqLM.from_pretrained" in code
+        monkeypatch.chdir(where)
+        capsys.readouterr()
+        exec(compile(code, "README.md", "exec"), {})
+        assert capsys.readouterr().out.strip() == sample
 
 
 def test_pieces_resume_and_top_layers_keep_their_promises(tmp_path, tiny_model, monkeypatch):
@@ -96,6 +109,7 @@ def test_pieces_resume_and_top_layers_keep_their_promises(tmp_path, tiny_model, 
     [
         ({"task": "dialogue"}, "dialogues are learned with decoders"),
         ({"family": "bert"}, "does not write texts"),
+        ({"family": "bart", "max_target_length": 131}, "more than the 130 tokens that"),
         ({"chat_template": "plain"}, "--chat-template is for decoders"),
         ({"trainable_layers": 1, "cache_frozen_layers": True}, "read the encoder's output"),
         ({"method": "prefix"}, "puts vectors in front"),

@@ -1,5 +1,7 @@
 """Texts written in batches are those that `generate` writes for each row alone."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
     BartConfig,
+    GenerationConfig,
     MarianConfig,
     T5Config,
 )
@@ -18,6 +21,7 @@ from lowcost_ft.models.generation import writing
 from lowcost_ft.models.generation.cache_memory import cache_size
 from lowcost_ft.models.generation.constraints import draw
 from lowcost_ft.models.generation.decoding import Decoding
+from lowcost_ft.models.generation.published import generation_config
 from lowcost_ft.models.generation.streaming import StreamedText, stream
 from lowcost_ft.models.generation.writing import generate, plan_batches
 
@@ -140,6 +144,17 @@ def test_beams_are_ranked_by_the_length_penalty(llama, changes):
     pairs = zip(written.tokens, expected, strict=True)
     differing = {row for row, (one, other) in enumerate(pairs) if one != other}
     assert differing <= set(written.near_ties)
+
+
+def test_a_saved_model_searches_as_its_run_and_not_as_the_published_one():
+    published = GenerationConfig(num_beams=4, min_length=9, repetition_penalty=1.3, pad_token_id=3)
+    for chosen in (settings(), settings(num_beams=3, length_penalty=0.5), settings(temperature=2)):
+        config = generation_config(SimpleNamespace(generation_config=published), chosen)
+        config.validate(strict=True)
+        assert (config.min_length, config.repetition_penalty) == (None, None)
+        assert config.num_beams == chosen.num_beams and config.pad_token_id == 3
+        assert config.do_sample is (chosen.temperature > 0)
+        assert config.eos_token_id == list(chosen.end_token_ids)
 
 
 def test_a_first_token_is_forced_on_an_encoder_decoder_and_refused_on_a_decoder(model):

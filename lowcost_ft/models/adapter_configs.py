@@ -30,6 +30,7 @@ from lowcost_ft.models.adapters import (
     has_transposed,
 )
 from lowcost_ft.models.base import BaseModel
+from lowcost_ft.tasks.heads import suited_head
 
 __all__ = ["AdapterSettings", "build_adapter", "default_alpha"]
 
@@ -159,7 +160,8 @@ def build_adapter(
         UserError: The adapter does not fit the model.
     """
     model, family = base.model, base.family
-    common = common_fields(head=head, head_names=base.head_names, revision=revision)
+    suited = suited_head(head, model.config)
+    common = common_fields(head=suited, head_names=base.head_names, revision=revision)
 
     def targets(
         among: Sequence[str] | None = None, named: Sequence[str] | None = target_modules

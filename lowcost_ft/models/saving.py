@@ -9,10 +9,12 @@ from peft.utils import load_peft_weights
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
+from lowcost_ft.config.generation import GenerationSettings
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.adalora import note_ranks
 from lowcost_ft.models.adapter_starts import export_adapter
 from lowcost_ft.models.base import load_base_model
+from lowcost_ft.models.generation.published import generation_config
 from lowcost_ft.models.hub import load_config, quiet_libraries
 from lowcost_ft.models.identity import check_base_is_there, check_identity
 from lowcost_ft.models.safety import check_run_folder
@@ -35,6 +37,7 @@ def save_model(
     *,
     weights: dict[str, torch.Tensor] | None = None,
     own_dropout: dict[str, Any] | None = None,
+    generation: GenerationSettings | None = None,
 ) -> None:
     """Writes a model so that peft and transformers load it without this package.
 
@@ -47,6 +50,8 @@ def save_model(
         weights: The `saved_tensors`, where the model itself holds only parts of them.
         own_dropout: Fields of `config.json` as the checkpoint had them: that training went without
             dropout is not a property of the model, and would follow it into the next training.
+        generation: How a model that writes does so: `generation_config.json` of a whole model. An
+            adapter has none, and takes that of its base model.
     """
     with quiet_libraries():
         if isinstance(model, PeftModel):
@@ -54,6 +59,8 @@ def save_model(
         else:
             for name, value in (own_dropout or {}).items():
                 setattr(model.config, name, value)
+            if generation is not None:
+                model.generation_config = generation_config(model, generation)
             model.save_pretrained(str(path), state_dict=weights)
         tokenizer.save_pretrained(str(path))
     # safetensors makes files that their owner alone may read; the others follow the user's umask.

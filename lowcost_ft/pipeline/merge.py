@@ -99,7 +99,9 @@ def merge_run(
         claimed_output_dir(str(output_dir), "merged", overwrite=None, reads=reads) as folder,
         tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch,
     ):
-        save_model(merge_adapter(whole), tokenizer, scratch)
+        task = as_trained.task
+        writing = task.generation() if task.writes else None
+        save_model(merge_adapter(whole), tokenizer, scratch, generation=writing)
         merged_run = _merged_record(run, run_folder)
         merged = load_trained(scratch, merged_run, trust_remote_code=trust_remote_code)
         gap = parity_gap(beside, _outputs(as_trained, merged, features))
@@ -109,7 +111,7 @@ def merge_run(
                 f"the weights (at most {MERGE_TOLERANCE:g}); nothing was written"
             )
         after = _predict(as_trained, merged, features)
-        drift = compare(as_trained.task, examples, before, after, seed=run["seed"])
+        drift = compare(task, examples, before, after, seed=run["seed"])
         report = MergeReport(folder=str(folder), parity_gap=gap, **vars(drift))
         say(
             f"drift: {report.changed:,} of {report.predictions:,} predictions "

@@ -44,6 +44,7 @@ def save(run: Run, built: Built, data: Data, trained: Trained, evaluated: Evalua
             run.folder,
             weights=weights,
             own_dropout=built.model.own_dropout,
+            generation=data.task.generation() if data.task.writes else None,
         )
         run.record["saved_bytes"] = saved_bytes(run.folder)
         save_novelty(run.folder, evaluated.novelty)

@@ -17,6 +17,7 @@ from lowcost_ft.record.export_card import export_section, javascript_code
 from lowcost_ft.record.model_limits import limits, scored_split
 from lowcost_ft.record.redaction import redact_run
 from lowcost_ft.record.reload_code import (
+    head_of,
     is_adapter,
     max_length,
     method_title,
@@ -141,10 +142,9 @@ def _card(run: RunRecord) -> TaskCard:
 
 def _summary(run: RunRecord) -> str:
     base, goal = _base_model(run), _card(run).goal
+    adapted = "adapter and head" if head_of(run).new else "adapter"
     what = (
-        f"{method_title(run)} adapter and head for"
-        if is_adapter(run)
-        else ("fully fine-tuned version of")
+        f"{method_title(run)} {adapted} for" if is_adapter(run) else ("fully fine-tuned version of")
     )
     if run["method"] == "head":
         what = "head for the frozen"
@@ -265,7 +265,8 @@ def _training(run: RunRecord) -> str:
 def _method(run: RunRecord) -> str:
     config = run_config(run)
     layers = config.get("trainable_layers")
-    top = f", the top {layers} layers and the head" if layers is not None else ""
+    new_head = head_of(run).new
+    top = f", the top {layers} layers{' and the head' * new_head}" if layers is not None else ""
     if not is_adapter(run):
         return "full fine-tuning" + (top or ", all weights")
     if run["method"] == "head":
@@ -278,7 +279,7 @@ def _method(run: RunRecord) -> str:
         "8bit": "the rest frozen, its linear layers in 8 bits",
         "nf4": "the rest frozen, its linear layers in 4 bits (NF4, double quantization)",
     }[quantization(run)]
-    return f"{method_title(run)}{rank}{top}; the head in full, {frozen}"
+    return f"{method_title(run)}{rank}{top}; {'the head in full, ' * new_head}{frozen}"
 
 
 def _cost(run: RunRecord) -> str:

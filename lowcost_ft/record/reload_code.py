@@ -34,7 +34,7 @@ def reload_code(run: RunRecord) -> str:
 
 def head_of(run: RunRecord) -> Head:
     """The head of the run's model."""
-    return find_head(task_class(run["task"]).head_for(run_config(run)))
+    return find_head(task_class(run["task"]).head_of_run(run))
 
 
 def is_adapter(run: RunRecord) -> bool:

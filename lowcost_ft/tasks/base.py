@@ -91,6 +91,11 @@ class Task(
         return cls.head
 
     @classmethod
+    def head_of_run(cls, run: Mapping[str, Any]) -> str:
+        """Name of the head that the model of a run that is over has, from its `run.json`."""
+        return cls.head_for(run.get("config") or {})
+
+    @classmethod
     def answer_a_text(cls) -> bool:
         """Whether the model gives one answer a text, or a pair of its entities, not one a token.
 

@@ -47,6 +47,7 @@ class WritingTokens(WritingAnswers):
     encoder_decoder: bool
     _format: ChatFormat | None
     _model_config: Any
+    _max_length: int | None
 
     def take_model(self, config: Any, *, model_id: str) -> None:
         """Takes whether the model is an encoder-decoder.
@@ -55,6 +56,7 @@ class WritingTokens(WritingAnswers):
             UserError: It is an encoder alone, or cannot hold a dialogue.
         """
         self.encoder_decoder = bool(getattr(config, "is_encoder_decoder", False))
+        self.settings["encoder_decoder"] = self.encoder_decoder
         self._model_config = config
         if not self.encoder_decoder:
             _check_decoder(config, model_id)
@@ -66,9 +68,32 @@ class WritingTokens(WritingAnswers):
             )
         self.schema = self.schema | {"prompt_tokens": Array("row", to_model=True)}  # type: ignore[misc]
 
+    def _check_positions(self, config: Any, model_id: str) -> None:
+        """Refuses texts that are longer than what the model has positions for.
+
+        A decoder's row, which begins with the prompt, is checked elsewhere; here it matters where a
+        run that is over shall write longer texts than it was trained for.
+
+        Raises:
+            UserError: They are.
+        """
+        limit = getattr(config.get_text_config(decoder=True), "max_position_embeddings", None)
+        longest = self._longest or self.settings["max_target_length"]
+        room = limit
+        if limit is not None and not self.encoder_decoder:
+            if self._longest is None or self._max_length is None:
+                return
+            room = limit - (self._max_length - self.settings["max_target_length"])
+        if room is not None and longest > room:
+            raise UserError(
+                f"--max-target-length {longest} is more than the {room:,} tokens that "
+                f"{model_id!r} has positions for; lower it"
+            )
+
     def take_tokenizer(self, tokenizer: PreTrainedTokenizerBase, *, model_id: str) -> None:
         """Settles the chat template, and puts it into the tokenizer, with which it is saved."""
         self._tokenizer = tokenizer
+        self._check_positions(self._model_config, model_id)
         if self.encoder_decoder:
             self._take_languages(tokenizer, model_id)
             return
@@ -103,11 +128,12 @@ class WritingTokens(WritingAnswers):
                 f"model_id: {model_id!r} does not say which token begins and ends what it writes; "
                 "set decoder_start_token_id in its config.json and eos_token of its tokenizer"
             )
-        settle_languages(tokenizer, self.settings, model_id)
+        self.settings["tokenizer_languages"] = settle_languages(tokenizer, self.settings, model_id)
         self.settings["end_token_ids"] = [int(tokenizer.eos_token_id)]
         encoding = self.encoding(tokenizer, 8)
         assert isinstance(encoding, SourceAndTarget)
         self._first = encoding.first_token()
+        self.settings["first_token_id"] = self._first
 
     @property
     def end_token_ids(self) -> tuple[int, ...]:
@@ -202,9 +228,12 @@ class WritingTokens(WritingAnswers):
         limit = f"--max-length {max_length}"
         kept = self.settings["max_target_length"]
         lost = "beginning" if self.keeps_newest else "end"
+        whose = "dialogues have replies whose end is not learned"
+        if not self.keeps_newest:
+            whose = "targets lose their end"
         said = [
             f"{inputs:,} inputs lose their {lost} ({limit} less {kept} for the target)",
-            f"{targets:,} targets lose their end (--max-target-length {kept})",
+            f"{targets:,} {whose} (--max-target-length {kept})",
             f"{turns:,} dialogues lose their oldest turns ({limit} less {kept} for the reply)",
         ]
         counts = (inputs, targets, turns)

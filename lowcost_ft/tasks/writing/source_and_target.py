@@ -92,15 +92,18 @@ class SourceAndTarget:
 
 def settle_languages(
     tokenizer: PreTrainedTokenizerBase, settings: Mapping[str, Any], model_id: str
-) -> None:
+) -> list[str]:
     """Sets the languages of a tokenizer that has codes for them.
+
+    Returns:
+        The codes of source and target; empty where the tokenizer has none.
 
     Raises:
         UserError: They are missing, or are not codes of this model.
     """
     options: Any = tokenizer
     if not hasattr(tokenizer, "src_lang"):
-        return
+        return []
     problems = []
     for side, name in (("source", "src_lang"), ("target", "tgt_lang")):
         wanted = settings[f"{side}_language"]
@@ -114,6 +117,7 @@ def settle_languages(
         problems.append(f"--{side}-language {wanted or ''}".rstrip() + f" {told}: {fix}")
     if problems:
         raise UserError(problems)
+    return [settings["source_language"], settings["target_language"]]
 
 
 def prefix_of(config: Any, task: str, source: str, target: str) -> str:

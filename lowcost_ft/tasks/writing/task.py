@@ -14,6 +14,7 @@ from lowcost_ft.tasks.writing.answers import LIKELIHOOD
 from lowcost_ft.tasks.writing.example import WritingExample
 from lowcost_ft.tasks.writing.featurizing import WritingTokens
 from lowcost_ft.tasks.writing.flags import WritingFlags
+from lowcost_ft.tasks.writing.telling import is_encoder_decoder
 
 if TYPE_CHECKING:
     import torch
@@ -59,7 +60,7 @@ class WritingTask(WritingTokens):
         self.labels: list[str] = []
         self.settings = dict(settings)
         self._seed = seed
-        self._longest = None
+        self._longest = self._max_length = None
         self._format = None
         self._first = None
         self.encoder_decoder = False
@@ -92,12 +93,19 @@ class WritingTask(WritingTokens):
     @classmethod
     def from_record(cls, run: Mapping[str, Any]) -> Self:
         """The task of a run that is over."""
-        return cls(run["writing"], int(run.get("seed") or 0))
+        task = cls(run["writing"], int(run.get("seed") or 0))
+        task._max_length = (run.get("config") or {}).get("max_length")
+        return task
 
     @classmethod
     def for_planning(cls, labels: list[str]) -> Self:
         """The task of a run whose data are not known."""
         return cls({name: getattr(RunConfig(), name) for name in _RECORDED})
+
+    @classmethod
+    def head_of_run(cls, run: Mapping[str, Any]) -> str:
+        """See `Task.head_of_run`; an encoder-decoder has its own."""
+        return "seq2seq_lm" if is_encoder_decoder(run) else super().head_of_run(run)
 
     def record(self) -> dict[str, Any]:
         """What it was settled on."""

@@ -8,7 +8,14 @@ from typing import Any, ClassVar
 from lowcost_ft.tasks.base import Predictions, Task
 from lowcost_ft.tasks.card import RunRecord, TaskCard
 
-__all__ = ["WritingTelling"]
+__all__ = ["WritingTelling", "is_encoder_decoder"]
+
+
+def is_encoder_decoder(run: RunRecord) -> bool:
+    """Whether the model of a run that is over reads with an encoder and writes with a decoder."""
+    settings = run.get("writing") or {}
+    # Older runs do not say it; a decoder's template is there as text.
+    return bool(settings.get("encoder_decoder", settings.get("chat_template") == "auto"))
 
 
 class WritingTelling(Task):
@@ -28,6 +35,7 @@ class WritingTelling(Task):
     def card(cls, run: RunRecord, max_length: int) -> TaskCard:
         """Its words in a model card."""
         target = (run.get("writing") or {}).get("max_target_length", 128)
+        also = "" if is_encoder_decoder(run) else " and in the tokenizer's chat template"
         return TaskCard(
             goal=cls.goal,
             unit=cls.unit,
@@ -39,8 +47,8 @@ class WritingTelling(Task):
             limits=[
                 f"It writes at most {target} tokens. What it writes can be wrong however well it "
                 "reads: it may leave out, add and invent.",
-                "It was trained with one prompt, which is in `run.json` under `writing` and in the "
-                "tokenizer's chat template; with another one it may write worse.",
+                f"It was trained with one prompt, which is in `run.json` under `writing`{also}; "
+                "with another one it may write worse.",
             ],
         )
 
@@ -48,25 +56,34 @@ class WritingTelling(Task):
     def answer_code(cls, run: RunRecord, max_length: int) -> str:
         """Code that writes with `model` and `tokenizer`."""
         settings = run.get("writing") or {}
-        shown = [{"role": "user", "content": cls.prompt_text(settings, cls.sample_text)}]
-        target = settings.get("max_target_length", 128)
-        return f"""messages = {shown!r}
-# With a reply in its place, to cut the prompt off where it begins.
-marked = [*messages, {{"role": "assistant", "content": "REPLY"}}]
-text = tokenizer.apply_chat_template(marked, tokenize=False, enable_thinking=False)
-prompt = text[: text.rindex("REPLY")]
-inputs = tokenizer(prompt, add_special_tokens=False, return_tensors="pt")
-with torch.inference_mode():
+        text = cls.prompt_text(settings, cls.sample_text)
+        call = f"""with torch.inference_mode():
     written = model.generate(
         **inputs,
-        max_new_tokens={target},
-        do_sample=False,
-        eos_token_id={list(settings.get("end_token_ids") or [])},
-        pad_token_id=tokenizer.pad_token_id,
-        use_cache=True,
-    )
-new = written[0, inputs["input_ids"].shape[1] :]
-print(tokenizer.decode(new, skip_special_tokens=True).strip())"""
+{_generate_arguments(settings)}
+    )"""
+        if is_encoder_decoder(run):
+            lines = [f"text = {text!r}"]
+            if codes := settings.get("tokenizer_languages"):
+                lines.append(f"tokenizer.src_lang, tokenizer.tgt_lang = {codes[0]!r}, {codes[1]!r}")
+            options = f'truncation=True, max_length={max_length}, return_tensors="pt"'
+            lines += [f"inputs = tokenizer(text, {options})", call]
+            new = "written[0]"
+        else:
+            shown = [{"role": "user", "content": text}]
+            lines = [
+                f"messages = {shown!r}",
+                "# With a reply in its place, to cut the prompt off where it begins.",
+                'marked = [*messages, {"role": "assistant", "content": "REPLY"}]',
+                "text = tokenizer.apply_chat_template("
+                "marked, tokenize=False, enable_thinking=False)",
+                'prompt = text[: text.rindex("REPLY")]',
+                'inputs = tokenizer(prompt, add_special_tokens=False, return_tensors="pt")',
+                *[call, 'new = written[0, inputs["input_ids"].shape[1] :]'],
+            ]
+            new = "new"
+        lines.append(f"print(tokenizer.decode({new}, skip_special_tokens=True).strip())")
+        return "\n".join(lines)
 
     @classmethod
     def prompt_text(cls, settings: Mapping[str, Any], text: str) -> str:
@@ -110,3 +127,28 @@ print(tokenizer.decode(new, skip_special_tokens=True).strip())"""
                     "to stop"
                 )
         return warnings, None
+
+
+def _generate_arguments(settings: Mapping[str, Any]) -> str:
+    """Arguments of `generate` that search as a run does, whatever the model's own settings are."""
+    beams, drawn = settings.get("num_beams", 1), settings.get("temperature", 0)
+    values = {
+        "max_new_tokens": settings.get("max_target_length", 128),
+        "do_sample": drawn > 0,
+        "num_beams": beams,
+        # What published models may set otherwise.
+        "no_repeat_ngram_size": settings.get("no_repeat_ngram_size", 0),
+        "repetition_penalty": 1.0,
+        "min_length": 0,
+        "early_stopping": False,
+    }
+    if beams > 1:
+        values["length_penalty"] = settings.get("length_penalty", 1.0)
+    if drawn > 0:
+        values |= {"temperature": drawn, "top_k": settings.get("sample_top_k") or 0}
+        values["top_p"] = settings.get("sample_top_p") or 1.0
+    if (first := settings.get("first_token_id")) is not None:
+        values["forced_bos_token_id"] = first
+    values["eos_token_id"] = list(settings.get("end_token_ids") or [])
+    lines = [f"        {name}={value!r}," for name, value in values.items()]
+    return "\n".join([*lines, "        pad_token_id=tokenizer.pad_token_id,"])

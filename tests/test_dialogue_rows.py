@@ -69,6 +69,16 @@ REPLIED = {"messages": HELLO, "references": ["Hi!"]}
         ({"prompt": "Hello", "completion": "Hi!"}, REPLIED),
         ({"prompt": HELLO[:1], "completion": HELLO[1:]}, REPLIED),
         ({"question": "Hello", "answer": "Hi!"}, REPLIED),
+        ({"query": "Hello", "response": "Hi!"}, REPLIED),
+        ({"User": "Hello", "Assistant": "Hi!"}, REPLIED),
+        ({"Instruction": "Hello", "Output": "Hi!"}, REPLIED),
+        ({"instruction": "Be kind.", "messages": HELLO}, REPLIED),
+        ({"prompt": "Hello", "chosen": HELLO, "rejected": HELLO[:1]}, REPLIED),
+        ({"messages": [{"role": "system", "content": ""}, *HELLO]}, REPLIED),
+        (
+            {"context": '["I left", "Why?", "No idea"]', "response": "Hm"},
+            {"messages": turns("I left", "Why?", "No idea", "Hm"), "references": ["Hm"]},
+        ),
         (
             {"context": ["Hello"], "responses": ["Hi!", "Good day"]},
             {"messages": HELLO, "references": ["Hi!", "Good day"]},
@@ -111,6 +121,7 @@ def test_what_is_changed_is_told_with_its_count_and_first_place():
             {"messages": HELLO},
             {"messages": [HELLO[0], HELLO[0], HELLO[1], thanks]},
             {"messages": [HELLO[0], {**HELLO[1], "weight": 0}, thanks]},
+            {"messages": [{"role": "system", "content": None}, *HELLO]},
         ]
     )
     assert not problems
@@ -121,6 +132,7 @@ def test_what_is_changed_is_told_with_its_count_and_first_place():
         "2 rows whose turns after the assistant's last one were left out, first at train:row 2"
         in told
     )
+    assert "1 row whose system turn is empty, and is left out, first at train:row 4" in told
     assert '1 row with turns whose "weight" is not read, first at train:row 3' in told
 
 

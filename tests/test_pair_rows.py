@@ -14,6 +14,7 @@ from lowcost_ft.data.known_names import (
     TARGET_NAMES,
 )
 from lowcost_ft.data.language_codes import language_name, same_language
+from lowcost_ft.data.languages import language_by_script
 from lowcost_ft.data.pair_faults import fault_notices, pair_faults
 from lowcost_ft.data.python_rows import read_python_rows
 from lowcost_ft.data.readers import read_rows
@@ -109,6 +110,30 @@ def test_a_summary_may_have_several_references(tmp_path):
     content = [{"text": "long", "highlights": "short", "references": ["brief", "short"]}]
     rows, problems, _ = pairs(written(tmp_path, "b.jsonl", content), names=names)
     assert rows[0]["references"] == ["short", "brief"]
+
+
+def test_sentences_of_a_document_are_joined(tmp_path):
+    content = [{"source": ["The lamp broke. ", "I want a new one."], "target": ["new lamp"]}]
+    names = (DOCUMENT_NAMES, SUMMARY_NAMES)
+    path = written(tmp_path, "a.jsonl", content)
+    rows, problems, notices = pairs(path, names=names, joins_sources=True)
+    assert not problems and rows[0]["source"] == "The lamp broke. I want a new one."
+    assert any("of 1 row were joined" in notice for notice in notices)
+
+
+def test_units_that_nobody_has_translated_yet_are_left_out(tmp_path):
+    unit = '<tu><tuv xml:lang="en"><seg>{}</seg></tuv><tuv xml:lang="fr"><seg>{}</seg></tuv></tu>'
+    twice = unit.format("the lamp", "la lampe").replace(
+        "</tuv>", '</tuv><tuv xml:lang="en"><seg>a lamp</seg></tuv>', 1
+    )
+    content = "<tmx><body>\n" + twice + "\n" + unit.format("a chair", "") + "</body></tmx>"
+    path = written(tmp_path, "a.tmx", content)
+    languages = {"source_language": "en", "target_language": "fr"}
+    rows, problems, notices = pairs(path, **languages)
+    assert not problems and rows == [ONE]
+    told = "\n".join(notices)
+    assert f'1 row without a text in "en" or "fr" left out, first at {path}:3' in told
+    assert '1 row with several texts in "en", of which the first is read, first at' in told
 
 
 def test_two_files_are_read_line_by_line(tmp_path):
@@ -245,6 +270,12 @@ def test_pairs_that_do_not_belong_together_are_found(kind, values):
     assert faults["duplicate_pair"].places == (40,) if len(values) == 2 else True
     told = fault_notices(rows, [faults[kind]])[0]
     assert "2 of 300 pairs" in told and "train:row 18, train:row 41" in told
+
+
+def test_the_script_tells_languages_without_blanks():
+    assert language_by_script(["我的订单到了吗?", "Where is my order?", "什么时候发货?"]) == "zh"
+    assert language_by_script(["荷物はどこですか", "いつ届きますか"]) == "ja"
+    assert language_by_script(["Where is my order?"]) is None and language_by_script([]) is None
 
 
 def test_good_pairs_are_left_in_peace():

@@ -1,5 +1,6 @@
 """Rows that hold conversations, instructions or prompts -> messages with roles, in one form."""
 
+import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -102,25 +103,28 @@ def _form(
 ) -> tuple[Reader, list[str]] | None:
     """How rows are read, and from which columns; None and a problem for rows of no known form."""
     names, file = column_names(rows), file_of(rows[0].source)
-    if messages_column is not None or not {"instruction"} & set(names):
-        guesses = [name for name in MESSAGES_NAMES if same_column(names, name)]
-        if messages_column is not None or guesses:
-            column = find_column(
-                rows, messages_column, guesses, "messages", problems=problems, notices=notices
-            )
-            if column is None:
-                return None
-            return (lambda row: _listed_turns(row, column, counts, problems)), [column]
-    if "instruction" in names:
-        reply = next((name for name in ("output", *REPLY_NAMES) if name in names), None)
-        if reply is not None or not labelled:
-            extra = next((name for name in ("input", "context") if name in names), None)
-            used = [name for name in ("instruction", extra, reply, "history") if name in names]
-            notices.append(f"{file}: read in the layout of Alpaca, from {listed(used)}")
-            return (lambda row: _alpaca(row, extra, reply, labelled, problems)), used
+
+    def first(*usual: str) -> str | None:
+        return next((same for name in usual if (same := same_column(names, name))), None)
+
+    guesses = [name for name in MESSAGES_NAMES if same_column(names, name)]
+    asked = first("instruction")
+    answer = first("output", *REPLY_NAMES) if asked else None
+    if messages_column is not None or (guesses and answer is None):
+        column = find_column(
+            rows, messages_column, guesses, "messages", problems=problems, notices=notices
+        )
+        if column is None:
+            return None
+        return (lambda row: _listed_turns(row, column, counts, problems)), [column]
+    if asked is not None and (answer is not None or not labelled):
+        extra = first("input", "context")
+        used = [name for name in (asked, extra, answer, "history") if name in names]
+        notices.append(f"{file}: read in the layout of Alpaca, from {listed(used)}")
+        return (lambda row: _alpaca(row, asked, extra, answer, labelled, problems)), used
     turns = next((name for name in TURNS_NAMES if _holds_lists(rows, name)), None)
-    prompt = turns or next((name for name in PROMPT_NAMES if name in names), None)
-    reply = next((name for name in REPLY_NAMES if name in names and name != prompt), None)
+    prompt = turns or first(*PROMPT_NAMES)
+    reply = first(*(name for name in REPLY_NAMES if prompt is None or name != prompt.lower()))
     if prompt is not None and (reply is not None or not labelled):
         used = [prompt, *([reply] if reply else [])]
         if used not in (["prompt", "completion"], ["text"]):
@@ -128,7 +132,8 @@ def _form(
         return (lambda row: _prompted(row, prompt, reply, labelled, counts, problems)), used
     problems.append(
         f"{file}: no column of messages (--messages-column), and neither instruction and output "
-        f"nor prompt and completion; the columns are {listed(names) or 'none'}"
+        "nor prompt and completion, which two columns may be renamed to; the columns are "
+        f"{listed(names) or 'none'}"
     )
     return None
 
@@ -145,15 +150,20 @@ def _listed_turns(
 
 
 def _alpaca(
-    row: Row, extra: str | None, reply: str | None, labelled: bool, problems: list[str]
+    row: Row,
+    asked: str,
+    extra: str | None,
+    reply: str | None,
+    labelled: bool,
+    problems: list[str],
 ) -> list[Message] | None:
     """Source: Taori et al. (2023), Stanford Alpaca; "history" as LLaMA-Factory has it."""
-    asked = read_text(row, "instruction", problems)
+    instruction = read_text(row, asked, problems)
     more = row.values.get(extra) if extra is not None else None
     if more is not None and not isinstance(more, str):
         problems.append(f"{row.source}: {shown(extra)} must be a text, not {shown(more)}")
         return None
-    if asked is None:
+    if instruction is None:
         return None
     messages: list[Message] = []
     for pair in row.values.get("history") or []:
@@ -166,7 +176,7 @@ def _alpaca(
             {"role": "user", "content": pair[0]},
             {"role": "assistant", "content": pair[1]},
         ]
-    content = f"{asked}\n\n{more}" if more and more.strip() else asked
+    content = f"{instruction}\n\n{more}" if more and more.strip() else instruction
     messages.append({"role": "user", "content": content})
     if labelled and reply is not None:
         answer = text_list(row, reply, problems)
@@ -184,6 +194,8 @@ def _prompted(
 ) -> list[Message] | None:
     value = row.values.get(prompt)
     messages: list[Message] | None
+    if isinstance(value, str) and (texts_in_json := _texts_in_json(value)) is not None:
+        value = texts_in_json
     if isinstance(value, list) or (isinstance(value, str) and value.lstrip().startswith("[{")):
         messages = messages_of(value, row, prompt, counts=counts, problems=problems)
         if messages and isinstance(value, list) and isinstance(value[0], str):
@@ -198,9 +210,23 @@ def _prompted(
     answer = row.values.get(reply)
     if isinstance(answer, list) and answer and isinstance(answer[0], dict):
         added = messages_of(answer, row, reply, counts=counts, problems=problems)
-        return None if added is None else messages + added
+        if added is None:
+            return None
+        # Pairs of a chosen and a rejected reply often repeat the prompt in both.
+        return added if messages[-1] in added else messages + added
     texts = text_list(row, reply, problems)
     return messages + [{"role": "assistant", "content": text} for text in texts[:1]]
+
+
+def _texts_in_json(cell: str) -> list[str] | None:
+    """A list of texts that a cell of a table holds as JSON; None for any other text."""
+    if not cell.lstrip().startswith('["'):
+        return None
+    try:
+        found = json.loads(cell)
+    except ValueError:
+        return None
+    return found if found and all(isinstance(text, str) for text in found) else None
 
 
 def _references(

@@ -76,8 +76,8 @@ MESSAGES_NAMES = (
 TURNS_NAMES = ("context", "history", "turns")
 """Of what was said before a reply, as are `PROMPT_NAMES` where that is one text."""
 
-PROMPT_NAMES = ("prompt", "question", "input", "source", "text")
+PROMPT_NAMES = ("prompt", "question", "query", "input", "source", "text", "user", "human")
 REPLY_NAMES = (
     *("completion", "response", "reply", "answer", "output", "target", "responses", "replies"),
-    "chosen",
+    *("chosen", "assistant", "bot"),
 )

@@ -3,10 +3,13 @@
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Sequence
 from functools import cache
 
-__all__ = ["language_of", "script_of"]
+__all__ = ["language_by_script", "language_of", "script_of"]
 
+_WITHOUT_BLANKS = {"Han": "zh", "Japanese": "ja", "Thai": "th", "Lao": "lo", "Khmer": "km"}
+_WITHOUT_BLANKS |= {"Myanmar": "my"}
 _WORD = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)?")
 _FEWEST_LETTERS = 8
 _FEWEST_HITS = 3
@@ -58,6 +61,12 @@ def script_of(text: str) -> str | None:
     if sum(counts.values()) < (4 if counts["Han"] or counts["Japanese"] else _FEWEST_LETTERS):
         return None
     return counts.most_common(1)[0][0]
+
+
+def language_by_script(texts: Sequence[str]) -> str | None:
+    """Code of the language without blanks that most texts are in, such as "zh"; None for others."""
+    scripts = Counter(script for text in texts if (script := script_of(text)))
+    return _WITHOUT_BLANKS.get(scripts.most_common(1)[0][0]) if scripts else None
 
 
 def language_of(text: str) -> str | None:

@@ -65,6 +65,9 @@ def messages_of(
         return _alternating(value, place, problems)
     messages: list[Message] = []
     for number, turn in enumerate(value, 1):
+        if _says_nothing_to_the_model(turn):
+            counts.note("whose system turn is empty, and is left out", row.source)
+            continue
         message = _message(turn, f"{place}, turn {number},", row.source, counts, problems)
         if message is None:
             return None
@@ -82,6 +85,18 @@ def _alternating(texts: list[str], place: str, problems: list[str]) -> list[Mess
         {"role": roles[(len(texts) - number) % 2], "content": text}
         for number, text in enumerate(texts, 1)
     ]
+
+
+def _says_nothing_to_the_model(turn: Any) -> bool:
+    """Whether a turn is an empty one of the system, as programs write it where there is none."""
+    if not isinstance(turn, dict):
+        return False
+    roles = [turn[key] for key in _ROLE_KEYS if key in turn]
+    contents = [turn[key] for key in _CONTENT_KEYS if key in turn]
+    if not roles or not contents or ROLES.get(str(roles[0]).strip().lower()) != "system":
+        return False
+    content = contents[0]
+    return content is None or (isinstance(content, str) and not content.strip())
 
 
 def _message(

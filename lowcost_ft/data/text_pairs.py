@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from lowcost_ft.data.known_names import REFERENCE_NAMES, TRANSLATION_NAME
@@ -34,6 +35,7 @@ def read_pairs(
     references_column: str | None = None,
     source_language: str | None = None,
     target_language: str | None = None,
+    joins_sources: bool = False,
     labelled: bool = True,
     problems: list[str],
     notices: list[str],
@@ -51,6 +53,7 @@ def read_pairs(
         references_column: Column with all right texts of a row.
         source_language: Code of the language to translate from.
         target_language: Code of the language to translate into.
+        joins_sources: Whether an input may be a list of sentences, which become one text.
         labelled: Whether texts to write are wanted; if not, an input may be empty.
         problems: Gets a line for each problem.
         notices: Gets a line for guesses.
@@ -84,6 +87,8 @@ def read_pairs(
         if found is None:
             return []
         source, target = found
+    if joins_sources:
+        rows = _joined(rows, source, notices)
     references = None
     if labelled:
         references = _references_column(rows, references_column, (source, target), problems)
@@ -277,13 +282,53 @@ def _chosen(
 def _complete(
     rows: Sequence[Row], chosen: tuple[str, str], labelled: bool, notices: list[str]
 ) -> list[Row]:
-    """Rows that have the wanted languages: multilingual files lack some texts by design."""
+    """Rows that have the wanted languages: multilingual files lack some texts by design.
+
+    An empty text is one that nobody has translated yet. Of several texts to translate, which units
+    of a translation memory may have, the first is read.
+    """
     wanted = chosen if labelled else chosen[:1]
-    kept = [row for row in rows if all(row.values.get(name) is not None for name in wanted)]
-    missing = [row for row in rows if any(row.values.get(name) is None for name in wanted)]
+    kept: list[Row] = []
+    missing: list[Row] = []
+    several: list[Row] = []
+    for row in rows:
+        values = [row.values.get(name) for name in wanted]
+        if None in values or (labelled and any(_is_blank(value) for value in values)):
+            missing.append(row)
+            continue
+        if isinstance(values[0], list) and values[0]:
+            several.append(row)
+            row = replace(row, values=row.values | {chosen[0]: values[0][0]})
+        kept.append(row)
+    if several:
+        notices.append(
+            f"{file_of(several[0].source)}: {counted(len(several), 'row')} with several texts in "
+            f"{shown(chosen[0])}, of which the first is read, first at {several[0].source}"
+        )
     if missing:
         notices.append(
             f"{file_of(missing[0].source)}: {counted(len(missing), 'row')} without a text in "
             f"{' or '.join(map(shown, wanted))} left out, first at {missing[0].source}"
         )
     return kept
+
+
+def _is_blank(value: Any) -> bool:
+    return isinstance(value, str) and not value.strip()
+
+
+def _joined(rows: Sequence[Row], source: str, notices: list[str]) -> list[Row]:
+    """Rows whose source is one text, where it may be a list of sentences, as in SciTLDR."""
+    joined, changed = [], list[Row]()
+    for row in rows:
+        value = row.values.get(source)
+        if isinstance(value, list) and value and all(isinstance(text, str) for text in value):
+            changed.append(row)
+            row = replace(row, values=row.values | {source: " ".join(map(str.strip, value))})
+        joined.append(row)
+    if changed:
+        notices.append(
+            f"{file_of(rows[0].source)}: the sentences in {shown(source)} of "
+            f"{counted(len(changed), 'row')} were joined, first at {changed[0].source}"
+        )
+    return joined

@@ -57,6 +57,7 @@ class PairTask(WritingTask):
             references_column=reading.references_column,
             source_language=reading.source_language,
             target_language=reading.target_language,
+            joins_sources=not cls.translates,
             labelled=labelled,
             problems=problems,
             notices=notices,

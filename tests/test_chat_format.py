@@ -98,6 +98,15 @@ def test_a_long_dialogue_keeps_its_system_and_newest_turns(tokenizer):
     assert len(row.ids) <= 75
 
 
+def test_a_long_reply_before_the_last_is_read_as_a_whole_and_its_cut_is_told(tokenizer):
+    said = "yes " * 30
+    turns = (*TURNS[:2], ("assistant", said.strip()), TURNS[3])
+    row = encoding(tokenizer).encode([example(turns=turns)])[0]
+    assert tokenizer.decode(row.ids).count("yes") == 30 and row.cuts == {"targets"}
+    assert len(learned(tokenizer, row)) == 2
+    assert not encoding(tokenizer).prompt(turns)[1]  # Nothing is learned where it is used.
+
+
 def test_a_long_document_and_a_long_target_lose_their_ends(tokenizer):
     long = example(turns=(("user", "first " + "words " * 60 + "last"),), target="yes " * 40)
     made = encoding(

@@ -9,6 +9,7 @@ import numpy as np
 
 from lowcost_ft.config.generation import GenerationSettings, generation_problems
 from lowcost_ft.data.features import Features
+from lowcost_ft.data.languages import language_by_script
 from lowcost_ft.tasks.base import Predictions
 from lowcost_ft.tasks.writing.example import WritingExample
 from lowcost_ft.tasks.writing.flags import WritingFlags
@@ -141,11 +142,14 @@ class WritingAnswers(WritingTelling):
         chosen = [int(place) for place in places]
         if chosen:
             texts = self.texts(predictions)
+            references = [list(examples[place].references) for place in chosen]
+            # Where nobody says the language, the script does: a Chinese sentence is not one word.
+            unsaid = language_by_script([texts_of[0] for texts_of in references])
             counted |= count_texts(
                 [texts[place] for place in chosen],
-                [list(examples[place].references) for place in chosen],
+                references,
                 metrics=self.metrics,
-                language=self.settings["target_language"],
+                language=self.settings["target_language"] or unsaid,
             )
         scores = score_counted(counted, seed=seed)
         scores[LIKELIHOOD] = 1.0 / max(scores["perplexity"], 1.0)

@@ -139,6 +139,8 @@ class Encoding:
             _add(ids, targets, tokens, learned)
         prompt_tokens = len(ids)
         if example.target is not None:
+            if any(learned and learned < len(tokens) for tokens, learned in pieces):
+                cuts.add("targets")  # What was said before is read as a whole, and learned in part.
             target = [*self._tokens(example.target), *self.format.end]
             if len(target) > self.max_target_length:
                 target = target[: self.max_target_length]

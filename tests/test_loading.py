@@ -390,6 +390,7 @@ def test_embedded_sample(task: str) -> None:
         (["1.0", "2"], ["1.0", "2"], ["1.0", "2"], SINGLE),
         ([True, False], ["true", "false"], ["false", "true"], SINGLE),
         (["1.5", "many"], ["1.5", "many"], ["1.5", "many"], SINGLE),
+        (["b", ["a"]], ["b", "a"], ["a", "b"], SINGLE),  # A table beside an export of a tool.
         ([["b", "a"], []], [("a", "b"), ()], ["a", "b"], MULTI),
         ([1, 2.5], [1.0, 2.5], ["value"], "regression"),
         (["-1", "2.5e1", ".5"], [-1.0, 25.0, 0.5], ["value"], "regression"),

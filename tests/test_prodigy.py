@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from export_files import read, write
 
+from lowcost_ft.tasks.loading import load_splits
+
 TEXT = "Jane Smith visits Berlin"
 WORDS = [(0, 4), (5, 10), (11, 17), (18, 24)]
 TOKENS = [
@@ -35,6 +37,14 @@ def test_spans_are_entities_and_tokens_are_not_words(tmp_path: Path) -> None:
         }
     ]
     assert any("read as an export of Prodigy" in notice for notice in notices)
+
+
+def test_entities_of_another_program_that_lists_tokens_are_kept(tmp_path: Path) -> None:
+    spans = [{"start": 18, "end": 24, "label": "LOC"}]
+    path = write(tmp_path, [{"text": TEXT, "tokens": TOKENS, "entities": spans}], "a.jsonl")
+    assert read(path)[0][0]["entities"] == spans
+    splits = load_splits("ner", train_file=path, validation_share=0)
+    assert splits.train[0].tags == ("O", "O", "O", "B-LOC")
 
 
 def test_token_end_is_the_last_token(tmp_path: Path) -> None:

@@ -124,6 +124,7 @@ def _with_model(
     if not spans:
         findings += check_too_long(data, count_tokens, max_length)
     if len(data.labels) < 2:
+        data.notices.append("labels are not judged, since training would refuse the files")
         return findings, None
     if spans:
         words = [data.kind.words_of(example) for example in data.train.examples]

@@ -46,9 +46,12 @@ def read_label_studio_min(
     names = [name for name in column_names(rows) if name not in _ABOUT]
     cells = {name: [_cell(row.values.get(name)) for row in rows] for name in names}
     spans = [name for name in names if any(map(_are_spans, cells[name]))]
+    several = [name for name in names if any(map(_are_choices, cells[name]))]
     for number, row in enumerate(rows):
         try:
             values = {n: _plain(cells[n][number]) for n in names if n in row.values}
+            for name in several:  # One choice alone stands there without a list, and none not.
+                values[name] = _listed(values.get(name))
             for name in spans:
                 values[name] = _entities(cells[name][number], name)
         except ExportError as error:
@@ -99,9 +102,17 @@ def _are_spans(value: Any) -> bool:
     )
 
 
+def _are_choices(value: Any) -> bool:
+    return isinstance(value, Mapping) and set(value) == {"choices"}
+
+
+def _listed(value: Any) -> Any:
+    return value if isinstance(value, list) else [] if value in (None, "") else [value]
+
+
 def _plain(value: Any) -> Any:
     """Classes as strings: several stand in an object of their own."""
-    if isinstance(value, Mapping) and set(value) == {"choices"}:
+    if _are_choices(value):
         return value["choices"]
     if isinstance(value, list) and len(value) == 1 and isinstance(value[0], Mapping):
         if "rating" in value[0]:

@@ -14,6 +14,7 @@ __all__ = ["is_prodigy", "partial_problem", "read_inputs", "read_prodigy"]
 _ANSWERS = ("accept", "reject", "ignore")
 _OWN = {"_input_hash", "_task_hash", "_session_id", "_view_id", "_annotator_id", "_is_binary"}
 _BESIDE_ANSWER = {"spans", "accept", "options", "relations", "label", "tokens"}
+_OF_OTHERS = {"entities", "ents", "tags", "ner_tags"}
 _NOT_KEPT = {"answer", "tokens", "spans", "relations", "options", "accept", "label", "config"}
 
 
@@ -23,7 +24,10 @@ def is_prodigy(values: Mapping[str, Any]) -> bool:
         return True
     if values.get("answer") in _ANSWERS and _BESIDE_ANSWER & set(values):
         return True
-    return _are_tokens(values.get("tokens")) and isinstance(values.get("text"), str)
+    if not _are_tokens(values.get("tokens")) or not isinstance(values.get("text"), str):
+        return False
+    # Other programs list tokens alike, and have their entities in columns that Prodigy lacks.
+    return "spans" in values or _OF_OTHERS.isdisjoint(values)
 
 
 def _are_tokens(value: Any) -> bool:

@@ -128,14 +128,14 @@ def _choose_problem_type(
 ) -> str:
     lists = [example for example in examples if isinstance(example.label, tuple)]
     single = [example for example in examples if not isinstance(example.label, tuple)]
-    if lists and single:
+    several = [example for example in lists if len(_items(example)) != 1]
+    if several and single:
         problems.append(
-            f"{lists[0].source} has a list of labels and {single[0].source} a single label; "
+            f"{several[0].source} has a list of labels and {single[0].source} a single label; "
             f"make all of them lists, or none (--problem-type {MULTI_LABEL} takes a single label "
             f"for a list of one)"
         )
         return MULTI_LABEL
-    several = [example for example in lists if len(_items(example)) != 1]
     if several:
         notices.append(
             f"multi-label classification, since {counted(len(several), 'row')} of "
@@ -155,8 +155,9 @@ def _choose_problem_type(
         for label, number in zip(labels, numbers, strict=True)
     ):
         if lists:
+            held = "list holds" if single else "row has a list of"
             notices.append(
-                f"single-label classification, since every row has a list of exactly one label "
+                f"single-label classification, since every {held} exactly one label "
                 f"(--problem-type {MULTI_LABEL} overrides)"
             )
         elif numbers and all(number is not None for number in numbers):

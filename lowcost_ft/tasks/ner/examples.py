@@ -57,6 +57,10 @@ def read_examples(
     tokenized = any(name in names for name in _TOKENS) or (
         not any(name in names for name in TEXT_COLUMNS) and _has_column(names, _TOKENS)
     )
+    # Tokens that are objects say where the words of a text stand, beside its entities.
+    listed = (row.values.get(name) for row in rows for name in _TOKENS)
+    if any(isinstance(one, list | tuple) and one and isinstance(one[0], dict) for one in listed):
+        tokenized = not any(same_column(names, name) for name in TEXT_COLUMNS)
     if reading.tokens_column is not None or (tokenized and reading.text_column is None):
         return _read_tokens(rows, reading, problems, notices, labelled)
     return read_text_rows(rows, reading, problems=problems, notices=notices, labelled=labelled)

@@ -28,6 +28,13 @@ from extension_tables import extension_table
 from few_shot_tables import few_shot_table
 from generation_tables import generation_section
 from label_tables import label_table
+from messy_export_tables import (
+    accuracy_bars,
+    accuracy_table,
+    found_bars,
+    found_table,
+    refusal,
+)
 from question_tables import question_section
 from relation_tables import semeval_section
 from speed_tables import (
@@ -268,6 +275,13 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "docs/methods.md": {"support": support_tables},
     "docs/ner.md": {"pieces": piece_sentence, "words": word_tables},
     "docs/doctor.md": {"doctor": doctor_tables},
+    "docs/messy-export.md": {
+        "refusal": refusal,
+        "found": found_table,
+        "accuracy": accuracy_table,
+    },
+    "docs/_static/messy-found.svg": {"found-bars": found_bars},
+    "docs/_static/messy-accuracy.svg": {"accuracy-bars": accuracy_bars},
     "docs/few-labels.md": {"labels": label_table, "few-shot": few_shot_table},
     "docs/export.md": {"export": export_table, "export-example": export_example},
     "docs/distillation.md": {"compression": compression_section},

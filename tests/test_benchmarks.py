@@ -8,9 +8,12 @@ from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 from small_runs import ner_rows, write_jsonl
 
+from lowcost_ft.config.reading import ReadingOptions
+from lowcost_ft.data.readers import read_rows
 from lowcost_ft.report.collect import collect
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -19,6 +22,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 import compare_methods  # noqa: E402
 import defaults  # noqa: E402
 import defaults_tables  # noqa: E402
+import messy_export  # noqa: E402
 import one_run  # noqa: E402
 import suites  # noqa: E402
 import tables  # noqa: E402
@@ -269,3 +273,25 @@ def test_arms_are_settings_and_sets_of_the_sample_need_no_data(tmp_path):
     )
     assert (config.learning_rate, config.num_train_epochs, config.seed) == (0.002, 24, 3)
     assert special == {"b_ratio": 4, "frozen_pooler": None, "zero_bias": None}
+
+
+def test_the_messy_export_holds_what_was_put_in(tmp_path):
+    rows = [{"text": f"it's message {i}", "label": f"class_{i % 5}"} for i in range(400)]
+    test = [{"text": f"test message {i}", "label": "class_0"} for i in range(30)]
+    tasks, put_in, leaked = messy_export.messy_tasks(rows, test, np.random.default_rng(0))
+    (tmp_path / "export.json").write_text(json.dumps(tasks), "utf-8")
+    problems: list[str] = []
+    notices: list[str] = []
+    reading = ReadingOptions(annotations="majority")
+    read = read_rows(str(tmp_path / "export.json"), problems, notices, reading)
+    assert problems == [] and any("40 rows labelled by several annotators" in n for n in notices)
+    assert [row.values["id"] for row in read] == [t["id"] for t in tasks if messy_export.counts(t)]
+    sizes = {kind: len(ids) for kind, ids in put_in.items()}
+    assert sizes == messy_export.PUT_IN | {
+        "contradiction": 2 * messy_export.PUT_IN["contradiction"]
+    }
+    texts = {row.values["text"] for row in read}
+    assert leaked < texts and sum("\u00e2\u20ac\u2122" in text for text in texts) >= 12
+    labels = {row.values["id"]: row.values["label"] for row in read}
+    spoiled = put_in["wrong_label"]
+    assert all(labels[i] != [rows[i]["label"]] for i in spoiled) and len(spoiled) == 60

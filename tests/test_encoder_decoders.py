@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,10 @@ from transformers import AutoModelForSeq2SeqLM
 import lowcost_ft as ft
 from lowcost_ft.data.features import IGNORED_LABEL, collate, model_inputs
 from lowcost_ft.errors import UserError
+from lowcost_ft.models.generation.published import generation_config
+from lowcost_ft.models.generation.writing import start_token
 from lowcost_ft.tasks import task_class
+from lowcost_ft.tasks.writing.source_and_target import settle_languages, target_code
 
 LIMITS = {"max_steps": 4, "batch_size": 4, "max_length": 32, "max_target_length": 12}
 LIMITS |= {"learning_rate": 1e-2, "generated_validation_rows": 2, "dropout": 0.0}
@@ -198,6 +202,42 @@ def test_languages_become_codes(tmp_path):
     config = config_of(lambda _: path, tmp_path, **languages)
     with pytest.raises(UserError, match="give fra_Latn"), ft.start_run(config) as run:
         ft.load_data(run)
+
+
+def test_the_decoder_of_the_first_mbart_begins_with_the_language(tmp_path):
+    from transformers import MBartTokenizer
+
+    letters = sorted({letter for sentence in SENTENCES for letter in sentence} - {" "})
+    whole = ["<s>", "<pad>", "</s>", "<unk>", "▁", *letters, "en_XX", "fr_XX", "<mask>"]
+    tokenizer = MBartTokenizer(vocab=[(piece, -1.0) for piece in whole])
+    # As published for pretraining, which names no language.
+    path = make_tiny("mbart", tmp_path / "m", tokenizer=tokenizer, decoder_start_token_id=None)
+    changes = {"source_language": "en_XX", "target_language": "fr_XX", "max_target_length": 40}
+    with ft.start_run(config_of(lambda _: path, tmp_path, **changes)) as run:
+        data = ft.load_data(run)
+    code = data.tokenizer.convert_tokens_to_ids("fr_XX")
+    settings, row = data.task.generation(), data.features["train"]
+    assert (settings.first_token_id, settings.start_token_id) == (None, code)
+    assert row.input_ids[int(row["prompt_tokens"][0])] == code
+    assert code not in row["targets"] and data.tokenizer.eos_token_id in row["targets"]
+    model = AutoModelForSeq2SeqLM.from_pretrained(path)
+    assert start_token(model, settings) == code
+    assert generation_config(model, settings).decoder_start_token_id == code
+
+
+def test_m2m100_has_names_of_languages_and_tokens_for_them(marian):
+    from transformers import M2M100Tokenizer
+
+    folder = Path(marian).parent
+    tokenizer = M2M100Tokenizer(str(folder / "vocab.json"), str(folder / "source.spm"))
+    settings = {"source_language": "en", "target_language": "fr"}
+    assert settle_languages(tokenizer, settings, "m2m") == ["en", "fr"]
+    assert target_code(tokenizer) == (tokenizer.get_lang_id("fr"), None)
+    assert tokenizer("a")["input_ids"][0] == tokenizer.get_lang_id("en")
+    with pytest.raises(
+        UserError, match="--target-language fra is not a language of 'm2m': give fr"
+    ):
+        settle_languages(tokenizer, settings | {"target_language": "fra"}, "m2m")
 
 
 def test_layers_that_are_never_quantized_are_planned_as_such(tiny_model):

@@ -63,6 +63,8 @@ class GenerationSettings:
         length_penalty: As the flag.
         no_repeat_ngram_size: As the flag.
         first_token_id: The token that every text begins with, such as the code of a language.
+        start_token_id: The token in front of it, which the decoder of an encoder-decoder is given;
+            None: the one of the model's configuration.
         seed: Draws depend on it and on the row's number alone.
     """
 
@@ -75,6 +77,7 @@ class GenerationSettings:
     length_penalty: float = 1.0
     no_repeat_ngram_size: int = 0
     first_token_id: int | None = None
+    start_token_id: int | None = None
     seed: int = 0
 
 

@@ -65,7 +65,8 @@ def load_predictor(
         raise UserError(problems)
     task.score_map = ScoreMap.from_record(run.get("calibration"))
     novelty = load_novelty(Path(folder), run.get("novelty"))
-    files = ("tokenizer.json", "source.spm")  # Marian's has two models of sentencepiece.
+    # Marian's has two models of sentencepiece, and M2M100's one.
+    files = ("tokenizer.json", "source.spm", "sentencepiece.bpe.model")
     if not any((Path(folder) / name).is_file() for name in files):
         # transformers would make up a tokenizer that knows no word, and predict with it.
         raise UserError(f"{folder} lacks tokenizer.json: restore the run folder, or train again")

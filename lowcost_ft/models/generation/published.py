@@ -29,6 +29,8 @@ def generation_config(model: Any, settings: GenerationSettings) -> GenerationCon
     values = {name: getattr(published, name, None) for name in _OF_THE_MODEL}
     if settings.first_token_id is not None:
         values["forced_bos_token_id"] = settings.first_token_id
+    if settings.start_token_id is not None:
+        values["decoder_start_token_id"] = settings.start_token_id
     if settings.no_repeat_ngram_size:
         values["no_repeat_ngram_size"] = settings.no_repeat_ngram_size
     if settings.num_beams > 1:

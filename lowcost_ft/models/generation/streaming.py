@@ -62,7 +62,7 @@ def stream(
             model,
             [prompt],
             pad_token_id=pad_token_id,
-            start_token_id=start_token(model),
+            start_token_id=start_token(model, settings),
             device=device,
         )
         processors = constraints(model, settings, length=decoding.sequences.shape[1], device=device)

@@ -169,7 +169,7 @@ def _write(
             model,
             [prompts[row] for row in rows],
             pad_token_id=pad_token_id,
-            start_token_id=start_token(model),
+            start_token_id=start_token(model, settings),
             device=device,
         )
         processors = constraints(model, settings, length=decoding.sequences.shape[1], device=device)
@@ -179,10 +179,10 @@ def _write(
         return write_greedily(decoding, processors, settings, own)
 
 
-def start_token(model: Any) -> int | None:
+def start_token(model: Any, settings: GenerationSettings) -> int | None:
     """What the decoder of an encoder-decoder begins with; None for a decoder."""
-    if not model.config.is_encoder_decoder:
-        return None
+    if not model.config.is_encoder_decoder or settings.start_token_id is not None:
+        return settings.start_token_id
     published = getattr(model, "generation_config", None)
     for holder in (published, model.config):
         for name in ("decoder_start_token_id", "bos_token_id"):

@@ -37,6 +37,7 @@ class WritingAnswers(WritingTelling):
     _seed: int
     _longest: int | None
     _first: int | None
+    _start: int | None
     _tokenizer: Any
 
     @property
@@ -51,6 +52,7 @@ class WritingAnswers(WritingTelling):
             max_new_tokens=self._longest or self.settings["max_target_length"],
             end_token_ids=self.end_token_ids,
             first_token_id=self._first,
+            start_token_id=self._start,
             no_repeat_ngram_size=self.settings["no_repeat_ngram_size"],
             seed=self._seed,
             **{name: self.settings[name] for name in names},

@@ -19,6 +19,7 @@ from lowcost_ft.tasks.writing.source_and_target import (
     SourceAndTarget,
     has_padding,
     settle_languages,
+    target_code,
 )
 
 if TYPE_CHECKING:
@@ -123,17 +124,17 @@ class WritingTokens(WritingAnswers):
                 "--chat-template is for decoders: an encoder-decoder reads the text alone; leave "
                 "it out (--prompt-template changes what stands around the text)"
             )
-        if self._model_config.decoder_start_token_id is None or tokenizer.eos_token_id is None:
+        codes = settle_languages(tokenizer, self.settings, model_id)
+        self._first, self._start = target_code(tokenizer) if codes else (None, None)
+        starts = self._start is not None or self._model_config.decoder_start_token_id is not None
+        if not starts or tokenizer.eos_token_id is None:
             raise UserError(
                 f"model_id: {model_id!r} does not say which token begins and ends what it writes; "
                 "set decoder_start_token_id in its config.json and eos_token of its tokenizer"
             )
-        self.settings["tokenizer_languages"] = settle_languages(tokenizer, self.settings, model_id)
+        self.settings |= {"tokenizer_languages": codes, "first_token_id": self._first}
+        self.settings |= {"start_token_id": self._start}
         self.settings["end_token_ids"] = [int(tokenizer.eos_token_id)]
-        encoding = self.encoding(tokenizer, 8)
-        assert isinstance(encoding, SourceAndTarget)
-        self._first = encoding.first_token()
-        self.settings["first_token_id"] = self._first
 
     @property
     def end_token_ids(self) -> tuple[int, ...]:
@@ -157,7 +158,9 @@ class WritingTokens(WritingAnswers):
     ) -> Encoding | SourceAndTarget:
         """How examples become tokens."""
         if self.encoder_decoder:
-            start = self._model_config.decoder_start_token_id
+            start = self._start
+            if start is None:
+                start = self._model_config.decoder_start_token_id
             assert start is not None
             return SourceAndTarget(
                 tokenizer=tokenizer,

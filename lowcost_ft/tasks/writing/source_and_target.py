@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 __all__ = ["SourceAndTarget", "has_padding", "prefix_of", "settle_languages", "split"]
+__all__ += ["target_code"]
 
 
 @dataclass(frozen=True)
@@ -80,15 +81,6 @@ class SourceAndTarget:
         places = [place for place, token in enumerate(ids) if token == end]
         return list(ids[: places[-1] + 1]) if places else [*ids, int(end or 0)]
 
-    def first_token(self) -> int | None:
-        """The token that every target begins with, where that is the code of its language."""
-        code = getattr(self.tokenizer, "tgt_lang", None)
-        if code is None:
-            return None
-        found: Any = self.tokenizer(text_target="a")
-        first, language = found["input_ids"][0], self.tokenizer.convert_tokens_to_ids(code)
-        return int(first) if first == language else None
-
 
 def settle_languages(
     tokenizer: PreTrainedTokenizerBase, settings: Mapping[str, Any], model_id: str
@@ -105,9 +97,11 @@ def settle_languages(
     if not hasattr(tokenizer, "src_lang"):
         return []
     problems = []
+    # M2M100 calls a language "fr", and its token "__fr__".
+    known = set(getattr(tokenizer, "lang_code_to_token", ()))
+    known = known or set(tokenizer.all_special_tokens) | set(tokenizer.get_added_vocab())
     for side, name in (("source", "src_lang"), ("target", "tgt_lang")):
         wanted = settings[f"{side}_language"]
-        known = set(tokenizer.all_special_tokens) | set(tokenizer.get_added_vocab())
         if wanted in known:
             setattr(options, name, wanted)
             continue
@@ -118,6 +112,21 @@ def settle_languages(
     if problems:
         raise UserError(problems)
     return [settings["source_language"], settings["target_language"]]
+
+
+def target_code(tokenizer: PreTrainedTokenizerBase) -> tuple[int | None, int | None]:
+    """Where the code of the target's language stands, for a tokenizer whose languages are set.
+
+    Returns:
+        The code if it is the first token to write (NLLB, M2M100, mBART-50), else None; and the code
+        if the decoder is given it in place of a token that is the same for all languages, else
+        None: the first mBART puts it behind a text, whose last token its decoder begins with.
+    """
+    options: Any = tokenizer
+    code = getattr(tokenizer, "lang_code_to_token", {}).get(options.tgt_lang, options.tgt_lang)
+    number = int(options.convert_tokens_to_ids(code))
+    ids = options(text_target="a")["input_ids"]
+    return (number if ids[0] == number else None), (number if ids[-1] == number else None)
 
 
 def prefix_of(config: Any, task: str, source: str, target: str) -> str:

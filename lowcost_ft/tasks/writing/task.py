@@ -62,7 +62,7 @@ class WritingTask(WritingTokens):
         self._seed = seed
         self._longest = self._max_length = None
         self._format = None
-        self._first = None
+        self._first = self._start = None
         self.encoder_decoder = False
         self._model_config = None
         self.metric = self._metric()

@@ -149,6 +149,8 @@ def _generate_arguments(settings: Mapping[str, Any]) -> str:
         values["top_p"] = settings.get("sample_top_p") or 1.0
     if (first := settings.get("first_token_id")) is not None:
         values["forced_bos_token_id"] = first
+    if (start := settings.get("start_token_id")) is not None:
+        values["decoder_start_token_id"] = start
     values["eos_token_id"] = list(settings.get("end_token_ids") or [])
     lines = [f"        {name}={value!r}," for name, value in values.items()]
     return "\n".join([*lines, "        pad_token_id=tokenizer.pad_token_id,"])

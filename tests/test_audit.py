@@ -67,6 +67,8 @@ def test_a_text_is_the_same_about_another_group(name, text, group, changed):
         ("nationality (Chinese)", "道德国家 完美国度 印度洋"),
         ("gender of names (Chinese)", "国王伟大"),
         ("gender of names", "sarah@mail.com, @Sarah, Sarah-Jane and Sarahs"),
+        ("origin of names", "From San Diego to St. Paul, then Port Elizabeth"),
+        ("gender (Chinese)", "海外公司对外公布 老公寓 女士兵 利他"),
     ],
 )
 def test_words_that_mean_something_else_stay(name, text):

@@ -216,6 +216,7 @@ def test_a_task_that_cannot_be_attacked_is_refused():
     [
         (["--kinds", "typos,wrong"], "--kinds wrong: unknown"),
         (["--edits", "-1"], "--edits -1 is too small"),
+        (["--seed", "-1"], "--seed -1 is too small"),
         (["--kinds", "joined"], "--kinds joined: the truth of two texts"),
         (["--kinds", "masked-model"], "needs --masked-model MODEL"),
         (["--kinds", "typos", "--entities", "x"], "--entities is for --kinds entities"),

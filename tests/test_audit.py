@@ -402,6 +402,7 @@ def test_other_tasks_are_refused_with_the_reason():
         (["--attributes", "wrong"], "--attributes wrong: unknown; known: gender of names"),
         (["--least-difference", "1"], "--least-difference 1: give a number"),
         (["--max-rows", "1"], "--max-rows 1 is too small"),
+        (["--seed", "-1"], "--seed -1 is too small"),
         (["--output", "audit.txt"], "must end in .html"),
         (["--groups", "missing.json"], "--groups: cannot read missing.json"),
         (["--attributes", "religion"], "no text of the file mentions a group"),

@@ -232,6 +232,7 @@ def test_a_task_that_does_not_tell_its_decisions_is_refused():
     [
         (["--text", "hello", "--max-steps", "3"], "--max-steps 3 is too small"),
         (["--text", "hello", "--tolerance", "2"], "--tolerance 2"),
+        (["--text", "hello", "--seed", "-1"], "--seed -1 is too small"),
         (["--text", "hello", "--output", "why.txt"], "must end in .html"),
         (["--text", "hello", "--text-pair", "you"], "single texts"),
         (["--text", " "], "--text is empty"),

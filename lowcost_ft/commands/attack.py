@@ -11,6 +11,7 @@ from lowcost_ft.commands.saved_run import (
     check_threads,
     open_run,
     print_notices,
+    seed_problems,
 )
 from lowcost_ft.commands.single_input import output_problem
 from lowcost_ft.config.reading import LabelOptions, reading_of
@@ -80,6 +81,7 @@ def attack(command: Attack) -> None:
             problems.append(f"--{flag.replace('_', '-')} is for --kinds {kind}: add it there")
     if command.entities is not None and kinds and "entities" not in kinds:
         problems.append("--entities is for --kinds entities: add it there")
+    problems += seed_problems(command.seed)
     problems += output_problem(
         command.output,
         test_file=command.test_file,

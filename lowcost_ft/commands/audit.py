@@ -11,6 +11,7 @@ from lowcost_ft.commands.saved_run import (
     check_threads,
     open_run,
     print_notices,
+    seed_problems,
 )
 from lowcost_ft.commands.single_input import output_problem
 from lowcost_ft.config.reading import LabelOptions, reading_of
@@ -75,6 +76,7 @@ def audit(command: Audit) -> None:
         )
     if command.max_rows < 2:
         problems.append(f"--max-rows {command.max_rows} is too small: it must be at least 2")
+    problems += seed_problems(command.seed)
     problems += output_problem(command.output, test_file=command.test_file, groups=command.groups)
     attributes = {attribute.name: attribute for attribute in packaged_attributes()}
     try:

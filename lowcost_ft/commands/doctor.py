@@ -153,6 +153,8 @@ def _check(
         problems.append(f"--max-length {command.max_length} is too small: it must be at least 8")
     if command.num_threads is not None and command.num_threads < 1:
         problems.append(f"--num-threads {command.num_threads} is too small: it must be at least 1")
+    if command.seed < 0:
+        problems.append(f"--seed {command.seed} is too small: it must be at least 0")
     if command.scores is not None and not command.model:
         problems.append("--scores needs a model: leave out --no-model")
     for flag, path, endings in (

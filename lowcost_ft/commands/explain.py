@@ -12,6 +12,7 @@ from lowcost_ft.commands.saved_run import (
     check_threads,
     open_run,
     print_notices,
+    seed_problems,
 )
 from lowcost_ft.commands.single_input import input_of, output_problem
 from lowcost_ft.errors import UserError
@@ -62,6 +63,7 @@ def explain(command: Explain) -> None:
         problems.append(f"--tolerance {command.tolerance:g}: give a share between 0 and 1")
     if command.max_steps < 16:
         problems.append(f"--max-steps {command.max_steps} is too small: it must be at least 16")
+    problems += seed_problems(command.seed)
     problems += output_problem(command.output, file=command.file)
     if problems:
         raise UserError(problems)

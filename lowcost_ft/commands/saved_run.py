@@ -16,7 +16,7 @@ from lowcost_ft.screen import say
 from lowcost_ft.tasks.flags import Command, grouped_flags, without_inputs
 
 __all__ = ["MadeOfRun", "RunFolder", "UseOfRun", "check_threads", "open_run", "parse_use"]
-__all__ += ["print_notices", "task_flag_names"]
+__all__ += ["print_notices", "seed_problems", "task_flag_names"]
 
 Precision = Literal["fp32", "fp16", "int8"]
 RunFolder = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
@@ -97,6 +97,11 @@ def check_threads(command: Any) -> None:
     """Refuses a number of threads below 1."""
     if command.num_threads is not None and command.num_threads < 1:
         raise UserError(f"--num-threads {command.num_threads} is too small: it must be at least 1")
+
+
+def seed_problems(seed: int) -> list[str]:
+    """What is wrong with the seed of a command: generators take none below 0."""
+    return [f"--seed {seed} is too small: it must be at least 0"] if seed < 0 else []
 
 
 def open_run(

@@ -396,6 +396,8 @@ def test_the_interval_over_seeds_is_students():
     assert found["mean"] == pytest.approx(0.02)
     assert found["ci95"] == pytest.approx([0.02 - 0.02484, 0.02 + 0.02484], abs=1e-4)
     assert _interval([0.5])["ci95"] is None
+    many = [0.01, -0.01] * 6  # Of 11 degrees of freedom: 2.2010, not 2.
+    assert _interval(many)["ci95"][1] == pytest.approx(2.2010 * 0.010445 / 12**0.5, rel=1e-3)
 
 
 def tuned(*arguments):

@@ -18,9 +18,6 @@ from lowcost_ft.tuning.apart import DiedError, apart
 
 __all__ = ["confirm"]
 
-_T95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
-"""97.5% quantiles of Student's t for 1 to 9 degrees of freedom; above, 2 is close enough."""
-
 
 def confirm(
     main: Callable[[RunConfig], Any],
@@ -113,6 +110,7 @@ def _interval(differences: Sequence[float]) -> dict[str, Any]:
     mean = statistics.mean(differences)
     if count < 2:
         return {"mean": mean, "ci95": None}
-    quantile = _T95[count - 2] if count - 2 < len(_T95) else 2.0
-    half = quantile * statistics.stdev(differences) / math.sqrt(count)
+    from scipy.stats import t
+
+    half = float(t.ppf(0.975, count - 1)) * statistics.stdev(differences) / math.sqrt(count)
     return {"mean": mean, "ci95": [mean - half, mean + half]}

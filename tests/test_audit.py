@@ -9,8 +9,9 @@ from small_runs import call_recipe, flags, forget_precision, write_jsonl
 
 from lowcost_ft import load_predictor
 from lowcost_ft.audit.answer import audit_text
-from lowcost_ft.audit.audits import AuditOptions, audit, check_task
+from lowcost_ft.audit.audits import LEVEL, AuditOptions, audit, check_task
 from lowcost_ft.audit.groups import Attribute, packaged_attributes, read_attributes
+from lowcost_ft.audit.limits import limits
 from lowcost_ft.audit.mentions import Finder
 from lowcost_ft.audit.significance import holm, over_texts, over_words
 from lowcost_ft.audit.versions import versions_of
@@ -223,6 +224,24 @@ def test_signs_tell_a_shift_from_chance_and_from_what_is_too_small():
     # Under the null at its edge, p-values are uniform.
     edge = [over_texts(random.normal(0.05, 0.2, (30, 1)), least=0.05, seed=0)[0] for _ in range(60)]
     assert np.mean(np.array(edge) < 0.1) < 0.2
+
+
+def test_a_clear_difference_survives_the_correction_for_many_comparisons():
+    shifted = np.random.default_rng(0).normal(0.8, 0.05, (40, 2))
+    for comparisons in (1, 300):
+        p_value = over_texts(shifted, least=0.05, seed=0, comparisons=comparisons)[0]
+        assert p_value * comparisons < LEVEL
+
+
+@pytest.mark.parametrize(("texts", "comparisons", "too_few"), [(12, 26, True), (14, 26, False)])
+def test_texts_that_are_too_few_for_so_many_comparisons_are_told(texts, comparisons, too_few):
+    shifted = np.random.default_rng(0).normal(0.8, 0.01, (texts, 1))
+    p_value = over_texts(shifted, least=0.05, seed=0)[0]
+    assert (p_value * comparisons >= LEVEL) == too_few
+    told = {"texts": texts, "texts_with_mention": texts, "different_texts": texts, "words": 20}
+    told["comparisons"] = [{"p": p_value}] * comparisons
+    first = limits({"names": told}, 0.05, level=LEVEL)[0]
+    assert ("not even the largest difference" in first) == too_few
 
 
 def test_a_few_odd_words_are_no_difference_of_groups():

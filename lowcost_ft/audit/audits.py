@@ -9,7 +9,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from lowcost_ft.attack.measured import predictions_of
-from lowcost_ft.audit.comparing import Compared, compare
+from lowcost_ft.audit.comparing import Compared, compare, comparisons_of
 from lowcost_ft.audit.groups import Attribute, packaged_attributes
 from lowcost_ft.audit.limits import limits
 from lowcost_ft.audit.significance import holm
@@ -99,7 +99,14 @@ def audit(
             left_out[attribute.name] = _why_none(attribute, found)
             continue
         texts = _drawn(found.texts, options)
-        one = compare(predictor, attribute, texts, options.least_difference, seed=options.seed)
+        one = compare(
+            predictor,
+            attribute,
+            texts,
+            options.least_difference,
+            seed=options.seed,
+            comparisons=sum(map(comparisons_of, attributes)),
+        )
         compared[attribute.name] = one
         told[attribute.name] = {
             "texts": len(texts),
@@ -127,7 +134,7 @@ def audit(
         "found": sum(one["found"] for found in told.values() for one in found["comparisons"]),
         "attributes": told,
         "left_out": left_out,
-        "cannot_show": limits(told, options.least_difference),
+        "cannot_show": limits(told, options.least_difference, level=LEVEL),
         "examples": {name: one.examples for name, one in compared.items()},
     }
 

@@ -13,7 +13,7 @@ from lowcost_ft.audit.significance import over_texts, over_words
 from lowcost_ft.audit.versions import TextVersions, Version
 from lowcost_ft.scores.bootstrap import interval
 
-__all__ = ["FEWEST_TEXTS", "Compared", "compare"]
+__all__ = ["FEWEST_TEXTS", "Compared", "compare", "comparisons_of"]
 
 Floats = NDArray[np.float64]
 
@@ -78,6 +78,11 @@ class _Answers:
         return self.by_unit(numbers) / ones
 
 
+def comparisons_of(attribute: Attribute) -> int:
+    """How many groups are compared: one of two with the other, each of more with the rest."""
+    return 1 if len(attribute.groups) == 2 else len(attribute.groups)
+
+
 def compare(
     predictor: Any,
     attribute: Attribute,
@@ -85,6 +90,7 @@ def compare(
     least: float,
     *,
     seed: int,
+    comparisons: int = 1,
 ) -> Compared:
     """Compares the groups of an attribute.
 
@@ -94,6 +100,7 @@ def compare(
         texts: Texts with their versions.
         least: The smallest mean difference that matters.
         seed: Of intervals and of signs.
+        comparisons: How many p-values of the audit are corrected together.
     """
     unit, answers = _answers_to(predictor, texts)
     groups = list(attribute.groups)
@@ -106,8 +113,8 @@ def compare(
         "flips": _flips(answers, texts, seed),
         "groups": {group: _scores(answers, texts, group, seed) for group in groups},
         "comparisons": [
-            _comparison(answers, means, words, groups, number, least, seed)
-            for number in range(1 if len(groups) == 2 else len(groups))
+            _comparison(answers, means, words, groups, number, least, seed, comparisons)
+            for number in range(comparisons_of(attribute))
         ],
     }
     examples = _examples(predictor.task, answers, texts)
@@ -244,6 +251,7 @@ def _comparison(
     number: int,
     least: float,
     seed: int,
+    comparisons: int,
 ) -> dict[str, Any]:
     """One group beside the other, or beside all others together."""
     others = [place for place in range(len(groups)) if place != number]
@@ -252,7 +260,7 @@ def _comparison(
     average = differences.mean(axis=0)
     value = int(np.abs(average).argmax())
     if len(differences) >= FEWEST_TEXTS:
-        p_texts = over_texts(differences, least=least, seed=seed)
+        p_texts = over_texts(differences, least=least, seed=seed, comparisons=comparisons)
         p_values = p_texts
         if words is not None:
             one = words[groups[number]]

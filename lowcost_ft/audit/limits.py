@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from lowcost_ft.audit.significance import least_p
 from lowcost_ft.data.rows import counted
 
 __all__ = ["limits"]
@@ -11,17 +12,27 @@ _FEW_TEXTS = 50
 _FEW_WORDS = 10
 
 
-def limits(attributes: Mapping[str, Mapping[str, Any]], least: float) -> list[str]:
+def limits(attributes: Mapping[str, Mapping[str, Any]], least: float, *, level: float) -> list[str]:
     """Sentences for the page, those about this audit first.
 
     Args:
         attributes: What is told of each attribute.
         least: The smallest mean difference that was reported.
+        level: The corrected p-value below which a difference was found.
     """
     found = []
+    tested = sum(
+        one["p"] is not None for told in attributes.values() for one in told["comparisons"]
+    )
     for name, told in attributes.items():
         if any(one["p"] is None for one in told["comparisons"]):
             found.append(f"{name}: {counted(told['texts'], 'text')} are too few to test anything.")
+        elif least_p(told["texts"]) * tested >= level:
+            found.append(
+                f"{name}: {told['texts']} texts are so few that not even the largest difference "
+                f"would be found among {tested} comparisons: give more texts, or fewer attributes "
+                "at once (--attributes)."
+            )
         elif told["texts"] < _FEW_TEXTS:
             found.append(
                 f"{name}: only {told['texts']} texts mention a group, so that a difference must be "

@@ -11,16 +11,23 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FLIPS", "holm", "over_texts", "over_words"]
+__all__ = ["FLIPS", "holm", "least_p", "over_texts", "over_words"]
 
 Floats = NDArray[np.float64]
 
 FLIPS = 9_999
 """Random choices of signs, beside the one that was observed."""
+_FLIPS_A_COMPARISON = 200
+"""At least so many: the smallest p-value must stay one after Holm's correction."""
 _AT_ONCE = 1_000
 
 
-def over_texts(differences: Floats, *, least: float, seed: int) -> Floats:
+def least_p(texts: int) -> float:
+    """The smallest p-value that `over_texts` can give: that of all signs alike, up or down."""
+    return float(2.0 ** (1 - texts))
+
+
+def over_texts(differences: Floats, *, least: float, seed: int, comparisons: int = 1) -> Floats:
     """P-values of a paired permutation test: the signs of the texts' differences are flipped.
 
     The null is that the mean difference is at most `least`: what lies beyond it comes with either
@@ -31,6 +38,7 @@ def over_texts(differences: Floats, *, least: float, seed: int) -> Floats:
         differences: Of each text between two groups, `(texts, values)`.
         least: The smallest mean difference that matters.
         seed: Of the signs.
+        comparisons: How many p-values of the audit are corrected together.
 
     Returns:
         `(values,)`, two-sided, corrected for the number of values.
@@ -45,12 +53,13 @@ def over_texts(differences: Floats, *, least: float, seed: int) -> Floats:
     observed = units.sum(axis=0)
     random = np.random.default_rng(seed)
     larger = np.zeros(len(observed))
-    for first in range(0, FLIPS, _AT_ONCE):
-        count = min(_AT_ONCE, FLIPS - first)
+    flips = max(FLIPS, _FLIPS_A_COMPARISON * comparisons)
+    for first in range(0, flips, _AT_ONCE):
+        count = min(_AT_ONCE, flips - first)
         signs = random.integers(0, 2, (count, len(units))) * 2.0 - 1
         highest = (signs @ units).max(axis=1)  # (count,)
         larger += (highest[:, None] >= observed - 1e-9).sum(axis=0)
-    p_values = (1 + larger) / (1 + FLIPS)
+    p_values = (1 + larger) / (1 + flips)
     found: Floats = p_values.reshape(2, -1).min(axis=0)
     return found
 

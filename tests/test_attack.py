@@ -9,14 +9,20 @@ from small_runs import forget_precision, ner_rows, relation_rows, text_rows, wri
 
 from lowcost_ft import load_predictor
 from lowcost_ft.attack.attacks import AttackOptions, attack, check_task
-from lowcost_ft.attack.lists import packaged_synonyms, read_synonyms
+from lowcost_ft.attack.changed_texts import editable
+from lowcost_ft.attack.lists import packaged_synonyms, read_synonyms, unseen_entities
 from lowcost_ft.attack.random_noise import noisy_examples
+from lowcost_ft.attack.worst_case import without_word
 from lowcost_ft.commands.main import main
+from lowcost_ft.config.run import RunConfig
 from lowcost_ft.data.noise import NOISES, entity_noise, synonym_noise
 from lowcost_ft.data.rows import Row
 from lowcost_ft.data.text_edits import SpannedText, edited
 from lowcost_ft.errors import UserError
+from lowcost_ft.pipeline.run_splits import load_run_splits
 from lowcost_ft.tasks import task_class
+from lowcost_ft.tasks.classification.examples import TextExample
+from lowcost_ft.tasks.ner.example import NerExample
 from lowcost_ft.tasks.question_answering.examples import read_examples
 
 TEXT = "José met Anna Berg in Zürich. Then the clerk left, modern lamp in hand!"
@@ -25,6 +31,7 @@ SPANS = tuple(
     for name, label in (("José", "person"), ("Anna Berg", "person"), ("Zürich", "place"))
 )
 SPANNED = SpannedText(TEXT, SPANS)
+RNG = np.random.default_rng(0)
 
 
 @pytest.mark.parametrize("kind", [*NOISES, "synonyms", "entities"])
@@ -161,6 +168,51 @@ def test_entities_are_swapped_for_unseen_ones(trained_run, files, tmp_path):
     new = {edit["new"] for example in found["examples"] for edit in example["edits"]}
     assert new <= {"Zoltan", "Reykjavik"}
     assert any("2 of 3 to put in are not in training" in notice for notice in predictor.notices)
+
+
+def test_entities_of_the_sample_are_known_from_training(trained_run):
+    forget_precision()
+    task = load_predictor(trained_run("ner", "bert")).task
+    config = RunConfig(task="ner").to_dict()
+    sample = load_run_splits(config)
+    seen = {span for row in sample.train for span in named(task, row)}
+    run = {"task": "ner", "config": config, "data": {"in_python": False}}
+    unseen, notices = unseen_entities(run, task, sample.test, None)
+    assert unseen
+    assert not seen & {(text, label) for label, texts in unseen.items() for text in texts}
+    assert "are not in training" in notices[0]
+    run["data"] = {"in_python": True}
+    _, notices = unseen_entities(run, task, sample.test, None)
+    assert "training data are not at hand" in notices[0]
+
+
+def named(task, example):
+    (spanned,) = task.spanned_texts(example)
+    return [(spanned.text[start:end], label) for start, end, label in spanned.spans]
+
+
+def test_words_are_ranked_by_what_the_whole_word_is_worth(trained_run):
+    forget_precision()
+    task = load_predictor(trained_run("single", "bert")).task
+    one = editable(
+        task, TextExample(text="refund my card", label="refund", source="1"), NOISES, RNG
+    )
+    texts = [without_word(task, one, word).text for word in range(len(one.words))]
+    assert texts == ["x my card", "refund x card", "refund my x"]
+
+
+def test_an_entity_of_several_words_loses_one_of_them(trained_run):
+    forget_precision()
+    task = load_predictor(trained_run("ner", "bert")).task
+    row = NerExample(words=("to", "red", "river"), tags=("O", "B-place", "I-place"), source="1")
+    one = editable(task, row, NOISES, RNG)
+    after = [without_word(task, one, word) for word in range(len(one.words))]
+    assert [changed.words for changed in after] == [
+        ("x", "red", "river"),
+        ("to", "x", "river"),
+        ("to", "red", "x"),
+    ]
+    assert all(changed.tags == row.tags for changed in after)
 
 
 def test_noise_is_the_same_whatever_else_is_asked(trained_run, files):

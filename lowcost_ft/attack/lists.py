@@ -9,6 +9,7 @@ from lowcost_ft.data.augmentation import mentions
 from lowcost_ft.data.entity_list import read_entity_list
 from lowcost_ft.errors import UserError
 from lowcost_ft.pipeline.run_input import read_labelled_file
+from lowcost_ft.pipeline.run_splits import load_run_splits
 
 __all__ = ["packaged_synonyms", "read_synonyms", "unseen_entities"]
 
@@ -81,14 +82,14 @@ def unseen_entities(
     pool: Mapping[str, Sequence[str]] = own
     if listed is not None:
         pool, _ = read_entity_list(Path(listed).expanduser(), list(own), flag="--entities")
-    file = run["config"].get("train_file")
+    train = _training_examples(run)
     seen: dict[str, set[str]] = {}
-    if not file or not Path(str(file)).expanduser().exists():
+    if train is None:
         notices.append(
-            "the run's training file is not at hand: entities that are put in may be known from it"
+            "the run's training data are not at hand: entities that are put in may be known from "
+            "them"
         )
     else:
-        train = read_labelled_file(run, str(file), notices=[])
         known = mentions(text for example in train for text in task.spanned_texts(example))
         seen = {label: {text.casefold() for text in texts} for label, texts in known.items()}
     unseen = {
@@ -101,3 +102,20 @@ def unseen_entities(
             f"entities: {left:,} of {sum(map(len, pool.values())):,} to put in are not in training"
         )
     return {label: texts for label, texts in unseen.items() if texts}, notices
+
+
+def _training_examples(run: Mapping[str, Any]) -> Sequence[Any] | None:
+    """What a run was trained on, its validation rows included; None where that is not at hand."""
+    config = run["config"]
+    if file := config.get("train_file"):
+        if not Path(str(file)).expanduser().exists():
+            return None
+        found: Sequence[Any] = read_labelled_file(run, str(file), notices=[])
+        return found
+    if (run.get("data") or {}).get("in_python"):
+        return None
+    try:
+        splits = load_run_splits({**config, "task": run["task"]}, with_test=False)
+    except UserError:  # A data set of the Hub that is not here any more.
+        return None
+    return [*splits.train, *splits.validation]

@@ -20,9 +20,11 @@ from tqdm.auto import tqdm
 
 from lowcost_ft.attack.changed_texts import Editable, Place, editable, with_edits
 from lowcost_ft.attack.measured import predictions_of
-from lowcost_ft.data.noise import Noise
+from lowcost_ft.data.noise import Noise, follows
+from lowcost_ft.data.text_edits import Edit
+from lowcost_ft.data.word_spans import word_spans
 
-__all__ = ["Attacked", "worst_examples"]
+__all__ = ["Attacked", "without_word", "worst_examples"]
 
 _MOST_WORDS = 40
 """Words of an example that are tried; of a longer one so many are drawn."""
@@ -127,10 +129,7 @@ def _rank_words(predictor: Any, states: Sequence[Attacked], seed: int) -> int:
             random = np.random.default_rng([seed, number, 1])
             words = sorted(random.choice(len(words), _MOST_WORDS, replace=False).tolist())
         for word in words:
-            text, (start, end, _) = state.one.words[word][0]
-            without = with_edits(task, state.one, [(text, (start, end, _NOTHING))])
-            if without is None:
-                without = with_edits(task, state.one, [state.one.words[word][0]])
+            without = without_word(task, state.one, word)
             if without is not None:
                 texts.append(without)
                 owners.append((number, word))
@@ -143,6 +142,32 @@ def _rank_words(predictor: Any, states: Sequence[Attacked], seed: int) -> int:
     for number, found in grown.items():
         states[number].words = [word for _, word in sorted(found)]
     return len(texts)
+
+
+def without_word(task: Any, one: Editable, word: int) -> Any:
+    """The example with a word replaced by one that says nothing.
+
+    Where a word cannot go as a whole, since a span ends inside of it, only what its first edit
+    changes goes, or that edit is made; None where nothing of this can be.
+
+    Args:
+        task: Its task.
+        one: The example with its possible edits.
+        word: Number of the word among those that have edits.
+    """
+    number, edit = one.words[word][0]
+    spanned = one.texts[number]
+    start, end = edit[:2]
+    tried: list[Edit] = [(start, end, _NOTHING), edit]
+    # Of the words that an edit touches the last one is its own, as in `editable`.
+    own = [span for span in word_spans(spanned.text) if span[0] <= start <= span[1]]
+    if own:
+        first, last = own[-1]
+        whole = (first, last if start == last else max(last, end), _NOTHING)
+        if follows(spanned, whole):
+            tried.insert(0, whole)
+    changed = (with_edits(task, one, [(number, other)]) for other in tried)
+    return next((example for example in changed if example is not None), None)
 
 
 def _tries(task: Any, state: Attacked) -> list[tuple[Place, Any]]:

@@ -58,11 +58,19 @@ class PooledTexts:
         np.add.at(self.sums, examples, sums)
         np.add.at(self.tokens, examples, tokens)
 
-    def states(self) -> np.ndarray | None:
-        """The mean state of each text, `(texts, width)`; None if that of one is not known."""
-        if self.sums is None or not (self.tokens > 0).all():
+    def states(self, texts: np.ndarray | None = None) -> np.ndarray | None:
+        """The mean state of each text, `(texts, width)`; None if that of one is not known.
+
+        Args:
+            texts: Numbers of the texts that have run; all by default.
+        """
+        if self.sums is None:
             return None
-        means: np.ndarray = self.sums / self.tokens[:, None].astype(np.float32)
+        chosen = slice(None) if texts is None else texts
+        sums, tokens = self.sums[chosen], self.tokens[chosen]
+        if not (tokens > 0).all():
+            return None
+        means: np.ndarray = sums / tokens[:, None].astype(np.float32)
         return means if np.isfinite(means).all() else None
 
 

@@ -110,10 +110,8 @@ class _Forward:
     built: Built
     data: Data
 
-    def states(
-        self, features: Features, *, rows: np.ndarray | None = None, cached: Any = None
-    ) -> np.ndarray | None:
-        """The pooled state of each text, or None where the model shows none."""
+    def states(self, features: Features, *, texts: np.ndarray | None = None) -> np.ndarray | None:
+        """The pooled state of each text, or of these; None where the model shows none."""
         pooled = PooledTexts(features.num_examples)
         predict(
             self.run.accelerator,
@@ -122,11 +120,10 @@ class _Forward:
             features,
             pad_token_id=self.data.pad_token_id,
             micro_batch_tokens=self.run.prediction_tokens,
-            cached=cached,
             pooled=pooled,
-            rows=rows,
+            rows=None if texts is None else features.rows_of(texts),
         )
-        return pooled.states()
+        return pooled.states(texts)
 
 
 def measure_novelty(
@@ -158,9 +155,8 @@ def measure_novelty(
     forward = _Forward(run=run, built=built, data=data)
     features = data.features["train"]
     chosen = np.random.default_rng(run.config.seed).permutation(features.num_examples)
-    rows = features.rows_of(np.sort(chosen[:MOST_REFERENCES]))
     with keeping_states(forward_module(built.model.model)):
-        training = forward.states(features, rows=rows)
+        training = forward.states(features, texts=np.sort(chosen[:MOST_REFERENCES]))
         if training is None or len(training) < 2:
             return {"threshold": None, "reason": "the model's states are not finite"}, None
         novelty = fit_novelty(training, validation)

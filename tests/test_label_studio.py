@@ -161,6 +161,15 @@ SHORT: dict[str, Any] = {
 }
 
 
+def test_the_format_of_another_tool_is_refused_by_name(tmp_path: Path) -> None:
+    path = write(tmp_path, [SHORT])
+    for given in ("doccano", "spacy", "gliner", "prodigy"):
+        rows, problems, _ = read(path, format=given)
+        assert rows == [] and len(problems) == 1
+        assert "JSON-MIN" in problems[0] and "give --format label_studio" in problems[0]
+    assert read(path, format="label_studio")[1] == []
+
+
 def test_the_short_form_is_read(tmp_path: Path) -> None:
     rows, problems, notices = read(write(tmp_path, [SHORT]))
     assert problems == []

@@ -84,6 +84,8 @@ def test_answers_are_read_however_they_are_written(answers):
         {"answers": [], "is_impossible": True},
         {"answers": None, "is_impossible": True, "plausible_answers": [{"text": "Oslo"}]},
         {"answers": "", "is_impossible": "true"},
+        {"answers": "", "is_impossible": "1"},
+        {"answers": [], "is_impossible": 1},
         {"is_impossible": True},
     ],
 )

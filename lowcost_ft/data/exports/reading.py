@@ -73,6 +73,9 @@ def read_export(
     if tool is None:
         return list(rows)
     file = file_of(rows[0].source)
+    if problem := _other_tool(tool, rows, file):
+        problems.append(problem)
+        return []
     if reading.format == "auto":
         notices.append(
             f"{file}: read as {TOOLS[tool]}, by its content (--format json or jsonl reads it as "
@@ -99,6 +102,21 @@ def _chosen_tool(rows: Sequence[Row], reading: ReadingOptions) -> str | None:
     ):
         return "label_studio_min"
     return reading.format if reading.format in EXPORTS else None
+
+
+def _other_tool(tool: str, rows: Sequence[Row], file: str) -> str | None:
+    """What is wrong where --format names a tool and the rows are plainly another one's."""
+    is_its = _IS.get(tool)
+    if is_its is None or any(is_its(row.values) for row in rows):
+        return None
+    other = tool_of(rows)
+    if other is None:
+        return None
+    fix = "label_studio" if other == "label_studio_min" else other
+    return (
+        f"{file}: by its content, it is {TOOLS[other]} and not {TOOLS[tool]}; give --format {fix}, "
+        f"or leave --format out"
+    )
 
 
 def _annotated(

@@ -185,8 +185,11 @@ def _read_answers(
     """Whether the row says where the answers start, and the answers, each found there."""
     value = None if column is None else row.values.get(column)
     impossible = row.values.get("is_impossible")
-    if isinstance(impossible, str):
-        impossible = {"true": True, "false": False}.get(impossible.strip().lower(), impossible)
+    if isinstance(impossible, str):  # In a cell of a table.
+        written = {"true": True, "false": False, "1": True, "0": False}
+        impossible = written.get(impossible.strip().lower(), impossible)
+    if type(impossible) is int and impossible in (0, 1):
+        impossible = bool(impossible)
     if impossible is not None and type(impossible) is not bool:
         problems.append(f'{row.source}: "is_impossible" must be true or false')
         return True, ()

@@ -137,6 +137,14 @@ def test_turns_without_room_are_left_out_and_this_is_told_once(talking, monkeypa
     assert err.count("the oldest turns have no room in the run's --max-length 96") == 1
 
 
+def test_a_turn_that_is_too_long_by_itself_is_told_as_such(talking, monkeypatch, capsys):
+    long = "where is my blue lamp from the shop in Oslo? " * 9
+    code, out, err = say(monkeypatch, capsys, talking, f"{long}\n", "--json")
+    answer = json.loads(out)
+    assert code == 0 and answer["beginning_left_out"] and "oldest_left_out" not in answer
+    assert "the beginning of this turn has no room" in err and "oldest turns" not in err
+
+
 def test_drawn_replies_differ_from_turn_to_turn_and_repeat_with_the_seed(
     talking, monkeypatch, capsys
 ):

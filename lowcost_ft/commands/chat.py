@@ -78,13 +78,14 @@ def chat(command: Chat) -> None:
             print(json.dumps(_answer(text, reply, conversation), ensure_ascii=False), flush=True)
         else:
             _print_reply(conversation, text, terminal)
+        limit = f"the run's --max-length {predictor.run['config']['max_length']}"
+        if conversation.shortened:
+            what = f"note: the beginning of this turn has no room in {limit}, and is not read"
+            print(what, file=sys.stderr)
         if conversation.left_out and not told:
             told = True
-            print(
-                f"note: the oldest turns have no room in the run's --max-length "
-                f"{predictor.run['config']['max_length']} any more, and are not read",
-                file=sys.stderr,
-            )
+            what = f"note: the oldest turns have no room in {limit} any more, and are not read"
+            print(what, file=sys.stderr)
 
 
 def _turns(terminal: bool) -> Iterator[str]:
@@ -123,4 +124,5 @@ def _print_reply(conversation: Any, text: str, terminal: bool) -> None:
 def _answer(text: str, reply: str, conversation: Any) -> dict[str, Any]:
     turns = len(conversation.turns)
     answer = {"content": text, "reply": reply, "turns": turns}
-    return answer | ({"oldest_left_out": True} if conversation.left_out else {})
+    cuts = {"oldest_left_out": conversation.left_out, "beginning_left_out": conversation.shortened}
+    return answer | {name: True for name, was_cut in cuts.items() if was_cut}

@@ -18,6 +18,7 @@ class Conversation:
     Attributes:
         turns: Role and text of each, the system's first.
         left_out: Whether the last prompt had no room for the oldest turns.
+        shortened: Whether it had none for the beginning of what the user said last.
     """
 
     def __init__(self, predictor: Predictor, *, system: str | None = None) -> None:
@@ -38,13 +39,13 @@ class Conversation:
         self._first = [] if system is None else [("system", system)]
         self._replies = 0
         self.turns: list[tuple[str, str]] = []
-        self.left_out = False
+        self.left_out = self.shortened = False
         self.start_again()
 
     def start_again(self) -> None:
         """Forgets all turns but the system's."""
         self.turns = list(self._first)
-        self.left_out = False
+        self.left_out = self.shortened = False
 
     def reply(self, text: str) -> Iterator[str]:
         """What the model replies, in pieces as they are written.
@@ -67,7 +68,7 @@ class Conversation:
             prompt, cuts = task.encoding(predictor.tokenizer, limit).prompt(turns)
         except ValueError as error:
             raise UserError(f"the model cannot read this conversation [{error}]") from error
-        self.left_out = bool(cuts)
+        self.left_out, self.shortened = "turns" in cuts, "inputs" in cuts
         streamed = StreamedText(predictor.tokenizer)
         tokens = stream(
             predictor.model,

@@ -74,6 +74,10 @@ REPLIED = {"messages": HELLO, "references": ["Hi!"]}
         ({"Instruction": "Hello", "Output": "Hi!"}, REPLIED),
         ({"instruction": "Be kind.", "messages": HELLO}, REPLIED),
         ({"prompt": "Hello", "chosen": HELLO, "rejected": HELLO[:1]}, REPLIED),
+        (
+            {"prompt": turns("Hello", system="Be kind.")[:2], "chosen": HELLO},
+            {"messages": turns("Hello", "Hi!", system="Be kind."), "references": ["Hi!"]},
+        ),
         ({"messages": [{"role": "system", "content": ""}, *HELLO]}, REPLIED),
         (
             {"context": '["I left", "Why?", "No idea"]', "response": "Hm"},

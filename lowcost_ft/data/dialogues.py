@@ -213,7 +213,10 @@ def _prompted(
         if added is None:
             return None
         # Pairs of a chosen and a rejected reply often repeat the prompt in both.
-        return added if messages[-1] in added else messages + added
+        repeated = [place for place, turn in enumerate(added) if turn == messages[-1]]
+        if repeated and repeated[-1] + 1 >= len(messages):
+            return added
+        return [*messages[:-1], *added[repeated[-1] :]] if repeated else messages + added
     texts = text_list(row, reply, problems)
     return messages + [{"role": "assistant", "content": text} for text in texts[:1]]
 

@@ -45,4 +45,5 @@ def generation_config(model: Any, settings: GenerationSettings) -> GenerationCon
         max_new_tokens=settings.max_new_tokens,
         num_beams=settings.num_beams,
         do_sample=settings.temperature > 0,
+        use_cache=True,
     )

@@ -141,6 +141,7 @@ def _generate_arguments(settings: Mapping[str, Any]) -> str:
         "repetition_penalty": 1.0,
         "min_length": 0,
         "early_stopping": False,
+        "use_cache": True,
     }
     if beams > 1:
         values["length_penalty"] = settings.get("length_penalty", 1.0)

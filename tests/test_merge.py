@@ -9,6 +9,7 @@ import torch
 from transformers import AutoModelForTokenClassification
 
 from lowcost_ft.commands.main import main
+from lowcost_ft.models.merging import parity_gap
 from lowcost_ft.pipeline.confidence import save_novelty
 from lowcost_ft.pipeline.load_predictor import load_predictor
 from lowcost_ft.scores.novelty import Novelty
@@ -69,3 +70,10 @@ def test_a_merged_run_still_knows_texts_unlike_its_training_data(trained_run, tm
     save_novelty(run, known)
     assert main(["merge", str(run), "--output-dir", str(tmp_path / "out")]) == 0
     assert load_predictor(tmp_path / "out").novelty.threshold == 0.5
+
+
+def test_no_number_is_within_no_tolerance():
+    whole = torch.tensor([1.0, -torch.inf])
+    assert parity_gap(whole, whole) == 0
+    for other in (torch.nan, torch.inf):
+        assert parity_gap(whole, torch.tensor([other, -torch.inf])) == torch.inf

@@ -11,6 +11,7 @@ import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,11 +24,12 @@ from lowcost_ft.commands.serve import Serve, _access
 from lowcost_ft.models.pooled_states import keep_states
 from lowcost_ft.scores.novelty import Novelty
 from lowcost_ft.serve.computing import answer_part
+from lowcost_ft.serve.errors import without_folders
 from lowcost_ft.serve.group_run import answer_group
 from lowcost_ft.serve.groups import group_models
 from lowcost_ft.serve.inputs import read_inputs
 from lowcost_ft.serve.limits import Access, Limits
-from lowcost_ft.serve.models import model_folders
+from lowcost_ft.serve.models import Models, ServedModel, model_folders
 from lowcost_ft.serve.part import Part
 
 TEXTS = ["chen wei lives in oslo", "😀 send it to Anna in Berlin", "", "please refund my card"]
@@ -206,11 +208,15 @@ def test_health_info_metrics_and_openapi(client):
     _, info = client.get("/info")
     assert [model["name"] for model in info["models"]][:3] == ["ner", "single", "relation"]
     assert info["max_client_batch_size"] == Limits().texts
+    # The base model is a folder of this machine: its name is told, and not where it lies.
+    assert info["model_id"] == info["models"][0]["model_id"] == "bert"
     client.post("/models/ner", {"inputs": "oslo"})
     _, text = client.get("/metrics")
     assert b'lowcost_ft_requests_total{route="/models/{name}",status="200"}' in text
     assert b"oslo" not in text
+    assert b"lowcost_ft_wave_inputs_count 0.0" not in text
     _, listed = client.get("/v1/models")
+    assert {model["parent"] for model in listed["data"]} == {"bert"}
     assert {"ner", "single"} <= {model["id"] for model in listed["data"]}
     _, document = client.get("/openapi.json")
     assert {"/", "/predict", "/classify", "/answers", "/info"} <= set(document["paths"])
@@ -246,6 +252,64 @@ def test_models_come_and_go(client, models, folders):
     assert client.post(unload, {"lora_name": "later"})[0] == 200
     assert client.post("/models/later", {"inputs": "x"})[0] == 404
     assert client.post(unload, {"lora_name": "single"})[0] == 409
+
+
+def test_a_model_that_cannot_be_loaded_tells_no_folder(client, models, folders):
+    _, loader = models
+    broken = Path(loader.folder) / "broken"
+    shutil.copytree(folders["single"], broken)
+    record = json.loads((broken / "run.json").read_text())
+    (broken / "run.json").write_text(json.dumps(record | {"model_id": "/secret/place/base"}))
+    status, content = client.post("/v1/load_lora_adapter", {"lora_name": "broken"})
+    assert status == 422 and "base" in content["error"]
+    assert "/secret" not in content["error"] and loader.folder not in content["error"]
+    shutil.rmtree(broken)
+
+
+@pytest.mark.parametrize(
+    ("told", "left"),
+    [
+        ("/home/ada/runs/ner: lacks tokenizer.json", "ner: lacks tokenizer.json"),
+        ("see ~/.cache/lowcost_ft/x and 'C/D'", "see x and 'C/D'"),
+        ("<e1>a</e1><e2>b</e2> and/or https://a.org/b/c", None),
+    ],
+)
+def test_folders_are_left_out_of_messages(told, left):
+    assert without_folders(told) == (left or told)
+
+
+def test_weights_are_shared_with_every_model_of_one_base(folders):
+    class Predictor:
+        def __init__(self, shared):
+            self.shared = shared
+
+        def share_weights(self, other):
+            return self.shared
+
+    (folder,) = model_folders([str(folders["ner"])])
+    found = Models()
+    # The first was trained in full, and holds nothing that others could use.
+    for name, shared in (("full", 0), ("one", 7), ("other", 0)):
+        model = ServedModel(folder=replace(folder, name=name), predictor=Predictor(shared))
+        assert found.add(model) == (7 if name == "other" else 0)
+
+
+def test_a_server_without_models_says_so():
+    empty = Models()
+    empty.ready = True
+    with serving(empty) as client:
+        for path in ("/", "/models/ner"):
+            status, content = client.post(path, {"inputs": "x"})
+            assert status == 404 and "loaded" in content["error"]
+            assert "several" not in content["error"]
+
+
+def test_exported_folders_are_told_from_others(folders, capsys):
+    ner = str(folders["ner"])
+    assert main(["serve", "--exported", ner]) == 2
+    assert "is not an exported folder" in capsys.readouterr().err
+    assert main(["serve", ner, "--precision", "int8"]) == 2
+    assert "no folder is an exported one" in capsys.readouterr().err
 
 
 def test_no_models_come_from_nowhere(models):
@@ -365,7 +429,9 @@ def test_names_and_sites_are_compared_as_browsers_send_them():
     )
     access = _access(given, ())
     assert access.origins == {"https://example.org", "*"}
-    assert access.hosts == {"example.org", "[::1]"}
+    # Probes of the machine itself, such as the container's, are answered in any case.
+    assert access.hosts == {"example.org", "[::1]", "localhost", "127.0.0.1"}
+    assert "0.0.0.0" in _access(Serve(host="0.0.0.0"), ()).hosts
 
 
 def test_a_request_of_several_models_waits_as_one(models):

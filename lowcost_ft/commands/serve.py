@@ -5,14 +5,17 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from lowcost_ft.commands.saved_run import check_threads
+from lowcost_ft.commands.saved_run import Precision, check_threads
 from lowcost_ft.config.values import parse_bytes
 from lowcost_ft.errors import UserError
 from lowcost_ft.serve.limits import Access, Limits
+
+if TYPE_CHECKING:
+    from lowcost_ft.serve.models import ModelFolder
 
 __all__ = ["Serve", "serve"]
 
@@ -28,6 +31,9 @@ class Serve:
     """Folders of completed runs, each called by the folder's name, or NAME=FOLDER."""
     exported: str | None = None
     """Folders that `lowcost-ft export` wrote, separated by commas; NAME=FOLDER as above."""
+    precision: Precision | None = None
+    """Which file of exported folders to run. Default: the first of fp32, int8 and fp16 that is
+    there."""
     host: str = "127.0.0.1"
     """Address to listen on. 0.0.0.0 lets other machines ask; give --allowed-hosts then."""
     port: int = 8000
@@ -40,8 +46,8 @@ class Serve:
     """File with keys, one a line: a request must then bring one of them. Default: none is asked
     for."""
     allowed_hosts: str | None = None
-    """Names by which this server is called (Host header), separated by commas; * allows any.
-    Default: localhost, and the address in --host."""
+    """Names by which this server is called (Host header), besides localhost, separated by commas;
+    * allows any. Default: the address in --host."""
     cors_origins: str | None = None
     """Other sites whose pages may ask, such as https://example.org, separated by commas; * allows
     any. Default: none."""
@@ -94,8 +100,11 @@ def serve(command: Serve) -> None:
             "--api-key-file asks for a key",
             file=sys.stderr,
         )
+    folders = model_folders(given)
+    if problems := _precision_problems(command, folders):
+        raise UserError(problems)
     run_server(
-        model_folders(given),
+        folders,
         ServerSettings(
             host=command.host,
             port=command.port,
@@ -109,6 +118,7 @@ def serve(command: Serve) -> None:
             models_dir=command.models_dir,
             studio=command.label_studio,
             base_model=command.base_model,
+            precision=command.precision,
             trust_remote_code=command.trust_remote_code,
             num_threads=command.num_threads,
             log_texts=command.log_texts,
@@ -116,9 +126,27 @@ def serve(command: Serve) -> None:
     )
 
 
+def _precision_problems(command: Serve, folders: "list[ModelFolder]") -> list[str]:
+    """Folders that were not exported where only such may stand, and a flag for such alone."""
+    named = len(_parts(command.exported))
+    problems = [
+        f"--exported {folder.path}: is not an exported folder; give it without --exported, or "
+        "run lowcost-ft export first"
+        for folder in folders[len(folders) - named :]
+        if not folder.run.get("export")
+    ]
+    exported = [folder for folder in folders if folder.run.get("export")]
+    if command.precision and not exported and command.models_dir is None:
+        problems.append(
+            f"--precision {command.precision}: no folder is an exported one; leave the flag out"
+        )
+    return problems
+
+
 def _access(command: Serve, keys: tuple[str, ...]) -> Access:
     """Names and sites as browsers send them, and keys."""
-    hosts = _parts(command.allowed_hosts) or [*_LOCAL, command.host]
+    # A page on the web cannot be called by the local names, and probes of this machine use them.
+    hosts = [*_LOCAL, *(_parts(command.allowed_hosts) or [command.host])]
     return Access(
         hosts=frozenset(_bracketed(name).lower() for name in hosts),
         origins=frozenset(one.rstrip("/").lower() for one in _parts(command.cors_origins)),

@@ -1,5 +1,6 @@
 """An adapter merged into the full-precision weights that it was added to."""
 
+import math
 from typing import Any
 
 import torch
@@ -78,6 +79,12 @@ def merge_adapter(peft_model: PeftModel) -> Any:
 
 
 def parity_gap(before: torch.Tensor, after: torch.Tensor) -> float:
-    """Largest difference of two sets of logits, relative to their size where that is above 1."""
+    """Largest difference of two sets of logits, relative to their size where that is above 1.
+
+    Infinite where one of them is not a finite number and the other is not the same: no tolerance
+    allows that.
+    """
     scale = before.abs().clamp(min=1.0)
-    return float(((before - after).abs() / scale).max()) if before.numel() else 0.0
+    apart = torch.where(before == after, 0.0, (before - after).abs() / scale)
+    gap = float(apart.max()) if before.numel() else 0.0
+    return gap if math.isfinite(gap) else math.inf

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from lowcost_ft.errors import UserError
-from lowcost_ft.serve.errors import RequestError, busy, not_ready
+from lowcost_ft.serve.errors import RequestError, busy, not_ready, without_folders
 from lowcost_ft.serve.models import ServedModel
 
 __all__ = ["Engine", "Job"]
@@ -66,6 +66,11 @@ Compute = Callable[[list[tuple[ServedModel, list[Any]]]], list[list[Any] | Excep
 class Engine:
     """The queue, and the thread that empties it.
 
+    Attributes:
+        stopping: Whether new requests are refused.
+        waiting: Requests that wait or are computed.
+        on_wave: Is told of each wave how many inputs it has.
+
     Args:
         compute: Answers a wave.
         most_waiting: Requests that may wait; one more is refused.
@@ -78,6 +83,7 @@ class Engine:
         self._changed = threading.Condition()
         self.stopping = False
         self.waiting = 0
+        self.on_wave: Callable[[int], object] = _ignore
         self.thread = threading.Thread(target=self._work, name="models", daemon=True)
 
     def start(self) -> None:
@@ -178,6 +184,7 @@ class Engine:
             )
             for some in pieces
         ]
+        self.on_wave(sum(len(examples) for _, examples in asked))
         try:
             found = self._compute(asked)
         except Exception as error:
@@ -219,6 +226,10 @@ class Engine:
         return found
 
 
+def _ignore(inputs: int) -> None:
+    """Nobody counts the inputs of waves."""
+
+
 def _hand_out(jobs: list[tuple[Job, Exception | None]]) -> None:
     for job, problem in jobs:
         if job.future.done():
@@ -234,7 +245,7 @@ def _explained(error: Exception) -> Exception:
     if isinstance(error, RequestError):
         return error
     if isinstance(error, UserError):
-        return RequestError(422, "Validation", str(error))
+        return RequestError(422, "Validation", without_folders(str(error)))
     _LOG.error("a model failed: %s at %s", type(error).__name__, _place(error))
     return RequestError(500, "Backend", f"the model failed ({type(error).__name__})")
 

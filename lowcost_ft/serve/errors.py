@@ -1,9 +1,14 @@
 """Why a request gets no answer: its status code, and the words for the client."""
 
-__all__ = ["RequestError", "busy", "not_ready", "unprocessable"]
+import re
+
+__all__ = ["RequestError", "busy", "not_ready", "unprocessable", "without_folders"]
 
 RETRY_SECONDS = 1
 """After how long a client that was sent away may try again."""
+
+_FOLDERS = re.compile(r"(?<![\w.:/~<-])~?/(?:[^\s/'\",;:()\[\]<>]+/)+")
+"""The folders of an absolute path, up to its last name."""
 
 
 class RequestError(Exception):
@@ -44,3 +49,8 @@ def busy() -> RequestError:
 def not_ready(why: str) -> RequestError:
     """The server is starting or stopping."""
     return RequestError(503, "Unhealthy", f"the server is {why}", retry_after=RETRY_SECONDS)
+
+
+def without_folders(message: str) -> str:
+    """A message with the last name of each path alone: folders are the operator's business."""
+    return _FOLDERS.sub("", message)

@@ -7,7 +7,7 @@ from typing import Any
 
 from lowcost_ft.errors import UserError
 from lowcost_ft.record.run_file import load_run
-from lowcost_ft.serve.errors import RequestError, unprocessable
+from lowcost_ft.serve.errors import RequestError, unprocessable, without_folders
 from lowcost_ft.serve.models import (
     MODEL_NAME,
     ModelFolder,
@@ -29,6 +29,7 @@ class Loader:
         base_model: Where the base model lies now, if it has moved.
         trust_remote_code: Whether the base models' own Python code may run.
         num_threads: CPU threads; see `set_num_threads`.
+        precision: Which file of an exported folder is run; see `load_predictor`.
         say: Prints one line.
     """
 
@@ -37,6 +38,7 @@ class Loader:
     base_model: str | None = None
     trust_remote_code: bool = False
     num_threads: int | None = None
+    precision: str | None = None
     say: Callable[[str], None] = print
 
     def load_all(self, folders: list[ModelFolder]) -> None:
@@ -90,7 +92,7 @@ class Loader:
         except UserError as error:
             # Without the operator's paths.
             told = str(error).replace(str(path), name).replace(str(root), "--models-dir")
-            raise unprocessable(told) from None
+            raise unprocessable(without_folders(told)) from None
 
     def _load(self, folder: ModelFolder, *, keep_adapter: bool) -> ServedModel:
         import torch
@@ -105,6 +107,7 @@ class Loader:
             trust_remote_code=self.trust_remote_code,
             num_threads=self.num_threads,
             keep_adapter=keep_adapter,
+            precision=self.precision if folder.run.get("export") else None,
         )
         model = ServedModel(folder=folder, predictor=predictor, num_threads=torch.get_num_threads())
         shared = self.models.add(model)

@@ -43,6 +43,12 @@ class ModelFolder:
         own = self.path if self.run.get("export") else None
         return (self.run.get("model_id"), config.get("revision"), quantization, own)
 
+    @property
+    def shown_base(self) -> str | None:
+        """The base model as answers name it: without the operator's folders."""
+        model_id = self.run.get("model_id")
+        return Path(model_id).name if model_id and Path(model_id).is_absolute() else model_id
+
 
 def model_folders(given: Sequence[str]) -> list[ModelFolder]:
     """Reads the records of the folders that a command line names.
@@ -114,11 +120,11 @@ class ServedModel:
     def describe(self) -> dict[str, Any]:
         """What `/info` says of it."""
         run, task = self.predictor.run, self.task
-        base, revision, quantization, exported = self.folder.base
+        _, revision, quantization, exported = self.folder.base
         return {
             "name": self.name,
             "task": run["task"],
-            "model_id": base,
+            "model_id": self.folder.shown_base,
             "revision": revision,
             "quantization": quantization,
             "method": run.get("method"),
@@ -154,11 +160,12 @@ class Models:
         Returns:
             Bytes that are held once instead of twice.
         """
-        shared = 0
-        for other in self.all():
-            if other.folder.base == model.folder.base:
-                shared = other.predictor.share_weights(model.predictor)
-                break
+        # With each of them: the first may be trained in full, and then has nothing to share.
+        shared = sum(
+            other.predictor.share_weights(model.predictor)
+            for other in self.all()
+            if other.folder.base == model.folder.base
+        )
         with self._lock:
             self._models = self._models | {model.name: model}
         return shared
@@ -195,6 +202,10 @@ class Models:
         if name is None:
             if len(models) == 1:
                 return next(iter(models.values()))
+            if not models:
+                raise RequestError(
+                    404, "Validation", "no model is loaded: add one by /v1/load_lora_adapter"
+                )
             raise RequestError(
                 404,
                 "Validation",
@@ -202,5 +213,6 @@ class Models:
                 f"below /models/NAME",
             )
         if name not in models:
-            raise RequestError(404, "Validation", f"no such model; known: {', '.join(models)}")
+            known = ", ".join(models) or "none is loaded"
+            raise RequestError(404, "Validation", f"no such model; known: {known}")
         return models[name]

@@ -62,7 +62,7 @@ def operating_routes(service: Service) -> APIRouter:
                 "object": "model",
                 "created": int(model.loaded_at),
                 "owned_by": "lowcost_ft",
-                "parent": model.folder.base[0],
+                "parent": model.folder.shown_base,
             }
             for model in service.models.all()
         ]
@@ -134,7 +134,7 @@ def _info(service: Service) -> dict[str, Any]:
         dtype = str(first.predictor.accelerator.mixed_precision)
     limits = service.limits
     return {
-        "model_id": first.folder.base[0] if first else None,
+        "model_id": first.folder.shown_base if first else None,
         "model_sha": first.folder.base[1] if first else None,
         "model_dtype": dtype,
         "model_type": {"classifier": kind},

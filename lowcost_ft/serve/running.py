@@ -37,7 +37,8 @@ class ServerSettings:
         access: Who may ask.
         models_dir: Where more models may come from while it runs.
         studio: Whether it answers Label Studio.
-        base_model: See `load_predictor`; so are the next two.
+        base_model: See `load_predictor`.
+        precision: Which file of exported folders is run.
         trust_remote_code: Whether the base models' own Python code may run.
         num_threads: CPU threads.
         log_texts: Whether the log shows the bodies of requests.
@@ -50,6 +51,7 @@ class ServerSettings:
     models_dir: str | None = None
     studio: bool = False
     base_model: str | None = None
+    precision: str | None = None
     trust_remote_code: bool = False
     num_threads: int | None = None
     log_texts: bool = False
@@ -72,6 +74,7 @@ def run_server(folders: list[ModelFolder], settings: ServerSettings) -> None:
         base_model=settings.base_model,
         trust_remote_code=settings.trust_remote_code,
         num_threads=settings.num_threads,
+        precision=settings.precision,
         say=_say,
     )
     engine = Engine(_Compute(models), most_waiting=settings.limits.waiting)

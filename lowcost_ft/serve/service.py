@@ -42,6 +42,9 @@ class Service:
     metrics: Metrics = field(default_factory=Metrics)
     studio: bool = False
 
+    def __post_init__(self) -> None:
+        self.engine.on_wave = self.metrics.wave.observe
+
     def model(self, name: str | None) -> ServedModel:
         """The model that a request is for.
 

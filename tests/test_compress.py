@@ -18,8 +18,10 @@ from transformers import (
 
 import lowcost_ft as ft
 from lowcost_ft.commands.main import main
+from lowcost_ft.compress.heads import check_heads, cut_heads
 from lowcost_ft.compress.layers import (
     choose_layers,
+    column_importance,
     cut_neurons,
     keep_layers,
     neuron_importance,
@@ -231,6 +233,8 @@ def test_a_run_with_fewer_layers_is_a_model_to_train(
     assert "train the model again" in printed.out and "layers that stay: 0, " in printed.err
     record = json.loads((target / "run.json").read_text())
     assert record["compress"]["neurons"] == 32 and len(record["compress"]["layers"]) == 2
+    # Why scores are no probabilities any more is told as it is.
+    assert record["calibration"]["reason"] == "the model was cut since"
     score = record["compress"]["drift"]["score_after"]
     assert record["evaluation"]["validation"]["accuracy"] == score
     found = ft.load_predictor(target).evaluate(small_files["single"]["validation_file"])
@@ -296,3 +300,44 @@ def test_what_is_wrong_is_told(trained_run, tmp_path, capsys):
     assert main([*arguments, "--trim-vocabulary", str(tmp_path / "none.jsonl")]) == 2
     assert "none.jsonl" in capsys.readouterr().err
     assert not target.exists()
+
+
+SEPARATE = ("llama", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text")
+"""Families that keep the size of a head apart from the width."""
+
+
+@pytest.mark.parametrize("family", SEPARATE)
+def test_heads_that_are_cut_are_gone_and_nothing_else(family, tiny_model, tmp_path):
+    model, ids = model_and_ids(family, tiny_model)
+    known = find_family(model.config)
+    size = model.base_model.get_submodule(known.layers)[0].self_attn.head_dim
+    count = check_heads(model, known, 0.5)
+    assert count == 1  # Of two groups of two heads each.
+    outs = [
+        layer.get_submodule(known.attention[-1])
+        for layer in model.base_model.get_submodule(known.layers)
+    ]
+    importance = column_importance(outs, lambda: logits_of(model, ids))
+    # What heads that go would add is taken away first: then they can go.
+    for out, weights in zip(outs, importance, strict=True):
+        gone = int(weights.reshape(2, -1).sum(1).argmin())
+        with torch.no_grad():
+            out.weight[:, gone * 2 * size : (gone + 1) * 2 * size] = 0.0
+    expected = logits_of(model, ids)
+    assert cut_heads(model, known, count, lambda: logits_of(model, ids)) == 2
+    torch.testing.assert_close(logits_of(model, ids), expected, atol=1e-5, rtol=1e-5)
+    assert (model.config.num_attention_heads, model.config.num_key_value_heads) == (2, 1)
+    # Of the only group, heads go by themselves.
+    assert cut_heads(model, known, 1, lambda: logits_of(model, ids)) == 1
+    model.save_pretrained(tmp_path)
+    reloaded = AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
+    torch.testing.assert_close(logits_of(reloaded, ids), logits_of(model, ids))
+
+
+def test_heads_that_cannot_go_are_refused(tiny_model):
+    model, _ = model_and_ids("bert", tiny_model)
+    with pytest.raises(ft.UserError, match="heads are cut in Llama, Qwen2, Qwen3, Gemma"):
+        check_heads(model, find_family(model.config), 0.5)
+    model, _ = model_and_ids("llama", tiny_model)
+    with pytest.raises(ft.UserError, match="what can stay is 1 "):
+        check_heads(model, find_family(model.config), 0.9)

@@ -19,6 +19,7 @@ from lowcost_ft.errors import UserError
 from lowcost_ft.frozen.stored_states import StoredStates
 from lowcost_ft.models.base import load_base_model
 from lowcost_ft.models.shortened import keep_lower_layers
+from lowcost_ft.pipeline.student import with_teacher
 from lowcost_ft.pipeline.teaching import weighted
 from lowcost_ft.tasks.classification import TextExample
 from lowcost_ft.tasks.ner import NerExample
@@ -324,3 +325,11 @@ def test_a_teacher_of_other_labels_or_another_task_is_refused(teacher, tmp_path,
         capsys.readouterr().err.split()
     )
     assert len((RECIPES / "distill_ner.py").read_text().splitlines()) < 120
+
+
+def test_a_teacher_that_is_there_is_taken_and_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("lowcost_ft.pipeline.student._is_complete", lambda folder: True)
+    config = RunConfig(task="classification", output_dir=str(tmp_path / "student"))
+    settled = with_teacher(config, lambda _: pytest.fail("another teacher is trained"))
+    assert settled.teacher == str(tmp_path / "student-teacher")
+    assert "student-teacher, which is there already" in capsys.readouterr().err

@@ -218,7 +218,7 @@ def test_int8_that_does_not_pay_is_not_written(
     trained_run, graph_is_there, tmp_path, monkeypatch, capsys
 ):
     run = trained_run("ner", "bert")
-    speeds = {"run": 90, "fp32": 100, "int8": 93}
+    speeds = {"run": 90, "fp32": 100, "fp16": 50, "int8": 93}
     monkeypatch.setattr(
         measuring,
         "time_in_turns",
@@ -227,15 +227,16 @@ def test_int8_that_does_not_pay_is_not_written(
         },
     )
     target = tmp_path / "slow"
-    arguments = ["export", str(run), "--output-dir", str(target), "--precision", "int8"]
+    arguments = ["export", str(run), "--output-dir", str(target), "--precision", "fp16,int8"]
     assert main([*arguments, "--max-drift", "0.2", "--max-score-drop", "1"]) == 0
     told = capsys.readouterr().out
     assert "int8 was not written: on this CPU" in told and "0.93 times as fast" in told
     assert re.search(rf"next: .*lowcost-ft predict {target} --text \"", told)
-    assert [path.name for path in (target / "onnx").iterdir()] == ["model.onnx"]
+    files = {path.name for path in (target / "onnx").iterdir()}
+    assert files == {"model.onnx", "model_fp16.onnx"}
     # float32 is kept, which nobody asked for, so that there is something to use.
     record = json.loads((target / "run.json").read_text())["export"]["files"]
-    assert [one["precision"] for one in record if one["file"]] == ["fp32"]
+    assert [one["precision"] for one in record if one["file"]] == ["fp32", "fp16"]
 
 
 def test_layers_are_left_in_float32_until_few_predictions_change():

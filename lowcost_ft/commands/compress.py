@@ -13,7 +13,7 @@ __all__ = ["Compress", "compress"]
 
 @dataclass(frozen=True, kw_only=True)
 class Compress(MadeOfRun):
-    """Write a run as a smaller model: fewer embeddings, layers or neurons."""
+    """Write a run as a smaller model: fewer embeddings, layers, neurons or heads."""
 
     trim_vocabulary: tuple[str, ...] = ()
     """Files whose texts the model must go on to read exactly as before: labelled or not, in any
@@ -23,6 +23,9 @@ class Compress(MadeOfRun):
     ffn: float | None = None
     """Which share of the neurons of each feed-forward stays, such as 0.5; those go that matter
     least by measuring. Train the result again."""
+    heads: float | None = None
+    """Which share of the attention heads of each layer stays, such as 0.5; only for families that
+    keep the size of a head apart from the width (Llama, Qwen, Gemma). Train the result again."""
     target_size: str | None = None
     """Most that the weights may take, such as 20MB: layers and neurons are chosen for it, by
     measuring which cut moves the logits least."""
@@ -53,6 +56,7 @@ def compress(command: Compress) -> None:
         trim_vocabulary=command.trim_vocabulary,
         layers=command.layers,
         ffn=command.ffn,
+        heads=command.heads,
         target_size=command.target_size,
         target_latency=command.target_latency,
         max_drift=command.max_drift,
@@ -78,8 +82,8 @@ def compress(command: Compress) -> None:
         ]
     if report.to_train:
         lines.append(
-            "Layers were cut, so train the model again on your data: a distillation recipe with "
-            f"--teacher {command.run} --student-model {report.folder}, or any recipe with "
-            f"--model-id {report.folder} --method full."
+            "Layers, neurons or heads were cut, so train the model again on your data: a "
+            f"distillation recipe with --teacher {command.run} --student-model {report.folder}, "
+            f"or any recipe with --model-id {report.folder} --method full."
         )
     print("\n".join(wrapped(line, sys.stdout) for line in lines))

@@ -15,7 +15,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lowcost_ft.compress.cutting import check_cuts, chosen_cuts, cut_model, parse_targets
+from lowcost_ft.compress.cutting import (
+    check_cuts,
+    chosen_cuts,
+    cut_model,
+    cut_some_heads,
+    parse_targets,
+)
 from lowcost_ft.compress.rows import cut_rows
 from lowcost_ft.compress.trimming import (
     check_drift,
@@ -57,6 +63,8 @@ class CompressReport:
     """Numbers of the layers that stay, where some were dropped."""
     neurons: int | None
     """Neurons of each feed-forward that stay, where some were cut."""
+    heads: int | None
+    """Attention heads of each layer that stay, where some were cut."""
     covered: int | None
     """Examples of the given files, whose predictions are the same as before the layers were cut."""
     tokens_before: int
@@ -75,6 +83,7 @@ def compress_run(
     trim_vocabulary: Sequence[str | Path] = (),
     layers: int | None = None,
     ffn: float | None = None,
+    heads: float | None = None,
     target_size: str | None = None,
     target_latency: str | None = None,
     max_drift: float = 0.05,
@@ -93,6 +102,7 @@ def compress_run(
             that training reads, or one text a line: all other rows of the embeddings are cut.
         layers: How many layers stay.
         ffn: Which share of the neurons of each feed-forward stays.
+        heads: Which share of the attention heads of each layer stays; see `check_heads`.
         target_size: Most that the weights may take, such as "20MB"; layers and neurons are chosen
             for it, by measuring.
         target_latency: Longest time for one text, such as "5ms", likewise; see `choose_cuts`.
@@ -109,13 +119,14 @@ def compress_run(
         RuntimeError: A given text is cut or answered otherwise than before: report it.
     """
     targets = parse_targets(target_size, target_latency)
-    if not trim_vocabulary and layers is None and ffn is None and targets is None:
+    if not trim_vocabulary and targets is None and layers is ffn is heads is None:
         raise UserError(
             "nothing to do: give --trim-vocabulary (the files whose texts must be read), --layers, "
-            "--ffn, --target-size or --target-latency"
+            "--ffn, --heads, --target-size or --target-latency"
         )
-    if ffn is not None and not 0 < ffn < 1:
-        raise UserError(f"--ffn {ffn} is not a share: give a number between 0 and 1")
+    for flag, share in (("--ffn", ffn), ("--heads", heads)):
+        if share is not None and not 0 < share < 1:
+            raise UserError(f"{flag} {share} is not a share: give a number between 0 and 1")
     run = load_run(run_folder)
     kind = task_class(run["task"])
     if kind.generates:
@@ -142,7 +153,7 @@ def compress_run(
     base = forward_module(whole).eval()
     if base is not whole:
         check_mergeable(whole, command="compress")
-    family = check_cuts(base, layers, ffn, targets=targets is not None)
+    family = check_cuts(base, layers, ffn, heads, targets=targets is not None)
     tokenizer = _tokenizer(run, run_folder, **options)
     at = Comparison.of(run, tokenizer, held_out)
     given = Comparison.of(run, tokenizer, examples) if examples else None
@@ -171,8 +182,11 @@ def compress_run(
             check_same(keep, given, trimmed_given, model, *expected)
             at = Comparison.of(record, tokenizer, held_out)
             check_drift(at.drift(reference, at.predict(model)), max_drift)
-        kept = neurons = None
+        kept = neurons = left = None
         if family is not None:
+            if heads is not None:
+                say("measuring which attention heads matter least ...")
+                left = cut_some_heads(at, model, family, heads, say)
             if targets is not None:
                 say("measuring which cuts reach the target ...")
                 layers, ffn = chosen_cuts(at, model, family, layers, ffn, targets, say)
@@ -202,18 +216,20 @@ def compress_run(
             bytes_after=saved_bytes(scratch),
             layers=kept,
             neurons=neurons,
+            heads=left,
             covered=len(examples) if examples else None,
             tokens_before=tokens,
             tokens_after=len(at.features.input_ids),
             drift=drift,
-            to_train=kept is not None or neurons is not None,
+            to_train=any(one is not None for one in (kept, neurons, left)),
         )
         # The scores of the record are the run's own; these are this model's.
         scores = at.task.score(held_out, found, seed=run["seed"])
         record["evaluation"] = {split: scores}
         if report.to_train:
             # Its states and scores are others than those that were measured.
-            record |= {"calibration": None, "novelty": {"reason": "layers were cut since"}}
+            cut = {"reason": "the model was cut since"}
+            record |= {"calibration": cut, "novelty": cut}
         else:
             copy_novelty(Path(run_folder), Path(scratch))
         write_run(scratch, record | {"compress": asdict(report) | {"folder": None}})

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from lowcost_ft.compress.heads import check_heads, cut_heads
 from lowcost_ft.compress.layers import (
     check_prunable,
     choose_layers,
@@ -19,22 +20,27 @@ from lowcost_ft.models.adapters import layer_list
 from lowcost_ft.models.families import Family
 from lowcost_ft.pipeline.comparing import Comparison
 
-__all__ = ["check_cuts", "chosen_cuts", "cut_model", "parse_targets"]
+__all__ = ["check_cuts", "chosen_cuts", "cut_model", "cut_some_heads", "parse_targets"]
 
 
 def check_cuts(
-    model: Any, layers: int | None, ffn: float | None, *, targets: bool
+    model: Any, layers: int | None, ffn: float | None, heads: float | None, *, targets: bool
 ) -> Family | None:
-    """The family whose layers or neurons are cut; None where none are."""
-    if layers is None and ffn is None and not targets:
+    """The family whose layers, neurons or heads are cut; None where none are."""
+    given = {"--layers": layers, "--ffn": ffn, "--heads": heads}
+    flags = [flag for flag, value in given.items() if value is not None]
+    flags += ["--target-size"] * targets
+    if not flags:
         return None
-    flag = "--layers" if layers is not None else "--ffn" if ffn is not None else "--target-size"
+    flag = flags[0]
     family = check_prunable(model, flag)
     count = len(layer_list(model, family))
     if layers is not None and not 1 <= layers < count:
         raise UserError(
             f"--layers {layers}: the model has {count}; give a number from 1 to {count - 1}"
         )
+    if heads is not None:
+        check_heads(model, family, heads)
     return family
 
 
@@ -107,3 +113,13 @@ def cut_model(
         neurons = cut_neurons(model, family, ffn, importance)
         say(f"neurons of each feed-forward that stay: {neurons:,} of {len(importance[0]):,}")
     return kept, neurons
+
+
+def cut_some_heads(
+    at: Comparison, model: Any, family: Family, share: float, say: Callable[[str], None]
+) -> int:
+    """Cuts attention heads, in place; says how many stay."""
+    before = model.config.num_attention_heads
+    heads = cut_heads(model, family, check_heads(model, family, share), lambda: at.outputs(model))
+    say(f"attention heads of each layer that stay: {heads} of {before}")
+    return heads

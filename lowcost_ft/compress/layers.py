@@ -18,8 +18,8 @@ from lowcost_ft.errors import UserError
 from lowcost_ft.models.adapters import layer_list
 from lowcost_ft.models.families import Family, find_family, known_families
 
-__all__ = ["check_prunable", "choose_layers", "cut_neurons", "dropping_order", "keep_layers"]
-__all__ += ["neuron_importance"]
+__all__ = ["check_prunable", "choose_layers", "column_importance", "cut_linear", "cut_neurons"]
+__all__ += ["dropping_order", "keep_layers", "neuron_importance"]
 
 _WIDTHS = ("intermediate_size", "hidden_dim", "n_inner")
 """Fields of a configuration that hold the number of neurons of the feed-forward."""
@@ -128,10 +128,22 @@ def neuron_importance(model: Any, family: Family, run: Callable[[], object]) -> 
     Returns:
         The mean size of a neuron's activation, times the length of its outgoing weights.
     """
+    return column_importance([_output(layer, family) for layer in layer_list(model, family)], run)
+
+
+def column_importance(modules: Sequence[Any], run: Callable[[], object]) -> list[torch.Tensor]:
+    """How much each input of linear layers adds to their outputs, `(inputs,)` for each layer.
+
+    Args:
+        modules: The linear layers.
+        run: Runs their model on some texts.
+
+    Returns:
+        The mean size of an input, times the length of its weights.
+    """
     sums: list[torch.Tensor] = []
     hooks = []
-    for number, layer in enumerate(layer_list(model, family)):
-        out = _output(layer, family)
+    for number, out in enumerate(modules):
         sums.append(torch.zeros(_matrix(out).shape[1]))
 
         def note(_: Any, inputs: tuple[torch.Tensor, ...], number: int = number) -> None:
@@ -143,7 +155,7 @@ def neuron_importance(model: Any, family: Family, run: Callable[[], object]) -> 
     finally:
         for hook in hooks:
             hook.remove()
-    lengths = [_matrix(_output(one, family)).norm(dim=0) for one in layer_list(model, family)]
+    lengths = [_matrix(one).norm(dim=0) for one in modules]
     return [total * length for total, length in zip(sums, lengths, strict=True)]
 
 
@@ -170,8 +182,8 @@ def cut_neurons(
             rows = _matrix(module).shape[0]
             # Gate and value may be one matrix, one half each.
             places = torch.cat([kept + start for start in range(0, rows, width)])
-            _cut(module, places, axis=0)
-        _cut(out, kept, axis=1)
+            cut_linear(module, places, axis=0)
+        cut_linear(out, kept, axis=1)
     for name in _WIDTHS:
         if hasattr(model.config, name):
             setattr(model.config, name, count)
@@ -208,7 +220,7 @@ def _matrix(module: Any) -> torch.Tensor:
     return weight.T if _is_transposed(module) else weight
 
 
-def _cut(module: Any, places: torch.Tensor, *, axis: int) -> None:
+def cut_linear(module: Any, places: torch.Tensor, *, axis: int) -> None:
     """Leaves some rows (`axis` 0) or columns (1) of a linear layer's `(out, in)` weight."""
     matrix = _matrix(module).index_select(axis, places).contiguous()
     weight = matrix.T.contiguous() if _is_transposed(module) else matrix

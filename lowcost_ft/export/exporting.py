@@ -231,8 +231,8 @@ def _files(
             faster = speeds[name].texts_per_second / speeds["fp32"].texts_per_second
             reasons[name] = _not_worth(faster, min_speedup, kept=len(form.left), of=form.layers)
     written = {name for name in forms if name in precision and reasons[name] is None}
-    # Where nothing is worth it, there is float32.
-    written = written or {"fp32"}
+    # Where something is not worth it, there is float32 in its place.
+    written |= {"fp32"} if set(precision) - written else set()
     return [
         ExportedFile(
             precision=name,

@@ -45,6 +45,9 @@ class Family:
     """Whether each position has a vector of its own, so that a text cannot be longer."""
     positions_after_padding: bool = False
     """Whether a text's positions are numbered from the padding token's number on."""
+    attention: tuple[str, ...] = ()
+    """Linear layers of queries, keys, values and the output of attention, relative to one layer;
+    only where the configuration keeps the size of a head apart from the width (`head_dim`)."""
     encoder_layers: str | None = None
     """Path of the list of the encoder's layers, for an encoder-decoder: `layers` are then the
     decoder's, and the encoder runs before all of them."""
@@ -121,6 +124,7 @@ def _llama_like(name: str, *model_types: str) -> Family:
         embeddings=("embed_tokens",),
         causal=True,
         takes_prefix=True,
+        attention=_LLAMA_TARGETS[:4],
         backbone="model",
     )
 

@@ -16,6 +16,7 @@ from lowcost_ft.models.shortened import keep_lower_layers
 from lowcost_ft.models.tokenizers import load_tokenizer
 from lowcost_ft.pipeline.teachers import load_teacher, weights_digest
 from lowcost_ft.record.run_file import load_run
+from lowcost_ft.screen import say
 from lowcost_ft.tasks import task_class
 
 __all__ = ["settle_student", "with_teacher"]
@@ -35,6 +36,8 @@ def with_teacher(config: RunConfig, train: Callable[[RunConfig], Path]) -> RunCo
         return config
     folder = f"{config.output_dir}-teacher" if config.output_dir else None
     done = folder is not None and _is_complete(folder)
+    if done:
+        say(f"teacher: {folder}, which is there already; remove it to train another")
     teacher = (
         Path(folder)
         if folder and done

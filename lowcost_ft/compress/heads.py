@@ -84,7 +84,7 @@ def cut_heads(model: Any, family: Family, count: int, run: Callable[[], object])
             rows = (kept[:, None] * (size // each) + torch.arange(size // each)).flatten()
             for path in (key, value):
                 cut_linear(layer.get_submodule(path), rows, axis=0)
-        attention = layer.get_submodule(query.rpartition(".")[0])
+        attention: Any = layer.get_submodule(query.rpartition(".")[0])
         attention.num_key_value_groups = count if only_one_group else each
     config.head_dim = size // each
     config.num_attention_heads = count * each

@@ -53,7 +53,7 @@ def _table(epochs: int, rows: list[Row]) -> list[str]:
     usual = " (the default)" * (epochs == LEAST_EPOCHS)
     return [
         f"**{epochs} epochs**{usual}."
-        + " The heads of our runs began at zero, as they did before." * earlier
+        + " Our runs are of earlier defaults: heads began at zero, and LoRA had rank 16." * earlier
         + " `Trainer` + peft trains on the same marked texts." * peer,
         "\n".join(
             "| " + " | ".join(cells) + " |"

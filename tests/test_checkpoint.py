@@ -540,7 +540,7 @@ def test_a_disk_that_is_full(tmp_path, options, capfd):
     if subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("this machine does not let us mount")
     try:
-        arguments = options(output_dir=disk / "run", checkpoint_every_steps=3)
+        arguments = options(output_dir=disk / "run", checkpoint_every_steps=3, lora_r=16)
         assert call_recipe("lora_ner", *arguments) == 2
         printed = capfd.readouterr().err
         assert "No space left on device" in printed

@@ -156,7 +156,7 @@ def test_entities_come_from_another_run_and_both_share_one_base_model(run, ner, 
         if parameter.data_ptr() and not parameter.requires_grad
     }
     own = [p for p in entities.model.parameters() if p.data_ptr() not in frozen]
-    assert sum(p.numel() for p in own) < 0.5 * sum(p.numel() for p in entities.model.parameters())
+    assert sum(p.numel() for p in own) < 0.6 * sum(p.numel() for p in entities.model.parameters())
     assert share_weights(relations.model, entities.model) == 0
 
 

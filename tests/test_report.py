@@ -40,8 +40,8 @@ def test_seeds_are_one_row_and_settings_are_not():
     runs = [record(seed=seed, score=score) for seed, score in enumerate((0.6, 0.7, 0.8))]
     other = record(config={"lora_r": 4})
     rows = {row.label: row for row in comparison(*runs, other, record("full")).rows}
-    assert set(rows) == {"LoRA, lora_r 16", "LoRA, lora_r 4", "full fine-tuning"}
-    row = rows["LoRA, lora_r 16"]  # A record without the field had its default.
+    assert set(rows) == {"LoRA, lora_r 32", "LoRA, lora_r 4", "full fine-tuning"}
+    row = rows["LoRA, lora_r 32"]  # A record without the field had its default.
     assert row.score == pytest.approx(0.7)
     low, high = row.interval
     # Bootstrap half-width 0.05; Student's 4.303 * 0.1 / sqrt(3) for the seeds, 1 for a single one.

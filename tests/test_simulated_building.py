@@ -83,7 +83,7 @@ def test_on_a_gpu_the_trainable_layers_and_files_wait_outside(tmp_path, tiny_mod
         streamed=True,
         weight_dtype=torch.bfloat16,
     )
-    assert 6 * layer < needs.host_bytes < 7 * layer  # Adapters, too.
+    assert 6 * layer < needs.host_bytes < 7.5 * layer  # Adapters, too.
     assert needs.kept_bytes == 1000 * 192 * 2
     # Two generations in float32 at once, and two stages that write them.
     assert needs.disk_bytes == 4 * needs.kept_bytes

@@ -71,7 +71,7 @@ class Case:
             "pad_token_id": 1,
         }
         self.options["dropout"] = config.model_dropout
-        names = ("method", "lora_dropout", "trainable_layers")
+        names = ("method", "lora_r", "lora_dropout", "trainable_layers")
         names += ("gradient_checkpointing", "attn_implementation", "quantization")
         self.options |= {name: getattr(config, name) for name in names}
         self.options["target_modules"] = split_list(config.target_modules)

@@ -78,6 +78,8 @@ class WritingTokens(WritingAnswers):
         Raises:
             UserError: They are.
         """
+        if config is None:  # The task has not been shown its model.
+            return
         limit = getattr(config.get_text_config(decoder=True), "max_position_embeddings", None)
         longest = self._longest or self.settings["max_target_length"]
         room = limit

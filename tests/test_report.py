@@ -36,6 +36,12 @@ def html(tmp_path, *paths, **options):
     return (tmp_path / "report.html").read_text("utf-8")
 
 
+def test_settings_that_a_method_does_not_use_tell_no_runs_apart():
+    runs = [record("full", seed=seed, config={"lora_r": rank}) for seed, rank in ((0, 16), (1, 32))]
+    (row,) = comparison(*runs).rows
+    assert (row.label, len(row.results)) == ("full fine-tuning", 2)
+
+
 def test_seeds_are_one_row_and_settings_are_not():
     runs = [record(seed=seed, score=score) for seed, score in enumerate((0.6, 0.7, 0.8))]
     other = record(config={"lora_r": 4})

@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from lowcost_ft.config.methods import METHODS
+from lowcost_ft.config.methods import METHODS, find_method
 from lowcost_ft.config.run import RunConfig
 from lowcost_ft.config.settings import USUAL_MICRO_BATCH_TOKENS
 from lowcost_ft.config.tasks import task_names, task_settings
@@ -125,6 +125,10 @@ def known_settings(result: Result) -> dict[str, Any]:
         settings["micro_batch_tokens"] = settings["micro_batch_tokens"] if on_cpu else "auto"
     if settings["validate_every_epochs"] == "auto":  # As in records older than the setting.
         settings["validate_every_epochs"] = 1
+    method = find_method(settings["method"])
+    if method is not None and not method.ranked:
+        # What a method does not use tells no runs apart, such as an older default of it.
+        settings |= {name: _DEFAULTS[name] for name in ("lora_r", "lora_alpha", "lora_dropout")}
     # Older records hold None.
     settings["dropout"] = float(dropout) if isinstance(dropout, int | float) else "model"
     return settings

@@ -25,9 +25,9 @@ from hypothesis import strategies as st
 
 from lowcost_ft import load_predictor
 from lowcost_ft.config.reading import ReadingOptions
-from lowcost_ft.data.exports.prodigy import is_prodigy
+from lowcost_ft.data.exports.reading import tool_of
 from lowcost_ft.data.readers import read_rows
-from lowcost_ft.data.rows import text_fault
+from lowcost_ft.data.rows import Row, text_fault
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.tokenizers import load_tokenizer
 from lowcost_ft.pipeline.predictor import Predictor
@@ -237,7 +237,7 @@ def json_is_read_whole_or_named(
     folder: Path, rows: list[dict[str, Any]], end: str, as_list: bool
 ) -> None:
     # Names of a labelling tool's own columns are drawn too: Hypothesis takes words from the code.
-    assume(not any(is_prodigy(row) for row in rows))
+    assume(tool_of([Row(row, "") for row in rows]) is None)
     lines = [json.dumps(row) for row in rows]
     content = f"[{f',{end}'.join(lines)}]" if as_list else end.join(lines)
     path = into_file(folder, ".json" if as_list else ".jsonl", content.encode())

@@ -110,7 +110,7 @@ def check_task(task: Any) -> None:
     if not task.can_explain:
         raise UserError(
             f"{task_settings(task.name).title} does not say which decisions its answers hold, so "
-            "that there is nothing to explain: see tasks/explaining.py"
+            "that there is nothing to explain; docs/explain.md lists the tasks that do"
         )
 
 

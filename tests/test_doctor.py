@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,14 @@ def test_a_mended_file_is_clean_and_its_changes_can_be_undone(tmp_path, capsys):
     changes = [json.loads(line) for line in changes_file(mended).read_text("utf-8").splitlines()]
     assert restore(left, changes) == [{"text": text, "label": label} for text, label in rows]
     assert left[-1] == {"text": "I want my money", "label": "refund"}
+
+
+def test_the_commands_that_mend_a_mended_file_write_another_one(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_csv(tmp_path / "mended.csv", [*clean_rows(), clean_rows()[0]])
+    command = run(capsys, "mended.csv")["exact_duplicate"]["command"]
+    assert command.endswith("--kinds exact_duplicate --fix mended-2.csv")
+    assert main(shlex.split(command)[1:]) == 0
 
 
 def test_near_duplicates_are_mended_only_where_they_are_asked_for(tmp_path, capsys):

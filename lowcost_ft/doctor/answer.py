@@ -5,6 +5,7 @@ import io
 import json
 import shlex
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +61,12 @@ def mending_command(finding: Finding, command: Sequence[str]) -> str:
 
 
 def _mended_file(command: Sequence[str]) -> str:
+    """A file to write that is none of those which the command reads."""
     ending = Path(command[2]).suffix.lower()
-    return f"mended{ending if ending in ('.csv', '.tsv') else '.jsonl'}"
+    ending = ending if ending in (".csv", ".tsv") else ".jsonl"
+    read = {Path(word).absolute() for word in command[2:]}
+    names = (f"mended{'' if number == 1 else f'-{number}'}{ending}" for number in count(1))
+    return next(name for name in names if Path(name).absolute() not in read)
 
 
 def findings_text(examination: Examination, command: Sequence[str]) -> str:

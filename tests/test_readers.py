@@ -59,6 +59,15 @@ def test_csv_dialects(tmp_path: Path, name: str, content: bytes | str) -> None:
     assert [row.source for row in rows] == [f"{name}:2", f"{name}:3"]
 
 
+def test_what_excel_adds_to_a_table_is_no_row(tmp_path: Path) -> None:
+    content = BOM + b"sep=;\r\ntext;label;;\r\nhello, you;x;;\r\n;;;\r\nyes;y;;\r\n;;;\r\n"
+    rows, problems, notices = read(tmp_path, "a.csv", content)
+    assert problems == []
+    assert values(rows) == [{"text": "hello, you", "label": "x"}, {"text": "yes", "label": "y"}]
+    assert [row.source for row in rows] == ["a.csv:3", "a.csv:5"]
+    assert "a.csv: 2 rows of empty cells left out, first a.csv:4" in notices
+
+
 @pytest.mark.parametrize("label", ["None", "NA", "null", "nan", "N/A", "", "-1", "1e5"])
 def test_csv_values_stay_text(tmp_path: Path, label: str) -> None:
     rows, problems, _ = read(tmp_path, "a.csv", f"text,label\nhello,{label}\n")

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -9,10 +10,12 @@ from lowcost_ft.data.csv_quotes import Record, open_quote, swallowed_rows
 from lowcost_ft.data.known_names import LABEL_NAMES, TAG_NAMES, TEXT_NAMES, WORD_NAMES
 from lowcost_ft.data.rows import LINE_BREAK, Row, counted, listed, plain_name, shown
 
-__all__ = ["csv_delimiter", "read_csv"]
+__all__ = ["csv_delimiter", "read_csv", "without_empty"]
 
 # The largest limit that every platform's C long takes; the default of 128 KiB is a long document.
 _CSV_FIELD_LIMIT = 2**31 - 1
+_SEPARATOR_LINE = re.compile(r"sep=(.)(?=[\r\n])", re.IGNORECASE)
+"""A first line that tells Excel what separates the cells."""
 
 
 def read_csv(
@@ -42,6 +45,8 @@ def read_csv(
     notices = [] if notices is None else notices
     limit = csv.field_size_limit(_CSV_FIELD_LIMIT)
     try:
+        if separator := _SEPARATOR_LINE.match(text):
+            delimiter, text = separator[1], text[separator.end() :]  # Its line end still counts.
         delimiter = delimiter or csv_delimiter(text)
         records = _records(path, text, delimiter, quotes, problems)
         if faulty := swallowed_rows(path, records, delimiter, label_column, problems, notices):
@@ -86,6 +91,24 @@ def _records(
             return records
         if fields:  # not a blank line
             records.append(Record(line, reader.line_num, fields))
+
+
+def without_empty(path: str, rows: Sequence[Row], notices: list[str]) -> list[Row]:
+    """Rows with something in a cell: spreadsheets write rows that were cleared, too.
+
+    Args:
+        path: For the notice.
+        rows: All rows.
+        notices: Gets a line where some are left out.
+    """
+    empty = [row for row in rows if len(row.values) > 1 and not any(row.values.values())]
+    if not empty or len(empty) == len(rows):
+        return list(rows)
+    notices.append(
+        f"{path}: {counted(len(empty), 'row')} of empty cells left out, first {empty[0].source}"
+    )
+    left_out = {row.source for row in empty}
+    return [row for row in rows if row.source not in left_out]
 
 
 def _has_header(

@@ -5,7 +5,7 @@ import os
 
 from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.data.column_files import read_columns
-from lowcost_ft.data.csv_files import read_csv
+from lowcost_ft.data.csv_files import read_csv, without_empty
 from lowcost_ft.data.decoding import binary_fault, decode
 from lowcost_ft.data.exports.brat import is_brat, read_brat
 from lowcost_ft.data.exports.docbin import is_docbin, read_docbin
@@ -141,6 +141,8 @@ def read_rows(
         rows = read_export(rows, reading, labelled=labelled, problems=problems, notices=notices)
     if words and rows and len(problems) == before:
         rows = join_words(rows, reading, usual, problems, notices)
+    if kind in ("csv", "tsv"):
+        rows = without_empty(path, rows, notices)
     if not rows and len(problems) == before:
         problems.append(f"{path}: holds no rows; add some or give another file")
     return rows

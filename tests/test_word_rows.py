@@ -116,3 +116,33 @@ def test_words_are_texts_to_a_classifier(tmp_path: Path) -> None:
     reading = ReadingOptions(text_column="word", label_column="tag")
     splits = load_splits("classification", train_file=str(path), reading=reading)
     assert splits.labels == ["B-x", "O"]
+
+
+@pytest.mark.parametrize(
+    ("content", "flags"),
+    [
+        ("tokens,tags\nAnna left,B-per O\nLondon,B-geo\n", {}),
+        ('text,labels\nAnna left,"B-per,O"\nLondon,B-geo\n', {}),
+        (
+            'sentence,word_labels\nAnna left,"B-per,O"\nLondon,B-geo\n',
+            {"tags_column": "word_labels"},
+        ),
+    ],
+)
+def test_cells_with_all_words_and_all_tags_are_sentences(
+    tmp_path: Path, content: str, flags: dict[str, str]
+) -> None:
+    tags = flags.get("tags_column", "tags")
+    rows, problems, notices = read(tmp_path / "a.csv", content, reading=ReadingOptions(**flags))
+    assert problems == []
+    assert [(row["tokens"], row[tags]) for row in rows] == [
+        (["Anna", "left"], ["B-per", "O"]),
+        (["London"], ["B-geo"]),
+    ]
+    assert any("one sentence a row" in notice for notice in notices)
+
+
+def test_a_cell_with_other_numbers_of_words_and_tags_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("tokens,tags\nAnna left,B-per O O\nLondon,B-geo\n")
+    with pytest.raises(UserError, match=r"a\.csv:2: 2 tokens but 3 tags"):
+        load_splits("ner", train_file=str(tmp_path / "a.csv"))

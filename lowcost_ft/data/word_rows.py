@@ -1,7 +1,8 @@
-"""Tables with one word a row -> sentences."""
+"""Tables with one word a row, or with all words of a sentence in one cell -> sentences."""
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from lowcost_ft.config.reading import ReadingOptions
@@ -21,7 +22,7 @@ def join_words(
     problems: list[str],
     notices: list[str],
 ) -> list[Row]:
-    """Sentences of a table with one word a row; other tables as they are.
+    """Sentences of a table with one word a row, or one sentence; other tables as they are.
 
     A sentence ends where the sentence's number changes (it may stand in its first row alone), and
     where a blank line or a row of empty cells follows.
@@ -36,6 +37,8 @@ def join_words(
     Returns:
         Rows `{"tokens": [...], "tags": [...]}`, under the names that the user gave the columns.
     """
+    if (lists := _with_split_cells(rows, reading, usual, notices)) is not None:
+        return lists
     found = _columns(rows, reading, usual)
     if found is None:
         return list(rows)
@@ -56,6 +59,37 @@ def join_words(
     )
     keys = (reading.tokens_column or "tokens", reading.tags_column or "tags")
     return [_joined(words, word, tag, keys) for words in sentences if words]
+
+
+def _with_split_cells(
+    rows: Sequence[Row], reading: ReadingOptions, usual: ReadingOptions, notices: list[str]
+) -> list[Row] | None:
+    """Rows whose cells hold all words and all tags of a sentence; None for other tables."""
+    names = column_names(rows)
+    tag = _first(names, reading.tags_column, usual.tags_column, TAG_NAMES)
+    text = reading.tokens_column or reading.text_column
+    word = _first(names, text, usual.tokens_column, (*WORD_NAMES, *TEXT_NAMES))
+    if tag is None or word is None or word == tag:
+        return None
+    cells = [(row.values.get(word), row.values.get(tag)) for row in rows]
+    if not all(isinstance(words, str) and isinstance(tags, str) for words, tags in cells):
+        return None
+    for separator in (None, ","):
+        tags = [[one.strip() for one in tags.split(separator)] for _, tags in cells]
+        if any(len(one) > 1 for one in tags) and all(all(map(is_tag_like, one)) for one in tags):
+            break
+    else:
+        return None
+    notices.append(
+        f"{file_of(rows[0].source)}: one sentence a row, its words in {shown(word)} and their tags "
+        f"in {shown(tag)}, cut at {'blanks' if separator is None else 'commas'}"
+    )
+    keys = (reading.tokens_column or "tokens", reading.tags_column or "tags")
+    left = [{n: v for n, v in row.values.items() if n not in (word, tag)} for row in rows]
+    return [
+        replace(row, values=kept | {keys[0]: words.split(), keys[1]: given})
+        for row, kept, (words, _), given in zip(rows, left, cells, tags, strict=True)
+    ]
 
 
 def _columns(

@@ -12,7 +12,7 @@ from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 
-from lowcost_ft.serve.errors import RequestError
+from lowcost_ft.serve.errors import RequestError, not_ready
 from lowcost_ft.serve.limits import Access, Limits
 from lowcost_ft.serve.metrics import Metrics
 from lowcost_ft.serve.responses import error_response
@@ -79,14 +79,14 @@ class Guard:
                 return
             await self.app(scope, receive, send)
             return
-        began, status = time.perf_counter(), 500
+        began, status, started = time.perf_counter(), 500, False
         headers = Headers(scope=scope)
         origin = headers.get("origin")
 
         async def send_on(message: Message) -> None:
-            nonlocal status
+            nonlocal status, started
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, started = message["status"], True
                 self._add_headers(message, origin)
             await send(message)
 
@@ -111,6 +111,10 @@ class Guard:
                 status = 499
                 return
             await self._run(scope, _replayed(body, receive), send_on)
+        except asyncio.CancelledError:
+            # The server was told to stop, and the time that requests had left is over.
+            if not started:
+                await error_response(not_ready("stopping"))(scope, receive, send_on)
         finally:
             seconds = time.perf_counter() - began
             route = getattr(scope.get("route"), "path", "other")

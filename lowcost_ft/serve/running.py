@@ -1,6 +1,7 @@
 """The server as a process: it listens, loads its models, and stops in order."""
 
 import logging
+import os
 import signal
 import socket
 import sys
@@ -129,7 +130,7 @@ class _Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Stops in order on SIGINT and SIGTERM; a second SIGINT stops at once."""
+        """Stops in order on SIGINT and SIGTERM; the second one stops at once."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -142,6 +143,15 @@ class _Server(uvicorn.Server):
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Stops in order; whoever asks again does not want to wait for the models."""
+        if self.should_exit:
+            _say("stopped at once: requests that had begun have no answers")
+            # A model that computes cannot be interrupted otherwise, and no file is being written.
+            os._exit(128 + sig)
+        super().handle_exit(sig, frame)
 
 
 class _Compute:

@@ -163,7 +163,11 @@ def test_relations_of_marked_texts_and_of_entities(client):
         ("/models/ner", {"inputs": ["x"] * 257}, 413, "257 inputs"),
         ("/models/ner", b'"' + b"x" * 2_000_001 + b'"', 413, "2,000,000 bytes"),
         ("/models/single/predict", {"inputs": "oslo " * 99}, 413, "48 tokens"),
-        ("/models/ner", {"inputs": 3}, 422, "inputs"),
+        ("/models/ner", {"inputs": 3}, 422, "inputs: give a text, an object with fields"),
+        ("/models/single/predict", {"inputs": ["a", "b", "c"]}, 422, "inputs: give a text, a pair"),
+        ("/models/single/predict", {"inputs": []}, 422, "inputs: give a text, a pair"),
+        ("/models/single/classify", {"input": [1, 2]}, 422, "input: give a text or a list"),
+        ("/answers", {"inputs": [3], "models": ["ner"]}, 422, "inputs: give a list of texts"),
         ("/models/ner", {"inputs": "x", "nothing": 1}, 422, "nothing"),
         ("/models/ner", b'{"inputs": "\\ud800"}', 422, "surrogate"),
         ("/models/ner", {"inputs": {"text": "x", "more": "y"}}, 422, "does not take 'more'"),
@@ -179,7 +183,7 @@ def test_refusals_say_what_is_wrong(client, path, body, status, said):
     found, content = client.post(path, body)
     assert (found, said in content["error"]) == (status, True), content
     assert set(content) == {"error", "error_type"}
-    assert "oslo oslo" not in content["error"]
+    assert "oslo oslo" not in content["error"] and "constrained" not in content["error"]
 
 
 def test_other_refusals(client):

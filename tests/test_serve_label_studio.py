@@ -13,12 +13,19 @@ CLASSES = """
 <View><Text name="t" value="$body"/><Choices name="intent" toName="t">
 <Choice value="None"/><Choice value="delivery"/><Choice value="refund"/></Choices></View>
 """
+NUMBERS = """
+<View><Text name="t" value="$body"/><Number name="stars" toName="t"/></View>
+"""
+RECORDING = """
+<View><Labels name="sounds" toName="sound"><Label value="person"/></Labels>
+<Audio name="sound" value="$recording"/></View>
+"""
 TEXTS = ["😀 chen wei lives in oslo", "hello"]
 
 
 @pytest.fixture(scope="module")
 def folders(trained_run):
-    return {kind: trained_run(kind, "bert") for kind in ("ner", "single", "relation")}
+    return {kind: trained_run(kind, "bert") for kind in ("ner", "single", "number", "relation")}
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +71,26 @@ def test_classes_are_choices(client):
     assert 0.3 < content["results"][0]["score"] == choice["score"] <= 1
 
 
+def test_a_number_is_a_number(client, folders):
+    texts = ["please refund my card", ""]
+    _, content = client.post("/models/number/predict", asked(NUMBERS, "body", texts))
+    (number,), nothing = (one["result"] for one in content["results"])
+    expected = load_predictor(folders["number"])(texts[:1])[0]["score"]
+    assert number["value"] == {"number": pytest.approx(expected, abs=1e-5)}
+    assert (number["from_name"], number["to_name"], number["type"]) == ("stars", "t", "number")
+    assert nothing == []
+    assert client.post("/models/number/setup", {"schema": NUMBERS})[0] == 200
+
+
+def test_a_text_is_read_where_the_interface_shows_other_things_too(client):
+    config = "<View>" + RECORDING + ENTITIES + "</View>"
+    body = asked(config)
+    body["tasks"] = [one | {"data": one["data"] | {"recording": "/a.wav"}} for one in body["tasks"]]
+    assert client.post("/models/ner/setup", {"schema": config})[0] == 200
+    found = client.post("/models/ner/predict", body)
+    assert found == client.post("/models/ner/predict", asked(ENTITIES))
+
+
 def test_its_other_routes(client):
     assert client.get("/health")[1] == {"status": "UP", "model_class": "lowcost_ft"}
     assert client.get("/models/ner/health")[0] == 200
@@ -83,6 +110,12 @@ def test_its_other_routes(client):
     ("path", "body", "said"),
     [
         ("/models/ner/predict", asked(CLASSES, "body"), "needs <Labels"),
+        ("/models/number/setup", {"schema": CLASSES}, "needs <Number"),
+        ("/models/ner/predict", asked(RECORDING, "recording"), "for a <Text>"),
+        ("/models/ner/predict", asked(ENTITIES.replace("<Text", "<HyperText")), "for a <Text>"),
+        ("/models/ner/predict", asked(None), "label_config is missing"),
+        ("/predict", {"nothing": 1}, "tasks: Field required"),
+        ("/predict", {"inputs": 3}, "inputs: give a text, a pair"),
         ("/models/ner/predict", asked("<View"), "no XML"),
         ("/models/ner/predict", asked('<!DOCTYPE x [<!ENTITY a "b">]><View/>'), "declarations"),
         ("/models/ner/predict", asked(ENTITIES, "elsewhere"), "data.message is not a text"),

@@ -1,6 +1,7 @@
 """The application: routes, how errors are told, and the guard in front."""
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -8,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from lowcost_ft.serve.bodies import BLANK
 from lowcost_ft.serve.errors import RequestError
 from lowcost_ft.serve.guard import Guard
 from lowcost_ft.serve.label_studio import studio_routes
@@ -67,15 +69,19 @@ async def _not_valid(request: Request, error: Exception) -> Response:
         return error_response(RequestError(415, "Validation", told))
     if any(one["type"] == "json_invalid" for one in found):
         return error_response(RequestError(400, "Validation", "the body is not valid JSON"))
-    blank = [one for one in found if one["type"] == "string_pattern_mismatch"]
+    blank = [one for one in found if one["type"] == BLANK]
     if any(_place(one["loc"]).startswith("input") for one in blank):
         return error_response(RequestError(400, "Empty", "an input is empty: give a text"))
+    if isinstance(error.body, Mapping):  # What was sent is one of two forms.
+        other = "StudioBody" if "inputs" in error.body else "PredictBody"
+        found = [one for one in found if other not in one["loc"]] or found
     problems = dict.fromkeys(f"{_place(one['loc'])}: {one['msg']}" for one in found[:10])
     return error_response(RequestError(422, "Validation", "; ".join(problems)))
 
 
 def _place(location: Any) -> str:
-    return ".".join(str(part) for part in location if part != "body") or "body"
+    parts = [str(part) for part in location if part not in ("body", "StudioBody", "PredictBody")]
+    return ".".join(parts) or "body"
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -2,9 +2,11 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WrapValidator
+from pydantic_core import PydanticCustomError
 
 __all__ = [
+    "BLANK",
     "AnswersBody",
     "AnswersReply",
     "ClassScore",
@@ -31,6 +33,23 @@ Fields = Annotated[
 Text = Annotated[str, Field(pattern=r"\S")]
 """A text that is not blank."""
 
+BLANK = "string_pattern_mismatch"
+"""What pydantic calls the fault of a blank text."""
+
+
+def _told(shape: str) -> WrapValidator:
+    """Says of a value that fits none of several types what to give, and not what each lacks."""
+
+    def check(value: Any, validate: Any) -> Any:
+        try:
+            return validate(value)
+        except ValidationError as error:
+            if any(one["type"] == BLANK for one in error.errors()):
+                raise
+            raise PydanticCustomError("shape", "give {shape}", {"shape": shape}) from None
+
+    return WrapValidator(check)
+
 
 class _Body(BaseModel):
     """A field that is not known is refused, not ignored."""
@@ -41,7 +60,10 @@ class _Body(BaseModel):
 class InferenceBody(_Body):
     """Hugging Face's inference API."""
 
-    inputs: str | Fields | list[str | Fields]
+    inputs: Annotated[
+        str | Fields | list[str | Fields],
+        _told("a text, an object with fields such as text and text_pair, or a list of these"),
+    ]
     parameters: dict[str, Any] = Field(
         default_factory=dict,
         description=(
@@ -55,13 +77,14 @@ class InferenceBody(_Body):
 class PredictBody(_Body):
     """Text Embeddings Inference."""
 
-    inputs: (
+    inputs: Annotated[
         Text
         | Annotated[list[Text], Field(min_length=1, max_length=2)]
         | Annotated[
             list[Annotated[list[Text], Field(min_length=1, max_length=2)]], Field(min_length=1)
-        ]
-    ) = Field(description="A text, a pair [a, b], or a batch of lists of one text or two.")
+        ],
+        _told("a text, a pair [a, b], or a batch of lists of one text or two"),
+    ] = Field(description="A text, a pair [a, b], or a batch of lists of one text or two.")
     truncate: bool | None = Field(
         default=False, description="Cut off what is too long; else it is refused with 413."
     )
@@ -73,7 +96,10 @@ class PredictBody(_Body):
 class ClassifyBody(_Body):
     """vLLM's classification API."""
 
-    input: Text | Annotated[list[Text], Field(min_length=1)]
+    input: Annotated[
+        Text | Annotated[list[Text], Field(min_length=1)],
+        _told("a text or a list of texts; numbers of tokens are not read"),
+    ]
     model: Name | None = None
     truncate_prompt_tokens: Literal[-1] | None = Field(
         default=None, description="-1 cuts off what is too long; else it is refused with 413."
@@ -83,7 +109,11 @@ class ClassifyBody(_Body):
 class AnswersBody(_Body):
     """This server's own form, with several models at once."""
 
-    inputs: Annotated[list[str | list[str] | Fields], Field(min_length=1)]
+    inputs: Annotated[
+        list[str | list[str] | Fields],
+        Field(min_length=1),
+        _told("a list of texts, of lists of texts, or of objects with fields such as text"),
+    ]
     models: Annotated[list[Name], Field(min_length=1)] | None = Field(
         default=None, description="Default: the only model."
     )

@@ -24,12 +24,19 @@ _LONGEST_CONFIG = 200_000
 _LABELS = {"Labels": "Label", "Choices": "Choice"}
 """Controls that we answer -> what lists their labels."""
 
+_TEXTS = {"Labels": ("Text",)}
+"""Controls -> what they may belong to, since regions count its characters; others: `_ANY_TEXT`."""
+
+_ANY_TEXT = ("Text", "HyperText")
+"""Tags that show a text; the field of others, such as Image, names a file."""
+
 
 class Interface:
     """What a project's labelling interface (`label_config`) names.
 
     Attributes:
-        controls: Tag, such as `Labels` -> the control's name, and the name of its text.
+        controls: Tag, such as `Labels` -> the name of the first such control of a text, and the
+            name of that text.
         fields: Name of a text -> the field of a task's data that it shows.
         labels: Tag -> the labels that it lists; empty where a task brings them.
     """
@@ -46,26 +53,30 @@ def read_interface(config: str) -> Interface:
     Raises:
         RequestError: It is no XML, or declares entities of its own.
     """
+    if not config.strip():
+        raise unprocessable("label_config is missing: send the project's labelling interface")
     if len(config) > _LONGEST_CONFIG or "<!" in config.replace("<!--", ""):
         raise unprocessable("label_config: declarations are not read: leave out what begins <!")
     try:
         root = ElementTree.fromstring(config)
     except ElementTree.ParseError as error:
         raise unprocessable(f"label_config is no XML ({error})") from None
-    found = Interface()
+    found, shown = Interface(), dict[str, str]()
     for node in root.iter():
-        value = node.get("value", "")
-        if node.get("name") and node.get("toName"):
-            # The first one of a kind; a project with several needs a backend for each.
-            control = (node.get("name", ""), node.get("toName", "").split(",")[0])
-            if node.tag not in found.controls:
-                found.controls[node.tag] = control
-                inner = _LABELS.get(node.tag, "")
-                found.labels[node.tag] = [
-                    str(one.get("alias") or one.get("value") or "") for one in node.iter(inner)
-                ]
-        elif node.get("name") and value.startswith("$"):
-            found.fields[node.get("name", "")] = value[1:]
+        name, value = node.get("name", ""), node.get("value", "")
+        if name and node.tag in _ANY_TEXT and value.startswith("$"):
+            shown[name], found.fields[name] = str(node.tag), value[1:]
+    for node in root.iter():
+        if node.tag in found.controls or not node.get("name"):
+            continue  # The first one of a kind; a project with several needs a backend for each.
+        fitting = _TEXTS.get(node.tag, _ANY_TEXT)
+        targets = [one.strip() for one in node.get("toName", "").split(",")]
+        if target := next((one for one in targets if shown.get(one) in fitting), None):
+            found.controls[node.tag] = (node.get("name", ""), target)
+            inner = _LABELS.get(node.tag, "")
+            found.labels[node.tag] = [
+                str(one.get("alias") or one.get("value") or "") for one in node.iter(inner)
+            ]
     return found
 
 
@@ -167,9 +178,10 @@ def _needs_control(model: ServedModel, interface: Interface) -> None:
         raise unprocessable(f"Label Studio's tasks have no answer of {model.name}'s kind")
     missing = [tag for tag in tags if tag not in interface.controls]
     if missing:
+        text = " or ".join(f"<{tag}>" for tag in _TEXTS.get(missing[0], _ANY_TEXT))
         raise unprocessable(
-            f"label_config: {model.name} needs <{missing[0]} name=... toName=...>, which the "
-            f"interface lacks"
+            f"label_config: {model.name} needs <{missing[0]} name=... toName=...> for a {text} "
+            f'with value="$...", which the interface lacks'
         )
 
 

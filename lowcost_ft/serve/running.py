@@ -144,7 +144,6 @@ class _Server(uvicorn.Server):
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-
     def handle_exit(self, sig: int, frame: Any) -> None:
         """Stops in order; whoever asks again does not want to wait for the models."""
         if self.should_exit:

@@ -27,13 +27,11 @@ class Serving:
         inference_parameters: Names under `parameters` that `inference_answer` obeys; others are
             refused.
         more_input_fields: Fields that an input may have besides `input_fields`, which `read` takes.
-        studio_tags: Tags of Label Studio's interfaces, one of which the task needs to answer it.
     """
 
     gives_class_scores: ClassVar[bool] = False
     inference_parameters: ClassVar[frozenset[str]] = frozenset()
     more_input_fields: ClassVar[tuple[str, ...]] = ()
-    studio_tags: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def input_fields(cls, run: RunRecord) -> tuple[str, ...]:
@@ -85,6 +83,11 @@ class Serving:
             logits: The same before they became probabilities.
         """
         return dict(answer)
+
+    @property
+    def studio_tags(self) -> tuple[str, ...]:
+        """Controls of Label Studio's interfaces that the task fills in, and needs."""
+        return ()
 
     def studio_labels(self) -> list[str]:
         """The labels that `studio_results` gives, which an interface has to list."""

@@ -22,7 +22,6 @@ class ClassificationServing(Task):
 
     gives_class_scores: ClassVar[bool] = True
     inference_parameters = frozenset({"top_k", "function_to_apply"})
-    studio_tags: ClassVar[tuple[str, ...]] = ("Choices",)
 
     @classmethod
     def input_fields(cls, run: RunRecord) -> tuple[str, ...]:
@@ -65,6 +64,11 @@ class ClassificationServing(Task):
         order = (-values).argsort(kind="stable")[: parameters.get("top_k")]
         return [{"label": self.labels[i], "score": float(values[i])} for i in order]
 
+    @property
+    def studio_tags(self) -> tuple[str, ...]:
+        """What holds a number, or classes."""
+        return ("Number",) if self.problem_type == "regression" else ("Choices",)
+
     def studio_labels(self) -> list[str]:
         """The classes; none of a number."""
         return [] if self.problem_type == "regression" else list(self.labels)
@@ -72,8 +76,12 @@ class ClassificationServing(Task):
     def studio_results(
         self, answer: Mapping[str, Any], controls: Controls, data: Mapping[str, Any]
     ) -> list[dict[str, Any]]:
-        """The chosen classes as one result."""
+        """The chosen classes as one result, or the number."""
         label, score = answer.get("label"), answer.get("score")
+        if self.problem_type == "regression" and score is not None:
+            name, text = controls["Number"]
+            shared = {"id": "n0", "from_name": name, "to_name": text, "type": "number"}
+            return [shared | {"value": {"number": score}}]
         if not label:
             return []
         name, text = controls["Choices"]

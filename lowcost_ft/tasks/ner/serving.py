@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from lowcost_ft.tasks.base import Task
 from lowcost_ft.tasks.card import RunRecord
@@ -21,7 +21,6 @@ class NerServing(Task):
     """The part of the task that answers requests."""
 
     inference_parameters = frozenset({"aggregation_strategy", "ignore_labels", "stride"})
-    studio_tags: ClassVar[tuple[str, ...]] = ("Labels",)
 
     @classmethod
     def example_input(cls, run: RunRecord) -> dict[str, str]:
@@ -70,6 +69,11 @@ class NerServing(Task):
             for entity in answer["entities"]
             if entity["label"] not in ignored
         ]
+
+    @property
+    def studio_tags(self) -> tuple[str, ...]:
+        """What marks parts of a text."""
+        return ("Labels",)
 
     def studio_labels(self) -> list[str]:
         """The types of entities."""

@@ -19,7 +19,6 @@ class RelationServing(Task):
     """The part of the task that answers requests."""
 
     more_input_fields: ClassVar[tuple[str, ...]] = ("head", "tail", "entities", "id")
-    studio_tags: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def input_fields(cls, run: RunRecord) -> tuple[str, ...]:
@@ -53,6 +52,11 @@ class RelationServing(Task):
             return dict(answer)
         found: Any = super().inference_answer(answer, parameters, scores=scores, logits=logits)
         return found
+
+    @property
+    def studio_tags(self) -> tuple[str, ...]:
+        """None: see `studio_results`."""
+        return ()
 
     def studio_results(
         self, answer: Mapping[str, Any], controls: Controls, data: Mapping[str, Any]

@@ -9,6 +9,8 @@ const FIELD_NAMES = { text: "Text", text_pair: "Second text", question: "Questio
 let info = null;
 let key = "";
 let table = null;
+const typed = {};
+let running = false;
 let stopped = false;
 
 function element(name, content, attributes = {}) {
@@ -61,7 +63,8 @@ async function begin() {
     }
   } catch (error) {
     $("key-form").hidden = error.status !== 401;
-    say(error.status === 401 && !key ? "This server asks for a key." : error.message, true);
+    const refused = key ? "This server does not know this key." : "This server asks for a key.";
+    say(error.status === 401 ? refused : error.message, true);
     if (error.status === 401) $("key").focus();
     return;
   }
@@ -87,13 +90,13 @@ const chosen = () => [...document.querySelectorAll("input[name=model]:checked")]
 const neededFields = () => [...new Set(chosen().flatMap((model) => model.input_fields))];
 
 function showFields() {
-  const old = Object.fromEntries([...document.querySelectorAll("#fields textarea")].map((area) => [area.name, area.value]));
+  for (const area of document.querySelectorAll("#fields textarea")) typed[area.name] = area.value;
   $("fields").replaceChildren();
   for (const name of neededFields()) {
     const id = `field-${name}`;
     const area = element("textarea", null, { id, name, rows: "3", spellcheck: "false" });
     const example = chosen().find((model) => model.input_fields.includes(name)).example[name];
-    area.value = old[name] ?? example ?? "";
+    area.value = typed[name] ?? example ?? "";
     area.addEventListener("keydown", (event) => {
       if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
         event.preventDefault();
@@ -180,7 +183,7 @@ function entitiesShown(answer) {
 }
 
 function classesShown(answer) {
-  if (answer.label === undefined) return [element("p", answer.score === null ? "No answer." : String(answer.score), { class: "class" })];
+  if (answer.label === undefined) return [element("p", answer.score === null ? "No answer." : String(Number(answer.score.toPrecision(6))), { class: "class" })];
   const labels = [].concat(answer.label ?? []);
   const scores = [].concat(answer.score ?? []);
   if (!labels.length) return [element("p", "No label.", { class: "meta" })];
@@ -210,6 +213,7 @@ $("key-form").addEventListener("submit", (event) => {
 
 $("ask").addEventListener("submit", async (event) => {
   event.preventDefault();
+  if ($("send").disabled) return; // Ctrl + Enter comes here without the button.
   const row = Object.fromEntries(neededFields().map((name) => [name, $(`field-${name}`).value]));
   $("send").disabled = true;
   say("Asking …");
@@ -221,10 +225,12 @@ $("ask").addEventListener("submit", async (event) => {
     const title = element("h2", model.name);
     const result = found[index];
     if (result.status === "rejected") return element("article", [title, element("p", result.reason.message, { class: "bad" })]);
-    const notes = result.value.notes[model.name].map((note) => element("p", note, { class: "meta" }));
-    return element("article", [title, ...answerShown(result.value.answers[model.name][0], row), ...notes]);
+    const answer = result.value.answers[model.name][0];
+    const notes = [...result.value.notes[model.name]];
+    if (answer.unlike_training) notes.push("This text is unlike the texts that the model was trained on.");
+    return element("article", [title, ...answerShown(answer, row), ...notes.map((note) => element("p", note, { class: "meta" }))]);
   }));
-  $("send").disabled = false;
+  $("send").disabled = !chosen().length;
   const failed = found.filter((result) => result.status === "rejected").length;
   say(failed ? `${failed} of ${models.length} models did not answer.` : `Answered in ${((performance.now() - began) / 1000).toFixed(2)} s.`, failed > 0);
 });
@@ -279,14 +285,16 @@ $("csv").addEventListener("change", async () => {
 });
 
 function showColumns() {
+  const old = Object.fromEntries([...document.querySelectorAll("#columns select")].map((select) => [select.id, select.selectedOptions[0].textContent]));
   $("columns").replaceChildren();
-  $("run").disabled = !table || !chosen().length;
+  $("run").disabled = running || !table || !chosen().length;
   if (!table) return;
   for (const name of neededFields()) {
     const id = `column-${name}`;
     const select = element("select", table.names.map((column, index) => element("option", column, { value: String(index) })), { id });
     const same = table.names.findIndex((column) => column.trim().toLowerCase() === name);
-    select.value = String(Math.max(0, same));
+    const before = table.names.indexOf(old[id]);
+    select.value = String(Math.max(0, before < 0 ? same : before));
     $("columns").append(element("label", `Column for: ${FIELD_NAMES[name] ?? name}`, { for: id, class: "field" }), select);
   }
 }
@@ -294,6 +302,26 @@ function showColumns() {
 function flat(answer) {
   const kept = Object.entries(answer).filter(([name]) => !["text", "text_pair", "question", "scores"].includes(name));
   return Object.fromEntries(kept.map(([name, value]) => [name, value !== null && typeof value === "object" ? JSON.stringify(value) : value]));
+}
+
+// The answers to some rows, and whether a text lost its end. A row that a model refuses says why;
+// the others are answered.
+async function answeredRows(rows, models) {
+  try {
+    const { answers, notes } = await answersFor(rows, models);
+    const found = rows.map((_, index) => models.map((model) => flat(answers[model.name][index])));
+    return { found, cut: Object.values(notes).some((own) => own.length) };
+  } catch (error) {
+    if (error.status !== 413 && error.status !== 422) throw error;
+    if (rows.length === 1 && models.length === 1) return { found: [[{ error: error.message }]], cut: false };
+    const parts = [];
+    if (models.length > 1) {
+      for (const model of models) parts.push(await answeredRows(rows, [model]));
+      return { found: rows.map((_, index) => parts.map((part) => part.found[index][0])), cut: parts.some((part) => part.cut) };
+    }
+    for (const row of rows) parts.push(await answeredRows([row], models));
+    return { found: parts.flatMap((part) => part.found), cut: parts.some((part) => part.cut) };
+  }
 }
 
 // Pieces that fit into one request.
@@ -316,49 +344,61 @@ function* pieces(rows) {
 }
 
 $("run").addEventListener("click", async () => {
+  // What is chosen meanwhile is for the next time.
+  const asked = table;
   const models = chosen();
   const fields = neededFields();
   const columns = Object.fromEntries(fields.map((name) => [name, Number($(`column-${name}`).value)]));
-  const rows = table.rows.map((cells) => Object.fromEntries(fields.map((name) => [name, cells[columns[name]]])));
+  const rows = asked.rows.map((cells) => Object.fromEntries(fields.map((name) => [name, cells[columns[name]]])));
   const found = [];
+  let cut = false;
+  running = true;
   stopped = false;
   $("run").disabled = true;
   $("stop").hidden = false;
   $("download").hidden = true;
+  $("progress").value = 0;
   $("progress").hidden = false;
   try {
     for (const piece of pieces(rows)) {
       if (stopped) break;
-      const { answers } = await answersFor(piece, models);
-      piece.forEach((_, index) => found.push(models.map((model) => flat(answers[model.name][index]))));
+      const answered = await answeredRows(piece, models);
+      found.push(...answered.found);
+      cut ||= answered.cut;
       $("progress").value = found.length / rows.length;
       say(`${found.length} of ${rows.length} rows answered.`);
     }
-    offer(models, found);
-    say(stopped ? `Stopped after ${found.length} of ${rows.length} rows.` : `All ${rows.length} rows answered.`);
+    offer(asked, models, found);
+    const refused = found.filter((row) => row.some((answer) => answer.error !== undefined)).length;
+    const told = [stopped ? `Stopped after ${found.length} of ${rows.length} rows.` : `All ${rows.length} rows answered.`];
+    if (refused) told.push(`Refused: ${refused}, see the column error.`);
+    if (cut) told.push("Some texts were too long and lost their end.");
+    say(told.join(" "), refused > 0);
   } catch (error) {
-    offer(models, found);
+    offer(asked, models, found);
     say(`After ${found.length} rows: ${error.message}`, true);
   }
+  running = false;
   $("stop").hidden = true;
-  $("run").disabled = false;
   $("progress").hidden = true;
+  $("run").disabled = !table || !chosen().length;
 });
 
 $("stop").addEventListener("click", () => { stopped = true; });
 
-function offer(models, found) {
+function offer(asked, models, found) {
   if (!found.length) return;
   const columns = models.flatMap((model, index) => [...new Set(found.flatMap((row) => Object.keys(row[index])))].map((name) => [index, name]));
   const heads = columns.map(([index, name]) => (models.length === 1 ? name : `${models[index].name}_${name}`));
-  const names = [...table.names, ...heads.map((head) => (table.names.includes(head) ? `predicted_${head}` : head))];
-  const lines = found.map((row, number) => [...table.rows[number], ...columns.map(([index, name]) => row[index][name])]);
+  const names = [...asked.names, ...heads.map((head) => (asked.names.includes(head) ? `predicted_${head}` : head))];
+  const lines = found.map((row, number) => [...asked.rows[number], ...columns.map(([index, name]) => row[index][name])]);
   const text = [names, ...lines].map(csvLine).join("\r\n") + "\r\n";
   URL.revokeObjectURL($("download").href);
   $("download").href = URL.createObjectURL(new Blob([text], { type: "text/csv;charset=utf-8" }));
   $("download").download = "answers.csv";
   $("download").hidden = false;
   const shown = lines.slice(0, 20).map((cells) => cells.map((value) => String(value ?? "").slice(0, 200)));
+  $("preview").hidden = false;
   $("preview").replaceChildren(listed(`The first ${shown.length} rows`, names, shown));
 }
 

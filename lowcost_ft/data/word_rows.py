@@ -71,8 +71,9 @@ def _with_split_cells(
     word = _first(names, text, usual.tokens_column, (*WORD_NAMES, *TEXT_NAMES))
     if tag is None or word is None or word == tag:
         return None
-    cells = [(row.values.get(word), row.values.get(tag)) for row in rows]
-    if not all(isinstance(words, str) and isinstance(tags, str) for words, tags in cells):
+    pairs = [(row.values.get(word), row.values.get(tag)) for row in rows]
+    cells = [(w, t) for w, t in pairs if isinstance(w, str) and isinstance(t, str)]
+    if len(cells) < len(rows):
         return None
     for separator in (None, ","):
         tags = [[one.strip() for one in tags.split(separator)] for _, tags in cells]

@@ -49,7 +49,7 @@ def test_a_folder_is_one_row_a_text(tmp_path: Path) -> None:
         },
     ]
     told = "\n".join(notices)
-    assert "read as a folder of brat's" in told and "1 attributes, 1 notes" in told
+    assert "read as a folder of brat's" in told and "1 attribute, 1 note" in told
     assert "1 text without a file of annotations (.ann) left out" in told
     rows, _, _ = read(path, labelled=False)
     assert [row["text"] for row in rows] == ["It rains", TEXT, "Not yet"]

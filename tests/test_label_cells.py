@@ -133,6 +133,7 @@ def test_what_cells_become(
         ),
         (["a|b", "a"], {}, '"a|b"', ['--label-separator "|"', f"--problem-type {SINGLE}"]),
         (["joy/fear", "joy", "fear"], {}, '"joy/fear"', ['--label-separator "/"']),
+        (["joy#fear", "joy", "fear"], {}, '"joy#fear"', ['--label-separator "#"']),
         (["a;b", "c;d"], {"problem_type": MULTI}, '"a;b"', ['--label-separator ";"']),
         (["a, b", "a"], {"problem_type": MULTI}, '"a, b"', ['--label-separator ","']),
         ([-1, 0, 1, 2], {}, '"-1" (8 in all)', ["--exclude-label=-1", f"--problem-type {SINGLE}"]),
@@ -210,6 +211,14 @@ def test_lists_of_one_can_be_taken_either_way() -> None:
     test = write("t.jsonl", [["a"], ["a", "b"]])
     splits = load_splits("classification", train_file=write("a.jsonl", lists), test_file=test)
     assert splits.problem_type == MULTI
+
+
+def test_a_class_named_like_a_missing_value_is_told() -> None:
+    splits = splits_of(["nan", "a", "None"])
+    told = [notice for notice in splits.notices if "may stand for no label" in notice]
+    assert len(told) == 1 and told[0].startswith('the label "nan" (')
+    assert "--exclude-label nan leaves" in told[0]
+    assert splits_of(["nan", "a", "None"], exclude_label="nan").labels == ["None", "a"]
 
 
 def test_rows_that_are_left_out_are_counted() -> None:

@@ -16,8 +16,8 @@ __all__ = ["is_brat", "read_brat"]
 _SPAN = re.compile(r"(\S+) (\d+ \d+(?:;\d+ \d+)*)", re.ASCII)
 _ARGUMENT = re.compile(r"[^\s:]+:(\S+)")
 _UNUSED = {
-    **dict.fromkeys("AM", "attributes"),
-    **{"N": "normalizations", "*": "equivalences", "#": "notes", "E": "events"},
+    **dict.fromkeys("AM", "attribute"),
+    **{"N": "normalization", "*": "equivalence", "#": "note", "E": "event"},
 }
 
 
@@ -96,8 +96,9 @@ def read_brat(
             f"{reading.discontinuous}), first {changed[0]}"
         )
     if unused:
-        told = ", ".join(f"{count:,} {kind}" for kind, count in unused.most_common())
-        notices.append(f"{folder}: what is not used: {told}")
+        told = ", ".join(counted(count, kind) for kind, count in unused.most_common())
+        triggers = " (their triggers are read as entities)" if unused["event"] else ""
+        notices.append(f"{folder}: what is not used: {told}{triggers}")
     return rows
 
 

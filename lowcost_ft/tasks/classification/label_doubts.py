@@ -1,13 +1,14 @@
 """Label cells that can mean several things: each is a problem that names the flags to choose by."""
 
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from lowcost_ft.data.rows import shown
+from lowcost_ft.data.rows import counted, shown
 from lowcost_ft.tasks.classification.examples import TextExample, label_name
 
-__all__ = ["label_doubts", "separator_notice"]
+__all__ = ["label_doubts", "missing_notice", "separator_notice"]
 
 # A text matches in one way at most, or a long one that does not match would take minutes.
 _NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
@@ -15,8 +16,11 @@ _NUMBERS = re.compile(rf"{_NUMBER}(?:(?:\s*[;,|]\s*|\s+){_NUMBER})+", re.ASCII)
 _COMMA_NUMBERS = re.compile(r"[+-]?\d+(?:\s*,\s*[+-]?\d+)+", re.ASCII)
 _ONE_COMMA = re.compile(r"[+-]?\d+(?:,\d+)?", re.ASCII)
 _NAMES = "--problem-type single_label_classification (a name)"
-_CLEAR_SEPARATORS, _OTHER_SEPARATORS = (";", "|"), (",", "/", "+")
-"""Names seldom hold the first; the others also stand in names such as `Toys, Games`."""
+_CLEAR_SEPARATORS, _OTHER_SEPARATORS = (";", "|"), (",", "/", "+", "#")
+"""Names seldom hold the first; the others also stand in names such as `Toys, Games`. doccano writes
+the last into its tables."""
+_NO_LABEL = {"nan", "<na>", "nat", "null", "n/a", "#n/a"}
+"""How programs write a missing value as text; "None" and "NA" are often classes."""
 
 
 def label_doubts(examples: Sequence[TextExample], *, multi_label: bool) -> list[str]:
@@ -86,6 +90,19 @@ def separator_notice(examples: Sequence[TextExample]) -> list[str]:
                 f'are taken as one name each (--label-separator "{separator}" splits them)'
             ]
     return []
+
+
+def missing_notice(examples: Sequence[TextExample]) -> list[str]:
+    """A line where a class is named like a missing value."""
+    found = [e for e in examples if str(e.label).strip().casefold() in _NO_LABEL]
+    if not found:
+        return []
+    name = str(found[0].label)
+    count = sum(str(e.label) == name for e in found)
+    return [
+        f"the label {shown(name)} ({counted(count, 'row')}, first {found[0].source}) may stand for "
+        f"no label; it is taken as a class (--exclude-label {shlex.quote(name)} leaves it out)"
+    ]
 
 
 def _soft_labels(examples: Iterable[TextExample]) -> str | None:

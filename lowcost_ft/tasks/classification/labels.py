@@ -10,7 +10,11 @@ from lowcost_ft.data.known_labels import Occurrences, tell_unknown
 from lowcost_ft.data.rows import counted, file_of, listed, shown
 from lowcost_ft.tasks.classification.examples import Label, Scalar, TextExample, label_name
 from lowcost_ft.tasks.classification.label_cells import read_cells
-from lowcost_ft.tasks.classification.label_doubts import label_doubts, separator_notice
+from lowcost_ft.tasks.classification.label_doubts import (
+    label_doubts,
+    missing_notice,
+    separator_notice,
+)
 
 __all__ = ["SINGLE_LABEL", "classes", "finish"]
 
@@ -104,6 +108,7 @@ def finish(
         return converted, [], problem_type
     if problem_type == REGRESSION:
         return converted, list(REGRESSION_LABELS), problem_type
+    notices += missing_notice(train)
     ordered = _ordered(frozenset[str]().union(*map(classes, train)), names)
     if unused := [name for name in names if name not in ordered]:
         notices.append(
@@ -137,9 +142,10 @@ def _choose_problem_type(
         )
         return MULTI_LABEL
     if several:
+        have = "has" if len(several) == 1 else "have"
         notices.append(
             f"multi-label classification, since {counted(len(several), 'row')} of "
-            f"{len(lists):,} have no label or several, the first at {several[0].source} "
+            f"{len(lists):,} {have} no label or several, the first at {several[0].source} "
             f"(--problem-type overrides)"
         )
         return MULTI_LABEL

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
-from lowcost_ft.data.rows import counted, file_of, shown
+from lowcost_ft.data.rows import file_of, shown
 from lowcost_ft.tasks.ner.tagging import Span
 from lowcost_ft.tasks.ner.word_splitting import split_words
 
@@ -137,7 +137,8 @@ def _disagreement(
     offsets: str,
 ) -> str:
     source, text, entity, new = wrong[0]
-    where = f"{counted(len(wrong), 'entity') if len(wrong) == 1 else f'{len(wrong):,} entities'}"
+    one = len(wrong) == 1
+    where = "1 entity" if one else f"{len(wrong):,} entities"
     told = f'{source}: entity {entity.start}..{entity.end} "{entity.label}"'
     if entity.own is None and new is None:
         told += (
@@ -150,7 +151,8 @@ def _disagreement(
     else:
         cut = text[max(new.start, 0) : max(new.end, 0)]
         told += f" has the text {shown(entity.own)}, but its offsets cut out {shown(cut)}"
-    told += f" ({where} of {file_of(source)} disagree with their offsets)"
+    disagree = "disagrees with its offsets" if one else "disagree with their offsets"
+    told += f" ({where} of {file_of(source)} {disagree})"
     for other in ("characters", "utf16", "bytes", "inclusive"):
         if other != offsets and _all_agree(rows, other):
             if other == "characters":

@@ -72,6 +72,39 @@ def test_the_text_is_found_by_the_spans_own_texts(tmp_path: Path) -> None:
     assert (rows[0]["title"], rows[0]["data.text"]) == ("About Berlin", "other")
 
 
+def test_spans_of_several_texts_need_a_choice(tmp_path: Path) -> None:
+    title = "Acme grows"
+    other = span(0, 4, "ORG", title) | {"id": "t", "to_name": "title"}
+    relation = {"type": "relation", "from_id": "t", "to_id": "r0", "labels": ["x"]}
+    one = task(TEXT, [*SPANS, other, relation])
+    one["data"] = {"title": title, "body": TEXT}
+    path = write(tmp_path, [one])
+    rows, problems, _ = read(path)
+    told = 'spans lie in 2 texts of a task ("body", "title"), and a row has one'
+    assert rows == [] and len(problems) == 1
+    assert told in problems[0] and "--text-column" in problems[0]
+    rows, problems, notices = read(path, text_column="body")
+    assert problems == [] and rows[0]["entities"] == ENTITIES and rows[0]["text"] == TEXT
+    assert '1 of "spans of another text", 1 of "relations of another text"' in notices[-1]
+    rows, problems, _ = read(path, text_column="title")
+    assert problems == []
+    assert [(e["start"], e["end"], e["label"]) for e in rows[0]["entities"]] == [(0, 4, "ORG")]
+
+
+@pytest.mark.parametrize(("text", "ok"), [("Jane visits", True), ("<b>Jane</b> visits", False)])
+def test_spans_of_html_are_read_where_there_is_no_markup(
+    tmp_path: Path, text: str, ok: bool
+) -> None:
+    value = {"start": "/b[1]/text()[1]", "end": "/b[1]/text()[1]", "startOffset": 0, "endOffset": 4}
+    value |= {"globalOffsets": {"start": 0, "end": 4}, "text": "Jane", "hypertextlabels": ["PER"]}
+    given = {"id": "a", "from_name": "label", "to_name": "html", "type": "hypertextlabels"}
+    rows, problems, _ = read(write(tmp_path, [task(text, [given | {"value": value}])]))
+    if ok:
+        assert problems == [] and rows[0]["entities"][0]["end"] == 4
+    else:
+        assert rows == [] and "counts the characters that a page shows" in problems[0]
+
+
 def test_several_controls_have_columns_of_their_own(tmp_path: Path) -> None:
     other = span(0, 4, "X", TEXT) | {"from_name": "first"}
     results = [SPANS[1], other, choice("pos"), choice("a", "b", control="topic")]
@@ -182,6 +215,12 @@ def test_the_short_form_is_read(tmp_path: Path) -> None:
         }
     ]
     assert any("JSON-MIN" in notice for notice in notices)
+
+
+@pytest.mark.parametrize("kind", ["rating", "number"])
+def test_numbers_of_the_short_form_are_numbers(tmp_path: Path, kind: str) -> None:
+    rows, problems, _ = read(write(tmp_path, [SHORT | {"stars": [{kind: 4.5}]}]))
+    assert problems == [] and rows[0]["stars"] == 4.5
 
 
 def test_the_table_holds_spans_as_json(tmp_path: Path) -> None:

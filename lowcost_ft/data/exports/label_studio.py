@@ -4,23 +4,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lowcost_ft.data.exports.annotated import (
-    Annotated,
-    Annotation,
-    ExportError,
-    is_offset,
-    objects,
-    text_of,
-)
+from lowcost_ft.data.exports.annotated import Annotated, Annotation, ExportError, objects
 from lowcost_ft.data.exports.label_studio_results import (
+    check_places,
     controls_of,
     is_relation,
-    is_span,
     unescape,
     values_of,
 )
-from lowcost_ft.data.known_names import TEXT_NAMES
-from lowcost_ft.data.rows import Row, shown
+from lowcost_ft.data.exports.label_studio_texts import find_texts, results_of_text
+from lowcost_ft.data.rows import Row, file_of, listed, shown
 
 __all__ = ["is_label_studio", "read_label_studio"]
 
@@ -76,16 +69,28 @@ def read_label_studio(
     results = [result for _, found in tasks for _, given in found for result in given]
     controls = controls_of(results)
     related = any(map(is_relation, results))
-    text = text_column or _text_field(tasks)
+    found_text, texts = find_texts(
+        [(row.values["data"], [r for _, given in found for r in given]) for row, found in tasks]
+    )
+    text = text_column or found_text
     if not labelled:
         return [Annotated(_input(row, text, text_column)) for row, _ in tasks]
+    several = sorted(set(texts.values()))
+    if len(several) > 1 and text_column is None:
+        problems.append(
+            f"{file_of(rows[0].source)}: spans lie in {len(several)} texts of a task "
+            f"({listed(several)}), and a row has one; name it with --text-column"
+        )
+        return []
     unused: Counter[str] = Counter()
     read = []
     for row, found in tasks:
         annotations: list[Annotation] = []
         given_input = _input(row, text, text_column)
         for annotation, given in found:
+            given = results_of_text(given, texts, text, unused)
             try:
+                check_places(given, given_input.values.get("text"))
                 values = values_of(given, controls, label_column, related, unused)
             except ExportError as error:
                 problems.append(f"{row.source}: {error}")
@@ -96,8 +101,7 @@ def read_label_studio(
         read.append(Annotated(given_input, tuple(annotations)))
     if unused:
         told = ", ".join(f"{count:,} of {shown(kind)}" for kind, count in unused.most_common())
-        file = rows[0].source.rpartition(":")[0]
-        notices.append(f"{file}: results that are not used: {told}")
+        notices.append(f"{file_of(rows[0].source)}: results that are not used: {told}")
     return read
 
 
@@ -119,33 +123,6 @@ def _annotations(
         truth = given.get("ground_truth") is True or given.get("honeypot") is True
         found.append((Annotation(annotator, {}, truth), objects(given.get("result"), "result")))
     return found
-
-
-def _text_field(
-    tasks: Sequence[tuple[Row, list[tuple[Annotation, list[Mapping[str, Any]]]]]],
-) -> str | None:
-    """The field of the data that is the text: the interface knows, but it is not in the export."""
-    data = [row.values["data"] for row, _ in tasks]
-    names = [
-        name
-        for name in dict.fromkeys(name for fields in data for name in fields)
-        if all(isinstance(fields.get(name), str | None) for fields in data)
-        and any(text_of(fields.get(name)) for fields in data)
-    ]
-    if len(names) < 2:
-        return names[0] if names else None
-    agreeing: Counter[str] = Counter()
-    for row, found in tasks:
-        for result in (result for _, given in found for result in given if is_span(result)):
-            value = result["value"]
-            own, start, end = value.get("text"), value.get("start"), value.get("end")
-            for name in names:
-                text = row.values["data"].get(name) or ""
-                if isinstance(own, str) and is_offset(start) and is_offset(end) and own:
-                    agreeing[name] += 1 + (text[start:end] == own) if own in text else 0
-    if agreeing and agreeing.most_common(1)[0][1]:
-        return agreeing.most_common(1)[0][0]
-    return next((name for name in TEXT_NAMES if name in names), None)
 
 
 def _input(row: Row, text: str | None, given: str | None) -> Row:

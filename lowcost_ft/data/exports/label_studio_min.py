@@ -115,8 +115,9 @@ def _plain(value: Any) -> Any:
     if _are_choices(value):
         return value["choices"]
     if isinstance(value, list) and len(value) == 1 and isinstance(value[0], Mapping):
-        if "rating" in value[0]:
-            return value[0]["rating"]
+        for name in ("rating", "number"):
+            if name in value[0]:
+                return value[0][name]
         if isinstance(value[0].get("taxonomy"), list):
             return [
                 "/".join(map(str, p)) if isinstance(p, list) else p for p in value[0]["taxonomy"]

@@ -8,7 +8,7 @@ from lowcost_ft.data.exports.annotated import ExportError, entity_id, is_offset,
 from lowcost_ft.data.known_names import LABEL_STUDIO_RELATION
 from lowcost_ft.data.rows import shown
 
-__all__ = ["controls_of", "is_relation", "is_span", "unescape", "values_of"]
+__all__ = ["check_places", "controls_of", "is_relation", "is_span", "unescape", "values_of"]
 
 _CLASSES = ("choices", "taxonomy", "rating", "number", "textarea")
 
@@ -132,6 +132,30 @@ def _entities(result: Mapping[str, Any], unnamed: str) -> list[dict[str, Any]]:
         | own
         for number, label in enumerate(labels)
     ]
+
+
+def check_places(results: Sequence[Mapping[str, Any]], text: Any) -> None:
+    """Compares spans of HTML, whose places count what a page shows, with its source.
+
+    Raises:
+        ExportError: There is markup in the source, so that the places differ.
+    """
+    for result in results:
+        value = result.get("value")
+        if _kind(result) != "hypertextlabels" or not isinstance(value, Mapping):
+            continue
+        places, own = value.get("globalOffsets"), value.get("text")
+        if not isinstance(places, Mapping) or not isinstance(own, str):
+            continue
+        start, end = places.get("start"), places.get("end")
+        if not is_offset(start) or not is_offset(end) or not isinstance(text, str):
+            continue
+        if text[start:end] != own and "<" in text:
+            raise ExportError(
+                f"the span {start}..{end} of HTML ({shown(own)}) counts the characters that a page "
+                f"shows, and not those of its source; label plain texts (<Labels> and <Text>), or "
+                f"leave these tasks out"
+            )
 
 
 def unescape(entities: Sequence[dict[str, Any]], text: Any) -> None:

@@ -289,7 +289,10 @@ def test_texts_of_one_label_or_several_are_refused(tiny_model, tmp_path, small_f
     assert call_recipe("few_shot_classification", *words) == 2
     words = flags(model_id=model_id, output_dir=tmp_path / "run", **small_files["multi"])
     assert call_recipe("few_shot_classification", *words) == 2
-    assert "--contrastive needs one label a text" in " ".join(capsys.readouterr().err.split())
+    told = " ".join(capsys.readouterr().err.split())
+    assert "--contrastive needs one label a text" in told
+    # The recipe sets the flag, so that it cannot be left out there.
+    assert "train with recipes/lora_classification.py" in told
 
 
 def test_the_benchmark_draws_by_the_seed_and_pairs_its_arms():

@@ -112,11 +112,11 @@ def with_cross_validation(
                         shutil.rmtree(place)
                         write_json(folder / CHOICE_FILE, known)
                     bar.update()
-    for name, reason in refused.items():
-        _say(f"note: {name} is left out: {reason}")
     left = [candidate for candidate in tried if _named(candidate) not in refused]
     if not left:
         raise refused[_named(tried[0])]
+    for name, reason in refused.items():
+        _say(f"note: {name} is left out: {reason}")
     return replace(config, **_best(left, known, held_out=not splits.validation))
 
 

@@ -70,7 +70,8 @@ class ClassificationPrompting(Task):
         if self.problem_type != "single_label_classification":
             problems.append(
                 "--prompt-template is for one label a text, of whose words one comes next; this is "
-                f"{self.problem_type}: leave it out"
+                f"{self.problem_type}: leave it out, or train with "
+                "recipes/lora_gpt_classification.py"
             )
         if config.pooling == "mean":
             problems.append(

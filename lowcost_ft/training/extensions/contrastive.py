@@ -312,7 +312,7 @@ def _class_numbers(context: TrainingContext) -> "np.ndarray":
         if len(names) != 1:
             raise UserError(
                 f"--contrastive needs one label a text, and {example.source} has {len(names)}; "
-                "leave it out"
+                "leave it out, or train with recipes/lora_classification.py"
             )
     classes = np.array([number[next(iter(names))] for names in named], np.int64)
     if len(np.unique(classes)) < 2:

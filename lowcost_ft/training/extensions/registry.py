@@ -55,9 +55,11 @@ def build_extensions(context: TrainingContext) -> Extensions:
     if flags := [e.flag() for e in wanted if e.needs_choices and not task.has_choices]:
         title = task_settings(task.name).title
         kind = f" ({task.problem_type})" if task.problem_type else ""
+        fix = "leave it out"
+        if "--contrastive" in flags:  # The recipe of few labels sets it.
+            fix += ", or train with recipes/lora_classification.py"
         raise UserError(
-            f"{', '.join(flags)}: for choices between classes, and {title}{kind} makes none; "
-            "leave it out"
+            f"{', '.join(flags)}: for choices between classes, and {title}{kind} makes none; {fix}"
         )
     if flags := [e.flag() for e in wanted if e.numbers_choices and not numbers_choices(task)]:
         title = task_settings(task.name).title

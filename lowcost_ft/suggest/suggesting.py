@@ -9,7 +9,6 @@ import numpy as np
 from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.config.settings import DEFAULT_MODEL_ID
 from lowcost_ft.config.tasks import task_settings
-from lowcost_ft.data.rows import counted
 from lowcost_ft.errors import UserError
 from lowcost_ft.frozen.embedding import load_embedder
 from lowcost_ft.pipeline.load_predictor import load_predictor
@@ -84,7 +83,9 @@ def suggest_rows(
         pool_file, run=run, labelled_file=labelled_file, reading=reading, notices=notices
     )
     if len(pool.rows) <= number:
-        notices.append(f"{pool_file}: all {counted(len(pool.rows), 'row')} left are suggested")
+        left = len(pool.rows)
+        told = "the 1 row left is" if left == 1 else f"all {left:,} rows left are"
+        notices.append(f"{pool_file}: {told} suggested")
     predictor: Predictor | None = None
     answers: list[dict[str, Any]] = []
     uncertainty: np.ndarray | None = None

@@ -221,6 +221,83 @@ def test_the_command_writes_once_and_says_what(
     assert json.loads(capsys.readouterr().out)["entities"] == 2
 
 
+# --- Classes ------------------------------------------------------------------------------------
+
+
+def classes_of(path: Path) -> list[Any]:
+    return [json.loads(line).get("label") for line in path.read_text("utf-8").splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("content", "flags", "expected"),
+    [
+        ("Text,Label\na,x\nb,y\n", {}, ["x", "y"]),
+        ("text,Kind\na,x\nb,y\n", {"label_column": "kind"}, ["x", "y"]),
+        ("text,bad,rude\na,1,0\nb,0,0\n", {}, [["bad"], []]),
+        ("text,bad,rude,n\na,1,1,1\n", {"label_columns": "bad,rude"}, [["bad", "rude"]]),
+        ("text,label\na,x;y\nb,y\n", {"label_separator": ";"}, [["x", "y"], ["y"]]),
+        ("text,label\na,\"['x', 'y']\"\nb,['y']\n", {}, [["x", "y"], ["y"]]),
+        ("text,label\na,x\nb,-1\n", {"exclude_label": "-1"}, ["x"]),
+        ("text,label\na,0\nb,1\n", {"label_names": "no,yes"}, ["no", "yes"]),
+        ('text,label\na,"0,5"\nb,2\n', {"decimal_comma": True}, [0.5, 2.0]),
+        ("text,label\na,x\nb,\n", {}, ["x", None]),
+    ],
+)
+def test_classes_are_read_as_in_training(
+    tmp_path: Path, content: str, flags: dict[str, Any], expected: list[Any]
+) -> None:
+    source, target = tmp_path / "a.csv", tmp_path / "b.jsonl"
+    source.write_text(content)
+    convert_file(str(source), str(target), reading=ReadingOptions(**flags))
+    assert classes_of(target) == expected
+
+
+def test_a_truth_value_has_the_name_that_training_gives_it(tmp_path: Path) -> None:
+    rows = [{"text": "a", "label": True}, {"text": "b", "label": False}]
+    target, _ = converted(tmp_path, rows, "label_studio")
+    back, _, _ = read(str(target))
+    assert [row["label"] for row in back] == [["true"], ["false"]]
+
+
+def test_what_convert_cannot_tell_of_classes_is_said(tmp_path: Path) -> None:
+    rows = [{"text": "a", "label": "x;y"}, {"text": "b", "label": "y"}]
+    with pytest.raises(UserError, match="--label-separator"):
+        converted(tmp_path, rows, "jsonl")
+    with pytest.raises(UserError, match="exclude each other"):
+        converted(tmp_path, rows, "jsonl", label_separator=";", decimal_comma=True)
+    with pytest.raises(UserError, match='no column "lable"'):
+        converted(tmp_path, rows, "jsonl", label_column="lable")
+    single = "single_label_classification"
+    target, _ = converted(tmp_path, rows, "jsonl", problem_type=single)
+    assert classes_of(target) == ["x;y", "y"]
+    _, notices = converted(tmp_path, [{"text": "a", "kind": "x"}], "label_studio", "none")
+    assert "no column of labels or entities" in notices[0] and "--label-column" in notices[0]
+
+
+def test_pairs_of_texts_keep_both(tmp_path: Path) -> None:
+    rows = [{"premise": "It rains", "hypothesis": "It is wet", "label": "entailment"}]
+    target, _ = converted(tmp_path, rows, "label_studio")
+    (task_,) = json.loads(target.read_text())
+    assert task_["data"] == {"text": "It rains", "text_pair": "It is wet"}
+    target, _ = converted(tmp_path, rows, "jsonl", "lines")
+    expected = {"text": "It rains", "text_pair": "It is wet", "label": "entailment"}
+    assert json.loads(target.read_text()) == expected
+
+
+@pytest.mark.parametrize("to", ["jsonl", "label_studio", "doccano"])
+@pytest.mark.parametrize(
+    "row", [{"text": "Jane", "label": "x"}, {"text": "Jane", "label": [[0, 4, "PER"]]}, ROW]
+)
+def test_without_labels_none_is_written(tmp_path: Path, to: str, row: dict[str, Any]) -> None:
+    source, target = write(tmp_path, [row], "in.jsonl"), tmp_path / "out"
+    convert_file(source, str(target), to=to, labelled=False)
+    written = json.loads(target.read_text())
+    if to == "label_studio":
+        assert written[0]["annotations"] == []
+        written = written[0]["data"]
+    assert {"label", "entities", "relations", "cats"}.isdisjoint(written)
+
+
 # --- Any Unicode --------------------------------------------------------------------------------
 
 TEXTS = st.text(

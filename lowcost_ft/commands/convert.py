@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from lowcost_ft.config.reading import InputOptions, LabelOptions, reading_of
+from lowcost_ft.config.reading import InputOptions, LabelOptions, ProblemType, reading_of
 from lowcost_ft.data.rows import counted
 from lowcost_ft.screen import say
 
@@ -23,6 +23,8 @@ class Convert(InputOptions, LabelOptions):
     """File to write, which must not exist yet."""
     to: Literal["jsonl", "conll", "label_studio", "doccano"] | None = None
     """What to write. Default: by the extension of OUT; .json is for Label Studio."""
+    problem_type: ProblemType | None = None
+    """What the labels are, where they could be several things. Default: asked for then."""
     labels: bool = True
     """Convert labels too. Off: texts alone, such as one a line, become tasks to label."""
     json: bool = False

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lowcost_ft.config.reading import ReadingOptions
+from lowcost_ft.config.reading import ReadingOptions, label_conflicts
 from lowcost_ft.data.exports.writing import (
     Canonical,
     doccano_lines,
@@ -14,27 +14,13 @@ from lowcost_ft.data.exports.writing import (
     label_studio_tasks,
 )
 from lowcost_ft.data.file_kinds import extension_of
-from lowcost_ft.data.known_names import LABEL_NAMES, TEXT_NAMES
 from lowcost_ft.data.readers import read_rows
-from lowcost_ft.data.rows import (
-    Row,
-    column_names,
-    file_of,
-    find_column,
-    read_text,
-    same_column,
-    shown,
-)
+from lowcost_ft.data.rows import Row, file_of
 from lowcost_ft.errors import UserError
-from lowcost_ft.pipeline.convert_relations import (
-    is_pair,
-    pair_rows,
-    relations_of,
-    with_entities,
-)
+from lowcost_ft.pipeline.convert_relations import is_pair, with_entities
+from lowcost_ft.pipeline.convert_rows import canonical_rows
 from lowcost_ft.record.overwriting import check_not_read
 from lowcost_ft.tasks.problems import capped
-from lowcost_ft.tasks.relation.row_forms import with_cells
 
 __all__ = ["FORMS", "Conversion", "convert_file", "form_of", "read_texts", "write_new"]
 
@@ -45,7 +31,6 @@ _BY_EXTENSION = {
     **{".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "label_studio"},
     **dict.fromkeys((".conll", ".bio", ".iob", ".iob2"), "conll"),
 }
-_SPAN_COLUMNS = ("entities", "spans", "label", "labels")
 
 
 @dataclass(frozen=True)
@@ -91,12 +76,16 @@ def convert_file(
     """
     to = form_of(target, to)
     check_not_read("OUT", target, replaced=[Path(target)], reads={"IN": source})
-    problems: list[str] = []
-    notices: list[str] = []
     reading = reading or ReadingOptions()
+    problems = label_conflicts(reading)
+    notices: list[str] = []
+    if problems:
+        raise UserError(problems)
     rows = read_rows(source, problems, notices, reading, labelled=labelled, words=labelled)
     rows = [row for row in rows if not row.is_line or row.values["text"].strip()]
-    found = _canonical(rows, reading, labelled, problems, notices) if not problems else []
+    found: list[dict[str, Any]] = []
+    if not problems:
+        found, rows = canonical_rows(rows, reading, labelled, problems, notices)
     pairs = labelled and bool(found) and is_pair(found[0])
     # Without labels, texts to be tagged are wanted; with classes, every word would be tagged O.
     if labelled and to == "conll" and found and not any("entities" in row for row in found):
@@ -178,7 +167,9 @@ def read_texts(
     reading = reading or ReadingOptions()
     rows = read_rows(source, problems, notices, reading, labelled=False)
     rows = [row for row in rows if not row.is_line or row.values["text"].strip()]
-    found = _canonical(rows, reading, False, problems, notices) if not problems else []
+    found: list[dict[str, Any]] = []
+    if not problems:
+        found, rows = canonical_rows(rows, reading, False, problems, notices)
     if problems:
         raise UserError(capped(problems), total=len(problems))
     return list(zip(found, (row.source for row in rows), strict=True))
@@ -201,125 +192,3 @@ def _written(
 
     sources = [row.source for row in rows]
     return conll_columns(found, sources, problems=problems, notices=notices)
-
-
-# --- Any rows -> rows in the package's own form -------------------------------------------------
-
-
-def _canonical(
-    rows: Sequence[Row],
-    reading: ReadingOptions,
-    labelled: bool,
-    problems: list[str],
-    notices: list[str],
-) -> list[dict[str, Any]]:
-    rows = [with_cells(row) for row in rows]
-    names = column_names(rows)
-    no_text = reading.text_column is None and not any(
-        same_column(names, name) for name in TEXT_NAMES
-    )
-    # Without labels, a text is kept as it stands, with the tags that mark its pair.
-    if rows and (labelled or no_text):
-        pairs = pair_rows(rows, reading, labelled, problems=problems, notices=notices)
-        if pairs is not None:
-            return pairs
-    if no_text:
-        from lowcost_ft.pipeline.convert_words import joined_words
-
-        return joined_words(rows, reading, labelled, problems=problems, notices=notices)
-    text_column = find_column(
-        rows, reading.text_column, TEXT_NAMES, "text", problems=problems, notices=notices
-    )
-    if text_column is None:
-        return []
-    taken = {text_column, "tokens", "tags"}
-    spans = reading.tags_column or next(
-        (name for name in _SPAN_COLUMNS if name in names and _holds_spans(rows, name)), None
-    )
-    label = reading.label_column or next(
-        (name for name in LABEL_NAMES if name in names and name not in (spans, *taken)), None
-    )
-    if not labelled:
-        spans = label = None
-    checked = _checked(rows, text_column, spans, reading, problems, notices)
-    found = []
-    for row, entities in zip(rows, checked, strict=True):
-        values: dict[str, Any] = {} if "id" not in row.values else {"id": row.values["id"]}
-        values["text"] = str(row.values.get(text_column, ""))
-        if spans is not None:
-            values["entities"] = entities
-        if labelled and "relations" in row.values:
-            values["relations"] = relations_of(row, spans, entities, problems)
-        if label is not None and label in row.values:
-            values["label"] = row.values[label]
-        known = {*taken, spans, label, *values}
-        found.append(values | {n: v for n, v in row.values.items() if n not in known})
-    return found
-
-
-def _holds_spans(rows: Sequence[Row], column: str) -> bool:
-    values = [row.values.get(column) for row in rows if row.values.get(column) is not None]
-    return bool(values) and all(
-        isinstance(value, dict)
-        or (isinstance(value, list) and all(isinstance(item, list | dict) for item in value))
-        for value in values
-    )
-
-
-def _checked(
-    rows: Sequence[Row],
-    text_column: str,
-    spans: str | None,
-    reading: ReadingOptions,
-    problems: list[str],
-    notices: list[str],
-) -> list[list[dict[str, Any]]]:
-    """The entities of each row, their offsets in characters, with their ids and other fields."""
-    from lowcost_ft.tasks.ner.entity_spans import agreeing_spans, read_entities
-
-    read = []
-    for row in rows:
-        text = read_text(row, text_column, problems) or ""
-        given: list[Any] = []
-        if spans is not None:
-            given = read_entities(row, spans, text=text, names=[], found={}, problems=problems)
-        read.append((row.source, text, given))
-    if problems:
-        return [[] for _ in rows]
-    found: list[list[dict[str, Any]]] = []
-    blank: list[str] = []
-    agreeing = agreeing_spans(read, reading.entity_offsets, problems)
-    for row, (source, text, _), places in zip(rows, read, agreeing, strict=True):
-        entities = []
-        value = row.values.get(spans) if spans is not None else None
-        value = value["entities"] if isinstance(value, dict) else value or []
-        for number, ((start, end, label), item) in enumerate(
-            zip(places or (), value, strict=False), 1
-        ):
-            if not 0 <= start < end <= len(text):
-                problems.append(
-                    f"{source}: entity {start}..{end} {shown(label)} does not lie in its text of "
-                    f"{len(text)} characters; correct start and end"
-                )
-                continue
-            if text[start:end] != text[start:end].strip():
-                blank.append(f"{source}: {start}..{end} {shown(label)}")
-            own = dict(item) if isinstance(item, dict) else {}
-            place = {"id": own.get("id", f"T{number}"), "start": start, "end": end, "label": label}
-            place |= {"text": text[start:end]} if "text" in own else {}
-            entities.append(place | {n: v for n, v in own.items() if n not in (*place, *_KEYS)})
-        found.append(entities)
-    if blank:
-        count = f"{len(blank):,} {'entity' if len(blank) == 1 else 'entities'}"
-        notices.append(
-            f"{file_of(rows[0].source)}: {count} with a blank at an edge kept as they are "
-            f"(training cuts it off), first {blank[0]}"
-        )
-    return found
-
-
-_KEYS = (
-    *("start_offset", "start_char", "start_index", "begin", "end_offset", "end_char"),
-    *("end_index", "stop", "entity_group", "entity_type", "type", "tag", "entity"),
-)
-"""Other names of what is written as start, end and label."""

@@ -23,7 +23,8 @@ from lowcost_ft.data.rows import (
     surrogate_fault,
 )
 
-__all__ = ["Label", "Scalar", "TextExample", "label_name", "read_examples"]
+__all__ = ["Label", "Scalar", "TextExample", "find_label_columns", "find_texts", "label_name"]
+__all__ += ["names_text_pairs", "read_examples", "read_flags", "read_label"]
 
 Scalar = str | int | float
 Label = Scalar | tuple[Scalar, ...]
@@ -80,11 +81,11 @@ def read_examples(
     if not rows:
         return []
     before = len(problems)
-    text_column, pair_column = _find_texts(rows, reading, problems, notices)
+    text_column, pair_column = find_texts(rows, reading, problems, notices)
     label_column, label_columns = None, None
     if labelled:
         taken = [name for name in (text_column, pair_column) if name is not None]
-        label_columns = _find_label_columns(rows, reading, taken, problems, notices)
+        label_columns = find_label_columns(rows, reading, taken, problems, notices)
     if labelled and label_columns is None:
         guesses = [name for name in LABEL_NAMES if name not in (text_column, pair_column)]
         label_column = find_column(
@@ -108,9 +109,9 @@ def read_examples(
         pair = None if pair_column is None else read_text(row, pair_column, problems)
         label: Label | None = None
         if label_columns is not None:
-            label = _read_flags(row, label_columns, problems)
+            label = read_flags(row, label_columns, problems)
         elif label_column is not None:
-            label = _read_label(row, label_column, problems, excluded=reading.exclude_label)
+            label = read_label(row, label_column, problems, excluded=reading.exclude_label)
         if text is not None and len(problems) == before:
             examples.append(
                 TextExample(
@@ -124,9 +125,17 @@ def read_examples(
     return examples
 
 
-def _find_texts(
+def names_text_pairs(rows: Sequence[Row], reading: ReadingOptions) -> bool:
+    """Whether `find_texts` finds a second text."""
+    if reading.text_pair_column is not None:
+        return True
+    return bool(rows) and find_texts(rows, reading, [], [])[1] is not None
+
+
+def find_texts(
     rows: Sequence[Row], reading: ReadingOptions, problems: list[str], notices: list[str]
 ) -> tuple[str | None, str | None]:
+    """The column of the texts, and that of the second texts where rows are pairs."""
     found: dict[str, Any] = {"problems": problems, "notices": notices}
     names = column_names(rows)
     if reading.text_column is None and reading.text_pair_column is None:
@@ -158,7 +167,7 @@ def _as_written(names: Sequence[str], pair: tuple[str, str]) -> tuple[str, str]:
     return pair if first is None or second is None else (first, second)
 
 
-def _find_label_columns(
+def find_label_columns(
     rows: Sequence[Row],
     reading: ReadingOptions,
     taken: Sequence[str],
@@ -202,7 +211,8 @@ def _flag(value: Any) -> bool | None:
     return _FLAGS.get(str(value).strip().lower())
 
 
-def _read_flags(row: Row, columns: Sequence[str], problems: list[str]) -> tuple[str, ...]:
+def read_flags(row: Row, columns: Sequence[str], problems: list[str]) -> tuple[str, ...]:
+    """The columns of 0 and 1 in which a row has 1."""
     chosen = []
     for name in columns:
         flag = _flag(row.values.get(name))
@@ -231,9 +241,8 @@ def _without_headers(rows: Sequence[Row], used: Sequence[str], notices: list[str
     return [row for row in rows if row.source not in sources]
 
 
-def _read_label(
-    row: Row, column: str, problems: list[str], *, excluded: str | None
-) -> Label | None:
+def read_label(row: Row, column: str, problems: list[str], *, excluded: str | None) -> Label | None:
+    """What a cell gives as the label; None and a problem where it gives none."""
     value = row.values.get(column)
     where = f"{row.source}: {shown(column)}"
     if (number := (row.classless or {}).get(column)) is not None:

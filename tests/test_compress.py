@@ -27,6 +27,7 @@ from lowcost_ft.compress.layers import (
     neuron_importance,
 )
 from lowcost_ft.compress.rows import cut_rows
+from lowcost_ft.compress.targets import file_bytes
 from lowcost_ft.compress.vocabulary import pieces_to_keep, trimmed
 from lowcost_ft.models.families import find_family
 from lowcost_ft.models.loading import build_model, load_tokenizer, load_trained
@@ -165,7 +166,8 @@ def test_scores_of_training_rows_are_not_called_validation(trained_run, tmp_path
     record["config"] |= {"validation_file": None, "validation_share": 0}
     (run / "run.json").write_text(json.dumps(record))
     target = tmp_path / "out"
-    assert main(["compress", str(run), "--output-dir", str(target), "--layers", "1"]) == 0
+    words = ["--layers", "1", "--no-heal"]
+    assert main(["compress", str(run), "--output-dir", str(target), *words]) == 0
     assert list(json.loads((target / "run.json").read_text())["evaluation"]) == ["train"]
     assert "on the train split differ" in capsys.readouterr().err
 
@@ -228,7 +230,7 @@ def test_a_run_with_fewer_layers_is_a_model_to_train(
     capsys.readouterr()
     files = [small_files["single"]["train_file"]]
     arguments = ["compress", str(run), "--output-dir", str(target), "--trim-vocabulary", *files]
-    assert main([*arguments, "--layers", "2", "--ffn", "0.5"]) == 0
+    assert main([*arguments, "--layers", "2", "--ffn", "0.5", "--no-heal"]) == 0
     printed = capsys.readouterr()
     assert "train the model again" in printed.out and "layers that stay: 0, " in printed.err
     record = json.loads((target / "run.json").read_text())
@@ -255,6 +257,7 @@ def test_a_target_chooses_the_cut_that_moves_the_logits_least(trained_run, tmp_p
     run = trained_run("single", "bert")
     capsys.readouterr()
     arguments = ["compress", str(run), "--output-dir", str(tmp_path / "small"), "--json"]
+    arguments.append("--no-heal")
     whole = load_trained(run, json.loads((run / "run.json").read_text()))
     size = sum(p.numel() for p in merge_adapter(whole).parameters()) * 4
     target = ("--target-size", f"{0.7 * size / 1e3:.0f}KB", "--target-latency", "10s")
@@ -263,6 +266,9 @@ def test_a_target_chooses_the_cut_that_moves_the_logits_least(trained_run, tmp_p
     report = json.loads(printed.out)
     assert report["to_train"] and 4 * report["parameters_after"] <= 0.7 * size
     assert "tokens (95th percentile, 1 thread)" in printed.err
+    latency = report["latency"]
+    assert 0 < latency["seconds"] < 10 and latency["tokens"] > 0
+    assert (latency["percentile"], latency["threads"]) == (95, 1)
     arguments[3] = str(tmp_path / "other")
     assert main([*arguments, "--target-size", "1KB"]) == 2
     assert "most of them are embeddings, which --trim-vocabulary" in capsys.readouterr().err
@@ -275,7 +281,20 @@ def test_a_target_chooses_the_cut_that_moves_the_logits_least(trained_run, tmp_p
     assert main([*arguments, "--target-size", "1GB"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["layers"] is None and report["drift"]["changed"] == 0
-    assert not report["to_train"]
+    assert not report["to_train"] and report["latency"] is None
+    # The size is that of the file, which holds more than the weights.
+    whole = report["bytes_after"]
+    assert whole == (tmp_path / "other" / "model.safetensors").stat().st_size
+    arguments[3] = str(tmp_path / "third")
+    assert main([*arguments, "--target-size", f"{whole - 1}B"]) == 0
+    assert json.loads(capsys.readouterr().out)["bytes_after"] < whole
+
+
+@pytest.mark.parametrize("family", ("bert", "gpt2", "deberta-v2"))
+def test_the_size_of_the_file_is_known_before_it_is_written(family, tiny_model, tmp_path):
+    model, _ = model_and_ids(family, tiny_model)
+    model.save_pretrained(tmp_path)
+    assert file_bytes(model) == (tmp_path / "model.safetensors").stat().st_size
 
 
 def test_what_is_wrong_is_told(trained_run, tmp_path, capsys):
@@ -299,6 +318,8 @@ def test_what_is_wrong_is_told(trained_run, tmp_path, capsys):
     assert "is not a share" in capsys.readouterr().err
     assert main([*arguments, "--trim-vocabulary", str(tmp_path / "none.jsonl")]) == 2
     assert "none.jsonl" in capsys.readouterr().err
+    assert main([*arguments, "--trim-vocabulary", file, "--unlabelled-file", file]) == 2
+    assert "--unlabelled-file is for healing" in capsys.readouterr().err
     assert not target.exists()
 
 

@@ -19,19 +19,25 @@ class Compress(MadeOfRun):
     """Files whose texts the model must go on to read exactly as before: labelled or not, in any
     format that training reads, or one text a line. Give all that you have."""
     layers: int | None = None
-    """How many layers stay; those go that matter least by measuring. Train the result again."""
+    """How many layers stay; those go that matter least by measuring."""
     ffn: float | None = None
     """Which share of the neurons of each feed-forward stays, such as 0.5; those go that matter
-    least by measuring. Train the result again."""
+    least by measuring."""
     heads: float | None = None
     """Which share of the attention heads of each layer stays, such as 0.5; only for families that
-    keep the size of a head apart from the width (Llama, Qwen, Gemma). Train the result again."""
+    keep the size of a head apart from the width (Llama, Qwen, Gemma)."""
     target_size: str | None = None
-    """Most that the weights may take, such as 20MB: layers and neurons are chosen for it, by
-    measuring which cut moves the logits least."""
+    """Most that the file of weights may take, such as 20MB: layers and neurons are chosen for it,
+    by measuring which cut moves the logits least."""
     target_latency: str | None = None
     """Longest time for one text, such as 5ms, at the 95th percentile: of the validation text of
     median length, on --num-threads threads of this machine. Chosen likewise."""
+    heal: bool = True
+    """Train a model of which something was cut on the run's training rows, with the model before
+    the cut as its teacher. Off: train it again yourself."""
+    unlabelled_file: str | None = None
+    """File of texts without labels that the healing learns from, too: one text a line, or any
+    format that training reads, whose labels are not looked at."""
     max_drift: float = 0.05
     """Largest share of predictions on the run's validation split that a trimmed vocabulary may
     change; above it nothing is written."""
@@ -59,6 +65,8 @@ def compress(command: Compress) -> None:
         heads=command.heads,
         target_size=command.target_size,
         target_latency=command.target_latency,
+        heal=command.heal,
+        unlabelled_file=command.unlabelled_file,
         max_drift=command.max_drift,
         base_model=command.base_model,
         trust_remote_code=command.trust_remote_code,
@@ -80,6 +88,13 @@ def compress(command: Compress) -> None:
             f"the {report.covered:,} given texts are cut as before.",
             f"The validation split takes {more:+.1%} tokens.",
         ]
+    if (healing := report.healing) is not None:
+        texts = f" and {healing.unlabelled_texts:,} texts" * (healing.unlabelled_texts > 0)
+        lines.append(
+            f"Healed by distillation on {healing.rows:,} rows{texts}: {healing.metric} "
+            f"{healing.score_before:.4f} after the cut, {healing.score_after:.4f} now; "
+            f"{report.drift.score_before:.4f} before the cut."
+        )
     if report.to_train:
         lines.append(
             "Layers, neurons or heads were cut, so train the model again on your data: a "

@@ -6,21 +6,30 @@ disk, the tokenizer cuts the given texts as before; the model computes the same 
 few predictions change on the run's validation split, whose texts may need pieces that are gone.
 
 Layers and neurons that matter least by measuring are dropped. That changes the answers, so that
-such a model has to be trained again; what is checked is that the folder holds what was cut.
+such a model has to be trained again: unless that is left out, it is distilled from the model as it
+was (`healing.py`). What is checked is that the folder holds what was cut.
 """
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from lowcost_ft.compress.answer import CompressReport
 from lowcost_ft.compress.cutting import (
     check_cuts,
     chosen_cuts,
     cut_model,
     cut_some_heads,
     parse_targets,
+)
+from lowcost_ft.compress.healing import (
+    Healing,
+    check_healing,
+    heal_model,
+    measured,
+    save_teacher,
 )
 from lowcost_ft.compress.rows import cut_rows
 from lowcost_ft.compress.trimming import (
@@ -35,7 +44,7 @@ from lowcost_ft.errors import UserError
 from lowcost_ft.models.loading import forward_module, load_tokenizer, load_trained
 from lowcost_ft.models.merging import MERGE_TOLERANCE, check_mergeable, merge_adapter, parity_gap
 from lowcost_ft.models.saving import save_model
-from lowcost_ft.pipeline.comparing import Comparison, Drift, validation_examples
+from lowcost_ft.pipeline.comparing import Comparison, validation_examples
 from lowcost_ft.pipeline.confidence import copy_novelty
 from lowcost_ft.record.model_card import write_model_card
 from lowcost_ft.record.overwriting import paths_of_settings
@@ -45,35 +54,6 @@ from lowcost_ft.tasks import task_class
 from lowcost_ft.training.setup import set_num_threads
 
 __all__ = ["CompressReport", "compress_run"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class CompressReport:
-    """What a compression came to."""
-
-    folder: str
-    pieces_before: int
-    pieces_after: int
-    """Rows of the table of embeddings."""
-    parameters_before: int
-    parameters_after: int
-    bytes_after: int
-    """Size of the weights in the folder."""
-    layers: list[int] | None
-    """Numbers of the layers that stay, where some were dropped."""
-    neurons: int | None
-    """Neurons of each feed-forward that stay, where some were cut."""
-    heads: int | None
-    """Attention heads of each layer that stay, where some were cut."""
-    covered: int | None
-    """Examples of the given files, whose predictions are the same as before the layers were cut."""
-    tokens_before: int
-    tokens_after: int
-    """Tokens of the validation split: more where its texts need pieces that are gone."""
-    drift: Drift
-    """Predictions for the validation split, against the run with its adapter in float32."""
-    to_train: bool
-    """Whether the model has to be trained again."""
 
 
 def compress_run(
@@ -86,10 +66,13 @@ def compress_run(
     heads: float | None = None,
     target_size: str | None = None,
     target_latency: str | None = None,
+    heal: bool = True,
+    unlabelled_file: str | None = None,
     max_drift: float = 0.05,
     base_model: str | None = None,
     trust_remote_code: bool = False,
     num_threads: int | None = None,
+    train: Rows | None = None,
     validation: Rows | None = None,
     say: Callable[[str], None] = print,
 ) -> CompressReport:
@@ -106,12 +89,16 @@ def compress_run(
         target_size: Most that the weights may take, such as "20MB"; layers and neurons are chosen
             for it, by measuring.
         target_latency: Longest time for one text, such as "5ms", likewise; see `choose_cuts`.
+        heal: Whether a model of which layers, neurons or heads were cut learns again from the run's
+            training rows, with the model before the cut as its teacher.
+        unlabelled_file: Texts without labels that it learns from, too.
         max_drift: Largest share of changed predictions on the validation split for which a trimmed
             vocabulary is written.
         base_model: Where the base model lies now, if it has moved.
         trust_remote_code: Whether the base model's own Python code may run.
         num_threads: CPU threads.
-        validation: The validation rows of a run whose data were given in Python.
+        train: The training rows of a run whose data were given in Python, to heal with.
+        validation: The validation rows of such a run.
         say: Prints one line.
 
     Raises:
@@ -141,6 +128,14 @@ def compress_run(
         **{f"--trim-vocabulary {file}": file for file in trim_vocabulary},
     }
     check_output_dir(output_dir, reads)
+    cuts = targets is not None or not layers is ffn is heads is None
+    if unlabelled_file is not None and not (cuts and heal):
+        raise UserError(
+            "--unlabelled-file is for healing a model of which layers, neurons or heads are cut; "
+            "leave it out"
+        )
+    if cuts and heal:
+        check_healing(run, rows=train, unlabelled_file=unlabelled_file)
     examples = covered_texts(run, trim_vocabulary, say) if trim_vocabulary else []
     call = "lowcost_ft.compress_run(run, output_dir, ..., validation=rows)"
     held_out, split = validation_examples(run, validation, command="compress", call=call)
@@ -165,15 +160,17 @@ def compress_run(
 
     with (
         claimed_output_dir(str(output_dir), "compressed", overwrite=None, reads=reads) as folder,
-        tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch,
+        tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as place,
     ):
+        scratch, teacher = Path(place) / "cut", Path(place) / "teacher"
+        scratch.mkdir()
         record = _record(run, run_folder)
         if given is not None and expected is not None:
             say("cutting the vocabulary, and comparing the answers to the given texts ...")
             keep = pieces_that_stay(model, tokenizer, given.features)
             cut_rows(model, keep)
             save_model(model, tokenizer, scratch)
-            save_trimmed(Path(scratch), keep)
+            save_trimmed(scratch, keep)
             if record.get("pad_token_id") is not None:
                 record["pad_token_id"] = keep.index(record["pad_token_id"])
             tokenizer = _tokenizer(record, scratch, **options)
@@ -182,14 +179,16 @@ def compress_run(
             check_same(keep, given, trimmed_given, model, *expected)
             at = Comparison.of(record, tokenizer, held_out)
             check_drift(at.drift(reference, at.predict(model)), max_drift)
-        kept = neurons = left = None
+        kept = neurons = left = latency = healing = None
         if family is not None:
+            if heal:
+                save_teacher(model, tokenizer, record, teacher)
             if heads is not None:
                 say("measuring which attention heads matter least ...")
                 left = cut_some_heads(at, model, family, heads, say)
             if targets is not None:
                 say("measuring which cuts reach the target ...")
-                layers, ffn = chosen_cuts(at, model, family, layers, ffn, targets, say)
+                layers, ffn, latency = chosen_cuts(at, model, family, layers, ffn, targets, say)
             say("measuring which layers and neurons matter least ...")
             kept, neurons = cut_model(at, model, family, layers, ffn, say)
             logits = at.outputs(model)
@@ -200,7 +199,29 @@ def compress_run(
                 raise RuntimeError(
                     f"read back, the cut model's logits differ by {gap:.2g}; nothing was written"
                 )
+        was_cut = any(one is not None for one in (kept, neurons, left))
         found = at.predict(model)
+        if was_cut and heal:
+            before = at.drift(reference, found)
+            say(
+                f"healing: {before.metric} {before.score_after:.4f} on the {split} split after the "
+                f"cut, {before.score_before:.4f} before; training with the uncut model as teacher"
+            )
+            trained = heal_model(
+                scratch,
+                teacher,
+                run=run,
+                unlabelled_file=unlabelled_file,
+                rows={"train": train, "validation": validation},
+                trust_remote_code=trust_remote_code,
+                num_threads=num_threads,
+                say=say,
+            )
+            record |= measured(trained)
+            model = load_trained(scratch, record, **options)
+            at = Comparison.of(record, tokenizer, held_out)
+            found = at.predict(model)
+            healing = Healing.of(trained, before=before, after=at.drift(reference, found))
         drift = at.drift(reference, found)
         say(
             f"drift: {drift.changed:,} of {drift.predictions:,} predictions ({drift.drift:.2%}) on "
@@ -221,7 +242,9 @@ def compress_run(
             tokens_before=tokens,
             tokens_after=len(at.features.input_ids),
             drift=drift,
-            to_train=any(one is not None for one in (kept, neurons, left)),
+            latency=latency,
+            healing=healing,
+            to_train=was_cut and healing is None,
         )
         # The scores of the record are the run's own; these are this model's.
         scores = at.task.score(held_out, found, seed=run["seed"])
@@ -230,11 +253,11 @@ def compress_run(
             # Its states and scores are others than those that were measured.
             cut = {"reason": "the model was cut since"}
             record |= {"calibration": cut, "novelty": cut}
-        else:
-            copy_novelty(Path(run_folder), Path(scratch))
+        elif healing is None:
+            copy_novelty(Path(run_folder), scratch)
         write_run(scratch, record | {"compress": asdict(report) | {"folder": None}})
         write_model_card(scratch, record)
-        for file in sorted(Path(scratch).iterdir(), key=lambda one: one.name == RUN_FILE):
+        for file in sorted(scratch.iterdir(), key=lambda one: one.name == RUN_FILE):
             file.rename(folder / file.name)
     return report
 

@@ -13,7 +13,13 @@ from lowcost_ft.compress.layers import (
     keep_layers,
     neuron_importance,
 )
-from lowcost_ft.compress.targets import choose_cuts, median_tokens, parse_seconds
+from lowcost_ft.compress.targets import (
+    PERCENTILE,
+    Latency,
+    choose_cuts,
+    median_tokens,
+    parse_seconds,
+)
 from lowcost_ft.config.values import parse_bytes
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.adapters import layer_list
@@ -69,8 +75,11 @@ def chosen_cuts(
     ffn: float | None,
     targets: tuple[int | None, float | None],
     say: Callable[[str], None],
-) -> tuple[int | None, float | None]:
-    """Layers and share of neurons that reach the targets; None for what stays whole."""
+) -> tuple[int | None, float | None, Latency | None]:
+    """Layers and share of neurons that reach the targets, and the latency that was measured.
+
+    None for what stays whole, and for a latency that nobody asked for.
+    """
     choice = choose_cuts(
         at,
         model,
@@ -81,16 +90,24 @@ def chosen_cuts(
         target_seconds=targets[1],
     )
     told = f"{choice.layers} layers, {choice.ffn:g} of the neurons: {choice.bytes / 1e6:.1f} MB"
+    latency = None
     if choice.seconds is not None:
+        latency = Latency(
+            seconds=choice.seconds,
+            percentile=PERCENTILE,
+            tokens=median_tokens(at),
+            threads=torch.get_num_threads(),
+        )
         told += (
-            f", {1000 * choice.seconds:.1f} ms for one text of {median_tokens(at)} tokens (95th "
-            f"percentile, {torch.get_num_threads()} thread{'s' * (torch.get_num_threads() != 1)})"
+            f", {1000 * choice.seconds:.1f} ms for one text of {latency.tokens} tokens (95th "
+            f"percentile, {latency.threads} thread{'s' * (latency.threads != 1)})"
         )
     say(told)
     count = len(layer_list(model, family))
     return (
         choice.layers if choice.layers < count else None,
         choice.ffn if choice.ffn < 1 else None,
+        latency,
     )
 
 

@@ -1,6 +1,7 @@
 """How many layers and neurons to keep for a size or a latency that the user names, by measuring."""
 
 import copy
+import json
 import re
 import time
 from collections.abc import Sequence
@@ -18,7 +19,8 @@ from lowcost_ft.models.adapters import layer_list
 from lowcost_ft.models.families import Family
 from lowcost_ft.pipeline.comparing import Comparison
 
-__all__ = ["PERCENTILE", "Choice", "choose_cuts", "median_tokens", "parse_seconds"]
+__all__ = ["PERCENTILE", "Choice", "Latency", "choose_cuts", "file_bytes", "median_tokens"]
+__all__ += ["parse_seconds"]
 
 PERCENTILE = 95
 """Of the times of one text: what `--target-latency` bounds."""
@@ -37,11 +39,24 @@ class Choice:
     ffn: float
     """Which share of the neurons of each feed-forward stays."""
     bytes: int
-    """Size of the weights in float32."""
+    """Size of the file of weights in float32."""
     seconds: float | None
     """The 95th percentile of the time for one text; None where it was not asked for."""
     moved: float
     """Mean square of how far the logits move."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Latency:
+    """How long a model takes for one text, and under which conditions that was measured."""
+
+    seconds: float
+    percentile: int
+    """Of the times of one text."""
+    tokens: int
+    """Tokens of the text."""
+    threads: int
+    """CPU threads."""
 
 
 def parse_seconds(text: str) -> float:
@@ -82,7 +97,7 @@ def choose_cuts(
         family: Its entry in the table of families.
         layers: How many layers stay, where the user has said so.
         ffn: The share of neurons, where the user has said so.
-        target_bytes: Most bytes of weights.
+        target_bytes: Most bytes of the file of weights.
         target_seconds: Longest time for one text of `median_tokens`, at the 95th percentile.
 
     Raises:
@@ -99,7 +114,7 @@ def choose_cuts(
         small = copy.deepcopy(model)
         gone = set(dropped[: count - number])
         _cut(at, small, family, [one for one in range(count) if one not in gone], share)
-        size = sum(tensor.numel() * tensor.element_size() for tensor in small.parameters())
+        size = file_bytes(small)
         if target_bytes is not None and size > target_bytes:
             found.append(_measured(number, share, size, None, float("inf")))
             continue
@@ -110,6 +125,26 @@ def choose_cuts(
     if not reached:
         raise UserError(_too_far(found, target_bytes, target_seconds))
     return min(reached, key=lambda one: one.moved)
+
+
+def file_bytes(model: Any) -> int:
+    """Size of the safetensors file of a model: its header and its tensors, shared ones once.
+
+    Of the names of a shared tensor the longest one counts, so that the file is not larger.
+    """
+    names: dict[tuple[int, torch.Size], str] = {}
+    tensors: dict[str, torch.Tensor] = dict(model.state_dict())
+    for name in sorted(tensors, key=len):
+        names[tensors[name].data_ptr(), tensors[name].shape] = name
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for name in sorted(names.values()):
+        tensor = tensors[name]
+        start, end = end, end + tensor.numel() * tensor.element_size()
+        found = {"dtype": "F32", "shape": list(tensor.shape), "data_offsets": [start, end]}
+        header[name] = found
+    length = len(json.dumps(header, separators=(",", ":")).encode())
+    return 8 + -(-length // 8) * 8 + end  # The header's length, the header, the tensors.
 
 
 def _measured(layers: int, ffn: float, size: int, seconds: float | None, moved: float) -> Choice:

@@ -1,0 +1,80 @@
+"""`lowcost-ft compress --layers`: what was cut learns from what it was before."""
+
+import json
+import shutil
+
+import pytest
+from small_runs import text_rows, write_jsonl
+
+import lowcost_ft as ft
+from lowcost_ft.commands.main import main
+
+
+def changed_run(run, folder, **changes):
+    """A copy of a run with another record."""
+    shutil.copytree(run, folder)
+    record = json.loads((folder / "run.json").read_text()) | changes
+    (folder / "run.json").write_text(json.dumps(record))
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["single", "ner"])
+def test_a_model_that_is_cut_learns_from_the_whole_one(
+    kind, trained_run, small_files, tmp_path, capsys
+):
+    run, target = trained_run(kind, "bert"), tmp_path / "small"
+    texts = write_jsonl(tmp_path / "texts.jsonl", [{"text": "refund my card"}, {"text": "hello"}])
+    capsys.readouterr()
+    arguments = ["compress", str(run), "--output-dir", str(target), "--json", "--layers", "1"]
+    assert main([*arguments, "--unlabelled-file", texts]) == 0
+    printed = capsys.readouterr()
+    report = json.loads(printed.out)
+    healing = report["healing"]
+    assert not report["to_train"] and len(report["layers"]) == 1
+    assert healing["score_after"] == report["drift"]["score_after"] > healing["score_before"]
+    assert healing["unlabelled_texts"] == 2 and healing["rows"] > 0 < healing["epochs"]
+    assert f"healing: {healing['metric']} {healing['score_before']:.4f} on the" in printed.err
+    # The folder answers as was told, and is a model like any other.
+    record = json.loads((target / "run.json").read_text())
+    assert record["compress"]["healing"] == healing
+    assert record["evaluation"]["validation"][healing["metric"]] == healing["score_after"]
+    assert record["calibration"].get("reason") != "the model was cut since"
+    found = ft.load_predictor(target).evaluate(small_files[kind]["validation_file"])
+    assert found[healing["metric"]] == pytest.approx(healing["score_after"])
+    assert str(tmp_path) not in (target / "README.md").read_text()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["small", "texts.jsonl"]
+
+
+def test_healing_is_the_same_each_time(trained_run, tmp_path):
+    short = {"num_train_epochs": 1}
+    run = trained_run("single", "bert")
+    record = json.loads((run / "run.json").read_text())
+    run = changed_run(run, tmp_path / "run", config=record["config"] | short)
+    for name in ("one", "two"):
+        ft.compress_run(run, tmp_path / name, layers=1, say=lambda line: None)
+    files = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("one", "two")]
+    assert files[0] == files[1]
+
+
+def test_what_cannot_be_healed_is_refused_before_anything_is_cut(trained_run, tmp_path, capsys):
+    run, target = trained_run("single", "bert"), tmp_path / "out"
+    words = ["--output-dir", str(target), "--layers", "1"]
+    number = changed_run(run, tmp_path / "number", problem_type="regression")
+    assert main(["compress", str(number), *words]) == 2
+    assert "choices between classes, and this run makes none; add --no-heal" in (
+        capsys.readouterr().err
+    )
+    record = json.loads((run / "run.json").read_text())
+    short = {"num_train_epochs": 1}
+    files = dict.fromkeys(("train_file", "validation_file", "test_file"))
+    data = {"data": record["data"] | {"in_python": True}}
+    own = changed_run(run, tmp_path / "own", config=record["config"] | files | short, **data)
+    assert main(["compress", str(own), *words]) == 2
+    assert "train=rows, validation=rows" in capsys.readouterr().err
+    missing = ["--unlabelled-file", str(tmp_path / "none.txt")]
+    assert main(["compress", str(run), *words, *missing]) == 2
+    assert "none.txt: no such file" in capsys.readouterr().err
+    assert not target.exists()
+    rows = {"train": text_rows(24), "validation": text_rows(12, seed=1)}
+    report = ft.compress_run(own, target, layers=2, **rows, say=lambda line: None)
+    assert report.healing is not None and report.healing.rows == 24

@@ -129,7 +129,16 @@ def test_near_duplicates_are_mended_only_where_they_are_asked_for(tmp_path, caps
     found = run(capsys, train, "--fix", str(tmp_path / "mended.csv"))
     assert 21 in places(found["near_duplicate"])
     assert changes_file(tmp_path / "mended.csv").read_text("utf-8") == ""
-    run(capsys, train, "--kinds", "near_duplicate", "--fix", str(tmp_path / "mended.csv"))
+    words = ["--kinds", "near_duplicate", "--fix", str(tmp_path / "mended.csv")]
+    # Hours of work may lie in a mended file: it stays, unless the user says otherwise.
+    content = (tmp_path / "mended.csv").read_bytes()
+    assert main(["doctor", train, "--no-model", *words]) == 2
+    told = capsys.readouterr().err
+    assert "mended.csv.changes.jsonl exist already; name another file, or add --overwrite" in told
+    assert (tmp_path / "mended.csv").read_bytes() == content
+    assert main(["doctor", train, "--no-model", "--overwrite"]) == 2
+    assert "--overwrite is for --fix FILE" in capsys.readouterr().err
+    run(capsys, train, *words, "--overwrite")
     assert '"row": 21' in changes_file(tmp_path / "mended.csv").read_text("utf-8")
 
 

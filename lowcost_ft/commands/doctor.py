@@ -56,8 +56,10 @@ class Doctor(InputOptions, LabelOptions):
     output: str | None = None
     """File for the findings as a page."""
     fix: str | None = None
-    """File for the mended training set: .jsonl, .csv or .tsv. What was changed is listed beside
-    it, in FILE.changes.jsonl; no other file is ever changed."""
+    """File for the mended training set, which must not exist yet: .jsonl, .csv or .tsv. What was
+    changed is listed beside it, in FILE.changes.jsonl; no other file is ever changed."""
+    overwrite: bool = False
+    """Let --fix replace a file that exists, and its list of changes."""
     strict: bool = False
     """Exit with code 3 when a finding is severe, to guard a pipeline."""
     seed: int = 0
@@ -169,6 +171,8 @@ def _check(
             problems.append(f"{flag} {path}: name a file in a folder that exists")
     if command.fix is not None and (problem := writing_problem(command.fix)):
         problems.append(problem)
+    if command.overwrite and command.fix is None:
+        problems.append("--overwrite is for --fix FILE: name the file, or leave it out")
     if problems:
         raise UserError(problems)
     for flag, path in (
@@ -180,6 +184,12 @@ def _check(
             written = [Path(path), *([changes_file(path)] if flag == "--fix" else [])]
             reads = {name if name != "train" else "TRAIN": given for name, given in files.items()}
             check_not_read(flag, path, replaced=written, reads=reads)
+            there = [str(file) for file in written if file.exists()]
+            if there and flag == "--fix" and not command.overwrite:
+                raise UserError(
+                    f"--fix {path}: {' and '.join(there)} exist{'s' * (len(there) == 1)} already; "
+                    "name another file, or add --overwrite to replace it"
+                )
 
 
 def _words(command: Doctor) -> list[str]:
@@ -189,6 +199,7 @@ def _words(command: Doctor) -> list[str]:
         value = getattr(command, field.name)
         default = None if field.default is MISSING else field.default
         written = {"train", "kinds", "json", "scores", "output", "fix", "strict", "debug"}
+        written |= {"overwrite"}
         if field.name in written or value == default:
             continue
         flag = field.name.replace("_", "-")

@@ -136,6 +136,21 @@ def test_a_batch_reads_as_each_row_alone(model, changes):
         assert len({len(tokens) for tokens in written.tokens}) > 1
 
 
+def test_beams_count_rows_in_which_a_token_has_a_twin():
+    model = build("llama")
+    with torch.no_grad():
+        weight = model.get_output_embeddings().weight
+        weight[4:30:2] = weight[3:29:2]
+        weight[4:30:2] *= 1 + 1e-7
+    chosen = settings(num_beams=3)
+    written = write(model, chosen)
+    expected = [alone(model, prompt, chosen) for prompt in PROMPTS]
+    pairs = zip(written.tokens, expected, strict=True)
+    differing = {row for row, (one, other) in enumerate(pairs) if one != other}
+    assert differing <= set(written.near_ties)
+    assert len(written.near_ties) >= 6  # Which of two twins stays among the beams is chance.
+
+
 @pytest.mark.parametrize("changes", [{"length_penalty": -1.0}, {"length_penalty": 0.0}])
 def test_beams_are_ranked_by_the_length_penalty(llama, changes):
     chosen = settings(num_beams=2, end_token_ids=(END,), max_new_tokens=6, **changes)

@@ -6,7 +6,7 @@ import torch
 
 from lowcost_ft.config.generation import GenerationSettings
 from lowcost_ft.models.generation.decoding import Decoding
-from lowcost_ft.models.generation.near_ties import NEAR
+from lowcost_ft.models.generation.near_ties import NEAR, near_ties
 
 __all__ = ["write_by_beams"]
 
@@ -30,8 +30,8 @@ def write_by_beams(
         settings: How to write.
 
     Returns:
-        As `greedy.write_greedily`; a row counts as nearly tied, too, if that is so of candidates
-        for its beams, or of its two best finished texts.
+        As `greedy.write_greedily`; a row counts as nearly tied if that is so of candidates for its
+        beams or for its finished texts, of its two best finished texts, or of going on and ending.
     """
     count, device = len(decoding.sequences), decoding.sequences.device
     beams = settings.num_beams
@@ -54,6 +54,8 @@ def write_by_beams(
         vocabulary = logs.shape[-1]
         logs = (logs.view(len(rows), beams, vocabulary) + running_scores.unsqueeze(-1)).flatten(1)
         best, chosen = logs.topk(wanted + 1)  # (rows, wanted + 1), the best first
+        for index in _tied_candidates(best, chosen % vocabulary, ends, beams):
+            tied[int(rows[index])] = True
         scores, chosen = best[:, :wanted], chosen[:, :wanted]
         origins, tokens = chosen // vocabulary, chosen % vocabulary
         candidates = running.gather(
@@ -82,6 +84,8 @@ def write_by_beams(
         best_possible = running_scores[:, :1] / (step + 1) ** settings.length_penalty
         worst = torch.where(is_done, done_scores.min(1, keepdim=True).values, _NEVER)
         hopeful = (best_possible > worst).any(1) & ~stops.all(1)
+        for index in ((best_possible - worst).abs() < NEAR).any(1).nonzero().flatten().tolist():
+            tied[int(rows[index])] = True
         for index in (~hopeful).nonzero().flatten().tolist():
             row = int(rows[index])
             texts[row] = done[index, 0, : int(lengths[index, 0])].tolist()
@@ -98,6 +102,23 @@ def write_by_beams(
     return texts, tied
 
 
-def _real(logs: torch.Tensor) -> torch.Tensor:
-    """Scores without those of beams that do not exist yet."""
-    return logs.masked_fill(logs < _NEVER / 2, -torch.inf)
+def _tied_candidates(
+    best: torch.Tensor, tokens: torch.Tensor, ends: torch.Tensor, beams: int
+) -> list[int]:
+    """Rows in which another candidate is nearly as good as one that goes on or that ends.
+
+    Args:
+        best: Scores of the best candidates, the best one first, `(rows, candidates)`; at least one
+            more than there are beams does not end.
+        tokens: The token of each.
+        ends: Tokens that end a text.
+        beams: How many candidates go on; as many of the best may end.
+    """
+    real = best.masked_fill(best < _NEVER / 2, -torch.inf)  # Not of beams that do not exist yet.
+    ended = torch.isin(tokens, ends)
+    going_on = real.masked_fill(ended, -torch.inf).topk(beams + 1).values
+    tied = near_ties(going_on[:, -2], going_on[:, -1])
+    ended_there = ended[:, beams - 1] | ended[:, beams]
+    tied |= ended_there & near_ties(real[:, beams - 1], real[:, beams])
+    found: list[int] = tied.nonzero().flatten().tolist()
+    return found

@@ -48,7 +48,8 @@ class Chooser:
         """
         logits = self._processors(decoding.sequences, decoding.logits)
         if self._warpers is None:
-            return logits.argmax(-1), near_ties(logits.topk(2).values, 0)
+            best, second = logits.topk(2).values.unbind(1)
+            return logits.argmax(-1), near_ties(best, second).tolist()
         logits = self._warpers(decoding.sequences, logits)
         chances = [float(self._chances[row][step]) for row in rows]
         return draw(logits, chances), [False] * len(rows)

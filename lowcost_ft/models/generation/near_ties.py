@@ -9,17 +9,11 @@ NEAR = 1e-4
 one thing, such as a row alone and in a batch."""
 
 
-def near_ties(best: torch.Tensor, last: torch.Tensor | int) -> list[bool]:
-    """Whether any candidate that was chosen is nearly as good as the next one.
+def near_ties(chosen: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """Whether a candidate that was chosen is hardly better than one that was not, `(rows,)`.
 
     Args:
-        best: Scores of the best candidates, the best one first, `(rows, candidates)`.
-        last: The place of the last chosen one, for all rows or for each, `(rows, 1)`; one more
-            candidate must be there.
+        chosen: Score of the worst candidate that was chosen, `(rows,)`.
+        other: Score of the best of the others; minus infinity where there is none.
     """
-    gaps = best[:, :-1] - best[:, 1:]
-    places = torch.arange(gaps.shape[1], device=best.device)
-    # Candidates that are ruled out have no score.
-    near = (gaps < NEAR) & torch.isfinite(best[:, 1:]) & (places <= last)
-    found: list[bool] = near.any(1).tolist()
-    return found
+    return (chosen - other < NEAR) & torch.isfinite(other)

@@ -96,6 +96,8 @@ def test_a_long_dialogue_keeps_its_system_and_newest_turns(tokenizer):
     text = tokenizer.decode(row.ids)
     assert "last words" in text and "first words" not in text and row.cuts == {"inputs"}
     assert len(row.ids) <= 75
+    both = example(turns=(*TURNS[:3], ("user", long.turns[-1][1])))
+    assert encoding(tokenizer, max_length=75).encode([both])[0].cuts == {"turns", "inputs"}
 
 
 def test_a_long_reply_before_the_last_is_read_as_a_whole_and_its_cut_is_told(tokenizer):

@@ -127,7 +127,10 @@ class Encoding:
         if _length(pieces) > self.room:
             if self.keeps_newest:
                 turns, contexts = self._newest(turns)
-                cuts.add("turns" if len(turns) < len(example.turns) else "inputs")
+                if len(turns) < len(example.turns):
+                    cuts.add("turns")
+                if turns[-1] != example.turns[-1]:
+                    cuts.add("inputs")
             else:
                 contexts = self._shorter_end(turns, _length(pieces) - self.room)
                 cuts.add("inputs")

@@ -627,6 +627,16 @@ def test_cut_never_takes_the_last_entity_of_a_type() -> None:
         assert len(splits.validation) == 9
 
 
+def test_only_a_cut_by_classes_is_called_stratified() -> None:
+    pairs = [{"source": f"where is lamp {i}?", "target": f"lamp {i} is here"} for i in range(20)]
+    told = next(n for n in splits_of(pairs, "translation").notices if "were cut off" in n)
+    assert "for it, seed 0" in told and "stratified" not in told
+    tagged = next(n for n in splits_of([*TAGGED], "ner").notices if "were cut off" in n)
+    assert "stratified, seed 0" in tagged
+    problems = failure(load_splits, "translation", train_file=write("a.jsonl", pairs[:1]))
+    assert "1 row, and" not in problems[0] and "label" not in problems[0]
+
+
 def test_cut_of_labels_that_all_occur_once() -> None:
     rows = [{"text": f"{i}", "label": [f"{i}"]} for i in range(20)]
     problems = failure(load_splits, "classification", train_file=write("a.jsonl", rows))

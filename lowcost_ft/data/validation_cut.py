@@ -58,10 +58,11 @@ def cut_validation(
     chosen = _choose(groups, classes, size=size, every_class=every_class, seed=seed)
     if not chosen or len(chosen) == len(examples):
         of_classes = f" of {num_classes} classes" if every_class else ""
+        only_row = "taking a label's only row or " if num_classes else ""
         reason = (
             f"no validation split can be cut from {counted(len(examples), 'training row')}"
-            f" ({counted(len(groups), f'different {group_title}')}){of_classes} without taking a "
-            f"label's only row or parting rows with the same {group_title}"
+            f" ({counted(len(groups), f'different {group_title}')}){of_classes} without "
+            f"{only_row}parting rows with the same {group_title}"
         )
         if asked < 1:
             reason = (
@@ -80,9 +81,10 @@ def cut_validation(
         else ""
     )
     told = f" ({asked} asked for)" if len(chosen) != asked else ""
+    told += ", stratified" if num_classes else ""
     notices.append(
         f"no validation split: {len(chosen)} of the {len(examples)} training rows were cut off "
-        f"for it{told}, stratified, seed {seed}{together}"
+        f"for it{told}, seed {seed}{together}"
     )
     return (
         [example for index, example in enumerate(examples) if index not in chosen],

@@ -8,6 +8,7 @@ from tiny import make_tiny
 import lowcost_ft as ft
 from lowcost_ft.data.features import IGNORED_LABEL
 from lowcost_ft.errors import UserError
+from lowcost_ft.tasks.dialogue import DialogueTask
 from lowcost_ft.tasks.writing.chat_format import ChatFormat, settle_chat_template
 from lowcost_ft.tasks.writing.encoding import Encoding
 from lowcost_ft.tasks.writing.example import WritingExample
@@ -106,6 +107,12 @@ def test_a_long_reply_before_the_last_is_read_as_a_whole_and_its_cut_is_told(tok
     row = encoding(tokenizer).encode([example(turns=turns)])[0]
     assert tokenizer.decode(row.ids).count("yes") == 30 and row.cuts == {"targets"}
     assert len(learned(tokenizer, row)) == 2
+    task = DialogueTask({"max_target_length": 20})
+    features = {"cuts": [0, 1, 2]}
+    assert task.cut_in_use(9, features, limit="--max-length 75", end="end") == (
+        "of 9 examples, 1 dialogue has replies whose end is not learned (--max-target-length 20); "
+        "2 dialogues lose their oldest turns (--max-length 75 less 20 for the reply)"
+    )
     assert not encoding(tokenizer).prompt(turns)[1]  # Nothing is learned where it is used.
 
 

@@ -140,6 +140,14 @@ def test_what_is_changed_is_told_with_its_count_and_first_place():
     assert '1 row with turns whose "weight" is not read, first at train:row 3' in told
 
 
+def test_other_right_replies_may_be_missing_in_some_rows():
+    rows, problems, _ = dialogues(
+        [{**REPLIED, "references": ["Hey"]}, {"messages": HELLO}, {**REPLIED, "references": None}]
+    )
+    assert not problems
+    assert [row["references"] for row in rows] == [["Hi!", "Hey"], ["Hi!"], ["Hi!"]]
+
+
 def test_a_dialogue_to_answer_ends_with_the_user():
     rows, problems, notices = dialogues(
         [{"messages": HELLO}, {"messages": HELLO[:1]}], labelled=False
@@ -162,6 +170,10 @@ def test_a_dialogue_to_answer_ends_with_the_user():
         ({"messages": [{"role": "user"}]}, 'turn 1, has no "content"'),
         ({"messages": [{"role": "tool", "content": "7"}]}, 'has the role "tool"; known: system'),
         ({"messages": [{**HELLO[1], "tool_calls": [{}]}]}, "calls a tool"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image"}]}]},
+            'has parts of the type "image", and only text is read',
+        ),
         ({"messages": [{"role": "user", "content": None}]}, '"content" is missing'),
         ({"messages": HELLO[:1]}, "the assistant says nothing"),
         ({"messages": HELLO[1:]}, "the user says nothing"),

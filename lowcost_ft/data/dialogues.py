@@ -24,7 +24,7 @@ from lowcost_ft.data.rows import (
     same_column,
     shown,
 )
-from lowcost_ft.data.text_pairs import text_list
+from lowcost_ft.data.text_pairs import other_texts, text_list
 
 __all__ = ["read_dialogues"]
 
@@ -80,7 +80,7 @@ def read_dialogues(
             continue
         values: dict[str, Any] = {"messages": messages}
         if labelled:
-            others = [] if references is None else text_list(row, references, problems)
+            others = other_texts(row, references, problems)
             values["references"] = list(dict.fromkeys([messages[-1]["content"], *others]))
         if len(problems) > before:
             continue

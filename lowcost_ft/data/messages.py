@@ -129,7 +129,11 @@ def _message(
         isinstance(part, dict) and part.get("type") == "text" for part in content
     ):
         content = "".join(str(part.get("text", "")) for part in content)
-    if fault := text_fault(content):
+    fault = text_fault(content)
+    if isinstance(content, list) and all(isinstance(part, dict) for part in content):
+        kinds = listed(sorted({str(part.get("type")) for part in content} - {"text"}))
+        fault = f"has parts of the type {kinds}, and only text is read; delete the row"
+    if fault:
         problems.append(f"{place} {shown(content_key)} {fault}")
         return None
     if more := [

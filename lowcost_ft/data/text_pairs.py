@@ -22,7 +22,7 @@ from lowcost_ft.data.rows import (
     text_fault,
 )
 
-__all__ = ["read_pairs", "text_list"]
+__all__ = ["other_texts", "read_pairs", "text_list"]
 
 
 def read_pairs(
@@ -101,7 +101,7 @@ def read_pairs(
         values: dict[str, Any] = {"source": text}
         if labelled:
             texts = text_list(row, target, problems)
-            others = [] if references is None else text_list(row, references, problems)
+            others = other_texts(row, references, problems)
             several += len(texts) > 1
             values |= {
                 "target": texts[0] if texts else None,
@@ -130,6 +130,13 @@ def text_list(row: Row, column: str, problems: list[str]) -> list[str]:
             problems.append(f"{row.source}: {shown(column)} {fault}")
             return []
     return [str(text) for text in texts]
+
+
+def other_texts(row: Row, column: str | None, problems: list[str]) -> list[str]:
+    """The texts in a column of further right ones, which a row may lack."""
+    if column is None or row.values.get(column) in (None, ""):
+        return []
+    return text_list(row, column, problems)
 
 
 def _columns(

@@ -232,10 +232,10 @@ class Predictor:
         if features.truncated:
             given = limit == config["max_length"]
             what = f"the run's --max-length {limit}" if given else f"the model's {limit} positions"
-            self.notices.append(
-                f"{features.truncated:,} of {len(examples):,} {self.task.too_long(what)} "
-                f"and lost {self.task.lost_when_cut(cut_end(self.tokenizer))}"
+            told = self.task.cut_in_use(
+                len(examples), features, limit=what, end=cut_end(self.tokenizer)
             )
+            self.notices.append(told)
         pooled = None if self.novelty is None else PooledTexts(features.num_examples)
         predictions = predict(
             self.accelerator,

@@ -117,6 +117,18 @@ class Telling:
         """
         return f"their {end}"
 
+    def cut_in_use(self, examples: int, features: Any, *, limit: str, end: str) -> str:
+        """What to tell of inputs of a run that lost something.
+
+        Args:
+            examples: How many there are.
+            features: Their tokens, of which some were `truncated`.
+            limit: What they are longer than.
+            end: As for `lost_when_cut`.
+        """
+        lost = self.lost_when_cut(end)
+        return f"{features.truncated:,} of {examples:,} {self.too_long(limit)} and lost {lost}"
+
     @staticmethod
     def use_notice(run: Mapping[str, Any], examples: Sequence[Any]) -> str | None:
         """What to know where a run is used on other examples than it was trained on."""

@@ -78,6 +78,16 @@ class DialogueTask(WritingTask):
 
         return sample_dialogues()
 
+    @staticmethod
+    def too_long(limit: str) -> str:
+        """What is said of conversations that lose something."""
+        return f"conversations are longer than {limit}"
+
+    @staticmethod
+    def lost_when_cut(end: str) -> str:
+        """What they lose."""
+        return "their oldest turns"
+
     @property
     def fill(self) -> None:
         """Turns are read as they are."""

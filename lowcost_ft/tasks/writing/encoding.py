@@ -199,7 +199,9 @@ class Encoding:
         Raises:
             ValueError: It has not so many.
         """
-        encoded: Any = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        encoded: Any = self.tokenizer(
+            text, add_special_tokens=False, return_offsets_mapping=True, verbose=False
+        )
         offsets = encoded["offset_mapping"]
         if over >= len(offsets):
             raise ValueError(
@@ -214,14 +216,15 @@ class Encoding:
     def _tokenize(self, texts: Iterable[str]) -> None:
         different = [text for text in dict.fromkeys(texts) if text]
         if different:
-            ids = self.tokenizer(different, add_special_tokens=False)["input_ids"]
+            # Else it would warn of texts longer than the model's, which are cut later.
+            ids = self.tokenizer(different, add_special_tokens=False, verbose=False)["input_ids"]
             self._known.update(zip(different, ids, strict=True))
 
     def _tokens(self, text: str) -> list[int]:
+        if not text:
+            return []
         if text not in self._known:
-            self._known[text] = (
-                list(self.tokenizer(text, add_special_tokens=False)["input_ids"]) if text else []
-            )
+            self._tokenize([text])
         return self._known[text]
 
 

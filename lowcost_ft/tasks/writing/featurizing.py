@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from lowcost_ft.data.features import IGNORED_LABEL, Array, Features, flatten
+from lowcost_ft.data.rows import counted
 from lowcost_ft.errors import UserError
 from lowcost_ft.tasks.base import ENCODED_AT_ONCE
 from lowcost_ft.tasks.writing.answers import WritingAnswers
@@ -229,21 +230,34 @@ class WritingTokens(WritingAnswers):
         self, split: str, examples: int, features: Features, *, max_length: int, end: str
     ) -> str:
         """What was cut of how many examples."""
-        inputs, targets, turns = (int(count) for count in features["cuts"])
-        limit = f"--max-length {max_length}"
+        told = self._cuts_told(features, f"--max-length {max_length}")
+        return f"{split}: of {counted(examples, 'example')}, {told}"
+
+    def cut_in_use(self, examples: int, features: Features, *, limit: str, end: str) -> str:
+        """See `Telling.cut_in_use`."""
+        return f"of {counted(examples, 'example')}, {self._cuts_told(features, limit)}"
+
+    def _cuts_told(self, features: Features, limit: str) -> str:
+        """How many inputs, targets and turns were cut, in words."""
         kept = self.settings["max_target_length"]
-        lost = "beginning" if self.keeps_newest else "end"
-        whose = "dialogues have replies whose end is not learned"
-        if not self.keeps_newest:
-            whose = "targets lose their end"
+        if not self.encoder_decoder:  # An encoder's texts have the whole length.
+            limit += f" less {kept} for the {'reply' if self.keeps_newest else 'target'}"
+        end = "beginning" if self.keeps_newest else "end"
+        target = ("target loses its end", "targets lose their end")
+        if self.keeps_newest:
+            whose = "replies whose end is not learned"
+            target = (f"dialogue has {whose}", f"dialogues have {whose}")
         said = [
-            f"{inputs:,} inputs lose their {lost} ({limit} less {kept} for the target)",
-            f"{targets:,} {whose} (--max-target-length {kept})",
-            f"{turns:,} dialogues lose their oldest turns ({limit} less {kept} for the reply)",
+            (f"input loses its {end}", f"inputs lose their {end}", limit),
+            (*target, f"--max-target-length {kept}"),
+            ("dialogue loses its oldest turns", "dialogues lose their oldest turns", limit),
         ]
-        counts = (inputs, targets, turns)
-        parts = [text for text, count in zip(said, counts, strict=True) if count]
-        return f"{split}: of {examples:,} examples, {'; '.join(parts)}"
+        counts = [int(count) for count in features["cuts"]]
+        return "; ".join(
+            f"{count:,} {one if count == 1 else many} ({why})"
+            for count, (one, many, why) in zip(counts, said, strict=True)
+            if count
+        )
 
 
 def _check_decoder(config: Any, model_id: str) -> None:

@@ -91,6 +91,11 @@ class PairTask(WritingTask):
             for text in texts
         ]
 
+    @staticmethod
+    def lost_when_cut(end: str) -> str:
+        """What a text loses, at whichever end the tokenizer would cut it."""
+        return "their end"
+
     def take_model(self, config: Any, *, model_id: str) -> None:
         """Settles the template that makes the input.
 

@@ -53,7 +53,7 @@ class SourceAndTarget:
         sources = self._ids(texts, truncation=True, max_length=self.max_length)
         whole = [len(ids) for ids in self._ids(texts)]
         wanted = [example.target for example in examples]
-        found: Any = self.tokenizer(text_target=[target or "-" for target in wanted])
+        found: Any = self.tokenizer(text_target=[t or "-" for t in wanted], verbose=False)
         targets = [self._ended(ids) for ids in found["input_ids"]]
         rows = []
         for source, size, target, text in zip(sources, whole, targets, wanted, strict=True):
@@ -72,7 +72,7 @@ class SourceAndTarget:
         return rows
 
     def _ids(self, texts: list[str], **options: Any) -> list[list[int]]:
-        found: Any = self.tokenizer(texts, **options)
+        found: Any = self.tokenizer(texts, verbose=False, **options)  # Of long texts we tell.
         return [list(ids) for ids in found["input_ids"]]
 
     def _ended(self, ids: Sequence[int]) -> list[int]:

@@ -56,8 +56,8 @@ def check_task(task: Any) -> None:
     """
     if not (task.can_edit and task.can_measure):
         raise UserError(
-            f"lowcost-ft attack does not work for {task_settings(task.name).title}: it does not say "
-            "when a changed text should have the same answer; docs/attack.md lists the tasks that do"
+            f"lowcost-ft attack does not work for {task_settings(task.name).title}, which does not "
+            "say when a changed text should keep its answer"
         )
 
 

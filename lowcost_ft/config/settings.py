@@ -164,7 +164,8 @@ class TrainingConfig(ExtensionConfig):
     to a minute. On a CPU it does not make training faster."""
     cache_frozen_layers: bool = setting(False, decides=False)
     """Run the layers below the top --trainable-layers once and keep their output on disk; each
-    epoch starts from it. A second run on the same data reuses it."""
+    epoch starts from it. A second run on the same data reuses it. Of an encoder-decoder it is the
+    encoder's output that is kept."""
     stream_frozen_layers: bool = False
     """With --cache-frozen-layers: never hold the frozen layers together. Each is read from the
     checkpoint, run on all examples and forgotten, for a model that is larger than the memory."""

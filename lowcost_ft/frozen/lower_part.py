@@ -6,7 +6,7 @@ returned once.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -16,7 +16,7 @@ from lowcost_ft.models.adapters import layer_list
 from lowcost_ft.models.families import Family
 from lowcost_ft.models.freezing import frozen_names
 
-__all__ = ["LowerPart", "put_module"]
+__all__ = ["LowerPart", "StandIn", "put_module"]
 
 
 class LowerPart:
@@ -26,7 +26,10 @@ class LowerPart:
         first_layer: Number of the lowest trainable layer, from 0: where the states enter.
         num_trainable: How many layers there are from it on.
         modules: Path inside the backbone and module, for each that runs before it.
+        takes_encoders: Whether it knows what to do with an encoder-decoder.
     """
+
+    takes_encoders: ClassVar[bool] = False
 
     def __init__(self, model: Any, family: Family | None, trainable_layers: int) -> None:
         """
@@ -45,10 +48,10 @@ class LowerPart:
                 else f"the layers of model type {model.config.model_type!r} are not known"
             )
             raise UserError(f"cache_frozen_layers: {reason}; leave it out")
-        if family.encoder_layers is not None:
+        if family.encoder_layers is not None and not self.takes_encoders:
             raise UserError(
-                "cache_frozen_layers: keeps what enters the first trainable layer, and the layers "
-                f"of {family.name}'s decoder read the encoder's output as well; leave it out"
+                "stream_frozen_layers: needs all that enters the first trainable layer, and the "
+                f"layers of {family.name}'s decoder read the encoder's output as well; leave it out"
             )
         layers = layer_list(model, family)
         self.first_layer = len(layers) - trainable_layers
@@ -118,32 +121,34 @@ class LowerPart:
         waiting = torch.device("meta" if device.type == "meta" else "cpu")
         for name, module in self.modules.items():
             put_module(backbone, name, self.stand_in(name))
-            module.to(waiting)
+            self._move(module, waiting)
         try:
             yield
         finally:
             for name, module in self.modules.items():
-                put_module(backbone, name, module.to(device))
+                self._move(module, device)
+                put_module(backbone, name, module)
 
     @contextmanager
     def put_back(self) -> Iterator[None]:
         """Inside the block, which lies inside one of `taken_out`, the model is whole again."""
         backbone = self._model.base_model
         device = next(self.upper_tensors()).device
-        away = {name: next(m.parameters()).device for name, m in self.modules.items()}
+        away = {name: next(self._tensors(m)).device for name, m in self.modules.items()}
         stand_ins = {name: backbone.get_submodule(name) for name in self.modules}
         for name, module in self.modules.items():
-            put_module(backbone, name, module.to(device))
+            self._move(module, device)
+            put_module(backbone, name, module)
         try:
             yield
         finally:
             for name, module in self.modules.items():
                 put_module(backbone, name, stand_ins[name])
-                module.to(away[name])
+                self._move(module, away[name])
 
     def stand_in(self, name: str) -> nn.Module:
         """A module that hands out the states in place of the one of that name."""
-        return _StandIn(self, name)
+        return StandIn(self, name)
 
     @contextmanager
     def entering(self, states: torch.Tensor) -> Iterator[None]:
@@ -157,8 +162,20 @@ class LowerPart:
     def tensors(self) -> Iterator[torch.Tensor]:
         """Parameters and buffers of the lower part."""
         for module in self.modules.values():
-            yield from module.parameters()
-            yield from module.buffers()
+            yield from self._tensors(module)
+
+    def _tensors(self, module: nn.Module) -> Iterator[torch.Tensor]:
+        for part in self._movable(module):
+            yield from part.parameters()
+            yield from part.buffers()
+
+    def _movable(self, module: nn.Module) -> list[nn.Module]:
+        """What of a module of the lower part the rest of the model does not need."""
+        return [module]
+
+    def _move(self, module: nn.Module, device: torch.device) -> None:
+        for part in self._movable(module):
+            part.to(device)
 
     def upper_tensors(self) -> Iterator[torch.Tensor]:
         """Parameters and buffers of the trainable layers."""
@@ -171,7 +188,7 @@ class _ReachedTheTop(Exception):  # noqa: N818 - not an error
     """Ends a forward pass where the trainable layers begin."""
 
 
-class _StandIn(nn.Module):
+class StandIn(nn.Module):
     """Returns the states of the current micro-batch in the way of the module it stands for.
 
     Every module of the lower part returns them, the embeddings too: their shape, type and device

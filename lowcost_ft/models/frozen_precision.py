@@ -44,7 +44,9 @@ def hold_frozen_weights(
     part: Any = model
     if top_layers is not None:
         assert family is not None
-        part = layer_list(model.get_base_model(), family)[-top_layers:]
+        part = layer_list(model.get_base_model(), family)
+        if family.encoder_layers is None:  # Else the cache holds the encoder's output alone.
+            part = part[-top_layers:]
     others = {id(other) for layer in part.modules() for other in _not_rounded(layer)}
     for layer in part.modules():
         if type(layer) not in (nn.Linear, Conv1D) or id(layer) in others:

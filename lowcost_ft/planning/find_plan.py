@@ -54,8 +54,7 @@ def find_plan(
         longest_row=longest_row,
         can_checkpoint=bool(forward_module(built.model).supports_gradient_checkpointing),
         can_choose_layers=family is not None and not family.shared_layers,
-        can_cache=not forecast.extensions(config).changes_inputs
-        and (family is None or family.encoder_layers is None),
+        can_cache=not forecast.extensions(config).changes_inputs,
     )
 
 

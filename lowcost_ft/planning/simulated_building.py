@@ -16,7 +16,8 @@ from torch import nn
 
 from lowcost_ft.data.batching import MicroBatch, inference_tokens, share_step
 from lowcost_ft.data.features import Features
-from lowcost_ft.frozen.lower_part import LowerPart, put_module
+from lowcost_ft.frozen.encoder_part import lower_part
+from lowcost_ft.frozen.lower_part import put_module
 from lowcost_ft.frozen.lower_states import LowerStates
 from lowcost_ft.frozen.stored_states import DTYPES, padded_index
 from lowcost_ft.frozen.streamed_part import Seen, StreamedPart, stage_bytes
@@ -95,7 +96,7 @@ def cache_needs(
     stored = DTYPES.get(target.mixed_precision, torch.float32)
     stored = stored if cache_dtype == "auto" else DTYPES[cache_dtype]
     kept = sum(tokens.values()) * model.config.get_text_config().hidden_size * stored.itemsize
-    lower = LowerPart(model, family, trainable_layers)
+    lower = lower_part(model, family, trainable_layers)
     disk, weights, states, host = kept, 0, kept, _bytes(lower.tensors())
     if streamed:
         # A layer hands on what it adds up, which is in float32 whatever its products are in.

@@ -17,6 +17,7 @@ from lowcost_ft.config.settings import TrainingConfig
 from lowcost_ft.data.batching import MicroBatch
 from lowcost_ft.data.features import Features, collate, model_inputs
 from lowcost_ft.frozen.cache import CachedStates
+from lowcost_ft.frozen.encoder_part import lower_part
 from lowcost_ft.frozen.lower_part import LowerPart
 from lowcost_ft.frozen.stored_states import DTYPES, StoredStates
 from lowcost_ft.memory.operators import Target
@@ -113,7 +114,7 @@ def simulate_step(
     lower = None
     if settings.cache_frozen_layers:
         assert trainable_layers is not None
-        lower = LowerPart(model, built.family, trainable_layers)
+        lower = lower_part(model, built.family, trainable_layers)
     resident = weights_by_part(built, model)
     # They wait in the host's memory, or on disk.
     if lower is not None and (target.device == "cuda" or settings.stream_frozen_layers):

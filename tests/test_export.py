@@ -144,6 +144,8 @@ def test_an_exported_folder_answers_as_the_run_does(exported, small_files, capsy
         *("config.json", "tokenizer.json", "tokenizer_config.json", "run.json", "README.md"),
     }
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+    config = json.loads((folder / "config.json").read_text())
+    assert config["architectures"] == ["BertForTokenClassification"]
     record = json.loads((folder / "run.json").read_text())
     assert record["export"]["files"] == report["files"]
     texts = ["anna lives in oslo", "", "where is my order ?"]
@@ -202,6 +204,9 @@ def test_a_damaged_or_lacking_file_is_told(exported, tmp_path, capsys):
     (copy / "onnx" / "model_fp16.onnx").unlink()
     assert main(["predict", str(copy), "--text", "hello", "--precision", "fp16"]) == 2
     assert "holds fp32, int8" in capsys.readouterr().err
+    (copy / "config.json").unlink()
+    assert main(["predict", str(copy), "--text", "hello", "--precision", "int8"]) == 2
+    assert "config.json is missing or damaged" in capsys.readouterr().err
 
 
 def test_another_cpu_is_told_where_int8_was_measured(exported, monkeypatch):
@@ -356,6 +361,9 @@ def test_other_tasks_answer_as_the_run_does(
     assert code == 0 and report["parity_gap"] <= MERGE_TOLERANCE
     assert report["files"][0]["drift"]["changed"] == 0
     test_file = small_files[kind]["test_file"]
+    (architecture,) = json.loads((folder / "config.json").read_text())["architectures"]
+    ends = "QuestionAnswering" if kind == "question" else "SequenceClassification"
+    assert architecture.endswith(f"For{ends}")
     answers = []
     for place in (run, folder):
         predictor = ft.load_predictor(place)

@@ -41,6 +41,7 @@ from lowcost_ft.record.run_file import load_run
 from lowcost_ft.record.run_folder import check_output_dir, claimed_output_dir
 from lowcost_ft.tasks import task_class
 from lowcost_ft.tasks.base import Predictions, Task
+from lowcost_ft.tasks.heads import find_head
 from lowcost_ft.training.setup import set_num_threads
 
 __all__ = ["export_run"]
@@ -142,6 +143,7 @@ def export_run(
             opset=OPSET,
             versions=versions(("onnx", "onnxscript", "onnxruntime")),
         )
+        plain.config.architectures = [_class_name(plain, task)]
         save_exported(
             folder,
             Path(scratch),
@@ -246,6 +248,13 @@ def _files(
         )
         for name, form in forms.items()
     ]
+
+
+def _class_name(model: Any, task: Task) -> str:
+    """What other programs tell the outputs by: the base model's own class has no head."""
+    name = type(model).__name__
+    # The mean over a text's tokens is part of the graph.
+    return name.replace("ForToken", "ForSequence") if find_head(task.head).per_text else name
 
 
 def _as_trained(at: Measuring, base: Any, run_folder: str | Path, **options: Any) -> Predictions:

@@ -105,7 +105,12 @@ def load_exported(
         )
     chosen = precision or there[0]
     file = Path(folder) / ONNX_FILES[chosen]
-    config = AutoConfig.from_pretrained(str(folder), trust_remote_code=trust_remote_code)
+    try:
+        config = AutoConfig.from_pretrained(str(folder), trust_remote_code=trust_remote_code)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{folder}: config.json is missing or damaged; restore it, or export again"
+        ) from error
     try:
         return OnnxModel(file, config, chosen)
     except Exception as error:  # ONNX Runtime has classes of errors of its own.

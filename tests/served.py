@@ -84,7 +84,11 @@ class Client:
         finally:
             connection.close()
         is_json = "json" in response.headers.get("content-type", "")
-        return response.status, response.headers, json.loads(content) if is_json else content
+        return (
+            response.status,
+            response.headers,
+            json.loads(content) if is_json and content else content,
+        )
 
     def post(self, path, body, **headers):
         """Status and body."""

@@ -31,6 +31,7 @@ from lowcost_ft.serve.inputs import read_inputs
 from lowcost_ft.serve.limits import Access, Limits
 from lowcost_ft.serve.models import Models, ServedModel, model_folders
 from lowcost_ft.serve.part import Part
+from lowcost_ft.tasks.question_answering import QuestionAnsweringTask
 
 TEXTS = ["chen wei lives in oslo", "😀 send it to Anna in Berlin", "", "please refund my card"]
 
@@ -184,6 +185,24 @@ def test_refusals_say_what_is_wrong(client, path, body, status, said):
     assert (found, said in content["error"]) == (status, True), content
     assert set(content) == {"error", "error_type"}
     assert "oslo oslo" not in content["error"] and "constrained" not in content["error"]
+
+
+def test_parameters_of_questions_that_training_has_decided_are_told_from_unknown_ones():
+    task = QuestionAnsweringTask()
+    assert task.parameter_problems({"top_k": 1, "doc_stride": None}) == []
+    (told,) = task.parameter_problems({"doc_stride": 64})
+    assert "overlap as in training: leave it out" in told
+    (told,) = task.parameter_problems({"top_k": 2})
+    assert "one answer" in told
+    (told,) = task.parameter_problems({"align": True})
+    assert told.endswith("known: handle_impossible_answer, top_k")
+
+
+def test_heads_of_pages_are_answered_as_probes_ask_for_them(client):
+    for path in ("/", "/health", "/ready"):
+        status, headers, content = client.send("HEAD", path)
+        assert (status, content) == (200, b""), path
+        assert int(headers["content-length"]) > 0
 
 
 def test_other_refusals(client):

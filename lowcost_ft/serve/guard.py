@@ -80,6 +80,9 @@ class Guard:
             await self.app(scope, receive, send)
             return
         began, status, started = time.perf_counter(), 500, False
+        asked = scope
+        if scope["method"] == "HEAD":  # Answered as GET is; the server leaves the body out.
+            scope = {**scope, "method": "GET"}
         headers = Headers(scope=scope)
         origin = headers.get("origin")
 
@@ -120,7 +123,7 @@ class Guard:
             route = getattr(scope.get("route"), "path", "other")
             self.metrics.requests.labels(route, str(status)).inc()
             self.metrics.seconds.labels(route).observe(seconds)
-            self._log(scope, status, seconds, body)
+            self._log(asked, status, seconds, body)
 
     async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The application; what it raises was answered already, and may hold texts."""

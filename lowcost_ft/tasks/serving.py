@@ -26,11 +26,13 @@ class Serving:
             `scores`.
         inference_parameters: Names under `parameters` that `inference_answer` obeys; others are
             refused.
+        decided_parameters: Names that a client may know and training has decided, with the reason.
         more_input_fields: Fields that an input may have besides `input_fields`, which `read` takes.
     """
 
     gives_class_scores: ClassVar[bool] = False
     inference_parameters: ClassVar[frozenset[str]] = frozenset()
+    decided_parameters: ClassVar[Mapping[str, str]] = {}
     more_input_fields: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
@@ -60,11 +62,14 @@ class Serving:
     def parameter_problems(self, parameters: Mapping[str, Any]) -> list[str]:
         """What is wrong with the `parameters` of a request, in words for the user."""
         known = ", ".join(sorted(self.inference_parameters)) or "none"
-        return [
-            f"parameters.{name} is not known here; known: {known}"
-            for name in parameters
-            if name not in self.inference_parameters
-        ]
+        problems = []
+        for name, value in parameters.items():
+            why = self.decided_parameters.get(name)
+            if name in self.inference_parameters or (why and value is None):
+                continue
+            told = f": {why}: leave it out" if why else f" is not known here; known: {known}"
+            problems.append(f"parameters.{name}{told}")
+        return problems
 
     def inference_answer(
         self,

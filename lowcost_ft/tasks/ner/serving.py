@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from lowcost_ft.tasks.base import Task
 from lowcost_ft.tasks.card import RunRecord
@@ -20,7 +20,10 @@ _WHOLE_WORDS = ("simple", "first", "average", "max")
 class NerServing(Task):
     """The part of the task that answers requests."""
 
-    inference_parameters = frozenset({"aggregation_strategy", "ignore_labels", "stride"})
+    inference_parameters = frozenset({"aggregation_strategy", "ignore_labels"})
+    decided_parameters: ClassVar[Mapping[str, str]] = {
+        "stride": "long texts are read in overlapping windows, as in training"
+    }
 
     @classmethod
     def example_input(cls, run: RunRecord) -> dict[str, str]:
@@ -41,11 +44,6 @@ class NerServing(Task):
             isinstance(ignored, list) and all(isinstance(label, str) for label in ignored)
         ):
             problems.append("parameters.ignore_labels: give a list of labels")
-        if parameters.get("stride") is not None:
-            problems.append(
-                "parameters.stride: long texts are read in overlapping windows, as in training: "
-                "leave it out"
-            )
         return problems
 
     def inference_answer(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from lowcost_ft.tasks.base import Task
 from lowcost_ft.tasks.card import RunRecord
@@ -24,7 +24,8 @@ _DECIDED = {
 class QuestionServing(Task):
     """The part of the task that answers requests."""
 
-    inference_parameters = frozenset({"handle_impossible_answer", *_DECIDED})
+    inference_parameters = frozenset({"handle_impossible_answer", "top_k"})
+    decided_parameters: ClassVar[Mapping[str, str]] = _DECIDED
 
     @classmethod
     def input_fields(cls, run: RunRecord) -> tuple[str, ...]:
@@ -41,11 +42,9 @@ class QuestionServing(Task):
     def parameter_problems(self, parameters: Mapping[str, Any]) -> list[str]:
         """What is decided by the run."""
         problems = super().parameter_problems(parameters)
-        problems += [
-            f"parameters.{name}: {why}: leave it out"
-            for name, why in _DECIDED.items()
-            if parameters.get(name) is not None
-        ]
+        top_k = parameters.get("top_k")
+        if top_k is not None and not (type(top_k) is int and top_k == 1):
+            problems.append("parameters.top_k: there is one answer to a question: leave it out")
         impossible = parameters.get("handle_impossible_answer")
         if impossible is not None and type(impossible) is not bool:
             problems.append("parameters.handle_impossible_answer: give true or false")

@@ -128,7 +128,7 @@ def test_without_classes_they_are_refused(tmp_path, flag):
     [
         ({"label_smoothing": 1.0}, "--label-smoothing 1.0 must be above 0 and below 1"),
         ({"focal_gamma": 0.0}, "--focal-gamma 0.0 must be above 0"),
-        ({"ema": 1.0}, "--ema 1.0 must be above 0 and below 1"),
+        ({"ema": 1.0}, "--ema 1.0 must be at least 0 and below 1"),
     ],
 )
 def test_values_without_a_meaning_are_refused(values, message):

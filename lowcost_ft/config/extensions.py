@@ -1,7 +1,7 @@
 """Settings of the training extensions, each under the flag that turns the extension on.
 
 What they exclude is said by the extensions themselves (`training/extensions/`). Their default is
-None: a run that was stopped before a setting existed goes on without it.
+None, but for `ema`: a run that was stopped before a setting existed goes on without it.
 """
 
 from dataclasses import dataclass
@@ -22,9 +22,11 @@ class ExtensionConfig:
     focal_gamma: float | None = setting(None, above=0)
     """Focal loss: weigh each class decision by (1 - p)^gamma, where p is the probability of the
     right class, such as 2. Rare and hard classes then count more."""
-    ema: float | None = setting(None, above=0, below=1)
+    ema: float | Literal["auto"] | None = setting("auto", at_least=0, below=1)
     """Score and save an average of the weights instead of the last ones. Each step keeps this
-    share of it, such as 0.99; in the first steps less, so that the start is forgotten."""
+    share of it, such as 0.99; in the first steps less, so that the start is forgotten. 0: the last
+    weights. auto: 0.99 for LoRA and its variants (not AdaLoRA) in NER, text classification and
+    relation extraction without --contrastive, else 0."""
     mixup: float | None = setting(None, above=0)
     """Mix the last hidden states of two texts, and their labels, in shares drawn from Beta(a, a),
     such as 0.4 (text classification). An example of --batch-size is then a pair of texts."""

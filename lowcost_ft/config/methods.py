@@ -58,6 +58,9 @@ class Method:
     """Whether the frozen weights may be in 8 or 4 bits."""
     splits: bool = True
     """Whether it was tried on a model that FSDP splits over processes."""
+    averages: bool = False
+    """Whether `--ema auto` keeps an average of its weights: its rate is high, so that they swing,
+    and they are few, so that an average costs little memory (`docs/defaults.md`)."""
 
 
 def _ranked(
@@ -71,6 +74,7 @@ def _ranked(
         text_rate=None if rate else 5e-4,
         ranked=True,
         targets=True,
+        averages=name != "adalora",  # Its matrices are cut down while they train.
         **flags,
     )
 

@@ -3,13 +3,14 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Literal
+from typing import Any, Literal
 
 from lowcost_ft.config.checks import conflict_problems, range_problems, settle_types
 from lowcost_ft.config.extensions import ExtensionConfig
 from lowcost_ft.config.flag_names import foreign_flag_problems
 from lowcost_ft.config.flags import explanations, narrow, parse_groups
 from lowcost_ft.config.generation import GenerationConfig
+from lowcost_ft.config.methods import find_method
 from lowcost_ft.config.settings import (
     DataConfig,
     ModelConfig,
@@ -20,7 +21,10 @@ from lowcost_ft.config.settings import (
 from lowcost_ft.config.tasks import default_task, task_settings
 from lowcost_ft.errors import UserError
 
-__all__ = ["RunConfig", "flag_groups", "parse_config"]
+__all__ = ["USUAL_EMA", "RunConfig", "flag_groups", "parse_config"]
+
+USUAL_EMA = 0.99
+"""What `--ema auto` comes to where an average is kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +49,22 @@ class RunConfig(Settings):
             # What compares two passes under dropout would have nothing to compare without it.
             return "model" if self.consistency else task_settings(self.task).dropout
         return "model" if self.dropout == "model" else float(self.dropout)
+
+    @property
+    def settled_ema(self) -> float | None:
+        """The value that `--ema` stands for; None: no average is kept."""
+        if self.ema != "auto":
+            return self.ema or None
+        method = find_method(self.method)
+        averages = method is not None and method.averages and task_settings(self.task).averages
+        usual = averages and self.contrastive is None and self.adapter_config is None
+        return USUAL_EMA if usual else None
+
+    @property
+    def settled(self) -> dict[str, Any]:
+        """Settings that stand for a value which the other settings decide, as run records hold
+        them."""
+        return {"dropout": self.settled_dropout, "ema": self.settled_ema}
 
     @property
     def model_dropout(self) -> float | None:

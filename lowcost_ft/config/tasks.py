@@ -30,6 +30,7 @@ class TaskSettings:
         fields: Settings that this task has and some other tasks do not have.
         default: Whether `RunConfig` means this task where none is named.
         dropout: What `--dropout auto` comes to: a probability, or "model" for the model's own.
+        averages: Whether `--ema auto` keeps an average of adapters, as it was measured to help.
     """
 
     name: str
@@ -38,6 +39,7 @@ class TaskSettings:
     fields: frozenset[str] = frozenset()
     default: bool = False
     dropout: float | Literal["model"] = "model"
+    averages: bool = False
 
 
 _TASKS: dict[str, TaskSettings] = {}

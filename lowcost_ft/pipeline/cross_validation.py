@@ -147,7 +147,7 @@ def _folder(config: RunConfig) -> Iterator[Path]:
 def _known(folder: Path, config: RunConfig, fingerprint: str, folds: int) -> dict[str, Any]:
     """What is found already under the same settings, on the same rows."""
     asked: dict[str, Any] = {
-        "config": config.to_dict() | {"dropout": config.settled_dropout},
+        "config": config.to_dict() | config.settled,
         "data": fingerprint,
         "folds": folds,
     }

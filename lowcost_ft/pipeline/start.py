@@ -193,7 +193,7 @@ def _find_resume(run: Run) -> Checkpoint | None:
 
 
 def _new_record(accelerator: Accelerator, config: RunConfig, folder: Path) -> dict[str, Any]:
-    settled = {"output_dir": str(folder), "dropout": config.settled_dropout}
+    settled = {"output_dir": str(folder), **config.settled}
     return {
         "task": config.task,
         "model_id": config.model_id,

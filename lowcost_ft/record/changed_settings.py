@@ -29,7 +29,7 @@ def changed_settings(
     """
     before = record["config"]
     planned = [c["setting"] for c in (record.get("memory_plan") or {}).get("choices", ())]
-    now = config.to_dict() | {"dropout": config.settled_dropout}
+    now = config.to_dict() | config.settled
     if Path(config.model_id).is_dir():  # As a run writes it down.
         now["model_id"] = str(Path(config.model_id).resolve())
     found = []

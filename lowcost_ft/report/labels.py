@@ -19,7 +19,10 @@ __all__ = ["NOT_A_SETTING", "data_name", "device", "dropout_text", "known_settin
 __all__ += ["row_labels", "short_model", "training_length", "unusual_dropout"]
 
 # What a setting was in a record that is older than the setting.
-_DEFAULTS = {field.name: field.default for field in fields(RunConfig)} | {"dropout": "model"}
+_DEFAULTS = {field.name: field.default for field in fields(RunConfig)} | {
+    "dropout": "model",
+    "ema": None,
+}
 
 # What may differ between the runs of a row: their place, and what only shows or repeats them.
 NOT_A_SETTING = (

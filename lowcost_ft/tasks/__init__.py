@@ -22,6 +22,7 @@ register_task(
                 *("entity_offsets", "word_splitting"),
             }
         ),
+        averages=True,
     )
 )
 register_task(
@@ -39,6 +40,7 @@ register_task(
         ),
         default=True,
         dropout=0.0,
+        averages=True,
     )
 )
 register_task(
@@ -54,6 +56,7 @@ register_task(
             }
         ),
         dropout=0.0,
+        averages=True,
     )
 )
 register_task(

@@ -28,7 +28,7 @@ def run_settings(config: RunConfig, accelerator: Accelerator) -> dict[str, Any]:
     fields = {name: getattr(config, name) for name in deciding(config)}
     settings = fields | {
         "mixed_precision": str(accelerator.mixed_precision),
-        "dropout": config.settled_dropout,
+        **config.settled,
     }
     if config.adapter_config:  # The file may have moved, too: what it holds counts.
         settings["adapter_config"] = read_adapter_file(config.adapter_config)[1]

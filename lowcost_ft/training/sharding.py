@@ -11,8 +11,10 @@ from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 __all__ = [
+    "exchange",
     "is_sharded",
     "on_device",
+    "own_part",
     "prepare_training",
     "put_back",
     "split_by_layer",
@@ -86,11 +88,40 @@ def whole_tensors(
     return whole
 
 
-def put_back(model: nn.Module, whole: dict[str, torch.Tensor]) -> None:
-    """Copies whole tensors into the parameters of those names, or into this process's parts."""
+def own_part(tensor: torch.Tensor) -> torch.Tensor:
+    """The part of a tensor that this process holds: all of it, unless it is split."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
+def exchange(
+    model: nn.Module, weights: dict[str, torch.Tensor], others: dict[str, torch.Tensor]
+) -> None:
+    """Has a model's parameters change places with tensors of the same names and shapes.
+
+    No copy is made, but of parts: FSDP reads them where they lie.
+    """
+    _forget_gathered(model)
+    with torch.no_grad():
+        for name, weight in weights.items():
+            if not isinstance(weight, DTensor):
+                weight.data, others[name] = others[name], weight.data
+                continue
+            part, other = own_part(weight), own_part(others[name])
+            kept = part.clone()
+            part.copy_(other)
+            other.copy_(kept)
+
+
+def _forget_gathered(model: nn.Module) -> None:
+    """Drops whole copies of split weights, which a forward pass may have left behind."""
     for module in model.modules():
         if isinstance(module, FSDPModule):
-            module.reshard()  # A forward pass may have left gathered copies of the old values.
+            module.reshard()
+
+
+def put_back(model: nn.Module, whole: dict[str, torch.Tensor]) -> None:
+    """Copies whole tensors into the parameters of those names, or into this process's parts."""
+    _forget_gathered(model)
     parameters = dict(model.named_parameters())
     with torch.no_grad():
         for name, value in whole.items():

@@ -12,6 +12,8 @@ from lowcost_ft.training.extensions.base import Extension, TrainingContext
 if TYPE_CHECKING:
     import torch
 
+    from lowcost_ft.config.run import RunConfig
+
 __all__ = ["WeightAverage", "share_kept"]
 
 
@@ -25,22 +27,30 @@ class WeightAverage(Extension):
 
     name = "weight_average"
     setting = "ema"
+    split_models = True
 
     def __init__(self, model: Any, decay: float) -> None:
-        self._weights = {n: p for n, p in model.named_parameters() if p.requires_grad}
+        self._model = model
         self._decay = decay
+        self._weights: dict[str, torch.Tensor] = {}
         self._average: dict[str, torch.Tensor] = {}
         self._steps = 0
 
     @classmethod
+    def asked_for(cls, config: "RunConfig") -> bool:  # type: ignore[override]
+        """Whether an average is kept."""
+        return config.settled_ema is not None
+
+    @classmethod
     def of(cls, context: TrainingContext) -> "WeightAverage":
         """The extension of a run."""
-        decay = context.settings.ema
+        decay = context.settings.settled_ema
         assert decay is not None
         return cls(context.model, decay)
 
     def begin(self, total_steps: int) -> None:
-        """The average begins as the weights are."""
+        """The average begins as the weights are: FSDP has split them by now."""
+        self._weights = {n: p for n, p in self._model.named_parameters() if p.requires_grad}
         self._average = {name: w.detach().clone() for name, w in self._weights.items()}
         self._steps = 0
 
@@ -48,18 +58,21 @@ class WeightAverage(Extension):
         """Moves the average towards the new weights."""
         import torch
 
+        from lowcost_ft.training.sharding import own_part
+
         self._steps += 1
         share = 1 - share_kept(self._decay, self._steps)
         averages = list(self._average.values())
         with torch.no_grad():
             # One weight after the other: on a CPU, all at once would need room for the differences.
             for average, weight in zip(averages, self._weights.values(), strict=True):
-                average.lerp_(weight, share)
+                own_part(average).lerp_(own_part(weight), share)
 
     def swap_in(self) -> None:
-        """The average and the weights change places: no copy is made, and no bit is lost."""
-        for name, weight in self._weights.items():
-            weight.data, self._average[name] = self._average[name], weight.data
+        """The average and the weights change places, and no bit is lost."""
+        from lowcost_ft.training.sharding import exchange
+
+        exchange(self._model, self._weights, self._average)
 
     def swap_out(self) -> None:
         """They change places again."""
@@ -75,8 +88,10 @@ class WeightAverage(Extension):
 
     def load(self, tensors: "dict[str, torch.Tensor]", numbers: dict[str, Any]) -> None:
         """Goes on from what `tensors` and `numbers` were."""
+        from lowcost_ft.training.sharding import split_like
+
         for name, average in self._average.items():
-            average.copy_(tensors[name])
+            average.copy_(split_like(average, {name: tensors[name]})[name])
         self._steps = numbers["steps"]
 
     def record(self, epochs: int) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from lowcost_ft.config.methods import find_method
 from lowcost_ft.pipeline.summary import score_lines
 from lowcost_ft.report.numbers import memory_text, ratio_text, score_text
 from lowcost_ft.report.rows import Comparison, Row
@@ -47,8 +48,14 @@ def _name(row: Row) -> Any:
 
 def _mark(row: Row) -> str:
     """A star behind what ran with earlier defaults, which records of today tell by a field."""
-    peer = str(row.results[0].get("method")).startswith("trainer")
-    return r" \*" * (not peer and any("output_bias" not in one.run for one in row.results))
+    name = str(row.results[0].get("method"))
+    method = find_method(name)
+    averages = method is not None and method.averages
+    earlier = any(
+        "output_bias" not in one.run or (averages and not one.get("config", "ema"))
+        for one in row.results
+    )
+    return r" \*" * (earlier and not name.startswith("trainer"))
 
 
 def _multiple(row: Row, full: Row | None, what: str) -> str:

@@ -300,6 +300,7 @@ def test_a_recipe_records_what_was_changed_and_knows_its_memory(tiny_model, smal
 
 def test_a_model_guesses_words_that_are_whole_and_outside_of_entities(made):
     settings = {"augment": "masked-model", "augment_share": 1.0, "augment_strength": 0.3}
+    settings |= {"ema": 0}
     extensions, plain = made("ner", family="roberta", **settings)
     (trick,) = extensions._all
     assert {len(variants) for variants in trick._substitutes} == {4}

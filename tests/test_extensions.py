@@ -239,7 +239,7 @@ MEMORY = {
 
 @pytest.mark.parametrize("tricks", MEMORY.values(), ids=MEMORY)
 def test_their_memory_is_predicted_as_it_is_measured(tiny_model, tricks):
-    values = config(batch_size=12, micro_batch_tokens=480)
+    values = config(batch_size=12, micro_batch_tokens=480, ema=0)
     plain = Case(tiny_model("bert"), values).predict()
     case = Case(tiny_model("bert"), values, extend=lambda context: build(tricks, context))
     prediction = case.predict()

@@ -12,7 +12,7 @@ from lowcost_ft.errors import UserError
 from lowcost_ft.training.checkpoint_files import newest_checkpoint
 from lowcost_ft.training.extensions.base import TrainingContext
 from lowcost_ft.training.extensions.registry import build_extensions
-from lowcost_ft.training.extensions.weight_average import share_kept
+from lowcost_ft.training.extensions.weight_average import WeightAverage, share_kept
 from lowcost_ft.training.progress import TrainResult
 
 SINGLE = {"problem_type": "single_label_classification"}
@@ -204,6 +204,26 @@ def train(tiny_model, tmp_path):
         return trainer
 
     return run
+
+
+@pytest.mark.parametrize(
+    ("settings", "decay"),
+    [
+        *(({"task": task}, 0.99) for task in ("ner", "classification", "relation")),
+        ({"task": "ner", "method": "dora", "quantization": "nf4"}, 0.99),
+        ({"task": "ner", "method": "full"}, 0.0),
+        ({"task": "ner", "method": "adalora"}, 0.0),
+        ({"task": "question_answering"}, 0.0),
+        ({"task": "translation"}, 0.0),
+        ({"task": "classification", "pooling": "mean", "contrastive": "auto"}, 0.0),
+        ({"task": "ner", "ema": 0}, 0.0),
+        ({"task": "ner", "method": "full", "ema": 0.5}, 0.5),
+    ],
+)
+def test_adapters_keep_an_average_where_it_was_measured_to_help(settings, decay):
+    config = RunConfig(**settings)
+    assert config.settled_ema == decay
+    assert WeightAverage.asked_for(config) == (decay > 0)
 
 
 @pytest.mark.parametrize("decay", [0.3])

@@ -22,7 +22,7 @@ class ExtensionConfig:
     focal_gamma: float | None = setting(None, above=0)
     """Focal loss: weigh each class decision by (1 - p)^gamma, where p is the probability of the
     right class, such as 2. Rare and hard classes then count more."""
-    ema: float | Literal["auto"] | None = setting("auto", at_least=0, below=1)
+    ema: float | Literal["auto"] = setting("auto", at_least=0, below=1)
     """Score and save an average of the weights instead of the last ones. Each step keeps this
     share of it, such as 0.99; in the first steps less, so that the start is forgotten. 0: the last
     weights. auto: 0.99 for LoRA and its variants (not AdaLoRA) in NER, text classification and

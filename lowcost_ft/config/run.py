@@ -51,14 +51,14 @@ class RunConfig(Settings):
         return "model" if self.dropout == "model" else float(self.dropout)
 
     @property
-    def settled_ema(self) -> float | None:
-        """The value that `--ema` stands for; None: no average is kept."""
+    def settled_ema(self) -> float:
+        """The value that `--ema` stands for; 0: no average is kept."""
         if self.ema != "auto":
-            return self.ema or None
+            return float(self.ema)
         method = find_method(self.method)
         averages = method is not None and method.averages and task_settings(self.task).averages
         usual = averages and self.contrastive is None and self.adapter_config is None
-        return USUAL_EMA if usual else None
+        return USUAL_EMA if usual else 0.0
 
     @property
     def settled(self) -> dict[str, Any]:

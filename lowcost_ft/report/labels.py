@@ -21,7 +21,7 @@ __all__ += ["row_labels", "short_model", "training_length", "unusual_dropout"]
 # What a setting was in a record that is older than the setting.
 _DEFAULTS = {field.name: field.default for field in fields(RunConfig)} | {
     "dropout": "model",
-    "ema": None,
+    "ema": 0.0,
 }
 
 # What may differ between the runs of a row: their place, and what only shows or repeats them.
@@ -133,6 +133,7 @@ def known_settings(result: Result) -> dict[str, Any]:
         # What a method does not use tells no runs apart, such as an older default of it.
         settings |= {name: _DEFAULTS[name] for name in ("lora_r", "lora_alpha", "lora_dropout")}
     # Older records hold None.
+    settings["ema"] = settings["ema"] or 0.0
     settings["dropout"] = float(dropout) if isinstance(dropout, int | float) else "model"
     return settings
 

@@ -69,6 +69,9 @@ def check_settings(checkpoint: Checkpoint, settings: Mapping[str, Any]) -> None:
     before = dict(checkpoint.state["identity"]["settings"])
     if before.get("dropout") is None:  # as older checkpoints say it
         before["dropout"] = "model"
+    settings = dict(settings)
+    for values in (before, settings):
+        values["ema"] = values.get("ema") or 0.0  # Older checkpoints hold none, or None.
     problems = [
         f"--{name.replace('_', '-')} was {before.get(name)!r} and is now {settings.get(name)!r}"
         for name in sorted(set(before) | set(settings))

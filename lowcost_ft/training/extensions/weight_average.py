@@ -39,14 +39,12 @@ class WeightAverage(Extension):
     @classmethod
     def asked_for(cls, config: "RunConfig") -> bool:  # type: ignore[override]
         """Whether an average is kept."""
-        return config.settled_ema is not None
+        return config.settled_ema > 0
 
     @classmethod
     def of(cls, context: TrainingContext) -> "WeightAverage":
         """The extension of a run."""
-        decay = context.settings.settled_ema
-        assert decay is not None
-        return cls(context.model, decay)
+        return cls(context.model, context.settings.settled_ema)
 
     def begin(self, total_steps: int) -> None:
         """The average begins as the weights are: FSDP has split them by now."""
@@ -62,11 +60,12 @@ class WeightAverage(Extension):
 
         self._steps += 1
         share = 1 - share_kept(self._decay, self._steps)
-        averages = list(self._average.values())
+        averages, weights = (
+            [own_part(tensor) for tensor in tensors.values()]
+            for tensors in (self._average, self._weights)
+        )
         with torch.no_grad():
-            # One weight after the other: on a CPU, all at once would need room for the differences.
-            for average, weight in zip(averages, self._weights.values(), strict=True):
-                own_part(average).lerp_(own_part(weight), share)
+            torch._foreach_lerp_(averages, weights, share)
 
     def swap_in(self) -> None:
         """The average and the weights change places, and no bit is lost."""

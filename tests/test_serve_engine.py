@@ -60,7 +60,11 @@ async def until(event):
 
 
 def ask(engine, model, texts, size=5):
-    return asyncio.ensure_future(engine.answer(model, texts, [size] * len(texts)))
+    async def answers():
+        (found,) = await engine.answer([(model, texts, [size] * len(texts))])
+        return found
+
+    return asyncio.ensure_future(answers())
 
 
 def test_what_waits_is_answered_together(recorder):
@@ -107,14 +111,33 @@ def test_too_many_are_refused(recorder):
         waiting = [ask(engine, None, ["x"]) for _ in range(3)]
         await until(recorder.begun)
         with pytest.raises(RequestError) as refused:
-            await engine.answer(None, ["y"], [1])
+            await ask(engine, None, ["y"])
         recorder.go.set()
         await asyncio.gather(*waiting)
-        assert await engine.answer(None, ["y"], [1]) == ["Y"]
+        assert await ask(engine, None, ["y"]) == ["Y"]
         return refused.value
 
     refused = run(recorder, work, most_waiting=3)
     assert (refused.status, refused.retry_after) == (429, 1)
+
+
+def test_a_request_of_several_models_takes_one_place_among_those_that_wait(recorder):
+    async def work(engine):
+        recorder.go.clear()
+        models = [object() for _ in range(4)]
+        several = asyncio.ensure_future(engine.answer([(m, ["x"], [1]) for m in models]))
+        await until(recorder.begun)
+        other = ask(engine, None, ["y"])
+        await asyncio.sleep(0.02)
+        assert engine.waiting == 2 and not other.done()
+        with pytest.raises(RequestError) as refused:
+            await engine.answer([(m, ["x"], [1]) for m in models])
+        recorder.go.set()
+        found = await several, await other, refused.value.status
+        assert engine.waiting == 0
+        return found
+
+    assert run(recorder, work, most_waiting=2) == ([["X"]] * 4, ["Y"], 429)
 
 
 def test_a_client_that_left_is_not_computed(recorder):
@@ -163,7 +186,7 @@ def test_a_server_that_stops_answers_what_has_come(recorder):
         await asyncio.sleep(0.01)
         engine.refuse()
         with pytest.raises(RequestError) as refused:
-            await engine.answer(None, ["z"], [1])
+            await ask(engine, None, ["z"])
         recorder.go.set()
         assert (await first, await second) == (["X"], ["Y"])
         return refused.value

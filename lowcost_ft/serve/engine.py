@@ -61,6 +61,8 @@ class Job:
 
 Compute = Callable[[list[tuple[ServedModel, list[Any]]]], list[list[Any] | Exception]]
 """Models with inputs -> for each model its answers, or why there are none."""
+Asked = tuple[ServedModel, Sequence[Any], Sequence[int]]
+"""A model, inputs for it, and the characters of each."""
 
 
 class Engine:
@@ -68,7 +70,7 @@ class Engine:
 
     Attributes:
         stopping: Whether new requests are refused.
-        waiting: Requests that wait or are computed.
+        waiting: Requests that wait or are computed; one that asks several models counts once.
         on_wave: Is told of each wave how many inputs it has.
 
     Args:
@@ -104,42 +106,34 @@ class Engine:
             self.stopping = True
             self._changed.notify_all()
 
-    async def answer(
-        self,
-        model: ServedModel,
-        examples: Sequence[Any],
-        sizes: Sequence[int],
-        *,
-        models: int = 1,
-    ) -> list[Any]:
-        """Answers to the inputs of a request.
+    async def answer(self, asked: Sequence[Asked]) -> list[list[Any]]:
+        """Answers to the inputs of a request, for each model that it asks.
 
         Args:
-            model: The model.
-            examples: Its inputs.
-            sizes: Characters of each.
-            models: How many models the request asks; all of them count as one that waits.
+            asked: Each model with its inputs, and the characters of each input.
 
         Raises:
             RequestError: Too many are waiting, or the server stops, or an input does not fit.
         """
-        if not examples:
-            return []
-        future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
-        job = Job(model, examples, sizes, future)
+        loop = asyncio.get_running_loop()
+        jobs = [Job(*one, loop.create_future()) for one in asked if one[1]]
+        if not jobs:
+            return [[] for _ in asked]
         with self._changed:
             if self.stopping:
                 raise not_ready("stopping")
-            if self.waiting - (models - 1) >= self._most_waiting:
+            if self.waiting >= self._most_waiting:
                 raise busy()
             self.waiting += 1
-            self._queue.append(job)
+            self._queue += jobs
             self._changed.notify()
         try:
-            return await future
+            found = iter(await asyncio.gather(*(job.future for job in jobs)))
+            return [next(found) if examples else [] for _, examples, _ in asked]
         finally:
             # A client that has left needs no answer: what is not computed yet is dropped.
-            job.cancelled = True
+            for job in jobs:
+                job.cancelled = True
             with self._changed:
                 self.waiting -= 1
 

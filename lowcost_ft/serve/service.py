@@ -64,34 +64,33 @@ class Service:
             RequestError: They are too many, too long, or not what the model takes; too many
                 requests are waiting; or the client has left.
         """
-        return await _while_wanted(request, self._ask(model, inputs))
+        (found,) = await self.ask_all(request, [model], inputs)
+        return found
 
     async def ask_all(
         self, request: Request, models: Sequence[ServedModel], inputs: Sequence[Input]
     ) -> list[list[Answered]]:
-        """The answers of several models to the same inputs."""
-
-        async def all_of_them() -> list[list[Answered]]:
-            return await asyncio.gather(
-                *(self._ask(model, inputs, models=len(models)) for model in models)
-            )
-
-        return await _while_wanted(request, all_of_them())
+        """The answers of several models to the same inputs; they wait as one request."""
+        return await _while_wanted(request, self._ask(models, inputs))
 
     async def _ask(
-        self, model: ServedModel, inputs: Sequence[Input], *, models: int = 1
-    ) -> list[Answered]:
+        self, models: Sequence[ServedModel], inputs: Sequence[Input]
+    ) -> list[list[Answered]]:
         sizes = check_size(inputs, self.limits)
-        if sum(sizes) > SLOW_CHARACTERS:
-            examples = await asyncio.to_thread(read_inputs, model, inputs)
-        else:
-            examples = read_inputs(model, inputs)
-        if len(examples) != len(inputs):
-            raise unprocessable("each input must be one text, or one pair of them")
-        answers: list[Answered] = await self.engine.answer(model, examples, sizes, models=models)
-        self.metrics.inputs.labels(model.name).inc(len(answers))
-        self.metrics.tokens.labels(model.name).inc(sum(answer.tokens for answer in answers))
-        return answers
+        asked = []
+        for model in models:
+            if sum(sizes) > SLOW_CHARACTERS:
+                examples = await asyncio.to_thread(read_inputs, model, inputs)
+            else:
+                examples = read_inputs(model, inputs)
+            if len(examples) != len(inputs):
+                raise unprocessable("each input must be one text, or one pair of them")
+            asked.append((model, examples, sizes))
+        found: list[list[Answered]] = await self.engine.answer(asked)
+        for model, answers in zip(models, found, strict=True):
+            self.metrics.inputs.labels(model.name).inc(len(answers))
+            self.metrics.tokens.labels(model.name).inc(sum(answer.tokens for answer in answers))
+        return found
 
 
 async def _while_wanted(request: Request, work: Coroutine[Any, Any, Value]) -> Value:

@@ -72,6 +72,29 @@ def test_a_broken_file_and_a_missing_spacy_are_told(
     assert len(problems) == 1 and "pip install 'lowcost_ft[spacy]'" in problems[0]
 
 
+def test_spans_are_read_where_no_document_has_entities(tmp_path: Path, spacy: Any) -> None:
+    doc = spacy.blank("en").make_doc(TEXT)
+    doc.set_ents([])
+    doc.spans["sc"] = [doc.char_span(0, 10, "PER")]
+    plain = spacy.blank("en").make_doc("It rains")
+    plain.set_ents([])
+    saved = docbin(spacy, tmp_path / "a.spacy", doc, plain)
+    given = [
+        one.to_json() | {"spans": spans} for one, spans in ((doc, [[0, 10, "PER"]]), (plain, []))
+    ]
+    for path in (saved, write(tmp_path, given)):
+        rows, problems, _ = read(path)
+        assert problems == []
+        found = [[(e["start"], e["end"], e["label"]) for e in row["entities"]] for row in rows]
+        assert found == [[(0, 10, "PER")], []]
+    # Beside entities, which are read, the spans are told.
+    both = document(spacy)
+    both.spans["sc"] = [both.char_span(11, 17, "VERB")]
+    rows, problems, notices = read(docbin(spacy, tmp_path / "b.spacy", both, doc))
+    assert problems == [] and [len(row["entities"]) for row in rows] == [2, 0]
+    assert any('"spans" of 2 documents, first at' in notice for notice in notices)
+
+
 def test_an_annotator_for_spacy_wraps_its_rows(tmp_path: Path) -> None:
     pair = [TEXT, {"entities": [[0, 10, "PER"]]}]
     rows, problems, _ = read(write(tmp_path, {"classes": ["PER"], "annotations": [pair, None]}))

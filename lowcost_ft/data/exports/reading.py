@@ -141,7 +141,7 @@ def _annotated(
     if tool == "gliner":
         return gliner.read_gliner(rows, problems=problems)
     if tool == "spacy":
-        return spacy_json.read_spacy(rows, problems=problems)
+        return spacy_json.read_spacy(rows, **lists)
     return doccano.read_doccano(rows, problems=problems)
 
 

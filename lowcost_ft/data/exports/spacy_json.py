@@ -13,7 +13,7 @@ from lowcost_ft.data.exports.annotated import (
     text_of,
 )
 from lowcost_ft.data.known_names import SPACY_TAG
-from lowcost_ft.data.rows import Row, shown
+from lowcost_ft.data.rows import Row, counted, file_of, shown
 
 __all__ = ["is_spacy", "read_inputs", "read_spacy"]
 
@@ -41,12 +41,16 @@ def read_inputs(rows: Sequence[Row]) -> list[Annotated]:
     return found
 
 
-def read_spacy(rows: Sequence[Row], *, problems: list[str]) -> list[Annotated]:
+def read_spacy(rows: Sequence[Row], *, problems: list[str], notices: list[str]) -> list[Annotated]:
     """Reads documents: their entities, and as `label` the categories that apply.
+
+    The entities are those of `ents`. Where these are empty in all documents of a file, they are the
+    spans of `spans`: a pipeline without an entity recognizer leaves `ents` empty.
 
     Args:
         rows: The rows of one file.
         problems: Gets a line for each row that cannot be read.
+        notices: Gets a line where there are both, of which one is not read.
     """
     paragraphs = []
     for row in rows:
@@ -55,13 +59,13 @@ def read_spacy(rows: Sequence[Row], *, problems: list[str]) -> list[Annotated]:
         except ExportError as error:
             problems.append(f"{row.source}: {error}")
     names = {name for row in paragraphs for name in row.values}
-    marked = any(_span_column(row.values) for row in paragraphs)
+    columns = _span_columns(paragraphs, notices)
     read = []
     for row in paragraphs:
         found: dict[str, Any] = {}
         try:
-            if marked and _span_column(row.values):
-                found["entities"] = _entities(row.values)
+            if column := next((name for name in columns if name in row.values), None):
+                found["entities"] = _entities(row.values, column)
             if "cats" in row.values or (found and "cats" in names):
                 found["label"] = _categories(row.values.get("cats"))
         except ExportError as error:
@@ -78,13 +82,28 @@ def _entities_of(values: Mapping[str, Any]) -> Any:
     return given["entities"] if isinstance(given, Mapping) and "entities" in given else given
 
 
-def _span_column(values: Mapping[str, Any]) -> str | None:
-    return next((name for name in ("entities", "ents", "spans") if name in values), None)
+def _span_columns(rows: Sequence[Row], notices: list[str]) -> tuple[str, ...]:
+    """The columns that hold spans, the first to be read first."""
+    usual = ("entities", "ents")
+    marked = [row for row in rows if _entities_of(row.values) or row.values.get("ents")]
+    grouped = [row for row in rows if _has_spans(row.values.get("spans"))]
+    if grouped and not marked:
+        return ("spans", *usual)
+    if grouped and marked:
+        notices.append(
+            f'{file_of(grouped[0].source)}: "spans" of {counted(len(grouped), "document")}, first '
+            f"at {grouped[0].source}, not read, since the file has entities; delete these to read "
+            "the spans"
+        )
+    return (*usual, "spans")
 
 
-def _entities(values: Mapping[str, Any]) -> list[dict[str, Any]]:
-    column = _span_column(values)
-    given = _entities_of(values) if column == "entities" else values.get(str(column))
+def _has_spans(value: Any) -> bool:
+    return any(value.values()) if isinstance(value, Mapping) else bool(value)
+
+
+def _entities(values: Mapping[str, Any], column: str) -> list[dict[str, Any]]:
+    given = _entities_of(values) if column == "entities" else values.get(column)
     if column == "spans" and isinstance(given, Mapping):  # groups of spans by name
         if len(given) > 1:
             raise ExportError(f"has several groups of spans ({', '.join(given)}); keep one of them")

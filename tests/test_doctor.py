@@ -123,6 +123,14 @@ def test_the_commands_that_mend_a_mended_file_write_another_one(tmp_path, capsys
     assert main(shlex.split(command)[1:]) == 0
 
 
+def test_both_texts_of_a_damaged_pair_are_mended(tmp_path, capsys):
+    train, mended = tmp_path / "train.csv", tmp_path / "mended.csv"
+    rows = [f"a {thing},b {thing},{label}" for thing in THINGS for label in ("yes", "no")]
+    train.write_text("\n".join(["premise,hypothesis,label", *rows, "cafÃ©,the cafÃ©,yes"]))
+    assert places(run(capsys, str(train), "--fix", str(mended))["damaged_text"]) == [21]
+    assert mended.read_text("utf-8").splitlines()[-1] == "café,the café,yes"
+
+
 def test_near_duplicates_are_mended_only_where_they_are_asked_for(tmp_path, capsys):
     rows = [*clean_rows(), ("Please, send my money back for the lamp!!", "refund")]
     train = write_csv(tmp_path / "train.csv", rows)

@@ -91,19 +91,21 @@ def _texts(
     for split in data.splits.values():
         rows = []
         for example, place in zip(split.examples, split.places, strict=True):
-            for text in data.kind.texts_of(example):
-                if (fault := fault_of(text)) is not None:
-                    told, suggested, change = tell(split, place, text, fault)
-                    rows.append(
-                        FoundRow(
-                            place=place,
-                            split=split.name,
-                            told=told,
-                            suggested=suggested,
-                            change=change if split.name == "train" else None,
-                        )
-                    )
-                    break
+            faults = [(text, fault_of(text)) for text in data.kind.texts_of(example)]
+            found = [tell(split, place, text, f) for text, f in faults if f is not None]
+            if not found:
+                continue
+            told, suggested, _ = found[0]
+            changes = {n: v for *_, change in found if change for n, v in change.items()}
+            rows.append(
+                FoundRow(
+                    place=place,
+                    split=split.name,
+                    told=told,
+                    suggested=suggested,
+                    change=changes or None if split.name == "train" else None,
+                )
+            )
         if rows:
             findings.append(
                 Finding(

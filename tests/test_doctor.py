@@ -171,6 +171,40 @@ def test_faults_of_spans_are_found_and_mended(tmp_path, capsys):
     assert next(one for one in left if "Bergen" in one["text"])["entities"][0]["end"] == 17
 
 
+@pytest.mark.parametrize(
+    ("offsets", "mark", "expected"),
+    [
+        ("utf16", "🚀 ", [3, 7]),
+        ("bytes", "é🚀 ", [7, 11]),
+        ("inclusive", "", [0, 3]),
+    ],
+)
+def test_a_mended_entity_counts_as_its_file_does(tmp_path, capsys, offsets, mark, expected):
+    end = expected[1] + 1  # The blank behind it.
+    text = mark + "Jane lives in Rome"
+    second = [expected[0] + 14, expected[1] + 14]
+    spans = [([expected[0], end], "PER"), (second, "LOC")]
+    entities = [{"start": start, "end": stop, "label": label} for (start, stop), label in spans]
+    row = {"text": text, "entities": entities}
+    train, mended = write_jsonl(tmp_path / "a.jsonl", [row]), tmp_path / "b.jsonl"
+    found = run(capsys, train, "--entity-offsets", offsets, "--fix", str(mended))
+    assert places(found["span_edge"]) == [1] and "cut_word" not in found
+    (left,) = map(json.loads, mended.read_text("utf-8").splitlines())
+    assert [[one["start"], one["end"]] for one in left["entities"]] == [expected, second]
+    assert "span_edge" not in run(capsys, str(mended), "--entity-offsets", offsets)
+
+
+def test_tags_that_are_numbers_are_mended_as_numbers(tmp_path, capsys):
+    rows = [{"tokens": ["in", "Rome"], "ner_tags": [0, 1]} for _ in range(9)]
+    for number, row in enumerate(rows):
+        row["tokens"] = [f"in{number}", "Rome"]
+    rows[0]["ner_tags"] = [0, 0]
+    names = ["--label-names", "O,B-LOC,I-LOC", "--kinds", "unlabelled_twin"]
+    train, mended = write_jsonl(tmp_path / "a.jsonl", rows), tmp_path / "b.jsonl"
+    assert places(run(capsys, train, *names, "--fix", str(mended))["unlabelled_twin"]) == [1]
+    assert json.loads(mended.read_text("utf-8").splitlines()[0])["ner_tags"] == [0, 1]
+
+
 def test_entities_in_the_cells_of_a_table_are_mended_there(tmp_path, capsys):
     entities = [{"start": 11, "end": 16, "label": "city"}]
     rows = [(f"we went to Oslo, and {i}", repr(entities)) for i in range(3)]

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.data.findings import Edit, Finding
+from lowcost_ft.data.label_names import read_label_names
 from lowcost_ft.data.rows import Row
 from lowcost_ft.scores.iob2 import Span, tags_to_spans
 from lowcost_ft.tasks.checking import DataChecking
@@ -14,6 +15,7 @@ from lowcost_ft.tasks.ner.row_entities import (
     place_of,
     rewritten,
     stands_at,
+    tag_name,
     tags_column,
     text_of,
     without_id,
@@ -73,7 +75,9 @@ class NerChecking(DataChecking):
             if (column := entities_column(row, reading)) is not None:
                 text = text_of(row, reading)
                 if text is not None:
-                    faults.of_entities(place, text, row.values[column], column)
+                    faults.of_entities(
+                        place, text, row.values[column], column, reading.entity_offsets
+                    )
         faults.of_tags(reading)
         return faults.findings()
 
@@ -87,28 +91,39 @@ class NerChecking(DataChecking):
         if not edits:
             return None
         if example.offsets is None:
-            column = tags_column(row, reading)
-            if column is None or list(row.values[column]) != list(example.tags or ()):
-                return None  # Another scheme, or numbers: not mixed with IOB2.
-            tags = list(row.values[column])
+            names = read_label_names(reading.label_names, []) if reading.label_names else []
+            column = tags_column(row, reading, numbers=bool(names))
+            if column is None:
+                return None
+            named = [tag_name(tag, names) for tag in row.values[column]]
+            if named != list(example.tags or ()):
+                return None  # Another scheme: not mixed with IOB2.
+            tags = list(named)
             for gone in (span for span, _ in edits if span is not None):
                 tags[gone[0] : gone[1]] = ["O"] * (gone[1] - gone[0])
             for start, end, label in (new for _, new in edits if new is not None):
                 tags[start:end] = [f"B-{label}"] + [f"I-{label}"] * (end - start - 1)
-            return {column: tags}
+            if named == list(row.values[column]):
+                return {column: tags}
+            if not set(tags) <= set(names):
+                return None  # No number stands for the tag.
+            return {column: [names.index(tag) for tag in tags]}
         column = entities_column(row, reading)
         if column is None or any(place_of(entity) is None for entity in row.values[column]):
             return None
         entities = list(row.values[column])
+        counted = reading.entity_offsets
         model = entities[0] if entities else {"start": 0, "end": 0, "label": ""}
         for span, new in edits:
-            at = [i for i, entity in enumerate(entities) if stands_at(entity, example, span)]
+            at = [
+                i for i, entity in enumerate(entities) if stands_at(entity, example, span, counted)
+            ]
             if new is None:
                 entities = [entity for i, entity in enumerate(entities) if i not in at]
             elif at:
-                entities[at[0]] = rewritten(entities[at[0]], example, new)
+                entities[at[0]] = rewritten(entities[at[0]], example, new, counted)
             elif span is None:
-                entities.append(rewritten(without_id(model), example, new))
+                entities.append(rewritten(without_id(model), example, new, counted))
         return {column: entities}
 
 

@@ -9,7 +9,7 @@ from lowcost_ft.data.rows import file_of, shown
 from lowcost_ft.tasks.ner.tagging import Span
 from lowcost_ft.tasks.ner.word_splitting import split_words
 
-__all__ = ["Entity", "agreeing_spans", "offsets_hint", "plain_text"]
+__all__ = ["Entity", "agreeing_spans", "in_characters", "in_units", "offsets_hint", "plain_text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,23 @@ def _nearest(entity: Entity, text: str) -> Entity | None:
     return replace(entity, start=places[0], end=places[0] + len(entity.own))
 
 
-def _converted(entity: Entity, text: str, offsets: str) -> Entity | None:
+def in_units(start: int, end: int, text: str, offsets: str) -> tuple[int, int]:
+    """A place in characters as a file has it that counts otherwise."""
+    sizes = {"utf16": _utf16, "bytes": _utf8}.get(offsets)
+    if sizes is not None:
+        first = sum(sizes(ord(c)) for c in text[:start])
+        return first, first + sum(sizes(ord(c)) for c in text[start:end])
+    return start, end - (offsets == "inclusive")
+
+
+def in_characters(entity: Entity, text: str, offsets: str) -> Entity | None:
+    """An entity of a file in characters; None where it has no place there.
+
+    Args:
+        entity: The entity, in whatever the file counts.
+        text: Its text.
+        offsets: What that is, a value of `--entity-offsets`.
+    """
     if offsets == "utf16":
         return _by_units(entity, text, _utf16)
     if offsets == "bytes":
@@ -117,7 +133,7 @@ def agreeing_spans(
     spans: list[list[Span] | None] = []
     wrong: list[tuple[str, str, Entity, Entity | None]] = []
     for source, text, entities in rows:
-        converted = [_converted(entity, text, offsets) for entity in entities]
+        converted = [in_characters(entity, text, offsets) for entity in entities]
         faults = [
             (source, text, entity, new)
             for entity, new in zip(entities, converted, strict=True)
@@ -176,7 +192,7 @@ def _disagreement(
 
 def _all_agree(rows: Sequence[tuple[str, str, list[Entity]]], offsets: str) -> bool:
     return all(
-        _agrees(_converted(entity, text, offsets), text)
+        _agrees(in_characters(entity, text, offsets), text)
         for _, text, entities in rows
         for entity in entities
     )
@@ -198,7 +214,7 @@ def offsets_hint(rows: Sequence[tuple[str, str, list[Entity]]], offsets: str) ->
         left = [
             kind
             for kind in left
-            if all(_is_of_words(_converted(e, text, kind), text, starts, ends) for e in entities)
+            if all(_is_of_words(in_characters(e, text, kind), text, starts, ends) for e in entities)
         ]
     if offsets == "text" or offsets in left:
         return None
@@ -217,7 +233,7 @@ def _shift_hint(rows: Sequence[tuple[str, str, list[Entity]]], offsets: str) -> 
     for _, text, entities in rows:
         words = split_words(text, "unicode-v1") if entities else []
         starts, ends = {start for start, _ in words}, {end for _, end in words}
-        read = [_converted(entity, text, offsets) for entity in entities]
+        read = [in_characters(entity, text, offsets) for entity in entities]
         left = [
             shift
             for shift in left

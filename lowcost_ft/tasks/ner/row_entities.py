@@ -6,14 +6,17 @@ from typing import Any
 from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.data.rows import Row
 from lowcost_ft.scores.iob2 import Span
+from lowcost_ft.tasks.ner.entity_offsets import Entity, in_characters, in_units
 from lowcost_ft.tasks.ner.examples import NerExample
 
 __all__ = [
     "entities_column",
     "moved",
     "place_of",
+    "read_place",
     "rewritten",
     "stands_at",
+    "tag_name",
     "tags_column",
     "text_of",
     "without_id",
@@ -36,13 +39,32 @@ def place_of(entity: Any) -> tuple[int, int, str] | None:
     return (start, end, str(label)) if type(start) is int and type(end) is int else None
 
 
-def moved(entity: Any, text: str, start: int, end: int, label: str | None = None) -> Any:
-    """An entity in the file's own form, at another place."""
+def read_place(entity: Any, text: str, offsets: str) -> tuple[int, int] | None:
+    """Where an entity stands, in characters.
+
+    Args:
+        entity: The entity as the file has it.
+        text: Its text.
+        offsets: What the file counts, a value of `--entity-offsets`.
+    """
+    if (place := place_of(entity)) is None:
+        return None
+    own = entity.get("text") if isinstance(entity, dict) else None
+    given = Entity(*place, own if isinstance(own, str) else None)
+    found = in_characters(given, text, offsets)
+    return None if found is None else (found.start, found.end)
+
+
+def moved(
+    entity: Any, text: str, start: int, end: int, label: str | None = None, *, offsets: str
+) -> Any:
+    """An entity in the file's own form and units, at another place, which is in characters."""
+    first, last = in_units(start, end, text, offsets)
     if not isinstance(entity, dict):
-        return [start, end, entity[2] if label is None else label]
+        return [first, last, entity[2] if label is None else label]
     changed = dict(entity)
-    changed[next(k for k in _STARTS if k in entity)] = start
-    changed[next(k for k in _ENDS if k in entity)] = end
+    changed[next(k for k in _STARTS if k in entity)] = first
+    changed[next(k for k in _ENDS if k in entity)] = last
     if "text" in entity:
         changed["text"] = text[start:end]
     # Numbers of tokens would be those of the old place.
@@ -62,17 +84,17 @@ def without_id(entity: Any) -> Any:
     }
 
 
-def rewritten(entity: Any, example: NerExample, span: Span) -> Any:
+def rewritten(entity: Any, example: NerExample, span: Span, offsets: str) -> Any:
     assert example.offsets is not None and example.text is not None
     start, end = example.offsets[span[0]][0], example.offsets[span[1] - 1][1]
-    return moved(entity, example.text, start, end, span[2])
+    return moved(entity, example.text, start, end, span[2], offsets=offsets)
 
 
-def stands_at(entity: Any, example: NerExample, span: Span | None) -> bool:
-    place = place_of(entity)
+def stands_at(entity: Any, example: NerExample, span: Span | None, offsets: str) -> bool:
+    assert example.offsets is not None and example.text is not None
+    place = read_place(entity, example.text, offsets)
     if span is None or place is None:
         return False
-    assert example.offsets is not None
     return example.offsets[span[0]][0] < place[1] and place[0] < example.offsets[span[1] - 1][1]
 
 
@@ -81,9 +103,22 @@ def entities_column(row: Row, reading: ReadingOptions) -> str | None:
     return _column(row, names, lambda one: place_of(one) is not None, empty=text_of(row, reading))
 
 
-def tags_column(row: Row, reading: ReadingOptions) -> str | None:
+def tags_column(row: Row, reading: ReadingOptions, *, numbers: bool = False) -> str | None:
+    """The column of a row's tags.
+
+    Args:
+        row: The row.
+        reading: How it is read.
+        numbers: Whether tags may be numbers.
+    """
+    kinds = (str, int) if numbers else str
     names = (reading.tags_column,) if reading.tags_column is not None else _TAGS
-    return _column(row, names, lambda one: isinstance(one, str), empty=None)
+    return _column(row, names, lambda one: isinstance(one, kinds), empty=None)
+
+
+def tag_name(tag: Any, names: Sequence[str]) -> Any:
+    """A tag by its number among `--label-names`, where it is one."""
+    return names[tag] if type(tag) is int and 0 <= tag < len(names) else tag
 
 
 def _column(

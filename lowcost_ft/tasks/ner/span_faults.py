@@ -6,7 +6,7 @@ from typing import Any
 from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.data.findings import Finding, FoundRow
 from lowcost_ft.data.rows import Row, counted, shown
-from lowcost_ft.tasks.ner.row_entities import moved, place_of, tags_column
+from lowcost_ft.tasks.ner.row_entities import moved, read_place, tags_column
 from lowcost_ft.tasks.ner.tagging import detect_scheme, is_tag, split_words, to_iob2
 
 __all__ = ["SpanFaults", "bare_span"]
@@ -30,20 +30,20 @@ class SpanFaults:
         self.rows, self.split = rows, split
         self.found: dict[str, list[FoundRow]] = {"span_edge": [], "cut_word": [], "illegal_tag": []}
 
-    def of_entities(self, place: int, text: str, given: Any, column: str) -> None:
+    def of_entities(self, place: int, text: str, given: Any, column: str, offsets: str) -> None:
         if not isinstance(given, list | tuple):
             return
         words = split_words(text)
         borders = {start for start, _ in words} | {end for _, end in words}
         bare, told, cut = list(given), [], []
         for number, entity in enumerate(given):
-            where = place_of(entity)
+            where = read_place(entity, text, offsets)
             if where is None or not 0 <= where[0] < where[1] <= len(text):
                 continue
             start, end = bare_span(text, where[0], where[1])
-            if (start, end) != where[:2]:
+            if (start, end) != where:
                 told.append(f"{shown(text[where[0] : where[1]])} -> {shown(text[start:end])}")
-                bare[number] = moved(entity, text, start, end)
+                bare[number] = moved(entity, text, start, end, offsets=offsets)
             if start not in borders or end not in borders:
                 cut.append(shown(text[start:end]))
         if told:

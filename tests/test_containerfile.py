@@ -35,6 +35,8 @@ def test_what_is_copied_exists_and_the_entry_parses():
     (entry,) = map(json.loads, values("ENTRYPOINT"))
     command = _parse(entry[1:])
     assert (command.host, command.port, command.models_dir) == ("0.0.0.0", 8000, "/models")
+    # Exported folders are served, too.
+    assert any("[serve]' onnxruntime" in value for value in values("RUN"))
     assert values("USER") == ["models"] and values("EXPOSE") == ["8000"]
 
 

@@ -65,6 +65,21 @@ def test_kinds_do_what_their_name_says():
     assert NOISES["run-on"](SpannedText("\u4ed6\u6765\u4e86\u3002\u5979\u8d70\u4e86\u3002"))
 
 
+@pytest.mark.parametrize(
+    ("text", "bare"),
+    [
+        ("Zu\u0308rich", "Zurich"),
+        ("क़लम नमस्ते", "कलम नमस्ते"),
+        ("が", None),
+        ("สวัสดี", None),
+        ("كَتَبَ", "كتب"),
+    ],
+)
+def test_lost_accents_leave_the_vowels_of_other_scripts(text, bare):
+    found = NOISES["diacritics"](SpannedText(text))
+    assert [edited(SpannedText(text), edits).text for edits in found] == ([bare] if bare else [])
+
+
 def test_synonyms_are_read_and_packaged(tmp_path):
     assert "large" in packaged_synonyms()["big"]
     path = tmp_path / "words.txt"

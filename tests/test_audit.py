@@ -42,6 +42,10 @@ def other_text(attribute, text, group):
         ("gender", "HE SAID: HIS CARD. He's sure.", "female", "SHE SAID: HER CARD. She's sure."),
         ("gender", "I saw her. Her card, too.", "male", "I saw him. His card, too."),
         ("gender", "an uncle and his man", "female", "an aunt and her woman"),
+        ("gender", "I know her well, her in-laws", "male", "I know him well, his in-laws"),
+        ("gender", "I love her very much", "male", "I love him very much"),
+        ("gender", "thank her, her very own card", "male", "thank him, his very own card"),
+        ("gender", "his to-do list, his isn't", "female", "her to-do list, hers isn't"),
         ("gender", "Mr. Berg met an actor, a man", "female", "Ms. Berg met an actor, a woman"),
         ("nationality", "An American met a German", "German", "A German met an American"),
         ("nationality", "Germany is big", "American", "America is big"),
@@ -95,11 +99,12 @@ def test_names_that_are_ordinary_words_are_told_by_where_they_stand(text, names)
 
 
 def test_her_that_could_be_either_is_left_out_and_counted():
-    found = found_in(PACKAGED["gender"], "I gave her money", "I lost her card")
-    assert len(found.texts) == 1
-    assert found.left_out == {'"her" or "his" could be either of two words': ["text 1"]} or (
-        sum(map(len, found.left_out.values())) == 1
-    )
+    unsure = ("I gave her money", "We met her last year", "I like her more than him")
+    found = found_in(PACKAGED["gender"], *unsure, "I lost her card", "I lost her last card")
+    assert len(found.texts) == 2
+    assert {why: len(where) for why, where in found.left_out.items()} == {
+        '"her" or "his" could be either of two words': 3
+    }
 
 
 @pytest.mark.parametrize(

@@ -6,16 +6,41 @@ from lowcost_ft.data.text_edits import Edit
 
 __all__ = ["article_edit", "cased", "reading_of", "starts_sentence"]
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 # Followed by one of these, "her" is an object ("told her about") and "his" stands alone. Words
 # that may also be things that somebody has, such as "back", are left out.
-_FUNCTION_WORDS = """
-    a about after again alone also am an and any are as at away because been before being but by
-    can could did do does down during every for from had has have her his how i if in into is it its
-    just me might must my no not now of off on one or our out over shall should since so some
-    than that the their them then there they this those through to today tomorrow too twice
-    until up us was we were what when where whether which while who why will with without would
-    yesterday yet you your
-"""
+_FUNCTION_WORDS = _words(
+    """
+    a about across after again against alone along also am an and any anymore anyway are around as
+    at away because been before being between but by can concerning could did do does down during
+    each either every for from had has have her here his how i if immediately in instead into is it
+    its just me might must my near neither never no nor not now of off on one onto or our out over
+    per personally please regarding shall should since so some soon than thanks that the their them
+    then there they this those through to today tomorrow tonight too twice under until up upon us
+    via was we were what when whenever where wherever whether which while who why will with within
+    without would yesterday yet you your
+    """
+)
+# Of these, too, "her" is an object ("know her well"), but "his" need not stand alone.
+_AFTER_OBJECT = frozenset(("once", "well"))
+# These may belong to a verb ("met her last year") or to what somebody has ("her last order").
+_MAY_BELONG = _words(
+    """
+    always best better early earlier enough ever first last later less more most much next often
+    only really very
+    """
+)
+_TIMES = _words(
+    """
+    april august autumn december evening fall february friday january july june march may monday
+    month morning night november october saturday september spring summer sunday thursday time
+    tuesday wednesday week weekend winter year
+    """
+)
 # After one of these, "her" and a noun may be two objects ("sent her flowers", "saw her leave").
 _TWO_OBJECTS = re.compile(
     r"\b(?:ask|bring|brought|buy|bought|call|caught|cost|fe[el]l?d|find|found|g[ia]ve|given|"
@@ -24,7 +49,7 @@ _TWO_OBJECTS = re.compile(
     r"told|watch|wish|write|wrote)(?:e?s|ed|d|ing)?\s+$",
     re.IGNORECASE,
 )
-_NEXT_WORD = re.compile(r"\s+[\"'\u201c\u2018(]?(\w+)")
+_NEXT_WORD = re.compile(r"\s+[\"'\u201c\u2018(]?(\w+(?:-\w+)*)((?:['\u2019]\w+)?)")
 _SENTENCE_START = re.compile(r"(?:^|[.!?:;\u2026\n])\W*$")
 _ARTICLE = re.compile(r"(?<![\w'-])(an?)(\s+)$", re.IGNORECASE)
 # Letters that are vowels and do not sound so, and the other way round.
@@ -64,13 +89,28 @@ def reading_of(text: str, start: int, end: int) -> int | None:
     word = text[start:end].lower()
     if word not in ("her", "his"):
         return 0
-    after = _NEXT_WORD.match(text, end)
-    alone = after is None or after[1].lower() in _FUNCTION_WORDS.split()
+    after, follows = _next_word(text, end)
+    alone = not after or after in _FUNCTION_WORDS
     if word == "his":
         return int(alone)
-    if alone:
+    if alone or after in _AFTER_OBJECT:
         return 0
+    if after in _MAY_BELONG:
+        then, _ = _next_word(text, follows)
+        if not then or (after == "very" and then in ("much", "well")):
+            return 0
+        if then in _FUNCTION_WORDS or then in _TIMES:
+            return None
     return None if _TWO_OBJECTS.search(text, 0, start) else 1
+
+
+def _next_word(text: str, place: int) -> tuple[str, int]:
+    """The word that follows, in small letters and with its hyphens, and its end; "" where none."""
+    found = _NEXT_WORD.match(text, place)
+    if found is None:
+        return "", place
+    negated = found[2][1:].lower() == "t"  # isn't, won't
+    return "not" if negated else found[1].lower(), found.end()
 
 
 def article_edit(text: str, start: int, own: str, new: str) -> Edit | None:

@@ -27,6 +27,9 @@ _PLAIN = {
     **{"ß": "ss", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D", "æ": "ae", "Æ": "AE"},
     **{"œ": "oe", "Œ": "OE", "ı": "i", "ð": "d", "þ": "th"},
 }
+_PARTS_OF_LETTERS = frozenset((0, 8, 9))
+"""Combining classes of marks without which a letter is another one: the signs of vowels in Indic
+scripts, of voice in Kana, and of a vowel that is missing."""
 _CONFUSED = (
     *(("rn", "m"), ("m", "rn"), ("cl", "d"), ("d", "cl"), ("vv", "w"), ("w", "vv"), ("l", "1")),
     *(("l", "I"), ("i", "l"), ("I", "l"), ("I", "1"), ("o", "0"), ("O", "0"), ("0", "O")),
@@ -56,9 +59,15 @@ def _typos(text: str, start: int, end: int) -> list[Edit]:
 def _diacritics(text: str, start: int, end: int) -> list[Edit]:
     """The word without its accents."""
     parts = unicodedata.normalize("NFD", text[start:end])
-    bare = "".join(_PLAIN.get(c, c) for c in parts if unicodedata.category(c) != "Mn")
+    bare = "".join(_PLAIN.get(c, c) for c in parts if not _is_accent(c))
     bare = unicodedata.normalize("NFC", bare)
     return [(start, end, bare)] if bare and bare != text[start:end] else []
+
+
+def _is_accent(character: str) -> bool:
+    """Whether a mark may get lost; not a vowel sign of Hindi, or what makes か into が."""
+    combining = unicodedata.combining(character)
+    return unicodedata.category(character) == "Mn" and combining not in _PARTS_OF_LETTERS
 
 
 def _case(text: str, start: int, end: int) -> list[Edit]:

@@ -240,8 +240,13 @@ def test_trials_of_the_same_layers_share_the_cached_states(config):
         ('{"method": ["lora", "magic"]}', "must be one of"),
         ('{"learning_rate": {"low": 0, "high": 1, "log": true}}', "above 0"),
         ('{"learning_rate": {"lo": 0}}', "write"),
+        ('{"learning_rate": {"low": 1e-4, "high": 1, "log": "false"}}', "true or false"),
+        ('{"lora_r": {"low": 4, "high": 6, "step": 10}}', "step 10 is longer than the way"),
+        ('{"lora_r": [8, 16], "lora_r": [2, 4]}', "lora_r is there twice"),
+        ('{"adversarial": ["fgm", null], "adversarial_steps": [2, 3]}', "needs --adversarial"),
         ("[]", "write an object"),
         ("{", "is not JSON"),
+        ('{"a":' * 100_000, "is not JSON"),
     ],
 )
 def test_a_search_file_with_mistakes_is_refused(tmp_path, config, content, message):
@@ -249,6 +254,14 @@ def test_a_search_file_with_mistakes_is_refused(tmp_path, config, content, messa
     file.write_text(content, "utf-8")
     with pytest.raises(UserError, match=message):
         read_space(str(file), config)
+
+
+def test_settings_that_need_another_one_are_tried_beside_it(tmp_path, config):
+    file = tmp_path / "space.json"
+    space = {"adversarial": ["pgd", "freelb"], "adversarial_steps": [2, 3]}
+    space |= {"consistency": [None, "r-drop"], "consistency_weight": {"low": 1, "high": 5}}
+    file.write_text("\ufeff" + json.dumps(space), "utf-8")
+    assert read_space(str(file), config) == space
 
 
 def test_numbers_of_a_file_are_of_the_settings_kind(tmp_path, config):

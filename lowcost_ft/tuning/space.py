@@ -3,6 +3,8 @@
 import json
 import math
 import shlex
+import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -95,29 +97,47 @@ def read_space(path: str, config: RunConfig) -> dict[str, Any]:
     Raises:
         UserError: Everything that is wrong in it.
     """
+    repeated: list[str] = []
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        counts = Counter(name for name, _ in pairs)
+        repeated.extend(name for name, count in counts.items() if count > 1)
+        return dict(pairs)
+
     try:
-        found = json.loads(Path(path).read_text("utf-8"))
+        text = Path(path).read_bytes().decode("utf-8-sig")
+        found = json.loads(text, object_pairs_hook=unique)
     except OSError as error:
         raise UserError(f"--search {path} cannot be read: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"--search {path} is not JSON: {error}") from None
     if not isinstance(found, dict) or not found:
         raise UserError(f'--search {path}: write an object such as {{"lora_r": [8, 16, 32]}}')
     known = [name for name in deciding(config) if name not in _FIXED]
-    problems = []
+    problems = [f"{name} is there twice: keep one of them" for name in repeated]
     for name, values in found.items():
         if name in _FIXED:
             problems.append(f"{name} is the same in all trials: set it by its flag instead")
         elif name not in known:
             problems.append(f"{name} is no setting; known: {', '.join(sorted(known))}")
         else:
-            problems += _values_problems(name, values, config)
+            others = {other: _tried(found[other]) for other in found if other != name}
+            problems += _values_problems(name, values, config, others)
     if problems:
         raise UserError([f"--search {path}: {problem}" for problem in problems])
     return found
 
 
-def _values_problems(name: str, values: Any, config: RunConfig) -> list[str]:
+def _tried(values: Any) -> list[Any]:
+    """The values of a setting, or the ends of its range; none where these are wrong."""
+    if isinstance(values, dict):
+        values = [values.get("low"), values.get("high")]
+    return values if isinstance(values, list) else []
+
+
+def _values_problems(
+    name: str, values: Any, config: RunConfig, others: Mapping[str, list[Any]]
+) -> list[str]:
     if isinstance(values, list):
         if len(values) < 2 or len({json.dumps(value) for value in values}) < len(values):
             return [f"{name} needs two values or more, each once, not {json.dumps(values)}"]
@@ -125,7 +145,7 @@ def _values_problems(name: str, values: Any, config: RunConfig) -> list[str]:
     elif isinstance(values, dict):
         extra = set(values) - {"low", "high", "log", "step"}
         ends = [values.get("low"), values.get("high")]
-        if extra or not all(_is_number(end) for end in ends):
+        if extra or not all(map(_is_number, ends)) or values.get("log") not in (None, True, False):
             return [f'{name}: write {{"low": NUMBER, "high": NUMBER, "log": true or false}}']
         low, high = map(float, ends)  # type: ignore[arg-type]
         if not low < high or (values.get("log") and low <= 0):
@@ -138,18 +158,28 @@ def _values_problems(name: str, values: Any, config: RunConfig) -> list[str]:
             return [f"{name}: step must be a number above 0"]
         if _is_whole(name) and (low % 1 or high % 1 or (values.get("step") or 1) % 1):
             return [f"{name} is a whole number: low, high and step must be, too"]
+        if values.get("step") is not None and values["step"] > high - low:
+            return [f"{name}: step {values['step']:g} is longer than the way from low to high"]
         tried = [int(end) for end in ends] if _is_whole(name) else ends  # type: ignore[arg-type]
     else:
         return [f"{name}: write a list of values, or low and high"]
     problems = []
     for value in tried:
-        try:
-            settled(config, {name: value})
-        except UserError as error:
-            # What only another setting of a trial contradicts is told when it is tried.
-            own = [text for text in error.problems if _flag(name) in text]
-            problems += [f"{name} {json.dumps(value)}: {text}" for text in own]
+        found = _own_problems(config, {name: value}, name)
+        # What the value of another setting mends or contradicts is told when it is tried.
+        beside = ({name: value, other: one} for other, every in others.items() for one in every)
+        if found and all(_own_problems(config, params, name) for params in beside):
+            problems += [f"{name} {json.dumps(value)}: {text}" for text in found]
     return problems
+
+
+def _own_problems(config: RunConfig, params: Mapping[str, Any], name: str) -> list[str]:
+    """What is wrong with a setting, beside others."""
+    try:
+        settled(config, params)
+    except UserError as error:
+        return [text for text in error.problems if _flag(name) in text]
+    return []
 
 
 def _is_number(value: Any) -> bool:
@@ -175,10 +205,12 @@ def distributions(space: Space) -> dict[str, Any]:
             continue
         low, high, log = values["low"], values["high"], bool(values.get("log"))
         step = values.get("step")
-        if _is_whole(name):
-            found[name] = IntDistribution(int(low), int(high), log=log, step=int(step or 1))
-        else:
-            found[name] = FloatDistribution(float(low), float(high), log=log, step=step)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # The last step may end before `high`.
+            if _is_whole(name):
+                found[name] = IntDistribution(int(low), int(high), log=log, step=int(step or 1))
+            else:
+                found[name] = FloatDistribution(float(low), float(high), log=log, step=step)
     return found
 
 

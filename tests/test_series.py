@@ -2,11 +2,13 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from small_runs import call_recipe, flags
 
 from lowcost_ft import RunConfig, start_run
+from lowcost_ft.commands.series import run_series
 from lowcost_ft.errors import UserError
 from lowcost_ft.record.longer_training import longer_command
 from lowcost_ft.report.collect import collect
@@ -82,6 +84,20 @@ def test_half_of_a_series_goes_on_where_it_stopped(series, options, tmp_path, ca
     assert (again / "seed-3" / "run.json").stat().st_mtime_ns == before
     assert adapter(again / "seed-1") == adapter(series / "seed-1")
     assert (again / "report.html").exists()
+
+
+def test_a_series_whose_run_fails_says_how_to_go_on(tmp_path, capsys):
+    def fails_at_1(config):
+        place = Path(config.output_dir)
+        place.mkdir(parents=True)
+        (place / "run.json").write_text("{}")
+        if config.seed == 1:
+            raise RuntimeError("boom")
+
+    with pytest.raises(RuntimeError, match="boom"):
+        run_series(fails_at_1, RunConfig(seeds="0,1,2", output_dir=str(tmp_path / "runs")))
+    expected = "seed 1 (2 of 3) did not finish, and 1 more has not begun: the same command goes on"
+    assert expected in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_folder_of_one_run_is_not_that_of_a_series(series, options, capsys):

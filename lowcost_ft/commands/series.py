@@ -4,8 +4,8 @@ import gc
 import os
 import statistics
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,7 +17,7 @@ from lowcost_ft.errors import UserError
 from lowcost_ft.record.changed_settings import changed_settings
 from lowcost_ft.record.run_file import RUN_FILE, load_run
 from lowcost_ft.record.run_folder import CHECKPOINTS
-from lowcost_ft.screen import wrapped
+from lowcost_ft.screen import say, wrapped
 
 __all__ = ["run_series"]
 
@@ -74,7 +74,10 @@ def run_series(main: Callable[[RunConfig], Any], config: RunConfig) -> Path:
                 output_dir=str(place),
                 resume=seed in series.begun,
             )
-            with processes_stay() if seed != left[-1] else nullcontext():
+            with (
+                _saying_how_to_go_on(place, title, after=len(left) - left.index(seed) - 1),
+                processes_stay() if seed != left[-1] else nullcontext(),
+            ):
                 main(one)
             gc.collect()  # A model is held in circles, and two need not fit.
     finally:
@@ -92,6 +95,20 @@ def _place(folder: Path, seed: int) -> Path:
 def _say(text: str) -> None:
     if os.environ.get("RANK", "0") == "0":
         print(wrapped(text, sys.stdout), flush=True)
+
+
+@contextmanager
+def _saying_how_to_go_on(place: Path, title: str, *, after: int) -> Iterator[None]:
+    """Where a run ends early that had begun, says what becomes of it and of those after it."""
+    try:
+        yield
+    except BaseException:
+        if (place / RUN_FILE).exists() and os.environ.get("RANK", "0") == "0":
+            more = (
+                f", and {after} more {'has' if after == 1 else 'have'} not begun" if after else ""
+            )
+            say(f"{title} did not finish{more}: the same command goes on with --resume")
+        raise
 
 
 def _from_main(config: RunConfig, look: Callable[[], _Series]) -> _Series:

@@ -55,6 +55,47 @@ def written(folder, name, content):
     return path
 
 
+TATOEBA = [("Go.", "Geh."), ("Hi, Tom.", "Hallo, Tom!"), ("Run fast!", "Lauf schnell!")]
+
+
+@pytest.mark.parametrize("name", ["deu.txt", "pairs.tsv"])
+@pytest.mark.parametrize("form", ["attribution", "numbers"])
+def test_pairs_of_tatoeba_need_no_header(tmp_path, name, form):
+    credit = "CC-BY 2.0 (France) Attribution: tatoeba.org #1 (CM) & #2 (Roujin)"
+    lines = [
+        f"{a}\t{b}\t{credit}" if form == "attribution" else f"{n}\t{a}\t{n + 900}\t{b}"
+        for n, (a, b) in enumerate(TATOEBA, 1276)
+    ]
+    path = written(tmp_path, name, "\n".join([*lines, ""]))
+    rows, problems, notices = pairs(path)
+    assert problems == [] and [(row["source"], row["target"]) for row in rows] == TATOEBA
+    assert [row.get("id") for row in rows] == (
+        [None] * 3 if form == "attribution" else ["1276", "1277", "1278"]
+    )
+    assert any("read as pairs of sentences of Tatoeba" in notice for notice in notices)
+    turned, _, _ = pairs(path, source_column="target", target_column="source")
+    assert [(row["target"], row["source"]) for row in turned] == TATOEBA
+    plain, _, _ = pairs(path, labelled=False)
+    assert [row["source"] for row in plain] == [a for a, _ in TATOEBA]
+
+
+def test_numbered_words_and_tags_are_no_sentences(tmp_path):
+    path = written(tmp_path, "a.tsv", "1\tgo\t2\tO\n2\thome\t3\tO\n")
+    assert pairs(path)[1] and not any("Tatoeba" in notice for notice in pairs(path)[2])
+
+
+def test_a_table_of_two_texts_without_a_header_says_what_to_give(tmp_path):
+    content = "".join(f"{a}\t{b}\n" for a, b in TATOEBA)
+    _, problems, _ = pairs(written(tmp_path, "two.txt", content))
+    assert "add --format tsv --source-column 1 --target-column 2" in problems[0]
+    _, problems, _ = pairs(written(tmp_path, "two.tsv", content))
+    assert "give the column's number: --source-column 1" in problems[0]
+    reading = ReadingOptions(format="tsv", source_column="1", target_column="2")
+    for name in ("two.txt", "two.tsv"):
+        rows = read_rows(str(tmp_path / name), [], [], reading)
+        assert [tuple(row.values.values()) for row in rows] == TATOEBA
+
+
 ONE = {"source": "the lamp", "target": "la lampe", "references": ["la lampe"]}
 
 

@@ -15,6 +15,7 @@ from lowcost_ft.data.json_files import is_json_list, read_json, read_json_lines
 from lowcost_ft.data.parallel_files import pair_lines, parallel_paths
 from lowcost_ft.data.rows import Row
 from lowcost_ft.data.semeval_files import read_semeval
+from lowcost_ft.data.sentence_pairs import read_sentence_pairs
 from lowcost_ft.data.tables import read_dataset, read_parquet
 from lowcost_ft.data.text_lines import read_fasttext, read_texts
 from lowcost_ft.data.tmx_files import is_tmx, read_tmx
@@ -41,6 +42,8 @@ _OTHER_KINDS = {
     ),
 }
 _PARQUET = b"PAR1"
+_TABLES = ("conll", "csv", "tsv", "text")
+"""What a table of pairs of sentences without a header is taken for, by its extension."""
 
 
 def read_rows(
@@ -112,7 +115,13 @@ def read_rows(
         return []
     if not reading.csv_quotes and kind not in ("csv", "tsv"):
         notices.append(f"{path}: --no-csv-quotes is for CSV and TSV, not for {FORMATS[kind]}")
-    if kind == "parquet":
+    numbers = [name for name in _columns(reading, usual) if name.isdecimal()]
+    found = None
+    if kind in _TABLES and reading.format == "auto" and not numbers:
+        found = read_sentence_pairs(path, text, notices)
+    if found is not None:
+        rows = found
+    elif kind == "parquet":
         rows = read_parquet(path, problems)
     elif kind == "conll":
         rows = read_columns(path, text, problems, notices, reading, usual=usual, labelled=labelled)
@@ -125,7 +134,7 @@ def read_rows(
             notices,
             quotes=reading.csv_quotes,
             label_column=(reading.label_column or usual.label_column) if labelled else None,
-            numbers=[name for name in _columns(reading, usual) if name.isdecimal()],
+            numbers=numbers,
         )
     elif kind == "fasttext":
         rows = read_fasttext(path, text)

@@ -136,7 +136,8 @@ def find_column(
         if (alike := same_column(names, guess)) is not None:
             notices.append(f"{file}: column {shown(alike)} read as {what} ({flag} overrides)")
             return alike
-    header = " (is the header line there?)" * file.lower().endswith((".csv", ".tsv", ".txt"))
+    header = f" (is the header line there? Without one, give the column's number: {flag} 1)"
+    header *= file.lower().endswith((".csv", ".tsv", ".txt"))
     problems.append(
         f"{file}: no column for the {what.replace('_', ' ')}; name it with {flag}; "
         f"the columns are {columns}{header}"

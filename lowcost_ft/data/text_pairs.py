@@ -148,6 +148,12 @@ def _columns(
 ) -> tuple[str, str] | None:
     """The columns with the two texts; the second is "" where it is not wanted."""
     names = column_names(rows)
+    if source[0] is None and {*names} <= {"tokens", "tags"}:
+        problems.append(
+            f"{file_of(rows[0].source)}: read as columns of words and tags; if it is a table of "
+            "texts without a header, add --format tsv --source-column 1 --target-column 2"
+        )
+        return None
     found = find_column(rows, *source, "source", problems=problems, notices=notices)
     if found is None or target is None:
         return None if found is None else (found, "")

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 __all__ = ["readers_may_leave", "say", "wrapped"]
 
-_COMMAND = re.compile(r"`[^`]*`|next:  .*")
+_COMMAND = re.compile(r"`[^`]*`|(?:next|page|look|mend|mend together):  .*")
 _KEPT = "\0"
 
 
@@ -75,6 +75,8 @@ def wrapped(text: str, stream: TextIO) -> str:
 
 def _filled(line: str, width: int) -> str:
     # Commands and paths stay whole, so that they can be copied.
+    if _COMMAND.fullmatch(line.lstrip()):
+        return line
     whole = _COMMAND.sub(lambda found: found[0].replace(" ", _KEPT), line)
     filled = textwrap.fill(
         whole, width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False

@@ -37,7 +37,8 @@ def test_what_is_no_terminal_gets_whole_lines(monkeypatch, columns):
 def test_commands_can_be_copied(monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     command = 'lowcost-ft predict runs/ner --text "Send it to Jane Smith in Berlin"'
-    assert wrapped(f"next:  {command}", Terminal()) == f"next:  {command}"
+    for what in ("next", "page", "    look", "    mend", "mend together"):
+        assert wrapped(f"{what}:  {command}", Terminal()) == f"{what}:  {command}"
     lines = wrapped(f"a note: the file must be written anew, `{command}`", Terminal()).split("\n")
     assert lines[-1].strip() == f"`{command}`"
 

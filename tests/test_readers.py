@@ -176,6 +176,17 @@ def test_json_broken_line_has_its_number(tmp_path: Path, line: str, message: str
     assert any(part in problems[0] for part in message.split("|"))
 
 
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
+def test_objects_over_several_lines(tmp_path: Path, name: str) -> None:
+    given = [{"text": "a", "label": ["x"]}, {"text": "b", "label": []}]
+    content = "\n".join(json.dumps(row, indent=2) for row in given)
+    rows, problems, _ = read(tmp_path, name, content + "\n")
+    assert problems == [] and values(rows) == given
+    assert rows[1].source == f"{name}:{len(json.dumps(given[0], indent=2).splitlines()) + 1}"
+    _, problems, _ = read(tmp_path, name, content + "\n{")
+    assert problems and "broken JSON" in problems[0]
+
+
 def test_json_list(tmp_path: Path) -> None:
     content = '\n[\n  {"text": "a"},\r\n {"text":\n "b"} , {"text": "c"}\n]\n'
     rows, problems, _ = read(tmp_path, "a.json", content)

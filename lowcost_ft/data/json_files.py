@@ -82,6 +82,8 @@ def read_json_lines(
         table = _rows_of_one(path, whole, problems, notices)
         if table is not None:
             return table
+        if whole is None and (several := _objects_over_lines(path, text)):
+            return several
     rows: list[Row] = []
     for number, line in enumerate(LINE_BREAK.split(text), 1):
         if not line.strip():
@@ -93,6 +95,27 @@ def read_json_lines(
             problems.append(f"{source}: {_json_fault(error)}")
         else:
             _add_object(value, source, rows, problems)
+    return rows
+
+
+def _objects_over_lines(path: str, text: str) -> list[Row]:
+    """Rows of objects that follow one another, each over several lines, as jq prints them.
+
+    None of them where something else stands between, or the first line is an object of its own.
+    """
+    rows: list[Row] = []
+    position, line, counted = _json_space(text, 0), 1, 0
+    while position < len(text):
+        line += len(LINE_BREAK.findall(text, counted, position))
+        counted = position
+        try:
+            value, end = _DECODER.raw_decode(text, position)
+        except (ValueError, RecursionError):
+            return []
+        if not isinstance(value, dict) or (not rows and not LINE_BREAK.search(text, position, end)):
+            return []
+        rows.append(Row(value, f"{path}:{line}"))
+        position = _json_space(text, end)
     return rows
 
 

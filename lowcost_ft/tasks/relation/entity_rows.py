@@ -116,8 +116,8 @@ def read_relations(
         )
     if twice:
         notices.append(
-            f"{file_of(texts[0][0].source)}: {counted(len(twice), 'relation')} that stand there "
-            f"twice were taken once, first at {twice[0]}"
+            f"{file_of(texts[0][0].source)}: {counted(len(twice), 'relation')} listed twice and "
+            f"read once, first at {twice[0]}"
         )
     if outside:
         notices.append(
@@ -141,6 +141,11 @@ def relation_parts(relation: Any) -> list[Any]:
     ]
 
 
+def _named(head: Any, tail: Any, label: Any) -> str:
+    what = "" if label in (None, "", []) else f"{shown(label)} "
+    return f"{what}from {shown(head)} to {shown(tail)}"
+
+
 def _labels_of(
     row: Row, entities: Sequence[Mention], twice: list[str], problems: list[str]
 ) -> dict[tuple[Any, Any], str]:
@@ -156,7 +161,8 @@ def _labels_of(
     labels: dict[tuple[Any, Any], str] = {}
     for one in given:
         head, tail, label = relation_parts(one)
-        where = f"{row.source}: relation {shown(one)}"
+        named = None not in (head, tail)
+        where = f"{row.source}: relation {_named(head, tail, label) if named else shown(one)}"
         if head is not None and tail is not None and label in (None, "", []):
             problems.append(f"{where} has no label; give it one, or delete the relation")
             continue

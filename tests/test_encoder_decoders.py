@@ -257,6 +257,11 @@ def test_languages_become_codes(tmp_path):
     source = int(row["prompt_tokens"][0])
     english = data.tokenizer.convert_tokens_to_ids("eng_Latn")
     assert row.input_ids[0] == english and row["targets"][source] == code
+    model = AutoModelForSeq2SeqLM.from_pretrained(path).eval()
+    batch = collate(row, np.arange(5), pad_token_id=data.pad_token_id)
+    scored = data.task.decode_batch(data.task.forward(model, model_inputs(batch, row)), batch)
+    # All but the code, which is given; the end is cut off.
+    assert scored["target_tokens"].tolist() == [int(n) - 1 for n in row.weights[:5]]
     other = config_of(lambda _: path, tmp_path, output_dir=str(tmp_path / "other"))
     with pytest.raises(UserError, match="--source-language is needed"), ft.start_run(other) as run:
         ft.load_data(run)

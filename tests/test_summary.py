@@ -87,6 +87,14 @@ def test_long_tables_are_cut():
     assert score_lines("test", {"f1": 0.0, "per_entity": {}})[0].startswith("test f1")
 
 
+def test_texts_that_rounding_decides_are_counted():
+    scores = {"chrf": 40.0, "examples": 200, "written": 200, "near_ties": 3}
+    assert score_lines("test", scores)[-1] == (
+        "test near_ties: 3 of 200 texts may read otherwise if written alone"
+    )
+    assert len(score_lines("test", scores | {"near_ties": 0})) == 1
+
+
 def test_scores_without_an_interval():
     lines = score_lines("test", {"mse": 0.25, "pearson": 0.5, "pearson_ci95": [None, None]})
     assert [line.split() for line in lines] == [

@@ -117,6 +117,7 @@ def test_a_line_break_that_the_shell_left_as_it_was_typed_is_refused(tmp_path, t
         ({"num_beams": 2, "temperature": 0.7}, "give one of them"),
         ({"sample_top_p": 0.9}, "add --temperature"),
         ({"length_penalty": 2.0}, "add --num-beams"),
+        ({"no_repeat_ngram_size": 1}, "would forbid every token of the input"),
         (
             {"prompt_template": "{source}"},
             "--prompt-template is for text classification, translation and",

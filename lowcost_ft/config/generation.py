@@ -98,6 +98,11 @@ def generation_problems(settings: Mapping[str, Any]) -> list[str]:
         if settings[name] is not None and not drawn:
             flag = "--" + name.replace("_", "-")
             problems.append(f"{flag} is for drawn tokens: add --temperature, such as 0.7")
+    if settings["no_repeat_ngram_size"] == 1:
+        problems.append(
+            "--no-repeat-ngram-size 1 would forbid every token of the input: give 2 or more, such "
+            "as 3"
+        )
     if settings["length_penalty"] != 1.0 and not beams:
         problems.append("--length-penalty ranks beams: add --num-beams")
     return problems

@@ -138,6 +138,9 @@ def score_lines(split: str, scores: Mapping[str, Any], *, rest: str = "in run.js
             if interval and None not in interval:
                 text += f"   95% interval {interval[0]:.4f} to {interval[1]:.4f}"
             lines.append(text)
+    if ties := scores.get("near_ties"):
+        texts = counted(scores["written"], "text")
+        lines.append(f"{split} near_ties: {ties:,} of {texts} may read otherwise if written alone")
     tables = [value for name, value in scores.items() if name in ("per_entity", "per_class")]
     for table in tables:
         shown = worst_first(table, most=_SHOWN_CLASSES)

@@ -145,6 +145,12 @@ class WritingTokens(WritingAnswers):
         return tuple(self.settings["end_token_ids"])
 
     @property
+    def given_token_ids(self) -> list[int]:
+        """Tokens that an encoder-decoder's target may begin with before it says anything."""
+        given = (self._first, self._tokenizer.bos_token_id)
+        return [int(token) for token in given if token is not None]
+
+    @property
     def format(self) -> ChatFormat:
         """The chat template with the tokenizer."""
         assert self._format is not None, "take_tokenizer comes first"

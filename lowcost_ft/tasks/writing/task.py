@@ -167,7 +167,11 @@ class WritingTask(WritingTokens):
     def decode_batch(
         self, outputs: BeforeHead, batch: Mapping[str, torch.Tensor]
     ) -> dict[str, torch.Tensor]:
-        """Of each row the summed loss of its target, without the token that ends it."""
+        """Of each row the summed loss of its target, without the token that ends it.
+
+        Nor is the token counted that an encoder-decoder's target begins with, whatever it says: the
+        code of a language (NLLB), or BART's `<s>`.
+        """
         import torch
 
         from lowcost_ft.tasks.vocabulary_loss import token_losses
@@ -180,6 +184,9 @@ class WritingTask(WritingTokens):
         if not self.encoder_decoder:  # The turns before are learned, and not scored.
             columns = torch.arange(targets.shape[1], device=device)
             scored = columns >= batch["prompt_tokens"].to(device).unsqueeze(1) - 1
+        else:
+            given = torch.tensor(self.given_token_ids, dtype=torch.long, device=device)
+            scored[:, 0] = ~torch.isin(targets[:, 0], given)
         ends = torch.tensor(self.end_token_ids, device=device)
         scored &= ~torch.isin(targets, ends) & (targets != IGNORED_LABEL)
         spread = torch.zeros(targets.numel(), dtype=torch.float64, device=device)

@@ -40,7 +40,7 @@ class WritingTelling(Task):
             goal=cls.goal,
             unit=cls.unit,
             score_note=(
-                "Perplexity is that of the reference, without the token that ends it; the other "
+                "Perplexity is that of the reference, without what begins and ends it; the other "
                 "scores compare what the model wrote with all references."
             ),
             example=cls.sample_text,

@@ -274,7 +274,7 @@ def test_a_task_that_cannot_be_attacked_is_refused():
     class Silent:
         name, can_edit, can_measure = "ner", True, False
 
-    with pytest.raises(UserError, match="how its texts are changed"):
+    with pytest.raises(UserError, match="when a changed text should keep its answer"):
         check_task(Silent)
 
 

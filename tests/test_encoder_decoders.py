@@ -183,6 +183,24 @@ def test_what_cannot_be_kept_is_refused(tmp_path, tiny_model, changes, told):
         trained(config_of(tiny_model, tmp_path, **changes))
 
 
+def test_t5s_prefix_stands_in_front_of_each_source(tmp_path):
+    known = {"translation_en_to_fr": {"prefix": "translate English to French: "}}
+    known["summarization"] = {"prefix": "summarize: "}
+    path = make_tiny("t5", tmp_path / "t5", task_specific_params=known)
+    languages = {"source_language": "en", "target_language": "fr_XX"}
+    for task, more, prefix in (
+        ("translation", languages, "translate English to French: "),
+        ("translation", {"prompt_template": "En: {source}"}, "En: "),
+        ("summarization", {}, "summarize: "),
+    ):
+        out = {"output_dir": str(tmp_path / prefix[:3])}
+        with ft.start_run(config_of(lambda _: path, tmp_path, task=task, **more, **out)) as run:
+            data = ft.load_data(run)
+        row = data.features["train"]
+        source = data.tokenizer(prefix + data.splits.train[0].text)["input_ids"]
+        assert row.input_ids[: int(row["prompt_tokens"][0])].tolist() == source
+
+
 def test_sources_and_targets_lose_their_ends(tmp_path, tiny_model):
     config = config_of(tiny_model, tmp_path, max_length=8, max_target_length=2)
     with ft.start_run(config) as run:

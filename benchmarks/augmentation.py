@@ -136,7 +136,7 @@ def measure(options: Options, arm: str, rows: dict[str, list[Any]], seed: int) -
             mixed_precision="no",
             seed=seed,
             output_dir=folder,
-            **ARMS[arm],
+            **{"ema": 0.0, **ARMS[arm]},  # The average is an arm of its own.
         )
         with ft.start_run(config) as run:
             data = ft.load_data(

@@ -17,13 +17,15 @@ __all__ += ["heads_table", "validation_scores"]
 FILE = Path(__file__).resolve().parent / "defaults.json"
 RATES = FILE.with_name("learning_rates.json")
 HEADS = FILE.parent / "results" / "heads"
-"""Runs like those of `results` with other ranks, and with heads that begin at zero."""
+"""Runs like those of `results` of other ranks, without an average of the weights, and with heads
+that begin at zero."""
 _HEADS = [
     ("full fine-tuning", "zero", HEADS, "full-zero"),
     ("full fine-tuning", "the frequencies", HEADS.parent, "full"),
     ("LoRA, rank 16", "zero", HEADS, "lora-r16-zero"),
     ("LoRA, rank 16", "the frequencies", HEADS, "lora-r16"),
-    ("LoRA, rank 32", "the frequencies", HEADS.parent, "lora"),
+    ("LoRA, rank 32", "the frequencies", HEADS, "lora-r32"),
+    ("LoRA, rank 32, averaged", "the frequencies", HEADS.parent, "lora"),
     ("LoRA, rank 64", "the frequencies", HEADS, "lora-r64"),
 ]
 _TAGGED = {one.name for one in PANEL if one.task == "ner"}
@@ -123,7 +125,7 @@ def bias_table() -> str:
     for run in json.loads(FILE.read_text("utf-8"))["runs"]:
         method, *fields = run["arm"].split(":")
         others = {f for f in fields if not f.startswith(("learning_rate", "zero_bias"))}
-        others.discard("lora_r=16")  # Both heads were tried at this rank.
+        others -= {"lora_r=16", "ema=0"}  # Both heads were tried with these.
         if run["set"] in _TAGGED:  # Tags are not read from the pooler.
             others.discard("frozen_pooler=true")
         if others != {"least_steps=600"} or "validation" not in run:

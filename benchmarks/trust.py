@@ -102,7 +102,7 @@ def run_once(
             num_train_epochs=3,
             early_stopping_patience=0,
             num_threads=1,
-            **ARMS[arm],
+            **{"ema": 0.0, **ARMS[arm]},  # The average is an arm of its own.
         )
         with contextlib.redirect_stdout(io.StringIO()), ft.start_run(config) as run:
             data = ft.load_data(run, **rows)

@@ -13,6 +13,8 @@ __all__ = ["readers_may_leave", "say", "wrapped"]
 
 _COMMAND = re.compile(r"`[^`]*`|(?:next|page|look|mend|mend together):  .*")
 _KEPT = "\0"
+_CONTROLS = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)), "\ufffd")
+"""What could move the cursor or colour the screen, all but tabs and new lines."""
 
 
 @contextmanager
@@ -61,6 +63,8 @@ def say(text: str) -> None:
 def wrapped(text: str, stream: TextIO) -> str:
     """Breaks lines that are longer than the terminal is wide; a file or a pipe gets them whole.
 
+    Control characters, which a text that is shown may hold, do not reach a terminal.
+
     Args:
         text: One or more lines.
         stream: Where they will be written.
@@ -68,9 +72,8 @@ def wrapped(text: str, stream: TextIO) -> str:
     if not stream.isatty():
         return text
     width = max(40, shutil.get_terminal_size().columns)
-    return "\n".join(
-        _filled(line, width) if len(line) > width else line for line in text.split("\n")
-    )
+    lines = text.translate(_CONTROLS).split("\n")
+    return "\n".join(_filled(line, width) if len(line) > width else line for line in lines)
 
 
 def _filled(line: str, width: int) -> str:

@@ -34,6 +34,13 @@ def test_what_is_no_terminal_gets_whole_lines(monkeypatch, columns):
     assert wrapped(TEXT, io.StringIO()) == TEXT
 
 
+def test_texts_cannot_steer_a_terminal():
+    text = "a\x1b[31mred\rover\x9b2J\tone\ntwo \u202eABC é"
+    shown = wrapped(text, Terminal())
+    assert shown == "a\ufffd[31mred\ufffdover\ufffd2J\tone\ntwo \u202eABC é"
+    assert wrapped(text, io.StringIO()) == text
+
+
 def test_commands_can_be_copied(monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     command = 'lowcost-ft predict runs/ner --text "Send it to Jane Smith in Berlin"'

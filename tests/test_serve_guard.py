@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import time
 
 import pytest
 import uvicorn
@@ -11,7 +12,7 @@ import uvicorn
 from lowcost_ft.serve.guard import Guard
 from lowcost_ft.serve.limits import Access, Limits
 from lowcost_ft.serve.metrics import Metrics
-from lowcost_ft.serve.running import _Server
+from lowcost_ft.serve.running import SAME_STOP_SECONDS, _Server
 
 
 def guarded(app):
@@ -69,8 +70,13 @@ def test_a_second_signal_stops_at_once(number, monkeypatch, capsys):
     ended = []
     monkeypatch.setattr(os, "_exit", ended.append)
     server = _Server(uvicorn.Config(None, log_config=None))
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     server.handle_exit(signal.SIGTERM, None)
+    # What a program in between passes on as well is no second wish.
+    server.handle_exit(number, None)
     assert server.should_exit and not ended
+    now[0] += SAME_STOP_SECONDS
     server.handle_exit(number, None)
     assert ended == [128 + number]
     assert "stopped at once" in capsys.readouterr().err

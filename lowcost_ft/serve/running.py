@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,6 +26,9 @@ __all__ = ["ServerSettings", "run_server"]
 
 GRACE_SECONDS = 30
 """How long requests that have begun may take once the server is told to stop."""
+
+SAME_STOP_SECONDS = 0.5
+"""Signals that lie closer together count as one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +132,8 @@ def run_server(folders: list[ModelFolder], settings: ServerSettings) -> None:
 class _Server(uvicorn.Server):
     """uvicorn's server, for which a stop that was asked for is no failure."""
 
+    _told_at = 0.0
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Stops in order on SIGINT and SIGTERM; the second one stops at once."""
@@ -146,7 +152,12 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """Stops in order; whoever asks again does not want to wait for the models."""
-        if self.should_exit:
+        now = time.monotonic()
+        if not self.should_exit:
+            self._told_at = now
+        elif now - self._told_at < SAME_STOP_SECONDS:
+            return  # A program in between has passed on what the terminal sent to both.
+        else:
             _say("stopped at once: requests that had begun have no answers")
             # A model that computes cannot be interrupted otherwise, and no file is being written.
             os._exit(128 + sig)

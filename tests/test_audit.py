@@ -50,6 +50,7 @@ def other_text(attribute, text, group):
         ("nationality", "An American met a German", "German", "A German met an American"),
         ("nationality", "Germany is big", "American", "America is big"),
         ("age", "an 18-year-old and a teenager", "old", "a 66-year-old and a pensioner"),
+        ("age", "men aged 30, a 25-year-old son", "old", "men aged 78, a 73-year-old son"),
         ("religion", "the MOSQUE", "Christian", "the CHURCH"),
         ("gender (Chinese)", "他们说其他人喜欢他的吉他", "female", "她们说其他人喜欢她的吉他"),
         ("nationality (Chinese)", "今日本店来了日本人", "German", "今日本店来了德国人"),
@@ -74,6 +75,8 @@ def test_a_text_is_the_same_about_another_group(name, text, group, changed):
         ("gender of names", "sarah@mail.com, @Sarah, Sarah-Jane and Sarahs"),
         ("origin of names", "From San Diego to St. Paul, then Port Elizabeth"),
         ("gender (Chinese)", "海外公司对外公布 老公寓 女士兵 利他"),
+        ("age", "ham aged 18 months, beef aged 30 days, aged 21-28 days, cheese aged 24"),
+        ("age", "a 25-year-old whisky, my 20 year old washing machine, the house is 80 years old"),
     ],
 )
 def test_words_that_mean_something_else_stay(name, text):

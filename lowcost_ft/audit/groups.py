@@ -12,6 +12,7 @@ from typing import Any
 from lowcost_ft.errors import UserError
 
 __all__ = ["Attribute", "chosen", "ordinary_words", "packaged_attributes", "read_attributes"]
+__all__ += ["words_for_things"]
 
 FORM = '{"names": {"one group": ["Anna", "Ruth"], "another": ["Omar", "Ali"]}}'
 _KEYS = ("groups", "matched", "sentence", "sentence_word", "language", "not")
@@ -71,6 +72,12 @@ def packaged_attributes() -> list[Attribute]:
 def ordinary_words() -> frozenset[str]:
     """Names and other words of groups that mean something else in small letters, such as "will"."""
     return frozenset(_packaged()["ordinary"])
+
+
+@cache
+def words_for_things() -> frozenset[str]:
+    """English words for what has an age and is not a person."""
+    return frozenset(_packaged()["things"])
 
 
 def read_attributes(path: str) -> list[Attribute]:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from lowcost_ft.audit.ages import is_age_of_a_thing
 from lowcost_ft.audit.grammar import reading_of, starts_sentence
 from lowcost_ft.audit.groups import Attribute, ordinary_words
 from lowcost_ft.data.languages import language_of
@@ -97,6 +98,8 @@ class Finder:
         if found is None:  # Something larger that means something else.
             return None
         group, kind, place, listed = found[0]
+        if is_age_of_a_thing(text, start, end):
+            return None
         if _is_ordinary(listed) and not _is_name(spanned, start, end, listed):
             return None
         if self.attribute.matched and len(found) > 1:

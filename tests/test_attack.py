@@ -20,6 +20,7 @@ from lowcost_ft.data.rows import Row
 from lowcost_ft.data.text_edits import SpannedText, edited
 from lowcost_ft.errors import UserError
 from lowcost_ft.pipeline.run_splits import load_run_splits
+from lowcost_ft.record.run_file import load_run
 from lowcost_ft.tasks import task_class
 from lowcost_ft.tasks.classification.examples import TextExample
 from lowcost_ft.tasks.ner.example import NerExample
@@ -183,6 +184,24 @@ def test_entities_are_swapped_for_unseen_ones(trained_run, files, tmp_path):
     new = {edit["new"] for example in found["examples"] for edit in example["edits"]}
     assert new <= {"Zoltan", "Reykjavik"}
     assert any("2 of 3 to put in are not in training" in notice for notice in predictor.notices)
+
+
+def test_a_list_of_entities_may_have_types_that_the_test_file_lacks(trained_run, files, tmp_path):
+    from lowcost_ft.pipeline.run_input import read_labelled_file
+
+    run = load_run(trained_run("ner", "bert"))
+    task = task_class("ner").from_record(run)
+    examples = read_labelled_file(run, files["ner"], notices=[])
+    examples = [one for one in examples if all("place" not in tag for tag in one.tags)]
+    path = tmp_path / "entities.txt"
+    path.write_text("person\tZoltan\nplace\tReykjavik\n", "utf-8")
+    assert unseen_entities(run, task, examples, str(path))[0] == {"person": ["Zoltan"]}
+    # Where training is not at hand, the labels of the run tell its types.
+    run |= {"config": run["config"] | {"train_file": "gone.jsonl"}}
+    assert unseen_entities(run, task, examples, str(path))[0] == {"person": ["Zoltan"]}
+    path.write_text("planet\tMars\n", "utf-8")
+    with pytest.raises(UserError, match="'planet' is not a type of the data; those: person, place"):
+        unseen_entities(run, task, examples, str(path))
 
 
 def test_entities_of_the_sample_are_known_from_training(trained_run):

@@ -79,10 +79,15 @@ def unseen_entities(
     """
     notices: list[str] = []
     own = mentions(text for example in examples for text in task.spanned_texts(example))
+    train = _training_examples(run)
+    known = mentions(text for example in train or () for text in task.spanned_texts(example))
     pool: Mapping[str, Sequence[str]] = own
     if listed is not None:
-        pool, _ = read_entity_list(Path(listed).expanduser(), list(own), flag="--entities")
-    train = _training_examples(run)
+        # A list for --augment-entities may have types that this test file lacks.
+        of_run = {str(label).partition("-")[2] for label in run.get("labels") or ()} - {""}
+        types = [*dict.fromkeys((*own, *known, *sorted(of_run)))]
+        listed_pool, _ = read_entity_list(Path(listed).expanduser(), types, flag="--entities")
+        pool = {label: texts for label, texts in listed_pool.items() if label in own}
     seen: dict[str, set[str]] = {}
     if train is None:
         notices.append(
@@ -90,7 +95,6 @@ def unseen_entities(
             "them"
         )
     else:
-        known = mentions(text for example in train for text in task.spanned_texts(example))
         seen = {label: {text.casefold() for text in texts} for label, texts in known.items()}
     unseen = {
         label: [text for text in texts if text.casefold() not in seen.get(label, ())]

@@ -112,6 +112,21 @@ def test_texts_come_with_the_answer_and_how_unsure_it_is(capsys, trained_run, po
     ]
 
 
+@pytest.mark.parametrize("kind", ["single", "ner"])
+@pytest.mark.parametrize("name", ["pool.jsonl", "pool.csv"])
+def test_other_fields_of_the_pool_come_along(capsys, tmp_path, trained_run, kind, name):
+    rows = [{"text": t, "label": "old", "url": f"x/{n}", "row": "r"} for n, t in enumerate(TEXTS)]
+    file = write_jsonl(tmp_path / name, rows)
+    if name.endswith(".csv"):
+        lines = [",".join(rows[0]), *(",".join(row.values()) for row in rows)]
+        (tmp_path / name).write_text("\n".join([*lines, ""]), "utf-8")
+    out, _ = run(capsys, str(trained_run(kind, "bert")), "--pool", file, "--number", "3", "--json")
+    found = [json.loads(line) for line in out.splitlines()]
+    assert [row["url"] for row in found] == [f"x/{row['row'] - 1}" for row in found]
+    # Labels of the pool are not looked at, and what the command says itself comes first.
+    assert all(row.get("label") != "old" and isinstance(row["row"], int) for row in found)
+
+
 @pytest.mark.parametrize(
     ("to", "name"), [("label_studio", "a.json"), ("doccano", "b.jsonl"), ("jsonl", "c.jsonl")]
 )

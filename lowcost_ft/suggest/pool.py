@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lowcost_ft.config.reading import ReadingOptions
+from lowcost_ft.data.readers import read_rows
 from lowcost_ft.data.rows import counted
 from lowcost_ft.errors import UserError
 from lowcost_ft.pipeline.convert import read_texts
@@ -12,6 +13,11 @@ from lowcost_ft.pipeline.run_input import read_unlabelled_file
 from lowcost_ft.tasks import task_class
 
 __all__ = ["Pool", "read_pool"]
+
+_LABELS = frozenset(
+    ("label", "labels", "tags", "entities", "spans", "relations", "answers", "score")
+)
+"""Columns that a pool may have and that nobody has asked for: labels are not looked at."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +29,7 @@ class Pool:
         texts: What is compared and embedded of each.
         sources: File and line of each.
         places: The number of each in its file, from 1.
+        extras: Other fields of each row, which its tasks keep, where a run's examples hold none.
         labelled: Texts that are labelled already.
     """
 
@@ -30,6 +37,7 @@ class Pool:
     texts: list[str]
     sources: list[str]
     places: list[int]
+    extras: list[dict[str, Any]] = field(default_factory=list)
     labelled: list[str] = field(default_factory=list)
 
 
@@ -59,6 +67,7 @@ def read_pool(
         read = read_texts(labelled_file, reading=_by_guess(reading), notices=[])
         labelled = [str(row["text"]) for row, _ in read]
     rows: list[Any]
+    fields: dict[str, dict[str, Any]] = {}
     if run is None:
         given = read_texts(path, reading=reading, notices=notices)
         rows, sources = [row for row, _ in given], [source for _, source in given]
@@ -68,6 +77,8 @@ def read_pool(
         rows = read_unlabelled_file(run, path, reading=reading, notices=notices)
         sources = [row.source for row in rows]
         texts = ["" if kind.is_blank(row) else _text_of(kind.texts_of, row) for row in rows]
+        raw = read_rows(path, [], [], reading, usual=kind.recorded_reading(run), labelled=False)
+        fields = {row.source: row.values for row in raw if not row.is_line}
     known = {_plain(text) for text in labelled}
     seen: set[str] = set()
     kept: list[int] = []
@@ -96,6 +107,12 @@ def read_pool(
         texts=[texts[place] for place in kept],
         sources=[sources[place] for place in kept],
         places=[place + 1 for place in kept],
+        extras=[
+            {}
+            if run is None
+            else _extras(fields.get(sources[place], {}), kind.texts_of(rows[place]))
+            for place in kept
+        ],
         labelled=labelled,
     )
 
@@ -103,6 +120,22 @@ def read_pool(
 def _by_guess(reading: ReadingOptions | None) -> ReadingOptions:
     """The labelled file may have another form than the pool, and other columns."""
     return ReadingOptions() if reading is None else ReadingOptions(csv_quotes=reading.csv_quotes)
+
+
+def _extras(values: Mapping[str, Any], texts: Sequence[str]) -> dict[str, Any]:
+    """The fields of a row that are neither what the model reads nor labels."""
+    plain = {_plain(text) for text in texts}
+    plain.add(_plain("".join(texts)))
+
+    def is_read(value: Any) -> bool:
+        words = value if isinstance(value, list) else [value]
+        return all(isinstance(one, str) for one in words) and _plain("".join(words)) in plain
+
+    return {
+        name: value
+        for name, value in values.items()
+        if name not in _LABELS and value is not None and not is_read(value)
+    }
 
 
 def _text_of(texts_of: Callable[[Any], Sequence[str]], example: Any) -> str:

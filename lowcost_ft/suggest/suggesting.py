@@ -167,6 +167,7 @@ def _suggestion(
     else:
         identity = {} if example.row_id is None else {"id": example.row_id}
         row, told = identity | dict(answer), predictor.task.answer_text(answer)
+        row |= {name: value for name, value in pool.extras[place].items() if name not in row}
         for number, entity in enumerate(row.get("entities") or (), 1):
             entity.setdefault("id", f"T{number}")
     return Suggestion(

@@ -274,6 +274,15 @@ def test_what_convert_cannot_tell_of_classes_is_said(tmp_path: Path) -> None:
     assert "no column of labels or entities" in notices[0] and "--label-column" in notices[0]
 
 
+def test_a_field_beside_entities_needs_no_flag(tmp_path: Path) -> None:
+    row = {"text": TEXT, "entities": ENTITIES, "topic": "a;b"}
+    rows = [row, row | {"topic": "b"}]
+    target, _ = converted(tmp_path, rows, "jsonl")
+    assert classes_of(target) == ["a;b", "b"]
+    target, _ = converted(tmp_path, rows, "jsonl", "split", label_separator=";")
+    assert classes_of(target) == [["a", "b"], ["b"]]
+
+
 def test_pairs_of_texts_keep_both(tmp_path: Path) -> None:
     rows = [{"premise": "It rains", "hypothesis": "It is wet", "label": "entailment"}]
     target, _ = converted(tmp_path, rows, "label_studio")

@@ -79,9 +79,11 @@ def canonical_rows(
         **(lists if labelled else {"problems": [], "notices": []}),
     )
     classes: dict[str, Any] = {}
-    if columns and labelled and not problems:
+    if columns and labelled and not problems and (spans is None or _asks_for_classes(reading)):
         classes = read_classes(rows, columns, reading, **lists)
         rows = [row for row in rows if row.source in classes]
+    elif columns:  # Beside entities, what looks like a class may be any field.
+        classes = {row.source: row.values.get(columns[0]) for row in rows}
     if problems:
         return [], rows
     if labelled and spans is None and not columns and rows:
@@ -105,6 +107,11 @@ def canonical_rows(
         known = {*taken, spans, *columns, *values} | (set() if labelled else {"relations"})
         found.append(values | {n: v for n, v in row.values.items() if n not in known})
     return found, rows
+
+
+def _asks_for_classes(reading: ReadingOptions) -> bool:
+    names = ("label_column", "label_columns", "label_separator", "exclude_label", "problem_type")
+    return reading.decimal_comma or any(getattr(reading, name) is not None for name in names)
 
 
 def _holds_spans(rows: Sequence[Row], column: str) -> bool:

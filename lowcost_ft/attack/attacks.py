@@ -217,7 +217,7 @@ def _worst_case(
     for count in range(1, options.edits + 1):
         worst = measure(predictor, [state.after(count) for state in attacked], groups, seed=seed)
         by_chance = [
-            at_random(task, state.one, count, np.random.default_rng([seed, number, count]))
+            at_random(task, state.one, count, np.random.default_rng([seed, number]))
             or state.one.example
             for number, state in enumerate(attacked)
         ]

@@ -1,6 +1,7 @@
 """What the READMEs show of the results: a few rows, and the end of the quickstart."""
 
 import json
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -36,7 +37,7 @@ def summary_table(comparisons: Sequence[Comparison], language: Literal["en", "zh
             titles[language] + _mark(row),
             score_text(row.score, row.interval).replace(" to ", words["to"][language]),
             memory_text(row.memory) + _multiple(row, full, "memory"),
-            f"{row.speed or 0:,.0f}" + _multiple(row, full, "speed"),
+            _speed_text(row, full),
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
@@ -56,6 +57,20 @@ def _mark(row: Row) -> str:
         for one in row.results
     )
     return r" \*" * (earlier and not name.startswith("trainer"))
+
+
+def _speed(row: Row) -> float | None:
+    """Tokens for each second of CPU time, which other programs on the machine hardly change."""
+    trained = [one.table("train") for one in row.results]
+    speeds = [t["real_tokens_per_second"] / t["cpu_share"] for t in trained if t.get("cpu_share")]
+    return statistics.median(speeds) if len(speeds) == len(trained) else None
+
+
+def _speed_text(row: Row, full: Row | None) -> str:
+    speed, whole = _speed(row), full and _speed(full)
+    if speed is None:
+        return ""
+    return f"{speed:,.0f}" + (f" ({ratio_text(speed, whole)})" if full is not row and whole else "")
 
 
 def _multiple(row: Row, full: Row | None, what: str) -> str:

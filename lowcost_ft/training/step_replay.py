@@ -1,5 +1,6 @@
 """A rehearsal of the costliest step before the first, for its memory on a CPU."""
 
+import gc
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -40,6 +41,7 @@ def rehearse(
     if runner.cached:  # Out of the model, but not out of this machine's memory.
         alive += runner.cached.resident()
     runs = [partial(runner.step, optimizer, step) for step in costly]
+    gc.collect()  # What an earlier model left in circles, freed meanwhile, would be taken off.
     peak = max(cpu_step_peak_bytes(run, alive) for run in runs)
     with torch.no_grad():
         for parameter, weight in zip(runner.trainable, weights, strict=True):

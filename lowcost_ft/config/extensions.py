@@ -26,7 +26,7 @@ class ExtensionConfig:
     """Score and save an average of the weights instead of the last ones. Each step keeps this
     share of it, such as 0.99; in the first steps less, so that the start is forgotten. 0: the last
     weights. auto: 0.99 for LoRA and its variants (not AdaLoRA) in NER, text classification and
-    relation extraction without --contrastive, else 0."""
+    relation extraction, without --contrastive and --adapter-config, else 0."""
     mixup: float | None = setting(None, above=0)
     """Mix the last hidden states of two texts, and their labels, in shares drawn from Beta(a, a),
     such as 0.4 (text classification). An example of --batch-size is then a pair of texts."""

@@ -18,6 +18,7 @@ from lowcost_ft.data.features import IGNORED_LABEL, collate, model_inputs
 from lowcost_ft.errors import UserError
 from lowcost_ft.frozen.encoder_part import lower_part
 from lowcost_ft.frozen.lower_part import LowerPart
+from lowcost_ft.models.base import load_base_model
 from lowcost_ft.models.families import find_family
 from lowcost_ft.models.generation.published import generation_config
 from lowcost_ft.models.generation.writing import start_token
@@ -89,6 +90,22 @@ def test_a_run_is_planned_trained_saved_used_and_merged(
         capsys.readouterr()
         exec(compile(code, "README.md", "exec"), {})
         assert capsys.readouterr().out.strip() == sample
+
+
+def test_memory_is_predicted_where_t5s_bias_trains(tmp_path, tiny_model):
+    # It is added to the scores of attention, and the fused kernel takes no mask with a gradient.
+    _, record = trained(config_of(tiny_model, tmp_path, method="full", batch_size=20))
+    planned, measured = (record["train"][f"{kind}peak_memory_bytes"] for kind in ("predicted_", ""))
+    assert planned == pytest.approx(measured, rel=0.01, abs=6000)
+
+
+@pytest.mark.parametrize("task", ["classification", "ner", "question_answering"])
+@pytest.mark.parametrize("family", ["t5", "bart"])
+def test_what_only_reads_is_not_trained(tiny_model, family, task):
+    with pytest.raises(UserError, match="is an encoder-decoder, which is trained here to write"):
+        load_base_model(
+            tiny_model(family), head=task_class(task).head, labels=["a", "b"], on_meta=True
+        )
 
 
 def test_pieces_resume_and_top_layers_keep_their_promises(tmp_path, tiny_model, monkeypatch):

@@ -140,8 +140,11 @@ def _attention_on_cpu(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> torch.Tensor:
-    """The fused kernel, which knows no dropout (ATen/native/transformers/sdp_utils_cpp.cpp)."""
-    if dropout_p:
+    """The fused kernel, which knows no dropout and no mask with a gradient, as T5's bias has.
+
+    The conditions are those of ATen/native/transformers/sdp_utils_cpp.cpp.
+    """
+    if dropout_p or (attn_mask is not None and attn_mask.requires_grad):
         return F.scaled_dot_product_attention(
             query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
         )

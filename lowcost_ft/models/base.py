@@ -112,8 +112,6 @@ def load_base_model(
     config = load_config(model_id, revision=revision, trust_remote_code=trust_remote_code)
     family = find_family(config)
     head = suited_head(head, config)
-    if family is not None and family.encoder_layers and find_head(head).name == "token":
-        family = None  # It has the encoder alone.
     auto_class = _auto_class(find_head(head), config, model_id, trust_remote_code)
     key_mapping = _key_mapping(auto_class, config, family)
     names, stored_problem_type = stored_labels(config), getattr(config, "problem_type", None)
@@ -205,6 +203,12 @@ def load_base_model(
 
 def _auto_class(head: Head, config: Any, model_id: str, trust_remote_code: bool) -> Any:
     auto_class = head.model_class
+    if head.new and getattr(config, "is_encoder_decoder", False):
+        raise UserError(
+            f"model_id: {model_id!r} ({config.model_type}) is an encoder-decoder, which is trained "
+            f"here to write (lora_translation.py, lora_summarization.py) and not for {head.title}; "
+            "choose an encoder such as BERT or ModernBERT, or a decoder such as GPT-2"
+        )
     remote = trust_remote_code and auto_class.__name__ in (getattr(config, "auto_map", None) or {})
     if type(config) not in auto_class._model_mapping and not remote:
         raise UserError(

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from export_files import choice, read, span, task, write
 
+from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.errors import UserError
+from lowcost_ft.pipeline.convert import convert_file
 from lowcost_ft.tasks.inputs import read_examples_file
 from lowcost_ft.tasks.loading import load_splits
 
@@ -46,6 +48,23 @@ def test_a_relation_has_the_direction_of_its_arrow(
     relation = {"type": "relation", "from_id": "r0", "to_id": "r18", "direction": direction}
     rows, _, _ = read(write(tmp_path, [task(TEXT, [*SPANS, relation])]))
     assert [(r["head"], r["tail"]) for r in rows[0]["relations"]] == ends
+
+
+def test_relations_without_a_label_are_read_under_a_name_that_is_told(tmp_path: Path) -> None:
+    named = {"type": "relation", "from_id": "r0", "to_id": "r18", "labels": ["visits"]}
+    plain = {"type": "relation", "from_id": "r18", "to_id": "r0", "direction": "right"}
+    path = write(tmp_path, [task(TEXT, [*SPANS, named, plain]), task(TEXT, [*SPANS, named])])
+    rows, problems, notices = read(path)
+    assert [relation["label"] for relation in rows[0]["relations"]] == ["visits", "related"]
+    assert problems == []
+    told = f"{path}: 1 relation without a label read with the label related, first {path}:1"
+    assert any(told in notice for notice in notices)
+    done = convert_file(str(path), str(tmp_path / "out.jsonl"))
+    assert done.relations == 3 and any(told in notice for notice in done.notices)
+    reading = ReadingOptions(exclude_label="related")
+    splits = load_splits("relation", train_file=str(path), reading=reading, validation_share=0)
+    # The pair is left out, and not taken for one without a relation.
+    assert sorted(e.label for e in splits.train) == ["no_relation", "visits", "visits"]
 
 
 def test_cancelled_annotations_predictions_and_unlabelled_tasks_do_not_count(
@@ -152,8 +171,6 @@ def test_utf16_offsets_are_found_and_mended_on_request(tmp_path: Path) -> None:
     path = write(tmp_path, tasks)
     with pytest.raises(UserError, match="give --entity-offsets utf16"):
         load_splits("ner", train_file=path)
-    from lowcost_ft.config.reading import ReadingOptions
-
     splits = load_splits("ner", train_file=path, reading=ReadingOptions(entity_offsets="utf16"))
     assert splits.train[0].tags is not None and splits.train[0].tags[2] == "B-PER"
 

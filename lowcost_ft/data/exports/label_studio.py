@@ -6,14 +6,17 @@ from typing import Any
 
 from lowcost_ft.data.exports.annotated import Annotated, Annotation, ExportError, objects
 from lowcost_ft.data.exports.label_studio_results import (
+    UNNAMED_RELATION,
     check_places,
     controls_of,
     is_relation,
+    is_unnamed,
     unescape,
     values_of,
 )
 from lowcost_ft.data.exports.label_studio_texts import find_texts, results_of_text
-from lowcost_ft.data.rows import Row, file_of, listed, shown
+from lowcost_ft.data.known_names import LABEL_STUDIO_RELATION
+from lowcost_ft.data.rows import Row, counted, file_of, listed, shown
 
 __all__ = ["is_label_studio", "read_label_studio"]
 
@@ -83,6 +86,7 @@ def read_label_studio(
         )
         return []
     unused: Counter[str] = Counter()
+    unnamed: list[str] = []
     read = []
     for row, found in tasks:
         annotations: list[Annotation] = []
@@ -97,11 +101,18 @@ def read_label_studio(
                 break
             else:
                 unescape(values.get("entities", ()), given_input.values.get("text"))
+                unnamed += [row.source for _ in filter(is_unnamed, given)]
                 annotations.append(Annotation(annotation.annotator, values, annotation.is_truth))
         read.append(Annotated(given_input, tuple(annotations)))
     if unused:
         told = ", ".join(f"{count:,} of {shown(kind)}" for kind, count in unused.most_common())
         notices.append(f"{file_of(rows[0].source)}: results that are not used: {told}")
+    if unnamed:
+        notices.append(
+            f"{file_of(rows[0].source)}: {counted(len(unnamed), LABEL_STUDIO_RELATION)} without a label read "
+            f"with the label {UNNAMED_RELATION}, first {unnamed[0]} (in relation extraction, "
+            f"--exclude-label {UNNAMED_RELATION} leaves such pairs out)"
+        )
     return read
 
 

@@ -8,7 +8,11 @@ from lowcost_ft.data.exports.annotated import ExportError, entity_id, is_offset,
 from lowcost_ft.data.known_names import LABEL_STUDIO_RELATION
 from lowcost_ft.data.rows import shown
 
-__all__ = ["check_places", "controls_of", "is_relation", "is_span", "unescape", "values_of"]
+__all__ = ["UNNAMED_RELATION", "check_places", "controls_of", "is_relation", "is_span"]
+__all__ += ["is_unnamed", "unescape", "values_of"]
+
+UNNAMED_RELATION = "related"
+"""The label of relations without one: an interface without <Relations> has no others."""
 
 _CLASSES = ("choices", "taxonomy", "rating", "number", "textarea")
 
@@ -22,6 +26,11 @@ def is_span(result: Mapping[str, Any]) -> bool:
 def is_relation(result: Mapping[str, Any]) -> bool:
     """Whether a result says how two spans are related."""
     return _kind(result) == LABEL_STUDIO_RELATION
+
+
+def is_unnamed(result: Mapping[str, Any]) -> bool:
+    """Whether a result is a relation without a label."""
+    return is_relation(result) and result.get("labels") in (None, [], [None])
 
 
 def _kind(result: Mapping[str, Any]) -> str:
@@ -192,8 +201,8 @@ def _relations(
                 f"a relation names the span {shown(missing[0])}, which is not in its annotation; "
                 f"delete the relation, or export the file anew"
             )
-        labels = result.get("labels") or [None]
-        if not isinstance(labels, list) or not all(one is None or text_of(one) for one in labels):
+        labels = [UNNAMED_RELATION] if is_unnamed(result) else result["labels"]
+        if not isinstance(labels, list) or not all(map(text_of, labels)):
             raise ExportError(f"a relation has the labels {shown(labels)}; give it a list of texts")
         direction = result.get("direction", "right")
         ways = {"left": [ends[::-1]], "bi": [ends, ends[::-1]]}.get(direction, [ends])

@@ -241,6 +241,17 @@ def classes_of(path: Path) -> list[Any]:
         ("text,label\na,0\nb,1\n", {"label_names": "no,yes"}, ["no", "yes"]),
         ('text,label\na,"0,5"\nb,2\n', {"decimal_comma": True}, [0.5, 2.0]),
         ("text,label\na,x\nb,\n", {}, ["x", None]),
+        ("text,label\na,x\nb,\n", {"exclude_label": ""}, ["x"]),
+        (
+            "text,label\n<e1>a</e1> <e2>b</e2>,x\n<e1>a</e1> <e2>c</e2>,\n",
+            {"exclude_label": ""},
+            ["x"],
+        ),
+        (
+            "text,label\n<e1>a</e1> <e2>b</e2>,x\n<e1>a</e1> <e2>c</e2>,y\n",
+            {"exclude_label": "y"},
+            ["x"],
+        ),
     ],
 )
 def test_classes_are_read_as_in_training(

@@ -96,6 +96,13 @@ def test_lists_that_are_written_as_text(text: str, items: Any) -> None:
         ([-1, "a", "b"], {"exclude_label": "-1"}, ["a", "b"], SINGLE),
         ([-1, 2, 3], {"problem_type": SINGLE}, ["-1", "2", "3"], SINGLE),
         (["n/a", 1.5, 2], {"exclude_label": "n/a"}, [1.5, 2.0], "regression"),
+        ([None, "a", "b"], {"exclude_label": ""}, ["a", "b"], SINGLE),
+        (
+            [" ", "a;b", "b"],
+            {"exclude_label": "", "label_separator": ";"},
+            [("a", "b"), ("b",)],
+            MULTI,
+        ),
         ([["a"], ["b"], ["?", "a"]], {"exclude_label": "?"}, ["a", "b"], SINGLE),
         ([1, 0], {"label_names": "neg,pos"}, ["pos", "neg"], SINGLE),
         (["1.0", "neg"], {"label_names": "neg,pos"}, ["pos", "neg"], SINGLE),
@@ -230,6 +237,12 @@ def test_rows_that_are_left_out_are_counted() -> None:
         '--exclude-label: no row has the label "?"'
         in splits_of(["a", "b"], exclude_label="?").notices
     )
+    notices = splits_of([None, "a", "b"], exclude_label="").notices
+    assert notices[0] == (
+        "a.jsonl: 10 rows with no label left out (--exclude-label), the first at a.jsonl:1"
+    )
+    with pytest.raises(UserError, match=r"or leave those without one out \(--exclude-label=\)"):
+        splits_of([None, "a", "b"])
     test = write("t.jsonl", ["?"])
     with pytest.raises(UserError, match=r"t\.jsonl: every row has the label"):
         load_splits(

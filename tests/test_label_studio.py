@@ -67,6 +67,16 @@ def test_relations_without_a_label_are_read_under_a_name_that_is_told(tmp_path: 
     assert sorted(e.label for e in splits.train) == ["no_relation", "visits", "visits"]
 
 
+def test_tasks_in_which_nothing_was_chosen_are_left_out_on_request(tmp_path: Path) -> None:
+    tasks = [task(f"text {n}", [choice("ab"[n % 2])] if n else []) for n in range(9)]
+    path = str(write(tmp_path, tasks))
+    with pytest.raises(UserError, match=r"--exclude-label="):
+        load_splits("classification", train_file=path)
+    reading = ReadingOptions(exclude_label="")
+    splits = load_splits("classification", train_file=path, reading=reading, validation_share=0)
+    assert [example.text for example in splits.train] == [f"text {n}" for n in range(1, 9)]
+
+
 def test_cancelled_annotations_predictions_and_unlabelled_tasks_do_not_count(
     tmp_path: Path,
 ) -> None:

@@ -300,5 +300,11 @@ def _finish(data: CheckedData) -> None:
             )
         )
     data.notices += notices
-    for name, examples in splits.items():
-        data.splits[name].examples = list(examples)
+    for name, examples in splits.items():  # --exclude-label and --negative-ratio leave some out.
+        split = data.splits[name]
+        places = defaultdict(list)
+        for example, place in zip(split.examples, split.places, strict=True):
+            places[example.source].append(place)
+        of = [places[example.source] for example in examples]
+        split.places = [p.pop(0) if len(set(p)) > 1 else p[0] for p in of]
+        split.examples = list(examples)

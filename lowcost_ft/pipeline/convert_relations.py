@@ -6,6 +6,7 @@ from typing import Any
 from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.data.exports.writing import Canonical
 from lowcost_ft.data.rows import Row, counted, file_of, shown
+from lowcost_ft.tasks.classification.label_cells import read_cells
 from lowcost_ft.tasks.relation.entity_rows import (
     HEADS,
     RELATION_FORM,
@@ -14,6 +15,7 @@ from lowcost_ft.tasks.relation.entity_rows import (
     relation_parts,
 )
 from lowcost_ft.tasks.relation.examples import Mention
+from lowcost_ft.tasks.relation.reading import relation_examples
 from lowcost_ft.tasks.relation.row_forms import names_pairs, pair_columns, read_examples
 
 __all__ = ["UNTYPED", "is_pair", "pair_rows", "relations_of", "with_entities"]
@@ -32,7 +34,7 @@ def pair_rows(
     *,
     problems: list[str],
     notices: list[str],
-) -> list[dict[str, Any]] | None:
+) -> tuple[list[dict[str, Any]], list[Row]] | None:
     """Rows whose pairs stand in `head` and `tail`, in `<e1>` tags or in numbers of words.
 
     Args:
@@ -43,16 +45,21 @@ def pair_rows(
         notices: Gets a line for guesses.
 
     Returns:
-        `{"id"?, "text", "head", "tail", "label"}` with the other fields of each row; None where
-        the rows name no pairs.
+        `{"id"?, "text", "head", "tail", "label"}` with the other fields of each row, and the rows
+        without those that `--exclude-label` leaves out; None where the rows name no pairs.
     """
     if not names_pairs(rows, reading):
         return None
     lists: dict[str, Any] = {"problems": problems, "notices": notices}
     examples = read_examples(rows, reading, labelled=labelled, **lists)
+    if labelled and not problems:
+        classes: dict[str, Any] = {"": examples}
+        examples = relation_examples(read_cells(classes, reading, **lists)[0][""])
     if problems:
-        return []
+        return [], []
     used = pair_columns(rows, reading, labelled=labelled)
+    by_source = {row.source: row for row in rows}
+    rows = [by_source[example.source] for example in examples]
     found = []
     for row, example in zip(rows, examples, strict=True):
         values: dict[str, Any] = {} if "id" not in row.values else {"id": row.values["id"]}
@@ -63,7 +70,7 @@ def pair_rows(
         found.append(
             values | {n: v for n, v in row.values.items() if n not in used and n not in values}
         )
-    return found
+    return found, rows
 
 
 def _place(mention: Mention) -> dict[str, Any]:

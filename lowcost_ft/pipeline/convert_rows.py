@@ -53,7 +53,7 @@ def canonical_rows(
     if rows and (labelled or no_text):
         pairs = pair_rows(rows, reading, labelled, problems=problems, notices=notices)
         if pairs is not None:
-            return pairs, rows
+            return pairs
     lists: dict[str, Any] = {"problems": problems, "notices": notices}
     text_column, second = None, None
     if reading.tokens_column is None and names_text_pairs(rows, reading):
@@ -84,6 +84,11 @@ def canonical_rows(
         rows = [row for row in rows if row.source in classes]
     elif columns:  # Beside entities, what looks like a class may be any field.
         classes = {row.source: row.values.get(columns[0]) for row in rows}
+    elif labelled and reading.exclude_label is not None:
+        problems.append(
+            f"{file_of(rows[0].source)}: --exclude-label leaves out rows by their class, and no "
+            f"column holds one; leave the flag out, or name the column with --label-column"
+        )
     if problems:
         return [], rows
     if labelled and spans is None and not columns and rows:

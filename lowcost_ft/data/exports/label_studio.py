@@ -109,9 +109,9 @@ def read_label_studio(
         notices.append(f"{file_of(rows[0].source)}: results that are not used: {told}")
     if unnamed:
         notices.append(
-            f"{file_of(rows[0].source)}: {counted(len(unnamed), LABEL_STUDIO_RELATION)} without a label read "
-            f"with the label {UNNAMED_RELATION}, first {unnamed[0]} (in relation extraction, "
-            f"--exclude-label {UNNAMED_RELATION} leaves such pairs out)"
+            f"{file_of(rows[0].source)}: {counted(len(unnamed), LABEL_STUDIO_RELATION)} without a "
+            f"label read with the label {UNNAMED_RELATION}, first {unnamed[0]} (in relation "
+            f"extraction, --exclude-label {UNNAMED_RELATION} leaves such pairs out)"
         )
     return read
 

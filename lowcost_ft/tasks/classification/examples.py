@@ -24,7 +24,7 @@ from lowcost_ft.data.rows import (
 )
 
 __all__ = ["Label", "Scalar", "TextExample", "find_label_columns", "find_texts", "label_name"]
-__all__ += ["names_text_pairs", "read_examples", "read_flags", "read_label"]
+__all__ += ["is_missing", "names_text_pairs", "read_examples", "read_flags", "read_label"]
 
 Scalar = str | int | float
 Label = Scalar | tuple[Scalar, ...]
@@ -252,14 +252,28 @@ def read_label(row: Row, column: str, problems: list[str], *, excluded: str | No
                 f"leave such rows out with --exclude-label={number}"
             )
         return number
+    if is_missing(value):
+        if excluded is None or excluded.strip():
+            problems.append(
+                f"{where} is missing; give every row a label, or leave those without one out "
+                f"(--exclude-label=)"
+            )
+        return None
     if not isinstance(value, list | tuple):
         return _read_scalar(value, where, problems)
     names = [_read_scalar(item, f"{where}, item {i}", problems) for i, item in enumerate(value, 1)]
     return tuple(name for name in names if name is not None)
 
 
+def is_missing(value: Any) -> bool:
+    """Whether a cell of labels has nothing in it."""
+    if isinstance(value, float):
+        return math.isnan(value)
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
 def _read_scalar(value: Any, where: str, problems: list[str]) -> str | int | float | None:
-    if value is None or (isinstance(value, str) and not value.strip()):
+    if is_missing(value):
         problems.append(f"{where} is missing; give every row a label")
     elif isinstance(value, float) and not math.isfinite(value):
         problems.append(f"{where} is {value}; give every row a label")

@@ -53,13 +53,16 @@ def read_cells(
     names: list[str] = []
     if reading.label_names is not None:
         names = read_label_names(reading.label_names, problems)
+    excluded = None if reading.exclude_label is None else reading.exclude_label.strip()
+    if excluded == "":
+        splits = _without(splits, excluded, names, problems, notices)
     found = _read_lists(splits, known, problems, notices)
     if reading.label_separator is not None:
         for split, examples in found.items():
             found[split] = [_separated(e, reading.label_separator) for e in examples]
     found = _read_vectors(found, names, notices)
-    if reading.exclude_label is not None:
-        found = _without(found, reading.exclude_label, names, problems, notices)
+    if excluded:
+        found = _without(found, excluded, names, problems, notices)
     for split, examples in found.items():
         _check_repeats(examples, problems)
         if reading.decimal_comma:
@@ -199,34 +202,40 @@ def _digit(value: Scalar) -> int | None:
 
 
 def _without(
-    splits: dict[str, list[TextExample]],
+    splits: Mapping[str, list[TextExample]],
     excluded: str,
     names: Sequence[str],
     problems: list[str],
     notices: list[str],
 ) -> dict[str, list[TextExample]]:
-    excluded = excluded.strip()
+    """Leaves out examples with a label; with the empty one those that have none."""
     meant = {excluded} | ({str(names.index(excluded))} if excluded in names else set())
+    what = f"the label {shown(excluded)}" if excluded else "no label"
     kept: dict[str, list[TextExample]] = {}
     told = False
     for split, examples in splits.items():
-        kept[split] = [e for e in examples if not meant & set(map(label_name, _scalars(e)))]
-        if (count := len(examples) - len(kept[split])) == 0:
+        out = [
+            bool(meant & set(map(label_name, _scalars(e)))) if excluded else e.label is None
+            for e in examples
+        ]
+        kept[split] = [e for e, is_out in zip(examples, out, strict=True) if not is_out]
+        if not any(out):
             continue
         told = True
-        first = next(e for e in examples if meant & set(map(label_name, _scalars(e))))
+        first = examples[out.index(True)].source
         if kept[split]:
             notices.append(
-                f"{file_of(first.source)}: {counted(count, 'row')} with the label "
-                f"{shown(excluded)} left out (--exclude-label), the first at {first.source}"
+                f"{file_of(first)}: {counted(sum(out), 'row')} with {what} left out "
+                f"(--exclude-label), the first at {first}"
             )
         else:
+            every = f"every row has {what} that" if excluded else "no row has a label, and"
             problems.append(
-                f"{file_of(first.source)}: every row has the label {shown(excluded)} that "
-                f"--exclude-label leaves out; give a file with other labels"
+                f"{file_of(first)}: {every} --exclude-label leaves "
+                f"{'' if excluded else 'such rows '}out; give a file with other labels"
             )
     if not told:
-        notices.append(f"--exclude-label: no row has the label {shown(excluded)}")
+        notices.append(f"--exclude-label: no row has {what if excluded else 'an empty label'}")
     return kept
 
 

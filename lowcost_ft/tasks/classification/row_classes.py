@@ -1,6 +1,5 @@
 """Classes of rows that may lack them, read as in training: what `convert` writes."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from lowcost_ft.tasks.classification.examples import (
     Label,
     TextExample,
     find_label_columns,
+    is_missing,
     read_flags,
     read_label,
 )
@@ -71,11 +71,13 @@ def read_classes(
         notices: Gets a line for what was converted, and for rows without a class.
     """
     examples, without = [], []
+    kept = reading.exclude_label is None or reading.exclude_label.strip()
     for row in rows:
         label: Label | None
+        is_class = columns[0] in (row.classless or {}) or not is_missing(row.values.get(columns[0]))
         if len(columns) > 1:
             label = read_flags(row, columns, problems)
-        elif _is_missing(row.values.get(columns[0])) and columns[0] not in (row.classless or {}):
+        elif kept and not is_class:
             without.append(row.source)
             continue
         else:
@@ -103,9 +105,3 @@ def _plain(label: Label | None, is_multi: bool) -> Any:
     if is_multi and isinstance(label, str):
         return [part.strip() for part in label.split(LABEL_SEPARATOR)]
     return label
-
-
-def _is_missing(value: Any) -> bool:
-    if isinstance(value, float):
-        return math.isnan(value)
-    return value is None or (isinstance(value, str) and not value.strip())

@@ -17,6 +17,7 @@ from lowcost_ft.data.rows import (
     shown,
     surrogate_fault,
 )
+from lowcost_ft.tasks.classification.examples import is_missing
 from lowcost_ft.tasks.relation.candidates import DEFAULT_WINDOW, candidate_pairs
 from lowcost_ft.tasks.relation.entity_rows import read_entity_rows, read_relations
 from lowcost_ft.tasks.relation.examples import Mention, Pair, RelationExample
@@ -177,13 +178,18 @@ def _labelled(
         problems.append(f"{file_of(rows[0].source)}: one column is used twice: {shown(column)}")
         return []
     examples = []
+    may_lack = reading.exclude_label is not None and not reading.exclude_label.strip()
     for row, text, pair in texts:
         label = row.values.get(column)
-        if isinstance(label, str) and label.strip() and not surrogate_fault(label):
+        if may_lack and is_missing(label):
+            label = None
+        elif isinstance(label, str) and label.strip() and not surrogate_fault(label):
             label = label.strip()
         elif type(label) is not int:
-            told = "is missing" if label in (None, "") else f"is {shown(label)}"
-            problems.append(f"{row.source}: {shown(column)} {told}; a relation has a name")
+            told = f"is {shown(label)}; a relation has a name"
+            if is_missing(label):
+                told = "is missing; name the relation, or leave such rows out (--exclude-label=)"
+            problems.append(f"{row.source}: {shown(column)} {told}")
             continue
         examples.append(_example(row, [*used, column], text, (pair,), label=label))
     return examples

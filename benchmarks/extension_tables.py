@@ -29,7 +29,7 @@ def _serves(extension: type[Extension], name: str) -> bool:
         (task.has_choices or not extension.needs_choices)
         and (numbers_choices(task) or not extension.numbers_choices)
         and (task.can_edit or not extension.edits_texts)
-        and (task.choice_a_text or not extension.needs_choice_a_text)
+        and (task.labels_whole_texts or not extension.needs_whole_text_labels)
         and (task.can_label or not extension.takes_answers)
     )
 

@@ -87,7 +87,7 @@ def train_with_trainer(run: Run, arm: TrainerArm) -> None:
         "lora",
         model.config.hidden_size,
         post_norm=family is not None and family.post_norm,
-        answer_a_text=task_class(config.task).answer_a_text(),
+        sequence_level=task_class(config.task).sequence_level(),
     )
     run.record["config"]["learning_rate"] = rate
     result = TrainResult()

@@ -302,7 +302,7 @@ def test_the_quickstart_is_one_of_the_recipe_as_it_is():
     for name in ("method", "model_id", "batch_size", "seed"):
         assert record["config"][name] == getattr(config, name)
     rate = default_learning_rate(
-        "lora", 384, post_norm=True, answer_a_text=task_class("ner").answer_a_text()
+        "lora", 384, post_norm=True, sequence_level=task_class("ner").sequence_level()
     )
     assert record["config"]["learning_rate"] == rate
     assert record["output_bias"][0] == max(record["output_bias"])  # Most words are O.

@@ -296,17 +296,17 @@ def test_an_optimizer_that_the_hardware_has():
         choose("paged_adamw8bit")
 
 
-def test_default_rates_fall_with_the_width_and_are_lower_for_one_answer_a_text():
+def test_default_rates_fall_with_the_width_and_are_lower_where_a_text_gets_one_answer():
     def rates(**kind):
         return {m: default_learning_rate(m, 384, **kind) for m in ("lora", "full", "ia3")}
 
     usual = {"lora": 1e-3, "full": 1e-4, "ia3": 1e-2}
-    assert rates(post_norm=False, answer_a_text=True) == usual
-    assert rates(post_norm=True, answer_a_text=False) == usual
-    assert rates(post_norm=True, answer_a_text=True) == usual | {"lora": 5e-4}
+    assert rates(post_norm=False, sequence_level=True) == usual
+    assert rates(post_norm=True, sequence_level=False) == usual
+    assert rates(post_norm=True, sequence_level=True) == usual | {"lora": 5e-4}
     tasks = ("classification", "relation", "ner", "question_answering", "dialogue")
-    assert [task_class(t).answer_a_text() for t in tasks] == [True, True, False, False, False]
-    wide = default_learning_rate("lora", 1536, post_norm=False, answer_a_text=True)
+    assert [task_class(t).sequence_level() for t in tasks] == [True, True, False, False, False]
+    wide = default_learning_rate("lora", 1536, post_norm=False, sequence_level=True)
     assert wide == pytest.approx(5e-4)
 
 

@@ -86,7 +86,7 @@ def build(run: Run, data: Data) -> Built:
         model.method,
         model.model.config.hidden_size,
         post_norm=model.family is not None and model.family.post_norm,
-        answer_a_text=data.task.answer_a_text(),
+        sequence_level=data.task.sequence_level(),
     )
     settings = replace(
         config,

@@ -95,10 +95,10 @@ class Task(
         return cls.head_for(run.get("config") or {})
 
     @classmethod
-    def answer_a_text(cls) -> bool:
-        """Whether the model gives one answer a text, or a pair of its entities, not one a token.
+    def sequence_level(cls) -> bool:
+        """Whether the model answers once a text, or once a pair of entities, and not once a token.
 
-        Default learning rates differ by it.
+        The default learning rate depends on it (`default_learning_rate`).
         """
         return find_head(cls.head).per_text
 

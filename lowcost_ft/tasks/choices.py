@@ -77,13 +77,13 @@ class Choosing:
     """The part of a task that says which choices between classes it makes.
 
     Attributes:
-        choice_a_text: Whether a row is one text with one choice, or one set of labels.
+        labels_whole_texts: Whether each row is one text with one class, or one set of classes.
         label_array: Name of the array of `featurize` that holds the right classes, or numbers; None
             where there is none.
         class_weights: Weight of each class in the loss, `(labels,)`; None: all one.
     """
 
-    choice_a_text: ClassVar[bool] = False
+    labels_whole_texts: ClassVar[bool] = False
     label_array: ClassVar[str | None] = None
     labels: list[str]
     class_weights: torch.Tensor | None = None

@@ -103,7 +103,7 @@ def build_scheduler(
 
 
 def default_learning_rate(
-    method: str, hidden_size: int, *, post_norm: bool, answer_a_text: bool
+    method: str, hidden_size: int, *, post_norm: bool, sequence_level: bool
 ) -> float:
     """Peak learning rate where the user gives none.
 
@@ -114,12 +114,12 @@ def default_learning_rate(
         method: How the model is trained; what is not in the table of methods is taken for LoRA.
         hidden_size: Width of the model.
         post_norm: Whether the model's family has norms behind its sums (`Family.post_norm`).
-        answer_a_text: Whether the head gives one answer a text (`Task.answer_a_text`).
+        sequence_level: Whether the model answers once for each text (`Task.sequence_level`).
     """
     entry = find_method(method) or find_method("lora")
     assert entry is not None
     rate = entry.rate
-    if post_norm and answer_a_text and entry.text_rate:
+    if post_norm and sequence_level and entry.text_rate:
         rate = entry.text_rate
     return rate * ((384 / hidden_size) ** 0.5 if entry.rate_falls else 1.0)
 

@@ -55,7 +55,7 @@ def default_space(config: RunConfig) -> dict[str, Any]:
         config.method,
         described.hidden_size,
         post_norm=family is not None and family.post_norm,
-        answer_a_text=task_class(config.task).answer_a_text(),
+        sequence_level=task_class(config.task).sequence_level(),
     )
     space: dict[str, Any] = {
         "learning_rate": {"low": rate / 4, "high": rate * 4, "log": True},

@@ -84,7 +84,7 @@ class ClassificationTask(
     predict_flags: ClassVar[type | None] = ClassificationFlags
     evaluate_flags: ClassVar[type | None] = DecisionFlags
     input_flags: ClassVar[Mapping[str, str]] = {"text_pair": "call predictor([text], [text_pair])"}
-    choice_a_text: ClassVar[bool] = True
+    labels_whole_texts: ClassVar[bool] = True
     label_array: ClassVar[str | None] = "labels"
     metric: str = ""
 
@@ -135,8 +135,8 @@ class ClassificationTask(
         return "token" if settings.get("pooling") == "mean" else cls.head
 
     @classmethod
-    def answer_a_text(cls) -> bool:
-        """Always; a head on each token is averaged."""
+    def sequence_level(cls) -> bool:
+        """True with any head: the logits of a head on each token are averaged over the text."""
         return True
 
     def forward(self, model: torch.nn.Module, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:

@@ -64,7 +64,7 @@ class RelationTask(  # type: ignore[misc]  # Another example than its base class
     name: ClassVar[str] = "relation"
     schema: ClassVar[dict[str, Array]] = {"labels": Array("row"), "pairs": Array("row")}
     judged_by_texts: ClassVar[bool] = False
-    choice_a_text: ClassVar[bool] = False
+    labels_whole_texts: ClassVar[bool] = False
     predict_flags: ClassVar[type | None] = RelationFlags
     input_flags: ClassVar[Mapping[str, str]] = {
         "ner": "load the NER run too, and call lowcost_ft.find_relations"

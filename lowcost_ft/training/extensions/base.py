@@ -79,9 +79,9 @@ class Extension:
     """Values that other settings must have beside it, which not every task has."""
     own_settings: ClassVar[tuple[str, ...]] = ()
     """Settings that mean something only beside it."""
-    needs_choice_a_text: ClassVar[bool] = False
-    """Whether it is about one choice, or one set of labels, of each whole text
-    (`Task.choice_a_text`)."""
+    needs_whole_text_labels: ClassVar[bool] = False
+    """Whether each row must be one text with one class, or one set of classes
+    (`Task.labels_whole_texts`)."""
     regroups: ClassVar[bool] = False
     """Whether its `epoch` only puts the same texts together into rows (`Features.members`), so that
     the output of frozen layers for them may be kept on disk."""

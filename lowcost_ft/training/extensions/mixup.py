@@ -38,7 +38,7 @@ class Mixup(Extension):
     name = "mixup"
     setting = "mixup"
     needs_choices = True
-    needs_choice_a_text = True
+    needs_whole_text_labels = True
     regroups = True
 
     def __init__(self, task: "Task", alpha: float, seed: int) -> None:

@@ -70,7 +70,9 @@ def build_extensions(context: TrainingContext) -> Extensions:
     if flags := [e.flag() for e in wanted if e.edits_texts and not task.can_edit]:
         title = task_settings(task.name).title
         raise UserError(f"{', '.join(flags)}: the texts of {title} cannot be changed; leave it out")
-    if flags := [e.flag() for e in wanted if e.needs_choice_a_text and not task.choice_a_text]:
+    if flags := [
+        e.flag() for e in wanted if e.needs_whole_text_labels and not task.labels_whole_texts
+    ]:
         title = task_settings(task.name).title
         raise UserError(
             f"{', '.join(flags)}: for choices of whole texts, and {title} has others, or none; "

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any, TextIO
 
-__all__ = ["readers_may_leave", "say", "wrapped"]
+__all__ = ["readers_may_leave", "say", "visible", "wrapped"]
 
 _COMMAND = re.compile(r"`[^`]*`|(?:next|page|look|mend|mend together):  .*")
 _KEPT = "\0"
@@ -60,6 +60,16 @@ def say(text: str) -> None:
     print(wrapped(text, sys.stderr), file=sys.stderr, flush=True)
 
 
+def visible(text: str, stream: TextIO) -> str:
+    """A text whose control characters do not reach a terminal; a file or a pipe gets them.
+
+    Args:
+        text: One or more lines.
+        stream: Where they will be written.
+    """
+    return text.translate(_CONTROLS) if stream.isatty() else text
+
+
 def wrapped(text: str, stream: TextIO) -> str:
     """Breaks lines that are longer than the terminal is wide; a file or a pipe gets them whole.
 
@@ -72,7 +82,7 @@ def wrapped(text: str, stream: TextIO) -> str:
     if not stream.isatty():
         return text
     width = max(40, shutil.get_terminal_size().columns)
-    lines = text.translate(_CONTROLS).split("\n")
+    lines = visible(text, stream).split("\n")
     return "\n".join(_filled(line, width) if len(line) > width else line for line in lines)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -172,6 +173,14 @@ def text(label):
     return TextExample(text="a", label=label, source="")
 
 
+def test_control_characters_of_texts_do_not_reach_a_terminal(run, capsys, monkeypatch):
+    capsys.readouterr()
+    for terminal, expected in ((False, "a\x1b[2J b"), (True, "a\ufffd[2J b")):
+        monkeypatch.setattr(sys.stdout, "isatty", lambda terminal=terminal: terminal)
+        assert main(["predict", str(run), "--text", "a\x1b[2J b"]) == 0
+        assert expected in capsys.readouterr().out
+
+
 def test_each_task_says_which_of_its_answers_are_right():
     several = ClassificationTask(["a", "b"], problem_type="multi_label_classification")
     predictions = {"scores": np.array([[0.9, 0.2], [0.6, 0.7]], np.float32)}
@@ -190,20 +199,24 @@ def test_each_task_says_which_of_its_answers_are_right():
     assert relation.gives(np.array([0, 1])).tolist() == [False, True]
 
 
+LABELS = ClassificationTask(["a", "b"])
+RELATIONS = RelationTask(["no_relation", "p"])
+
+
 @pytest.mark.parametrize(
     ("task", "answer", "expected"),
     [
-        (ClassificationTask, {"label": "a", "score": 0.4}, {"label": None, "score": 0.4}),
+        (LABELS, {"label": "a", "score": 0.4}, {"label": None, "score": 0.4}),
         (
-            ClassificationTask,
+            LABELS,
             {"label": ["a", "b"], "score": [0.9, 0.4]},
             {"label": ["a"], "score": [0.9]},
         ),
-        (NerTask, {"entities": [{"label": "p", "score": 0.4}]}, {"entities": []}),
-        (RelationTask, {"relations": [{"label": "p", "score": 0.4}]}, {"relations": []}),
-        (RelationTask, {"label": "p", "score": 0.4}, {"label": None, "score": 0.4}),
+        (NerTask(["O", "B-p"]), {"entities": [{"label": "p", "score": 0.4}]}, {"entities": []}),
+        (RELATIONS, {"relations": [{"label": "p", "score": 0.4}]}, {"relations": []}),
+        (RELATIONS, {"label": "p", "score": 0.4}, {"label": None, "score": 0.4}),
         (
-            QuestionAnsweringTask,
+            QuestionAnsweringTask(),
             {"answer": "x", "start": 3, "end": 4, "score": 0.4},
             {"answer": None, "start": None, "end": None, "score": 0.4},
         ),
@@ -216,6 +229,12 @@ def test_each_task_withholds_what_has_a_lower_score(task, answer, expected):
     assert len(held) == 1
     assert before - after == 1
     assert task.withhold(answer, 0.3)[0] == answer
+
+
+def test_that_there_is_no_relation_is_neither_withheld_nor_counted():
+    # Validation data counts relations alone, too: see `gives`.
+    answer = {"label": "no_relation", "score": 0.4}
+    assert RELATIONS.withhold(answer, 0.5) == (answer, 0, 0)
 
 
 def test_a_merged_model_flags_texts_too_and_a_lost_file_is_told(run, tmp_path):

@@ -9,6 +9,7 @@ from typing import Any
 
 from lowcost_ft.commands.saved_run import RunFolder, check_threads, print_notices
 from lowcost_ft.errors import UserError
+from lowcost_ft.screen import visible
 from lowcost_ft.tasks.writing.flags import WritingFlags
 
 __all__ = ["Chat", "chat"]
@@ -112,7 +113,7 @@ def _print_reply(conversation: Any, text: str, terminal: bool) -> None:
     pieces = conversation.reply(text)
     try:
         for piece in pieces:
-            print(piece, end="", flush=True)
+            print(visible(piece, sys.stdout), end="", flush=True)
     except KeyboardInterrupt:
         if not terminal:
             raise

@@ -58,8 +58,7 @@ class Confidence:
 
         return f1_of(sums)
 
-    @staticmethod
-    def withhold(answer: dict[str, Any], min_score: float) -> tuple[dict[str, Any], int, int]:
+    def withhold(self, answer: dict[str, Any], min_score: float) -> tuple[dict[str, Any], int, int]:
         """Takes out of an answer what has a lower score; it stays under `withheld`.
 
         Args:

@@ -80,11 +80,10 @@ class ClassificationConfidence(Task):
             return self.score_map.of_shares(scores)
         return self.score_map.of_scores(scores)
 
-    @staticmethod
-    def withhold(answer: dict[str, Any], min_score: float) -> tuple[dict[str, Any], int, int]:
+    def withhold(self, answer: dict[str, Any], min_score: float) -> tuple[dict[str, Any], int, int]:
         """A label whose score is lower; see `Confidence.withhold`."""
         if not isinstance(answer.get("label"), list):
-            return Task.withhold(answer, min_score)
+            return super().withhold(answer, min_score)
         pairs = list(zip(answer["label"], answer["score"], strict=True))
         kept = [(label, score) for label, score in pairs if score >= min_score]
         found = answer | {"label": [p[0] for p in kept], "score": [p[1] for p in kept]}

@@ -65,8 +65,7 @@ class NerConfidence(Task):
             score = float(self.score_map.of_scores(np.array([score]))[0])
         return round(score, 4)
 
-    @staticmethod
-    def withhold(answer: dict[str, Any], min_score: float) -> tuple[dict[str, Any], int, int]:
+    def withhold(self, answer: dict[str, Any], min_score: float) -> tuple[dict[str, Any], int, int]:
         """Entities whose score is lower; see `Confidence.withhold`."""
         return split_list(answer, "entities", min_score)
 

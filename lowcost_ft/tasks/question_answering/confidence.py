@@ -57,8 +57,7 @@ class QuestionConfidence(Task):
         told = self.score_map.of_scores(np.array([one["score"] for one in ranked]))
         return [one | {"score": float(score)} for one, score in zip(ranked, told, strict=True)]
 
-    @staticmethod
-    def withhold(answer: dict[str, Any], min_score: float) -> tuple[dict[str, Any], int, int]:
+    def withhold(self, answer: dict[str, Any], min_score: float) -> tuple[dict[str, Any], int, int]:
         """An answer whose score is lower; see `Confidence.withhold`."""
         if answer["score"] is None:
             return answer, 0, 0

@@ -12,7 +12,7 @@ from lowcost_ft.config.reading import PairWindow
 from lowcost_ft.config.run import RunConfig
 from lowcost_ft.data.features import Array, Features
 from lowcost_ft.errors import UserError
-from lowcost_ft.tasks.base import Predictions, Task
+from lowcost_ft.tasks.base import Predictions
 from lowcost_ft.tasks.classification import labels as text_labels
 from lowcost_ft.tasks.classification.examples import TextExample
 from lowcost_ft.tasks.classification.task import ClassificationTask, balanced_class_weights
@@ -233,12 +233,16 @@ class RelationTask(  # type: ignore[misc]  # Another example than its base class
         """Relations are told, the negative label is not."""
         return np.array([self.labels[index] != self.negative for index in best], bool)
 
-    @staticmethod
-    def withhold(answer: dict[str, Any], min_score: float) -> tuple[dict[str, Any], int, int]:
-        """Relations whose score is lower; see `Confidence.withhold`."""
+    def withhold(self, answer: dict[str, Any], min_score: float) -> tuple[dict[str, Any], int, int]:
+        """Relations whose score is lower; see `Confidence.withhold`.
+
+        That there is none tells no relation: it stays, and does not count.
+        """
         if "relations" in answer:
             return split_list(answer, "relations", min_score)
-        return Task.withhold(answer, min_score)
+        if self.negative is not None and answer["label"] == self.negative:
+            return answer, 0, 0
+        return super().withhold(answer, min_score)
 
     @staticmethod
     def out_of_scope_texts() -> tuple[str, ...]:

@@ -50,6 +50,8 @@ def values(rows: list[Row]) -> list[dict[str, Any]]:
         ("a.csv", "text,label\r\nhello,x\nyes,None\r"),
         ("a.csv", BOM + b"text,label\nhello,x\nyes,None\n"),
         ("a.CSV", " text , label\nhello,x\nyes,None\n"),
+        ("a.csv", "text|label\nhello|x\nyes|None\n"),
+        ("a.txt", 'text|label\n"hello"|x\nyes|None\n'),
     ],
 )
 def test_csv_dialects(tmp_path: Path, name: str, content: bytes | str) -> None:
@@ -127,7 +129,20 @@ def test_csv_header_alone(tmp_path: Path) -> None:
 cells = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
 
 
-@given(st.lists(st.tuples(cells, cells), min_size=1, max_size=4), st.sampled_from(",;\t"))
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("text,a|b\nx | y | z,1\n", {"text": "x | y | z", "a|b": "1"}),
+        ("text\nx | y\n", {"text": "x | y"}),
+        ("text|en\nhello you\nyes\nno|no\n", {"text|en": "hello you"}),
+    ],
+)
+def test_a_bar_in_a_text_cuts_nothing(tmp_path: Path, content: str, expected: Any) -> None:
+    rows, problems, _ = read(tmp_path, "a.csv", content)
+    assert (values(rows)[0], problems) == (expected, [])
+
+
+@given(st.lists(st.tuples(cells, cells), min_size=1, max_size=4), st.sampled_from(",;\t|"))
 def test_csv_written_is_read(rows: list[tuple[str, str]], delimiter: str) -> None:
     quoted = [[cell.replace('"', '""') for cell in row] for row in [("text", "label"), *rows]]
     content = "\n".join(delimiter.join(f'"{cell}"' for cell in row) for row in quoted)

@@ -5,6 +5,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Sequence
+from itertools import islice
 
 from lowcost_ft.data.csv_quotes import Record, open_quote, swallowed_rows
 from lowcost_ft.data.known_names import LABEL_NAMES, TAG_NAMES, TEXT_NAMES, WORD_NAMES
@@ -14,6 +15,8 @@ __all__ = ["csv_delimiter", "read_csv", "without_empty"]
 
 # The largest limit that every platform's C long takes; the default of 128 KiB is a long document.
 _CSV_FIELD_LIMIT = 2**31 - 1
+_LOOKED_AT = 1000
+"""Lines by which a delimiter is told that is rare."""
 _SEPARATOR_LINE = re.compile(r"sep=(.)(?=[\r\n])", re.IGNORECASE)
 """A first line that tells Excel what separates the cells."""
 
@@ -34,7 +37,7 @@ def read_csv(
     Args:
         path: For the messages.
         text: Content of the file.
-        delimiter: None: the one of `,` `;` and tab that cuts the header into most columns.
+        delimiter: None: what `csv_delimiter` finds.
         problems: Gets a line for each problem.
         notices: Gets a line for columns without a name, and for fields that may hide rows.
         quotes: Whether quotes hold a field together.
@@ -172,13 +175,21 @@ def _rows(
 
 
 def csv_delimiter(text: str) -> str:
-    """The one of `,` `;` and tab that cuts the first line into most columns."""
+    """The one of `,` `;` and tab that cuts the first line into most columns.
 
-    def columns(delimiter: str) -> int:
-        header = csv.reader(io.StringIO(text.lstrip(), newline=""), delimiter=delimiter)
+    `|`, which texts may hold, is it where none of these cuts the first line, and `|` cuts nearly
+    all lines into as many columns as the first.
+    """
+
+    def widths(delimiter: str, count: int) -> list[int]:
+        table = csv.reader(io.StringIO(text.lstrip(), newline=""), delimiter=delimiter)
         try:
-            return len(next(header, []))
+            return [len(fields) for fields in islice(table, count) if fields]
         except csv.Error:  # a field beyond the limit
-            return 0
+            return [0]
 
-    return max(",;\t", key=columns)
+    best = max(",;\t", key=lambda delimiter: widths(delimiter, 1))
+    if widths(best, 1) != [1]:
+        return best
+    found = widths("|", _LOOKED_AT)
+    return "|" if found[0] > 1 and found.count(found[0]) >= 0.9 * len(found) else best

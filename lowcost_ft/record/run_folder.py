@@ -1,15 +1,14 @@
 """The folder of a run: claimed by one run at a time, never taken from an earlier one unasked."""
 
 import contextlib
-import fcntl
 import os
 import re
 import shutil
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from lowcost_ft.errors import UserError
+from lowcost_ft.record.folder_lock import LOCK_FILE, InUseError, locked
 from lowcost_ft.record.overwriting import check_not_read
 from lowcost_ft.record.run_file import RUN_FILE, load_run
 
@@ -18,12 +17,6 @@ __all__ += ["files_of_run", "remove_checkpoints"]
 
 CHECKPOINTS = "checkpoints"
 """The folder in a run's folder that lets it go on when it is stopped."""
-
-_LOCK_FILE = ".lock"
-"""Locked while a run goes on, and removed when it ends. One that a killed run left blocks nobody:
-the system gives the lock back, whatever becomes of the file."""
-
-_ATTEMPTS = 1000
 
 # What a run writes at the top of its folder, apart from the tokenizer. Replacing a run removes
 # these first: a config.json left by full fine-tuning would make an adapter folder unloadable.
@@ -39,19 +32,14 @@ _TOKENIZER_FILES = (
     *("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"),
     *("source.spm", "target.spm", "vocab.json"),  # Marian's.
 )
-"""What a tokenizer writes; opened where they are, so that a link's target would be overwritten."""
-
+"""Files that a tokenizer writes. It opens them in place, so that it writes through links."""
 
 _MADE = {
     "export": "an exported model",
     "compress": "a compressed model",
     "merged_from": "a merged model",
 }
-"""Fields of run.json that say that a folder is no run of its own."""
-
-
-class _InUseError(Exception):
-    """Another run holds the folder."""
+"""Fields of run.json which say that a command made the folder from a run."""
 
 
 @contextlib.contextmanager
@@ -82,9 +70,8 @@ def claimed_output_dir(
 
     Raises:
         UserError: Another run is going on in the folder; it holds a run and neither `overwrite` nor
-            `resume` is given; the run to go on with is complete;
-            it holds files of something else, or of what is read, that the run would replace; or it
-            cannot be created or written.
+            `resume` is given; the run to resume is complete; the run would replace files of
+            something else or files that it reads; or the folder cannot be created or written.
     """
     with contextlib.ExitStack() as claim:
         try:
@@ -98,9 +85,9 @@ def claimed_output_dir(
                 if folder.is_file():
                     raise UserError(f"--output-dir {path} is a file: name a folder")
                 check_output_dir(folder, reads or {})
-                claim.enter_context(_locked(folder))
+                claim.enter_context(locked(folder))
                 _check_contents(folder, overwrite=overwrite, resume=resume)
-        except _InUseError:
+        except InUseError:
             raise UserError(
                 f"--output-dir {path} is in use: another run is writing there. Wait for its end, "
                 "or name another folder"
@@ -129,9 +116,9 @@ def check_output_dir(folder: str | Path, reads: Mapping[str, str | Path | None])
 
 
 def files_of_run(folder: str | Path) -> list[Path]:
-    """The files there that a run writes, and that replacing it removes, checkpoints included."""
+    """Files of a run in a folder, its checkpoints included: replacing the run removes them."""
     found: list[Path] = []
-    with contextlib.suppress(FileNotFoundError):  # Another run removes its empty folder just now.
+    with contextlib.suppress(FileNotFoundError):  # Another run is removing its empty folder.
         for pattern in _OUTPUT_PATTERNS:
             found += Path(folder).glob(pattern)
     checkpoints = Path(folder) / CHECKPOINTS
@@ -141,7 +128,7 @@ def files_of_run(folder: str | Path) -> list[Path]:
 def clear_output_dir(folder: Path, *, keep_checkpoints: bool = False) -> None:
     """Removes what an earlier run wrote, and nothing else.
 
-    To be called when nothing but the training itself can go wrong any more.
+    Call it when only the training itself can still fail.
 
     Args:
         folder: The run folder.
@@ -155,64 +142,8 @@ def clear_output_dir(folder: Path, *, keep_checkpoints: bool = False) -> None:
 
 
 def remove_checkpoints(folder: Path) -> None:
-    """Removes the checkpoints of a run that needs them no more."""
+    """Removes the checkpoints of a run that is over."""
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Creates the folder and holds it; on the way out an empty one is removed.
-
-    Raises:
-        _InUseError: Another process holds it.
-    """
-    lock = folder / _LOCK_FILE
-    with _open_locked(lock):
-        try:
-            yield
-        finally:
-            # Still locked: who waits for this very file sees below that it is no longer there.
-            with contextlib.suppress(OSError):
-                lock.unlink()
-                folder.rmdir()  # only where nothing was written
-
-
-@contextlib.contextmanager
-def _open_locked(lock: Path) -> Iterator[None]:
-    attempts = 0
-    while True:
-        try:
-            lock.parent.mkdir(parents=True, exist_ok=True)
-            file = open(lock, "ab")  # noqa: SIM115 (closed below, which unlocks it)
-        except (FileExistsError, FileNotFoundError):
-            # The run before us removes its empty folder just now (or there is a broken link).
-            attempts += 1
-            if attempts == _ATTEMPTS:
-                raise
-            continue
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise _InUseError from None
-            except OSError as error:  # some network disks
-                print(
-                    f"note: {lock.parent} lies on a disk that cannot lock files "
-                    f"({error.strerror}): do not start a second run there",
-                    file=sys.stderr,
-                )
-            else:
-                if not _is_same_file(lock, file.fileno()):
-                    continue
-            yield
-            return
-
-
-def _is_same_file(path: Path, handle: int) -> bool:
-    try:
-        return os.path.samestat(path.stat(), os.fstat(handle))
-    except FileNotFoundError:
-        return False
 
 
 def _check_contents(folder: Path, *, overwrite: bool | None, resume: bool) -> None:
@@ -241,7 +172,7 @@ def _check_contents(folder: Path, *, overwrite: bool | None, resume: bool) -> No
 
 
 def _kind_of(folder: Path) -> str:
-    """What wrote the record in a folder: training, or a command that makes a model of a run."""
+    """What messages call the content of a folder: a run, or a model that a command made from one."""
     with contextlib.suppress(UserError):
         record = load_run(folder, completed=False)
         for field, kind in _MADE.items():
@@ -256,10 +187,10 @@ def _newest_unfinished(
     claim: contextlib.ExitStack,
     reads: Mapping[str, str | Path | None],
 ) -> Path | None:
-    """Locks the run of the highest number that is neither complete nor going on.
+    """Locks and returns the newest run that is neither complete nor in use; None without one.
 
     Raises:
-        UserError: There are only complete ones.
+        UserError: There are runs, and all of them are complete.
     """
     complete = None
     numbered = re.compile(re.escape(name) + r"(?:-(\d+))?")
@@ -272,8 +203,8 @@ def _newest_unfinished(
         elif not (folder / CHECKPOINTS).is_dir():
             continue
         check_output_dir(folder, reads)
-        with contextlib.suppress(_InUseError), contextlib.ExitStack() as attempt:
-            attempt.enter_context(_locked(folder))
+        with contextlib.suppress(InUseError), contextlib.ExitStack() as attempt:
+            attempt.enter_context(locked(folder))
             claim.push(attempt.pop_all())
             return folder
     if complete is not None:
@@ -285,15 +216,15 @@ def _newest_unfinished(
 
 
 def _first_free(parent: Path, name: str, claim: contextlib.ExitStack) -> Path:
-    """Locks the first folder that is new or empty, such as one that a killed run left."""
+    """Locks and returns the first folder that is new, or empty, as a killed run may leave it."""
     number = 1
     while True:
         folder = parent / (name if number == 1 else f"{name}-{number}")
         # A folder with something in it is not touched, not even by a lock.
         if not folder.exists() or _is_empty(folder):
             # Locking is the test: of two runs that start together, one goes on to the next number.
-            with contextlib.suppress(_InUseError), contextlib.ExitStack() as attempt:
-                attempt.enter_context(_locked(folder))
+            with contextlib.suppress(InUseError), contextlib.ExitStack() as attempt:
+                attempt.enter_context(locked(folder))
                 if _is_empty(folder):
                     claim.push(attempt.pop_all())
                     return folder
@@ -301,4 +232,4 @@ def _first_free(parent: Path, name: str, claim: contextlib.ExitStack) -> Path:
 
 
 def _is_empty(folder: Path) -> bool:
-    return folder.is_dir() and {path.name for path in folder.iterdir()} <= {_LOCK_FILE}
+    return folder.is_dir() and {path.name for path in folder.iterdir()} <= {LOCK_FILE}

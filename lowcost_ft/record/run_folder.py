@@ -172,7 +172,7 @@ def _check_contents(folder: Path, *, overwrite: bool | None, resume: bool) -> No
 
 
 def _kind_of(folder: Path) -> str:
-    """What messages call the content of a folder: a run, or a model that a command made from one."""
+    """What messages call the content of a folder: a run, or a model that a command made of one."""
     with contextlib.suppress(UserError):
         record = load_run(folder, completed=False)
         for field, kind in _MADE.items():

@@ -25,10 +25,11 @@ import numpy as np
 import torch
 
 from lowcost_ft.config.settings import DEFAULT_MODEL_ID
-from lowcost_ft.doctor.checked_data import CheckedData, read_data
+from lowcost_ft.doctor.checked_data import CheckedData
 from lowcost_ft.doctor.examination import Examination, examine
 from lowcost_ft.doctor.folds import deal_folds, held_out_probabilities
 from lowcost_ft.doctor.mending import mend
+from lowcost_ft.doctor.reading import read_data
 from lowcost_ft.doctor.wrong_labels import judge_classes
 from lowcost_ft.frozen.embedding import load_embedder
 

@@ -11,8 +11,9 @@ import numpy as np
 
 from lowcost_ft.config.settings import DEFAULT_MODEL_ID
 from lowcost_ft.data.sample import sample_entity_messages
-from lowcost_ft.doctor.checked_data import CheckedData, read_data
+from lowcost_ft.doctor.checked_data import CheckedData
 from lowcost_ft.doctor.entity_model import KINDS, doubt_entities
+from lowcost_ft.doctor.reading import read_data
 from lowcost_ft.doctor.word_states import word_states
 from lowcost_ft.doctor.wrong_entities import tag_numbers, tag_probabilities
 from lowcost_ft.frozen.embedding import load_embedder

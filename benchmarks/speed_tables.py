@@ -64,6 +64,11 @@ def training_overview() -> str:
     return "\n".join(lines)
 
 
+def speed_sentences() -> str:
+    """Training and prediction, measured in turns with the usual ways."""
+    return "\n".join([training_overview(), "", *(f"- {line}" for line in inference_lines())])
+
+
 def inference_lines() -> list[str]:
     """One sentence a result."""
     return [_inference_line(_read(file)) for file in _files("inference")]

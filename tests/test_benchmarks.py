@@ -24,6 +24,7 @@ import defaults  # noqa: E402
 import defaults_tables  # noqa: E402
 import messy_export  # noqa: E402
 import one_run  # noqa: E402
+import results_tables  # noqa: E402
 import suites  # noqa: E402
 import tables  # noqa: E402
 from compare_methods import Options  # noqa: E402
@@ -51,7 +52,7 @@ def make_suite(folder, model_id, monkeypatch):
     entry = Entry(name="tiny-lora", program="recipes/lora_ner.py", flags=flags, files=files)
     monkeypatch.setitem(suites.SUITES, "standard", [entry])
     monkeypatch.setattr(compare_methods, "RESULTS", folder / "results")
-    monkeypatch.setattr(tables, "RESULTS", folder / "results")
+    monkeypatch.setattr(results_tables, "RESULTS", folder / "results")
     return folder
 
 
@@ -101,7 +102,7 @@ def test_runs_are_kept_and_not_repeated(suite_that_ran, ran, capfd):
     assert "saved in" not in printed and " predict " not in printed  # That folder is gone.
     assert compare_methods.main(standard(suite)) == 0
     assert "tiny-lora-seed0.json: there already\n" in capfd.readouterr().out
-    (row,) = [line for line in tables.results_tables().splitlines() if "| LoRA" in line]
+    (row,) = [line for line in results_tables.results_tables().splitlines() if "| LoRA" in line]
     assert f"{result['evaluation']['test']['f1']:.3f}" in row
     assert compare_methods.main(standard(suite, list=True)) == 0
     assert "tiny-lora  (seeds 0, done 0)" in capfd.readouterr().out

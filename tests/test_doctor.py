@@ -11,11 +11,11 @@ import pytest
 
 from lowcost_ft.commands.main import main
 from lowcost_ft.data.languages import language_of, script_of
-from lowcost_ft.doctor.checked_data import read_data
 from lowcost_ft.doctor.entity_model import doubt_entities
 from lowcost_ft.doctor.mending import changes_file, restore
 from lowcost_ft.doctor.near_texts import near_pairs
 from lowcost_ft.doctor.noise_model import doubt_classes, posterior
+from lowcost_ft.doctor.reading import read_data
 from lowcost_ft.doctor.wrong_labels import judge_classes
 
 TEXTS = {

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lowcost_ft.commands.main import main
-from lowcost_ft.doctor.checked_data import read_data
+from lowcost_ft.doctor.reading import read_data
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> str:

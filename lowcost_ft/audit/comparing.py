@@ -15,7 +15,6 @@ from lowcost_ft.scores.bootstrap import interval
 
 __all__ = ["FEWEST_TEXTS", "Compared", "compare", "comparisons_of"]
 
-
 FEWEST_TEXTS = 10
 """With fewer texts nothing is tested: the test flips signs, and there are too few ways to."""
 _FEWEST_WORDS = 2

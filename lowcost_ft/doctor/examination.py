@@ -8,7 +8,7 @@ import numpy as np
 
 from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.data.findings import SEVERITIES, Finding
-from lowcost_ft.doctor.checked_data import CheckedData, read_data
+from lowcost_ft.doctor.checked_data import CheckedData
 from lowcost_ft.doctor.classes import check_classes, check_shares
 from lowcost_ft.doctor.duplicates import (
     check_contradictions,
@@ -18,6 +18,7 @@ from lowcost_ft.doctor.duplicates import (
 from lowcost_ft.doctor.label_names import check_label_names
 from lowcost_ft.doctor.leaks import check_leaks
 from lowcost_ft.doctor.libraries import check_libraries
+from lowcost_ft.doctor.reading import read_data
 from lowcost_ft.doctor.spans import check_spans
 from lowcost_ft.doctor.texts import check_languages, check_lengths, check_too_long, check_writing
 from lowcost_ft.doctor.wrong_entities import judge_entities

@@ -9,7 +9,7 @@ import torch
 from lowcost_ft import load_predictor, load_splits
 from lowcost_ft.config.arguments import to_list
 from lowcost_ft.errors import UserError
-from lowcost_ft.scores.metrics import majority_baseline, score_classes, score_entities, score_values
+from lowcost_ft.scores.metrics import score_classes, score_entities, score_values
 from lowcost_ft.tasks.classification import ClassificationTask, balanced_class_weights
 from lowcost_ft.tasks.ner import NerTask
 
@@ -73,8 +73,6 @@ def test_what_is_not_a_list_of_texts_is_refused(single, value, message):
         score_classes(["a"], ["a"], value)
     with pytest.raises(UserError, match="predictions "):
         score_values(value, [1.0])
-    with pytest.raises(UserError, match="train_references "):
-        majority_baseline(value, ["a"])
     for task in (ClassificationTask, NerTask):
         with pytest.raises(UserError, match="labels "):
             task(value)
@@ -125,7 +123,6 @@ def test_scores_of_whatever_holds_the_answers(form):
     for rows in held:
         assert score_entities(rows, tags)["f1"] == 1.0
     assert score_values(torch.tensor(found).numpy(), make(numbers)) == score_values(found, numbers)
-    assert majority_baseline(make(truth), make(answers)) == majority_baseline(truth, answers)
 
 
 def test_sentences_and_sets_of_labels_are_lists_too():

@@ -238,7 +238,7 @@ def test_decoding_gives_probabilities():
 
 
 @pytest.mark.parametrize("family", ["gpt2", "llama", "qwen2", "gemma"])
-def test_a_decoder_reads_the_last_real_token_whatever_side_is_padded(tiny_model, family):
+def test_a_decoder_reads_the_last_real_token_of_a_padded_text(tiny_model, family):
     tokenizer = load_tokenizer(tiny_model(family))
     task = ClassificationTask(LABELS)
     texts = ["hello", "where is my parcel ? it does not work .", "thank you"]
@@ -253,17 +253,14 @@ def test_a_decoder_reads_the_last_real_token_whatever_side_is_padded(tiny_model,
     assert built.model.config.pad_token_id == tokenizer.pad_token_id
     model = forward_module(built.model).eval()
 
-    def logits(rows, side):
-        batch = collate(
-            features, np.array(rows), pad_token_id=tokenizer.pad_token_id, padding_side=side
-        )
+    def logits(rows):
+        batch = collate(features, np.array(rows), pad_token_id=tokenizer.pad_token_id)
         with torch.no_grad():
             return model(**model_inputs(batch, features)).logits
 
-    alone = torch.cat([logits([index], "right") for index in range(3)])
+    alone = torch.cat([logits([index]) for index in range(3)])
     assert not torch.allclose(alone[0], alone[2])
-    for side in ("right", "left"):
-        torch.testing.assert_close(logits([0, 1, 2], side), alone, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(logits([0, 1, 2]), alone, rtol=1e-4, atol=1e-5)
     # What is read is the last real token's hidden state.
     with torch.no_grad():
         batch = collate(features, np.array([0, 1]), pad_token_id=tokenizer.pad_token_id)

@@ -23,7 +23,7 @@ from lowcost_ft.config.run import RunConfig
 from lowcost_ft.data.features import collate
 from lowcost_ft.data.groups import deal_groups, grouped_features
 from lowcost_ft.errors import UserError
-from lowcost_ft.models.output_layer import output_layer
+from lowcost_ft.models.existing_head import output_path
 from lowcost_ft.pipeline.load_predictor import load_predictor
 from lowcost_ft.tasks.classification import ClassificationTask
 from lowcost_ft.training.checkpoint_files import newest_checkpoint
@@ -121,7 +121,7 @@ def context_of(trainer: Trainer, config: RunConfig) -> TrainingContext:
 def test_pooled_logits_are_those_of_the_mean_state(tmp_path, pooled, family):
     runner = make_runner(tmp_path, family, "classification")
     rows = np.arange(6)
-    layer = output_layer(runner.model, 3)
+    layer = runner.model.get_submodule(output_path(runner.model, 3))
     seen: list[torch.Tensor] = []
     hook = layer.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     logits, batch = runner.evaluate(runner.features, rows)
@@ -223,7 +223,7 @@ def test_the_run_reloads_in_plain_peft_and_its_head_is_a_logistic_regression(few
     model = AutoPeftModelForTokenClassification.from_pretrained(
         str(few), num_labels=len(run["labels"]), dtype=torch.float32
     ).eval()
-    layer = output_layer(model.requires_grad_(True), 3)
+    layer = model.get_submodule(output_path(model, 3))
     states, found = [], []
     for text in texts:
         inputs = predictor.tokenizer(text, truncation=True, max_length=32, return_tensors="pt")
@@ -260,7 +260,7 @@ def test_two_classes_have_two_outputs_of_opposite_weights(tiny_model, tmp_path):
     )
     assert call_recipe("few_shot_classification", *words) == 0
     predictor = load_predictor(tmp_path / "run", keep_adapter=True)
-    layer = output_layer(predictor.model.requires_grad_(True), 2)
+    layer = predictor.model.get_submodule(output_path(predictor.model, 2))
     assert torch.equal(layer.weight[0], -layer.weight[1])
 
 

@@ -42,13 +42,6 @@ def test_right_padding():
     assert "position_ids" not in batch
 
 
-def test_left_padding_counts_positions_from_the_first_real_token():
-    batch = collate(make_features(), np.array([1, 0]), pad_token_id=99, padding_side="left")
-    assert batch["input_ids"].tolist() == [[99, 99, 8], [5, 6, 7]]
-    assert batch["attention_mask"].tolist() == [[0, 0, 1], [1, 1, 1]]
-    assert batch["position_ids"].tolist() == [[0, 0, 0], [0, 1, 2]]
-
-
 def test_labels_of_tokens_and_words_are_padded_with_what_is_ignored():
     features = make_features(
         arrays={

@@ -23,7 +23,6 @@ from lowcost_ft.scores import sums as score_sums
 from lowcost_ft.scores.metrics import (
     ClassificationScores,
     EntityScores,
-    majority_baseline,
     score_classes,
     score_entities,
     score_values,
@@ -241,16 +240,6 @@ def test_resamples_of_equal_values_do_not_disturb_the_interval() -> None:
     assert scores["pearson"] == pytest.approx(1.0)
     low, high = scores["pearson_ci95"]
     assert (low, high) == (pytest.approx(0.0), pytest.approx(1.0))
-
-
-def test_majority_baseline() -> None:
-    assert majority_baseline(["a", "b", "b"], ["b", "a", "b", "c"]) == 0.5
-    assert majority_baseline(["b", "a"], ["a"]) == 1.0  # a tie: first in sorted order
-    assert majority_baseline([0.5, 1.5], [0.5]) == 0.0
-    assert majority_baseline([], ["a"]) == majority_baseline(["a"], []) == 0.0
-    # Most frequent set {a, b}; right, predicted, true: 2, 2, 2 and 1, 2, 1.
-    several = majority_baseline([["b", "a"], ["a", "b"], ["c"]], [["a", "b"], ["a"]])
-    assert several == pytest.approx(2 * 3 / (4 + 3))
 
 
 def test_scores_are_plain_json() -> None:

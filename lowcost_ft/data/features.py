@@ -147,31 +147,31 @@ def collate(
     rows: np.ndarray,
     *,
     pad_token_id: int,
-    padding_side: Literal["right", "left"] = "right",
     pin_memory: bool = False,
     length: int | None = None,
 ) -> dict[str, torch.Tensor]:
-    """Pads the given rows to the longest of them; of rows with several texts, each text.
+    """Makes a batch of rows, padded at the right to the longest of them.
 
-    With `length`, pads them to that instead, which is at least as long.
+    Of rows with several texts (`Features.members`), each text is a line of the batch.
+
+    Args:
+        features: The tokenized split.
+        rows: Numbers of the rows, `(rows,)`.
+        pad_token_id: Token that fills up a line.
+        pin_memory: Whether the batch is copied to memory from which GPUs copy faster.
+        length: Length of the lines in tokens, at least that of the longest; None: the longest.
 
     Returns:
         `input_ids`, `attention_mask` and, where the features have them, `token_type_ids` and the
-        task's arrays of tokens: `(batch, sequence)`; those of rows: `(batch, ...)`. Left padding
-        adds `position_ids`, since decoders with absolute positions count from the first column.
+        task's arrays of tokens, `(batch, sequence)`, and its arrays of rows, `(rows, ...)`.
     """
     import torch
 
     starts, lengths = features.lines(rows)
     longest = int(lengths.max()) if length is None else length
     columns = np.arange(longest)
-    if padding_side == "right":
-        real = columns < lengths[:, None]  # (B, T)
-        source = starts[:, None] + columns
-    else:
-        real = columns >= longest - lengths[:, None]
-        source = starts[:, None] + columns - (longest - lengths[:, None])
-    source = np.where(real, source, 0)
+    real = columns < lengths[:, None]  # (B, T)
+    source = np.where(real, starts[:, None] + columns, 0)
 
     def padded(flat: np.ndarray, fill: int) -> torch.Tensor:
         return torch.from_numpy(np.where(real, flat[source], fill).astype(np.int64))
@@ -188,8 +188,6 @@ def collate(
             batch[name] = padded(array, kind.fill)
         elif kind.per == "row":
             batch[name] = torch.from_numpy(array[rows])
-    if padding_side == "left":
-        batch["position_ids"] = (batch["attention_mask"].cumsum(1) - 1).clamp(min=0)
     return {name: value.pin_memory() for name, value in batch.items()} if pin_memory else batch
 
 

@@ -34,9 +34,6 @@ from lowcost_ft.tasks.heads import suited_head
 
 __all__ = ["AdapterSettings", "build_adapter", "default_alpha"]
 
-_SAME_SCALE_RANK = 16
-"""At this rank the default alpha of every method gives the same scale."""
-
 
 def default_alpha(method: str) -> int:
     """Numerator of LoRA's scaling where the user gives none.

@@ -1,8 +1,8 @@
 """A head that a checkpoint brings along: only the names of its outputs say what they mean.
 
-Its output layer goes on where its names are those of the data, with its rows in the data's order.
-Under other names each row would start as something else, so a new output layer is made, as for
-another number of labels.
+Training continues its output layer if its names are those of the data; its rows are put into the
+data's order. With other names, each row would begin as another label, so a new output layer is
+made, as for another number of labels.
 """
 
 import re
@@ -19,7 +19,7 @@ _SHOWN = 5
 
 
 def stored_labels(config: Any) -> list[str]:
-    """Names of the outputs that a checkpoint's configuration gives, in their order."""
+    """Names that a checkpoint's configuration gives to its outputs, in their order."""
     try:
         return [str(label) for _, label in sorted((int(n), x) for n, x in config.id2label.items())]
     except (AttributeError, TypeError, ValueError):
@@ -44,13 +44,13 @@ def fit_head(
         model_id: For the notice.
         modules: Modules of the head, in the model's order.
         names: Names of the outputs in the checkpoint.
-        labels: Names of the outputs in the data; of a regression nothing is compared.
+        labels: Names of the outputs in the data; for a regression they are not compared.
         stored_problem_type: What the checkpoint says of its problem, if anything.
         regression: Whether the one output is a number.
         replaced: Whether the output layer is new already, since it has another size.
 
     Returns:
-        What the user should know, and the names of weights that are new now.
+        What the user should know, and the names of the weights that are new.
     """
     shown = ", ".join(modules)
     going_on = f"{model_id} already has a head ({shown})"
@@ -61,7 +61,7 @@ def fit_head(
         order: list[int] | None = [0] if same else None
     else:
         order = _order(names, labels)
-    path = output_path(model, modules, len(labels) or 1)
+    path = output_path(model, len(labels) or 1, modules=modules)
     if replaced or order is None or path is None:
         new = set() if replaced or path is None else _draw_again(model, path)
         made = f"a new one is made ({path})" if path else "a new one is made"
@@ -83,10 +83,10 @@ def fit_head(
 
 
 def _order(names: Sequence[str], labels: Sequence[str]) -> list[int] | None:
-    """For each label the row that has its name; None where the names are others."""
+    """For each label the number of the row with its name; None where the names differ."""
     numbers = [re.fullmatch(r"LABEL_(\d+)", name) for name in names]
     if sorted(names) != sorted(labels) and all(numbers):
-        # What transformers writes without names: the number is all that such an output is called.
+        # transformers calls outputs without names LABEL_0, LABEL_1, ...; the data may say 0, 1, ...
         names = [match[1] for match in numbers if match]
     if sorted(names) != sorted(labels) or len(set(names)) != len(names):
         return None
@@ -94,14 +94,26 @@ def _order(names: Sequence[str], labels: Sequence[str]) -> list[int] | None:
     return [places[label] for label in labels]
 
 
-def output_path(model: Any, modules: Sequence[str], outputs: int) -> str | None:
-    """Path of the last linear layer of the head that has an output for each label."""
+def output_path(model: Any, outputs: int, *, modules: Sequence[str] | None = None) -> str | None:
+    """Path of the linear layer that gives the logits: the last one with an output for each label.
+
+    Heads come after the backbone and what adapters add to it; of a head that peft has copied, the
+    trained copy comes last.
+
+    Args:
+        model: A task model, with or without peft's wrapper.
+        outputs: Number of logits.
+        modules: Paths of the modules of the head, where only they may hold it; None: any may.
+
+    Returns:
+        The path; None if no layer has so many outputs.
+    """
     found = [
         path
         for path, module in model.named_modules()
         if isinstance(module, nn.Linear)
         and module.out_features == outputs
-        and any(path == name or path.startswith(f"{name}.") for name in modules)
+        and (modules is None or any(f"{path}.".startswith(f"{name}.") for name in modules))
     ]
     return found[-1] if found else None
 

@@ -1,9 +1,8 @@
-"""The last layer of a head: where it begins, what it reads, and weights fitted to that."""
+"""The output layer of a head: its bias at the beginning, its input, and weights fitted to that."""
 
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,42 +11,23 @@ from torch import nn
 from lowcost_ft.models.base import BaseModel
 from lowcost_ft.models.existing_head import output_path
 
-__all__ = ["begin_as_usual", "fit_layer", "output_layer", "reading"]
+__all__ = ["begin_as_usual", "fit_layer", "reading"]
 
 STRENGTH = 10.0
-"""scikit-learn's C of a fitted layer: 1 learns too little from few rows."""
-
-
-def output_layer(model: Any, outputs: int) -> nn.Linear:
-    """The trained linear layer that gives the logits.
-
-    Args:
-        model: A task model, with or without peft's wrapper.
-        outputs: Number of logits.
-    """
-    found = [
-        module
-        for module in model.modules()
-        if isinstance(module, nn.Linear)
-        and module.out_features == outputs
-        and module.weight.requires_grad
-    ]
-    assert found, f"no trained layer has {outputs} outputs"
-    return found[-1]  # Heads come after what adapters add to the layers below.
+"""scikit-learn's C for a fitted layer; with its default, 1, too little is learned from few rows."""
 
 
 def begin_as_usual(base: BaseModel, outputs: np.ndarray) -> list[float] | None:
-    """Sets the bias of a new output layer to what it gives if the text is not looked at.
+    """Sets the bias of a new output layer to the outputs that fit best without any text.
 
     Args:
-        base: The model; a layer that the checkpoint has stays as it is, and one without a bias has
-            nothing to set.
-        outputs: One number an output.
+        base: The model. Nothing is set if the checkpoint has the layer, or if it has no bias.
+        outputs: The bias, as `Task.usual_outputs` computes it, `(labels,)`.
 
     Returns:
-        The bias, where it was set.
+        The bias; None where it was not set.
     """
-    path = output_path(base.model, base.head_names, len(outputs))
+    path = output_path(base.model, len(outputs), modules=base.head_names)
     if path is None or f"{path}.bias" not in base.new_weights:
         return None
     bias = base.model.get_submodule(path).bias
@@ -58,7 +38,7 @@ def begin_as_usual(base: BaseModel, outputs: np.ndarray) -> list[float] | None:
 
 @contextmanager
 def reading(layer: nn.Linear) -> Iterator[list[torch.Tensor]]:
-    """Inside the block, a list gets what the layer reads in each pass."""
+    """Collects the input of a layer, `(batch, ..., inputs)`, in each forward pass of the block."""
     read: list[torch.Tensor] = []
     hook = layer.register_forward_pre_hook(lambda _, given: read.append(given[0]))
     try:
@@ -68,24 +48,24 @@ def reading(layer: nn.Linear) -> Iterator[list[torch.Tensor]]:
 
 
 def fit_layer(layer: nn.Linear, states: np.ndarray, classes: np.ndarray) -> None:
-    """Makes a layer a multinomial logistic regression.
+    """Sets the weights of a layer to those of a multinomial logistic regression.
 
     Args:
-        layer: One output a class.
+        layer: The layer, with one output a class.
         states: What it reads, `(texts, inputs)`.
-        classes: Number of the class of each, `(texts,)`; each class has a text.
+        classes: The number of each text's class, `(texts,)`; every class has a text.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
-    # About length 1, which the strength is for. Lengths of their own stay, so that it is linear.
+    # The strength suits states of about length 1. One scale for all keeps the layer linear.
     scale = float(np.linalg.norm(states, axis=1).mean()) or 1.0
     head = LogisticRegression(C=STRENGTH, max_iter=1000, fit_intercept=layer.bias is not None)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         head.fit(states / scale, classes)
     weight, bias = head.coef_ / scale, head.intercept_
-    if len(weight) == 1:  # Of two classes there is the second's alone.
+    if len(weight) == 1:  # For two classes, scikit-learn gives one row: the second's.
         weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
     with torch.no_grad():
         layer.weight.copy_(torch.from_numpy(weight))

@@ -7,7 +7,6 @@ Scores that are undefined (a precision without predictions, a correlation of con
 of an empty split) are 0.0: the model has shown nothing. None of them prints a warning.
 """
 
-from collections import Counter
 from collections.abc import Callable, Sequence, Sized
 from typing import Any
 
@@ -28,7 +27,7 @@ from lowcost_ft.scores.sums import (
     pearson_of,
 )
 
-__all__ = ["majority_baseline", "score_classes", "score_entities", "score_values"]
+__all__ = ["score_classes", "score_entities", "score_values"]
 
 
 def score_entities(
@@ -123,38 +122,6 @@ def score_values(
     scores = RegressionScores().compute(predictions=predicted, references=actual)
     scores["pearson_ci95"] = interval(pearson_of, moments(predicted, actual), seed)
     return {**scores, "examples": len(actual)}
-
-
-def majority_baseline(train_references: Sequence[Any], test_references: Sequence[Any]) -> float:
-    """The main metric of a classifier that always gives training's most frequent answer.
-
-    Args:
-        train_references: Training labels: strings, sequences of strings (several labels an
-            example) or numbers.
-        test_references: Test labels of the same kind.
-
-    Returns:
-        Accuracy for strings; micro F1 of the most frequent set of labels for sequences; 0.0 for
-        numbers, whose constant prediction has no correlation. (NER is not asked here: always
-        predicting `O` finds no entity and has F1 0.0.) 0.0 as well where a split is empty. Of
-        equally frequent answers the first in sorted order counts.
-    """
-    train_references = to_list(train_references, "train_references", of="labels")
-    test_references = to_list(test_references, "test_references", of="labels")
-    if not train_references or not test_references:
-        return 0.0
-    if not isinstance(train_references[0], str | Sequence):
-        return 0.0
-    single = isinstance(train_references[0], str)
-    # A set of labels is the same set in any order.
-    train = [row if single else tuple(sorted(set(row))) for row in train_references]
-    test = [row if single else tuple(sorted(set(row))) for row in test_references]
-    frequencies = Counter(train)
-    answer = min(frequencies, key=lambda row: (-frequencies[row], row))
-    if single:
-        return sum(row == answer for row in test) / len(test)
-    counts = [[len(set(row) & set(answer)), len(answer), len(row)] for row in test]
-    return float(f1_of(np.asarray(counts, float).sum(axis=0)))
 
 
 def _rows(values: Any, name: str) -> list[list[str]]:

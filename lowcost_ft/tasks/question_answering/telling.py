@@ -14,7 +14,6 @@ EXAMPLE_CONTEXT = (
     "Charge the lamp for two hours before you use it for the first time. The battery then lasts "
     "for nine hours."
 )
-_SHOWN_AROUND = 40
 
 
 class QuestionTelling(Task):

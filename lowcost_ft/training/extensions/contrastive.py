@@ -57,11 +57,13 @@ class Contrastive(Extension):
     fits_head = True
 
     def __init__(self, context: TrainingContext) -> None:
-        from lowcost_ft.models.output_layer import output_layer
+        from lowcost_ft.models.existing_head import output_path
 
         self._context = context
         self._size = context.settings.contrastive_group or DEFAULT_GROUP
-        self._layer = output_layer(context.model, len(context.task.labels))
+        path = output_path(context.model, len(context.task.labels))
+        assert path is not None
+        self._layer = context.model.get_submodule(path)
         self._classes = _class_numbers(context)
         self._states: torch.Tensor | None = None
         self._groups = 0

@@ -3,8 +3,8 @@
 import json
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
+from lowcost_ft.commands.page_output import check_page_libraries, output_problems, write_page
 from lowcost_ft.commands.saved_run import (
     RunFolder,
     UseOfRun,
@@ -13,7 +13,6 @@ from lowcost_ft.commands.saved_run import (
     print_notices,
     seed_problems,
 )
-from lowcost_ft.commands.single_input import output_problem
 from lowcost_ft.config.reading import LabelOptions, reading_of
 from lowcost_ft.config.values import split_list
 from lowcost_ft.errors import UserError
@@ -82,7 +81,7 @@ def attack(command: Attack) -> None:
     if command.entities is not None and kinds and "entities" not in kinds:
         problems.append("--entities is for --kinds entities: add it there")
     problems += seed_problems(command.seed)
-    problems += output_problem(
+    problems += output_problems(
         command.output,
         test_file=command.test_file,
         synonyms=command.synonyms,
@@ -90,10 +89,7 @@ def attack(command: Attack) -> None:
     )
     if problems:
         raise UserError(problems)
-    if command.output is not None:
-        from lowcost_ft.report.drawing import check_libraries
-
-        check_libraries()
+    check_page_libraries(command.output)
     run = load_run(command.run)
     check_task(task_class(run["task"]))
     own_flags(run["task"], command.of_tasks, command="attack")
@@ -127,10 +123,6 @@ def attack(command: Attack) -> None:
         print(wrapped(attack_text(found), sys.stdout))
     if command.output is not None:
         from lowcost_ft.attack.page import page
-        from lowcost_ft.record.run_file import write_atomically
 
         html = page(found, run=command.run, test_file=command.test_file)
-        write_atomically(
-            Path(command.output), lambda out: out.write(html.encode("utf-8", "replace"))
-        )
-        print(f"wrote {command.output}", file=sys.stderr)
+        write_page(command.output, html)

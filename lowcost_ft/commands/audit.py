@@ -3,8 +3,8 @@
 import json
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
+from lowcost_ft.commands.page_output import check_page_libraries, output_problems, write_page
 from lowcost_ft.commands.saved_run import (
     RunFolder,
     UseOfRun,
@@ -13,7 +13,6 @@ from lowcost_ft.commands.saved_run import (
     print_notices,
     seed_problems,
 )
-from lowcost_ft.commands.single_input import output_problem
 from lowcost_ft.config.reading import LabelOptions, reading_of
 from lowcost_ft.config.values import split_list
 from lowcost_ft.errors import UserError
@@ -77,7 +76,7 @@ def audit(command: Audit) -> None:
     if command.max_rows < 2:
         problems.append(f"--max-rows {command.max_rows} is too small: it must be at least 2")
     problems += seed_problems(command.seed)
-    problems += output_problem(command.output, test_file=command.test_file, groups=command.groups)
+    problems += output_problems(command.output, test_file=command.test_file, groups=command.groups)
     attributes = {attribute.name: attribute for attribute in packaged_attributes()}
     try:
         own = [] if command.groups is None else read_attributes(command.groups)
@@ -92,10 +91,7 @@ def audit(command: Audit) -> None:
             problems += error.problems
     if problems:
         raise UserError(problems)
-    if command.output is not None:
-        from lowcost_ft.report.drawing import check_libraries
-
-        check_libraries()
+    check_page_libraries(command.output)
     run = load_run(command.run)
     check_task(task_class(run["task"]), add_sentences=command.add_sentences)
     own_flags(run["task"], command.of_tasks, command="audit")
@@ -122,10 +118,6 @@ def audit(command: Audit) -> None:
         print(wrapped(audit_text(found), sys.stdout))
     if command.output is not None:
         from lowcost_ft.audit.page import page
-        from lowcost_ft.record.run_file import write_atomically
 
         html = page(found, run=command.run, test_file=command.test_file)
-        write_atomically(
-            Path(command.output), lambda out: out.write(html.encode("utf-8", "replace"))
-        )
-        print(f"wrote {command.output}", file=sys.stderr)
+        write_page(command.output, html)

@@ -4,7 +4,7 @@ import json
 import sys
 from dataclasses import asdict, dataclass
 
-from lowcost_ft.commands.saved_run import MadeOfRun, check_threads
+from lowcost_ft.commands.saved_run import MadeOfRun, check_threads, share_problems
 from lowcost_ft.errors import UserError
 from lowcost_ft.screen import say, wrapped
 
@@ -50,10 +50,8 @@ def compress(command: Compress) -> None:
         UserError: A flag, a file or the run is wrong, or too many predictions change.
     """
     check_threads(command)
-    if not 0 <= command.max_drift <= 1:
-        raise UserError(
-            f"--max-drift {command.max_drift} is not a share: give a number from 0 to 1"
-        )
+    if problems := share_problems("--max-drift", command.max_drift):
+        raise UserError(problems)
     from lowcost_ft.compress.compressing import compress_run
 
     report = compress_run(

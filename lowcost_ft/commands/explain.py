@@ -3,9 +3,9 @@
 import json
 import sys
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
+from lowcost_ft.commands.page_output import check_page_libraries, output_problems, write_page
 from lowcost_ft.commands.saved_run import (
     RunFolder,
     UseOfRun,
@@ -14,7 +14,7 @@ from lowcost_ft.commands.saved_run import (
     print_notices,
     seed_problems,
 )
-from lowcost_ft.commands.single_input import input_of, output_problem
+from lowcost_ft.commands.single_input import input_of
 from lowcost_ft.errors import UserError
 from lowcost_ft.record.run_file import load_run
 from lowcost_ft.screen import wrapped
@@ -64,7 +64,7 @@ def explain(command: Explain) -> None:
     if command.max_steps < 16:
         problems.append(f"--max-steps {command.max_steps} is too small: it must be at least 16")
     problems += seed_problems(command.seed)
-    problems += output_problem(command.output, file=command.file)
+    problems += output_problems(command.output, file=command.file)
     if problems:
         raise UserError(problems)
     run = load_run(command.run)
@@ -87,10 +87,7 @@ def explain(command: Explain) -> None:
     from lowcost_ft.explain.explanations import explain as explain_examples
     from lowcost_ft.explain.summary import summary_of
 
-    if command.output is not None:
-        from lowcost_ft.report.drawing import check_libraries
-
-        check_libraries()
+    check_page_libraries(command.output)
     predictor = open_run(command, notices)
     options = Options(
         tolerance=command.tolerance,
@@ -118,13 +115,9 @@ def explain(command: Explain) -> None:
             )
     if command.output is not None:
         from lowcost_ft.explain.page import page
-        from lowcost_ft.record.run_file import write_atomically
 
         html = page(texts, summary, run=command.run, unit=unit)
-        write_atomically(
-            Path(command.output), lambda out: out.write(html.encode("utf-8", "replace"))
-        )
-        print(f"wrote {command.output}", file=sys.stderr)
+        write_page(command.output, html)
 
 
 def _unit(run: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from lowcost_ft.commands.saved_run import MadeOfRun, check_threads
+from lowcost_ft.commands.saved_run import MadeOfRun, check_threads, share_problems
 from lowcost_ft.config.values import split_list
 from lowcost_ft.errors import UserError
 from lowcost_ft.screen import say
@@ -34,11 +34,7 @@ def export(command: Export) -> None:
         UserError: A flag or the run is wrong, or float32 itself answers otherwise than the run.
     """
     check_threads(command)
-    problems = []
-    if not 0 <= command.max_drift <= 1:
-        problems.append(
-            f"--max-drift {command.max_drift} is not a share: give a number from 0 to 1"
-        )
+    problems = share_problems("--max-drift", command.max_drift)
     if not 0 <= command.max_score_drop < float("inf"):
         problems.append(
             f"--max-score-drop {command.max_score_drop}: give a number that is 0 or more"

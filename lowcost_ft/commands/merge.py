@@ -4,7 +4,7 @@ import json
 import sys
 from dataclasses import dataclass
 
-from lowcost_ft.commands.saved_run import MadeOfRun
+from lowcost_ft.commands.saved_run import MadeOfRun, share_problems
 from lowcost_ft.errors import UserError
 from lowcost_ft.screen import say, wrapped
 
@@ -26,10 +26,8 @@ def merge(command: Merge) -> None:
     Raises:
         UserError: A flag or the run is wrong, or too many predictions change.
     """
-    if not 0 <= command.max_drift <= 1:
-        raise UserError(
-            f"--max-drift {command.max_drift} is not a share: give a number from 0 to 1"
-        )
+    if problems := share_problems("--max-drift", command.max_drift):
+        raise UserError(problems)
     from lowcost_ft.pipeline.merge import merge_run
 
     report = merge_run(

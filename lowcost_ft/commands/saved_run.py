@@ -1,4 +1,4 @@
-"""What the commands share that use a saved run: their flags, and the run with its model."""
+"""What commands that use a saved run have in common: flags, checks, and opening the run."""
 
 import inspect
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from lowcost_ft.screen import say
 from lowcost_ft.tasks.flags import Command, grouped_flags, without_inputs
 
 __all__ = ["MadeOfRun", "RunFolder", "UseOfRun", "check_threads", "open_run", "parse_use"]
-__all__ += ["print_notices", "seed_problems", "task_flag_names"]
+__all__ += ["print_notices", "seed_problems", "share_problems", "task_flag_names"]
 
 Precision = Literal["fp32", "fp16", "int8"]
 RunFolder = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
@@ -100,8 +100,15 @@ def check_threads(command: Any) -> None:
 
 
 def seed_problems(seed: int) -> list[str]:
-    """What is wrong with the seed of a command: generators take none below 0."""
+    """What is wrong with the seed of a command: random generators take none below 0."""
     return [f"--seed {seed} is too small: it must be at least 0"] if seed < 0 else []
+
+
+def share_problems(flag: str, share: float) -> list[str]:
+    """What is wrong with a share that a flag gives: it must be from 0 to 1."""
+    if 0 <= share <= 1:
+        return []
+    return [f"{flag} {share} is not a share: give a number from 0 to 1"]
 
 
 def open_run(
@@ -111,13 +118,13 @@ def open_run(
     folder: str | None = None,
     keep_adapter: bool = False,
 ) -> Any:
-    """The run with its model, once the input is known to be right.
+    """Loads the run with its model; call it once the input is known to be right.
 
     Args:
         command: The command.
-        notices: What was noticed of the input; they are printed with the model's own.
-        folder: Another run than the command's, which the command's task flags are not for.
-        keep_adapter: Whether an adapter stays beside the weights.
+        notices: What was noticed about the input, to be printed before what the model notices.
+        folder: Another run than the command's; the command's task flags do not apply to it.
+        keep_adapter: Whether an adapter stays beside the weights instead of being merged into them.
     """
     from lowcost_ft.pipeline.load_predictor import load_predictor
 

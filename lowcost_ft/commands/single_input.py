@@ -1,8 +1,7 @@
-"""The input of commands that take --text, --file or lines, and the page that they write."""
+"""The input of commands that take --text, --file or lines."""
 
 import sys
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 from lowcost_ft.config.reading import InputOptions, reading_of
@@ -13,10 +12,9 @@ from lowcost_ft.pipeline.run_input import (
     read_unlabelled_file,
     text_examples,
 )
-from lowcost_ft.record.overwriting import check_not_read
 from lowcost_ft.tasks import task_class
 
-__all__ = ["input_of", "output_problem"]
+__all__ = ["input_of"]
 
 
 def input_of(command: Any, run: dict[str, Any], flags: Any, notices: list[str]) -> list[Any]:
@@ -58,24 +56,3 @@ def input_of(command: Any, run: dict[str, Any], flags: Any, notices: list[str]) 
     if not data.strip():
         raise UserError("standard input contains no text: give --text, --file, or lines")
     return read_lines(run, data, name="standard input")
-
-
-def output_problem(path: str | None, **reads: str | None) -> list[str]:
-    """What is wrong with the name of a page.
-
-    Args:
-        path: The page; None where none is written.
-        reads: The files that are read, by the name of their flag.
-
-    Raises:
-        UserError: It is one of these.
-    """
-    if path is None:
-        return []
-    if not path.lower().endswith(".html"):
-        return [f"--output {path}: the name must end in .html"]
-    if Path(path).is_dir() or not Path(path).absolute().parent.is_dir():
-        return [f"--output {path}: name a file in a folder that exists"]
-    named = {f"--{name.replace('_', '-')}": file for name, file in reads.items()}
-    check_not_read("--output", path, replaced=[Path(path)], reads=named)
-    return []

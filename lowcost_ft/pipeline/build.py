@@ -1,4 +1,4 @@
-"""The model of a run: its memory planned, its weights read, what trains decided."""
+"""Builds the model of a run: plans its memory, reads its weights and decides what trains."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -33,10 +33,10 @@ class Built:
     """A model that is ready to train, and what was settled for it.
 
     Attributes:
-        model: The model, and what of it trains.
-        settings: The settings with all that was left to decide: optimizer and learning rate.
+        model: The model, with its adapter and the names of its head.
+        settings: The settings, with optimizer and learning rates decided.
         plan: The memory plan; None where memory could not be predicted.
-        streamed: The frozen layers, where they stay on disk.
+        streamed: The frozen layers, if they stay on disk; else None.
     """
 
     model: BuiltModel
@@ -52,7 +52,11 @@ class Built:
 
 
 def build(run: Run, data: Data) -> Built:
-    """Plans the memory, loads the pretrained model and decides what of it trains.
+    """Plans the memory, loads the pretrained model and decides which of its weights train.
+
+    Args:
+        run: The run; its settings and its record get what is decided.
+        data: Its data.
 
     Raises:
         UserError: Nothing that is allowed fits `--memory-budget`, or the model cannot be used.
@@ -60,7 +64,8 @@ def build(run: Run, data: Data) -> Built:
     device = run.accelerator.device
     if data.task.writes:
         _check_writing(run)
-    choose_optimizer(run.config.optimizer, device=device, quantized=True)  # Refused before loading.
+    # An optimizer that cannot run here is refused before the model is loaded.
+    choose_optimizer(run.config.optimizer, device=device, quantized=True)
     _settle_length(run, data)
     plan = plan_memory(run, data)
     config = run.config
@@ -101,10 +106,10 @@ def build(run: Run, data: Data) -> Built:
 
 
 def _check_writing(run: Run) -> None:
-    """Refuses what a task that writes texts cannot do, before weights are read.
+    """Refuses settings that a task which writes texts cannot obey, before weights are read.
 
     Raises:
-        UserError: Says what.
+        UserError: A setting or the launch splits the model or takes it apart.
     """
     if run.config.stream_frozen_layers:
         raise UserError(
@@ -120,15 +125,15 @@ def _check_writing(run: Run) -> None:
 
 
 def _check_untrained(run: Run, model: BuiltModel, *, new_head: bool) -> None:
-    """Refuses to score a model as it is of which something is random.
+    """Refuses to score an untrained model if some of its weights are random.
 
     Args:
         run: The run.
         model: Its model.
-        new_head: Whether a new head would be as it was drawn.
+        new_head: Whether a new head would be random, and not begin as words.
 
     Raises:
-        UserError: Says what is random, and what makes a model that can answer.
+        UserError: Some weights are random; it names them and what to do.
     """
     drawn = sorted(model.new_weights) if new_head else []
     method = find_method(model.method)
@@ -146,7 +151,7 @@ def _check_untrained(run: Run, model: BuiltModel, *, new_head: bool) -> None:
 
 
 def _settle_length(run: Run, data: Data) -> None:
-    """Puts numbers where `auto` was, in the settings and on record, and says them."""
+    """Replaces `auto` by numbers of epochs in the settings and the record, and tells the user."""
     examples = data.features["train"].num_examples
     notice = length_notice(run.config, examples)
     run.config = settle_length(run.config, examples)
@@ -157,7 +162,7 @@ def _settle_length(run: Run, data: Data) -> None:
 
 
 def _note(run: Run, data: Data, built: Built) -> None:
-    """Records the model, and says what it is."""
+    """Writes the model's facts to the record and tells the user the main ones."""
     model = built.model
     total, trainable = count_parameters(model.model)
     total += built.streamed.num_parameters if built.streamed else 0

@@ -35,16 +35,17 @@ __all__ = ["Data", "load_data"]
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """What a run learns from and is scored on.
+    """The data that a run learns from and is scored on.
 
     Attributes:
-        splits: The examples.
-        task: What is learned from them.
-        tokenizer: The model's.
-        features: The tokens of each split that there is, by its name.
-        teaching: What the teachers of a distillation say of the training examples.
-        pseudo: The texts without labels that a first run has labelled, which are among the training
-            examples.
+        splits: The examples of each split.
+        task: The task that they pose.
+        tokenizer: The tokenizer of the model.
+        features: The tokens of each split, by its name; absent splits are left out.
+        teaching: The answers of a distillation's teachers to the training examples; None without
+            teachers.
+        pseudo: Texts that a first run has labelled, which are among the training examples; None
+            without such texts.
     """
 
     splits: Splits
@@ -56,11 +57,11 @@ class Data:
 
     @property
     def pad_token_id(self) -> int:
-        """The token that fills up a micro-batch."""
+        """The number of the token that fills up a micro-batch."""
         return int(self.tokenizer.pad_token_id)
 
     def context(self, settings: RunConfig, model: Any) -> TrainingContext:
-        """What training extensions are made from.
+        """Collects what training extensions are made from.
 
         Args:
             settings: The settings of the run.
@@ -78,7 +79,7 @@ class Data:
         )
 
     def source_of(self, number: int) -> str:
-        """Where a training example comes from, one that has no label too."""
+        """The place (file and line) of a training example, also of one without a label."""
         examples = self.splits.train if self.teaching is None else self.teaching.examples
         return str(examples[number].source)
 
@@ -91,20 +92,20 @@ def load_data(
     test: Rows | None = None,
     with_test: bool = True,
 ) -> Data:
-    """Reads the data that the settings name, or takes what is given; says what it noticed.
+    """Reads the data that the settings name, or takes the rows given; tells what it noticed.
 
     Args:
-        run: The run.
+        run: The run; its record gets the labels and the size of each split.
         train: Training rows that are in Python already: dictionaries with the columns that a file
-            would have, a `datasets.Dataset` or a pandas frame. None: those of the settings.
+            would have, a `datasets.Dataset` or a pandas frame. None: the settings name the data.
         validation: Validation rows; without them a part of the training rows is cut off.
         test: Test rows.
-        with_test: Whether there is a test split. Without it the test rows of the data are not even
-            looked at, as where settings are chosen.
+        with_test: Whether test rows are read. Where settings are chosen they are not, so that no
+            choice depends on them.
 
     Raises:
-        UserError: Every problem in the data; or the model's tokenizer cannot be used, or the model
-            lacks positions for `--max-length` or embeddings for some tokens.
+        UserError: The data have problems, all of which it names; the model's tokenizer cannot be
+            used; or the model lacks positions for `--max-length` or embeddings for some tokens.
     """
     config = run.config
     given = {"train": train, "validation": validation, "test": test}
@@ -186,7 +187,7 @@ def _record(config: RunConfig, splits: Splits, *, in_python: bool) -> dict[str, 
 def _featurize(
     run: Run, task: Task, tokenizer: PreTrainedTokenizerBase, name: str, examples: list[Any]
 ) -> Features:
-    """Tokenizes a split once, or finds it tokenized; says what is lost."""
+    """Tokenizes a split, or reads it from the cache, and tells how many texts were cut."""
     limit = run.config.max_length
     features = cached_features(
         partial(task.featurize, examples, tokenizer, max_length=limit),

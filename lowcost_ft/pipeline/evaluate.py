@@ -1,4 +1,4 @@
-"""The scores of a run, with the weights as they will be saved."""
+"""Scores a run with the weights that will be saved."""
 
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -22,12 +22,12 @@ __all__ = ["Evaluated", "evaluate"]
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluated:
-    """Scores and the predictions that they were computed from, by the name of the split.
+    """Scores, and the predictions that they were computed from.
 
     Attributes:
-        scores: The task's metrics.
-        predictions: The task's arrays.
-        novelty: What tells texts that are unlike the training data; None where nothing can.
+        scores: The task's metrics, by the name of the split.
+        predictions: The task's arrays, by the name of the split.
+        novelty: Recognizes texts unlike the training data; None where nothing can.
     """
 
     scores: dict[str, dict[str, Any]]
@@ -36,18 +36,24 @@ class Evaluated:
 
     @property
     def split(self) -> str:
-        """The split that tells most: test, where there is one; train where there is no other."""
+        """The split that tells most about new texts: test, else validation, else train."""
         return next(name for name in ("test", "validation", "train") if name in self.scores)
 
 
 def evaluate(run: Run, built: Built, data: Data, trained: Trained) -> Evaluated:
     """Scores the validation and the test split, and records the scores.
 
-    Without either, the training split is scored, so that what is saved can be compared.
+    Without either, the training split is scored, so that the saved model can be compared with it.
 
-    What the task chooses by the validation split, such as thresholds, the test split does not
-    change. The scores of answers are calibrated by it, too, for those who use the run: see
-    `pipeline/confidence.py`.
+    The task chooses thresholds and the like on the validation split, before the test split is
+    scored. The scores of answers are calibrated on the validation split as well
+    (`pipeline/confidence.py`).
+
+    Args:
+        run: The run; its record gets the scores.
+        built: Its model.
+        data: Its data.
+        trained: What training returned.
     """
     found = Evaluated(scores={}, predictions={})
     model, states = forward_module(built.model.model), None
@@ -72,7 +78,7 @@ def evaluate(run: Run, built: Built, data: Data, trained: Trained) -> Evaluated:
             )
         if name == "validation":
             states = pooled.states()
-        found.scores[name].pop("loss", None)  # The history of training holds that of each epoch.
+        found.scores[name].pop("loss", None)  # The training history holds the loss of each epoch.
     run.record["evaluation"] = found.scores
     run.record["calibration"] = measure_calibration(data, found.predictions, seed=run.config.seed)
     run.record["novelty"], novelty = measure_novelty(run, built, data, states)
@@ -93,7 +99,8 @@ def evaluate(run: Run, built: Built, data: Data, trained: Trained) -> Evaluated:
         found.predictions[found.split],
     )
     if nothing_learned and not trained.result.optimizer_steps:
-        doubts, nothing_learned = [*doubts, nothing_learned], None  # There was nothing to learn by.
+        # Without steps nothing could be learned.
+        doubts, nothing_learned = [*doubts, nothing_learned], None
     run.record["warnings"] = run_warnings(
         doubts,
         nothing_learned,

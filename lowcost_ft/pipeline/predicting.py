@@ -1,4 +1,4 @@
-"""Predictions of a model on a whole split, in constant memory, and their scores."""
+"""Predicts a whole split in constant memory, and scores the predictions."""
 
 import math
 import sys
@@ -29,11 +29,11 @@ from lowcost_ft.training.sharding import is_sharded
 __all__ = ["Written", "check_same", "predict", "predict_and_score"]
 
 Written = Literal["all", "drawn", "none"]
-"""Which examples texts are written for, by a task that writes: `drawn` are the task's own choice of
-a validation split."""
+"""For a task that writes texts: the examples that it writes them for. `drawn` are the ones that the
+task itself draws from a validation split."""
 
 _LEAST_TOKENS = 256
-"""Below that a micro-batch is mostly calls."""
+"""Fewest padded tokens in a micro-batch: smaller ones spend their time on call overhead."""
 
 
 def predict(
@@ -60,7 +60,7 @@ def predict(
     Args:
         accelerator: Processes, device and precision.
         model: The model, prepared or not; put into evaluation mode and left in it.
-        task: Says what a prediction is.
+        task: The task, which decodes outputs into predictions.
         features: The tokenized split.
         pad_token_id: Token that fills up a micro-batch.
         micro_batch_tokens: Padded tokens that a micro-batch may hold; a CPU takes fewer.
@@ -70,10 +70,10 @@ def predict(
         concurrent: Let each thread of a CPU run micro-batches of its own where there are enough of
             them; all together hold no more than `micro_batch_tokens`. For a model without hooks,
             whose modules can be copied, in a single process.
-        losses: Gets the task's loss of each micro-batch of this process; for labelled features.
+        losses: Gets the summed loss of each micro-batch of this process; needs labelled features.
         pooled: Gets the states of the examples, if `keep_states` was called for the model.
-        rows: Rows to predict; None for all. Of other examples there are zeros.
-        written: Which examples a task that writes texts is to write them for.
+        rows: Rows to predict; None: all. The predictions of other examples are zeros.
+        written: For which examples a task that writes texts writes them.
 
     Returns:
         The task's arrays, in the order of the examples.
@@ -90,21 +90,21 @@ def predict(
     if concurrent and device.type == "cpu" and (most := torch.get_num_threads()) > 1:
         each = min(tokens, max(_LEAST_TOKENS, micro_batch_tokens // most))
         cut = _share(accelerator, features, each, chosen)
-        # Towards the end some have nothing left to do: not worth it for a few texts.
+        # Towards the end some workers are idle, so this does not pay for a few texts.
         if len(cut) >= 4 * most:
             workers, share = min(most, max(1, micro_batch_tokens // each)), cut
     bar = tqdm(total=sum(map(len, share)), file=sys.stderr, disable=None, leave=False, unit="row")
     bar.disable = bar.disable or not accelerator.is_main_process
     models, lock = copies_of(model, workers), threading.Lock()
-    alone = task.generates and not task.writes  # It generates in `Task.predict`.
+    alone = task.generates and not task.writes  # Such a task generates in `Task.predict`.
     whole = alone and cached is not None
     if task.writes and not features.weights.any():
-        share = []  # There is nothing to compute a loss of.
+        share = []  # Unlabelled rows have no loss to compute.
 
     def decode(
         model: nn.Module, rows: MicroBatch
     ) -> tuple[dict[str, np.ndarray], dict[str, torch.Tensor], float, Any]:
-        # An empty share still runs forward: sharded models need every process.
+        # A process without rows still runs one: a sharded model needs every process.
         present = rows if len(rows) else np.zeros(1, np.int64)
         batch = collate(features, present, pad_token_id=pad_token_id)
         inputs = model_inputs(batch, features)
@@ -131,7 +131,7 @@ def predict(
                 micro_batches,
                 features.lengths,
                 partial(decode, models[worker]),
-                # The processes of a sharded model must run equally often.
+                # The processes of a sharded model must run equally many micro-batches.
                 absorb=not is_sharded(accelerator),
                 name=lambda row: example_name(int(features.examples[row])),
                 recoveries=[] if recoveries is None else recoveries,
@@ -149,7 +149,7 @@ def predict(
     with bar, cached.part.put_back() if cached is not None and whole else nullcontext():
         run_all(work, share, workers)
     if task.writes and written != "none":
-        # A row is an example here.
+        # For these tasks each example is one row.
         places = task.written_rows(features) if written == "drawn" else chosen
         mine = places[accelerator.process_index :: accelerator.num_processes]
         with nullcontext() if cached is None else cached.part.put_back():
@@ -212,14 +212,20 @@ def predict_and_score(
     """Predicts a split and scores it.
 
     Args:
-        validation: Whether these are validation data: the task first chooses by them what its
-            answers depend on, such as thresholds, and the scores hold the `loss`, the mean over
-            all labels that the model knows (None without any).
-        pooled: Gets the states of the examples; see `predict`.
-        written: Which examples a task that writes texts is to write them for.
+        examples: The examples of the split.
+        seed: Seed of the bootstrap intervals.
+        validation: Whether this is the validation split. The task then chooses thresholds and the
+            like on it before it is scored, and the scores hold `loss`, the mean over all labels
+            that the model knows (None without any).
+
+    The other arguments are those of `predict`.
 
     Returns:
-        The task's metrics, and the predictions they were computed from.
+        The task's metrics, and the predictions that they were computed from.
+
+    Raises:
+        NoRoomError: A single example does not fit into memory.
+        UserError: The task's main metric is not among its scores.
     """
     losses: list[float] | None = [] if validation else None
     predictions = predict(
@@ -252,7 +258,7 @@ def predict_and_score(
 def _mean_loss(
     accelerator: Accelerator, losses: Sequence[float], features: Features
 ) -> float | None:
-    """The loss over all processes for each label that counts; None where it is not finite."""
+    """The mean loss per label, over all processes; None if it is not finite or nothing counts."""
     total = math.fsum(losses) if all(map(math.isfinite, losses)) else math.nan
     if accelerator.num_processes > 1:
         summed = torch.tensor(total, dtype=torch.float32, device=accelerator.device)
@@ -265,7 +271,7 @@ def check_same(trained: Predictions, reloaded: Predictions, *, tolerance: float)
     """Compares the predictions of a trained model with those of its reloaded folder.
 
     Raises:
-        RuntimeError: They differ: what was saved is not what was trained.
+        RuntimeError: They differ, so the saved model is not the one that was trained.
     """
     for name, before in trained.items():
         after = reloaded[name]

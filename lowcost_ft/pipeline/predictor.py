@@ -1,4 +1,4 @@
-"""A finished run, loaded to predict and to be scored on other data."""
+"""A finished run that is loaded, to predict and to be scored on other data."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -35,19 +35,19 @@ __all__ = ["Predictor"]
 
 @dataclass(frozen=True, kw_only=True)
 class Predictor:
-    """A trained model with all that it takes to use it.
+    """A trained model with everything that it takes to use it.
 
     Attributes:
         run: The content of `run.json`.
         task: The run's task, with its labels.
-        model: In evaluation mode, on the accelerator's device.
-        tokenizer: As it was in training.
+        model: The model, in evaluation mode, on the accelerator's device.
+        tokenizer: The tokenizer, as it was in training.
         accelerator: Device and precision.
         concurrent: Whether each thread of a CPU may run a copy of the modules: see `predict`.
         flags: The task's own flags of `predict`.
-        notices: What the user should know of the files and texts so far.
-        longest: Tokens that the model has positions for; None where any number will do.
-        novelty: What tells texts that are unlike the training data; None where nothing does.
+        notices: What the user should know about the files and texts so far.
+        longest: Tokens that the model has positions for; None if there is no limit.
+        novelty: Recognizes texts unlike the training data; None if the run kept nothing for it.
     """
 
     run: dict[str, Any]
@@ -67,27 +67,33 @@ class Predictor:
         Args:
             texts: The texts: a list, a tuple, an iterator, an array or a column. A single string
                 is refused: write `predictor([text])`.
-            pairs: The second text of each, for a model of pairs.
+            pairs: The second text of each pair, for a model that was trained on pairs.
 
         Returns:
-            For each text a dictionary; see `Task.answer`. That of a blank text is empty: no
+            For each text a dictionary; see `Task.answer`. A blank text has an empty answer: no
             entities, and None (several labels: an empty list) as `label` and `score`.
 
         Raises:
-            UserError: A text is missing, broken or half of a pair; it should be a pair, or should
-                not; there are more texts than pairs, or fewer.
+            UserError: A text is missing or broken; the model wants pairs and gets single texts, or
+                the reverse; or `texts` and `pairs` are not equally long.
         """
         return self.predict(text_examples(self.run, texts, pairs))
 
     def predict(self, examples: Iterable[Any]) -> list[dict[str, Any]]:
-        """Predicts examples of the task; one answer each, in their order.
+        """Predicts examples of the task.
 
-        An answer begins with the `id` of its row, where the input has one. It says `calibrated`
-        where its scores are probabilities of being right, and `unlike_training` where the text is
-        unlike the training data. An example without text gets an empty answer: see `__call__`.
+        Args:
+            examples: The examples, as `read` returns them.
+
+        Returns:
+            One answer for each example, in their order. It begins with the `id` of the row, if the
+            input has one. It holds `calibrated` if its scores are probabilities of being right,
+            and `unlike_training` if the text is unlike the training data. An example without text
+            gets an empty answer: see `__call__`.
 
         Raises:
-            UserError: They should be pairs of texts, or should not.
+            UserError: These are not examples; or the model wants pairs and gets single texts, or
+                the reverse.
         """
         examples = to_list(examples, "examples", of="examples, as `read` returns them")
         if wrong := next((e for e in examples if not hasattr(e, "source")), None):
@@ -107,10 +113,10 @@ class Predictor:
     def answers_of(
         self, examples: Sequence[Any], predictions: Any, states: np.ndarray | None
     ) -> list[dict[str, Any]]:
-        """What is told of examples that were predicted, none of them blank; see `predict`.
+        """Turns predictions into answers; see `predict`.
 
         Args:
-            examples: The examples.
+            examples: The examples, none of them blank.
             predictions: The task's arrays.
             states: The mean state of each text, `(examples, width)`; None where it is not known.
         """
@@ -128,10 +134,14 @@ class Predictor:
     def predict_with_uncertainty(
         self, examples: Sequence[Any]
     ) -> tuple[list[dict[str, Any]], np.ndarray | None]:
-        """Predicts examples, none of them blank, and says how unsure the model is of each.
+        """Predicts examples, and says how unsure the model is of each.
+
+        Args:
+            examples: The examples, none of them blank.
 
         Returns:
-            The answers, and `(examples,)`: see `Task.uncertainty`; None without probabilities.
+            The answers, and the uncertainty of each, `(examples,)` (`Task.uncertainty`); None if
+            the task has no probabilities.
         """
         predictions, _ = self._predictions(examples)
         answers = self.task.answer(examples, predictions)
@@ -142,7 +152,10 @@ class Predictor:
 
         Args:
             path: A file of any kind that training reads.
-            reading: How it is read; else as the run's data was, where that fits.
+            reading: How the file is read; None: as the run's data was, where that fits.
+
+        Returns:
+            The task's metrics.
 
         Raises:
             UserError: The file is malformed, or shares no label with the model. Single labels that
@@ -151,23 +164,24 @@ class Predictor:
         return self.score(read_labelled_file(self.run, path, reading=reading, notices=self.notices))
 
     def score(self, examples: Sequence[Any]) -> dict[str, Any]:
-        """Scores labelled examples, as `read_labelled_file` returns them."""
+        """Computes the task's metrics on labelled examples (from `read_labelled_file`)."""
         predictions, _ = self._predictions(examples)
         return self.task.score(examples, predictions, seed=self.run["seed"])
 
     def out_of_scope(self, inside: Sequence[Any], outside: Sequence[Any]) -> dict[str, Any]:
-        """How well texts that the model is not for are told from others.
+        """Measures how well texts that the model is not for are recognized.
 
         Args:
             inside: Examples like the training data.
             outside: Examples that the model is not for.
 
         Returns:
-            `texts` (from outside), the shares of both that are `flagged` and `flagged_of_test`,
-            and the `auroc` of their distances with its interval; see `scores/novelty.py`.
+            `texts`, the number of outside texts; `flagged` and `flagged_of_test`, the shares of
+            outside and inside texts that are flagged; and `auroc` of their distances, with its
+            interval (`scores/novelty.py`).
 
         Raises:
-            UserError: The run kept nothing to compare with.
+            UserError: The run keeps nothing that texts can be compared with.
         """
         if self.novelty is None:
             told = (self.run.get("novelty") or {}).get("reason") or "it is of an older version"
@@ -188,7 +202,12 @@ class Predictor:
         return read_unlabelled_file(self.run, path, reading=reading, notices=self.notices)
 
     def read_lines(self, data: bytes, *, name: str) -> list[Any]:
-        """Reads texts that come one a line; `name` is what messages call their source."""
+        """Reads texts, one a line.
+
+        Args:
+            data: The lines.
+            name: What messages call their source.
+        """
         return read_lines(self.run, data, name=name)
 
     def share_weights(self, other: "Predictor") -> int:
@@ -206,7 +225,7 @@ class Predictor:
 
     @property
     def max_length(self) -> int:
-        """Most tokens of a row: those of training, unless the model has fewer positions."""
+        """Longest input in tokens: as in training, unless the model has fewer positions."""
         asked: int = self.run["config"]["max_length"]
         return min(asked, self.longest or asked)
 

@@ -1,4 +1,4 @@
-"""A run's folder, written, read again and compared."""
+"""Writes a run's folder, loads it again and compares its predictions."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -26,11 +26,18 @@ __all__ = ["save"]
 def save(run: Run, built: Built, data: Data, trained: Trained, evaluated: Evaluated) -> Path:
     """Writes model, tokenizer, predictions and model card, then reloads the folder and compares.
 
+    Args:
+        run: The run; its record gets the size of what was saved.
+        built: Its model.
+        data: Its data.
+        trained: What training returned.
+        evaluated: Scores and predictions, with which those of the folder are compared.
+
     Returns:
         The run folder.
 
     Raises:
-        RuntimeError: The reloaded model predicts something else: what was saved is not what was
+        RuntimeError: The reloaded model predicts something else, so it is not the one that was
             trained.
     """
     sharded = is_sharded(run.accelerator)
@@ -55,12 +62,12 @@ def save(run: Run, built: Built, data: Data, trained: Trained, evaluated: Evalua
         write_model_card(run.folder, run.record)
     run.accelerator.wait_for_everyone()
     if not sharded:
-        model.to("cpu")  # Two models need not fit on the device.
+        model.to("cpu")  # The device need not hold two models.
     again = _predicted_by_the_folder(run, built, data, trained, evaluated.split)
     exact = run.accelerator.mixed_precision == "no"
     check_same(evaluated.predictions[evaluated.split], again, tolerance=1e-4 if exact else 2e-2)
     if main:
-        sync_folder(run.folder)  # Before run.json calls it complete.
+        sync_folder(run.folder)  # Everything is on disk before run.json says "completed".
     return run.folder
 
 
@@ -77,7 +84,7 @@ def _write_predictions(run: Run, data: Data, predictions: Predictions) -> None:
 def _predicted_by_the_folder(
     run: Run, built: Built, data: Data, trained: Trained, split: str
 ) -> Predictions:
-    """Predictions of a split by the model that was saved."""
+    """Predictions of a split by the model that is loaded from the run folder."""
     config = run.config
     top_layers = config.trainable_layers if built.streamed else None
     reloaded = load_trained(
@@ -105,5 +112,5 @@ def _predicted_by_the_folder(
         pad_token_id=data.pad_token_id,
         micro_batch_tokens=run.prediction_tokens,
         cached=cached,
-        written="none",  # The losses tell whether the weights are the same.
+        written="none",  # The losses show whether the weights are the same.
     )

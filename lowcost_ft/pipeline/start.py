@@ -1,4 +1,4 @@
-"""The start of a run: processes, precision, threads, seeds, trackers, folder, and its record."""
+"""Starts a run: sets up processes, precision, threads, seeds, trackers, folder and record."""
 
 import contextlib
 import importlib.util
@@ -41,13 +41,13 @@ class Run:
     """A run while it goes on.
 
     Attributes:
-        config: Its configuration.
+        config: Its settings.
         accelerator: Its processes, device and precision.
         folder: Where everything is written.
         record: What becomes `run.json`.
-        settings: Those that decide the result, as the user gave them.
+        settings: The settings that decide the result, as the user gave them.
         resume: The checkpoint that the run goes on from, or None.
-        paused: Whether it stopped for the time being, to go on from its checkpoint.
+        paused: Whether it stopped for the time being, and can go on from its checkpoint.
         on_scores: Gets the validation scores and predictions of each evaluation.
     """
 
@@ -66,7 +66,7 @@ class Run:
         return prediction_tokens(self.record)
 
     def say(self, text: str) -> None:
-        """Prints once, from the main process."""
+        """Prints a line from the main process only, with tokens and passwords removed."""
         shown = redact(text, keep=self.record.get("labels") or ())
         self.accelerator.print(wrapped(shown, sys.stdout), flush=True)
 
@@ -77,6 +77,12 @@ def start_run(config: RunConfig) -> Iterator[Run]:
 
     A run that a user's mistake stops before training leaves no folder behind.
 
+    Args:
+        config: The settings.
+
+    Yields:
+        The run.
+
     Raises:
         UserError: The folder cannot be used, or the hardware cannot do what is asked.
     """
@@ -86,7 +92,7 @@ def start_run(config: RunConfig) -> Iterator[Run]:
             "main(replace(config, seed=..., seeds=None))"
         )
     trackers = split_list(config.report_to) or ()
-    # Accelerate would leave out, without a word, a tracker that is not installed.
+    # Accelerate would silently leave out a tracker that is not installed.
     if missing := [name for name in trackers if importlib.util.find_spec(name) is None]:
         raise UserError(
             [
@@ -95,11 +101,11 @@ def start_run(config: RunConfig) -> Iterator[Run]:
             ]
         )
     config = settle_student(config)
-    # Wherever the result is used later, and whatever becomes of a link.
+    # An absolute path: the run may be used from another folder, and a link may change.
     if Path(config.model_id).is_dir():
         config = replace(config, model_id=str(Path(config.model_id).resolve()))
     try:
-        # Some trackers need a folder at once; the run's own is known, and set, a little later.
+        # Some trackers need a folder at once; it is replaced by the run's own folder below.
         accelerator = build_accelerator(
             mixed_precision=config.mixed_precision,
             report_to=trackers,
@@ -124,10 +130,10 @@ def start_run(config: RunConfig) -> Iterator[Run]:
                 accelerator.init_trackers("lowcost_ft", config=redact(flat))
             with says_how_to_continue(record, folder, run.say):
                 yield run
-            # Left early, as in a notebook that only looks at its data: not for use.
+            # The block was left early, as in a notebook that only looks at its data.
             if not record.get("evaluation"):
                 record["status"] = "interrupted"
-            # Who leaves first cuts the connections of those that still use them.
+            # A process that leaves first would cut connections that others still use.
             accelerator.wait_for_everyone()
             _end(accelerator)
         if accelerator.is_main_process and not run.paused:
@@ -140,7 +146,7 @@ def start_run(config: RunConfig) -> Iterator[Run]:
 
 @contextlib.contextmanager
 def processes_stay() -> Iterator[None]:
-    """Inside the block the processes of a launch stay together from one run to the next."""
+    """Inside the block, the processes of a launch stay connected from one run to the next."""
     _STAY.append(True)
     try:
         yield
@@ -152,7 +158,7 @@ _STAY: list[bool] = []
 
 
 def _end(accelerator: Accelerator) -> None:
-    """Ends the trackers, and parts the processes unless another run follows."""
+    """Ends the trackers, and the connections between processes unless another run follows."""
     if not _STAY:
         accelerator.end_training()
         return
@@ -163,7 +169,7 @@ def _end(accelerator: Accelerator) -> None:
 
 @contextlib.contextmanager
 def _shared_folder(accelerator: Accelerator, config: RunConfig) -> Iterator[Path]:
-    """The folder that the main process claims, in every process."""
+    """Claims the run folder in the main process, and tells every process its path."""
     with contextlib.ExitStack() as claim:
         folders: list[Any] = [None]
         if accelerator.is_main_process:
@@ -208,7 +214,11 @@ def _new_record(accelerator: Accelerator, config: RunConfig, folder: Path) -> di
 
 
 def _check_sharding(accelerator: Accelerator, config: RunConfig) -> None:
-    """Refuses what the launch asks for and this package cannot save, restore or reload exactly."""
+    """Refuses ways to split a model that this package cannot save, restore or reload exactly.
+
+    Raises:
+        UserError: The launch and the settings do not go together.
+    """
     if accelerator.distributed_type in (DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM):
         raise UserError(
             f"{accelerator.distributed_type.value} brings an engine of its own, which steps inside "

@@ -1,4 +1,4 @@
-"""The training of a run: the model, its checkpoints and the cache of its frozen layers."""
+"""Trains a run's model, with its checkpoints and the cache of its frozen layers."""
 
 import contextlib
 import math
@@ -36,12 +36,12 @@ __all__ = ["Trained", "train"]
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """What training did.
+    """The result of training.
 
     Attributes:
-        result: What it did and what it cost.
-        states: States of all splits, where the model has been without its lower layers from the
-            start and knows these rows alone; else empty.
+        result: Counts, curves and costs, as `run.json` has them under `train`.
+        states: Outputs of the frozen layers for each split, if these layers stay on disk, so that
+            the model can run on these rows only; else empty.
         unmoved: Parts of the model that training did not change.
     """
 
@@ -58,24 +58,24 @@ def train(
     pause: Callable[[int], bool] | None = None,
     on_scores: Callable[[dict[str, Any], Predictions], None] | None = None,
 ) -> Trained:
-    """Trains, keeps the best epoch by the validation score, and records what it cost.
+    """Trains the model, leaves the weights of its best epoch in it, and records the costs.
 
     Args:
         run: The run.
-        built: Its model.
+        built: Its model, which is trained in place.
         data: Its data.
-        pause: Whether to stop here for the time being; see `training.loop.train`. The run then is
-            interrupted, and resumes like any other.
+        pause: Called before each step; True stops the run for the time being, see
+            `training.loop.train`. The run resumes like one that was interrupted.
         on_scores: Gets the validation scores and predictions of each evaluation.
 
     Raises:
-        UserError: The weights became infinite or not a number.
+        UserError: Training diverged: some weights are infinite or not a number.
     """
     config, model = run.config, built.model.model
     run.on_scores = on_scores
     family = built.model.family
     sharded = is_sharded(run.accelerator)
-    if sharded and family is not None:  # Each part moves by itself: the whole may not fit.
+    if sharded and family is not None:  # FSDP moves layer by layer: the whole may not fit.
         split_by_layer(run.accelerator, layer_list(forward_module(model), family)[0])
     # Taken before the weights are rounded, since the checksum is of the file's weights.
     checkpoints = _checkpoints(run, built, data)
@@ -87,7 +87,7 @@ def train(
             top_layers=config.trainable_layers if config.cache_frozen_layers else None,
         )
         model.to(run.accelerator.device)
-    # From here on nothing but the training itself can go wrong: an earlier run may go.
+    # From here on only the training itself can fail, so an earlier run may be removed.
     if run.accelerator.is_main_process:
         clear_output_dir(run.folder, keep_checkpoints=run.resume is not None)
     # After loading, so that dropout differs between processes and the weights do not.
@@ -119,7 +119,7 @@ def train(
                 extensions=extensions,
                 pause=pause,
             )
-        finally:  # Also a training that failed is on record.
+        finally:  # A training that failed is recorded as well.
             run.record["train"] = result.to_dict() | {
                 "effective_batch_size": config.batch_size,
                 "micro_batch_tokens": config.settled_micro_batch_tokens,
@@ -136,7 +136,7 @@ def train(
             f"(it was {built.learning_rate:g}) or keep --max-grad-norm at 1"
         )
     unmoved: list[str] = []
-    # A part of a weight has another sum; and without steps nothing was to change.
+    # Parts of a split weight have other sums, and without steps nothing should have changed.
     if not sharded and result.optimizer_steps:
         after = checksums(model.named_parameters())
         unmoved = unmoved_parts(before, after, built.model.head_names)
@@ -170,10 +170,10 @@ def _validation(
 
 
 def _compiled(run: Run, built: Built) -> contextlib.AbstractContextManager[None]:
-    """The layers as the steps run them.
+    """Inside the block, the trained layers run compiled if `--torch-compile` is given.
 
     Raises:
-        UserError: They cannot be compiled here.
+        UserError: They cannot be compiled on this machine, or for this model.
     """
     if not run.config.torch_compile:
         return contextlib.nullcontext()
@@ -189,10 +189,10 @@ def _compiled(run: Run, built: Built) -> contextlib.AbstractContextManager[None]
 
 
 def _checkpoints(run: Run, built: Built, data: Data) -> Checkpoints:
-    """Where and when to take checkpoints; refuses to go on from one of another training.
+    """Where and when to take checkpoints, and which one to go on from.
 
     Raises:
-        UserError: Data, tokenizer or pretrained weights are not those that the run began with.
+        UserError: The checkpoint to go on from is of other data, tokens or pretrained weights.
     """
     model = built.model
     training = run_training(data.splits.fingerprint, data.features["train"], model.model) | {
@@ -223,7 +223,7 @@ def _cached_layers(
     if not config.cache_frozen_layers:
         return contextlib.nullcontext(CacheReport(states={}))
     assert config.trainable_layers is not None
-    # Without the lower layers, the model can run on no other rows afterwards.
+    # A model without its lower layers can run only on rows whose states are kept.
     splits = ("train", "validation", "test") if built.streamed else ("train", "validation")
     return cached_layers(
         run.accelerator,

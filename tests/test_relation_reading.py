@@ -12,6 +12,7 @@ from lowcost_ft.data.augmentation import WAYS
 from lowcost_ft.data.python_rows import read_python_rows
 from lowcost_ft.data.text_edits import SpannedText
 from lowcost_ft.errors import UserError
+from lowcost_ft.pipeline.convert import convert_file
 from lowcost_ft.tasks.inputs import read_examples_file
 from lowcost_ft.tasks.loading import load_splits
 from lowcost_ft.tasks.relation import RelationExample, RelationTask
@@ -56,6 +57,18 @@ FORMS = {
         **{"subj_start": 0, "subj_end": 0, "obj_start": 3, "obj_end": 3},
         **{"subj_type": "person", "obj_type": "ORG_NAME", "relation": "works_for"},
     },
+    "opennre_words": {
+        "token": ["Ada", "works", "for", "Acme", "in", "Oslo."],
+        "h": {"pos": [0, 1], "type": "person", "name": "ada", "id": "Q7"},
+        "t": {"pos": [3, 4], "type": "ORG_NAME"},
+        "relation": "works_for",
+    },
+    "opennre_text": {
+        "text": TEXT,
+        "h": {"pos": [0, 3], "type": "person", "name": "Ada Lovelace"},
+        "t": {"pos": [14, 18], "type": "ORG_NAME", "name": "Acme"},
+        "relation": "works_for",
+    },
     "entities": {
         "text": TEXT,
         "entities": [place(ADA, id="a", label="person"), place(ACME, id="b", label="ORG_NAME")],
@@ -99,6 +112,25 @@ def test_words_of_tacred_end_with_their_last_one():
     _, problems, _ = read([row | {"obj_end": 6}, row | {"subj_start": 1, "subj_end": 0}])
     assert "obj_end" in problems[0] and "6 words" in problems[0]
     assert len(problems) == 2
+
+
+def test_what_opennre_says_of_its_entities_is_kept_and_compared(tmp_path):
+    row = FORMS["opennre_words"]
+    source = tmp_path / "wiki.txt"
+    source.write_text(json.dumps(row) + "\n" + json.dumps(row) + "\n")
+    convert_file(str(source), str(tmp_path / "out.jsonl"))
+    written = json.loads((tmp_path / "out.jsonl").read_text().splitlines()[1])
+    assert (written["text"], written["tail"]["start"]) == (TEXT, 14)
+    assert written["h"] == {"name": "ada", "id": "Q7"}
+    assert not read([written])[1]
+    longer = row | {"t": {"pos": [3, 4], "name": "Acme in"}}
+    assert "must be 5: the end is exclusive" in read([longer])[1][0]
+    shifted = FORMS["opennre_text"] | {"t": {"pos": [13, 17], "name": "Acme"}}
+    assert "Acme" in read([shifted])[1][0]
+    assert (
+        "1 and subj_end 0 are not the first and the last"
+        in (read([row | {"h": {"pos": [1, 1]}}])[1][0])
+    )
 
 
 @pytest.mark.parametrize(

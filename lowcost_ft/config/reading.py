@@ -116,8 +116,8 @@ class LabelOptions:
     decimal_comma: bool = setting(False, decides=False)
     """Read labels such as 0,5 as numbers with a decimal comma."""
     exclude_label: str | None = setting(None, decides=False)
-    """Leave out the rows with this label, such as -1 where it stands for an unknown one. Without
-    a name (--exclude-label=) the rows that have no label."""
+    """Leave out the rows with this label, such as -1 where it stands for an unknown one. An
+    empty name leaves out the rows that have no label."""
     annotations: Annotations | None = setting(None, decides=False)
     """Which labels to take where several annotators labelled a row: agreed leaves out rows in
     which they differ, majority takes what most of them say, first the first one's. Needed where

@@ -232,6 +232,22 @@ def _number(value: Any) -> Any:
     return int(value) if isinstance(value, str) and value.strip().isdecimal() else value
 
 
+def _one_less(row: Row, side: str, words: Sequence[str], first: int, last: int) -> str | None:
+    """What is wrong where an entity of OpenNRE's is its name only with the next word, too."""
+    given = row.values.get({"subj": "h", "obj": "t"}[side])
+    name = given.get("name") if isinstance(given, dict) else None
+    if not isinstance(name, str):
+        return None
+    plain = "".join(name.split()).casefold()
+    longer = "".join(words[first : last + 2]).casefold()
+    if longer != plain or "".join(words[first : last + 1]).casefold() == plain:
+        return None
+    return (
+        f"the entity {shown(name)} ends with word {last + 1}, counted from 0, so that the second "
+        f'number of its "pos" must be {last + 2}: the end is exclusive; add 1 to each in the file'
+    )
+
+
 def _of_words(row: Row, side: str, words: Sequence[Any], problems: list[str]) -> Mention | None:
     first, last = (_number(row.values.get(f"{side}_{end}")) for end in ("start", "end"))
     if type(first) is not int or type(last) is not int or not 0 <= first <= last < len(words):
@@ -241,6 +257,9 @@ def _of_words(row: Row, side: str, words: Sequence[Any], problems: list[str]) ->
         )
         return None
     if not all(isinstance(word, str) for word in words):
+        return None
+    if fault := _one_less(row, side, words, first, last):
+        problems.append(f"{row.source}: {fault}")
         return None
     kind = row.values.get(f"{side}_type")
     if kind is not None and not isinstance(kind, str):

@@ -30,6 +30,7 @@ from lowcost_ft.tasks.relation.marked_rows import (
     untagged,
 )
 from lowcost_ft.tasks.relation.negatives import NO_RELATION
+from lowcost_ft.tasks.relation.opennre_rows import plain_pair
 
 __all__ = ["LABELS", "entities_example", "names_pairs", "pair_columns", "read_examples"]
 __all__ += ["with_cells"]
@@ -37,7 +38,7 @@ __all__ += ["with_cells"]
 _TOKENS = ("tokens", "token", "words")
 LABELS = ("label", "relation", *LABEL_NAMES[1:])
 _WORD_ENDS = ("subj_start", "subj_end", "obj_start", "obj_end")
-_HOLD_MORE = ("head", "tail", "entities", "relations", *_TOKENS)
+_HOLD_MORE = ("head", "tail", "h", "t", "entities", "relations", *_TOKENS)
 """Columns that hold a list or an object, which tables have as text."""
 
 
@@ -53,6 +54,7 @@ def read_examples(
 
     - `head` and `tail` beside a text: characters where the two entities stand;
     - `subj_start`, `subj_end`, `obj_start`, `obj_end` beside a list of words: TACRED;
+    - `h` and `t` with `pos` beside a text or a list of words: OpenNRE;
     - `entities` and, where there are labels, `relations`: all pairs within the window;
     - a text with `<e1>..</e1>` and `<e2>..</e2>`: SemEval-2010 task 8.
 
@@ -114,8 +116,8 @@ def read_examples(
 
 
 def with_cells(row: Row) -> Row:
-    """A row of a table with the lists and objects that its cells write down."""
-    return unpacked_rows([row], _HOLD_MORE)[0]
+    """A row with the lists and objects that cells of a table write down, and no form of OpenNRE."""
+    return plain_pair(unpacked_rows([row], _HOLD_MORE)[0])
 
 
 def names_pairs(rows: Sequence[Row], reading: ReadingOptions) -> bool:

@@ -23,6 +23,7 @@ from lowcost_ft.data.rows import (
 )
 from lowcost_ft.errors import UserError
 from lowcost_ft.tasks.question_answering.flags import AskingFlags
+from lowcost_ft.tasks.question_answering.marked_answers import are_marked, with_marked_answers
 
 __all__ = ["Answer", "QuestionExample", "flag_examples", "read_examples"]
 
@@ -93,8 +94,12 @@ def read_examples(
     found = {"problems": problems, "notices": notices}
     before = len(problems)
     question = find_column(rows, reading.question_column, QUESTION_NAMES, "question", **found)
-    context = find_column(rows, reading.context_column, CONTEXT_NAMES, "context", **found)
+    marked = labelled and are_marked(rows, reading.answers_column)
+    texts = CONTEXT_NAMES if not marked else ("text", *CONTEXT_NAMES)  # Exports mark in "text".
+    context = find_column(rows, reading.context_column, texts, "context", **found)
     answers = None
+    if marked and context is not None:
+        rows = with_marked_answers(rows, context, **found)
     if labelled and (reading.answers_column is not None or not _say_impossible_alone(rows)):
         answers = find_column(rows, reading.answers_column, ANSWER_NAMES, "answers", **found)
     if question is None or context is None or len(problems) > before:

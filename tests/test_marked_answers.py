@@ -1,0 +1,52 @@
+"""Questions whose answers an annotator marked in their text."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from export_files import span, task, write
+
+from lowcost_ft.errors import UserError
+from lowcost_ft.pipeline.convert import convert_file
+from lowcost_ft.tasks.loading import load_splits
+
+TEXT = "Anna lives in Oslo. David lives in Nairobi, and Maria in Oslo too."
+NAIROBI = span(34, 42, "Answer", TEXT)  # With the blank before it.
+
+
+def asked(question: str, results: list[Any], field: str = "text") -> dict[str, Any]:
+    data = {"data": {"title": "People", "question": question, field: TEXT}}
+    return task(TEXT, results) | data
+
+
+@pytest.mark.parametrize("field", ["text", "passage", "context"])
+def test_a_marked_span_is_the_answer(tmp_path: Path, field: str) -> None:
+    oslo = [span(start, start + 4, "Answer", TEXT) for start in (14, 57)]
+    tasks = [
+        asked("Where does David live?", [NAIROBI], field),
+        asked("Who lives in Rome?", [], field),
+        asked("Where does Maria live?", oslo, field),
+    ]
+    path = write(tmp_path, tasks)
+    convert_file(path, str(tmp_path / "rows.jsonl"))
+    for file in (path, str(tmp_path / "rows.jsonl")):
+        splits = load_splits("question_answering", train_file=file, validation_share=0)
+        assert [[(a.start, a.text) for a in e.answers] for e in splits.train] == [
+            [(35, "Nairobi")],
+            [],
+            [(14, "Oslo"), (57, "Oslo")],
+        ]
+        assert {e.context for e in splits.train} == {TEXT} and splits.train[0].title == "People"
+        told = '3 spans labelled "Answer" read as the answers to the questions of its rows'
+        assert any(told in notice for notice in splits.notices)
+
+
+def test_spans_with_several_labels_are_no_answers(tmp_path: Path) -> None:
+    tasks = [asked("Where does David live?", [NAIROBI, span(0, 4, "PER", TEXT)])]
+    with pytest.raises(UserError, match=r'several labels \("Answer", "PER"\)'):
+        load_splits("question_answering", train_file=write(tmp_path, tasks))
+
+
+def test_spans_without_a_question_ask_for_one(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no column for the question"):
+        load_splits("question_answering", train_file=write(tmp_path, [task(TEXT, [NAIROBI])]))

@@ -1,4 +1,4 @@
-"""Rows and pairs that training leaves out: the doctor reads the others."""
+"""The doctor on rows and pairs that training leaves out, and on relations in lists."""
 
 import json
 from pathlib import Path
@@ -44,3 +44,36 @@ def test_rows_with_a_label_that_is_left_out_are_not_examined(
     found = {f["kind"]: f["rows"] for f in json.loads(capsys.readouterr().out)["findings"]}
     assert [row["row"] for row in found["small_class"]] == [1, 3, 4, 6]
     assert "unreadable_row" not in found
+
+
+def test_labels_in_lists_of_relations_are_renamed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = [["knows", "likes"]] * 4 + [["Knows", "Likes "], ["knows", "Likes"]]
+    rows = []
+    for number, (one, two) in enumerate(labels):
+        entities = [{"id": n, "start": 2 * n, "end": 2 * n + 1, "label": "x"} for n in range(3)]
+        relations = [
+            {"id": 5, "head": 0, "tail": 1, "type": one},
+            {"head": 1, "tail": 2, "label": two},
+        ]
+        rows.append({"text": f"a b c {number}", "entities": entities, "relations": relations})
+    path = write(tmp_path / "train.jsonl", rows)
+    mended = tmp_path / "mended.jsonl"
+    assert main(["doctor", path, "--no-model", "--fix", str(mended)]) == 0
+    told = capsys.readouterr()
+    assert "0 rows left out, 2 changed" in told.err and "label_spelling: 3 rows" in told.out
+    found = [json.loads(line) for line in mended.read_text("utf-8").splitlines()]
+    assert [row["relations"] for row in found] == [rows[0]["relations"]] * 6
+    log = [json.loads(line) for line in Path(f"{mended}.changes.jsonl").read_text().splitlines()]
+    assert [change["row"] for change in log] == [5, 6]
+
+
+def test_two_labels_of_one_list_are_renamed_together(tmp_path: Path) -> None:
+    labels = [["knows", "likes"]] * 3 + [["Knows", "Likes"]]
+    rows = [{"text": f"text {n}", "label": label} for n, label in enumerate(labels)]
+    mended = tmp_path / "mended.jsonl"
+    path = write(tmp_path / "train.jsonl", rows)
+    assert main(["doctor", path, "--no-model", "--fix", str(mended)]) == 0
+    found = [json.loads(line)["label"] for line in mended.read_text("utf-8").splitlines()]
+    assert found == [["knows", "likes"]] * 4

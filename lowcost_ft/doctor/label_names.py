@@ -91,6 +91,9 @@ def _findings(
 ) -> list[Finding]:
     rows = []
     for split in data.splits.values():
+        names: dict[int, set[str]] = defaultdict(set)
+        for example, place in zip(split.examples, split.places, strict=True):
+            names[place] |= data.kind.classes(example) & new.keys()
         for example, place in zip(split.examples, split.places, strict=True):
             for name in sorted(data.kind.classes(example) & new.keys()):
                 rows.append(
@@ -100,7 +103,14 @@ def _findings(
                         suggested=new[name],
                         told=f"{shown(name)} ({counts[name]:,}) for {shown(new[name])} "
                         f"({counts[new[name]]:,})",
-                        **_mending(data, split.name, place, example, name, new[name]),
+                        **_mending(
+                            data,
+                            split.name,
+                            place,
+                            example,
+                            name,
+                            {old: new[old] for old in sorted(names[place])},
+                        ),
                     )
                 )
     if not rows:
@@ -119,13 +129,19 @@ def _findings(
 
 
 def _mending(
-    data: CheckedData, split: str, place: int, example: object, old: str, new: str
+    data: CheckedData,
+    split: str,
+    place: int,
+    example: object,
+    old: str,
+    new: Mapping[str, str],
 ) -> dict[str, Any]:
+    """What renames a class, or all those of a row without spans."""
     if split != "train":
         return {}
     spans = data.kind.spans_of(example)
     if spans is None:
-        rows = data.train.rows
-        return {"change": data.kind.with_class(rows, place, data.reading, old=old, new=new)}
-    renamed = [(span, (span[0], span[1], new)) for span in spans if span[2] == old]
-    return {"edits": renamed}
+        return {"change": data.kind.with_names(data.train.rows, place, data.reading, new=new)}
+    return {
+        "edits": [(span, (span[0], span[1], new[old])) for span in spans if span[2] == old],
+    }

@@ -1,6 +1,7 @@
 """What a task tells those who check its data: the texts, words and spans of an example."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from lowcost_ft.config.reading import ReadingOptions
@@ -78,6 +79,27 @@ class DataChecking(ExampleReading):
             new: The class that it should have. None: as `rows` are.
         """
         return None
+
+    @classmethod
+    def with_names(
+        cls, rows: Sequence[Row], place: int, reading: ReadingOptions, *, new: Mapping[str, str]
+    ) -> Change | None:
+        """What gives the classes of a row other names; None where a program should not write them.
+
+        Args:
+            rows: All rows of the split.
+            place: Number of the row.
+            reading: How they were read.
+            new: Class, as examples name it -> its new name.
+        """
+        changed: dict[str, Any] = {}
+        given = list(rows)
+        for old, name in new.items():
+            change = cls.with_class(given, place, reading, old=old, new=name)
+            if isinstance(change, Mapping):
+                changed |= change
+                given[place] = replace(given[place], values=given[place].values | changed)
+        return changed or None
 
     @classmethod
     def with_text(

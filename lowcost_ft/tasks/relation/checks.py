@@ -1,6 +1,6 @@
 """What `lowcost-ft doctor` asks about relations: the text, and which pair is meant."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +10,7 @@ from lowcost_ft.data.rows import Row, column_names
 from lowcost_ft.tasks.checking import DataChecking
 from lowcost_ft.tasks.classification.checks import ClassificationChecking
 from lowcost_ft.tasks.classification.examples import TextExample
+from lowcost_ft.tasks.relation.entity_rows import RELATION_LABELS
 from lowcost_ft.tasks.relation.examples import RelationExample
 from lowcost_ft.tasks.relation.marked_rows import untagged
 from lowcost_ft.tasks.relation.row_forms import LABELS, names_pairs, with_cells
@@ -52,8 +53,30 @@ class RelationChecking(DataChecking):
         return ClassificationChecking.with_class(rows, place, named, old=old, new=new)
 
     @classmethod
+    def with_names(
+        cls, rows: Sequence[Row], place: int, reading: ReadingOptions, *, new: Mapping[str, str]
+    ) -> Change | None:
+        """The row's relations with other labels, or the label of a row with one pair."""
+        values = with_cells(rows[place]).values
+        if "entities" not in values:
+            return super().with_names(rows, place, reading, new=new)
+        given = values.get("relations")
+        if not isinstance(given, list | tuple):
+            return None
+        relations = [_renamed(relation, new) for relation in given]
+        return None if relations == list(given) else {"relations": relations}
+
+    @classmethod
     def with_text(
         cls, rows: Sequence[Row], place: int, reading: ReadingOptions, *, old: str, new: str
     ) -> Change | None:
         """None: the places of the entities would shift."""
         return None
+
+
+def _renamed(relation: Any, new: Mapping[str, str]) -> Any:
+    key = next((key for key in RELATION_LABELS if relation.get(key) is not None), None)
+    if key is None or not isinstance(relation[key], str):
+        return relation
+    label = relation[key].strip()
+    return relation | {key: new[label]} if label in new else relation

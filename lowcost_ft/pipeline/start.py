@@ -66,7 +66,7 @@ class Run:
         return prediction_tokens(self.record)
 
     def say(self, text: str) -> None:
-        """Prints a line from the main process only, with tokens and passwords removed."""
+        """Prints a line from the main process only, with credentials removed."""
         shown = redact(text, keep=self.record.get("labels") or ())
         self.accelerator.print(wrapped(shown, sys.stdout), flush=True)
 

@@ -1,4 +1,4 @@
-"""What a checkpoint holds, when one is due, and how training goes on from it, bit by bit.
+"""What a checkpoint holds, when one is due, and how training resumes from it to the same bits.
 
 Accelerate's `save_state` would pickle optimizer and random states; here they are safetensors and
 JSON, so that a checkpoint from somewhere else can do no harm.
@@ -30,7 +30,7 @@ __all__ = ["Checkpoints", "TrainState"]
 
 @dataclass(kw_only=True)
 class TrainState:
-    """All that changes while a model trains.
+    """Everything that changes while a model trains.
 
     Attributes:
         epoch_to_score: Number of a finished epoch that was not yet validated, from 1.
@@ -57,9 +57,11 @@ class TrainState:
         self.epoch_to_score = None
 
     def tensors(self) -> dict[str, dict[str, torch.Tensor]]:
-        """Trained weights, and the optimizer's tensors by parameter and name.
+        """The tensors of a checkpoint: file -> name -> tensor.
 
-        In a sharded model every process takes part, and the main one alone gets them.
+        They are the trainable weights, the optimizer's state by number of the parameter and name,
+        and what extensions keep. Of a sharded model every process must call this, and only the
+        main one gets the tensors.
         """
         named: dict[str, torch.Tensor] = {
             name: p for name, p in self.model.named_parameters() if p.requires_grad
@@ -78,10 +80,10 @@ class TrainState:
         return {key: _apart(tensors) for key, tensors in found.items()}
 
     def numbers(self) -> dict[str, Any]:
-        """Everything else, in types that JSON has; every process takes part."""
+        """Everything else, in types that JSON has; every process must call this."""
         optimizer = self.optimizer.state_dict()
         scaler = self.accelerator.scaler
-        log = self.log.state_dict()  # First: it completes the result.
+        log = self.log.state_dict()  # This comes first, since it completes the result.
         return {
             "random": gather_object([random_states()]),
             "optimizer": {
@@ -102,7 +104,7 @@ class TrainState:
         }
 
     def load(self, checkpoint: Checkpoint) -> None:
-        """Puts everything back as it was when the checkpoint was taken."""
+        """Restores everything as it was when the checkpoint was taken."""
         saved = checkpoint.state
         put_back(self.model, checkpoint.tensors("weights"))
         state: dict[int, dict[str, Any]] = {}
@@ -128,14 +130,14 @@ class TrainState:
         self.log.load(saved["log"])
         self.epoch_to_score = saved["epoch_to_score"]
         self.extensions.load(checkpoint)
-        # Last: what was put back may have drawn numbers. A process that was not there before goes
-        # on with its own.
+        # This comes last, since restoring may draw random numbers. A process that the checkpoint
+        # does not know keeps its own state.
         if self.accelerator.process_index < len(saved["random"]):
             set_random_states(saved["random"][self.accelerator.process_index])
 
 
 def _apart(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Copies tensors that share memory, as 8-bit states share their tables: a file cannot."""
+    """Copies tensors that share memory, as 8-bit states share tables, since a file cannot."""
     found: dict[str, torch.Tensor] = {}
     seen = set()
     for name, tensor in tensors.items():
@@ -148,7 +150,7 @@ def _apart(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def _leaves(values: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """Paths and values of an optimizer's state; an 8-bit state has a dictionary inside."""
+    """Paths and values of an optimizer's state; an 8-bit state holds a dictionary."""
     for name, value in values.items():
         if isinstance(value, dict):
             yield from _leaves(value, f"{above}{name}.")
@@ -157,7 +159,7 @@ def _leaves(values: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]
 
 
 def _put(values: dict[str, Any], path: str, value: Any) -> None:
-    """Puts a leaf back into its place."""
+    """Puts a value back at its path; the reverse of `_leaves`."""
     *above, name = path.split(".")
     for part in above:
         values = values.setdefault(part, {})
@@ -173,7 +175,7 @@ class Checkpoints:
         keep: How many of the newest checkpoints are kept.
         every_steps: Optimizer steps from one to the next; None: only time counts.
         every_minutes: Minutes from one to the next; 0: only steps count.
-        identity: What must be the same for a run to go on from one: written into each.
+        identity: Written into each checkpoint; a run must have the same to resume from it.
         resume: The checkpoint to go on from.
     """
 
@@ -192,7 +194,7 @@ class Checkpoints:
 
     @property
     def best_path(self) -> Path:
-        """File of the best epoch's weights while training goes on."""
+        """File that holds the best epoch's weights while training goes on."""
         return self.folder / "best.safetensors"
 
     def due(self, step: int) -> bool:
@@ -203,7 +205,7 @@ class Checkpoints:
         return bool(self.every_minutes) and waited >= 60 * self.every_minutes
 
     def save(self, state: TrainState) -> bool:
-        """Writes a checkpoint, unless the last one is of this step; all processes take part.
+        """Writes a checkpoint, unless this step has one; every process must call this.
 
         Returns:
             Whether it was written. If not, the user was told why; training goes on, and earlier

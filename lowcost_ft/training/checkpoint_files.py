@@ -1,4 +1,4 @@
-"""Checkpoint folders on disk: written whole or not at all, checked before they are read.
+"""Checkpoint folders on disk, which are written whole or not at all and checked when read.
 
 `checkpoints/step-00000120/` holds tensors (safetensors) and numbers (`state.json`), and a
 `manifest.json` with the size and SHA-256 sum of each file. While it is written it has another name;
@@ -23,7 +23,7 @@ __all__ = ["Checkpoint", "newest_checkpoint", "prune", "save_tensors", "sync_fol
 __all__ += ["write_checkpoint"]
 
 FORMAT = 1
-"""Raised whenever checkpoints are laid out in another way: older ones are not resumed from."""
+"""Number of the layout of checkpoints; a run does not resume from one of another layout."""
 
 _NAME = re.compile(r"step-(\d{8,})")
 _MANIFEST, _STATE = "manifest.json", "state.json"
@@ -44,7 +44,7 @@ class Checkpoint:
     state: dict[str, Any]
 
     def path(self, name: str) -> Path:
-        """Where the tensors of this name lie; there may be none."""
+        """The file for tensors of this name, which need not exist."""
         return self.folder / f"{name}.safetensors"
 
     def tensors(self, name: str) -> dict[str, torch.Tensor]:
@@ -65,13 +65,13 @@ def write_checkpoint(
     Args:
         parent: The folder of all checkpoints of the run.
         step: Optimizer steps that were done.
-        state: What JSON can hold.
+        state: Everything that JSON can hold.
         tensors: Tensors by file and name.
-        copies: Files that are there already, by the name under which to keep them.
+        copies: Existing files of tensors to add, by the name that they get.
 
     Raises:
-        OSError: It could not be written; nothing is left of it, and others are as they were.
-        SafetensorError: The same.
+        OSError: The checkpoint could not be written. Nothing is left of it; others are intact.
+        SafetensorError: The same, while tensors were written.
     """
     final, temporary = parent / f"step-{step:08d}", parent / f".step-{step:08d}.tmp"
     try:
@@ -86,7 +86,7 @@ def write_checkpoint(
         manifest = {"format": FORMAT, "step": step, "files": files}
         (temporary / _MANIFEST).write_text(json.dumps(manifest, indent=2), "utf-8")
         sync_folder(temporary)
-        if final.exists():  # One that was torn, or that was passed over.
+        if final.exists():  # It was damaged, or a resumed run passed it over.
             _remove(final)
         os.rename(temporary, final)
         sync_folder(parent, files=False)
@@ -96,7 +96,7 @@ def write_checkpoint(
 
 
 def newest_checkpoint(parent: Path, say: Callable[[str], None]) -> Checkpoint | None:
-    """The newest whole checkpoint; newer ones that are damaged are skipped, and named."""
+    """The newest whole checkpoint, None without one; damaged ones are skipped with a notice."""
     for step, folder in sorted(checkpoint_folders(parent).items(), reverse=True):
         try:
             return Checkpoint(folder, step, _read(folder))
@@ -106,7 +106,7 @@ def newest_checkpoint(parent: Path, say: Callable[[str], None]) -> Checkpoint | 
 
 
 def prune(parent: Path, *, newest: int, keep: int) -> None:
-    """Keeps the last checkpoints up to the step `newest`, and removes what was broken off."""
+    """Keeps the last `keep` checkpoints up to the step `newest`; removes others and leftovers."""
     steps = checkpoint_folders(parent)
     kept = set(sorted(step for step in steps if step <= newest)[-keep:])
     for step, folder in steps.items():
@@ -117,7 +117,11 @@ def prune(parent: Path, *, newest: int, keep: int) -> None:
 
 
 def save_tensors(tensors: dict[str, torch.Tensor], path: Path) -> None:
-    """Writes a file of tensors, whole or not at all; an older one that has links stays theirs."""
+    """Writes a file of tensors, whole or not at all.
+
+    An older file of that name is replaced and not overwritten, so that hard links to it in
+    checkpoints keep its content.
+    """
     temporary = path.with_name(f".{path.name}.tmp")
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, temporary)
@@ -174,12 +178,12 @@ def _describe(path: Path) -> dict[str, Any]:
 def _link_or_copy(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
-    except OSError:  # not on this file system
+    except OSError:  # The file system has no hard links.
         shutil.copyfile(source, target)
 
 
 def _remove(folder: Path) -> None:
-    """Removes a checkpoint; whatever stops it midway leaves nothing that looks like one."""
+    """Removes a checkpoint; if that is interrupted, what is left has another name."""
     if not folder.exists():
         return
     doomed = folder

@@ -1,4 +1,4 @@
-"""The one training loop: optimizer steps of N examples, each cut into micro-batches."""
+"""The training loop: optimizer steps of N examples, each cut into micro-batches."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -57,30 +57,31 @@ def train(
     Args:
         accelerator: Processes, device and precision.
         model: A model whose trainable parameters require gradients.
-        task: Loss and metric.
+        task: The task, which has the loss and the metric.
         features: The training data.
-        settings: The optimization.
-        learning_rate: Peak learning rate, resolved.
-        head_names: Modules that take `settings.head_learning_rate`.
+        settings: How to optimize.
+        learning_rate: Peak learning rate.
+        head_names: Paths of the modules of the head, which take `settings.head_learning_rate`.
         pad_token_id: Token that fills up a micro-batch.
         validate: Scores the model on the validation split; called after epochs. None: no epoch is
-            scored, and the weights of the last one stay.
+            scored, and the weights of the last epoch stay in the model.
         checkpoints: Where and when to take checkpoints, and the one to go on from.
         cached: Output of the frozen layers for `features`, which then do not run.
-        states_on_device: Keep a copy of it on the device, until memory runs out.
-        result: Is filled as training goes, for a caller that wants it also when training fails.
-        example_name: What to call an example of `features`, given its number, in messages.
+        states_on_device: Whether to keep a copy of it on the device, until memory runs out.
+        result: Filled while training goes on, so that the caller has it if training fails.
+        example_name: Names an example of `features`, given its number, for messages.
         extensions: What training tricks do in each step.
-        pause: Whether to stop here for the time being, given the number of epochs that have been
-            scored; asked before each step. A checkpoint is taken, and a run that resumes from it
-            goes on as if it had not paused. For a single process.
+        pause: Called before each step with the number of epochs that have been scored; True stops
+            training for the time being. A checkpoint is taken, and a run that resumes from it goes
+            on as if it had not paused. For a single process only.
 
     Returns:
-        What it did and what it cost.
+        Counts, curves and costs.
 
     Raises:
         NoRoomError: A single example does not fit into memory.
-        UserError: Loss or gradient was not finite in `settings.max_bad_steps` steps.
+        UserError: Loss or gradient was not finite in `settings.max_bad_steps` steps, or for every
+            example of an epoch's last step; or the checkpoint for `pause` could not be written.
     """
     device = accelerator.device
 
@@ -156,13 +157,13 @@ def train(
 
     def stop_if_diverged(outcome: StepOutcome) -> None:
         ends = outcome.step.last_of_epoch or outcome.step.number == total_steps
-        # When no example is good any more, it is the weights that are broken.
+        # If every example is bad, it is the weights that are broken.
         broken = ends and len(outcome.bad_examples or ()) == outcome.step.examples
         if broken or len(result.bad_steps) >= settings.max_bad_steps:
             raise _diverged(result, learning_rate)
 
     def note_late() -> None:
-        """Notes the steps that turned out bad after they had returned."""
+        """Notes steps that were found bad only after they had returned."""
         for outcome in runner.late_outcomes():
             result.note_bad(outcome)
             stop_if_diverged(outcome)
@@ -202,7 +203,7 @@ def train(
             scheduler.step()
             last = result.optimizer_steps + 1 == total_steps
             epoch_ends = outcome.step.last_of_epoch or last
-            if first or epoch_ends:  # Their time is known only when they are done.
+            if first or epoch_ends:  # Their time is known only once the device is done.
                 runner.settle()
             seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
             result.count(outcome, seconds, cpu_seconds, first=first)
@@ -226,7 +227,7 @@ def train(
                 checkpoints.save(state)
             if number:
                 interruption.stop(number)
-        # What is left takes a while, too: another evaluation, and saving.
+        # Evaluation and saving still follow and take time, so a checkpoint is taken here.
         checkpoints.save(state)
         state.log.close()
     tricks.swap_in()
@@ -238,7 +239,7 @@ def train(
 
 @contextmanager
 def _saved_when_stopped(checkpoints: Checkpoints, state: TrainState) -> Iterator[None]:
-    """Takes a checkpoint when a signal ends the block, which must have changed nothing."""
+    """Takes a checkpoint if a signal ends the block; the block must not change the state."""
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
@@ -258,7 +259,7 @@ def _diverged(result: TrainResult, learning_rate: float) -> UserError:
 
 
 def _note_cuda_peak(result: TrainResult, device: torch.device) -> None:
-    """Takes the peak of the training steps, before evaluation adds its own."""
+    """Notes the peak of the training steps, before an evaluation adds its own."""
     if device.type == "cuda":
         peak = torch.cuda.max_memory_allocated(device)
         result.peak_memory_bytes = max(result.peak_memory_bytes, peak)

@@ -26,13 +26,16 @@ def parameter_groups(
     head_learning_rate: float | None,
     weight_decay: float,
 ) -> list[dict]:
-    """Sorts the trainable parameters by learning rate (head or not) and weight decay.
+    """Groups the trainable parameters by learning rate (head or not) and weight decay.
 
-    Vectors (biases, norm weights) and a peft adapter's magnitudes have no decay.
+    Vectors (biases, norm weights, magnitudes of peft's adapters) have no weight decay.
 
     Args:
         parameters: Names and parameters; frozen ones are left out.
-        head_names: Modules that are new; their parameters get `head_learning_rate`.
+        head_names: Paths of the modules of the head, which get `head_learning_rate`.
+        learning_rate: Peak learning rate of all other parameters.
+        head_learning_rate: Peak learning rate of the head; None: the same.
+        weight_decay: Weight decay of matrices.
 
     Returns:
         Groups with `params`, `lr` and `weight_decay`, empty ones left out.
@@ -52,10 +55,15 @@ def parameter_groups(
 
 
 def choose_optimizer(name: str, *, device: torch.device, quantized: bool) -> str:
-    """Resolves `auto`, and refuses what the hardware does not have.
+    """Replaces `auto` by the name of an optimizer, and refuses one that cannot run here.
+
+    Args:
+        name: The optimizer that the user named, or `auto`.
+        device: The device of the weights.
+        quantized: Whether the frozen weights are quantized.
 
     Raises:
-        UserError: Paging needs the memory that a GPU and its host share.
+        UserError: A paged optimizer is asked for without a CUDA GPU.
     """
     if name == "auto":
         return "paged_adamw8bit" if quantized and device.type == "cuda" else "adamw"
@@ -70,14 +78,14 @@ def choose_optimizer(name: str, *, device: torch.device, quantized: bool) -> str
 def build_optimizer(
     groups: list[dict], *, name: str, device: torch.device
 ) -> torch.optim.Optimizer:
-    """The optimizer of a run, over parameter groups that each have their rate and weight decay.
+    """Makes the optimizer of a run.
 
     Args:
-        groups: What `parameter_groups` returned.
-        name: What `choose_optimizer` returned. `adamw` is fused where the device has the kernel,
-            `sgd` has Nesterov momentum 0.9, `adafactor` takes the rate as it is given, and the two
-            of 8 bits keep small tensors' state in 32.
-        device: Where the parameters are.
+        groups: The parameter groups, from `parameter_groups`.
+        name: The optimizer, from `choose_optimizer`. `adamw` is fused if the device has the kernel;
+            `sgd` has Nesterov momentum 0.9; `adafactor` takes the learning rate as it is given; the
+            two 8-bit optimizers keep the state of small tensors in 32 bits.
+        device: The device of the parameters.
     """
     if name == "sgd":
         return torch.optim.SGD(groups, momentum=0.9, nesterov=True)
@@ -93,7 +101,15 @@ def build_optimizer(
 def build_scheduler(
     optimizer: torch.optim.Optimizer, *, name: str, warmup_ratio: float, total_steps: int
 ) -> torch.optim.lr_scheduler.LRScheduler:
-    """Warm-up from zero, then `linear`, `cosine` (both to zero) or `constant`."""
+    """Makes the schedule of the learning rate.
+
+    Args:
+        optimizer: The optimizer.
+        name: What follows the warm-up: `linear` or `cosine`, which both fall to zero, or
+            `constant`.
+        warmup_ratio: Share of the steps in which the rate rises from zero.
+        total_steps: Optimizer steps of the run.
+    """
     return get_scheduler(
         SCHEDULES[name],
         optimizer,
@@ -105,15 +121,15 @@ def build_scheduler(
 def default_learning_rate(
     method: str, hidden_size: int, *, post_norm: bool, sequence_level: bool
 ) -> float:
-    """Peak learning rate where the user gives none.
+    """The peak learning rate if the user gives none.
 
     Wider models take smaller steps: the rate falls with the square root of the width. The values
     at width 384 were chosen on validation data (`docs/defaults.md`).
 
     Args:
-        method: How the model is trained; what is not in the table of methods is taken for LoRA.
+        method: How the model is trained; a method that is not in the table counts as LoRA.
         hidden_size: Width of the model.
-        post_norm: Whether the model's family has norms behind its sums (`Family.post_norm`).
+        post_norm: Whether the norms of the model follow its sums (`Family.post_norm`).
         sequence_level: Whether the model answers once for each text (`Task.sequence_level`).
     """
     entry = find_method(method) or find_method("lora")
@@ -127,17 +143,17 @@ def default_learning_rate(
 def default_head_learning_rate(
     model: nn.Module, head_names: tuple[str, ...], learning_rate: float, *, method: str
 ) -> float:
-    """Peak learning rate of the head where the user gives none: that of the rest.
+    """The peak learning rate of the head if the user gives none: usually that of the rest.
 
-    A head with a hidden layer (BERT's pooler, RoBERTa's dense layer) takes at most 1e-3. Methods
-    that train few numbers, such as IA3, have rates that only an output layer bears. In full
-    fine-tuning it takes 1e-3: it is new, and the rate of the pretrained weights is too low for it
-    (`docs/defaults.md`).
+    A head with a hidden layer (BERT's pooler, RoBERTa's dense layer) takes at most 1e-3, since
+    methods that train few numbers, such as IA3, have rates that only an output layer bears. In full
+    fine-tuning such a head takes 1e-3: it is new, and the rate of the pretrained weights is too low
+    for it (`docs/defaults.md`).
 
     Args:
         model: The task model, with its adapter.
         head_names: Paths of the head modules.
-        learning_rate: Of everything else.
+        learning_rate: Peak learning rate of everything else.
         method: How the model is trained.
     """
     matrices = sum(

@@ -1,4 +1,4 @@
-"""Forward and backward passes of micro-batches, each a part of a step's gradient."""
+"""Forward and backward passes of micro-batches, which add up to a step's gradient."""
 
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -45,14 +45,15 @@ class Passes:
         """
         Args:
             accelerator: Processes, device and precision.
-            model: The model, prepared or not.
-            task: Its loss.
+            model: The model, prepared by Accelerate or not.
+            task: The task, which has the loss.
             features: The data.
             pad_token_id: Token that fills up a micro-batch.
             cached: Output of the frozen layers for `features`, which then do not run.
-            states_on_device: Keep a copy of it on the device, until memory runs out.
-            for_cpu: Whether a step runs as a CPU does it best (`cpu_dropout.py`), or as a GPU does
-                (`joined_lora.py`, `masks_as_numbers`); by default as the device is.
+            states_on_device: Whether to keep a copy of that output on the device, until memory runs
+                out.
+            for_cpu: Whether passes run in the way that is fastest on a CPU (`cpu_dropout.py`) or on
+                a GPU (`joined_lora.py`, `masks_as_numbers`); None: as the device is.
             extensions: What training tricks do in each step.
         """
         if for_cpu is None:
@@ -70,20 +71,21 @@ class Passes:
         if cached is not None and states_on_device:
             self.cached = made_by_all(accelerator, cached.on_device) or cached
         self.extensions = extensions or Extensions()
-        assert cached is None or not self.extensions.changes_inputs  # It knows only `features`.
+        # The cache knows the texts of `features` only.
+        assert cached is None or not self.extensions.changes_inputs
         self.sharded = is_sharded(accelerator)
-        # FSDP keeps parts of each matrix elsewhere.
+        # LoRA layers cannot be joined where FSDP splits their matrices.
         alone = for_cpu or self.sharded
         self._adapters_cast = nullcontext if alone else JoinedLora(model).cast
 
     def loss(self, rows: MicroBatch, batch: Batch | None = None) -> torch.Tensor:
-        """Summed loss of some rows, `()`, or of the batch that was made of them."""
+        """Computes the summed loss of some rows, `()`, or of the batch that was made of them."""
         batch = self.batch(rows) if batch is None else batch
         forward = self.extensions.forward(partial(self._outputs, rows))
         return self.extensions.loss(self.task.loss, forward)(forward(batch), batch)
 
     def batch(self, rows: MicroBatch) -> Batch:
-        """The tensors of some rows, on the device, as the extensions change them."""
+        """Makes the tensors of some rows, on the device, as the extensions change them."""
         return self.extensions.batch(self._collated(rows), rows, self.features)
 
     def _collated(self, rows: MicroBatch) -> Batch:
@@ -95,7 +97,7 @@ class Passes:
 
     def _outputs(self, rows: MicroBatch, batch: Batch) -> torch.Tensor:
         """The model's outputs for a batch of these rows, in float32."""
-        # What has a dot in its name is an extension's own, for its loss.
+        # A dot in a name marks a tensor that an extension keeps for its own loss.
         inputs = {
             name: value
             for name, value in model_inputs(batch, self.features).items()
@@ -107,11 +109,11 @@ class Passes:
             return self.task.forward(self.model, inputs)
 
     def evaluate(self, features: Features, rows: MicroBatch) -> tuple[torch.Tensor, Batch]:
-        """The model's outputs for some rows, in evaluation mode and without gradients.
+        """Runs the model on some rows, in evaluation mode and without gradients.
 
         Args:
-            features: The data, which becomes that of the steps.
-            rows: Rows of it.
+            features: The data; later passes use it as well.
+            rows: Rows of the data.
 
         Returns:
             The outputs, and the micro-batch on the device.
@@ -159,7 +161,7 @@ class Passes:
         return step_loss
 
     def _frozen_once(self) -> AbstractContextManager[None]:
-        """Around a micro-batch: several passes need the output of the frozen layers only once."""
+        """Inside the block, several passes of one micro-batch run the frozen layers only once."""
         if self.cached is None and self.extensions.repeats:
             return run_frozen_once(self.model)
         return nullcontext()
@@ -173,7 +175,7 @@ class Passes:
         total_weight: float,
         last: bool,
     ) -> torch.Tensor:
-        """Forward and backward pass of a micro-batch; returns its part of the step's mean loss."""
+        """Runs both passes of a micro-batch; returns its part of the step's mean loss, `()`."""
         with self._adapters_cast():
             loss = (self.loss(rows) if batch is None else self.loss(rows, batch)) / total_weight
             loss = loss if scale is None else loss * scale
@@ -184,6 +186,10 @@ class Passes:
         return loss.detach()
 
     def _sharded_backward(self, loss: torch.Tensor, *, last: bool) -> None:
-        """FSDP adds up gradients itself, in the last backward pass, as a mean: a sum is meant."""
+        """Runs the backward pass of a model that FSDP splits.
+
+        FSDP averages gradients over the processes in the last backward pass. A sum is wanted, so
+        the loss is multiplied by their number.
+        """
         with nullcontext() if last else self.accelerator.no_sync(self.model):
             self.accelerator.backward(loss * self.accelerator.num_processes)

@@ -1,4 +1,4 @@
-"""What a step does when memory runs out: its micro-batches get smaller, its result stays."""
+"""What happens when memory runs out: micro-batches get smaller, and the result stays the same."""
 
 import gc
 from collections import deque
@@ -34,8 +34,8 @@ class MicroBatchBudget:
     Attributes:
         tokens: Padded tokens that a micro-batch may hold, unless `pieces` is given.
         pieces: Micro-batches that each step is cut into.
-        recoveries: What became of it: for each time that memory ran out, the optimizer step and
-            the budget from there on.
+        recoveries: An entry for each time that memory ran out: the optimizer step, and the budget
+            from there on.
     """
 
     tokens: int
@@ -56,7 +56,13 @@ class MicroBatchBudget:
     def share(
         self, rows: np.ndarray, lengths: np.ndarray, *, num_processes: int
     ) -> list[list[MicroBatch]]:
-        """For each process its micro-batches of a step."""
+        """Cuts a step: the micro-batches of each process.
+
+        Args:
+            rows: Numbers of the step's rows, `(rows,)`.
+            lengths: Tokens of every row of the data.
+            num_processes: How many processes train together.
+        """
         return share_step(
             rows,
             lengths,
@@ -70,13 +76,13 @@ class MicroBatchBudget:
         return {"tokens": self.tokens, "pieces": self.pieces, "asked": self._asked}
 
     def load(self, state: dict[str, Any], recoveries: list[dict[str, Any]]) -> None:
-        """Goes on with what fitted before, unless the flags now ask for something else."""
+        """Takes over the budget that fitted before, unless the flags now ask for another one."""
         self.recoveries = recoveries
         if state["asked"] == self._asked:
             self.tokens, self.pieces = state["tokens"], state["pieces"]
 
     def shrink(self, failed_tokens: int, *, step: int) -> str:
-        """Halves the budget, or at least what was tried and did not fit.
+        """Halves the budget, or the size that did not fit, if that is smaller.
 
         Args:
             failed_tokens: Padded tokens of the micro-batch that did not fit.
@@ -96,7 +102,7 @@ class MicroBatchBudget:
 
 
 class MicroBatchMemoryError(RuntimeError):
-    """A micro-batch did not fit; the step has to be done again from its start."""
+    """A micro-batch did not fit into memory; the step must be repeated from its start."""
 
     def __init__(self, rows: MicroBatch, cause: BaseException) -> None:
         super().__init__(f"out of memory in a micro-batch of {len(rows)} rows: {cause}")
@@ -115,12 +121,12 @@ def each_that_fits(
     """Runs micro-batches that do not depend on each other, cut smaller once memory runs out.
 
     Args:
-        micro_batches: Row indices; each is taken when the one before is done.
+        micro_batches: Numbers of rows; each is taken when the one before is done.
         lengths: Tokens of every row.
-        run: What to do with each.
-        absorb: False where running out of memory must stay an error.
-        name: What to call the example of a row.
-        recoveries: Gets an entry for each time.
+        run: Runs a micro-batch.
+        absorb: Whether to go on when memory runs out; if not, that stays an error.
+        name: Names the example of a row, for messages.
+        recoveries: Gets an entry for each time that memory runs out.
 
     Yields:
         Each micro-batch as it was run, and its result.
@@ -149,7 +155,7 @@ def each_that_fits(
         else:
             yield rows, result
             continue
-        # The exception is gone, and with it what the failed attempt held.
+        # Out here the exception is gone, and with it the tensors that it held.
         free_memory()
         failed = padded_tokens([rows], lengths)
         limit = failed // 2
@@ -168,14 +174,14 @@ def no_room(example: str, tokens: int) -> NoRoomError:
 
 
 def free_memory() -> None:
-    """Gives back what a failed attempt held; to be called when its exception is gone."""
+    """Frees what a failed attempt held; call it when its exception is gone."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
 
 def made_by_all(accelerator: Accelerator, make: Callable[[], Result]) -> Result | None:
-    """What `make` returns, in each process; None in all of them if memory runs out in one."""
+    """Calls `make` in each process; returns None in all if memory runs out in one of them."""
     made: Result | None = None
     try:
         made = make()
@@ -189,7 +195,7 @@ def made_by_all(accelerator: Accelerator, make: Callable[[], Result]) -> Result 
 
 
 def agree(accelerator: Accelerator, *numbers: int) -> list[int]:
-    """The largest of each number over all processes: what happens to one concerns all."""
+    """The largest value of each number over all processes, so that all act on the same ones."""
     if accelerator.num_processes == 1:
         return list(numbers)
     mine = torch.tensor([numbers], device=accelerator.device, dtype=torch.int64)

@@ -22,12 +22,12 @@ class PlannedStep:
         number: Number of the step, from 1.
         epoch: Number of the epoch, from 0.
         last_of_epoch: Whether an epoch ends with it.
-        examples: Examples that it learns from.
-        rows: Their rows.
-        micro_batches: For each process its micro-batches.
-        weight: Summed weights of all its rows: the denominator of its loss.
-        real_tokens: Tokens of its rows.
-        padded_tokens: Tokens of its rows, padding included.
+        examples: Number of examples that it learns from.
+        rows: Numbers of their rows, `(rows,)`.
+        micro_batches: The micro-batches of each process.
+        weight: Summed weights of all its rows, by which its summed loss is divided.
+        real_tokens: Tokens of its rows, without padding.
+        padded_tokens: Tokens of its rows, with padding.
         features: The rows of its epoch.
     """
 
@@ -44,7 +44,7 @@ class PlannedStep:
 
 
 def cut_planned(step: PlannedStep, budget: MicroBatchBudget, num_processes: int) -> PlannedStep:
-    """The same step in the micro-batches that the budget allows."""
+    """Cuts a step into the micro-batches that the budget allows."""
     lengths = step.features.widths
     shares = budget.share(step.rows, lengths, num_processes=num_processes)
     padded = sum(padded_tokens(share, lengths) for share in shares)
@@ -58,16 +58,17 @@ def planned_steps(
     budget: MicroBatchBudget | None = None,
     epoch_rows: Callable[[Features, int], Features] = lambda features, epoch: features,
 ) -> Iterator[PlannedStep]:
-    """All optimizer steps of a run, in order: a function of data, settings and seed alone.
+    """Plans all optimizer steps of a run, in order; they depend on data, settings and seed alone.
 
-    Only how each is cut depends on the budget at the time that it is asked for.
+    Only the cut of a step depends on the budget, as it is when the step is asked for.
 
     Args:
         features: The training data.
-        settings: The optimization.
-        num_processes: How many train together.
-        budget: How steps are cut; by default as the settings say.
-        epoch_rows: The rows of an epoch, given its number from 0; by default those of `features`.
+        settings: How to optimize.
+        num_processes: How many processes train together.
+        budget: How steps are cut; None: as the settings say.
+        epoch_rows: Makes the rows of an epoch from `features` and the epoch's number, from 0; by
+            default they are those of `features`.
     """
     budget = budget or MicroBatchBudget.of(settings)
     data, taken = features, 0
@@ -105,10 +106,11 @@ def planned_steps(
 
 
 def costliest_steps(steps: Iterator[PlannedStep]) -> list[PlannedStep]:
-    """The one or two steps that decide the peak of a run.
+    """Finds the one or two steps that decide the peak memory of a run.
 
-    One holds the micro-batch with most padded tokens (of those, the widest); the other, where it is
-    another, that with most pairs of tokens, since attention may keep a number for each.
+    One holds the micro-batch with the most padded tokens (among equals, the longest). The other, if
+    it is not the same, holds the micro-batch with the most pairs of tokens, since attention may
+    keep a number for each pair.
     """
 
     def costs(step: PlannedStep) -> list[tuple[int, int]]:

@@ -1,4 +1,4 @@
-"""One optimizer step: its share of micro-batches, and its gradient."""
+"""Runs optimizer steps: their micro-batches, their gradient and the update of the weights."""
 
 import math
 import sys
@@ -38,14 +38,14 @@ Batch = dict[str, torch.Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class StepOutcome:
-    """What became of an optimizer step.
+    """The outcome of an optimizer step.
 
     Attributes:
         loss: Its mean loss over all processes, `()`, on the device.
         step: The step as it was cut in the end.
-        overflowed: Whether it was left out because float16 could not hold its gradient.
-        bad_examples: Names of the examples whose loss or gradient was infinite or NaN, where that
-            is why the step was left out, and where it is known by now.
+        overflowed: Whether it was skipped because float16 could not hold its gradient.
+        bad_examples: Names of the examples whose loss or gradient was infinite or NaN, so that the
+            step was skipped. None if it was not, or if that is not known yet.
     """
 
     loss: torch.Tensor
@@ -59,12 +59,12 @@ class StepRunner(Passes):
 
     The gradient of a step is that of `sum of losses / sum of weights` over all of its
     micro-batches and processes, however it is cut. Each process adds up its share; then the
-    processes add theirs, once a step. So one that runs out of memory never leaves the others
-    waiting inside a backward pass: they learn of it before, and all do the step again.
+    processes add up theirs, once a step. A process that runs out of memory therefore never leaves
+    the others waiting inside a backward pass: they learn of it first, and all repeat the step.
 
     Attributes:
         reads_later: Whether a step returns before it is known if its numbers were finite, so that
-            the next one begins meanwhile. Weights change only where they were, all the same.
+            the next step begins meanwhile. In any case, weights change only if they were.
     """
 
     def __init__(
@@ -85,11 +85,11 @@ class StepRunner(Passes):
     ) -> None:
         """
         Args:
-            max_grad_norm: Gradients are clipped to it; 0: they are not.
-            budget: How large micro-batches may be when a step has to be cut again.
-            example_name: What to call an example in a message.
+            max_grad_norm: Norm that gradients are clipped to; 0: no clipping.
+            budget: How large micro-batches may be when a step must be cut again.
+            example_name: Names an example, given its number, for messages.
 
-        The others are those of `Passes`.
+        The other arguments are those of `Passes`.
         """
         super().__init__(
             accelerator,
@@ -111,24 +111,28 @@ class StepRunner(Passes):
         self.trainable = [p for p in model.parameters() if p.requires_grad]
 
     def step(self, optimizer: torch.optim.Optimizer, step: PlannedStep) -> StepOutcome:
-        """One optimizer step, in smaller micro-batches when memory runs out.
+        """Runs one optimizer step, again in smaller micro-batches if memory runs out.
 
         A step whose loss or gradient is infinite or NaN changes no weight. With `reads_later` the
         outcome does not say so yet: see `late_outcomes`.
+
+        Args:
+            optimizer: The optimizer of the trainable weights.
+            step: The step as it was planned.
 
         Raises:
             NoRoomError: A single example does not fit into memory; raised in every process.
         """
         self.features = step.features
         loss, step = self._gradient(optimizer, step)
-        self.settle()  # Of the step before, while the weights are those that it left.
+        self.settle()  # The step before is judged while the weights are those that it left.
         if self.reads_later:
             outcome = StepOutcome(loss=loss, step=step)
             self._unread = (self._update_unread(optimizer, loss), outcome)
             return outcome
         if self.update(optimizer, loss, step.number):
             return StepOutcome(loss=loss, step=step)
-        # Too large for float16 only: the scaler tries the next steps with smaller numbers.
+        # Only float16 overflowed: the scaler scales the next steps down.
         scaler = self.accelerator.scaler
         if scaler is not None and torch.isfinite(loss) and scaler.get_scale() >= 1:
             return StepOutcome(loss=loss, step=step, overflowed=True)
@@ -146,29 +150,38 @@ class StepRunner(Passes):
         self.features = features
 
     def late_outcomes(self) -> list[StepOutcome]:
-        """Steps that turned out bad after they had returned; each is told once."""
+        """Steps that were found bad after they had returned; each is returned once."""
         late, self._late = self._late, []
         return late
 
     def _clipped_norm(self) -> torch.Tensor:
-        """Clips the gradient; its norm before that, `()`."""
+        """Clips the gradient and returns its norm before that, `()`."""
         # Without a limit nothing is clipped, but the norm is computed.
         limit = self.max_grad_norm or math.inf
         return whole_tensor(self.accelerator.clip_grad_norm_(self.trainable, limit))
 
     def _update_unread(self, optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> FiniteCheck:
-        """Does what `update` does, and leaves it to the device whether the numbers are finite."""
+        """Does what `update` does, but lets the device decide whether the numbers are finite."""
         check = FiniteCheck(self._clipped_norm() + loss)
         step_if_finite(optimizer, check)
         optimizer.zero_grad(set_to_none=True)
         return check
 
     def update(self, optimizer: torch.optim.Optimizer, loss: torch.Tensor, number: int = 1) -> bool:
-        """Clips the gradient and changes the weights, if loss and gradient are finite numbers."""
+        """Clips the gradient and updates the weights, if loss and gradient are finite.
+
+        Args:
+            optimizer: The optimizer of the trainable weights.
+            loss: The mean loss of the step, `()`.
+            number: Number of the step, from 1.
+
+        Returns:
+            Whether they are finite.
+        """
         norm = self._clipped_norm()
-        # A simulated step has no numbers.
+        # A simulated step, on the meta device, has no numbers.
         sound = loss.is_meta or bool(torch.isfinite(norm + loss))
-        if sound or self.accelerator.scaler is not None:  # It leaves out itself what overflowed.
+        if sound or self.accelerator.scaler is not None:  # The scaler itself skips what overflowed.
             optimizer.step()
         if sound:
             self.extensions.after_update(number)
@@ -182,7 +195,7 @@ class StepRunner(Passes):
     def _gradient(
         self, optimizer: torch.optim.Optimizer, step: PlannedStep
     ) -> tuple[torch.Tensor, PlannedStep]:
-        """The step's mean loss over all processes, its gradient in place, and how it was cut."""
+        """Computes the step's gradient in place; returns the mean loss, `()`, and how it was cut."""
         random = torch_states()
         while True:
             loss, failed_tokens, too_long = torch.zeros(()), 0, -1
@@ -190,17 +203,17 @@ class StepRunner(Passes):
                 share = step.micro_batches[self.accelerator.process_index]
                 loss = self.backward(share, step.weight)
             except MicroBatchMemoryError as error:
-                if self.sharded:  # The other processes wait for this one's part of the weights.
+                if self.sharded:  # Others wait for this process's part of the weights.
                     raise
                 failed_tokens = padded_tokens([error.rows], self.features.widths)
                 if len(error.rows) == 1:
                     too_long = int(error.rows[0])
-            # The exception is gone, and with it what the failed attempt held.
+            # Out here the exception is gone, and with it the tensors that it held.
             failed_tokens, too_long = agree(self.accelerator, failed_tokens, too_long)
             if not failed_tokens:
                 return self.complete(loss), step
             optimizer.zero_grad(set_to_none=True)
-            if self.cached is not self._on_host:  # What only saves time goes first.
+            if self.cached is not self._on_host:  # What only saves time is given up first.
                 self._give_states_back(failed_tokens, step.number)
                 set_torch_states(random)
                 continue
@@ -219,7 +232,7 @@ class StepRunner(Passes):
             set_torch_states(random)
 
     def _give_states_back(self, failed_tokens: int, number: int) -> None:
-        """Frees the copy of the cached states, after memory ran out in a step."""
+        """Frees the device's copy of the cached states, after memory ran out in a step."""
         self.cached = self._on_host
         free_memory()
         noted = {"optimizer_step": number, "failed_tokens": failed_tokens, "states": "host"}
@@ -232,19 +245,20 @@ class StepRunner(Passes):
             )
 
     def complete(self, loss: torch.Tensor) -> torch.Tensor:
-        """Makes this process's loss and gradient those of the step."""
+        """Adds up loss and gradient over the processes, and adds the extensions' penalties."""
         if not self.sharded:
             add_up(self.accelerator, self.trainable, loss)
         elif self.accelerator.num_processes > 1:
-            loss = self.accelerator.reduce(loss, reduction="sum")  # FSDP has added the gradients.
-        # Once a step, whatever it is cut into, and the same in every process.
+            # FSDP has added up the gradients, but not the losses.
+            loss = self.accelerator.reduce(loss, reduction="sum")
+        # Penalties count once a step, however it is cut, and are the same in every process.
         for penalty in self.extensions.penalties():
             self.accelerator.backward(penalty)
         return loss
 
     def _bad_examples(self, step: PlannedStep) -> list[str]:
         """Names of the examples whose own loss is not finite, or of all if there is none."""
-        # A sharded model would have to be asked equally often by every process.
+        # A sharded model would have to run equally often in every process.
         share = [] if self.sharded else step.micro_batches[self.accelerator.process_index]
         bad = bad_rows(self.loss, share, num_processes=self.accelerator.num_processes)
         examples = np.unique(self.features.examples[bad or step.rows])

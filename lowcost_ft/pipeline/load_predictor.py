@@ -1,4 +1,4 @@
-"""A run folder, or an exported one, loaded to predict."""
+"""Loads a run folder, or an exported one, to predict."""
 
 from pathlib import Path
 from typing import Any
@@ -37,8 +37,8 @@ def load_predictor(
 ) -> Predictor:
     """Loads a run folder, or what `lowcost-ft export` made of one.
 
-    In float32 on a CPU an adapter that can be merged is added to the weights, in memory: about a
-    tenth less work, for logits that differ by rounding. An exported folder is run by ONNX Runtime,
+    In float32 on a CPU, an adapter that can be merged is added to the weights in memory. That saves
+    about a tenth of the work, and changes logits by rounding. ONNX Runtime runs an exported folder,
     on the CPU.
 
     Args:
@@ -47,15 +47,15 @@ def load_predictor(
         base_model: Where the run's base model lies now, if it has moved.
         trust_remote_code: Whether the base model's own Python code may run.
         num_threads: CPU threads; see `set_num_threads`.
-        keep_adapter: Leave the adapter beside the weights, as it was in training.
+        keep_adapter: Whether the adapter stays beside the weights, as in training.
         precision: Which file of an exported folder is run: "fp32", "fp16" or "int8". Default: the
             first of fp32, int8 and fp16 that is there.
         **flags: The task's own flags of `lowcost-ft predict`, such as `threshold` of text
             classification.
 
     Raises:
-        UserError: The folder is not a completed run, or its model cannot be loaded; or its task
-            has no such flag, or it says what to predict, which the predictor is called with.
+        UserError: The folder is not a completed run; its model cannot be loaded; its task has no
+            such flag; or a flag gives the input, which the predictor is called with instead.
     """
     folder = to_path(folder, "folder")
     run = load_run(folder)
@@ -65,7 +65,7 @@ def load_predictor(
         raise UserError(problems)
     task.score_map = ScoreMap.from_record(run.get("calibration"))
     novelty = load_novelty(Path(folder), run.get("novelty"))
-    # Marian's has two models of sentencepiece, and M2M100's one.
+    # Tokenizers of Marian have two sentencepiece models, and those of M2M100 one.
     files = ("tokenizer.json", "source.spm", "sentencepiece.bpe.model")
     if not any((Path(folder) / name).is_file() for name in files):
         # transformers would make up a tokenizer that knows no word, and predict with it.
@@ -98,7 +98,7 @@ def load_predictor(
     model = load_trained(
         folder, run, base_model=base_model, trust_remote_code=trust_remote_code, dtype=dtype
     )
-    # In half precision the sum would lose digits of the adapter.
+    # In half precision, adding the adapter would lose some of its digits.
     exact = accelerator.device.type == "cpu" and accelerator.mixed_precision == "no"
     if exact and not keep_adapter and is_mergeable(model):
         model = merge_adapter(model)
@@ -126,7 +126,7 @@ def load_predictor(
 
 
 def _other_cpu(run: dict[str, Any], precision: str) -> list[str]:
-    """What to say where 8-bit products are computed otherwise than where they were measured."""
+    """A notice if this CPU computes 8-bit products otherwise than the one that measured them."""
     there, here = run["export"].get("int8_instructions"), int8_instructions()
     if precision != "int8" or bool(there) == bool(here):
         return []

@@ -1,4 +1,4 @@
-"""The memory plan of a run: what its costliest step will need, and settings that fit a budget."""
+"""Plans the memory of a run: what its costliest step needs, and settings that fit a budget."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -30,7 +30,7 @@ __all__ = ["plan_memory"]
 
 @dataclass(frozen=True, kw_only=True)
 class _Found:
-    """What the main process tells the others."""
+    """The plan that the main process makes, or its error; it tells the others."""
 
     plan: Plan | None = None
     cache: CacheNeeds | None = None
@@ -38,17 +38,17 @@ class _Found:
 
 
 def plan_memory(run: Run, data: Data) -> Plan | None:
-    """Predicts the peak memory of training, before any weight is read, and keeps to the budget.
+    """Predicts the peak memory of training before any weight is read, and obeys `--memory-budget`.
 
-    It settles how large micro-batches are, in `run.config` and on record. With `--memory-budget` it
-    changes `run.config` further where it must, and says so; on a GPU no more than the budget can be
-    taken afterwards.
+    It decides how large micro-batches are, in `run.config` and in the record. With a budget it
+    changes `run.config` further if it must, and tells the user; on a GPU, no more than the budget
+    can be allocated afterwards.
 
     Returns:
-        The plan; None where the memory of this model's steps is not known, or none is run.
+        The plan; None if the memory of this model's steps is not known, or no step is run.
 
     Raises:
-        UserError: Nothing that is allowed fits the budget; names what would.
+        UserError: Nothing that is allowed fits the budget; the message names what would.
     """
     accelerator = run.accelerator
     device = accelerator.device
@@ -67,7 +67,7 @@ def plan_memory(run: Run, data: Data) -> Plan | None:
     if run.config.max_steps == 0 and budget is None:  # There is no step to predict.
         _take(run, _unplanned(run))
         return None
-    # What of a card is free may differ between processes; the settings must not.
+    # Free memory may differ between the processes' cards; the settings must not.
     card = -agree(accelerator, -usable_bytes(device))[0] if device.type == "cuda" else None
     shared: list[Any] = [_find(run, data, budget, card) if accelerator.is_main_process else None]
     broadcast_object_list(shared)
@@ -95,13 +95,13 @@ def plan_memory(run: Run, data: Data) -> Plan | None:
 
 
 def _take(run: Run, config: RunConfig) -> None:
-    """Goes on with these settings; what reads the record finds a number, whatever was asked."""
+    """Takes these settings for the run; the record gets a number of tokens in any case."""
     run.config = config
     run.record["config"]["micro_batch_tokens"] = config.settled_micro_batch_tokens
 
 
 def _unplanned(run: Run) -> RunConfig:
-    """The settings with micro-batches of the usual size where none was given."""
+    """The settings without a plan: micro-batches have the usual size if none was given."""
     begun_with = _begun_with(run)
     if begun_with is not None:
         return run.config.with_begun_cut(begun_with)
@@ -109,12 +109,12 @@ def _unplanned(run: Run) -> RunConfig:
 
 
 def _begun_with(run: Run) -> int | None:
-    """Tokens of a micro-batch that the run began with, where it goes on now."""
+    """Tokens of a micro-batch that a resumed run began with; None for a new run."""
     return None if run.resume is None else int(run.resume.state["budget"]["asked"][0])
 
 
 def _say_tokens(run: Run, plan: Plan, card_bytes: int | None) -> None:
-    """Says what `--micro-batch-tokens auto` came to on a GPU, where that is not the usual."""
+    """Tells the user what `--micro-batch-tokens auto` became on a GPU, if it is not the usual."""
     tokens = run.config.settled_micro_batch_tokens
     on_card = card_bytes is not None
     if on_card and tokens != USUAL_MICRO_BATCH_TOKENS and not plan.choices:
@@ -139,7 +139,7 @@ def _find(run: Run, data: Data, budget: int | None, card_bytes: int | None) -> _
     except UserError as error:
         return _Found(error=error)
     except Exception as error:
-        # An architecture of someone else's may do what shapes alone cannot follow.
+        # Another's architecture may do something that cannot be followed by shapes alone.
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         unknown = f"the memory of this model's steps could not be predicted [{reason}]"
         run.say(f"note: {unknown}")

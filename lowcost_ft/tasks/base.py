@@ -1,4 +1,4 @@
-"""What a task is to the rest of the package: one module that says all of this."""
+"""The interface of a task: everything that the rest of the package asks it."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 __all__ = ["ENCODED_AT_ONCE", "Outputs", "Predictions", "Task"]
 
 ENCODED_AT_ONCE = 1000
-"""Examples that a tokenizer gets in one call: enough for its threads, few enough for memory."""
+"""Examples in one call of a tokenizer: enough for its threads, and few enough for memory."""
 
 Outputs = Any
-"""What a task's forward pass returns: a tensor, or a dictionary of them."""
+"""What a task's forward pass returns: a tensor, or a dictionary of tensors."""
 
 
 class Task(
@@ -58,16 +58,16 @@ class Task(
         name: Name of the task, as in `run.json`.
         head: Name of the model's head, in the table of `tasks/heads.py`; see `head_for`.
         tokenizer_options: Keyword arguments for `load_tokenizer`.
-        generates: Whether predicting runs the model on tokens that it has made itself, so that its
-            lower layers must be there even where their output for the given tokens is kept.
+        generates: Whether predicting runs the model on tokens that it has written itself, which
+            needs the lower layers even if their output for the given tokens is kept.
         reads_words: Whether files with one word a line or row hold sentences of the task.
         asks_about_entities: Whether the entities of a text are part of the input.
-        schema: What the arrays hold that `featurize` makes beside the tokens.
+        schema: The arrays that `featurize` makes besides the tokens, by name.
         labels: Names of the outputs, in the order of the logits.
-        problem_type: What transformers calls the problem; None where it has no name for it.
+        problem_type: What transformers calls the problem; None if it has no name for it.
         metric: Key in `score` that early stopping follows; higher is better.
-        head_tokens: For each output tokens of the vocabulary: its row of a new head begins as what
-            a language model has for them in its output layer. None: the head is drawn.
+        head_tokens: Tokens of the vocabulary for each output. The row of a new head begins as the
+            rows that a language model's output layer has for them. None: the head begins random.
     """
 
     name: ClassVar[str]
@@ -86,12 +86,12 @@ class Task(
 
     @classmethod
     def head_for(cls, settings: Mapping[str, Any]) -> str:
-        """Name of the model's head under some settings, of a new run or as `run.json` has them."""
+        """Name of the model's head, given the settings of a new run or those in `run.json`."""
         return cls.head
 
     @classmethod
     def head_of_run(cls, run: Mapping[str, Any]) -> str:
-        """Name of the head that the model of a run that is over has, from its `run.json`."""
+        """Name of the head that a finished run's model has, from its `run.json`."""
         return cls.head_for(run.get("config") or {})
 
     @classmethod
@@ -105,32 +105,32 @@ class Task(
     @classmethod
     @abstractmethod
     def from_splits(cls, config: RunConfig, splits: Any, *, causal: bool) -> Self:
-        """The task of a run that begins.
+        """Makes the task of a new run.
 
         Args:
-            config: Its settings.
-            splits: Its examples.
-            causal: Whether the model is a decoder, whose tokens see only what stands before them.
+            config: The settings of the run.
+            splits: The examples of its splits.
+            causal: Whether the model is a decoder, whose tokens see only the ones before them.
         """
 
     @classmethod
     @abstractmethod
     def from_record(cls, run: Mapping[str, Any]) -> Self:
-        """The task of a run that is over, from its `run.json`."""
+        """Makes the task of a finished run from its `run.json`."""
 
     @classmethod
     @abstractmethod
     def for_planning(cls, labels: list[str]) -> Self:
-        """The task of a run whose data are not known."""
+        """Makes the task of a run whose data are not known, for a memory plan."""
 
     @classmethod
     def usual_epochs(cls, config: RunConfig, examples: int) -> int | None:
-        """Passes over so many examples where the user gives no number; None: as in any task."""
+        """Epochs for so many examples if the user gives no number; None: as for any task."""
         return None
 
     @staticmethod
     def reading_record(reading: ReadingOptions, examples: Sequence[Any]) -> dict[str, Any]:
-        """What `run.json` says, at its top, of how examples are read.
+        """What `run.json` records at its top about how examples are read.
 
         Args:
             reading: How files are read.
@@ -140,39 +140,39 @@ class Task(
 
     @staticmethod
     def recorded_reading(run: Mapping[str, Any]) -> ReadingOptions:
-        """How the examples of a run were read, which an older version may have recorded."""
+        """How the examples of a run were read, also if an older version recorded it."""
         return reading_of(run["config"])
 
     def record(self) -> dict[str, Any]:
-        """What `run.json` says, at its top, of what the task was settled on."""
+        """What `run.json` records at its top about the task itself."""
         return {}
 
     def take_model(self, config: Any, *, model_id: str) -> None:
         """Takes the configuration of the model, before anything else is done.
 
         Args:
-            config: The model's, of transformers.
+            config: The configuration, of transformers.
             model_id: What messages call the model.
 
         Raises:
-            UserError: It cannot do what the task needs.
+            UserError: The model cannot do what the task needs.
         """
         return
 
     def has_padding(self, features: Features, rows: np.ndarray) -> bool:
-        """Whether a micro-batch of these rows holds padding."""
+        """Whether the rows of a micro-batch differ in length, so that some are padded."""
         lengths = features.lines(rows)[1]
         return bool((lengths != lengths[0]).any())
 
     def take_tokenizer(self, tokenizer: PreTrainedTokenizerBase, *, model_id: str) -> None:
-        """Takes the tokenizer of all that follows, before anything is tokenized.
+        """Takes the tokenizer, before anything is tokenized.
 
         Args:
-            tokenizer: The model's, or the run's.
+            tokenizer: The tokenizer of the model or of the run.
             model_id: What messages call the model.
 
         Raises:
-            UserError: It lacks something that the task needs.
+            UserError: The tokenizer lacks something that the task needs.
         """
         return
 
@@ -182,17 +182,23 @@ class Task(
     def featurize(
         self, examples: Sequence[Any], tokenizer: PreTrainedTokenizerBase, *, max_length: int
     ) -> Features:
-        """Tokenizes examples, labelled or not, in batches."""
+        """Tokenizes examples, labelled or not.
+
+        Args:
+            examples: The examples.
+            tokenizer: The tokenizer.
+            max_length: Longest input in tokens.
+        """
 
     def cut_notice(
         self, split: str, examples: int, features: Features, *, max_length: int, end: str
     ) -> str:
-        """What to tell of examples that were too long.
+        """The notice about examples that were too long.
 
         Args:
             split: The name of the split.
-            examples: How many examples it has.
-            features: Their tokens, of which some were `truncated`.
+            examples: How many examples the split has.
+            features: Their tokens; `truncated` of the examples were too long.
             max_length: The longest input.
             end: The end at which the tokenizer cuts: "end" or "beginning".
         """
@@ -202,7 +208,7 @@ class Task(
         )
 
     def token_notices(self, split: str, examples: Sequence[Any], features: Features) -> list[str]:
-        """What else the tokens of a labelled split show that is to be told.
+        """Other notices about the tokens of a labelled split.
 
         Args:
             split: The name of the split.
@@ -214,7 +220,12 @@ class Task(
     @staticmethod
     @abstractmethod
     def blank_arrays(rows: int, tokens: int) -> dict[str, np.ndarray]:
-        """Arrays of the schema for rows whose content does not matter, as in a memory plan."""
+        """Arrays of the schema for rows whose content does not matter, as in a memory plan.
+
+        Args:
+            rows: Number of rows.
+            tokens: Number of tokens of all rows.
+        """
 
     # --- The model
 
@@ -223,24 +234,29 @@ class Task(
 
         Args:
             model: A task model of transformers.
-            inputs: What it takes, `(batch, sequence)` each.
+            inputs: The inputs of the model, `(batch, sequence)` each.
         """
         return model(**inputs).logits.float()
 
     def real_outputs(self, outputs: Outputs, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """Which of the outputs are of a token and not of padding, `(batch, outputs)`.
+        """Which outputs belong to a token and not to padding, `(batch, outputs)`.
 
         Args:
-            outputs: What `forward` returns, with an output a token.
-            batch: All that `featurize` made of these rows.
+            outputs: What `forward` returns, with one output for each token.
+            batch: All arrays that `featurize` made of these rows.
         """
         return batch["attention_mask"].bool()
 
     @abstractmethod
     def loss(self, outputs: Outputs, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Sum of the losses over a micro-batch; the step divides by its summed weights.
+        """Computes the sum of the losses over a micro-batch, `()`.
 
-        Labels that the model does not know have no part in it, nor in the weights.
+        The step divides the sum over its micro-batches by the summed weights of its rows
+        (`Features.weights`). Labels that the model does not know count in neither.
+
+        Args:
+            outputs: What `forward` returns.
+            batch: All arrays that `featurize` made of these rows, on the same device.
         """
 
     def predict(
@@ -249,35 +265,35 @@ class Task(
         inputs: Mapping[str, torch.Tensor],
         batch: Mapping[str, torch.Tensor],
     ) -> dict[str, torch.Tensor]:
-        """Predictions of a micro-batch, on the device.
+        """Predicts a micro-batch; the predictions stay on the device.
 
         Args:
             model: A task model of transformers.
-            inputs: What it takes, on its device.
-            batch: All that `featurize` made of these rows, on the CPU.
+            inputs: The inputs of the model, on its device.
+            batch: All arrays that `featurize` made of these rows, on the CPU.
         """
         return self.decode_batch(self.forward(model, inputs), batch)
 
     def decode_batch(
         self, outputs: Outputs, batch: Mapping[str, torch.Tensor]
     ) -> dict[str, torch.Tensor]:
-        """The same as `decode`, for tasks that must know what stands where in a row.
+        """Does what `decode` does, for tasks that need to know what is where in a row.
 
         Args:
             outputs: What `forward` returns.
-            batch: All that `featurize` made of these rows, on any device.
+            batch: All arrays that `featurize` made of these rows, on any device.
         """
         return self.decode(outputs)
 
     @abstractmethod
     def decode(self, outputs: Outputs) -> dict[str, torch.Tensor]:
-        """Reduces a micro-batch's outputs to predictions, on the device."""
+        """Turns a micro-batch's outputs into predictions, on the device: name -> `(batch, ...)`."""
 
     # --- Predictions
 
     @abstractmethod
     def new_predictions(self, features: Features) -> Predictions:
-        """Arrays for the predictions of all examples, filled with zeros."""
+        """Makes arrays for the predictions of all examples, filled with zeros."""
 
     @abstractmethod
     def store(
@@ -287,16 +303,29 @@ class Task(
         batch: dict[str, torch.Tensor],
         examples: np.ndarray,
     ) -> None:
-        """Writes a decoded micro-batch, whose rows belong to `examples`, into `predictions`."""
+        """Writes the predictions of a micro-batch into the arrays of all examples.
+
+        Args:
+            predictions: The arrays, from `new_predictions`.
+            decoded: What `decode_batch` returns, on the CPU.
+            batch: All arrays that `featurize` made of these rows, on the CPU.
+            examples: The number of each row's example, `(batch,)`.
+        """
 
     @abstractmethod
     def score(
         self, examples: Sequence[Any], predictions: Predictions, *, seed: int = 0
     ) -> dict[str, Any]:
-        """Metrics of the predictions against the examples' labels."""
+        """Computes the metrics of predictions.
+
+        Args:
+            examples: Labelled examples.
+            predictions: Their predictions.
+            seed: Seed of the bootstrap intervals.
+        """
 
     @abstractmethod
     def changed(
         self, examples: Sequence[Any], before: Predictions, after: Predictions
     ) -> np.ndarray:
-        """Whether each prediction differs between two models, for the drift of `merge`."""
+        """Whether the answer to each example differs between two models, `(examples,)`."""

@@ -1,4 +1,4 @@
-"""The weights of the best epoch so far, in a file until training ends."""
+"""Keeps the weights of the best epoch so far in a file, until training ends."""
 
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,10 @@ __all__ = ["BestEpoch"]
 
 
 class BestEpoch:
-    """Keeps the trainable weights of the epoch with the best score, in a file meanwhile.
+    """Keeps the trainable weights of the epoch with the best score in a file.
 
-    Between equal scores the lower validation loss decides: that model is right as often, and more
-    confident. Without a loss the earlier epoch stays the best.
+    Of equal scores, the one with the lower validation loss is better: that model is right as often,
+    and more confident. Without a loss the earlier epoch stays the best.
     """
 
     def __init__(self, accelerator: Accelerator, path: Path) -> None:
@@ -58,7 +58,7 @@ class BestEpoch:
         return tie and loss < self.loss  # type: ignore[operator]
 
     def state_dict(self) -> dict[str, Any]:
-        """Its numbers, for a checkpoint; the weights lie in the file."""
+        """Its numbers, for a checkpoint; the weights are in the file."""
         names = ("score", "loss", "epoch", "without_better")
         return {name: getattr(self, name) for name in names}
 
@@ -74,7 +74,7 @@ class BestEpoch:
         """Puts the weights back, unless they are those of the last epoch.
 
         Raises:
-            UserError: Somebody removed their file.
+            UserError: Their file has been removed.
         """
         self.accelerator.wait_for_everyone()
         if self.without_better and not self.path.is_file():

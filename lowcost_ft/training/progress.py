@@ -1,4 +1,4 @@
-"""What training did so far: counts, curves, and what the screen and the trackers are told."""
+"""The progress of training: counts, curves, and lines for the screen and the trackers."""
 
 import math
 import sys
@@ -15,10 +15,10 @@ from lowcost_ft.training.steps import StepOutcome
 __all__ = ["TrainLog", "TrainResult"]
 
 LOGGED_POINTS = 200
-"""Points of the loss curve that a run keeps, however long it is."""
+"""About how many points of the loss curve are kept, however long the run is."""
 
 SECONDS_BETWEEN_LINES = 60
-"""Seconds between lines about training, where the screen cannot show a progress bar."""
+"""Seconds between lines about training if the screen cannot show a progress bar."""
 
 
 @dataclass(kw_only=True)
@@ -29,7 +29,7 @@ class TrainResult:
     epochs: float = 0.0
     optimizer_steps: int = 0
     examples: int = 0
-    """Rows that went through training: each counts once an epoch."""
+    """Examples that were trained on; each counts once an epoch."""
     real_tokens: int = 0
     padded_tokens: int = 0
     peak_memory_bytes: int = 0
@@ -40,13 +40,13 @@ class TrainResult:
     loss_history: list[dict[str, float]] = field(default_factory=list)
     validation_history: list[dict[str, float]] = field(default_factory=list)
     recoveries: list[dict[str, Any]] = field(default_factory=list)
-    """The times that memory ran out, and the smaller micro-batches that went on from there."""
+    """The times that memory ran out, and the size of micro-batches from there on."""
     bad_steps: list[dict[str, Any]] = field(default_factory=list)
-    """Steps left out since loss or gradient was not finite, with the examples it came from."""
+    """Steps that were skipped because loss or gradient was not finite, with their bad examples."""
     resumed_at_steps: list[int] = field(default_factory=list)
     """Optimizer steps that the run went on from after it had been stopped."""
     overflowed_steps: int = 0
-    """Steps left out by the float16 scaler, which then tries smaller numbers."""
+    """Steps that were skipped because float16 overflowed; the scaler then scales down."""
     first_steps: int = 0
     """Steps that were the first of a process: one, and one more each time the run was resumed."""
     first_step_seconds: float = 0.0
@@ -58,12 +58,19 @@ class TrainResult:
     cpu_seconds: float = 0.0
     """CPU time of all threads of this process in the steps."""
     cpu_seconds_possible: float = 0.0
-    """What it would have been if each PyTorch thread had had a core of its own all the time."""
+    """The CPU time if each PyTorch thread had had a core of its own all the time."""
 
     def count(
         self, outcome: StepOutcome, seconds: float, cpu_seconds: float, *, first: bool
     ) -> None:
-        """Adds an optimizer step; `first` of this process."""
+        """Counts an optimizer step.
+
+        Args:
+            outcome: The step.
+            seconds: Its time.
+            cpu_seconds: CPU time of all threads of this process in the step.
+            first: Whether it is the first step of this process.
+        """
         self.seconds += seconds
         self.cpu_seconds += cpu_seconds
         self.cpu_seconds_possible += seconds * torch.get_num_threads()
@@ -80,18 +87,18 @@ class TrainResult:
             self.note_bad(outcome)
 
     def note_bad(self, outcome: StepOutcome) -> None:
-        """Notes a step that was left out since its numbers were not finite."""
+        """Notes a step that was skipped because its numbers were not finite."""
         bad = {"optimizer_step": outcome.step.number, "loss": float(outcome.loss)}
         self.bad_steps.append({**bad, "examples": outcome.bad_examples})
 
     @property
     def scored_epochs(self) -> int:
-        """Epochs after which the validation split was scored last; 0 before the first score."""
+        """The number of the epoch that was scored last; 0 before the first score."""
         history = self.validation_history
         return round(history[-1]["epoch"]) if history else 0
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields, with padding share, throughput, and the share of the CPU that the run got."""
+        """The fields, with the padding share, the speed and the share of CPU time it got."""
         share = 1 - self.real_tokens / self.padded_tokens if self.padded_tokens else 0.0
         steps, seconds, tokens = self.optimizer_steps, self.seconds, self.real_tokens
         if steps > self.first_steps:
@@ -110,10 +117,10 @@ class TrainResult:
 
 
 class TrainLog:
-    """Loss and scores, on the screen, for the trackers, and in the result.
+    """Reports losses and scores on the screen, to the trackers and in the result.
 
     Attributes:
-        reads_later: Whether losses are told one step later, so that no step waits for its own.
+        reads_later: Whether losses are reported one step later, so that no step waits for its own.
     """
 
     def __init__(self, accelerator: Accelerator, result: TrainResult, *, total_steps: int) -> None:
@@ -131,17 +138,17 @@ class TrainLog:
         self.bar.disable = self.bar.disable or not accelerator.is_main_process
 
     def step(self, loss: torch.Tensor, rate: float, *, last: bool) -> None:
-        """Notes a step's loss, and fetches it together with those of other steps.
+        """Notes a step's loss, and fetches it from the device together with those of other steps.
 
         Args:
-            loss: Over all processes, on the device.
+            loss: Mean loss of the step over all processes, `()`, on the device.
             rate: Learning rate of the step.
-            last: Whether an epoch ends.
+            last: Whether an epoch ends with it.
         """
         self.tell()
         self.losses.append(loss)
         if self.result.optimizer_steps % self.every == 0 or last:
-            # One fetch for many steps: each makes the host wait for the device.
+            # One fetch serves many steps, since each makes the host wait for the device.
             total = Arriving(torch.stack(self.losses).sum())
             entry: dict[str, float] = {"step": self.result.optimizer_steps, "loss": math.nan}
             entry |= {"learning_rate": rate, "seconds": round(self.result.seconds, 3)}
@@ -152,7 +159,7 @@ class TrainLog:
         self.bar.update()
 
     def tell(self) -> None:
-        """Tells the losses that were fetched last, and waits for them if it must."""
+        """Reports the losses that were fetched last; waits for them if they have not arrived."""
         if self._on_the_way is None:
             return
         (arriving, steps, entry), self._on_the_way = self._on_the_way, None
@@ -168,7 +175,7 @@ class TrainLog:
         self._say_in_log(mean, speed, self.result.seconds)
 
     def _say_in_log(self, loss: float, speed: str, seconds: float) -> None:
-        """A line now and then where no bar can be drawn: a log file, a container, a scheduler."""
+        """Prints a line now and then if no bar can be drawn, as in a log file or a container."""
         if not (self.accelerator.is_main_process and self.bar.disable):
             return
         if seconds - self.said_at < SECONDS_BETWEEN_LINES:
@@ -182,7 +189,13 @@ class TrainLog:
         )
 
     def epoch(self, number: int, metric: str, scores: dict[str, Any]) -> None:
-        """Prints an epoch's mean loss and its validation score."""
+        """Reports an epoch's mean loss and its validation scores.
+
+        Args:
+            number: Number of the epoch, from 1.
+            metric: Name of the score that is printed.
+            scores: The validation scores.
+        """
         numbers = {k: float(v) for k, v in scores.items() if isinstance(v, int | float)}
         loss = self.epoch_loss / self.epoch_steps
         self.epoch_loss, self.epoch_steps = 0.0, 0
@@ -194,7 +207,7 @@ class TrainLog:
         self.accelerator.log(tracked, step=self.result.optimizer_steps)
         self.validation = f", {metric} {numbers[metric]:.3f}"
         if self.accelerator.is_main_process:
-            # Through the bar, which would else be torn by the line.
+            # The bar prints the line, so that it does not break the bar.
             self.bar.write(
                 f"epoch {number}: loss {loss:.4f}, validation {metric} {numbers[metric]:.4f}, "
                 f"{self.result.seconds:.0f} s so far"
@@ -202,7 +215,7 @@ class TrainLog:
             sys.stdout.flush()
 
     def state_dict(self) -> dict[str, Any]:
-        """What is not yet in the result, for a checkpoint."""
+        """What a checkpoint needs besides the result."""
         self.tell()
         return {
             "losses": [float(loss) for loss in self.losses],

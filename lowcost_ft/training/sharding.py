@@ -29,7 +29,7 @@ def is_sharded(accelerator: Accelerator) -> bool:
 
 
 def split_by_layer(accelerator: Accelerator, layer: nn.Module) -> None:
-    """Has FSDP gather one layer of this kind at a time, unless the user named other modules.
+    """Makes FSDP gather one layer of this class at a time, unless the user named other modules.
 
     Accelerate's own choice, the modules that transformers keeps on one device, may hold the
     embeddings, which it then tries to split twice.
@@ -40,7 +40,7 @@ def split_by_layer(accelerator: Accelerator, layer: nn.Module) -> None:
 
 
 def on_device(accelerator: Accelerator, model: nn.Module) -> nn.Module:
-    """Puts a model that only predicts where the run computes: split, where training was split."""
+    """Moves a model that only predicts to the device, or splits it as training was split."""
     if not is_sharded(accelerator):
         return model.to(accelerator.device)
     # Accelerate shards a model only together with an optimizer; this one never steps.
@@ -52,19 +52,19 @@ def on_device(accelerator: Accelerator, model: nn.Module) -> nn.Module:
 def prepare_training(
     accelerator: Accelerator, model: nn.Module, optimizer: torch.optim.Optimizer
 ) -> tuple[nn.Module, torch.optim.Optimizer]:
-    """Model and optimizer as Accelerate wants them.
+    """Prepares model and optimizer by Accelerate.
 
     A model that is whole in every process is not wrapped for data parallelism: `StepRunner` adds
     up the gradients of the processes itself.
     """
     if is_sharded(accelerator):
-        # Together: sharding replaces the weights, and with them what the optimizer holds.
+        # Both together: sharding replaces the weights, which the optimizer must know.
         return accelerator.prepare(model, optimizer)
     return accelerator.prepare_model(model, evaluation_mode=True), accelerator.prepare(optimizer)
 
 
 def whole_tensor(tensor: torch.Tensor) -> torch.Tensor:
-    """The tensor, put together from the parts that the processes hold, where it is split."""
+    """The whole tensor; a split one is put together from the parts of all processes."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
@@ -81,9 +81,9 @@ def whole_tensors(
     """
     whole = {}
     for name, tensor in named:
-        value = whole_tensor(tensor.detach())  # one at a time: the device need not hold them all
+        value = whole_tensor(tensor.detach())  # One at a time: the device need not hold all.
         if keep:
-            # A copy in any case: what was just gathered may still be on its way.
+            # This always copies, since what was just gathered may still be arriving.
             whole[name] = value.to("cpu", copy=True).contiguous()
     return whole
 
@@ -96,9 +96,10 @@ def own_part(tensor: torch.Tensor) -> torch.Tensor:
 def exchange(
     model: nn.Module, weights: dict[str, torch.Tensor], others: dict[str, torch.Tensor]
 ) -> None:
-    """Has a model's parameters change places with tensors of the same names and shapes.
+    """Swaps a model's parameters with tensors of the same names and shapes.
 
-    No copy is made, but of parts: FSDP reads them where they lie.
+    Whole tensors change places without a copy. Parts of split ones are copied, since FSDP reads
+    them where they are.
     """
     _forget_gathered(model)
     with torch.no_grad():
@@ -120,7 +121,7 @@ def _forget_gathered(model: nn.Module) -> None:
 
 
 def put_back(model: nn.Module, whole: dict[str, torch.Tensor]) -> None:
-    """Copies whole tensors into the parameters of those names, or into this process's parts."""
+    """Copies whole tensors into the parameters of the same names, or into this process's parts."""
     _forget_gathered(model)
     parameters = dict(model.named_parameters())
     with torch.no_grad():

@@ -195,7 +195,7 @@ class StepRunner(Passes):
     def _gradient(
         self, optimizer: torch.optim.Optimizer, step: PlannedStep
     ) -> tuple[torch.Tensor, PlannedStep]:
-        """Computes the step's gradient in place; returns the mean loss, `()`, and how it was cut."""
+        """Computes the gradient in place; returns the mean loss, `()`, and how the step was cut."""
         random = torch_states()
         while True:
             loss, failed_tokens, too_long = torch.zeros(()), 0, -1

@@ -1,4 +1,4 @@
-"""How long a run trains where nobody says: for enough optimizer steps, even on small data."""
+"""How long a run trains if the user does not say: enough optimizer steps, even on small data."""
 
 from dataclasses import replace
 
@@ -11,11 +11,11 @@ __all__ = ["LEAST_EPOCHS", "LEAST_STEPS", "MOST_EPOCHS", "epochs_between_scores"
 __all__ += ["length_notice", "num_epochs", "settle_length"]
 
 LEAST_EPOCHS = 6
-"""Passes over the data, however many rows there are."""
+"""Fewest passes over the data, however many rows there are."""
 LEAST_STEPS = 600
 """Optimizer steps that small data is trained for (`docs/defaults.md`)."""
 MOST_EPOCHS = 100
-"""For a handful of rows, which would be seen hundreds of times."""
+"""Most passes over a handful of rows, which would otherwise be seen hundreds of times."""
 _STEPS_BETWEEN_SCORES = 50
 
 
@@ -39,7 +39,7 @@ def num_epochs(settings: TrainingConfig, examples: int) -> int:
 
 
 def _asked_for(settings: TrainingConfig, examples: int) -> int | None:
-    """The usual number of an extension, or of the task; None: that of any run."""
+    """The usual number of an extension or of the task; None: that of any run."""
     asked = usual_epochs(settings, examples)
     if asked is None and isinstance(settings, RunConfig):
         asked = task_class(settings.task).usual_epochs(settings, examples)
@@ -65,7 +65,7 @@ def epochs_between_scores(settings: TrainingConfig, examples: int) -> int:
 
 
 def length_notice(config: RunConfig, examples: int) -> str | None:
-    """What the user is told of the epochs: where they are not the usual number, or do not count."""
+    """What to tell the user about epochs: they are not the usual number, or have no effect."""
     if config.max_steps is not None and config.num_train_epochs != "auto":
         return (
             f"--max-steps {config.max_steps:,} decides how long the run trains, and "

@@ -32,7 +32,7 @@ __all__ = ["Extension", "TrainingContext"]
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingContext:
-    """What an extension is made from.
+    """Everything that an extension may be made from.
 
     Attributes:
         settings: The settings of the run.
@@ -42,8 +42,9 @@ class TrainingContext:
         features: The training data, tokenized.
         pad_token_id: Token that fills up a micro-batch.
         examples: The training data as it was read; None where only its lengths are known.
-        tokenizer: The tokenizer; None in the same cases.
-        teaching: What the teachers of a distillation say of the data; None in the same cases.
+        tokenizer: The tokenizer; None where only the lengths of the data are known.
+        teaching: The answers of a distillation's teachers to the data; None without teachers, and
+            where only lengths are known.
     """
 
     settings: "RunConfig"
@@ -57,44 +58,44 @@ class TrainingContext:
 
 
 class Extension:
-    """A training trick. It overrides the methods it needs; the others are never called.
+    """A training trick. A subclass overrides the methods that it needs; others are never called.
 
-    The gradient of a step must not depend on how the step is cut: what `batch`, `forward`, `loss`
-    and `backward` do to a row may not depend on the other rows of its micro-batch.
+    The gradient of a step must not depend on how the step is cut. So what `batch`, `forward`,
+    `loss` and `backward` do to a row must not depend on the other rows of its micro-batch.
     """
 
     name: ClassVar[str]
-    """Name of its state in checkpoints."""
+    """The name of its state in checkpoints."""
     setting: ClassVar[str] = ""
     """The setting that turns it on; empty where something else does."""
     needs_choices: ClassVar[bool] = False
-    """Whether it is about choices between classes (`Task.choices`), which not every task makes."""
+    """Whether the task must choose between classes (`Task.choices`)."""
     numbers_choices: ClassVar[bool] = False
-    """Whether it must know them again in another model's answers (`Task.choice_numbers`)."""
+    """Whether it must find the same choices in another model's answers (`Task.choice_numbers`)."""
     edits_texts: ClassVar[bool] = False
-    """Whether it changes texts, which not every task lets it do (`Task.can_edit`)."""
+    """Whether it changes texts, which the task must allow (`Task.can_edit`)."""
     takes_answers: ClassVar[bool] = False
-    """Whether it takes answers as labels, which not every task lets it do (`Task.can_label`)."""
+    """Whether it takes answers as labels, which the task must allow (`Task.can_label`)."""
     needs_settings: ClassVar[Mapping[str, Any]] = {}
-    """Values that other settings must have beside it, which not every task has."""
+    """Values that other settings must have; a task that lacks such a setting is refused."""
     own_settings: ClassVar[tuple[str, ...]] = ()
-    """Settings that mean something only beside it."""
+    """Settings that have a meaning only together with it."""
     needs_whole_text_labels: ClassVar[bool] = False
     """Whether each row must be one text with one class, or one set of classes
     (`Task.labels_whole_texts`)."""
     regroups: ClassVar[bool] = False
-    """Whether its `epoch` only puts the same texts together into rows (`Features.members`), so that
-    the output of frozen layers for them may be kept on disk."""
+    """Whether its `epoch` only groups the same texts into rows (`Features.members`), so that the
+    output of frozen layers for each text may be kept on disk."""
     keeps_inputs: ClassVar[bool] = False
-    """Whether its `batch` leaves what the model reads as it is, so that the output of frozen layers
+    """Whether its `batch` does not change what the model reads, so that the output of frozen layers
     may be kept on disk."""
     repeats: ClassVar[bool] = False
     """Whether it runs the same rows through the model several times in a micro-batch. Frozen layers
     then run only the first time."""
     fits_head: ClassVar[bool] = False
-    """Whether the head is made in `finish` alone, so that scores before it mean nothing."""
+    """Whether the head is made only in `finish`, so that scores before that mean nothing."""
     split_models: ClassVar[bool] = False
-    """Whether it leaves weights and passes alone, so that FSDP may split the model."""
+    """Whether it touches neither weights nor passes, so that FSDP may split the model."""
 
     @classmethod
     def asked_for(cls, config: "TrainingConfig") -> bool:
@@ -103,7 +104,7 @@ class Extension:
 
     @classmethod
     def flag(cls) -> str:
-        """Its setting as the command line has it."""
+        """The flag of its setting."""
         return "--" + cls.setting.replace("_", "-")
 
     @classmethod
@@ -113,43 +114,46 @@ class Extension:
 
     @classmethod
     def usual_epochs(cls, examples: int) -> int | None:
-        """Passes over so many examples where the user gives no number; None: as without it."""
+        """Epochs for so many examples if the user gives no number; None: as without it."""
         return None
 
     @classmethod
     def rate_factor(cls, examples: int) -> float:
-        """What the default learning rate is multiplied by for so many training examples."""
+        """The factor on the default learning rate for so many training examples."""
         return 1.0
 
     @classmethod
     def of(cls, context: TrainingContext) -> Self | None:
-        """The extension for a run; None where the run does without it.
+        """Makes the extension of a run; None if the run does without it.
 
-        One with a setting is asked only where that is given.
+        It is called only if the setting, where the extension has one, is given.
         """
         raise NotImplementedError
 
     def begin(self, total_steps: int) -> None:
-        """Sets all of its state to the beginning, and draws no random numbers.
+        """Sets all of its state to the beginning, without drawing random numbers.
 
-        It is called again after a rehearsal, which runs steps whose effect is taken back.
+        It is called again after a rehearsal, which runs steps and then undoes their effect.
+
+        Args:
+            total_steps: Optimizer steps of the run.
         """
 
     def epoch(self, features: "Features", number: int) -> "Features":
-        """The rows of an epoch, before they are planned and cut into micro-batches.
+        """Makes the rows of an epoch, before steps are planned and cut into micro-batches.
 
         Args:
             features: The training data, or what another extension made of it.
             number: The epoch, from 0.
 
         Returns:
-            Rows with as many examples in every epoch. They depend on nothing but the arguments and
-            the settings (the seed), so that a resumed run and the memory plan find the same.
+            Rows of equally many examples in every epoch. They must depend only on the arguments and
+            the settings (the seed), so that a resumed run and the memory plan get the same.
         """
         return features
 
     def batch(self, batch: "Batch", rows: "MicroBatch", features: "Features") -> "Batch":
-        """The inputs and labels of a micro-batch, on the device, before the forward pass.
+        """Changes the inputs and labels of a micro-batch, on the device, before the forward pass.
 
         Args:
             batch: Tensors by name, `(rows, tokens)` or `(rows, ...)`.
@@ -157,15 +161,15 @@ class Extension:
             features: The rows of the epoch.
 
         Returns:
-            The same or other tensors. One that is for the loss alone is called `NAME.what`: the
-            model does not get it.
+            The tensors. One whose name has a dot (`NAME.what`) is for the loss of the extension;
+            the model does not get it.
         """
         return batch
 
     def forward(
         self, batch: "Batch", *, inner: "Callable[[Batch], torch.Tensor]"
     ) -> "torch.Tensor":
-        """Around the forward pass, which is `inner(batch)`; returns the model's outputs."""
+        """Wraps the forward pass, which is `inner(batch)`; returns the model's outputs."""
         return inner(batch)
 
     def loss(
@@ -176,23 +180,23 @@ class Extension:
         inner: "Callable[[torch.Tensor, Batch], torch.Tensor]",
         forward: "Callable[[Batch], torch.Tensor]",
     ) -> "torch.Tensor":
-        """Around the loss.
+        """Wraps the loss.
 
         Args:
             outputs: Outputs of the forward pass.
             batch: The micro-batch.
-            inner: The loss of some outputs, `()`: a sum over the rows.
-            forward: Another forward pass.
+            inner: Computes the loss of some outputs, `()`, a sum over the rows.
+            forward: Runs another forward pass.
 
         Returns:
-            A sum over the rows as well, `()`, which the step divides by its weight.
+            The loss, `()`, again a sum over the rows; the step divides it by its weight.
         """
         return inner(outputs, batch)
 
     def backward(
         self, batch: "Batch", *, inner: "Callable[[Batch], torch.Tensor]"
     ) -> "torch.Tensor":
-        """Around the forward and the backward pass of a micro-batch.
+        """Wraps the forward and the backward pass of a micro-batch.
 
         Args:
             batch: The micro-batch.
@@ -209,47 +213,47 @@ class Extension:
         raise NotImplementedError
 
     def after_update(self, number: int) -> None:
-        """When the weights are new, and their gradients still there.
+        """Called after the weights have changed, while their gradients are still there.
 
         Args:
-            number: The step, from 1. Steps that changed no weight are left out.
+            number: The step, from 1. It is not called for steps that changed no weight.
         """
 
     def swap_in(self) -> None:
-        """Puts the weights into the model that are scored and saved, and keeps those that train."""
+        """Puts the weights that are scored and saved into the model, and keeps those that train."""
 
     def swap_out(self) -> None:
-        """Puts the weights back that train, bit by bit. The end of a run leaves them out."""
+        """Puts the weights that train back, bit by bit. It is not called at the end of a run."""
 
     def finish(self, outputs: "Outputs") -> None:
-        """When the last weights are in the model, before they are scored and saved.
+        """Called when the final weights are in the model, before they are scored and saved.
 
-        A run that is resumed after its last step comes here again.
+        A run that is resumed after its last step calls it again.
 
         Args:
             outputs: Runs the model on rows of some features, in evaluation mode and without
-                gradients; gives the outputs and the micro-batch.
+                gradients; returns the outputs and the micro-batch.
         """
 
     def tensors(self) -> "dict[str, torch.Tensor]":
-        """The tensors that a resumed run needs, beside the weights that train."""
+        """The tensors that a resumed run needs besides the trainable weights, by name."""
         return {}
 
     def numbers(self) -> dict[str, Any]:
-        """The same of what JSON can hold."""
+        """The numbers, texts and lists that a resumed run needs, in types that JSON has."""
         return {}
 
     def load(self, tensors: "dict[str, torch.Tensor]", numbers: dict[str, Any]) -> None:
-        """Goes on from what `tensors` and `numbers` were; comes after `begin`."""
+        """Restores what `tensors` and `numbers` returned; called after `begin`."""
 
     def record(self, epochs: int) -> dict[str, Any]:
-        """What run.json says of it: settings as they were settled, and what was done.
+        """What run.json records: settings as they were decided, and what was done.
 
         Args:
-            epochs: How many were begun.
+            epochs: How many epochs were begun.
         """
         return {}
 
     def resident(self) -> "Iterable[torch.Tensor]":
-        """Tensors that take memory from step to step and belong to no weight that trains."""
+        """Tensors that take memory all the time and are not trainable weights."""
         return self.tensors().values()

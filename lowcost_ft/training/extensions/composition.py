@@ -1,4 +1,4 @@
-"""The extensions of a run as one: the step, the memory plan and the checkpoints go through it."""
+"""The extensions of a run as one object, which steps, memory plan and checkpoints call."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["REHEARSED_STEPS", "Extensions"]
 
 REHEARSED_STEPS = 10**9
-"""Length of the run that a rehearsal or a simulation begins: every one of its steps is early."""
+"""Length of the run that a rehearsal or a simulation begins, so that its steps are all early."""
 
 _KEPT_EPOCHS = 16
 
@@ -30,10 +30,10 @@ _KEPT_EPOCHS = 16
 class Extensions:
     """Extensions in the order in which they act.
 
-    Each hook knows which of them override it, so that a step loses no time to those that do not.
+    Each hook calls only the extensions that override it, so that the others cost no time.
 
     Attributes:
-        around_backward: Whether any acts around the backward pass.
+        around_backward: Whether any wraps the backward pass.
         changes_inputs: Whether any changes what the model reads.
         repeats: Whether any runs the same rows through the model several times.
         fits_head: Whether any makes the head at the end.
@@ -67,12 +67,12 @@ class Extensions:
         return tuple(e for e in self._all if getattr(type(e), hook) is not own)
 
     def begin(self, total_steps: int) -> None:
-        """Sets all of them to their beginning."""
+        """Sets the state of all extensions to the beginning; see `Extension.begin`."""
         for extension in self._all:
             extension.begin(total_steps)
 
     def epoch(self, features: "Features", number: int) -> "Features":
-        """The rows of an epoch, from 0; the last ones that were asked for are kept."""
+        """The rows of an epoch, numbered from 0; the most recent epochs are kept in memory."""
         if not self._epoch:
             return features
         if number not in self._epochs:
@@ -84,36 +84,36 @@ class Extensions:
         return self._epochs[number]
 
     def batch(self, batch: "Batch", rows: "MicroBatch", features: "Features") -> "Batch":
-        """A micro-batch as the model gets it."""
+        """The tensors of a micro-batch as the extensions change them."""
         for extension in self._batch:
             batch = extension.batch(batch, rows, features)
         return batch
 
     def forward(self, plain: "Forward") -> "Forward":
-        """The forward pass with all that lies around it."""
+        """The forward pass as the extensions wrap it."""
         for extension in reversed(self._forward):
             plain = partial(extension.forward, inner=plain)
         return plain
 
     def loss(self, plain: "Loss", forward: "Forward") -> "Loss":
-        """The loss with all that lies around it."""
+        """The loss as the extensions wrap it."""
         for extension in reversed(self._loss):
             plain = partial(extension.loss, inner=plain, forward=forward)
         return plain
 
     def backward(self, plain: "Forward") -> "Forward":
-        """Forward and backward pass of a micro-batch with all that lies around them."""
+        """Forward and backward pass of a micro-batch as the extensions wrap them."""
         for extension in reversed(self._backward):
             plain = partial(extension.backward, inner=plain)
         return plain
 
     def penalties(self) -> "Iterator[torch.Tensor]":
-        """What is added to the gradient once a step, one after another."""
+        """The terms whose gradient is added once a step, one after another."""
         for extension in self._penalty:
             yield extension.penalty()
 
     def after_update(self, number: int) -> None:
-        """When the weights are new, and their gradients still there."""
+        """Called after the weights have changed, while their gradients are still there."""
         for extension in self._after_update:
             extension.after_update(number)
 

@@ -9,7 +9,7 @@ import numpy as np
 __all__ = ["Answering", "Predictions"]
 
 Predictions = dict[str, np.ndarray]
-"""Named arrays of one prediction an example (or a word), never logits of every token."""
+"""Arrays by name, with one prediction for each example or word; never the logits of all tokens."""
 
 
 class Answering(ABC):
@@ -17,26 +17,26 @@ class Answering(ABC):
 
     @abstractmethod
     def present(self, examples: Sequence[Any], predictions: Predictions) -> list[dict[str, Any]]:
-        """What `predictions.jsonl` says of each example, in the order of the examples."""
+        """What `predictions.jsonl` holds for each example, in the order of the examples."""
 
     @staticmethod
     @abstractmethod
     def truth_row(example: Any) -> dict[str, Any]:
-        """What `predictions.jsonl` says beside the prediction: what was right."""
+        """What `predictions.jsonl` holds besides the prediction: the true labels."""
 
     def answer(self, examples: Sequence[Any], predictions: Predictions) -> list[dict[str, Any]]:
-        """What a user is told of each example, in the order of the examples."""
+        """The answer to each example as a user gets it, in the order of the examples."""
         return self.present(examples, predictions)
 
     def uncertainty(self, examples: Sequence[Any], predictions: Predictions) -> np.ndarray | None:
         """How unsure the model is of each example, at least 0, `(examples,)`.
 
-        What `lowcost-ft suggest` ranks by; None where the answers have no probabilities.
+        `lowcost-ft suggest` ranks by it. None if the answers have no probabilities.
         """
         return None
 
     def choose_decisions(self, examples: Sequence[Any], predictions: Predictions) -> None:
-        """Chooses by labelled validation data what answers depend on, such as thresholds.
+        """Chooses what answers depend on, such as thresholds, on labelled validation data.
 
         Most tasks have nothing to choose.
         """
@@ -48,9 +48,9 @@ class Answering(ABC):
 
     @abstractmethod
     def losses(self, examples: Sequence[Any], predictions: Predictions) -> np.ndarray:
-        """How wrong the prediction of each labelled example is, to find the worst of them.
+        """How wrong the prediction of each labelled example is, `(examples,)`, to find the worst.
 
-        NaN where the model does not know the label.
+        It is NaN if the model does not know the label.
         """
 
     def doubts(
@@ -66,9 +66,9 @@ class Answering(ABC):
             split: Name of the scored split.
             examples: Its examples.
             scores: Its scores.
-            predictions: The predictions they were computed from.
+            predictions: The predictions that they were computed from.
 
         Returns:
-            Warnings by themselves; and, for a model that learned nothing, in which respect.
+            Warnings; and, if the model learned nothing, how that shows, else None.
         """
         return [], None

@@ -1,4 +1,4 @@
-"""What a task says of a trained model: parts of its card, and the code that loads it elsewhere."""
+"""What a task writes about a trained model: parts of its card, and code that loads it elsewhere."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -18,12 +18,12 @@ class TaskCard:
     """The task's own words in a model card.
 
     Attributes:
-        goal: What the model does, as in "gives a text one of 3 labels".
+        goal: What the model does, such as "gives a text one of 3 labels".
         known: Classes that the model can give.
-        unit: What a split holds: "texts", "sentences".
+        unit: What the examples of a split are: "texts", "sentences".
         class_title: What a class is called: "class", "entity type".
         class_unit: What the support of a class counts.
-        score_note: A sentence on how scores are counted; empty where there is nothing to say.
+        score_note: A sentence on how scores are counted; may be empty.
         example: A text to try the model on.
         limits: Sentences on what the model cannot do.
     """
@@ -43,7 +43,7 @@ class PipelineCode:
     """How `transformers.pipeline` is called for a run.
 
     Attributes:
-        comment: What stands above the call.
+        comment: The comment above the call.
         arguments: Arguments besides the task and the folder.
         example: What to predict, as Python.
     """
@@ -54,7 +54,7 @@ class PipelineCode:
 
 
 class Telling:
-    """The part of a task that speaks to people: of a trained model, and of its answers."""
+    """The part of a task that tells people about a trained model and its answers."""
 
     name: ClassVar[str]
 
@@ -80,13 +80,13 @@ class Telling:
 
     @classmethod
     def pipeline_code(cls, run: RunRecord) -> PipelineCode | None:
-        """How `transformers.pipeline` is called; None where none gives the same answers."""
+        """How `transformers.pipeline` is called; None if no pipeline gives the same answers."""
         return None
 
     @classmethod
     def script_example(cls, run: RunRecord) -> str | None:
-        """What a pipeline of transformers.js is given, as JavaScript; None where it takes no such
-        input."""
+        """An input for a pipeline of transformers.js, as JavaScript; None if there is no such
+        pipeline."""
         return json.dumps(cls.card(run, 0).example)
 
     @classmethod
@@ -96,21 +96,21 @@ class Telling:
 
     @staticmethod
     def answer_text(answer: Mapping[str, Any]) -> str:
-        """An answer for the terminal."""
+        """An answer as the terminal shows it."""
         return json.dumps(answer, ensure_ascii=False)
 
     @staticmethod
     def too_long(limit: str) -> str:
-        """What is said of inputs that lose something.
+        """How messages describe inputs that are too long.
 
         Args:
-            limit: What they are longer than.
+            limit: The limit that they exceed, in words.
         """
         return f"texts are longer than {limit}"
 
     @staticmethod
     def lost_when_cut(end: str) -> str:
-        """What an input loses that is longer than the maximum, as in "is cut off".
+        """The part that inputs lose when they are cut, in words.
 
         Args:
             end: The end at which the tokenizer cuts: "end" or "beginning".
@@ -118,18 +118,18 @@ class Telling:
         return f"their {end}"
 
     def cut_in_use(self, examples: int, features: Any, *, limit: str, end: str) -> str:
-        """What to tell of inputs of a run that lost something.
+        """The notice about inputs of a run that were cut.
 
         Args:
-            examples: How many there are.
-            features: Their tokens, of which some were `truncated`.
-            limit: What they are longer than.
-            end: As for `lost_when_cut`.
+            examples: How many inputs there are.
+            features: Their tokens; `truncated` of the inputs were too long.
+            limit: The limit that they exceed, in words.
+            end: The end at which the tokenizer cuts: "end" or "beginning".
         """
         lost = self.lost_when_cut(end)
         return f"{features.truncated:,} of {examples:,} {self.too_long(limit)} and lost {lost}"
 
     @staticmethod
     def use_notice(run: Mapping[str, Any], examples: Sequence[Any]) -> str | None:
-        """What to know where a run is used on other examples than it was trained on."""
+        """A notice for examples of another kind than those the run was trained on; else None."""
         return None

@@ -1,4 +1,4 @@
-"""What a task tells those who check its data: the texts, words and spans of an example."""
+"""What a task tells the checks of its data: the texts, words and spans of an example."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -25,20 +25,20 @@ class DataChecking(ExampleReading):
 
     @classmethod
     def texts_of(cls, example: Any) -> tuple[str, ...]:
-        """The texts of an example as a person reads them: one, or two of a pair.
+        """The texts of an example as a person reads them: one, or the two of a pair.
 
-        By default all that the model sees of it, as one text.
+        By default this is everything that the model sees, as one text.
         """
         return ("\n".join(_strings(cls.input_of(example))),)
 
     @staticmethod
     def words_of(example: Any) -> tuple[str, ...]:
-        """The words that spans count."""
+        """The words whose numbers spans give."""
         return ()
 
     @staticmethod
     def spans_of(example: Any) -> list[Span] | None:
-        """The labelled spans of an example in words; None where the truth is not spans."""
+        """The labelled spans of an example, in words; None if its truth is not spans."""
         return None
 
     @staticmethod
@@ -48,9 +48,9 @@ class DataChecking(ExampleReading):
 
     @classmethod
     def is_meant(cls, rows: Sequence[Row], reading: ReadingOptions) -> bool:
-        """Whether rows say more than a text and a label, which only this task asks for.
+        """Whether rows hold more than a text and a label, and only this task reads it.
 
-        Other tasks could often read them too, without what they are about.
+        Other tasks could often read such rows too, but would lose what they are about.
 
         Args:
             rows: Rows of one file, which may have any fault.
@@ -62,21 +62,21 @@ class DataChecking(ExampleReading):
     def check_rows(
         cls, rows: Sequence[Row], reading: ReadingOptions, *, split: str
     ) -> list[Finding]:
-        """Faults of rows that reading mends silently, so that examples do not show them."""
+        """Findings for faults that reading repairs silently, so that examples do not show them."""
         return []
 
     @classmethod
     def with_class(
         cls, rows: Sequence[Row], place: int, reading: ReadingOptions, *, old: str, new: Any
     ) -> Change | None:
-        """What gives a row another class; None where a program should not write it.
+        """The change that gives a row another class; None if no program should write it.
 
         Args:
             rows: All rows of the split: they show how the file writes classes.
             place: Number of the row.
             reading: How they were read.
-            old: The class that it has, as examples name it.
-            new: The class that it should have. None: as `rows` are.
+            old: The class that the row has, as examples name it.
+            new: The class that it should have; what is not the name of a class is not written.
         """
         return None
 
@@ -105,20 +105,20 @@ class DataChecking(ExampleReading):
     def with_text(
         cls, rows: Sequence[Row], place: int, reading: ReadingOptions, *, old: str, new: str
     ) -> Change | None:
-        """What gives a row another text; None where spans would shift."""
+        """The change that gives a row another text; None if spans would shift."""
         return None
 
     @classmethod
     def with_spans(
         cls, row: Row, example: Any, reading: ReadingOptions, edits: Sequence[Edit]
     ) -> Mapping[str, Any] | None:
-        """What edits the spans of a row; None where a program should not write them.
+        """The columns of a row with edited spans; None if no program should write them.
 
         Args:
             row: The row, whose entities may have been changed since it was read.
-            example: What was read of it.
+            example: The example that was read from it.
             reading: How it was read.
-            edits: Spans of the example, and what takes their place.
+            edits: Spans of the example, and what replaces each.
         """
         return None
 

@@ -1,4 +1,4 @@
-"""Choices between classes: what a task's loss compares, for those who change or repeat the loss."""
+"""The choices between classes that a task's loss compares, for extensions that change the loss."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Choices:
 
     Attributes:
         logits: `(choices, classes)`.
-        labels: The right class of each, `(choices,)`, `IGNORED_LABEL` where there is none. Or,
-            where each class is a yes or no of its own, 1 or 0, `(choices, classes)`.
-        weights: Weight of each class, `(classes,)`; of a yes, where there is yes and no. None: 1.
+        labels: The right class of each, `(choices,)`, `IGNORED_LABEL` if there is none. Or, if
+            each class is a yes or no of its own, 1 or 0, `(choices, classes)`.
+        weights: Weight of each class, `(classes,)`; of its yes, if it is a yes or no. None: 1.
     """
 
     logits: torch.Tensor
@@ -36,7 +36,7 @@ class Choices:
         return self.labels.ndim == 2
 
     def cross_entropy(self, *, smoothing: float = 0.0) -> torch.Tensor:
-        """Sum over the choices, `()`; the mean over the classes of each where they are yes or no.
+        """The summed cross-entropy of the choices, `()`; of yes or no, each the mean over classes.
 
         Args:
             smoothing: Share of the probability that a target gives to all classes alike (Szegedy et
@@ -61,9 +61,9 @@ class Choices:
         return losses.mean(-1).sum()
 
     def shares(self) -> torch.Tensor | None:
-        """What each choice counts in a sum, `(choices,)`; None where all count 1.
+        """The weight of each choice in a sum, `(choices,)`; None if all are 1.
 
-        That is the weight of its right class, and 0 where there is none.
+        It is the weight of the right class, and 0 if there is none.
         """
         if self.yes_or_no:
             return None
@@ -89,18 +89,18 @@ class Choosing:
     class_weights: torch.Tensor | None = None
 
     def usual_outputs(self, features: Features) -> np.ndarray | None:
-        """The outputs that fit the training data best if the text is not looked at, `(labels,)`.
+        """The outputs that fit the training data best without any text, `(labels,)`.
 
-        The bias of a new output layer begins as them. So the first steps learn what sets texts
-        apart, and not how frequent each class is, which drives the states of all texts the same way
-        (the prior of Lin et al. 2017, arXiv:1708.02002, section 3.3).
+        The bias of a new output layer begins with them. The first steps then learn what
+        distinguishes texts, and not how frequent each class is, which would drive the states of all
+        texts in one direction (the prior of Lin et al. 2017, arXiv:1708.02002, section 3.3).
 
         Args:
             features: The tokenized training split.
 
         Returns:
-            Logarithms of the weighted frequencies, about their mean; of yes or no, of the odds; of
-            numbers, their mean. None where there are none.
+            For classes, logarithms of the weighted frequencies minus their mean; for yes or no,
+            logarithms of the odds; for numbers, their mean. None for other tasks.
         """
         if self.label_array is None:
             return None
@@ -120,9 +120,9 @@ class Choosing:
         return (logs - logs.mean()).astype(np.float32)
 
     def choices(self, outputs: Any, batch: dict[str, torch.Tensor]) -> Choices | None:
-        """The choices whose cross-entropy the loss is; None where it is something else.
+        """The choices whose cross-entropy is the loss; None if the loss is something else.
 
-        Their classes must be the same in every micro-batch, so that what is spread over all
+        Their classes must be the same in every micro-batch, so that a loss which is spread over all
         classes does not depend on how a step is cut.
         """
         return None
@@ -130,22 +130,23 @@ class Choosing:
     def choice_numbers(
         self, features: Features, rows: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray] | None:
-        """Which choices of a split those of a micro-batch are; None where they have no numbers.
+        """The numbers of a micro-batch's choices in the split; None if they have no numbers.
 
-        The numbers depend on the examples alone, not on the tokenizer, so that what two models say
-        of a choice can be compared.
+        The numbers depend on the examples alone, not on the tokenizer, so that the answers of two
+        models to one choice can be compared.
 
         Args:
             features: The tokenized split.
             rows: The rows of the micro-batch.
 
         Returns:
-            `(choices,)` each, in the order of `choices`, as many a row: the number, counted over
-            all examples from 0, -1 at places that are none; and whether its label is known.
+            Two arrays `(choices,)`, in the order of `choices`, with equally many for each row: the
+            number, counted from 0 over all examples, -1 at places that are not choices; and
+            whether the label is known.
         """
         return None
 
     @property
     def has_choices(self) -> bool:
-        """Whether `choices` gives some."""
+        """Whether `choices` returns some."""
         return False

@@ -1,4 +1,4 @@
-"""How sure a task is of its answers: which were right, what is shown, what is withheld."""
+"""How sure a task is of its answers: which ones are right, and which ones are withheld."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Confidence:
     """The part of a task that says how far its scores can be trusted.
 
     Attributes:
-        score_map: What turns the model's scores into probabilities in `answer`; None leaves them as
-            they are. Which answer is given, `present` and `score` never depend on it.
-        answers_counted: What calibration counts, in words.
+        score_map: Turns the model's scores into probabilities in `answer`; None: scores stay as
+            they are. The choice of the answer, `present` and `score` never depend on it.
+        answers_counted: What calibration counts, in words, such as "answers".
     """
 
     score_map: ScoreMap | None = None
@@ -40,33 +40,33 @@ class Confidence:
         return None
 
     def tally(self, examples: Sequence[Any], predictions: Any) -> np.ndarray | None:
-        """Numbers of each labelled example, whose sums give the main score of any part of them.
+        """Numbers of each labelled example, whose sums over any set of them give its main score.
 
         Args:
             examples: The examples.
             predictions: The task's arrays.
 
         Returns:
-            `(examples, numbers)`; None where the score is no such sum.
+            `(examples, numbers)`; None if the score is not computed from sums.
         """
         return None
 
     @staticmethod
     def score_of_tally(sums: np.ndarray) -> np.ndarray:
-        """The main score from sums `(..., numbers)`: `(...)`. For F1: right, found and true."""
+        """The main score `(...)` of sums `(..., numbers)`; for F1 these: right, found, true."""
         from lowcost_ft.scores.sums import f1_of
 
         return f1_of(sums)
 
     def withhold(self, answer: dict[str, Any], min_score: float) -> tuple[dict[str, Any], int, int]:
-        """Takes out of an answer what has a lower score; it stays under `withheld`.
+        """Moves the parts of an answer with a lower score to `withheld`.
 
         Args:
-            answer: One of `answer`'s.
-            min_score: The lowest score that is told.
+            answer: An answer, as `answer` returns it.
+            min_score: The lowest score that is shown.
 
         Returns:
-            The answer, how many answers it told before, and how many it tells now.
+            The answer, and how many parts it showed before and shows now.
         """
         score = answer.get("score")
         if score is None:
@@ -78,14 +78,14 @@ class Confidence:
 
     @staticmethod
     def out_of_scope_texts() -> tuple[str, ...]:
-        """Texts that have nothing to do with the task's sample; none where it has no such texts."""
+        """Texts that have nothing to do with the task's sample; there may be none."""
         return ()
 
 
 def split_list(
     answer: Mapping[str, Any], name: str, min_score: float
 ) -> tuple[dict[str, Any], int, int]:
-    """`withhold` for answers that are a list of dictionaries with a `score`."""
+    """Does what `withhold` does for answers that hold a list of dictionaries with a `score`."""
     items = answer[name]
     kept = [item for item in items if item["score"] >= min_score]
     found = {**answer, name: kept}

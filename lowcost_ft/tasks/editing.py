@@ -1,4 +1,4 @@
-"""What a task tells those who change the text of its examples, and how its spans follow."""
+"""Which texts of an example may be changed, and how its labelled spans follow."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -9,7 +9,7 @@ __all__ = ["TextEditing"]
 
 
 class TextEditing:
-    """The part of a task that `--augment` asks.
+    """The part of a task that `--augment` uses.
 
     Attributes:
         can_edit: Whether the texts of its examples may be changed.
@@ -20,18 +20,18 @@ class TextEditing:
     def spanned_texts(self, example: Any) -> tuple[SpannedText, ...]:
         """The texts of a labelled example, each with the spans that its truth is about.
 
-        Empty where those of this example cannot be changed.
+        It is empty if the texts of this example cannot be changed.
         """
         raise NotImplementedError
 
     def with_texts(self, example: Any, texts: Sequence[SpannedText]) -> Any:
-        """The example with other texts, and a truth that has followed the spans.
+        """Makes an example with other texts, whose truth follows the spans.
 
         Args:
             example: A labelled example.
-            texts: As many as `spanned_texts` gave, changed.
+            texts: The changed texts, as many as `spanned_texts` returned.
 
         Returns:
-            Another example; None where its truth could not be told of these texts.
+            Another example; None if its truth does not hold for these texts.
         """
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""How a task makes examples of rows, and what the rest of the package asks of an example."""
+"""How a task makes examples from rows, and what the rest of the package asks about an example."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
@@ -13,11 +13,10 @@ __all__ = ["ExampleReading"]
 class ExampleReading(ABC):
     """The part of a task that reads examples and knows what is in one.
 
-    Where a function of the task does all that one of these methods should, the method is that
-    function: `read = staticmethod(read_examples)`.
+    A method may simply be a function of the task: `read = staticmethod(read_examples)`.
 
     Attributes:
-        group_title: What examples with the same `group_of` share, in messages.
+        group_title: What messages call the thing that examples with the same `group_of` share.
     """
 
     group_title: ClassVar[str] = "input"
@@ -33,7 +32,7 @@ class ExampleReading(ABC):
         notices: list[str],
         labelled: bool = True,
     ) -> list[Any]:
-        """Reads one split's rows.
+        """Makes examples from the rows of one split.
 
         Args:
             rows: Rows of one file or split.
@@ -58,7 +57,8 @@ class ExampleReading(ABC):
     ) -> tuple[dict[str, list[Any]], list[str], str | None]:
         """Decides what is learned, converts the truth, and checks the splits against each other.
 
-        By default there is nothing to decide: all is learned as it was read, and no labels are.
+        By default there is nothing to decide: examples are learned as they were read, and there are
+        no labels.
 
         Args:
             splits: Labelled examples by split, "train" among them unless `labels` is given.
@@ -75,11 +75,11 @@ class ExampleReading(ABC):
     @staticmethod
     @abstractmethod
     def sample_rows() -> dict[str, list[dict[str, Any]]]:
-        """The embedded sample: rows of each split."""
+        """The rows of the embedded sample, by split."""
 
     @classmethod
     def sample_reading(cls, reading: ReadingOptions) -> ReadingOptions:
-        """How the embedded sample is read, of which nothing needs to be guessed or told."""
+        """How the embedded sample is read, so that nothing is guessed and no notice is needed."""
         return reading
 
     @staticmethod
@@ -89,13 +89,13 @@ class ExampleReading(ABC):
 
     @staticmethod
     def is_blank(example: Any) -> bool:
-        """Whether there is nothing to predict in an example."""
+        """Whether an example holds nothing to predict."""
         return False
 
     @staticmethod
     @abstractmethod
     def read_texts(texts: Sequence[str], pairs: Sequence[str] | None) -> list[Any]:
-        """Unlabelled examples of texts, and of the second text of each where there is one.
+        """Makes unlabelled examples of texts, or of pairs of texts.
 
         Raises:
             UserError: The task takes no pairs.
@@ -105,17 +105,17 @@ class ExampleReading(ABC):
     def read_texts_for(
         cls, run: Mapping[str, Any], texts: Sequence[str], pairs: Sequence[str] | None
     ) -> list[Any]:
-        """`read_texts`, as the examples of a run were read that an older version may have made."""
+        """Does what `read_texts` does, in the way that an older version of the run may have."""
         return cls.read_texts(texts, pairs)
 
     @staticmethod
     @abstractmethod
     def input_of(example: Any) -> Hashable:
-        """What the model sees of an example, as JSON can hold it; equal inputs are one text."""
+        """What the model sees of an example, in types that JSON has; equal inputs are one text."""
 
     @classmethod
     def group_of(cls, example: Any) -> Hashable:
-        """What must not be parted when a validation split is cut off; equal inputs at least.
+        """The group of an example, which a validation cut never splits; by default, equal inputs.
 
         A task whose examples share a text returns the text.
         """
@@ -124,11 +124,11 @@ class ExampleReading(ABC):
     @staticmethod
     @abstractmethod
     def truth_of(example: Any) -> Any:
-        """What the model should say of an example, as JSON can hold it; None without labels."""
+        """The true answer to an example, in types that JSON has; None without labels."""
 
     @staticmethod
     def classes(example: Any) -> frozenset[str]:
-        """The classes of a finished example, for a validation split with the same shares."""
+        """The classes of an example after `finish`, so that splits have the same shares of each."""
         return frozenset()
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""What a task tells those who ask why: the decisions in an answer, and the words behind tokens."""
+"""What a task tells explanations: the decisions in an answer, and the words behind tokens."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Decision:
 
     Attributes:
         row: The row of the features in which it is decided.
-        told: What is decided, in the words of the answer: a label, an entity, an answer.
-        value: From the outputs for copies of the row to the number that words are credited for,
-            `(copies,)`: the log-odds of the decision, or the predicted number.
-        is_number: Whether it is the predicted number.
+        told: The decision as the answer holds it: a label, an entity, a span.
+        value: Computes, from the outputs for copies of the row, the number that words are credited
+            for, `(copies,)`: the log-odds of the decision, or the predicted number.
+        is_number: Whether that is the predicted number.
     """
 
     row: int
@@ -39,7 +39,7 @@ class Decision:
 
 @dataclass(frozen=True, kw_only=True)
 class SeenRow:
-    """The texts that the model sees in a row, and what each token stands for.
+    """The texts that the model sees in a row, and the characters of each token.
 
     Attributes:
         texts: Each text by the name of its part, such as `text`.
@@ -51,7 +51,7 @@ class SeenRow:
 
 
 class Explaining:
-    """The part of a task that `lowcost-ft explain` asks.
+    """The part of a task that `lowcost-ft explain` uses.
 
     Attributes:
         can_explain: Whether its decisions can be traced to words.
@@ -70,23 +70,23 @@ class Explaining:
         *,
         max_length: int,
     ) -> list[SeenRow]:
-        """What each row of one example's features shows.
+        """The texts and tokens in each row of one example's features.
 
         Args:
             example: The example.
             features: What `featurize` made of it alone.
-            tokenizer: The one that was used.
-            max_length: The length that was used.
+            tokenizer: The tokenizer that made them.
+            max_length: Longest input in tokens, as it was then.
         """
         raise NotImplementedError
 
     def decisions(self, example: Any, features: Features, predictions: Any) -> list[Decision]:
-        """What the model says of one example.
+        """The decisions in the model's answer to one example.
 
         Args:
             example: The example.
             features: What `featurize` made of it alone.
-            predictions: Those for these features.
+            predictions: The predictions for these features.
         """
         raise NotImplementedError
 
@@ -108,7 +108,7 @@ def log_odds(logits: torch.Tensor, chosen: int | torch.Tensor) -> torch.Tensor:
 def encoded_places(
     text: str, pair: str | None, tokenizer: PreTrainedTokenizerBase, *, max_length: int
 ) -> list[Place | None]:
-    """The characters of each token of a text, or a pair, as a sequence classifier sees it."""
+    """The characters of each token of a text or a pair, as a sequence classifier reads it."""
     encoded = tokenizer(
         text,
         pair,
@@ -129,13 +129,13 @@ def encoded_places(
 
 
 def visible_place(text: str, number: int, start: int, end: int) -> Place | None:
-    """The characters of a token from the first visible one on; None where it has none.
+    """The characters of a token from the first visible one on; None if none is visible.
 
     Args:
-        text: The text that the token is of.
-        number: Its number in the row.
+        text: The text of the token.
+        number: Number of the text in the row.
         start: First character of the token.
-        end: The one behind its last.
+        end: The character after its last one.
     """
     while start < end and text[start].isspace():
         start += 1  # Some tokens hold the blank before a word.

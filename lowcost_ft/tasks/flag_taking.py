@@ -1,4 +1,4 @@
-"""What a task's own flags of `predict` and `evaluate` are, and what they do."""
+"""The flags that a task adds to `predict` and `evaluate`, and what they do."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ class FlagTaking:
     """The part of a task that takes the flags which it brings (see `flags.py`).
 
     Attributes:
-        predict_flags: A frozen dataclass, whose fields are the flags that the task brings to
-            `lowcost-ft predict` and their docstrings what `--help` says of them. Also what
-            `load_predictor` takes by these names.
+        predict_flags: A frozen dataclass. Its fields are the flags that the task adds to
+            `lowcost-ft predict`, and their docstrings the text of `--help`. `load_predictor` takes
+            them by the same names.
         evaluate_flags: The same for `lowcost-ft evaluate`.
-        input_flags: Flags that say what is predicted, or by which other run: those a predictor in
-            Python does not take. Flag -> what to do there.
+        input_flags: Flags that give the input or another run, which a predictor in Python does not
+            take; with each, what to do there instead.
     """
 
     predict_flags: ClassVar[type | None] = None
@@ -26,26 +26,27 @@ class FlagTaking:
 
     @classmethod
     def flag_examples(cls, flags: Any, *, text: str | None, json: bool) -> list[Any] | None:
-        """Examples that the task's own flags of `predict` give.
+        """The examples that the task's own flags of `predict` give.
 
         Args:
             flags: An instance of `predict_flags`.
-            text: What `--text` gives.
+            text: The value of `--text`.
             json: Whether answers are printed as JSON.
 
         Returns:
-            The examples; None where --text, --file or the lines of standard input are the input.
+            The examples; None if the input is --text, --file or standard input.
 
         Raises:
-            UserError: The flags contradict one another, or their values are no input.
+            UserError: The flags contradict one another, or their values are not an input.
         """
         return None
 
     @classmethod
     def keeps_adapter(cls, flags: Any) -> bool:
-        """Whether `lowcost-ft predict` leaves an adapter beside the weights of its base model.
+        """Whether `lowcost-ft predict` keeps an adapter beside the weights of its base model.
 
-        Else it is added to them, which is a little faster; two runs can then share no weights.
+        Otherwise the adapter is added to them, which is a little faster, but two runs can then not
+        share weights.
 
         Args:
             flags: An instance of `predict_flags`.
@@ -53,7 +54,7 @@ class FlagTaking:
         return False
 
     def use(self, flags: Any) -> list[str]:
-        """Takes the flags that say how scores become answers.
+        """Takes the flags that decide how scores become answers.
 
         Args:
             flags: An instance of `predict_flags`, or of `evaluate_flags` to score.
@@ -71,12 +72,12 @@ class FlagTaking:
         *,
         open_run: Callable[[str], Any],
     ) -> list[dict[str, Any]]:
-        """What `lowcost-ft predict` prints, one answer an example.
+        """The answers that `lowcost-ft predict` prints, one for each example.
 
-        A task may do more than to ask the model, such as to ask another run first.
+        A task may do more than run the model, such as run another one first.
 
         Args:
-            predictor: The run (`pipeline.predictor.Predictor`), whose task this is.
+            predictor: The run of this task (`pipeline.predictor.Predictor`).
             examples: The input.
             flags: An instance of `predict_flags`.
             open_run: Loads another run's folder in the same way.

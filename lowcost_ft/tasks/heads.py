@@ -8,12 +8,12 @@ __all__ = ["HEADS", "Head", "find_head", "suited_head"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
-    """The end of a task model, and who knows it by which name."""
+    """The head of a task model, and its names in transformers, in peft and on the Hub."""
 
     name: str
-    """Name of the head, as a task gives it."""
+    """The name that tasks use."""
     title: str
-    """What people call it."""
+    """The name that users read."""
     auto_class: str
     """The class of transformers that loads a model with it."""
     peft_task: str
@@ -21,20 +21,20 @@ class Head:
     pipeline: str
     """The task of `transformers.pipeline`, and on the Hub."""
     new: bool = True
-    """Whether a pretrained model lacks it, so that it is trained in full and saved; else it belongs
-    to the pretrained weights, and stays as they are."""
+    """Whether a pretrained model lacks it, so that it is trained in full and saved. Otherwise it is
+    one of the pretrained weights and treated like them."""
     modules: tuple[str, ...] = ()
-    """Modules that it brings, where they are called alike in all families; the table of families
-    names the others."""
+    """Its modules, if they have the same names in all families; otherwise the table of families has
+    the names."""
     per_text: bool = False
-    """Whether it answers once a text, from one place of it."""
+    """Whether it gives one output for each text, not one for each token."""
     outputs: tuple[str, ...] = ("logits",)
-    """What the model's outputs are called."""
+    """Names of the model's outputs."""
 
     @property
     def model_class(self) -> Any:
-        """The auto class itself."""
-        import transformers  # Here, so that the table can be read without it.
+        """The class `auto_class` of transformers."""
+        import transformers  # Imported here, so that the table does not need it.
 
         return getattr(transformers, self.auto_class)
 
@@ -45,7 +45,7 @@ class Head:
 
     @property
     def task_type(self) -> Any:
-        """Peft's word for it."""
+        """The member `peft_task` of peft's `TaskType`."""
         from peft import TaskType
 
         return TaskType[self.peft_task]
@@ -101,10 +101,10 @@ HEADS = {
 
 
 def find_head(name: str) -> Head:
-    """The entry of a head.
+    """Looks a head up.
 
     Raises:
-        ValueError: There is none of this name.
+        ValueError: No head has this name.
     """
     if name not in HEADS:
         raise ValueError(f"unknown head {name!r}; known: {', '.join(HEADS)}")
@@ -112,7 +112,7 @@ def find_head(name: str) -> Head:
 
 
 def suited_head(name: str, config: Any) -> str:
-    """The head that a model has for what a head is for: a language model may be an encoder-decoder.
+    """The head that suits a model: a language model may be an encoder-decoder.
 
     Args:
         name: Name of an entry.

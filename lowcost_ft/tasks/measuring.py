@@ -1,4 +1,4 @@
-"""What a task tells those who compare answers: of texts before and after a change, or of groups."""
+"""What a task tells comparisons of answers: before and after a change, or between groups."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["Measuring", "mean_of"]
 
 
 class Measuring:
-    """The part of a task that `lowcost-ft attack` and `lowcost-ft audit` ask.
+    """The part of a task that `lowcost-ft attack` and `lowcost-ft audit` use.
 
     Attributes:
-        can_measure: Whether what follows is there.
+        can_measure: Whether the task has the methods below.
         attack_flags: A dataclass of the flags that the task brings to `lowcost-ft attack`; each is
             a flag of `predict`, too.
         can_audit: Whether answers to texts about unlike groups of people can be compared.
-        not_audited: Why not.
+        not_audited: Why not, for the message.
         audit_sentences: Whether a sentence about somebody may be put in front of a text, and
             leaves its truth as it was.
         audit_flags: The same as `attack_flags`, for `lowcost-ft audit`.
@@ -38,46 +38,46 @@ class Measuring:
     def score_sums(
         self, examples: Sequence[Any], predictions: Any
     ) -> tuple[Callable[[Floats], Floats], Floats]:
-        """What the task's metric is computed from.
+        """How the task's metric is computed from sums over examples.
 
         Args:
             examples: Labelled examples.
-            predictions: Theirs.
+            predictions: Their predictions.
 
         Returns:
-            From sums `(..., numbers)` to scores `(...)`, and the numbers of each example,
-            `(examples, numbers)`.
+            A function from sums `(..., numbers)` to scores `(...)`, and the numbers of each
+            example, `(examples, numbers)`.
         """
         raise NotImplementedError
 
     def verdicts(self, examples: Sequence[Any], predictions: Any) -> list[Hashable]:
-        """What is answered of each example, comparable between a text and a changed one.
+        """The answer to each example, to be compared between a text and a changed one.
 
-        Nothing where answers are numbers, which differ a little whenever a text does.
+        It is empty if answers are numbers, which change a little with every text.
         """
         raise NotImplementedError
 
     def audited_values(
         self, examples: Sequence[Any], predictions: Any
     ) -> tuple[str, list[str], Floats]:
-        """What may differ between texts about unlike groups of people.
+        """The values that are compared between texts about different groups of people.
 
         Args:
             examples: Labelled examples.
-            predictions: Theirs.
+            predictions: Their predictions.
 
         Returns:
-            What values are measured in; their names; and the values, `(examples, values)`.
+            The unit of the values, their names, and the values, `(examples, values)`.
         """
         raise NotImplementedError
 
     def together(self, examples: Sequence[Any]) -> Any:
-        """Several examples as one text with the truth of all; None where that has no truth."""
+        """Joins examples into one text with the truth of all; None if that has no truth."""
         return None
 
 
 def mean_of(sums: Floats) -> Floats:
-    """The mean of a number, from its sum and the count, `(..., 2)`."""
+    """The mean of a number, `(...)`, from its sum and count, `(..., 2)`."""
     import numpy as np
 
     means: Floats = sums[..., 0] / np.maximum(sums[..., 1], 1)

@@ -1,4 +1,4 @@
-"""What a task tells those who take a model's answers as labels."""
+"""How a task takes a model's answers as labels."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,7 @@ __all__ = ["SelfLabelling"]
 
 
 class SelfLabelling:
-    """The part of a task that `--unlabelled-file` asks where no teacher is given."""
+    """The part of a task that `--unlabelled-file` uses if no teacher is given."""
 
     @property
     def can_label(self) -> bool:
@@ -15,7 +15,7 @@ class SelfLabelling:
         return False
 
     def with_answers(self, examples: Sequence[Any], predictions: Any) -> list[Any]:
-        """The examples, each with the model's answer as its label.
+        """Makes examples with the model's answers as their labels.
 
         Args:
             examples: Examples without labels.

@@ -1,4 +1,4 @@
-"""What a task says over HTTP: what it takes, and its answers in the forms of other servers."""
+"""A task over HTTP: the inputs that it takes, and its answers in the forms of other servers."""
 
 from __future__ import annotations
 
@@ -50,12 +50,11 @@ class Serving:
         return {"text": "Where is my parcel?"}
 
     def class_scores(self, examples: Sequence[Any], scores: np.ndarray) -> list[np.ndarray | None]:
-        """The row of scores of each example, `(labels,)`; None where it has none or several.
+        """The scores of each example's classes, `(labels,)`; None if it has none or several rows.
 
         Args:
             examples: The examples.
-            scores: `scores` of the predictions, or what stands in its place before it becomes
-                probabilities.
+            scores: The array `scores` of the predictions, or the logits in its place.
         """
         return [None] * len(examples)
 
@@ -79,33 +78,33 @@ class Serving:
         scores: np.ndarray | None,
         logits: np.ndarray | None,
     ) -> Any:
-        """An answer as Hugging Face's inference API gives it.
+        """An answer in the form of Hugging Face's inference API.
 
         Args:
-            answer: What the task says of the input; see `Task.answer`.
-            parameters: Those of the request.
-            scores: The score of each class, `(labels,)`, where the task gives them.
-            logits: The same before they became probabilities.
+            answer: The answer to the input, from `Task.answer`.
+            parameters: The parameters of the request.
+            scores: The score of each class, `(labels,)`; None if the task has no such scores.
+            logits: The logits that the scores were made of, in the same shape.
         """
         return dict(answer)
 
     @property
     def studio_tags(self) -> tuple[str, ...]:
-        """Controls of Label Studio's interfaces that the task fills in, and needs."""
+        """The controls of a Label Studio interface that the task needs and fills in."""
         return ()
 
     def studio_labels(self) -> list[str]:
-        """The labels that `studio_results` gives, which an interface has to list."""
+        """The labels that `studio_results` may give, which an interface must list."""
         return []
 
     def studio_results(
         self, answer: Mapping[str, Any], controls: Controls, data: Mapping[str, Any]
     ) -> list[dict[str, Any]]:
-        """An answer as results of Label Studio's.
+        """An answer in the form of Label Studio's results.
 
         Args:
-            answer: What the task says of the input.
+            answer: The answer to the input, from `Task.answer`.
             controls: The controls of the project's interface.
-            data: The task's fields.
+            data: The fields of the Label Studio task.
         """
         return []

@@ -1,4 +1,4 @@
-"""What a task says whose answers are texts that the model writes, token by token."""
+"""The parts of a task whose answers are texts that the model writes, token by token."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -12,12 +12,12 @@ __all__ = ["TextWriting"]
 
 
 class TextWriting:
-    """The part of a task that writing texts asks.
+    """The part of a task that writing texts uses.
 
     Attributes:
         talks: Whether its examples are conversations, which `lowcost-ft chat` goes on with.
-        writes: Whether its answers are texts, which the model writes after the `prompt` of each
-            example once the losses of all are known; else `predict` generates by itself.
+        writes: Whether its answers are texts, which the model writes after each example's `prompt`,
+            once the losses of all examples are known. Otherwise `predict` generates by itself.
     """
 
     name: ClassVar[str]
@@ -29,11 +29,11 @@ class TextWriting:
         raise AssertionError(f"{self.name} writes nothing")
 
     def prompt(self, features: Features, example: int) -> np.ndarray:
-        """The tokens that the model goes on from, for one example, `(tokens,)`."""
+        """The tokens after which the model writes the answer to an example, `(tokens,)`."""
         raise AssertionError(f"{self.name} writes nothing")
 
     def written_rows(self, features: Features) -> np.ndarray:
-        """The examples of a validation split that are written: all, or some drawn from the seed."""
+        """The validation examples that texts are written for: all, or some drawn by the seed."""
         return np.arange(features.num_examples)
 
     def store_written(
@@ -42,9 +42,9 @@ class TextWriting:
         """Keeps the text of an example in `predictions`.
 
         Args:
-            predictions: Of all examples.
-            example: Its number.
-            tokens: The text, without the token that ends it.
+            predictions: The arrays of all examples.
+            example: Number of the example.
+            tokens: The tokens of the text, without the one that ends it.
             near_tie: Whether two tokens were nearly equally probable somewhere, so that the text
                 may differ from what the model writes for this row alone.
         """

@@ -1,4 +1,4 @@
-"""Two models that should answer alike, compared on a run's validation split.
+"""Compares two models that should answer alike, on a run's validation split.
 
 Parity: how far their outputs lie apart. Drift: how many predictions differ, and both scores.
 """
@@ -30,7 +30,7 @@ PARITY_ROWS = 64
 
 
 class _ThisCpu:
-    """What `predict` asks of an accelerator: one process in float32 on the CPU, GPU or not."""
+    """An accelerator for `predict`: one process in float32 on the CPU, even if there is a GPU."""
 
     device = torch.device("cpu")
     distributed_type = DistributedType.NO
@@ -45,10 +45,10 @@ class Drift:
     """How the answers of two models differ."""
 
     changed: int
-    """Predictions that differ."""
+    """Number of predictions that differ."""
     predictions: int
     drift: float
-    """Their share."""
+    """Share of the predictions that differ."""
     score_before: float
     score_after: float
     metric: str
@@ -56,14 +56,14 @@ class Drift:
 
 @dataclass
 class Comparison:
-    """What models are compared on, in float32 on the CPU.
+    """The data that models are compared on, in float32 on the CPU.
 
     Attributes:
         run: The content of `run.json`.
         task: The run's task.
-        tokenizer: Of the models.
-        examples: A split.
-        features: The same, tokenized.
+        tokenizer: The tokenizer of the models.
+        examples: The examples of a split.
+        features: Their tokens.
     """
 
     run: dict[str, Any]
@@ -74,7 +74,7 @@ class Comparison:
 
     @classmethod
     def of(cls, run: dict[str, Any], tokenizer: Any, examples: Sequence[Any]) -> Self:
-        """The comparison on a split that is tokenized as the run's data were."""
+        """Prepares a comparison on a split, which is tokenized as the run's data were."""
         task: Task = task_class(run["task"]).from_record(run)
         features = task.featurize(examples, tokenizer, max_length=run["config"]["max_length"])
         return cls(run, task, tokenizer, examples, features)
@@ -82,7 +82,7 @@ class Comparison:
     def predict(
         self, model: Any, features: Features | None = None, *, concurrent: bool = False
     ) -> Predictions:
-        """Predictions for the whole split, or for other features."""
+        """Predicts the whole split, or other features."""
         return predict(
             _ThisCpu(),
             model,
@@ -94,7 +94,7 @@ class Comparison:
         )
 
     def outputs(self, model: Any, *, together: int = 1) -> torch.Tensor:
-        """Logits of the first rows, so many of them padded together; see `outputs_of`."""
+        """Outputs for the first rows, of which `together` are padded together; see `outputs_of`."""
         pad_token_id = self.tokenizer.pad_token_id
         return outputs_of(
             self.task, model, self.features, pad_token_id=pad_token_id, together=together
@@ -108,18 +108,18 @@ class Comparison:
 def validation_examples(
     run: dict[str, Any], rows: Rows | None, *, command: str, call: str
 ) -> tuple[list[Any], str]:
-    """The examples that predictions are compared on, and of which split they are.
+    """The examples that predictions are compared on, and the name of their split.
 
     A run without validation rows is compared on those that it was trained on: "train".
 
     Args:
         run: The content of `run.json`.
-        rows: The validation rows, where the user gives them.
+        rows: The validation rows, if the user gives them; else None.
         command: Name of the command, for messages.
-        call: How the same is called from Python with rows.
+        call: The function to call from Python with rows, for messages.
 
     Raises:
-        UserError: The data are not there any more, or never were in a file.
+        UserError: The data have been removed, or were given in Python.
     """
     usual = task_class(run["task"]).recorded_reading(run)
     if rows is not None:
@@ -140,14 +140,14 @@ def validation_examples(
 def outputs_of(
     task: Task, model: Any, features: Features, *, pad_token_id: int, together: int = 1
 ) -> torch.Tensor:
-    """All outputs for some rows, in float32 and on the CPU, without those of padding.
+    """All outputs for some rows, in float32 on the CPU, without those for padding, `(outputs,)`.
 
     Args:
         task: The task of both models.
         model: A model in evaluation mode.
         features: The split; its first `PARITY_ROWS` rows are taken.
         pad_token_id: Token that fills up a micro-batch.
-        together: Rows of a micro-batch.
+        together: Number of rows that are padded together.
     """
     found = []
     per_text = find_head(task.head).per_text
@@ -159,7 +159,7 @@ def outputs_of(
             outputs = task.forward(model, model_inputs(batch, features))
             tensors = outputs.values() if isinstance(outputs, dict) else [outputs]
             real = task.real_outputs(outputs, batch)
-            # The order must not depend on how many rows there are together.
+            # The order must not depend on `together`.
             for row in range(len(rows)):
                 for tensor in tensors:
                     one = tensor[row]
@@ -170,7 +170,7 @@ def outputs_of(
 def compare(
     task: Task, examples: Sequence[Any], before: Predictions, after: Predictions, *, seed: int
 ) -> Drift:
-    """The drift between two models' predictions for the same examples."""
+    """Computes the drift between two models' predictions for the same examples."""
     differs = task.changed(examples, before, after)
     changed, count = int(differs.sum()), differs.size
     scores = [task.score(examples, found, seed=seed) for found in (before, after)]

@@ -1,8 +1,8 @@
-"""Independent work on the threads of a CPU, each with a model of its own that shares the weights.
+"""Runs independent work on the threads of a CPU, each with a copy of the model's modules.
 
-An operation that is split over the cores leaves some idle at its beginning and end, and whatever is
-not split leaves all but one. Micro-batches that do not depend on each other can run one a thread
-instead, each operation whole.
+An operation that is split over the cores leaves some of them idle at its beginning and end, and one
+that is not split uses a single core. Independent micro-batches can instead run one on each thread,
+without splitting operations. The copies share the weights.
 """
 
 import copy
@@ -22,10 +22,10 @@ Item = TypeVar("Item")
 
 
 def copies_of(model: nn.Module, count: int) -> list[nn.Module]:
-    """The model and `count` - 1 copies that share its tensors.
+    """The model and `count` - 1 copies of its modules, which share its tensors.
 
-    What a forward pass sets on a module, such as the frequencies of a rotary embedding that suit
-    the length, it sets on its own copy.
+    A forward pass may set values on a module, such as the frequencies of a rotary embedding for the
+    length of the texts. In a copy it sets only the copy's.
     """
     tensors = {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())}
     return [model, *(copy.deepcopy(model, dict(tensors)) for _ in range(count - 1))]
@@ -34,18 +34,17 @@ def copies_of(model: nn.Module, count: int) -> list[nn.Module]:
 def run_all(
     work: Callable[[Iterator[Item], int], None], items: Sequence[Item], workers: int
 ) -> None:
-    """Shares items out between threads.
+    """Distributes items over threads.
 
     Args:
-        work: Called once in each thread, with the items to do and the number of the worker. The
-            items are handed out one by one, in their order, each to one worker; there are no more
-            once a worker has failed.
-        items: What there is to do.
-        workers: How many threads. Each computes on its share of PyTorch's own threads. With one,
-            the calling thread does all.
+        work: Called once in each thread, with an iterator of items and the number of the worker.
+            Each item goes to one worker, in order; the iterators end once a worker has failed.
+        items: The items.
+        workers: Number of threads, among which PyTorch's own threads are divided. With one, the
+            calling thread does everything.
 
     Raises:
-        Exception: What the first worker that failed has raised.
+        Exception: The exception of the first worker that failed.
     """
     if workers == 1:
         work(iter(items), 0)
@@ -73,7 +72,7 @@ def run_all(
 
 @contextmanager
 def _threads_of(workers: int) -> Iterator[ThreadPoolExecutor]:
-    """A pool whose threads share PyTorch's between them; afterwards they are as they were."""
+    """A pool whose threads divide PyTorch's threads; afterwards their number is as before."""
     before = torch.get_num_threads()
     each = max(1, before // workers)
     try:

@@ -48,18 +48,18 @@ _FEWEST_TEXTS = 50
 def measure_calibration(
     data: Data, predictions: dict[str, Predictions], *, seed: int
 ) -> dict[str, Any]:
-    """Fits the scores on validation data, and says how far they are off before and after.
+    """Calibrates the scores on validation data, and measures their error before and after.
 
-    Nothing that is decided or saved as a prediction changes.
+    Decisions and saved predictions do not change.
 
     Args:
         data: The run's data.
-        predictions: Of its splits.
-        seed: Of the intervals.
+        predictions: The predictions for its splits, by name.
+        seed: Seed of the bootstrap intervals.
 
     Returns:
-        What `run.json` says under `calibration`; without a `temperature` it says why under
-        `reason`.
+        The content of `calibration` in `run.json`. If it has no `temperature`, its `reason` says
+        why.
     """
     task = data.task
     if task.why_no_confidence is not None:
@@ -104,14 +104,14 @@ def _before_and_after(
 
 @dataclass(frozen=True, kw_only=True)
 class _Forward:
-    """What every pass over texts needs."""
+    """Runs the model over texts for their states."""
 
     run: Run
     built: Built
     data: Data
 
     def states(self, features: Features, *, texts: np.ndarray | None = None) -> np.ndarray | None:
-        """The pooled state of each text, or of these; None where the model shows none."""
+        """The pooled states of texts (None: all), `(texts, hidden)`; None if there are none."""
         pooled = PooledTexts(features.num_examples)
         predict(
             self.run.accelerator,
@@ -129,16 +129,17 @@ class _Forward:
 def measure_novelty(
     run: Run, built: Built, data: Data, validation: np.ndarray | None
 ) -> tuple[dict[str, Any], Novelty | None]:
-    """Keeps states of training texts, and the distance from which on a text is unlike them.
+    """Keeps states of training texts, and the distance beyond which a text is unlike them.
 
     Args:
         run: The run.
         built: Its model, with the weights that are saved.
         data: Its data.
-        validation: Pooled states of the validation texts; None where the model shows none.
+        validation: Pooled states of the validation texts, `(texts, hidden)`; None if the model has
+            none.
 
     Returns:
-        What `run.json` says under `novelty`, and what is saved beside it.
+        The content of `novelty` in `run.json`, and what is saved beside it, if anything.
     """
     if "validation" not in data.features:
         return {"threshold": None, "reason": "there are no validation texts to choose it by"}, None
@@ -172,7 +173,7 @@ def measure_novelty(
 
 
 def _sample_texts(run: Run, data: Data) -> Sequence[str]:
-    """Texts unlike the embedded sample, where that is the data."""
+    """Texts unlike the embedded sample, if the run was trained on it; else none."""
     config, record = run.config, run.record["data"]
     own = config.train_file or config.dataset or record.get("in_python")
     return () if own else data.task.out_of_scope_texts()
@@ -192,13 +193,13 @@ def _out_of_scope(
 def against(
     novelty: Novelty, inside: np.ndarray, outside: np.ndarray, *, seed: int = 0
 ) -> dict[str, Any]:
-    """How well distances tell texts apart.
+    """Measures how well distances separate texts unlike the training data from others.
 
     Args:
-        novelty: The run's.
-        inside: Distances of texts like the training data.
-        outside: Distances of others.
-        seed: Of the interval.
+        novelty: What the run keeps.
+        inside: Distances of texts like the training data, `(texts,)`.
+        outside: Distances of other texts, `(texts,)`.
+        seed: Seed of the bootstrap interval.
     """
     return {
         "texts": len(outside),
@@ -209,15 +210,16 @@ def against(
 
 
 def keeps_states(run: Run, data: Data) -> bool:
-    """Whether states of whole texts can be taken: not of a model that is split over processes.
+    """Whether states of whole texts can be taken.
 
-    Nor for a task that writes texts, whose rows hold what is to be written as well.
+    They cannot if the model is split over processes, or if the task writes texts: its rows then
+    hold the text to write as well.
     """
     return not is_sharded(run.accelerator) and not data.task.writes
 
 
 def save_novelty(folder: Path, novelty: Novelty | None) -> None:
-    """Writes what `load_novelty` reads; nothing where nothing is known."""
+    """Writes the file that `load_novelty` reads, if there is something to keep."""
     if novelty is not None:
         tensors = {
             "references": torch.from_numpy(novelty.references),
@@ -228,24 +230,23 @@ def save_novelty(folder: Path, novelty: Novelty | None) -> None:
 
 
 def copy_novelty(source: Path, folder: Path) -> None:
-    """Copies what `load_novelty` reads, for a model with the same states; nothing if there is
-    none."""
+    """Copies the file that `load_novelty` reads, if there is one, for a model with equal states."""
     if (source / NOVELTY_FILE).is_file():
         shutil.copy(source / NOVELTY_FILE, folder / NOVELTY_FILE)
 
 
 def load_novelty(folder: Path, record: dict[str, Any] | None) -> Novelty | None:
-    """What a run knows of texts unlike its training data; None where it knows nothing.
+    """Loads what a run keeps to recognize texts unlike its training data; None without it.
 
-    Its file may have been left behind when the folder was copied: then texts are not flagged, and
+    The file may have been left behind when the folder was copied. Texts are then not flagged, and
     the predictor says so.
 
     Args:
         folder: The run folder.
-        record: What `run.json` says under `novelty`.
+        record: The content of `novelty` in `run.json`.
 
     Raises:
-        UserError: Its file is damaged.
+        UserError: The file is damaged.
     """
     file = folder / NOVELTY_FILE
     if not record or record.get("threshold") is None or not file.exists():

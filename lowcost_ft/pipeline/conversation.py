@@ -1,4 +1,4 @@
-"""A conversation with a trained model: its turns, and replies that come piece by piece."""
+"""A conversation with a trained model: its turns, and replies that arrive piece by piece."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,19 +13,19 @@ __all__ = ["Conversation"]
 
 
 class Conversation:
-    """Turns of a user and of a model.
+    """The turns of a user and a model.
 
     Attributes:
-        turns: Role and text of each, the system's first.
+        turns: Role and text of each turn, the system's first.
         left_out: Whether the last prompt had no room for the oldest turns.
-        shortened: Whether it had none for the beginning of what the user said last.
+        shortened: Whether it had no room for the beginning of the user's last turn.
     """
 
     def __init__(self, predictor: Predictor, *, system: str | None = None) -> None:
         """
         Args:
             predictor: A run whose task is to talk.
-            system: What the model is told beforehand.
+            system: The text of the system's turn, which comes first; None: there is none.
 
         Raises:
             UserError: The run's task is another one.
@@ -43,15 +43,15 @@ class Conversation:
         self.start_again()
 
     def start_again(self) -> None:
-        """Forgets all turns but the system's."""
+        """Forgets all turns except the system's."""
         self.turns = list(self._first)
         self.left_out = self.shortened = False
 
     def reply(self, text: str) -> Iterator[str]:
-        """What the model replies, in pieces as they are written.
+        """Yields the model's reply in pieces, as they are written.
 
-        The turn and the reply, as far as it was asked for, become part of the conversation. Its
-        oldest turns are left out of the prompt where they have no room.
+        The user's turn and the pieces that were taken become part of the conversation. The oldest
+        turns are left out of the prompt if it has no room for them.
 
         Args:
             text: What the user says.
@@ -84,6 +84,6 @@ class Conversation:
                     yield piece
             if piece := streamed.finish():
                 yield piece
-        finally:  # Also where nobody waits for the rest.
+        finally:  # This also runs if the caller stops taking pieces.
             self._replies += 1
             self.turns = [*turns, ("assistant", streamed.text)]

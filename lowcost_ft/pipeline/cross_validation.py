@@ -1,4 +1,4 @@
-"""Settings chosen by cross-validation inside the training rows, all of which train afterwards."""
+"""Chooses settings by cross-validation within the training rows, which then all train."""
 
 import contextlib
 import json
@@ -41,22 +41,23 @@ def with_cross_validation(
     train: Callable[[RunConfig], Path],
     candidates: Sequence[Mapping[str, Any]],
 ) -> RunConfig:
-    """The settings of a run, with those candidates that score best on rows held out of training.
+    """Chooses the candidate settings that score best on rows held out of training.
 
     Each candidate is trained three times, without a quarter of the training rows that the seed and
-    the number of the run decide, and scored on that quarter after its last step. Of equal means the
-    earlier candidate is taken. Where there are validation rows, each is trained once and scored on
-    those. Test rows are not touched. What was found is kept in `choice.json`, in a folder beside
-    the run's own, so that a choice that was stopped goes on.
+    the number of the training decide, and scored on that quarter after its last step. Of equal
+    means the earlier candidate is taken. If there are validation rows, each candidate is trained
+    once and scored on them. Test rows are not touched. Results are kept in `choice.json`, in a
+    folder beside the run's own, so that a choice that was stopped continues.
 
     Args:
-        config: The settings. What they have given is not chosen: candidates that would change it
-            lose that part.
+        config: The settings. What the user gave is not chosen: candidates lose the parts that would
+            change it.
         train: Runs the recipe; returns the run folder.
-        candidates: Settings to try, by name; the first one is for more than `MOST_ROWS` rows.
+        candidates: Settings to try, by name; the first is taken for more than `MOST_ROWS` rows.
 
-    A candidate that the model or the task refuses is left out, with the reason. Where no rows can
-    be held out, as of one row a class, the first candidate is taken.
+    Returns:
+        The settings with the best candidate. One that the model or the task refuses is left out,
+        with the reason. If no rows can be held out, as with one row a class, the first is taken.
 
     Raises:
         UserError: The data cannot be read, and nothing has been trained; or all are refused.
@@ -104,7 +105,7 @@ def with_cross_validation(
                     except UserError as error:
                         refused[_named(candidate)] = error
                         break
-                    # The other processes may be through before the first one has written it.
+                    # Other processes may be done before the first one has written the file.
                     metric, score = from_main(_score(place) if _is_main() else None)
                     scores.append(score)
                     known["metric"] = metric
@@ -123,7 +124,7 @@ def with_cross_validation(
 def _open_candidates(
     config: RunConfig, candidates: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """The candidates without what is given already; each once."""
+    """The candidates without the parts that the user gave, each once."""
     found: list[dict[str, Any]] = []
     for candidate in candidates:
         left = {name: value for name, value in candidate.items() if getattr(config, name) is None}
@@ -134,7 +135,7 @@ def _open_candidates(
 
 @contextlib.contextmanager
 def _folder(config: RunConfig) -> Iterator[Path]:
-    """Where the choice is kept: beside the run, or nowhere where the run has no name yet."""
+    """The folder of the choice, beside the run; None if the run has no name yet."""
     if config.output_dir is None:
         with tempfile.TemporaryDirectory() as temporary:
             yield Path(temporary)
@@ -145,7 +146,7 @@ def _folder(config: RunConfig) -> Iterator[Path]:
 
 
 def _known(folder: Path, config: RunConfig, fingerprint: str, folds: int) -> dict[str, Any]:
-    """What is found already under the same settings, on the same rows."""
+    """Earlier results for the same settings and rows."""
     asked: dict[str, Any] = {
         "config": config.to_dict() | config.settled,
         "data": fingerprint,
@@ -161,7 +162,7 @@ def _known(folder: Path, config: RunConfig, fingerprint: str, folds: int) -> dic
 
 
 def _log(folder: Path) -> IO[str]:
-    """Where the runs of the candidates print what they have to say."""
+    """The file that the candidates' trainings print to."""
     return open(folder / "log.txt" if _is_main() else os.devnull, "a", encoding="utf-8")
 
 

@@ -1,4 +1,4 @@
-"""How an int8 run answers without the rounding, as plain transformers loads it: for its card."""
+"""Measures how an int8 run answers without rounding, as plain transformers loads it."""
 
 from dataclasses import asdict
 from typing import Any

@@ -18,22 +18,24 @@ from lowcost_ft.tasks.inputs import read_examples_file
 __all__ = ["with_pseudo_labels"]
 
 HELD_OUT_RUNS = 3
-"""Further runs on whose held-out rows the threshold is chosen, where all rows train."""
+"""Further runs on whose held-out rows the threshold is chosen, if all rows train."""
 HELD_OUT_SHARE = 0.2
 """Share of the rows that each of them holds out."""
 
 
 def with_pseudo_labels(config: RunConfig, train: Callable[[RunConfig], Path]) -> RunConfig:
-    """The settings of a run whose texts without labels are labelled by a run without them.
+    """Trains a run that labels the texts without labels, unless it is complete already.
 
-    That run has the same settings, rows and seed; it is trained here, in a folder beside the run's
-    own, unless it is complete there. Where it has no validation rows, three more runs hold out a
-    fifth of the rows each, drawn by further seeds.
+    It has the same settings, rows and seed, and a folder beside the run's own. If there are no
+    validation rows, three more runs hold out a fifth of the rows each, drawn by further seeds.
 
     Args:
         config: The settings. Without `--unlabelled-file`, or beside `--teacher` or
             `--labelled-by`, they are returned as they are.
         train: Runs the recipe; returns the run folder.
+
+    Returns:
+        The settings, with these runs as `--labelled-by`.
 
     Raises:
         UserError: The file cannot be read, the task's answers cannot be labels, or the folder
@@ -46,7 +48,7 @@ def with_pseudo_labels(config: RunConfig, train: Callable[[RunConfig], Path]) ->
             "--resume beside --unlabelled-file: name the run's folder with --output-dir, beside "
             "which the run lies that labels the texts"
         )
-    # All is read once before minutes of training.
+    # Everything is read once before minutes of training, to find problems early.
     splits = load_run_splits(config.to_dict())
     read_examples_file(config.task, config.unlabelled_file, labelled=False)
     check_labels(task_class(config.task).from_splits(config, splits, causal=False))
@@ -71,10 +73,10 @@ def with_pseudo_labels(config: RunConfig, train: Callable[[RunConfig], Path]) ->
 
 
 def _first_run(config: RunConfig, train: Callable[[RunConfig], Path], what: str) -> Path:
-    """The folder of a run that is complete, trained now if it was not.
+    """Trains a run unless it is complete; returns its folder.
 
     Raises:
-        UserError: It is complete, with other settings.
+        UserError: The run is complete, with other settings.
     """
     if config.output_dir is None:
         return train(config)

@@ -1,4 +1,4 @@
-"""A finished run that labels texts: its answers, how sure it is of them, and what they score."""
+"""A finished run that labels texts: its answers, how sure it is, and the scores of answers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Labeller:
         task: Its task.
         tokenizer: Its tokenizer.
         model: Its model, on the device.
-        run: The run that asks.
+        run: The run that wants the labels.
     """
 
     folder: Path
@@ -43,7 +43,7 @@ class Labeller:
     run: Run
 
     def predict(self, examples: Sequence[Any]) -> Predictions:
-        """The answers to examples, the same in all processes."""
+        """Predicts examples; all processes get the same predictions."""
         config = self.record["config"]
         features = self.task.featurize(examples, self.tokenizer, max_length=config["max_length"])
         return predict(
@@ -62,7 +62,7 @@ class Labeller:
         return 1 - doubts
 
     def tally(self, examples: Sequence[Any], predictions: Predictions) -> np.ndarray:
-        """Numbers of each labelled example whose sums give the main score: see `Task.tally`."""
+        """Numbers of each labelled example whose sums give the main score; see `Task.tally`."""
         found = self.task.tally(examples, predictions)
         assert found is not None
         return found
@@ -72,7 +72,7 @@ def check_labels(task: Task) -> None:
     """Refuses a task whose answers cannot be labels.
 
     Raises:
-        UserError: Says so.
+        UserError: The task's answers cannot be labels.
     """
     if not task.can_label:
         title = task_settings(task.name).title
@@ -84,10 +84,10 @@ def check_labels(task: Task) -> None:
 
 
 def load_labeller(run: Run, folder: str, splits: Splits) -> Labeller:
-    """A finished run, on the device.
+    """Loads a finished run on the device.
 
     Raises:
-        UserError: It is of another task, or has other labels than the training rows.
+        UserError: The run is of another task, or has other labels than the training rows.
     """
     config: RunConfig = run.config
     record = load_run(folder)

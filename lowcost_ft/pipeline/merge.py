@@ -1,9 +1,9 @@
-"""A run's adapter merged into the full-precision base model: a plain folder of transformers.
+"""Merges a run's adapter into the full-precision base model: a plain folder of transformers.
 
 Two things are checked before the folder appears. Parity: read back from disk, the merged model
-computes what the unquantized base model with the adapter beside it computes. Drift: how many
-predictions on the run's validation split differ from those of the run as it was trained, on 8-bit
-or 4-bit weights for instance.
+computes the same as the unquantized base model with the adapter beside it. Drift: how many
+predictions on the run's validation split differ from those of the run as it was trained, such as on
+8-bit or 4-bit weights.
 """
 
 import tempfile
@@ -35,7 +35,7 @@ __all__ = ["MergeReport", "merge_run"]
 
 @dataclass(frozen=True, kw_only=True)
 class MergeReport(Drift):
-    """What a merge came to; predictions are compared with those of the run as trained."""
+    """The result of a merge; predictions are compared with those of the run as it was trained."""
 
     folder: str
     parity_gap: float
@@ -56,7 +56,7 @@ def merge_run(
     """Merges the adapter of a completed run, and writes the whole model.
 
     Args:
-        run_folder: Its folder.
+        run_folder: The folder of the run.
         output_dir: Folder to write; it must not hold a run or a model.
         max_drift: Largest share of changed predictions for which anything is written.
         base_model: Where the base model lies now, if it has moved.
@@ -66,8 +66,8 @@ def merge_run(
         say: Prints one line.
 
     Raises:
-        UserError: Nothing can be merged, the data are not there, or the drift is too large.
-        RuntimeError: The merged model computes something else: report it.
+        UserError: The run has nothing to merge, its data are missing, or the drift is too large.
+        RuntimeError: The merged model computes something else, which is a fault of this package.
     """
     run = load_run(run_folder)
     reads: dict[str, str | Path | None] = {
@@ -93,7 +93,7 @@ def merge_run(
     before = _predict(as_trained, as_trained.model, features)
     beside = _outputs(as_trained, forward_module(whole).eval(), features)
 
-    # The folder goes again when nothing was written. The scratch folder lies beside it, so that the
+    # The folder is removed if nothing is written. The scratch folder is beside it, so that the
     # last step is a rename.
     with (
         claimed_output_dir(str(output_dir), "merged", overwrite=None, reads=reads) as folder,
@@ -133,7 +133,7 @@ def merge_run(
 
 
 def _merged_record(run: dict[str, Any], run_folder: str | Path) -> dict[str, Any]:
-    """`run.json` of the merged folder, which `lowcost-ft predict` reads."""
+    """The content of `run.json` in the merged folder, which `lowcost-ft predict` reads."""
     return run | {
         "merged_from": str(Path(run_folder).resolve().name),
         "trained_on": run.get("quantization", "none"),

@@ -1,4 +1,4 @@
-"""The data of a run, read again by its settings."""
+"""Reads the data of a run by its settings."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,12 +19,12 @@ def load_run_splits(
     """Reads and checks the data of a run.
 
     Args:
-        config: Its settings, as `run.json` holds them.
-        rows: Data by split, in place of the files.
+        config: The settings of the run, as `run.json` holds them.
+        rows: Rows by split, instead of the files.
         with_test: Whether the test rows are read.
 
     Raises:
-        UserError: Every problem in the data.
+        UserError: The data have problems, all of which it names.
     """
     return load_splits(
         config["task"],

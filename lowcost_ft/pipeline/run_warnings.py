@@ -14,7 +14,7 @@ _RATES = (
 
 
 def checksums(parameters: Iterable[tuple[str, torch.Tensor]]) -> dict[str, int]:
-    """A checksum of each parameter that trains, to see later whether it moved."""
+    """A checksum of each trainable parameter, to see later whether it has changed."""
     found = {}
     for name, parameter in parameters:
         if parameter.requires_grad:
@@ -26,7 +26,7 @@ def checksums(parameters: Iterable[tuple[str, torch.Tensor]]) -> dict[str, int]:
 def unmoved_parts(
     before: Mapping[str, int], after: Mapping[str, int], head_names: Sequence[str]
 ) -> list[str]:
-    """Which of `head` and `adapter` (all that trains besides) is bit by bit what it was."""
+    """Which of `head` and `adapter` (everything else that trains) have not changed at all."""
     parts: dict[str, list[bool]] = {"adapter": [], "head": []}
     for name, checksum in before.items():
         in_head = any(f".{head}." in f".{name}" for head in head_names)
@@ -43,14 +43,14 @@ def run_warnings(
     bad_steps: int = 0,
     warmup_ratio: float = 0.0,
 ) -> list[str]:
-    """What a user should not overlook at the end of a run.
+    """The warnings at the end of a run.
 
     Args:
-        doubts: What the task found, in words; see `Task.doubts`.
-        nothing_learned: In which respect the model learned nothing, if so.
+        doubts: Warnings of the task; see `Task.doubts`.
+        nothing_learned: How it shows that the model learned nothing; None if it learned.
         unmoved: Parts of the model that training did not change.
-        bad_steps: Steps that were left out since their numbers were not finite.
-        warmup_ratio: Share of the steps in which the rate rose.
+        bad_steps: Number of steps that were skipped because their numbers were not finite.
+        warmup_ratio: Share of the steps in which the learning rate rose.
     """
     found = []
     if unmoved:

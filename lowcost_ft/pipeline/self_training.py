@@ -36,13 +36,13 @@ LABELLED_SHARE = 1 / 3
 
 @dataclass(frozen=True)
 class PseudoLabelled:
-    """What became of the texts without labels.
+    """The result of labelling texts without labels.
 
     Attributes:
-        splits: The splits, with pseudo-labelled texts behind the training rows.
-        tallies: Of each split that scores, the numbers of each row under the run that labelled,
-            which is the run without the texts.
-        record: What `run.json` says.
+        splits: The splits, with pseudo-labelled texts after the training rows.
+        tallies: For each split that is scored, the numbers of each row (`Task.tally`) by the run
+            that labelled, which was trained without the texts.
+        record: The content of `pseudo_labels` in `run.json`.
     """
 
     splits: Splits
@@ -52,12 +52,12 @@ class PseudoLabelled:
     def differences(
         self, task: Task, predictions: dict[str, Predictions], *, seed: int
     ) -> dict[str, dict[str, Any]]:
-        """What the texts did to the score of each split, against the run without them.
+        """How the texts changed the score of each split, compared with the run without them.
 
         Args:
             task: The task of the run.
-            predictions: Its predictions by split.
-            seed: Of the bootstrap.
+            predictions: Its predictions, by split.
+            seed: Seed of the bootstrap.
         """
         found = {}
         for name, before in self.tallies.items():
@@ -74,13 +74,13 @@ class PseudoLabelled:
 
 
 def label_texts(run: Run, splits: Splits) -> PseudoLabelled:
-    """Labels the texts of `--unlabelled-file`, and adds those that are sure to the training rows.
+    """Labels the texts of `--unlabelled-file`, and adds the sure answers to the training rows.
 
-    Nothing is added to validation and test, and texts that occur in any split are left out.
+    Validation and test stay as they are, and texts that occur in any split are left out.
 
     Raises:
-        UserError: There is no run that labels, or it has other labels; no validation rows tell
-            which answers to take, or none of them are good enough.
+        UserError: There is no run that labels, or it has other labels; there are no validation rows
+            to choose the threshold on, or no answers to them are good enough.
     """
     folders = _labellers(run)
     examples, left_out = _new_texts(run, splits)
@@ -138,7 +138,7 @@ def _labellers(run: Run) -> tuple[str, ...]:
     """The folders of the runs that label.
 
     Raises:
-        UserError: There are none, or the run would be written over one.
+        UserError: There are none, or the run would overwrite one of them.
     """
     folders = split_list(run.config.labelled_by) or ()
     if not folders:
@@ -187,7 +187,7 @@ def _new_texts(run: Run, splits: Splits) -> tuple[list[Any], int]:
 def _sure_rows(
     labeller: Labeller, examples: Sequence[Any], train: Sequence[Any], least: float
 ) -> tuple[int, list[Any]]:
-    """How many answers are sure, and those of them that no class has too many of, as labels."""
+    """The number of sure answers, and examples labelled by them, limited for each class."""
     answers = labeller.predict(examples)
     certainty = labeller.certainty(examples, answers)
     labelled = labeller.task.with_answers(examples, answers)
@@ -203,7 +203,7 @@ def _sure_rows(
 def _threshold(
     labeller: Labeller, splits: Splits, held_out: Sequence[str], *, target: float
 ) -> Threshold:
-    """What validation rows say: those of the run, or those of each further run.
+    """The threshold that validation rows give: those of the run, or those of each further run.
 
     Raises:
         UserError: There are none, or no answers to them are good enough.

@@ -1,4 +1,4 @@
-"""What a user reads who has stopped a run: what is kept of it, and how to continue."""
+"""What a user reads after stopping a run: what is kept of it, and how to continue."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,12 +16,12 @@ __all__ = ["says_how_to_continue", "stopped_text"]
 def says_how_to_continue(
     record: Mapping[str, Any], folder: Path, say: Callable[[str], None]
 ) -> Iterator[None]:
-    """Says it when a signal ends the block, whatever the run was doing.
+    """Tells how to continue if a signal ends the block, whatever the run was doing.
 
     Args:
-        record: What becomes `run.json`; it tells how far the run got.
+        record: The record that becomes `run.json`; it shows how far the run got.
         folder: The run folder.
-        say: Prints a text, in one of several processes.
+        say: Prints a text, from one of the processes.
     """
     try:
         yield

@@ -23,10 +23,10 @@ __all__ = ["settle_student", "with_teacher"]
 
 
 def with_teacher(config: RunConfig, train: Callable[[RunConfig], Path]) -> RunConfig:
-    """The settings of a student, whose teacher is trained first where none is given.
+    """The settings of a student; its teacher is trained first if none is given.
 
-    Such a teacher learns by LoRA from the same labelled data, as a run of its own beside the
-    student's folder; one that is complete there is taken as it is.
+    Such a teacher learns by LoRA from the same labelled data, in a folder beside the student's. A
+    teacher that is complete there is taken as it is.
 
     Args:
         config: The student's settings. Without `--teacher`, `--model-id` is the teacher's.
@@ -55,7 +55,7 @@ def _is_complete(folder: str) -> bool:
 
 
 def settle_student(config: RunConfig) -> RunConfig:
-    """The settings with the student as the model, where there is a teacher.
+    """The settings with the student as the model, if there is a teacher.
 
     Raises:
         UserError: A teacher is not a completed run of the same task, would be overwritten, or its
@@ -99,7 +99,7 @@ def settle_student(config: RunConfig) -> RunConfig:
 
 
 def _lower_layers(folder: str, run: dict[str, Any], config: RunConfig) -> Path:
-    """A folder with the lower layers of a teacher; made once, in the cache."""
+    """The folder with the lower layers of a teacher, which is made once in the cache."""
     layers = config.student_layers
     key = f"{layers or 'half'}-layers-of-{Path(folder).resolve().name}-"
     target = default_cache_dir().parent / "students" / (key + weights_digest(folder, run)[:12])
@@ -114,7 +114,7 @@ def _lower_layers(folder: str, run: dict[str, Any], config: RunConfig) -> Path:
         options = task_class(run["task"]).tokenizer_options
         tokenizer = load_tokenizer(folder, **options)
         partial = target.with_name(target.name + ".partial")
-        shutil.rmtree(partial, ignore_errors=True)  # Of a run that was killed here.
+        shutil.rmtree(partial, ignore_errors=True)  # A run that was killed here may have left it.
         save_model(model, tokenizer, partial)
         partial.rename(target)
     return target

@@ -1,4 +1,4 @@
-"""The last thing that a run prints: scores, cost, where the model lies, what to type next."""
+"""The end of what a run prints: scores, cost, where the model is, and what to type next."""
 
 import shlex
 import shutil
@@ -53,7 +53,7 @@ def summarize(record: Mapping[str, Any], folder: Path) -> str:
 
 
 def _pseudo_labels(record: Mapping[str, Any], split: str) -> list[str]:
-    """What texts without labels did to the score."""
+    """How texts without labels changed the score."""
     if (pseudo := record.get("pseudo_labels")) is None:
         return []
     if (found := pseudo["differences"].get(split)) is None:
@@ -88,7 +88,7 @@ def _confidence(record: Mapping[str, Any], split: str) -> list[str]:
 
 
 def _cost(record: Mapping[str, Any]) -> list[str]:
-    """What training took."""
+    """Time, speed and memory of the training."""
     train = record["train"]
     source = {"cuda_allocator": "GPU", "cpu_allocator": "CPU"}[train["peak_memory_source"]]
     return [
@@ -103,7 +103,7 @@ def _cost(record: Mapping[str, Any]) -> list[str]:
 
 
 def _cpu_share(record: Mapping[str, Any]) -> str:
-    """How much of the CPU the run got: on a shared machine its speed says little."""
+    """The share of CPU time that a run on a CPU got: with a low share its speed says little."""
     train, threads = record["train"], (record.get("hardware") or {}).get("threads")
     if train.get("cpu_share") is None or train["peak_memory_source"] != "cpu_allocator":
         return ""
@@ -123,9 +123,9 @@ def score_lines(split: str, scores: Mapping[str, Any], *, rest: str = "in run.js
     """Scores with their intervals, and the table of classes.
 
     Args:
-        split: What was scored.
+        split: Name of the scored split.
         scores: The scores.
-        rest: Where the classes are that a long table leaves out. It shows the worst ones.
+        rest: Where to find the classes that a long table leaves out; it shows the worst ones.
     """
     lines = []
     width = max(
@@ -147,7 +147,7 @@ def score_lines(split: str, scores: Mapping[str, Any], *, rest: str = "in run.js
         names = [on_one_line(name) for name, _ in shown]
         width = min(30, max(map(len, names))) if names else 0
         if len({name[:width] for name in names}) < len(names):
-            width = max(map(len, names))  # cut short, two of them would look the same
+            width = max(map(len, names))  # Cut to this width, two names would look the same.
         corner = "lowest F1 first" if len(table) > _SHOWN_CLASSES else ""
         width = max(width, len(corner))
         lines += ["", f"{corner:{width}}  precision  recall      f1  support"]
@@ -162,11 +162,11 @@ def score_lines(split: str, scores: Mapping[str, Any], *, rest: str = "in run.js
 
 
 def _program() -> str:
-    """How to call `lowcost-ft` from here: by name only in an activated environment."""
+    """How to call `lowcost-ft` from here: by its name, or by its path if that is not found."""
     beside = Path(sys.executable).with_name("lowcost-ft")
     if shutil.which("lowcost-ft") or not beside.exists():
         return "lowcost-ft"
-    with suppress(ValueError):  # not below the working directory
+    with suppress(ValueError):  # It may not be below the working directory.
         beside = beside.relative_to(Path.cwd())
     return shlex.quote(str(beside))
 

@@ -1,4 +1,4 @@
-"""Teachers of a distillation: finished runs that make the student's choices, and their answers."""
+"""Teachers of a distillation: finished runs that make the same choices as the student."""
 
 import hashlib
 import json
@@ -86,7 +86,7 @@ def find_teacher(
         features: Their tokens, as the student reads them.
 
     Raises:
-        UserError: It makes others.
+        UserError: The run makes other choices.
     """
     record = load_run(folder)
     kind = task_class(name)
@@ -126,10 +126,10 @@ def find_teacher(
 def states_width(
     config: RunConfig, teachers: Sequence[Teacher], features: Features, say: Callable[[str], None]
 ) -> int:
-    """The width of the hidden states to compare; 0: none are.
+    """The width of the hidden states to compare; 0 if none are compared.
 
     Raises:
-        UserError: They are asked for, and cannot be compared.
+        UserError: The settings ask for hidden states that cannot be compared.
     """
     wanted = config.teacher_states
     if wanted == 0 or len(teachers) > 1:
@@ -164,7 +164,7 @@ def states_width(
 
 
 def load_teacher(folder: str, run: dict[str, Any], config: RunConfig) -> Any:
-    """A teacher with its adapter in its weights, in float32 on the CPU, where that is possible."""
+    """Loads a teacher in float32 on the CPU, with its adapter merged if that is possible."""
     plain = run | {"quantization": "none"}
     model = load_trained(folder, plain, trust_remote_code=config.trust_remote_code)
     if not isinstance(model, PeftModel):
@@ -174,7 +174,7 @@ def load_teacher(folder: str, run: dict[str, Any], config: RunConfig) -> Any:
 
 
 def weights_digest(folder: str, run: dict[str, Any]) -> str:
-    """What a teacher's answers depend on: the weights in its folder, and the base model's name."""
+    """A digest of what a teacher's answers depend on: its weights and the base model's name."""
     found = hashlib.sha256()
     described = {name: run.get(name) for name in ("model_id", "base_model", "labels", "task")}
     found.update(json.dumps(described, sort_keys=True, default=str).encode())
@@ -200,7 +200,7 @@ def answers_of(
         model: The teacher's model, on the device.
         teacher: The teacher.
         total: Gets the logits, `(choices, classes)`, classes in the student's order.
-        num_teachers: Of how many this is the mean.
+        num_teachers: Number of teachers whose mean is taken.
         micro_batch_tokens: Padded tokens that a micro-batch may hold.
 
     Yields:

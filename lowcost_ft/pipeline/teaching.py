@@ -47,7 +47,7 @@ FORMAT = 1
 def teach(
     run: Run, task: Task, tokenizer: Any, train: Sequence[Any], features: Features
 ) -> Teaching:
-    """Asks the teachers, or finds what they have said.
+    """Lets the teachers answer the training texts, or loads their answers from the cache.
 
     Args:
         run: The run, with `--teacher`.
@@ -87,7 +87,7 @@ def teach(
                     _ask_all(run, task, teachers, folder, sizes)
                 else:
                     run.say(f"teacher: reusing the answers in {folder}")
-        except UserError as error:  # The other processes wait for this one.
+        except UserError as error:  # Other processes wait for this one, so it tells them.
             problem = str(error)
     if problem := from_main(problem):
         raise UserError(problem)
@@ -109,7 +109,7 @@ def teach(
 
 
 def weighted(task: Task, features: Features) -> Features:
-    """The same rows; their weights count the choices without a label, too."""
+    """The same rows with weights that count choices without a label, too."""
     weights = features.weights.copy()
     for rows, numbers, labelled in choice_numbers(task, features):
         weights[rows] += ((numbers >= 0) & ~labelled).sum(axis=1)
@@ -150,7 +150,7 @@ def _ask_all(
     folder: Path,
     sizes: dict[str, tuple[int, int]],
 ) -> None:
-    """Lets one teacher after another answer; the mean of their logits is kept."""
+    """Lets the teachers answer one after another, and keeps the mean of their logits."""
     wide = {"logits": "fp32", "states": "fp16"}
     parts = {
         name: PartialStates(folder / name, shape=shape, stored_dtype=wide[name], setting="teacher")

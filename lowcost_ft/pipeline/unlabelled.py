@@ -11,7 +11,7 @@ __all__ = ["unlabelled_examples"]
 
 
 def unlabelled_examples(run: Run) -> list[Any]:
-    """Examples without labels; blank ones are left out and counted, and all is said.
+    """Reads examples without labels; blank ones are left out, and a notice counts them.
 
     Raises:
         UserError: The file cannot be read, or holds no text.

@@ -29,10 +29,10 @@ def write_after(
     Args:
         accelerator: Device and precision.
         model: A language model of transformers, in evaluation mode.
-        prompts: The tokens of each, `(tokens,)`.
+        prompts: The tokens of each prompt, `(tokens,)`.
         settings: How texts are written.
         numbers: The number of each prompt's example, on which drawn tokens depend.
-        pad_token_id: Token that fills up.
+        pad_token_id: Token that fills up a batch.
     """
     bar = tqdm(
         total=len(prompts), desc="writing", file=sys.stderr, disable=None, leave=False, unit="text"

@@ -1,4 +1,4 @@
-"""A number on its way from the device to the host, which does other things meanwhile."""
+"""Copies a number from the device to the host, which goes on working meanwhile."""
 
 import torch
 
@@ -6,16 +6,16 @@ __all__ = ["Arriving"]
 
 
 class Arriving:
-    """Sets off at once, behind what the device was asked for before, and is read later.
+    """A number whose copy starts at once, and which is read later.
 
-    To read a tensor of a GPU makes the host wait for all that was asked for until then; this waits
-    for nothing that was asked for since. On a CPU the number is there already.
+    Reading a tensor of a GPU makes the host wait for everything that the device was asked to do.
+    This waits only for what it was asked to do before the copy. On a CPU nothing is copied.
     """
 
     def __init__(self, number: torch.Tensor) -> None:
         """
         Args:
-            number: `()`, on the device.
+            number: The number, `()`, on the device.
         """
         self._event: torch.cuda.Event | None = None
         if number.device.type == "cuda":
@@ -25,7 +25,7 @@ class Arriving:
         self._number = number
 
     def read(self) -> float:
-        """The number, once it is there."""
+        """Waits for the number and returns it."""
         if self._event is not None:
             self._event.synchronize()
         return float(self._number)

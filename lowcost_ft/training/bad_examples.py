@@ -1,4 +1,4 @@
-"""Which rows of a step have a loss that is infinite or NaN."""
+"""Finds the rows of a step whose loss is infinite or NaN."""
 
 from collections.abc import Callable, Sequence
 
@@ -18,12 +18,12 @@ def bad_rows(
     *,
     num_processes: int,
 ) -> list[int]:
-    """The rows of all processes whose own loss is not finite.
+    """Finds the rows, of all processes, whose own loss is not finite.
 
     Args:
-        loss: The summed loss of some rows, `()`.
+        loss: Computes the summed loss of some rows, `()`.
         micro_batches: This process's share of the step.
-        num_processes: How many train together, all of which ask.
+        num_processes: How many processes train together; all of them must call this.
     """
     random = torch_states()
     bad = []

@@ -1,8 +1,8 @@
 """torch.compile for training, layer by layer: the same kernels serve all layers of a model.
 
-What is predicted, and what is saved, comes from the layers as they are: they run compiled in
-training steps alone. Dropout is drawn there by the compiled kernels on a GPU, and as without them
-on a CPU (`cpu_dropout.py`), from PyTorch's generator.
+Layers run compiled only in training steps; predictions and saved weights come from the layers as
+they are. On a GPU the compiled kernels draw dropout. On a CPU it is drawn from PyTorch's generator,
+as without compiling (`cpu_dropout.py`).
 """
 
 import os
@@ -39,7 +39,7 @@ def check_compiler() -> None:
 def compiled_layers(layers: Iterable[nn.Module]) -> Iterator[None]:
     """Inside the block, these modules run as compiled code; their names and weights stay.
 
-    Lengths differ from one micro-batch to the next, so shapes are compiled as unknown.
+    Shapes are compiled as unknown, since lengths differ between micro-batches.
     """
     layers = [layer for layer in layers if any(p.requires_grad for p in layer.parameters())]
     for layer in layers:
@@ -53,7 +53,7 @@ def compiled_layers(layers: Iterable[nn.Module]) -> Iterator[None]:
 
 @contextmanager
 def without_compiling() -> Iterator[None]:
-    """Inside the block, compiled modules run as they are."""
+    """Inside the block, compiled modules run without their compiled code."""
     if "torch._dynamo" not in sys.modules:  # Nothing is compiled, and asking takes seconds.
         yield
         return

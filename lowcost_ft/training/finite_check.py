@@ -1,4 +1,4 @@
-"""Whether the numbers of a step are finite: the device knows at once, the host when it asks."""
+"""Checks on the device whether the numbers of a step are finite, without making the host wait."""
 
 from typing import Any
 
@@ -16,11 +16,11 @@ DEVICES_THAT_WAIT = ("cuda",)
 
 
 class FiniteCheck:
-    """Whether a number is finite, which the device keeps to itself until the host asks.
+    """Whether a number is finite, computed on the device and read by the host later.
 
     Attributes:
-        found_inf: 1 where it is not, else 0; float32, `()`, on the device. The name is that of
-            `torch.amp.GradScaler`, whose optimizers take it.
+        found_inf: 1 if it is not finite, else 0; float32, `()`, on the device. Optimizers take it
+            under this name, as from `torch.amp.GradScaler`.
     """
 
     def __init__(self, number: torch.Tensor) -> None:
@@ -28,15 +28,15 @@ class FiniteCheck:
         self._arriving = Arriving(self.found_inf)
 
     def read(self) -> bool:
-        """Whether the number is finite; waits until that is known."""
+        """Waits until it is known whether the number is finite, and returns that."""
         return not self._arriving.read()
 
 
 def may_read_later(accelerator: Accelerator, optimizer: Any, extensions: Extensions) -> bool:
-    """Whether a step may go by before the host knows if its numbers were finite.
+    """Whether a step may return before the host knows if its numbers were finite.
 
-    The optimizer must leave a bad step out by itself, as PyTorch's fused AdamW does, and nothing
-    else must depend on whether it did. The scaler of float16 reads the number anyhow.
+    The optimizer must skip a bad step by itself, as PyTorch's fused AdamW does, and nothing else
+    may depend on whether it did. The float16 scaler reads the number in any case.
 
     Args:
         accelerator: Device and precision.
@@ -53,9 +53,10 @@ def may_read_later(accelerator: Accelerator, optimizer: Any, extensions: Extensi
 
 
 def step_if_finite(optimizer: Any, check: FiniteCheck) -> None:
-    """One step of an optimizer that `may_read_later` has approved; none where the check fails.
+    """Runs a step of an optimizer that `may_read_later` has approved, if the check passes.
 
-    Then weights, moments and the count of steps stay as they were (`torch.optim.adam._fused_adam`).
+    Otherwise weights, moments and the count of steps stay as they were
+    (`torch.optim.adam._fused_adam`).
     """
     plain = getattr(optimizer, "optimizer", optimizer)  # Without Accelerate's wrapper.
     plain.found_inf = check.found_inf

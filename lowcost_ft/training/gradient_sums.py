@@ -1,4 +1,4 @@
-"""Losses and gradients, added up over the processes of a run."""
+"""Adds up losses and gradients over the processes of a run."""
 
 from collections.abc import Iterator, Sequence
 
@@ -13,7 +13,7 @@ _SUMMED_AT_ONCE = 4 * 2**20
 
 
 def add_up(accelerator: Accelerator, trainable: Sequence[nn.Parameter], loss: torch.Tensor) -> None:
-    """Makes a loss, `()`, and the gradients in place the sums of those of all processes.
+    """Replaces a loss, `()`, and the gradients by their sums over all processes, in place.
 
     They are exchanged some megabytes at a time.
     """
@@ -34,7 +34,7 @@ def add_up(accelerator: Accelerator, trainable: Sequence[nn.Parameter], loss: to
 
 
 def _up_to(most: int, pieces: list[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
-    """The pieces in order, as many together as have at most so many numbers."""
+    """Groups the pieces in order, so that each group has at most so many numbers."""
     together: list[torch.Tensor] = []
     count = 0
     for piece in pieces:

@@ -1,4 +1,4 @@
-"""Signals that ask a run to stop: the first is obeyed after the step, a second at once."""
+"""Signals that stop a run: the first one takes effect after the step, a second one at once."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ terminal, and again from the launcher above it."""
 
 
 class Interruption:
-    """What was asked for while a block of `noted_signals` runs."""
+    """The signals that arrived inside a block of `noted_signals`."""
 
     def __init__(self) -> None:
         self.immediate = False
@@ -50,9 +50,9 @@ class Interruption:
 
     @contextmanager
     def at_once(self, enabled: bool = True) -> Iterator[None]:
-        """Within the block even the first signal stops at once, since nothing changes there.
+        """Inside the block, which must not change the state, even the first signal stops at once.
 
-        Several processes wait for each other instead: one must not leave alone.
+        With several processes it does not, since one must not leave alone.
         """
         self.immediate = enabled
         try:

@@ -18,7 +18,7 @@ def torch_states() -> dict[str, torch.Tensor]:
 
 
 def set_torch_states(states: dict[str, torch.Tensor]) -> None:
-    """Puts back what `torch_states` gave; a GPU's state is left out where there is none."""
+    """Restores what `torch_states` returned; the state of a GPU is left out without one."""
     torch.set_rng_state(states["torch"])
     if "cuda" in states and torch.cuda.is_available():
         torch.cuda.set_rng_state(states["cuda"])
@@ -36,7 +36,7 @@ def random_states() -> dict[str, Any]:
 
 
 def set_random_states(states: dict[str, Any]) -> None:
-    """Puts back what `random_states` gave."""
+    """Restores what `random_states` returned."""
     version, words, gauss = states["python"]
     random.setstate((version, tuple(words), gauss))
     name, keys, *rest = states["numpy"]

@@ -1,4 +1,4 @@
-"""Whether a stopped run may go on under these settings: only if the result stays the same."""
+"""Checks that a stopped run resumes only if its result stays the same."""
 
 import json
 import zlib
@@ -54,7 +54,7 @@ def run_training(fingerprint: str, features: Features, model: torch.nn.Module) -
 def find_checkpoint(
     accelerator: Accelerator, folder: Path, say: Callable[[str], None]
 ) -> Checkpoint | None:
-    """The newest whole checkpoint in a folder, looked for by the main process, in every process."""
+    """The newest whole checkpoint in a folder, which the main process finds for all processes."""
     found = [newest_checkpoint(folder, say) if accelerator.is_main_process else None]
     broadcast_object_list(found)
     return found[0]
@@ -64,7 +64,7 @@ def check_settings(checkpoint: Checkpoint, settings: Mapping[str, Any]) -> None:
     """Refuses settings that would give another result than the run that was stopped.
 
     Raises:
-        UserError: Names each field, what it was and what it is.
+        UserError: Settings differ; it names each field with its old and new value.
     """
     before = dict(checkpoint.state["identity"]["settings"])
     if before.get("dropout") is None:  # as older checkpoints say it
@@ -88,10 +88,10 @@ def check_settings(checkpoint: Checkpoint, settings: Mapping[str, Any]) -> None:
 def check_training(
     checkpoint: Checkpoint, training: Mapping[str, str], say: Callable[[str], None]
 ) -> None:
-    """Refuses other data or weights than those that the run began with; notes other versions.
+    """Refuses other data or weights than those that the run began with; tells of other versions.
 
     Raises:
-        UserError: Says what changed.
+        UserError: Data or weights have changed; it says which.
     """
     before = checkpoint.state["identity"]["training"]
     reasons = {

@@ -1,4 +1,4 @@
-"""The process a run lives in: accelerator, precision, threads, seeds."""
+"""Sets up the process of a run: accelerator, precision and threads."""
 
 import os
 
@@ -10,10 +10,10 @@ __all__ = ["build_accelerator", "choose_mixed_precision", "set_num_threads"]
 
 
 def choose_mixed_precision(requested: str) -> str:
-    """Resolves `auto`: bf16 on a GPU that has it, fp16 on an older one, none on a CPU.
+    """Replaces `auto` by a precision: bf16 on a GPU that has it, fp16 on an older one, no on a CPU.
 
     Raises:
-        ValueError: If fp16 is asked for without a GPU: its gradients need a scaler there.
+        ValueError: fp16 is asked for without a GPU, where its gradients would need a scaler.
     """
     on_gpu = torch.cuda.is_available()
     if requested == "fp16" and not on_gpu:
@@ -33,7 +33,7 @@ def build_accelerator(
     report_to: tuple[str, ...] = (),
     project_dir: str | None = None,
 ) -> Accelerator:
-    """The one `Accelerator` of a run: a single process, or its share of a launch of several.
+    """Makes the one `Accelerator` of a run, for a single process or for one of several.
 
     Raises:
         ValueError: See `choose_mixed_precision`.
@@ -50,7 +50,7 @@ def build_accelerator(
 
 
 def set_num_threads(requested: int | None, *, local_processes: int) -> int:
-    """Gives PyTorch the physical cores of the machine, shared between its processes.
+    """Sets PyTorch's threads to the physical cores, divided by the local processes.
 
     A launcher sets `OMP_NUM_THREADS=1` on a machine without a GPU, which would leave all cores
     but one idle; a value above 1 can only come from the user, and is obeyed.

@@ -1,4 +1,4 @@
-"""A rehearsal of the costliest step before the first, for its memory on a CPU."""
+"""Rehearses the costliest step before training, to measure its memory on a CPU."""
 
 import gc
 from collections.abc import Callable, Iterator
@@ -21,11 +21,11 @@ def rehearse(
     steps: Iterator[PlannedStep],
     make_optimizer: Callable[[], torch.optim.Optimizer],
 ) -> int:
-    """Peak memory in bytes of the costliest of `steps`, on the CPU.
+    """Measures the peak memory of the costliest of `steps` on the CPU, in bytes.
 
-    The step runs once before, since that creates the optimizer's state. Weights and random states
-    are put back, so that training starts as if nothing had happened, once the extensions begin
-    again.
+    The step runs once before it is measured, since that creates the optimizer's state. Weights and
+    random states are put back, so that training starts as if nothing had happened; the caller must
+    let the extensions begin again.
     """
     costly = costliest_steps(steps)
     runner.extensions.begin(REHEARSED_STEPS)

@@ -1,4 +1,4 @@
-"""AdaLoRA's part in a training step: its penalty, and the ranks that it takes away.
+"""AdaLoRA's part in a training step: its penalty, and the ranks that it removes.
 
 Each update is B diag(e) A (Zhang et al. 2023, arXiv:2303.10512). A penalty keeps the rows of A and
 the columns of B orthonormal, so that an entry of e is a singular value; the least important entries
@@ -20,9 +20,9 @@ _MEMORY = ("ipt", "exp_avg_ipt", "exp_avg_unc")
 
 
 class AdaLora(Extension):
-    """What a model with an AdaLoRA adapter does in each step.
+    """Adds AdaLoRA's penalty and removes ranks in each step.
 
-    peft adds the penalty only where the model itself computes the loss, which it does not here.
+    peft adds the penalty only if the model itself computes the loss, which it does not do here.
     """
 
     name = "adalora"
@@ -46,8 +46,8 @@ class AdaLora(Extension):
         return cls(context.model) if is_adalora(context.model) else None
 
     def begin(self, total_steps: int) -> None:
-        """Lays the schedule out: all ranks for a fifth of the steps, the last ones for three tenths
-        of them, and in between they are taken away in up to a hundred rounds.
+        """Sets the schedule: all ranks for the first fifth of the steps, the remaining ones for the
+        last three tenths, and in between ranks are removed in up to a hundred rounds.
         """
         self._config.total_step = total_steps
         self._config.tinit = total_steps // 5
@@ -68,7 +68,7 @@ class AdaLora(Extension):
         return self._config.orth_reg_weight * torch.stack(terms).mean()
 
     def after_update(self, number: int) -> None:
-        """Learns from weights and gradients which ranks matter, and takes the others away."""
+        """Computes from weights and gradients which ranks matter, and removes the others."""
         self._tuner.update_and_allocate(number)
 
     def tensors(self) -> "dict[str, torch.Tensor]":
@@ -81,11 +81,11 @@ class AdaLora(Extension):
         }
 
     def numbers(self) -> dict[str, Any]:
-        """Which ranks of which layer are left; None as long as all are."""
+        """Which ranks of each layer are left; None while all are."""
         return {"rank_pattern": self._config.rank_pattern}
 
     def load(self, tensors: "dict[str, torch.Tensor]", numbers: dict[str, Any]) -> None:
-        """Goes on from what `tensors` and `numbers` were."""
+        """Restores what `tensors` and `numbers` returned."""
         allocator = self._tuner.rankallocator
         for key, value in tensors.items():
             kind, _, name = key.partition(".")

@@ -1,13 +1,13 @@
-"""Contrastive training: texts of one class come together, and a head is fitted at the end.
+"""Contrastive training: texts of one class move together, and a head is fitted at the end.
 
 The idea is that of SetFit (Tunstall et al. 2022, arXiv:2209.11055): the cosine of two texts' states
-should be 1 within a class and 0 between classes, by squared error. There, pairs of texts are run
-through the model. Here, each text of a group is run once and compared with all others of it: with
-groups of 8, each text that is run gives 3.5 pairs instead of half a pair. The plan of the epoch
-makes the groups, and a micro-batch holds whole ones, so that a step can be cut between them.
+should be 1 within a class and 0 between classes, by squared error. SetFit runs pairs of texts
+through the model. Here, each text of a group is run once and compared with all others of the group:
+with groups of 8, each text that is run gives 3.5 pairs instead of half a pair. The plan of the
+epoch makes the groups, and a micro-batch holds whole groups, so that a step is cut between them.
 
-Among many classes few pairs are hard, and texts are compared with the mean of each class instead,
-as the pretrained model sees it: a softmax over scaled cosines with these prototypes, which do not
+With many classes few pairs are hard, so texts are compared with the mean of each class instead, as
+the pretrained model sees it: a softmax over scaled cosines with these prototypes, which do not
 change (Snell et al. 2017, arXiv:1703.05175; Zhai and Wu 2019, arXiv:1811.12649).
 """
 
@@ -32,22 +32,22 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_GROUP", "Contrastive", "cosine_loss", "prototype_loss"]
 
 DEFAULT_GROUP = 8
-"""Texts of a group."""
+"""Default number of texts in a group."""
 MOST_PAIRED_CLASSES = 8
-"""Classes up to which `auto` compares texts with each other."""
+"""Most classes with which `auto` compares texts with each other."""
 SCALE = 20.0
-"""What cosines with prototypes are multiplied by: the inverse of a temperature of 0.05."""
+"""Factor on cosines with prototypes: the inverse of a temperature of 0.05."""
 CONTRASTED_TEXTS = 192
-"""Texts that are compared in all where there are few (docs/few-labels.md)."""
+"""Texts that a run on small data compares in all (docs/few-labels.md)."""
 LEAST_EPOCHS, MOST_EPOCHS = 2, 12
 MANY_TEXTS = 96
-"""Texts from which on the rate is half of the usual one (docs/few-labels.md)."""
+"""From this many texts on, the learning rate is not doubled (docs/few-labels.md)."""
 _TOKENS = 1024
 _CLASSES = "contrastive.classes"
 
 
 class Contrastive(Extension):
-    """Groups of texts, their loss, and the head."""
+    """Makes groups of texts, computes their loss, and fits the head."""
 
     name = "contrastive"
     setting = "contrastive"
@@ -75,17 +75,17 @@ class Contrastive(Extension):
 
     @classmethod
     def usual_epochs(cls, examples: int) -> int:
-        """Enough to compare `CONTRASTED_TEXTS` texts where there are few."""
+        """Enough epochs to compare `CONTRASTED_TEXTS` texts."""
         return min(max(LEAST_EPOCHS, -(-CONTRASTED_TEXTS // examples)), MOST_EPOCHS)
 
     @classmethod
     def rate_factor(cls, examples: int) -> float:
-        """Twice the rate, since there are few steps; not for many texts, compared more often."""
+        """Twice the rate, since there are few steps; many texts are compared more often."""
         return 1.0 if examples >= MANY_TEXTS else 2.0
 
     @classmethod
     def problems(cls, config: "RunConfig") -> list[str]:
-        """What has another loss, keeps the states of texts, or leaves nothing to train."""
+        """Refuses another loss, kept states of texts, and settings that leave nothing to train."""
         if not cls.asked_for(config):
             return []
         problems = []
@@ -121,7 +121,7 @@ class Contrastive(Extension):
 
     @classmethod
     def of(cls, context: TrainingContext) -> "Contrastive":
-        """The extension of a run.
+        """Makes the extension of a run.
 
         Raises:
             UserError: Texts have several labels, all have the same one, or there are no texts.
@@ -134,7 +134,7 @@ class Contrastive(Extension):
         return cls(context)
 
     def epoch(self, features: "Features", number: int) -> "Features":
-        """The groups of an epoch."""
+        """Makes the groups of an epoch."""
         from lowcost_ft.data.groups import deal_groups, grouped_features
 
         seed = [self._context.settings.seed, number, self._size]
@@ -168,7 +168,7 @@ class Contrastive(Extension):
             loss = cosine_loss(states, batch[_CLASSES])
         else:
             loss = prototype_loss(states, batch[_CLASSES], self._prototypes)
-        # The head has no part in it, and a gradient of zeros.
+        # The head has no part in the loss, but needs a gradient, of zeros.
         return loss + 0 * outputs.sum()
 
     def finish(self, outputs: "Outputs") -> None:
@@ -233,11 +233,11 @@ class Contrastive(Extension):
         return outputs, batch
 
     def tensors(self) -> "dict[str, torch.Tensor]":
-        """The prototypes, which a resumed run goes on with."""
+        """The prototypes, which a resumed run needs."""
         return {} if self._prototypes is None else {"prototypes": self._prototypes}
 
     def load(self, tensors: "dict[str, torch.Tensor]", numbers: dict[str, Any]) -> None:
-        """Goes on with the prototypes of the beginning."""
+        """Restores the prototypes of the beginning."""
         if self._prototypes is not None:
             self._prototypes.copy_(tensors["prototypes"])
 
@@ -247,13 +247,13 @@ class Contrastive(Extension):
 
 
 def cosine_loss(states: "torch.Tensor", classes: "torch.Tensor") -> "torch.Tensor":
-    """Squared errors of the cosines of all pairs of each group.
+    """Computes the squared errors of the cosines of all pairs of each group.
 
-    Pairs of one class and pairs of two count half each, however many there are.
+    Pairs of one class count half, and pairs of two classes half, however many there are.
 
     Args:
-        states: `(groups x texts, hidden)`.
-        classes: `(groups, texts)`.
+        states: The mean state of each text, `(groups x texts, hidden)`.
+        classes: The number of each text's class, `(groups, texts)`.
 
     Returns:
         The sum over the groups, `()`.
@@ -274,12 +274,12 @@ def cosine_loss(states: "torch.Tensor", classes: "torch.Tensor") -> "torch.Tenso
 def prototype_loss(
     states: "torch.Tensor", classes: "torch.Tensor", prototypes: "torch.Tensor"
 ) -> "torch.Tensor":
-    """Cross-entropy of the scaled cosines of each text with all prototypes.
+    """Computes the cross-entropy of each text's scaled cosines with all prototypes.
 
     Args:
-        states: `(groups x texts, hidden)`.
-        classes: `(groups, texts)`.
-        prototypes: Of length 1, `(classes, hidden)`.
+        states: The mean state of each text, `(groups x texts, hidden)`.
+        classes: The number of each text's class, `(groups, texts)`.
+        prototypes: The prototype of each class, of length 1, `(classes, hidden)`.
 
     Returns:
         The sum over the groups of the mean over the texts of each, `()`.

@@ -1,8 +1,8 @@
-"""Pseudo-labels: what a first run is surest of in texts without labels trains the run as well.
+"""Pseudo-labels: a first run's surest answers to texts without labels become training rows.
 
-The answers become training rows before anything else is done (`pipeline/self_training.py`), so that
-a step knows nothing of it: memory plan, checkpoints and the cache of frozen layers see rows like
-all others. Here are the settings alone. The idea is that of Lee 2013 (Pseudo-Label); a threshold
+They become training rows before anything else is done (`pipeline/self_training.py`), so that steps,
+memory plan, checkpoints and the cache of frozen layers treat them like all others. This file has
+only the settings. The idea is that of Lee 2013 (Pseudo-Label); a threshold
 of the certainty decides which answers are taken, as in FixMatch (Sohn et al. 2020,
 arXiv:2001.07685), and validation rows decide the threshold.
 """
@@ -18,7 +18,7 @@ __all__ = ["PseudoLabels"]
 
 
 class PseudoLabels(Extension):
-    """The settings; a step has no part in it."""
+    """The settings of pseudo-labels, which do nothing in a step."""
 
     name = "pseudo_labels"
     setting = "unlabelled_file"
@@ -44,5 +44,5 @@ class PseudoLabels(Extension):
 
     @classmethod
     def of(cls, context: TrainingContext) -> None:
-        """Nothing: the rows are there already."""
+        """Returns None: the rows are there already."""
         return

@@ -1,4 +1,4 @@
-"""All extensions: which of them a run has, their settings, and what these exclude."""
+"""The table of extensions: which of them a run has, and which settings exclude each other."""
 
 from math import prod
 from typing import TYPE_CHECKING
@@ -48,7 +48,7 @@ def build_extensions(context: TrainingContext) -> Extensions:
     """The extensions of a run, made from its settings and its model.
 
     Raises:
-        UserError: The task or the model has not what one of them needs.
+        UserError: The task or the model lacks something that an extension needs.
     """
     wanted = [e for e in EXTENSIONS if not e.setting or e.asked_for(context.settings)]
     task = context.task
@@ -93,23 +93,23 @@ def build_extensions(context: TrainingContext) -> Extensions:
 
 
 def usual_epochs(settings: "TrainingConfig", examples: int) -> int | None:
-    """Epochs that the extensions of a run ask for where the user gives none; None: none asks."""
+    """Epochs that an extension of the run asks for if the user gives none; None: none asks."""
     asked = [e.usual_epochs(examples) for e in EXTENSIONS if e.setting and e.asked_for(settings)]
     return max((epochs for epochs in asked if epochs is not None), default=None)
 
 
 def rate_factor(settings: "TrainingConfig", examples: int) -> float:
-    """What the extensions of a run multiply the default learning rate by."""
+    """The factor of a run's extensions on the default learning rate."""
     return prod(e.rate_factor(examples) for e in EXTENSIONS if e.setting and e.asked_for(settings))
 
 
 def numbers_choices(task: Task) -> bool:
-    """Whether a task tells which choices those of a micro-batch are."""
+    """Whether a task numbers its choices (`Task.choice_numbers`)."""
     return type(task).choice_numbers is not Task.choice_numbers
 
 
 def extension_problems(config: "RunConfig") -> list[str]:
-    """What is wrong with the settings of extensions, and with others beside them."""
+    """What is wrong with the settings of extensions, and with others in combination with them."""
     alone = [
         f"--{name.replace('_', '-')} needs {extension.flag()}"
         for extension in EXTENSIONS

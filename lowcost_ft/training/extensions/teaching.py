@@ -1,4 +1,4 @@
-"""What the teachers of a distillation say of the training data, kept on disk."""
+"""The answers of a distillation's teachers to the training data, kept on disk."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,13 +16,14 @@ class Teaching:
     """The answers of one teacher, or the mean of several.
 
     Attributes:
-        examples: The training examples, those without labels behind the others.
-        features: Their tokens. A row's weight counts its choices without a label, too.
-        logits: One row a choice (`Task.choice_numbers`), `(choices, classes)`, memory-mapped.
-        states: The last hidden state of every token of `features`; None where they are not wanted
-            or cannot be compared with the student's.
+        examples: The training examples; those without labels come last.
+        features: Their tokens. The weight of a row counts its choices without a label, too.
+        logits: The logits of each choice (`Task.choice_numbers`), `(choices, classes)`,
+            memory-mapped.
+        states: The last hidden state of every token of `features`; None if they are not wanted or
+            cannot be compared with the student's.
         digest: SHA-256 of logits and states.
-        num_teachers: How many were asked.
+        num_teachers: Number of teachers.
         num_unlabelled: How many of the examples have no label.
     """
 

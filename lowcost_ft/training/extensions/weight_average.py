@@ -1,8 +1,8 @@
-"""An average of the weights, which is scored and saved in place of the last ones.
+"""An average of the weights, which is scored and saved instead of the last weights.
 
 After step t, the average a of each weight w becomes d a + (1 - d) w, where d is `--ema` but at most
-(1 + t) / (10 + t): a short run then forgets where it started, too (as TensorFlow's
-`ExponentialMovingAverage` does it with the number of updates).
+(1 + t) / (10 + t), so that a short run forgets where it started, too. TensorFlow's
+`ExponentialMovingAverage` does this with the number of updates.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -18,12 +18,12 @@ __all__ = ["WeightAverage", "share_kept"]
 
 
 def share_kept(decay: float, step: int) -> float:
-    """What of the average is kept in a step, counted from 1."""
+    """The share d of the average that a step keeps; steps count from 1."""
     return min(decay, (1 + step) / (10 + step))
 
 
 class WeightAverage(Extension):
-    """Keeps the average beside the weights that train, and changes places with them."""
+    """Keeps the average beside the weights that train, and swaps the two."""
 
     name = "weight_average"
     setting = "ema"
@@ -47,7 +47,7 @@ class WeightAverage(Extension):
         return cls(context.model, context.settings.settled_ema)
 
     def begin(self, total_steps: int) -> None:
-        """The average begins as the weights are: FSDP has split them by now."""
+        """Starts the average as the weights are; FSDP has split them by now."""
         self._weights = {n: p for n, p in self._model.named_parameters() if p.requires_grad}
         self._average = {name: w.detach().clone() for name, w in self._weights.items()}
         self._steps = 0
@@ -68,13 +68,13 @@ class WeightAverage(Extension):
             torch._foreach_lerp_(averages, weights, share)
 
     def swap_in(self) -> None:
-        """The average and the weights change places, and no bit is lost."""
+        """Swaps the average and the weights, bit for bit."""
         from lowcost_ft.training.sharding import exchange
 
         exchange(self._model, self._weights, self._average)
 
     def swap_out(self) -> None:
-        """They change places again."""
+        """Swaps them back."""
         self.swap_in()
 
     def tensors(self) -> "dict[str, torch.Tensor]":
@@ -82,11 +82,11 @@ class WeightAverage(Extension):
         return dict(self._average)
 
     def numbers(self) -> dict[str, Any]:
-        """How many steps are in it."""
+        """The number of steps in the average."""
         return {"steps": self._steps}
 
     def load(self, tensors: "dict[str, torch.Tensor]", numbers: dict[str, Any]) -> None:
-        """Goes on from what `tensors` and `numbers` were."""
+        """Restores what `tensors` and `numbers` returned."""
         from lowcost_ft.training.sharding import split_like
 
         for name, average in self._average.items():

@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import tyro
+from child_processes import fork, wait
 
 from lowcost_ft.record.environment import git_state, hardware, versions
 from lowcost_ft.record.run_file import write_json
@@ -54,8 +55,8 @@ class Options:
 
 def main(options: Options) -> int:
     """Returns 0 if every resumed run gave the same bits."""
-    for name in ("lowcost_ft.pipeline.steps", "peft", "transformers.models.bert.modeling_bert"):
-        importlib.import_module(name)  # in every fork afterwards
+    for name in ("lowcost_ft.pipeline.save", "peft", "transformers.models.bert.modeling_bert"):
+        importlib.import_module(name)  # Every fork has them afterwards.
     draw = random.Random(options.seed)
     records: list[dict[str, Any]] = []
     started = time.monotonic()
@@ -183,26 +184,6 @@ class Trial:
     def digest(self) -> str:
         data = (self.folder / "adapter_model.safetensors").read_bytes()
         return hashlib.sha256(data).hexdigest()
-
-
-def fork(action: Callable[[], object]) -> int:
-    """Runs `action` in a child of this process; returns its id."""
-    process = os.fork()
-    if process:
-        return process
-    code = 1
-    try:
-        action()
-        code = 0
-    except SystemExit as stop:
-        code = int(stop.code or 0)
-    finally:
-        os._exit(code)
-
-
-def wait(process: int) -> int:
-    """The exit code of a child."""
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 
 def run_recipe(arguments: Sequence[str], log: Path) -> None:

@@ -31,7 +31,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
-from short_runs import RUNS, RunFailed, ShortRun, fork, import_libraries, perform, prepare, wait
+from child_processes import fork, wait
+from short_runs import RUNS, RunFailed, ShortRun, import_libraries, perform, prepare
 
 ROOT = Path(__file__).resolve().parent.parent
 

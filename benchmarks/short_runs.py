@@ -6,20 +6,19 @@ import runpy
 import signal
 import sys
 import time
-import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from child_processes import fork, wait
 
 __all__ = [
     "RUNS",
     "RunFailed",
     "ShortRun",
-    "fork",
     "import_libraries",
     "perform",
     "prepare",
-    "wait",
 ]
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -187,30 +186,3 @@ def prepare(folder: Path) -> None:
         for kind in ("ner", "text"):
             rows = getattr(small_runs, f"{kind}_rows")(count, seed=seed)
             small_runs.write_jsonl(folder / f"{kind}-{split}.jsonl", rows)
-
-
-def fork(action: Callable[[], object]) -> int:
-    """Runs `action` in a child of this process; returns its id."""
-    sys.stdout.flush()
-    process = os.fork()
-    if process:
-        return process
-    code = 1
-    try:
-        action()
-        code = 0
-    except SystemExit as stop:
-        if isinstance(stop.code, str):
-            print(stop.code, file=sys.stderr)
-        code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-
-
-def wait(process: int) -> int:
-    """The exit code of a child."""
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])

@@ -1,6 +1,7 @@
 """The house: one direction of imports, and no task named outside of the tasks."""
 
 import ast
+import importlib.util
 import re
 import sys
 from pathlib import Path
@@ -79,3 +80,15 @@ def test_no_task_is_named_outside_of_the_tasks():
         if named.search(line) and file.name != "known_names.py"
     ]
     assert not found, "\n".join(found)
+
+
+def test_modules_that_scripts_name_in_texts_exist():
+    named = {
+        node.value
+        for file in (ROOT / "benchmarks").glob("*.py")
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if re.fullmatch(r"lowcost_ft(\.\w+)+", node.value)
+    }
+    assert named
+    assert [name for name in named if importlib.util.find_spec(name) is None] == []

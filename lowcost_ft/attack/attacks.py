@@ -36,7 +36,7 @@ class AttackOptions:
         synonyms: A file of synonyms.
         masked_model: A model that guesses words.
         entities: A file of entities.
-        seed: Of all that is drawn.
+        seed: Seed of all that is drawn.
     """
 
     kinds: tuple[str, ...] | None = None

@@ -62,8 +62,8 @@ def measure(
         predictor: The run.
         examples: Labelled ones.
         groups: The group of each, numbered from 0 without gaps.
-        seed: Of the bootstrap.
-        predictions: Theirs, where they are there already.
+        seed: Seed of the bootstrap.
+        predictions: Their predictions, if they are known already.
     """
     if predictions is None:
         predictions = predictions_of(predictor, examples)
@@ -84,9 +84,9 @@ def lost(before: Measured, after: Measured, *, seed: int) -> tuple[float, tuple[
     """What a change costs, and its 95% interval; both are drawn with the same groups.
 
     Args:
-        before: Of the examples as they were.
-        after: Of the changed ones, in the same groups.
-        seed: Of the bootstrap.
+        before: Predictions for the examples as they were.
+        after: Predictions for the changed ones, in the same groups.
+        seed: Seed of the bootstrap.
     """
     drawn = before.of_sums(resampled_sums(before.sums, seed)) - after.of_sums(
         resampled_sums(after.sums, seed)

@@ -31,7 +31,7 @@ class AuditOptions:
         add_sentences: Put a sentence about somebody in front of texts that mention nobody.
         least_difference: The smallest mean difference that is reported.
         most_texts: Texts of an attribute, drawn by the seed.
-        seed: Of all that is drawn.
+        seed: Seed of all that is drawn.
     """
 
     add_sentences: bool = False

@@ -217,7 +217,7 @@ def _attribute(name: str, value: Mapping[str, Any]) -> Attribute:
 
 
 def chosen(attributes: Sequence[Attribute], names: Sequence[str]) -> list[Attribute]:
-    """Those of some names.
+    """The attributes of some names.
 
     Raises:
         UserError: A name is not theirs.

@@ -35,9 +35,9 @@ def over_texts(differences: Floats, *, least: float, seed: int, comparisons: int
     corrects for how many values there are.
 
     Args:
-        differences: Of each text between two groups, `(texts, values)`.
+        differences: Differences of each text between two groups, `(texts, values)`.
         least: The smallest mean difference that matters.
-        seed: Of the signs.
+        seed: Seed of the signs.
         comparisons: How many p-values of the audit are corrected together.
 
     Returns:
@@ -69,7 +69,7 @@ def over_words(one: Floats, other: Floats, *, least: float) -> Floats:
 
     Args:
         one: What each word of a group does, `(words, values)`.
-        other: The same of the other group, or of all others.
+        other: The same for the other group, or for all others.
         least: The smallest difference of the means that matters.
 
     Returns:

@@ -30,7 +30,7 @@ def decode(name: str, data: bytes, problems: list[str]) -> str | None:
     """The text without a byte order mark, or None and a problem.
 
     Args:
-        name: Of the file or other source, for the messages.
+        name: Name of the file or other source, for messages.
         data: The bytes.
         problems: Gets a line where they are not a text in UTF-8, or hold only white space.
     """

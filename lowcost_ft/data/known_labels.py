@@ -45,7 +45,7 @@ def tell_unknown(
 
     Args:
         found: The labels of the split.
-        known: Those of the model.
+        known: The labels of the model.
         what: What a label is called, such as "label" or "entity type".
         trained: Whether the model is trained already, or will be on the training data.
         problems: Gets a line for each label of a split that shares none.

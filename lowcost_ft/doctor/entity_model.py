@@ -62,7 +62,7 @@ def doubt_entities(
     """Judges the entities of a sentence, and finds those that are missing.
 
     Args:
-        probabilities: Of each tag for each word, `(words, tags)`.
+        probabilities: Probability of each tag for each word, `(words, tags)`.
         spans: The given entities, in words.
         tags: IOB2 tags in the order of the probabilities.
     """

@@ -98,7 +98,7 @@ def posterior(probabilities: np.ndarray, classes: np.ndarray) -> tuple[np.ndarra
     """The probability of each class given what the model and the annotator say.
 
     Args:
-        probabilities: Of each class by the model, `(rows, classes)`.
+        probabilities: Probability of each class by the model, `(rows, classes)`.
         classes: Number of the given class, `(rows,)`.
 
     Returns:

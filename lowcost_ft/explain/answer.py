@@ -18,7 +18,7 @@ def explanations_json(
 
     Args:
         texts: What was explained.
-        summary: Of `summary_of`.
+        summary: The summary, from `summary_of`.
         unit: What scores are measured in.
     """
     return {"value": unit, "texts": [_text(one) for one in texts], "summary": dict(summary)}
@@ -78,7 +78,7 @@ def explanations_text(
 
     Args:
         texts: What was explained.
-        summary: Of `summary_of`.
+        summary: The summary, from `summary_of`.
         unit: What scores are measured in.
         details: Whether each decision is shown with its words, or the summary alone.
     """

@@ -55,7 +55,7 @@ class DecidedRow:
         features: The rows of one example.
         decision: What is decided.
         shown: Whether each token can be hidden, `(tokens,)`: special ones stay.
-        empty: Of `empty_embedding`.
+        empty: The embedding without a text, from `empty_embedding`.
     """
 
     def __init__(

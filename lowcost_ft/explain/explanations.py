@@ -35,7 +35,7 @@ class Options:
         max_steps: Most gradients for a decision.
         occlusion: Also hide each word alone.
         faithfulness: Also hide the words with the highest scores, and all others.
-        seed: Of the random order of words that faithfulness is compared with.
+        seed: Seed of the random order of words that faithfulness is compared with.
     """
 
     tolerance: float = 0.01

@@ -66,7 +66,7 @@ def faithfulness(
     Args:
         decided: The decision.
         words: The word of each token, -1 for a token of none, `(tokens,)`.
-        scores: Of each word, by the explanation.
+        scores: The score of each word in the explanation.
         is_number: Whether the decision is a number: the order is then by the size of the scores.
         random: Draws the other order.
     """

@@ -34,7 +34,7 @@ class Attribution:
 
     Attributes:
         scores: `(tokens,)`.
-        value: Of the decision for the whole text.
+        value: Value of the decision for the whole text.
         empty_value: Where nothing is shown.
         steps: Gradients that were computed.
         tolerance: The error that was asked for.
@@ -120,5 +120,5 @@ def _integrals(decided: _Value, parts: list[tuple[float, float]]) -> np.ndarray:
 
 
 def _evenly(shares: np.ndarray, tokens: int) -> np.ndarray:
-    """The same share of every token, `(points, tokens)`."""
+    """Shares that are equal for every token, `(points, tokens)`."""
     return np.repeat(shares[:, None], tokens, axis=1)

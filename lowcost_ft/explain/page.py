@@ -17,7 +17,7 @@ def page(texts: Sequence[ExplainedText], summary: Mapping[str, Any], *, run: str
 
     Args:
         texts: What was explained.
-        summary: Of `summary_of`.
+        summary: The summary, from `summary_of`.
         run: Folder of the run.
         unit: What scores are measured in.
 

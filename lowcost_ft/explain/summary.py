@@ -16,7 +16,7 @@ def summary_of(texts: Sequence[ExplainedText], *, seed: int = 0) -> dict[str, An
 
     Args:
         texts: What was explained.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Returns:
         `texts`, `decisions`, `steps` (their mean), `convergence_error` (`median`, `p95`, `worst`)

@@ -52,9 +52,9 @@ class StreamedPart(LowerPart):
 
     Attributes:
         stages: Names of the modules that are in memory together: the embeddings, then each layer.
-        num_parameters: Of all stages.
+        num_parameters: Number of parameters of all stages.
         largest_stage_bytes: The most that a stage's weights take.
-        bytes_read: Of weights, so far, in the precision that they are used in.
+        bytes_read: Bytes of weights read so far, in the precision that they are used in.
     """
 
     def __init__(

@@ -32,10 +32,10 @@ class StreamingCost:
 
     Attributes:
         layers: Layers that were read one at a time, the embeddings as one more.
-        weight_bytes: Of the weights, as they are in memory, all readings together.
+        weight_bytes: Bytes of weights as they are in memory, over all readings.
         largest_layer_bytes: The most that was in memory at once.
-        written_bytes: Of states, the finished ones included.
-        read_bytes: Of states.
+        written_bytes: Bytes of states, the finished ones included.
+        read_bytes: Bytes of states.
         seconds: For all.
     """
 
@@ -82,7 +82,7 @@ def streaming_needs(
         model: A task model of transformers, whole, on the meta device.
         family: Its entry in the table.
         trainable_layers: How many of the top layers train.
-        tokens: Of each data set that the model will see.
+        tokens: Tokens of each data set that the model will see.
         dtype: Precision of the states on their way.
         stored: Precision that they are kept in.
 

@@ -124,7 +124,7 @@ class MultiplyInt8(torch.autograd.Function):
     ) -> torch.Tensor:
         """
         Args:
-            ctx: Of autograd.
+            ctx: The context of autograd.
             x: `(..., in)`.
             codes: `(out, in)`, int8.
             scales: `(out,)`, float32.

@@ -119,7 +119,7 @@ class Forecast:
 
         Args:
             config: The settings.
-            tokens: Of all data; by default those of the data sets.
+            tokens: Tokens of all data; None: those of the data sets.
         """
         if not config.cache_frozen_layers:
             return None

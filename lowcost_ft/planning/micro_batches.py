@@ -23,7 +23,7 @@ def cpu_tokens(width: int, cache_bytes: Mapping[int, int]) -> int:
     measured.
 
     Args:
-        width: Of the model's hidden states.
+        width: Width of the model's hidden states.
         cache_bytes: Sizes of the caches by level; empty where they are not known.
     """
     if not cache_bytes:

@@ -44,13 +44,13 @@ class CacheNeeds:
     """What the output of frozen layers takes beside the memory of the device.
 
     Attributes:
-        tokens: Of all examples.
+        tokens: Tokens of all examples.
         kept_bytes: On disk, for good.
         disk_bytes: On disk, the most at once.
         weight_file_bytes: Read from the checkpoint, all readings together; 0 where the layers are
             in memory.
-        state_bytes: Of states, written and read until all are there.
-        host_bytes: Of weights, in the memory of a GPU's host.
+        state_bytes: Bytes of states that are written and read until all are there.
+        host_bytes: Bytes of weights in the memory of a GPU's host.
     """
 
     tokens: int
@@ -87,7 +87,7 @@ def cache_needs(
         model: A task model of transformers, whole, on the meta device.
         family: Its entry in the table.
         trainable_layers: How many of the top layers train.
-        tokens: Of each data set.
+        tokens: Tokens of each data set.
         target: The hardware.
         cache_dtype: Precision of the states on disk.
         streamed: Whether the layers are read one at a time.
@@ -228,7 +228,7 @@ class _UnreadPart(StreamedPart):
     """The lower part of a model on the meta device, which `leave` makes whole again.
 
     Attributes:
-        width: Of the states that the last stage returned.
+        width: Width of the states that the last stage returned.
         dtype: Their precision.
     """
 

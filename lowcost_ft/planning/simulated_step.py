@@ -175,7 +175,7 @@ def simulate_step(
 def heaviest_micro_batches(
     micro_batches: Sequence[MicroBatch], lengths: np.ndarray
 ) -> list[MicroBatch]:
-    """Those of a step that decide its peak, in order.
+    """The micro-batches of a step that decide its peak, in order.
 
     All but the first find the same memory in use, so that of those only the ones count that no
     other exceeds in rows, in width and in being padded. The first comes before there are

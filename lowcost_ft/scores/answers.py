@@ -106,7 +106,7 @@ def score_answers(
         groups: What each question belongs to, such as its article. Questions about one article
             are not independent, so the intervals draw whole groups.
         characters: Whether the texts have no blanks, so that `character_f1` is wanted too.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Returns:
         `exact_match`, `answer_f1` and, with `characters`, `character_f1`, from 0 to 1, each with
@@ -169,7 +169,7 @@ def best_threshold(null_advantage: Floats, with_answer: Floats, without_answer: 
     """From which advantage of the null answer on a question is best left without an answer.
 
     Args:
-        null_advantage: Of each question, the score of the null answer less that of the best one.
+        null_advantage: For each question, the score of the null answer minus that of the best one.
         with_answer: The question's score if the best answer is given.
         without_answer: Its score if none is given.
 

@@ -20,7 +20,7 @@ def interval(score: Callable[[Floats], Floats], statistics: Floats, seed: int) -
     Args:
         score: From sums (resamples, statistics) to scores (resamples,).
         statistics: What is summed, (examples, statistics).
-        seed: Of the draws.
+        seed: Seed of the draws.
 
     Returns:
         [low, high]; [0.0, 0.0] for no examples.
@@ -45,8 +45,8 @@ def paired_difference(
     Args:
         score: From sums (..., statistics) to scores (...).
         statistics: What is summed of the one system, (examples, statistics).
-        others: The same of the other system.
-        seed: Of the draws.
+        others: The same for the other system.
+        seed: Seed of the draws.
 
     Returns:
         The difference of the scores of all examples, and [low, high].
@@ -73,7 +73,7 @@ def resampled_sums(statistics: Floats, seed: int) -> Floats:
 
     Args:
         statistics: What is summed, (examples, statistics).
-        seed: Of the draws.
+        seed: Seed of the draws.
     """
     examples = len(statistics)
     if not examples:

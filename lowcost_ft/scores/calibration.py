@@ -163,7 +163,7 @@ def calibration_error(
         right: `(answers,)`.
         owners: The example of each answer; whole examples are resampled for the interval.
         examples: How many examples there are.
-        seed: Of the resamples.
+        seed: Seed of the resamples.
 
     Returns:
         `answers`, `ece` (debiased, at least 0), `ece_ci95`, `p_calibrated` (the share of perfectly

@@ -11,7 +11,7 @@ def worst_first(
 ) -> list[tuple[str, Mapping[str, Any]]]:
     """All rows in their order; if there are more than `most`, those of the lowest F1.
 
-    Of equal ones the more frequent come first. Classes without examples say least, and come last.
+    Of equal classes the more frequent come first. Classes without examples come last.
     """
     rows = list(table.items())
     if len(rows) <= most:

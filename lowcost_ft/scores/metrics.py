@@ -38,7 +38,7 @@ def score_entities(
     Args:
         predictions: IOB2 tags, one a word, a sequence a sentence.
         references: The true tags, of the same lengths.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Returns:
         `precision`, `recall`, `f1` (0 to 1), `f1_ci95` as [low, high], `per_entity`
@@ -74,7 +74,7 @@ def score_classes(
         references: The true ones.
         labels: All labels of the task; the order of the table.
         multi_label: Whether an example can have any number of labels.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Returns:
         `accuracy`, `macro_f1`, `micro_f1` (0 to 1), `per_class` ({label: precision, recall, f1,
@@ -107,7 +107,7 @@ def score_values(
     Args:
         predictions: Predicted values.
         references: The true ones.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Returns:
         `mse` (in squared units of the values), `pearson`, `spearman` (-1 to 1), `pearson_ci95`

@@ -81,7 +81,7 @@ def balanced_rows(
     counted.
 
     Args:
-        certainty: Of each answer, `(rows,)`.
+        certainty: Certainty of each answer, `(rows,)`.
         classes: The classes of each answer.
         labelled: The classes of each labelled row.
 

@@ -95,7 +95,7 @@ def score_relations(
         predictions: A label an example.
         references: The true ones.
         negative: The label that means no relation; None: every label is one.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Returns:
         `micro_f1`, `micro_precision`, `micro_recall`, `macro_f1`, `macro_precision`,

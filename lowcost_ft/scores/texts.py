@@ -117,7 +117,7 @@ def score_counted(counted: dict[str, Counted], *, seed: int = 0) -> dict[str, An
 
     Args:
         counted: By name.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
     """
     scores: dict[str, Any] = {}
     for name, one in counted.items():

@@ -15,7 +15,7 @@ class Answered:
     Attributes:
         answer: See `Task.answer`.
         scores: The score of each class, `(labels,)`, of a task that gives them.
-        logits: The same before they became probabilities.
+        logits: The logits that the scores were made of, in the same shape.
         tokens: Tokens that the model read.
         truncated: Whether the input was too long, and lost its end.
     """

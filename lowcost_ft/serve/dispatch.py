@@ -50,7 +50,7 @@ def dispatching(layers: Sequence[Sequence[nn.Module]], segments: Segments) -> di
     """What stands in place of the modules in which models differ.
 
     Args:
-        layers: Of each model, its layers.
+        layers: The layers of each model.
         segments: Tells, while they run, whose rows are whose.
 
     Returns:

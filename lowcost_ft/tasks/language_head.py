@@ -1,7 +1,7 @@
-"""The end of a language model: the states that enter it, and how it makes logits of them.
+"""The head of a language model: the states that enter it, and how it makes logits of them.
 
-A model's own forward pass would make the logits of every token, of which the loss needs those of
-the target alone, and never all at once.
+A model's own forward pass would make the logits of all tokens at once. The loss needs only those of
+the target, and only some at a time.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ __all__ = ["BeforeHead", "check_head", "states_before_head", "vocabulary_of"]
 
 
 class BeforeHead(dict[str, torch.Tensor]):
-    """What enters the head: `states`, `(batch, sequence, hidden)`.
+    """The input of the head: `states`, `(batch, sequence, hidden)`.
 
-    A dictionary of tensors, as the outputs of other tasks are, that knows the head as well.
+    It is a dictionary of tensors, as the outputs of other tasks may be, with the head beside them.
 
     Attributes:
-        vocabulary: What makes logits of the states.
-        places: Of an encoder-decoder, for each state its place in the row, and whether there is
-            one; None where states are in the order of the row.
+        vocabulary: The head, which makes logits of the states.
+        places: For an encoder-decoder, the place of each state in the row, and whether it has one,
+            `(batch, sequence)` each; None if states are in the order of the row.
     """
 
     def __init__(self, states: torch.Tensor, vocabulary: Vocabulary) -> None:
@@ -35,11 +35,11 @@ class BeforeHead(dict[str, torch.Tensor]):
         self.places: tuple[torch.Tensor, torch.Tensor] | None = None
 
     def aligned(self, of_rows: torch.Tensor, *, fill: int) -> torch.Tensor:
-        """What belongs to the states, of what belongs to the tokens of the rows.
+        """Puts values of the rows' tokens into the order of the states.
 
         Args:
-            of_rows: `(batch, sequence)`.
-            fill: What stands where there is no token.
+            of_rows: A value for each token of the rows, `(batch, sequence)`.
+            fill: The value for states without a token.
         """
         if self.places is None:
             return of_rows
@@ -50,12 +50,12 @@ class BeforeHead(dict[str, torch.Tensor]):
 def states_before_head(model: Any, inputs: Mapping[str, torch.Tensor]) -> BeforeHead:
     """Runs a language model up to its head.
 
-    Everything that the model does to the states before the head (T5 scales them) is done. The
-    tokens of the text come last in the states, so virtual ones in front are left out.
+    What the model does to the states before the head is done (T5 scales them). The tokens of the
+    text come last in the states, so virtual tokens in front are left out.
 
     Args:
-        model: A language model of transformers, or what calls one.
-        inputs: What it takes.
+        model: A language model of transformers, or a peft model around one.
+        inputs: The inputs of the model.
     """
     head = _head(model)
     caught: list[torch.Tensor] = []
@@ -75,7 +75,7 @@ def states_before_head(model: Any, inputs: Mapping[str, torch.Tensor]) -> Before
 
 
 def vocabulary_of(model: Any, *, dtype: torch.dtype = torch.float32) -> Vocabulary:
-    """How a model makes logits of the states that enter its head.
+    """The head of a model, as weights that turn states into logits.
 
     Raises:
         UserError: The head has an adapter, whose part would be missing.
@@ -88,12 +88,12 @@ def vocabulary_of(model: Any, *, dtype: torch.dtype = torch.float32) -> Vocabula
 
 
 def check_head(model: Any, model_id: str) -> None:
-    """Compares the logits of a model with those that `vocabulary_of` leads to.
+    """Compares the logits of a model with those of `vocabulary_of`, on one token.
 
-    For architectures that the table of families does not know. One token is run.
+    It is for architectures that the table of families does not have.
 
     Raises:
-        UserError: They differ: this architecture does more to its logits than is known.
+        UserError: They differ, so this architecture does more to its logits than is known.
     """
     token = torch.zeros((1, 1), dtype=torch.long, device=_head(model).weight.device)
     inputs = {"input_ids": token, "attention_mask": torch.ones_like(token)}
@@ -121,7 +121,7 @@ def _head(model: Any) -> nn.Linear:
 
 
 def _transformers_model(model: Any) -> Any:
-    """The model of transformers inside what puts virtual tokens in front of its input."""
+    """The model of transformers inside a peft model that puts virtual tokens in front."""
     wrapped = getattr(model, "peft_model", None)
     return model if wrapped is None else wrapped.get_base_model()
 

@@ -22,9 +22,9 @@ def optimism_of_choice(
     look better than it is. The whole split is twice as large, so that its optimism is smaller.
 
     Args:
-        folders: Of the trials.
+        folders: Folders of the trials.
         score: From sums of tallies to scores; see `Task.score_of_tally`.
-        seed: Of the halves.
+        seed: Seed of the halves.
 
     Returns:
         `optimism`, its 95% interval over the halves, how many `halves` and `trials` there were, and

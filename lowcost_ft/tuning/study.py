@@ -130,7 +130,7 @@ class Study:
 
         Args:
             space: What is tried.
-            seed: Of the search.
+            seed: Seed of the search.
             first: The recipe's own values.
         """
         known = self._study.get_trials(deepcopy=False)

@@ -11,8 +11,8 @@ class CacheSize:
     """Bytes of a model's keys and values.
 
     Attributes:
-        per_written: Of one token that the decoder has read or written.
-        per_read: Of one token that the encoder has read; 0 for decoders.
+        per_written: Bytes of one token that the decoder has read or written.
+        per_read: Bytes of one token that the encoder has read; 0 for decoders.
         largest_layer: Share of the whole that one layer has: it is copied as it grows.
     """
 

@@ -17,7 +17,7 @@ class Decoding:
     Attributes:
         sequences: What the decoder has read so far, `(rows, length)`: the prompts, padded on the
             left, or the token that an encoder-decoder begins with.
-        logits: Of the next token, `(rows, vocabulary)`, in float32.
+        logits: Logits of the next token, `(rows, vocabulary)`, in float32.
     """
 
     def __init__(

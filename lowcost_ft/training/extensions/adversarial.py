@@ -196,7 +196,7 @@ class Adversarial(Extension):
 
         Args:
             batch: The micro-batch.
-            length: Of the step.
+            length: Length of the step.
             again: Whether it will be moved once more.
         """
         import torch
@@ -232,7 +232,7 @@ def random_start(
         shift: `(batch, tokens, width)`, full of zeros, on any device.
         rows: Numbers of the rows.
         lengths: Their tokens, without padding.
-        seed: Of the run.
+        seed: Seed of the run.
         step: The step.
     """
     import numpy as np

@@ -243,4 +243,8 @@ class Task(
     def changed(
         self, examples: Sequence[Any], before: Predictions, after: Predictions
     ) -> np.ndarray:
-        """Whether the answer to each example differs between two models, `(examples,)`."""
+        """Whether each prediction differs between two models.
+
+        Returns:
+            One value for each prediction: `(examples,)`, or `(pieces,)` for tags.
+        """

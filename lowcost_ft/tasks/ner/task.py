@@ -1,21 +1,20 @@
-"""Named-entity recognition: sub-word alignment, windows, loss, decoding, entity scores."""
+"""Named-entity recognition as a task: its settings, features, loss and decoding."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from lowcost_ft.config.arguments import to_list
 from lowcost_ft.config.run import RunConfig
-from lowcost_ft.data.features import IGNORED_LABEL, Array, Features, collate
+from lowcost_ft.data.features import Array, Features, collate
 from lowcost_ft.tasks.base import Predictions
 from lowcost_ft.tasks.choices import Choices
+from lowcost_ft.tasks.ner.answers import NerAnswering
 from lowcost_ft.tasks.ner.checks import NerChecking
-from lowcost_ft.tasks.ner.confidence import NerConfidence
 from lowcost_ft.tasks.ner.editing import NerEditing
-from lowcost_ft.tasks.ner.entities import entities_answer, scored_spans, without_loose_ends
 from lowcost_ft.tasks.ner.examples import NerExample, text_example
 from lowcost_ft.tasks.ner.explaining import NerExplaining
 from lowcost_ft.tasks.ner.measuring import NerMeasuring
@@ -23,15 +22,10 @@ from lowcost_ft.tasks.ner.reading import NerReading
 from lowcost_ft.tasks.ner.self_labelling import NerSelfLabelling
 from lowcost_ft.tasks.ner.serving import NerServing
 from lowcost_ft.tasks.ner.telling import NerTelling
-from lowcost_ft.tasks.ner.uncertainty import unsure_of_entities
 from lowcost_ft.tasks.ner.windows import SCHEMA, special_tokens, windowed_features
 from lowcost_ft.tasks.ner.word_notices import recorded_rule
 from lowcost_ft.tasks.ner.word_pieces import (
     FileWords,
-    Pieces,
-    cut_words,
-    join_tags,
-    spread_tags,
 )
 from lowcost_ft.tasks.ner.word_splitting import WORD_SPLITTING
 
@@ -48,21 +42,21 @@ class NerTask(
     NerEditing,
     NerExplaining,
     NerMeasuring,
-    NerConfidence,
+    NerAnswering,
     NerSelfLabelling,
     NerTelling,
     NerServing,
 ):
     """Predicts one IOB2 tag a word.
 
-    What the model sees are the pieces of words (see `word_pieces`); each has one tag, read at its
-    first sub-word. Decoders read it at the last sub-word, which alone has seen the whole piece.
+    The model sees the pieces of words (see `word_pieces`). Each piece has one tag, which is read at
+    its first sub-word; decoders read it at the last sub-word, which alone has seen the whole piece.
 
     Args:
         labels: The tags in the order of the logits, `O` first.
         causal: Whether the model is a decoder.
-        window_overlap: Tokens that the windows of a long sentence share; a quarter of the maximum
-            length by default.
+        window_overlap: Tokens that the windows of a long sentence share; None: a quarter of the
+            maximum length.
         file_words: Whether the words of files are cut into pieces, as those of texts are, or are
             what the model sees, as in runs that were saved before there were pieces.
         word_splitting: The rule by which the words of files are cut.
@@ -128,12 +122,6 @@ class NerTask(
             "words": np.zeros(tokens, np.int64),
             "word_starts": np.arange(rows + 1),
         }
-
-    def pieces(self, example: NerExample) -> Pieces:
-        """What the model sees of an example; the words of a text are pieces already."""
-        if self.file_words == "split" and example.offsets is None:
-            return cut_words(example.words, self.word_splitting)
-        return Pieces(example.words, tuple(range(len(example.words))))
 
     def featurize(
         self,
@@ -201,114 +189,3 @@ class NerTask(
         owned = words >= 0
         for name, values in decoded.items():
             predictions[name][words[owned]] = values[owned]
-
-    def tags(self, examples: Sequence[NerExample], predictions: Predictions) -> list[list[str]]:
-        """Predicted tags of each example, one a word, made legal IOB2.
-
-        An I- that continues nothing becomes O. Strict scoring ignores it anyway, and what a user
-        is shown must be what was scored.
-        """
-        return [tags for _, tags, _ in self._of_words(examples, predictions)]
-
-    def _of_words(
-        self, examples: Sequence[NerExample], predictions: Predictions
-    ) -> Iterator[tuple[Pieces, list[str], np.ndarray]]:
-        """Each example's pieces, legal tags of its words, and probabilities of its pieces' tags."""
-        first = 0
-        for example in examples:
-            pieces = self.pieces(example)
-            own = slice(first, first + len(pieces.texts))
-            names = [self.labels[label] for label in predictions["label"][own]]
-            joined = join_tags(names, pieces.words, len(example.words))
-            yield pieces, without_loose_ends(joined), predictions["score"][own]
-            first = own.stop
-
-    def present(
-        self, examples: Sequence[NerExample], predictions: Predictions
-    ) -> list[dict[str, Any]]:
-        """`{"tokens": [...], "tags": [...]}` of each example."""
-        tags = self.tags(examples, predictions)
-        return [
-            {"tokens": list(example.words), "tags": predicted}
-            for example, predicted in zip(examples, tags, strict=True)
-        ]
-
-    def blank_answer(self, example: NerExample) -> dict[str, Any]:
-        """No entity."""
-        return {"text": example.text, "entities": []}
-
-    @staticmethod
-    def truth_row(example: NerExample) -> dict[str, Any]:
-        """`{"true_tags": [...]}` of a labelled example."""
-        return {} if example.tags is None else {"true_tags": example.tags}
-
-    def answer(
-        self, examples: Sequence[NerExample], predictions: Predictions
-    ) -> list[dict[str, Any]]:
-        """`{"text": ..., "entities": [...]}` of each example.
-
-        An entity has `start` and `end` (characters of the text), `label`, `text`, and `score`: the
-        mean probability of its pieces' tags or, where the run was calibrated, the probability that
-        the entity is right. The text of an example that came as words is those words, joined by
-        spaces.
-        """
-        found = zip(examples, self.scored_spans(examples, predictions), strict=True)
-        return [entities_answer(example, spans, self.told_score) for example, spans in found]
-
-    def scored_spans(
-        self, examples: Sequence[NerExample], predictions: Predictions
-    ) -> Iterator[list[tuple[int, int, str, float]]]:
-        """Of each example, its entities: first word, word after the last, type, raw score."""
-        for pieces, tags, scores in self._of_words(examples, predictions):
-            yield scored_spans(pieces, tags, scores)
-
-    def uncertainty(self, examples: Sequence[NerExample], predictions: Predictions) -> np.ndarray:
-        """How many entities of each sentence are expected to be wrong: `unsure_of_entities`."""
-        found = []
-        for example, (pieces, tags, scores) in zip(
-            examples, self._of_words(examples, predictions), strict=True
-        ):
-            least = np.ones(len(example.words))
-            np.minimum.at(least, list(pieces.words), scores)
-            found.append(unsure_of_entities(tags, least))
-        return np.array(found)
-
-    def choose_decisions(self, examples: Sequence[NerExample], predictions: Predictions) -> None:
-        """Nothing is chosen: the most probable tag is the answer."""
-
-    def losses(self, examples: Sequence[NerExample], predictions: Predictions) -> np.ndarray:
-        """At least the summed cross-entropy of each sentence's pieces.
-
-        Kept of each piece is the probability p of the predicted tag alone. It gives -log p where
-        that tag is right. Where it is wrong, the true tag had 1 - p at most: -log(1 - p). Pieces of
-        types that the model does not know count nothing.
-        """
-        cut = [self.pieces(example) for example in examples]
-        tags = [
-            tag
-            for example, pieces in zip(examples, cut, strict=True)
-            for tag in spread_tags(example.tags or (), pieces.words)
-        ]
-        true = np.asarray([self._label_ids.get(tag, IGNORED_LABEL) for tag in tags], np.int64)
-        right = predictions["label"] == true
-        score = predictions["score"].astype(np.float64)
-        losses = -np.log(np.maximum(np.where(right, score, 1 - score), np.finfo(np.float32).eps))
-        losses[true == IGNORED_LABEL] = 0.0
-        sizes = [len(pieces.texts) for pieces in cut]
-        owners = np.repeat(np.arange(len(examples)), sizes)
-        return np.bincount(owners, weights=losses, minlength=len(examples))
-
-    def changed(
-        self, examples: Sequence[NerExample], before: Predictions, after: Predictions
-    ) -> np.ndarray:
-        """Whether the tag of each word differs."""
-        return before["label"] != after["label"]
-
-    def score(
-        self, examples: Sequence[NerExample], predictions: Predictions, *, seed: int = 0
-    ) -> dict[str, Any]:
-        """Entity-level precision, recall and F1 over words (strict IOB2)."""
-        from lowcost_ft.scores.metrics import score_entities  # Not needed to predict.
-
-        references = [list(example.tags or ()) for example in examples]
-        return score_entities(self.tags(examples, predictions), references, seed=seed)

@@ -20,14 +20,9 @@ from lowcost_ft.pipeline import cross_validation
 from lowcost_ft.pipeline.load_predictor import load_predictor
 from lowcost_ft.pipeline.merge import merge_run
 from lowcost_ft.tasks.classification.examples import TextExample
+from lowcost_ft.tasks.classification.label_words import label_words, word_tokens
 from lowcost_ft.tasks.classification.prompting import ClassificationPrompting
-from lowcost_ft.tasks.classification.prompts import (
-    Prompt,
-    label_words,
-    prompted_places,
-    settle_prompt,
-    word_tokens,
-)
+from lowcost_ft.tasks.classification.prompts import Prompt, prompted_places, settle_prompt
 from lowcost_ft.training.training_length import num_epochs
 
 TEMPLATE = "Text: {source}\nLabel:"

@@ -9,13 +9,12 @@ from lowcost_ft.config.run import RunConfig
 from lowcost_ft.data.features import Features
 from lowcost_ft.errors import UserError
 from lowcost_ft.tasks.base import Task
+from lowcost_ft.tasks.classification.label_words import label_words, word_tokens
 from lowcost_ft.tasks.classification.prompts import (
     Prompt,
-    label_words,
     settle_prompt,
     template_problems,
     unknown_places,
-    word_tokens,
 )
 
 if TYPE_CHECKING:

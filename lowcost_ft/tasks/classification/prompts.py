@@ -1,22 +1,18 @@
-"""Prompts for decoders that classify: the text inside a template, and the words of each label.
+"""Prompts for decoders that classify: templates, filled with texts.
 
-A decoder answers by the token that follows the prompt. Its scores of the labels' words are the
-logits of these tokens, which a head of sequence classification gives whose rows are theirs.
+A decoder answers with the token that follows the prompt. The score of a label is the logit of its
+words' tokens. A head of sequence classification gives it, if its rows begin as theirs.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lowcost_ft.config.generation import line_break_problems
-from lowcost_ft.data.rows import listed
 from lowcost_ft.errors import UserError
 from lowcost_ft.tasks.classification.examples import TextExample
 from lowcost_ft.tasks.explaining import Place, visible_place
@@ -25,8 +21,8 @@ from lowcost_ft.tasks.writing.chat_format import ChatFormat, begins_texts, settl
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["Filled", "Prompt", "label_words", "prompted_places", "settle_prompt"]
-__all__ += ["template_problems", "unknown_places", "word_tokens"]
+__all__ = ["Filled", "Prompt", "prompted_places", "settle_prompt", "template_problems"]
+__all__ += ["token_ids", "unknown_places"]
 
 _PLACES = re.compile(r"\{(source|text_pair)\}")
 _NAMES = re.compile(r"\{[a-z_]+\}")
@@ -34,13 +30,13 @@ _NAMES = re.compile(r"\{[a-z_]+\}")
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """What the model reads of an example.
+    """The prompt of an example.
 
     Attributes:
         text: The prompt.
-        places: Of each text of the example where it begins in the prompt, where it ends, and how
-            many of its characters are cut off in front.
-        cut: Whether the example's texts lost something.
+        places: For each text of the example, where it begins and ends in the prompt, and how many
+            of its first characters are cut off.
+        cut: Whether the example's texts were cut.
     """
 
     text: str
@@ -50,18 +46,19 @@ class Filled:
 
 @dataclass(frozen=True)
 class Prompt:
-    """What stands around the texts, and what follows for each label.
+    """The prompt around texts, and the words that follow it for each label.
 
     Attributes:
-        text: All that the model reads, with `{source}` where the text goes, and `{text_pair}`.
-        words: What would come next for each label, in their order, with the blank in front.
+        text: Everything that the model reads, with `{source}` and perhaps `{text_pair}` in the
+            places of the texts.
+        words: The words of each label, in order, with the blank in front.
     """
 
     text: str
     words: tuple[str, ...]
 
     def fill(self, *texts: str, skipped: Sequence[int] = (0, 0), cut: bool = False) -> Filled:
-        """The prompt with the text, or both texts, in their places."""
+        """Puts the text, or both texts, into the prompt."""
         parts, places, length = [], [(0, 0, 0)] * len(texts), 0
         for number, part in enumerate(_PLACES.split(self.text)):
             if number % 2:
@@ -79,11 +76,11 @@ class Prompt:
         *,
         max_length: int,
     ) -> list[Filled]:
-        """The prompts of examples, each of which fits `max_length` since its texts are cut.
+        """Makes the prompts of examples, and cuts texts so that each fits `max_length` tokens.
 
         Raises:
-            UserError: The rest of the prompt is as long already; or there are pairs of texts and
-                the template has no place for the second, or the other way round.
+            UserError: The prompt without the text is too long already; or the examples are pairs
+                and the template has no place for the second text, or the reverse.
         """
         paired = "{text_pair}" in self.text
         for example in examples:
@@ -94,7 +91,7 @@ class Prompt:
                     told += " {text_pair}"
                 raise UserError(f"{example.source}: is {told}")
         found = [self.fill(*_texts(example)) for example in examples]
-        for number, ids in enumerate(_ids([one.text for one in found], tokenizer)):
+        for number, ids in enumerate(token_ids([one.text for one in found], tokenizer)):
             if len(ids) > max_length:
                 found[number] = self._cut(
                     examples[number], tokenizer, size=len(ids), max_length=max_length
@@ -109,7 +106,7 @@ class Prompt:
         size: int,
         max_length: int,
     ) -> Filled:
-        """The prompt of too many tokens with less of its texts, of the longer one first."""
+        """Cuts the texts of a prompt with too many tokens, the longer text first."""
         texts, skipped = _texts(example), [0, 0]
         from_start = tokenizer.truncation_side == "left"
         while size > max_length:
@@ -132,7 +129,7 @@ class Prompt:
                 end = min(spans[len(spans) - over][0], len(texts[which]) - 1)
                 texts[which] = texts[which][:end].rstrip()
             filled = self.fill(*texts, skipped=skipped, cut=True)
-            (ids,) = _ids([filled.text], tokenizer)
+            (ids,) = token_ids([filled.text], tokenizer)
             size = len(ids)
         return filled
 
@@ -150,54 +147,9 @@ def template_problems(template: str) -> list[str]:
 
 
 def unknown_places(template: str) -> list[str]:
-    """Names in braces that stand for nothing in classification."""
+    """Names in braces that classification does not replace."""
     known = {"{source}", "{text_pair}", "{labels}"}
     return sorted({*_NAMES.findall(template)} - known)
-
-
-def label_words(given: str | None, labels: Sequence[str]) -> list[str]:
-    """The words that stand for each label.
-
-    Args:
-        given: LABEL=WORDS, separated by commas; or the path of a file with a label, a tab and its
-            words on each line. None, or a label that it does not name: the label itself, with
-            blanks for `_` and `-`.
-        labels: The labels, in order.
-
-    Raises:
-        UserError: Every entry that cannot be used.
-    """
-    words = {label: " ".join(re.split(r"[_\-\s]+", label)).strip() for label in labels}
-    if given is None:
-        return list(words.values())
-    flag, sign, known = "--label-words", "=", ", ".join(map(repr, labels))
-    parts = given.split(",")
-    if os.path.isfile(given):
-        flag, sign = f"--label-words {given}", "\t"
-        try:
-            parts = Path(given).read_text("utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{flag}: cannot be read ({error}); give UTF-8 text") from error
-    problems, seen = [], set()
-    for number, part in enumerate(parts, 1):
-        if not part.strip() and sign == "\t":
-            continue
-        where = f"{flag}:{number}" if sign == "\t" else flag
-        label, found, said = part.partition(sign)
-        label, said = label.strip(), " ".join(said.split())
-        if not found or not said:
-            form = "a label, a tab and its words" if sign == "\t" else "LABEL=WORDS"
-            problems.append(f"{where}: {part!r} is not {form}, or an existing file of such lines")
-        elif label not in words:
-            problems.append(f"{where}: {label!r} is not a label of the data; those: {known}")
-        elif label in seen:
-            problems.append(f"{where}: {label!r} occurs twice; give each label its words once")
-        else:
-            words[label] = said
-            seen.add(label)
-    if problems:
-        raise UserError(problems)
-    return list(words.values())
 
 
 def settle_prompt(
@@ -208,15 +160,15 @@ def settle_prompt(
     chat_template: str,
     model_id: str,
 ) -> Prompt:
-    """All that the model reads, of a template and what the tokenizer puts around it.
+    """Makes the prompt from a template and what the tokenizer puts around it.
 
     Args:
         template: The value of `--prompt-template`. `{labels}` becomes the words of all labels.
         words: The words of each label.
-        tokenizer: The model's.
-        chat_template: The value of `--chat-template`: with one of the tokenizer or of a file, the
-            template is what the user says, and a label what the assistant replies.
-        model_id: For messages.
+        tokenizer: The tokenizer of the model.
+        chat_template: The value of `--chat-template`. With one of the tokenizer or of a file, the
+            template is the user's turn, and the label's words are the assistant's.
+        model_id: What messages call the model.
 
     Raises:
         UserError: The chat template cannot be used.
@@ -225,7 +177,7 @@ def settle_prompt(
     if chat_template == "plain" or (chat_template == "auto" and not tokenizer.chat_template):
         if begins_texts(tokenizer):
             text = f"{tokenizer.bos_token}{text}"
-        # Where words are written apart, a label follows after a blank.
+        # In scripts that separate words, the label follows after a blank.
         wide = unicodedata.east_asian_width(text[-1]) in "WF"
         text += "" if text[-1].isspace() or wide else " "
     else:
@@ -236,55 +188,13 @@ def settle_prompt(
             raise UserError(f"--chat-template: refuses the prompt [{error}]") from error
         if _PLACES.findall(text) != _PLACES.findall(template):
             raise UserError("--chat-template: changes {source}, so that no text can be put there")
-    # Tokenizers join a blank with the word behind it, which is no part of the prompt then.
+    # Tokenizers join a blank with the word after it, so the blank belongs to the label's words.
     before = text.rstrip(" ")
     return Prompt(before, tuple(text[len(before) :] + word for word in words))
 
 
-def word_tokens(
-    prompt: Prompt, labels: Sequence[str], tokenizer: PreTrainedTokenizerBase
-) -> list[list[int]]:
-    """The tokens of each label's words, as they follow the prompt.
-
-    Raises:
-        UserError: The tokenizer joins them with the prompt or does not know them, or two labels
-            would be told by the same tokens.
-    """
-    start = prompt.fill("a", "a").text
-    before, *behind = _ids([start, *(start + word for word in prompt.words)], tokenizer)
-    problems: list[str] = []
-    # A row of the head is the mean of its tokens, whatever their order.
-    owners: dict[tuple[tuple[int, float], ...], str] = {}
-    tokens = [ids[len(before) :] for ids in behind]
-    for label, word, whole, own in zip(labels, prompt.words, behind, tokens, strict=True):
-        word = word.strip()
-        if whole[: len(before)] != before:
-            problems.append(
-                f"--prompt-template: the tokenizer joins its end with {word!r}; end it with a "
-                "colon or a line break"
-            )
-        elif not word or not own or tokenizer.unk_token_id in own:
-            problems.append(
-                f"--label-words: the tokenizer does not know {word!r}, the words of the label "
-                f"{label!r}; give it others"
-            )
-        elif (other := owners.setdefault(_shares(own), label)) != label:
-            problems.append(
-                f"--label-words: the labels {listed([other, label])} have the same words, "
-                f"{word!r}, whatever their order; give one of them others"
-            )
-    if problems:
-        raise UserError(problems)
-    return tokens
-
-
-def _shares(tokens: Sequence[int]) -> tuple[tuple[int, float], ...]:
-    """Which part of a mean over tokens each of them has."""
-    return tuple(sorted((one, count / len(tokens)) for one, count in Counter(tokens).items()))
-
-
 def prompted_places(filled: Filled, tokenizer: PreTrainedTokenizerBase) -> list[Place | None]:
-    """The characters of an example's texts that each token of its prompt stands for."""
+    """The characters of an example's texts for each token of its prompt; None for others."""
     encoded: Any = tokenizer(filled.text, add_special_tokens=False, return_offsets_mapping=True)
     places: list[Place | None] = []
     for start, end in encoded["offset_mapping"]:
@@ -301,7 +211,8 @@ def _texts(example: TextExample) -> list[str]:
     return [example.text] if example.text_pair is None else [example.text, example.text_pair]
 
 
-def _ids(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
+def token_ids(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
+    """The tokens of each text, without special ones."""
     if not texts:
         return []
     encoded: Any = tokenizer(list(texts), add_special_tokens=False, return_attention_mask=False)

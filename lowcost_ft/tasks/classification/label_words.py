@@ -1,0 +1,107 @@
+"""The words that stand for labels in a prompt: which they are, and their tokens."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lowcost_ft.data.rows import listed
+from lowcost_ft.errors import UserError
+from lowcost_ft.tasks.classification.prompts import Prompt, token_ids
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+__all__ = ["label_words", "word_tokens"]
+
+
+def label_words(given: str | None, labels: Sequence[str]) -> list[str]:
+    """The words that stand for each label.
+
+    Args:
+        given: LABEL=WORDS, separated by commas; or the path of a file with a label, a tab and its
+            words on each line. None, or a label that it does not name: the label itself, with
+            blanks for `_` and `-`.
+        labels: The labels, in order.
+
+    Raises:
+        UserError: Entries cannot be used, all of which it names.
+    """
+    words = {label: " ".join(re.split(r"[_\-\s]+", label)).strip() for label in labels}
+    if given is None:
+        return list(words.values())
+    flag, sign, known = "--label-words", "=", ", ".join(map(repr, labels))
+    parts = given.split(",")
+    if os.path.isfile(given):
+        flag, sign = f"--label-words {given}", "\t"
+        try:
+            parts = Path(given).read_text("utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"{flag}: cannot be read ({error}); give UTF-8 text") from error
+    problems, seen = [], set()
+    for number, part in enumerate(parts, 1):
+        if not part.strip() and sign == "\t":
+            continue
+        where = f"{flag}:{number}" if sign == "\t" else flag
+        label, found, said = part.partition(sign)
+        label, said = label.strip(), " ".join(said.split())
+        if not found or not said:
+            form = "a label, a tab and its words" if sign == "\t" else "LABEL=WORDS"
+            problems.append(f"{where}: {part!r} is not {form}, or an existing file of such lines")
+        elif label not in words:
+            problems.append(f"{where}: {label!r} is not a label of the data; those: {known}")
+        elif label in seen:
+            problems.append(f"{where}: {label!r} occurs twice; give each label its words once")
+        else:
+            words[label] = said
+            seen.add(label)
+    if problems:
+        raise UserError(problems)
+    return list(words.values())
+
+
+def word_tokens(
+    prompt: Prompt, labels: Sequence[str], tokenizer: PreTrainedTokenizerBase
+) -> list[list[int]]:
+    """The tokens of each label's words, as they follow the prompt: a list for each label.
+
+    Raises:
+        UserError: The tokenizer joins words with the prompt or does not know them, or two labels
+            have the same tokens.
+    """
+    start = prompt.fill("a", "a").text
+    before, *behind = token_ids([start, *(start + word for word in prompt.words)], tokenizer)
+    problems: list[str] = []
+    # A row of the head is the mean of its tokens, whatever their order.
+    owners: dict[tuple[tuple[int, float], ...], str] = {}
+    tokens = [ids[len(before) :] for ids in behind]
+    for label, word, whole, own in zip(labels, prompt.words, behind, tokens, strict=True):
+        word = word.strip()
+        if whole[: len(before)] != before:
+            problems.append(
+                f"--prompt-template: the tokenizer joins its end with {word!r}; end it with a "
+                "colon or a line break"
+            )
+        elif not word or not own or tokenizer.unk_token_id in own:
+            problems.append(
+                f"--label-words: the tokenizer does not know {word!r}, the words of the label "
+                f"{label!r}; give it others"
+            )
+        elif (other := owners.setdefault(_shares(own), label)) != label:
+            problems.append(
+                f"--label-words: the labels {listed([other, label])} have the same words, "
+                f"{word!r}, whatever their order; give one of them others"
+            )
+    if problems:
+        raise UserError(problems)
+    return tokens
+
+
+def _shares(tokens: Sequence[int]) -> tuple[tuple[int, float], ...]:
+    """The share of each token in the mean over them, by which equal means are found."""
+    return tuple(sorted((one, count / len(tokens)) for one, count in Counter(tokens).items()))

@@ -192,6 +192,16 @@ def small_t5(folder: Path) -> str:
     return str(folder)
 
 
+def recipes_settings(folder: Path) -> list[str]:
+    """Flags of the peer for what the recipe's run trained with."""
+    config = json.loads((folder / "run.json").read_text("utf-8"))["config"]
+    adapter = json.loads((folder / "adapter_config.json").read_text("utf-8"))
+    return [
+        *("--learning-rate", str(config["learning_rate"])),
+        *("--lora-r", str(adapter["r"]), "--lora-alpha", str(adapter["lora_alpha"])),
+    ]
+
+
 def speed(data: Path, runs: Path, peer: str, turns: int) -> list[dict[str, Any]]:
     """The recipe and TRL on the same rows, one process each, in turns."""
     rows = drawn_rows("tico19", data, runs / "rows")
@@ -217,6 +227,7 @@ def speed(data: Path, runs: Path, peer: str, turns: int) -> list[dict[str, Any]]
             else:
                 command = [peer, str(PEER), str(small), "--output", str(out.with_suffix(".json"))]
                 command += ["--batch-size", str(SPEED_BATCH)]
+                command += recipes_settings(runs / f"speed-lowcost_ft-{turn}")
                 subprocess.run([*command, "--arm", arm.removeprefix("trl-")], check=True)
                 cost = json.loads(out.with_suffix(".json").read_text("utf-8"))
             found.append({"arm": arm, "turn": turn, **cost})

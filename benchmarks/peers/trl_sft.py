@@ -43,7 +43,9 @@ def main() -> None:
     parser.add_argument("--arm", choices=("defaults", "tuned"), default="defaults")
     parser.add_argument("--model-id", default=MODEL)
     parser.add_argument("--batch-size", type=int, default=8)
-    parser.add_argument("--learning-rate", type=float, default=6e-4)
+    parser.add_argument("--learning-rate", type=float, required=True)
+    parser.add_argument("--lora-r", type=int, required=True)
+    parser.add_argument("--lora-alpha", type=float, required=True)
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args()
     rows = [
@@ -83,7 +85,9 @@ def main() -> None:
         model=options.model_id,
         args=SFTConfig(**settings),
         train_dataset=data,
-        peft_config=LoraConfig(r=16, lora_alpha=32, target_modules="all-linear"),
+        peft_config=LoraConfig(
+            r=options.lora_r, lora_alpha=options.lora_alpha, target_modules="all-linear"
+        ),
         callbacks=[clock],
     )
     tokens = sum(len(row["input_ids"]) for row in trainer.train_dataset)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from audit_tables import audit_example
+from audit_tables import audit_example, audit_test
 from calibration_tables import calibration_section
 from chosen_table import chosen_table
 from compression_tables import compression_section
@@ -84,7 +84,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "docs/confidence.md": {"calibration": calibration_section},
     "docs/tuning.md": {"tuning": tune_section},
     "docs/trust.md": {"trust": trust_table},
-    "docs/audit.md": {"audit-example": audit_example},
+    "docs/audit.md": {"audit-example": audit_example, "audit-test": audit_test},
     "docs/defaults.md": {
         "epochs": epochs_table,
         "few-steps": few_steps_table,

@@ -181,6 +181,12 @@ _RELATION = [
         *("semeval-3", "relation", ("lora", "full"), "--num-train-epochs", "3"), files=_SEMEVAL
     ),
     # LoRA's default rate is made for more weights and a trained pooler: a peer gets its own.
+    Entry(
+        name="semeval-trainer-peft-tuned-0.001",
+        program="benchmarks/trainer_peft_relation.py",
+        flags=("--learning-rate", "0.001"),
+        files=_SEMEVAL,
+    ),
     *(
         Entry(
             name=f"semeval-3-trainer-peft-tuned-{rate}",

@@ -31,9 +31,8 @@ from lowcost_ft.training.extensions.base import TrainingContext
 from lowcost_ft.training.extensions.composition import Extensions
 from lowcost_ft.training.extensions.contrastive import (
     Contrastive,
-    cosine_loss,
-    prototype_loss,
 )
+from lowcost_ft.training.extensions.contrastive_losses import cosine_loss, prototype_loss
 from lowcost_ft.training.extensions.registry import rate_factor
 from lowcost_ft.training.step_plan import planned_steps
 from lowcost_ft.training.training_length import num_epochs

@@ -29,14 +29,12 @@ if TYPE_CHECKING:
     from lowcost_ft.data.features import Features
     from lowcost_ft.training.extensions.base import Batch, Outputs
 
-__all__ = ["DEFAULT_GROUP", "Contrastive", "cosine_loss", "prototype_loss"]
+__all__ = ["DEFAULT_GROUP", "Contrastive"]
 
 DEFAULT_GROUP = 8
 """Default number of texts in a group."""
 MOST_PAIRED_CLASSES = 8
 """Most classes with which `auto` compares texts with each other."""
-SCALE = 20.0
-"""Factor on cosines with prototypes: the inverse of a temperature of 0.05."""
 CONTRASTED_TEXTS = 192
 """Texts that a run on small data compares in all (docs/few-labels.md)."""
 LEAST_EPOCHS, MOST_EPOCHS = 2, 12
@@ -162,6 +160,8 @@ class Contrastive(Extension):
         forward: "Callable[[Batch], torch.Tensor]",
     ) -> "torch.Tensor":
         """The sum of the losses of the groups, `()`."""
+        from lowcost_ft.training.extensions.contrastive_losses import cosine_loss, prototype_loss
+
         assert self._states is not None
         states, self._states = self._states, None
         if self._prototypes is None:
@@ -244,53 +244,6 @@ class Contrastive(Extension):
     def record(self, epochs: int) -> dict[str, Any]:
         """How texts were compared."""
         return {"loss": self._kind, "texts": self._size, "groups": self._groups}
-
-
-def cosine_loss(states: "torch.Tensor", classes: "torch.Tensor") -> "torch.Tensor":
-    """Computes the squared errors of the cosines of all pairs of each group.
-
-    Pairs of one class count half, and pairs of two classes half, however many there are.
-
-    Args:
-        states: The mean state of each text, `(groups x texts, hidden)`.
-        classes: The number of each text's class, `(groups, texts)`.
-
-    Returns:
-        The sum over the groups, `()`.
-    """
-    import torch
-
-    groups, texts = classes.shape
-    directions = torch.nn.functional.normalize(states.float(), dim=-1).view(groups, texts, -1)
-    cosines = directions @ directions.transpose(1, 2)  # (groups, texts, texts)
-    same = (classes[:, :, None] == classes[:, None, :]).float()
-    others = 1 - torch.eye(texts, device=states.device)
-    near, far = same * others, 1 - same
-    pulled = ((1 - cosines).square() * near).sum((1, 2)) / near.sum((1, 2)).clamp(min=1)
-    pushed = (cosines.square() * far).sum((1, 2)) / far.sum((1, 2)).clamp(min=1)
-    return ((pulled + pushed) / 2).sum()
-
-
-def prototype_loss(
-    states: "torch.Tensor", classes: "torch.Tensor", prototypes: "torch.Tensor"
-) -> "torch.Tensor":
-    """Computes the cross-entropy of each text's scaled cosines with all prototypes.
-
-    Args:
-        states: The mean state of each text, `(groups x texts, hidden)`.
-        classes: The number of each text's class, `(groups, texts)`.
-        prototypes: The prototype of each class, of length 1, `(classes, hidden)`.
-
-    Returns:
-        The sum over the groups of the mean over the texts of each, `()`.
-    """
-    import torch
-
-    directions = torch.nn.functional.normalize(states.float(), dim=-1)
-    losses = torch.nn.functional.cross_entropy(
-        SCALE * directions @ prototypes.T, classes.flatten(), reduction="sum"
-    )
-    return losses / classes.shape[1]
 
 
 def _mean(states: "torch.Tensor", batch: "Batch") -> "torch.Tensor":

@@ -1,5 +1,6 @@
 """Text for the terminal: as wide as it is, and no error when nobody reads on."""
 
+import json
 import os
 import re
 import shutil
@@ -9,12 +10,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any, TextIO
 
-__all__ = ["readers_may_leave", "say", "visible", "wrapped"]
+__all__ = ["print_json", "readers_may_leave", "say", "visible", "wrapped"]
 
 _COMMAND = re.compile(r"`[^`]*`|(?:next|page|look|mend|mend together):  .*")
 _KEPT = "\0"
 _CONTROLS = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)), "\ufffd")
 """What could move the cursor or colour the screen, all but tabs and new lines."""
+
+_RAW_IN_JSON = re.compile("[\x7f-\x9f\u2028\u2029]")
+"""What JSON allows as it is, and terminals obey or line readers take for the end of a line."""
 
 
 @contextmanager
@@ -58,6 +62,17 @@ class _Output:
 def say(text: str) -> None:
     """Prints to standard error, broken to the terminal's width."""
     print(wrapped(text, sys.stderr), file=sys.stderr, flush=True)
+
+
+def print_json(value: Any, *, indent: int | None = None) -> None:
+    """Prints JSON to standard output, in which no character is one that a terminal obeys.
+
+    Args:
+        value: What `json.dumps` takes.
+        indent: Blanks for each level; None: all on one line.
+    """
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    print(_RAW_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text), flush=True)
 
 
 def visible(text: str, stream: TextIO) -> str:

@@ -1,13 +1,14 @@
 """Lines fit the terminal; files and pipes get them whole."""
 
 import io
+import json
 import subprocess
 import sys
 
 import pytest
 from small_runs import RECIPES
 
-from lowcost_ft.screen import wrapped
+from lowcost_ft.screen import print_json, wrapped
 
 
 class Terminal(io.StringIO):
@@ -39,6 +40,16 @@ def test_texts_cannot_steer_a_terminal():
     shown = wrapped(text, Terminal())
     assert shown == "a\ufffd[31mred\ufffdover\ufffd2J\tone\ntwo \u202eABC é"
     assert wrapped(text, io.StringIO()) == text
+
+
+def test_json_is_one_line_that_cannot_steer_a_terminal(capsys):
+    value = {"text": "a\x1bb\x7fc\x85d\x9be\u2028f\ng é 海"}
+    print_json(value)
+    line = capsys.readouterr().out
+    assert json.loads(line) == value
+    assert line.splitlines() == [line.rstrip("\n")]
+    assert line.rstrip("\n").isprintable()
+    assert "é 海" in line
 
 
 def test_commands_can_be_copied(monkeypatch):

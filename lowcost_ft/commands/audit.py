@@ -1,6 +1,5 @@
 """`lowcost-ft audit`: whether a saved run treats groups of people alike."""
 
-import json
 import sys
 from dataclasses import dataclass
 
@@ -18,7 +17,7 @@ from lowcost_ft.config.values import split_list
 from lowcost_ft.errors import UserError
 from lowcost_ft.pipeline.run_input import read_labelled_file
 from lowcost_ft.record.run_file import load_run
-from lowcost_ft.screen import wrapped
+from lowcost_ft.screen import print_json, wrapped
 from lowcost_ft.tasks import task_class
 from lowcost_ft.tasks.flags import own_flags
 
@@ -113,7 +112,7 @@ def audit(command: Audit) -> None:
     )
     print_notices(predictor)
     if command.json:
-        print(json.dumps(found, ensure_ascii=False, indent=2))
+        print_json(found, indent=2)
     else:
         print(wrapped(audit_text(found), sys.stdout))
     if command.output is not None:

@@ -1,6 +1,5 @@
 """`lowcost-ft chat`: a conversation with a trained model, in the terminal or for a program."""
 
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -9,7 +8,7 @@ from typing import Any
 
 from lowcost_ft.commands.saved_run import RunFolder, check_threads, print_notices
 from lowcost_ft.errors import UserError
-from lowcost_ft.screen import visible
+from lowcost_ft.screen import print_json, visible
 from lowcost_ft.tasks.writing.flags import WritingFlags
 
 __all__ = ["Chat", "chat"]
@@ -76,7 +75,7 @@ def chat(command: Chat) -> None:
             continue
         if command.json:
             reply = "".join(conversation.reply(text))
-            print(json.dumps(_answer(text, reply, conversation), ensure_ascii=False), flush=True)
+            print_json(_answer(text, reply, conversation))
         else:
             _print_reply(conversation, text, terminal)
         limit = f"the run's --max-length {predictor.run['config']['max_length']}"

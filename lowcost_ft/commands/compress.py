@@ -1,12 +1,11 @@
 """`lowcost-ft compress`: a run as a smaller plain folder."""
 
-import json
 import sys
 from dataclasses import asdict, dataclass
 
 from lowcost_ft.commands.saved_run import MadeOfRun, check_threads, share_problems
 from lowcost_ft.errors import UserError
-from lowcost_ft.screen import say, wrapped
+from lowcost_ft.screen import print_json, say, wrapped
 
 __all__ = ["Compress", "compress"]
 
@@ -72,7 +71,7 @@ def compress(command: Compress) -> None:
         say=say,
     )
     if command.json:
-        print(json.dumps(asdict(report)))
+        print_json(asdict(report))
         return
     share = report.parameters_after / report.parameters_before
     lines = [

@@ -1,6 +1,5 @@
 """`lowcost-ft convert`: labelled data of any form in another."""
 
-import json
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -8,7 +7,7 @@ import tyro
 
 from lowcost_ft.config.reading import InputOptions, LabelOptions, ProblemType, reading_of
 from lowcost_ft.data.rows import counted
-from lowcost_ft.screen import say
+from lowcost_ft.screen import print_json, say
 
 __all__ = ["Convert", "convert"]
 
@@ -51,7 +50,7 @@ def convert(command: Convert) -> None:
     for notice in done.notices:
         say(f"note: {notice}")
     if command.json:
-        print(json.dumps(vars(done), ensure_ascii=False))
+        print_json(vars(done))
     else:
         parts = [counted(done.rows, "row")]
         if done.entities:

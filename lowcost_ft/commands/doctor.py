@@ -1,6 +1,5 @@
 """`lowcost-ft doctor`: what would hurt in labelled data, found before training."""
 
-import json
 import sys
 from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from lowcost_ft.config.tasks import task_settings
 from lowcost_ft.data.rows import counted
 from lowcost_ft.errors import UserError
 from lowcost_ft.record.overwriting import check_not_read
-from lowcost_ft.screen import wrapped
+from lowcost_ft.screen import print_json, wrapped
 
 __all__ = ["Doctor", "doctor"]
 
@@ -113,7 +112,7 @@ def doctor(command: Doctor) -> None:
         examination = replace(examination, findings=chosen)
     words = _words(command)
     if command.json:
-        print(json.dumps(findings_json(examination, words), ensure_ascii=False, indent=2))
+        print_json(findings_json(examination, words), indent=2)
     else:
         print(wrapped(findings_text(examination, words), sys.stdout))
     if command.scores is not None:

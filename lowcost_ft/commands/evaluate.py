@@ -1,6 +1,5 @@
 """`lowcost-ft evaluate`: scores of a saved run on another labelled file."""
 
-import json
 from dataclasses import dataclass
 
 from lowcost_ft.commands.saved_run import (
@@ -13,6 +12,7 @@ from lowcost_ft.commands.saved_run import (
 from lowcost_ft.config.reading import LabelOptions, reading_of
 from lowcost_ft.pipeline.run_input import read_labelled_file, read_unlabelled_file
 from lowcost_ft.record.run_file import load_run
+from lowcost_ft.screen import print_json
 from lowcost_ft.tasks.flags import own_flags
 
 __all__ = ["Evaluate", "evaluate"]
@@ -55,7 +55,7 @@ def evaluate(command: Evaluate) -> None:
         scores["out_of_scope"] = predictor.out_of_scope(examples, outside)
     print_notices(predictor)
     if command.json:
-        print(json.dumps(scores, ensure_ascii=False, indent=2))
+        print_json(scores, indent=2)
     else:
         lines = score_lines("test", scores, rest="(--json prints all)")
         if (told := scores.get("out_of_scope")) is not None:

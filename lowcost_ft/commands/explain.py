@@ -1,6 +1,5 @@
 """`lowcost-ft explain`: which words made an answer of a saved run."""
 
-import json
 import sys
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,7 +16,7 @@ from lowcost_ft.commands.saved_run import (
 from lowcost_ft.commands.single_input import input_of
 from lowcost_ft.errors import UserError
 from lowcost_ft.record.run_file import load_run
-from lowcost_ft.screen import wrapped
+from lowcost_ft.screen import print_json, wrapped
 from lowcost_ft.tasks import task_class
 from lowcost_ft.tasks.flags import own_flags
 
@@ -104,7 +103,7 @@ def explain(command: Explain) -> None:
     unit = _unit(run)
     if command.json:
         told = explanations_json(texts, summary, unit=unit)
-        print(json.dumps(told, ensure_ascii=False, indent=2))
+        print_json(told, indent=2)
     else:
         shown = texts[:_SHOWN_TEXTS]
         print(wrapped(explanations_text(shown, summary, unit=unit, details=True), sys.stdout))

@@ -1,13 +1,12 @@
 """`lowcost-ft export`: a run as an ONNX folder."""
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lowcost_ft.commands.saved_run import MadeOfRun, check_threads, share_problems
 from lowcost_ft.config.values import split_list
 from lowcost_ft.errors import UserError
-from lowcost_ft.screen import say
+from lowcost_ft.screen import print_json, say
 
 __all__ = ["Export", "export"]
 
@@ -61,7 +60,7 @@ def export(command: Export) -> None:
         say=say,
     )
     if command.json:
-        print(json.dumps(asdict(report)))
+        print_json(asdict(report))
     else:
         command_to_try = next_command(load_run(report.folder), Path(report.folder))
         print("\n".join(summary_lines(report, command_to_try)))

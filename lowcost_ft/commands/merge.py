@@ -1,12 +1,11 @@
 """`lowcost-ft merge`: an adapter and its base model as one plain folder."""
 
-import json
 import sys
 from dataclasses import dataclass
 
 from lowcost_ft.commands.saved_run import MadeOfRun, share_problems
 from lowcost_ft.errors import UserError
-from lowcost_ft.screen import say, wrapped
+from lowcost_ft.screen import print_json, say, wrapped
 
 __all__ = ["Merge", "merge"]
 
@@ -40,7 +39,7 @@ def merge(command: Merge) -> None:
         say=say,
     )
     if command.json:
-        print(json.dumps(vars(report)))
+        print_json(vars(report))
     else:
         told = (
             f"Merged into {report.folder}. Its logits differ from the run's by at most "

@@ -18,6 +18,7 @@ from lowcost_ft.errors import UserError
 from lowcost_ft.models.shipped_configs import shipped_config, shipped_name
 from lowcost_ft.record.overwriting import check_not_read, paths_of_settings
 from lowcost_ft.report.plan_plot import check_plot, draw_plan
+from lowcost_ft.screen import print_json
 from lowcost_ft.tasks import task_class
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def plan(command: PlanMemory) -> None:
             "micro_batch_tokens": found.config.settled_micro_batch_tokens,
             "change_first": change,
         }
-        print(json.dumps(record, indent=2))
+        print_json(record, indent=2)
     else:
         lines = plan_text(
             found,

@@ -1,6 +1,5 @@
 """`lowcost-ft predict`: answers of a saved run."""
 
-import json
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +15,7 @@ from lowcost_ft.commands.single_input import input_of
 from lowcost_ft.errors import UserError
 from lowcost_ft.pipeline.answer_scores import score_notices, withheld
 from lowcost_ft.record.run_file import load_run
-from lowcost_ft.screen import visible
+from lowcost_ft.screen import print_json, visible
 from lowcost_ft.tasks import task_class
 from lowcost_ft.tasks.flags import own_flags
 
@@ -66,7 +65,7 @@ def predict(command: Predict) -> None:
     print_notices(predictor)
     for answer in answers:
         if command.json:
-            print(json.dumps(answer, ensure_ascii=False))
+            print_json(answer)
         else:
             print(visible(_as_text(answer, predictor.task), sys.stdout))
 

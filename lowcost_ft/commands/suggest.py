@@ -1,6 +1,5 @@
 """`lowcost-ft suggest`: what to label next."""
 
-import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from lowcost_ft.config.reading import InputOptions, reading_of
 from lowcost_ft.data.rows import counted, on_one_line
 from lowcost_ft.errors import UserError
 from lowcost_ft.record.overwriting import check_not_read
-from lowcost_ft.screen import wrapped
+from lowcost_ft.screen import print_json, wrapped
 
 __all__ = ["Suggest", "suggest"]
 
@@ -100,7 +99,7 @@ def suggest(command: Suggest) -> None:
         print(f"{command.output}: {counted(len(found), 'row')} to label", file=told)
     if command.json:
         for one in found:
-            print(json.dumps(suggestion_row(one), ensure_ascii=False))
+            print_json(suggestion_row(one))
     elif command.output is None:
         for one in found:
             unsure = "" if one.uncertainty is None else f"{one.uncertainty:.2f}  "

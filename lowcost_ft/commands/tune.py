@@ -1,7 +1,6 @@
 """`lowcost-ft tune`: which settings train best, found by halving and confirmed with fresh seeds."""
 
 import importlib.util
-import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -16,7 +15,7 @@ from lowcost_ft.config.flags import parse_flags
 from lowcost_ft.config.run import RunConfig, parse_config
 from lowcost_ft.config.setting import setting
 from lowcost_ft.errors import UserError
-from lowcost_ft.screen import say, wrapped
+from lowcost_ft.screen import print_json, say, wrapped
 
 __all__ = ["Tune", "parse_tune", "tune"]
 
@@ -107,7 +106,7 @@ def tune(command: Tune) -> None:
         print("Run the same command with --resume to go on with the search.", file=sys.stderr)
         raise
     if command.json:
-        print(json.dumps(answer, ensure_ascii=False, indent=2))
+        print_json(answer, indent=2)
         return
     from lowcost_ft.tuning.answer import answer_lines
 

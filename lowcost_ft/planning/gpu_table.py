@@ -8,6 +8,8 @@ import json
 from importlib.resources import files
 from typing import Any
 
+from lowcost_ft.screen import print_json
+
 __all__ = ["CARDS", "load_table", "print_table"]
 
 CARDS = (6, 8, 11, 12, 16, 24)
@@ -23,7 +25,7 @@ def print_table(*, as_json: bool) -> None:
     """Prints the table, at most 80 columns wide."""
     table = load_table()
     if as_json:
-        print(json.dumps(table, indent=1))
+        print_json(table, indent=1)
         return
     print(
         f"Tokens that a micro-batch may hold, texts of {table['max_length']} tokens, bf16,\n"

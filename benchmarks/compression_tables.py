@@ -17,9 +17,12 @@ _ARMS = {
 
 
 def compression_section() -> str:
-    """Scores and speed of teacher and students; empty before the first run."""
+    """Scores and speed of teacher and students, or that nobody has measured them."""
     if not SUMMARY.is_file():
-        return ""
+        return (
+            "How much of the teacher's score a student keeps was not measured yet: "
+            "`benchmarks/compression.py`."
+        )
     found = json.loads(SUMMARY.read_text("utf-8"))
     return "\n".join(
         [

@@ -116,11 +116,20 @@ def _gpu_line(pairs: _Pairs) -> str:
         both = zip(*(pair for pair in pairs if pair[0]["benchmark"]["name"] == name), strict=True)
         there, usual = map(mean_score, both)
         told.append(f"{name} {there}; in the table {usual}")
+    older = any(_defaults(there) != _defaults(usual) for there, usual in pairs)
     return (
-        f"The same commands on an {device}, in mixed precision (mean over the seeds, and each): "
+        f"The same commands on an {device}, in mixed precision"
+        f"{' and with earlier defaults' * older} (mean over the seeds, and each): "
         + ". ".join(told)
         + "."
     )
+
+
+def _defaults(run: dict[str, Any]) -> tuple[Any, ...]:
+    """Settings whose defaults have changed: a command alone does not say what a run had."""
+    config = run["config"]
+    named = [config.get(name) for name in ("learning_rate", "lora_r", "ema")]
+    return (*named, bool(run.get("output_bias")))
 
 
 def _cpu_line(pairs: _Pairs) -> str:

@@ -380,3 +380,27 @@ def test_columns_keep_spans_up_to_blanks(row: dict[str, Any]) -> None:
     assert [(visible(back["text"][s:e]), label) for s, e, label in places(back)] == [
         (visible(row["text"][e["start"] : e["end"]]), e["label"]) for e in kept
     ]
+
+
+def test_rows_of_one_line_keep_their_own_labels(tmp_path: Path) -> None:
+    rows = [{"id": n, "text": f"text {n}", "label": "ab"[n % 2]} for n in range(4)]
+    source = tmp_path / "one_line.json"
+    source.write_text(json.dumps(rows))
+    convert_file(str(source), str(tmp_path / "all.jsonl"))
+    assert read(str(tmp_path / "all.jsonl"))[0] == rows
+    without = ReadingOptions(exclude_label="a")
+    convert_file(str(source), str(tmp_path / "some.jsonl"), reading=without)
+    assert read(str(tmp_path / "some.jsonl"))[0] == rows[1::2]
+
+
+def test_pairs_of_one_line_keep_their_own_fields(tmp_path: Path) -> None:
+    ends = {"subj_start": 0, "subj_end": 0, "obj_start": 2, "obj_end": 2}
+    rows = [
+        {"id": n, "token": [word, "met", "Bo"], "relation": word, **ends}
+        for n, word in enumerate(("Ada", "Cleo"))
+    ]
+    source = tmp_path / "tacred.json"
+    source.write_text(json.dumps(rows))
+    convert_file(str(source), str(tmp_path / "out.jsonl"))
+    found, _, _ = read(str(tmp_path / "out.jsonl"))
+    assert [(row["id"], row["label"]) for row in found] == [(0, "Ada"), (1, "Cleo")]

@@ -57,7 +57,7 @@ def test_relations_without_a_label_are_read_under_a_name_that_is_told(tmp_path: 
     rows, problems, notices = read(path)
     assert [relation["label"] for relation in rows[0]["relations"]] == ["visits", "related"]
     assert problems == []
-    told = f"{path}: 1 relation without a label read with the label related, first {path}:1"
+    told = f"{path}: 1 relation without a label read with the label related, first {path}:row 1"
     assert any(told in notice for notice in notices)
     done = convert_file(str(path), str(tmp_path / "out.jsonl"))
     assert done.relations == 3 and any(told in notice for notice in done.notices)

@@ -254,6 +254,16 @@ def test_a_list_is_read_whatever_the_files_name(tmp_path: Path, content: str) ->
     assert [row.values for row in rows] == json.loads(content)
 
 
+@pytest.mark.parametrize(
+    "content", ['[{"text": ""}, {"text": "b"}]', '{"text":\n""} {"text": "b"} {"text": "c"}']
+)
+def test_rows_of_one_line_are_told_by_their_number(tmp_path: Path, content: str) -> None:
+    rows, problems, _ = read(tmp_path, "a.json", content)
+    assert problems == []
+    sources = [row.source for row in rows]
+    assert len(set(sources)) == len(rows) > 1 and all(s.startswith("a.json:") for s in sources)
+
+
 def test_json_empty_list(tmp_path: Path) -> None:
     _, problems, _ = read(tmp_path, "a.json", "[ ]")
     assert problems == ["a.json: holds no rows; add some or give another file"]

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from lowcost_ft.data.json_tables import table_rows
-from lowcost_ft.data.rows import LINE_BREAK, Row, listed, shown
+from lowcost_ft.data.rows import LINE_BREAK, Row, listed, shown, told_apart
 from lowcost_ft.data.squad_files import squad_rows
 
 __all__ = ["is_json_list", "is_json_object", "read_json", "read_json_lines"]
@@ -116,7 +116,7 @@ def _objects_over_lines(path: str, text: str) -> list[Row]:
             return []
         rows.append(Row(value, f"{path}:{line}"))
         position = _json_space(text, end)
-    return rows
+    return told_apart(rows)
 
 
 def read_json(
@@ -158,7 +158,7 @@ def read_json(
         position = _json_space(text, end + 1)
         if mark == "]" and position >= len(text):
             squad = squad_rows(path, [row.values for row in rows], problems, notices)
-            return rows if squad is None else squad
+            return told_apart(rows) if squad is None else squad
         if mark != ",":
             line += len(LINE_BREAK.findall(text, counted, position if mark == "]" else end))
             fault = "text after the list" if mark == "]" else "no comma or ] after an object"

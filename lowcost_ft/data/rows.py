@@ -4,12 +4,12 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 __all__ = ["LINE_BREAK", "Row", "column_names", "counted", "file_of", "find_column", "listed"]
 __all__ += ["plain_name", "read_id", "read_text", "same_column", "shown", "surrogate_fault"]
-__all__ += ["blank_notice", "blank_rows", "on_one_line", "text_fault"]
+__all__ += ["blank_notice", "blank_rows", "on_one_line", "text_fault", "told_apart"]
 
 LINE_BREAK = re.compile(r"\r\n|\r|\n")
 """Where a line ends: str.splitlines would also split at U+2028 and others that occur in texts."""
@@ -70,6 +70,13 @@ def listed(names: Sequence[str]) -> str:
 def file_of(source: str) -> str:
     """The file (or data set and split) of a row's source."""
     return source.rpartition(":")[0]
+
+
+def told_apart(rows: list[Row]) -> list[Row]:
+    """The same rows, by number where one line holds several: no two have one source."""
+    if len({row.source for row in rows}) == len(rows):
+        return rows
+    return [replace(row, source=f"{file_of(row.source)}:row {n}") for n, row in enumerate(rows, 1)]
 
 
 def column_names(rows: Sequence[Row]) -> list[str]:

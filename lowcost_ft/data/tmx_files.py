@@ -8,7 +8,7 @@ from typing import Any
 from xml.parsers import expat
 
 from lowcost_ft.data.known_names import TRANSLATION_NAME
-from lowcost_ft.data.rows import Row, counted, shown
+from lowcost_ft.data.rows import Row, counted, shown, told_apart
 
 __all__ = ["is_tmx", "read_tmx"]
 
@@ -137,4 +137,4 @@ def read_tmx(path: str, problems: list[str], notices: list[str]) -> list[Row]:
             f"{path}: formatting codes left out of {counted(len(units.with_codes), 'unit')}, first "
             f"at {units.with_codes[0]}"
         )
-    return units.rows
+    return told_apart(units.rows)

@@ -155,7 +155,8 @@ def _paragraphs(row: Row) -> list[Row]:
     if not isinstance(row.values.get("paragraphs"), list):
         return [row]
     found = []
-    for paragraph in objects(row.values["paragraphs"], "paragraphs"):
+    paragraphs = objects(row.values["paragraphs"], "paragraphs")
+    for number, paragraph in enumerate(paragraphs, 1):
         tokens = [
             token
             for sentence in objects(paragraph.get("sentences"), "sentences")
@@ -172,7 +173,8 @@ def _paragraphs(row: Row) -> list[Row]:
             values["entities"] = _tagged(text, tokens)
         if "cats" in paragraph:
             values["cats"] = paragraph["cats"]
-        found.append(Row(values, row.source))
+        source = f"{row.source}, paragraph {number}" if len(paragraphs) > 1 else row.source
+        found.append(Row(values, source))
     return found
 
 

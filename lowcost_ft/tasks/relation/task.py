@@ -16,21 +16,20 @@ from lowcost_ft.tasks.base import Predictions
 from lowcost_ft.tasks.classification import labels as text_labels
 from lowcost_ft.tasks.classification.examples import TextExample
 from lowcost_ft.tasks.classification.task import ClassificationTask, balanced_class_weights
-from lowcost_ft.tasks.confidence import split_list
+from lowcost_ft.tasks.relation.answers import RelationAnswering
 from lowcost_ft.tasks.relation.candidates import DEFAULT_WINDOW
 from lowcost_ft.tasks.relation.checks import RelationChecking
 from lowcost_ft.tasks.relation.editing import RelationEditing
-from lowcost_ft.tasks.relation.examples import Mention, RelationExample
 from lowcost_ft.tasks.relation.explaining import RelationExplaining
 from lowcost_ft.tasks.relation.flags import RelationFlags
 from lowcost_ft.tasks.relation.marked_rows import TAG_FORM
 from lowcost_ft.tasks.relation.markers import marked_texts
 from lowcost_ft.tasks.relation.measuring import RelationMeasuring
-from lowcost_ft.tasks.relation.negatives import NO_RELATION, negative_label
+from lowcost_ft.tasks.relation.negatives import negative_label
 from lowcost_ft.tasks.relation.reading import RelationReading, relation_examples
 from lowcost_ft.tasks.relation.serving import RelationServing
 from lowcost_ft.tasks.relation.telling import RelationTelling
-from lowcost_ft.tasks.relation.together import entities_of, predict_together
+from lowcost_ft.tasks.relation.together import predict_together
 
 if TYPE_CHECKING:
     import torch
@@ -47,6 +46,7 @@ class RelationTask(  # type: ignore[misc]  # Another example than its base class
     RelationMeasuring,
     RelationChecking,
     RelationServing,
+    RelationAnswering,
     ClassificationTask,
 ):
     """Predicts one label a pair of entities; see `markers.py` for what the model sees.
@@ -179,101 +179,10 @@ class RelationTask(  # type: ignore[misc]  # Another example than its base class
         """Writes the scores of a micro-batch's pairs."""
         predictions["scores"][batch["pairs"].numpy()] = decoded["scores"]
 
-    def present(
-        self, examples: Sequence[TextExample], predictions: Predictions
-    ) -> list[dict[str, Any]]:
-        """What was found in each text.
-
-        `{"text", "head", "tail", "label", "score"}` where the input names the pair; else
-        `{"text", "entities", "relations"}`, whose relations name the ids of entities.
-        """
-        answers = []
-        first, told = 0, predictions.get("told", predictions["scores"])
-        for example in relation_examples(examples):
-            scores = predictions["scores"][first : first + len(example.pairs)]
-            shown = told[first : first + len(example.pairs)]
-            first += len(example.pairs)
-            best = scores.argmax(axis=1)
-            labels = [self.labels[index] for index in best]
-            sure = [float(row[index]) for row, index in zip(shown, best, strict=True)]
-            if example.entities is None:
-                head, tail = (_place(example.text, mention) for mention in example.pairs[0])
-                answers.append(
-                    {
-                        "text": example.text,
-                        "head": head,
-                        "tail": tail,
-                        "label": labels[0],
-                        "score": sure[0],
-                    }
-                )
-                continue
-            answers.append(
-                {
-                    "text": example.text,
-                    "entities": entities_of(example),
-                    "relations": [
-                        {"head": pair[0].id, "tail": pair[1].id, "label": label, "score": score}
-                        for pair, label, score in zip(example.pairs, labels, sure, strict=True)
-                        if label != self.negative
-                    ],
-                }
-            )
-        return answers
-
-    def tally(self, examples: Sequence[TextExample], predictions: Predictions) -> np.ndarray:
-        """Right, found and true relations of each pair, without the negative label."""
-        found = self.gives(predictions["scores"].argmax(axis=1))
-        names = [self.labels[index] for index in predictions["scores"].argmax(axis=1)]
-        true = np.array([example.label != self.negative for example in examples], bool)
-        right = np.array([n == e.label for n, e in zip(names, examples, strict=True)], bool)
-        return np.stack([right & true, found, true], axis=1).astype(np.float64)
-
-    def gives(self, best: np.ndarray) -> np.ndarray:
-        """Relations are told, the negative label is not."""
-        return np.array([self.labels[index] != self.negative for index in best], bool)
-
-    def withhold(self, answer: dict[str, Any], min_score: float) -> tuple[dict[str, Any], int, int]:
-        """Relations whose score is lower; see `Confidence.withhold`.
-
-        That there is none tells no relation: it stays, and does not count.
-        """
-        if "relations" in answer:
-            return split_list(answer, "relations", min_score)
-        if self.negative is not None and answer["label"] == self.negative:
-            return answer, 0, 0
-        return super().withhold(answer, min_score)
-
     @staticmethod
     def out_of_scope_texts() -> tuple[str, ...]:
         """None: a text without a marked pair is no input of this task."""
         return ()
-
-    def blank_answer(self, example: TextExample) -> dict[str, Any]:
-        """No entity, or none that could be related."""
-        assert isinstance(example, RelationExample)
-        return {"text": example.text, "entities": entities_of(example), "relations": []}
-
-    def changed(
-        self, examples: Sequence[TextExample], before: Predictions, after: Predictions
-    ) -> np.ndarray:
-        """Whether the label of each pair differs."""
-        changed: np.ndarray = before["scores"].argmax(1) != after["scores"].argmax(1)
-        return changed
-
-    def score(
-        self, examples: Sequence[TextExample], predictions: Predictions, *, seed: int = 0
-    ) -> dict[str, Any]:
-        """Micro and macro F1 without the negative label; see `score_relations`."""
-        from lowcost_ft.scores.relations import score_relations  # Not needed to predict.
-
-        answers = self.present(examples, predictions)
-        return score_relations(
-            [answer["label"] for answer in answers],
-            [str(example.label) for example in examples],
-            negative=self.negative or NO_RELATION,
-            seed=seed,
-        )
 
     # --- Entities from another run
 
@@ -308,13 +217,3 @@ class RelationTask(  # type: ignore[misc]  # Another example than its base class
             answers: list[dict[str, Any]] = predictor.predict(examples)
             return answers
         return predict_together(predictor, open_run(flags.ner), relation_examples(examples))
-
-
-def _place(text: str, mention: Mention) -> dict[str, Any]:
-    kind = {} if mention.type is None else {"type": mention.type}
-    return {
-        "start": mention.start,
-        "end": mention.end,
-        "text": text[mention.start : mention.end],
-        **kind,
-    }

@@ -128,7 +128,7 @@ def test_what_opennre_says_of_its_entities_is_kept_and_compared(tmp_path):
     shifted = FORMS["opennre_text"] | {"t": {"pos": [13, 17], "name": "Acme"}}
     assert "Acme" in read([shifted])[1][0]
     empty = row | {"h": {"pos": [1, 1]}}
-    assert 'subj_start "1" and subj_end "0" are not the first' in read([empty])[1][0]
+    assert "subj_start is 1 and subj_end 0, which are not the first" in read([empty])[1][0]
 
 
 @pytest.mark.parametrize(
@@ -161,6 +161,61 @@ def test_every_wrong_row_is_told_with_its_place():
     assert len(examples) == 1
     for number, told in enumerate(("not inside", "same characters", '"tail" is missing', "label")):
         assert any(p.startswith(f"train:row {number + 1}:") and told in p for p in problems)
+
+
+ENTITY_ROW = FORMS["entities"]
+WORDS = {"tokens": ["Ada", "works", "for", "Acme"], "relation": "works_for"}
+FEWREL = WORDS | {"h": ["ada", "Q1", [[0]]], "t": ["acme", "Q2", [[3]]]}
+DOCRED = {
+    "title": "A",
+    "sents": [["Ada", "works"]],
+    "vertexSet": [[{"name": "Ada", "pos": [0, 1]}]],
+    "labels": [{"r": "P1", "h": 0, "t": 1}],
+}
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        (
+            [FORMS["opennre_words"], FORMS["opennre_text"]],
+            ["several ways", 'row 1 has numbers of words ("subj_start"', "row 2 has places"],
+        ),
+        ([FORMS["offsets"], ENTITY_ROW], ["several ways", "row 2 has lists"]),
+        ([{k: v for k, v in ENTITY_ROW.items() if k != "relations"}], ['none named "relations"']),
+        ([{k: v for k, v in ENTITY_ROW.items() if k != "entities"}], ['none named "entities"']),
+        ([FEWREL], ["FewRel"]),
+        ([{"P1": [FEWREL]}], ["FewRel"]),
+        ([WORDS | {"head": {"indices": [[0]]}, "tail": {"indices": [[3]]}}], ["FewRel"]),
+        ([DOCRED], ["DocRED"]),
+    ],
+)
+def test_a_form_that_is_mixed_halved_or_not_read_is_told_once(rows, told):
+    examples, problems, _ = read(rows)
+    assert not examples and len(problems) == 1
+    assert all(words in problems[0] for words in told)
+
+
+def test_entities_without_ids_are_named_by_their_places_also_as_lists_of_three(tmp_path):
+    spans = [[ADA.start, ADA.end, "person"], [ACME.start, ACME.end, "firm"]]
+    row = {"text": TEXT, "entities": spans, "relations": [{"head": 0, "tail": 1, "label": "x"}]}
+    path = write_jsonl(tmp_path / "a.jsonl", [row])
+    splits = load_splits("relation", train_file=path, validation_file=path)
+    assert words_of(next(e for e in splits.train if e.label == "x")) == [("Ada", "Acme")]
+
+
+@pytest.mark.parametrize("form", ["offsets", "entities"])
+def test_entities_that_cut_words_are_told_with_the_likely_cause(form):
+    row = json.loads(json.dumps(FORMS[form]))
+    places = row["entities"] if form == "entities" else [row["head"], row["tail"]]
+    for one in places:
+        one["end"] -= 1
+    _, problems, notices = read([row])
+    (told,) = [notice for notice in notices if "inside a word" in notice]
+    assert not problems and told.startswith("train: 2 entities begin or end inside a word")
+    assert "first at train:row 1" in told and told.endswith("--entity-offsets inclusive")
+    _, _, notices = read([FORMS[form]])
+    assert not any("inside a word" in notice for notice in notices)
 
 
 def test_offsets_may_count_other_things_and_texts_are_compared():
@@ -270,6 +325,7 @@ def test_which_label_means_no_relation():
     assert negative_label(["Cause(e1,e2)", "Other"], None) == "Other"
     assert negative_label(["no_relation", "other"], None) == "no_relation"
     assert negative_label(["per:title", "NA"], None) == "NA"
+    assert negative_label(["任职", "无关系"], None) == "无关系"
     assert negative_label(["a", "b"], None) is None
     assert negative_label(["a", "Other"], "a") == "a"
 

@@ -15,6 +15,7 @@ from lowcost_ft.tasks.relation.entity_rows import (
     relation_parts,
 )
 from lowcost_ft.tasks.relation.examples import Mention
+from lowcost_ft.tasks.relation.form_faults import layout_fault
 from lowcost_ft.tasks.relation.reading import relation_examples
 from lowcost_ft.tasks.relation.row_forms import names_pairs, pair_columns, read_examples
 
@@ -48,6 +49,9 @@ def pair_rows(
         `{"id"?, "text", "head", "tail", "label"}` with the other fields of each row, and the rows
         without those that `--exclude-label` leaves out; None where the rows name no pairs.
     """
+    if fault := layout_fault(rows):
+        problems.append(fault)
+        return [], []
     if not names_pairs(rows, reading):
         return None
     lists: dict[str, Any] = {"problems": problems, "notices": notices}

@@ -27,7 +27,8 @@ def is_spacy(values: Mapping[str, Any]) -> bool:
     return isinstance(values.get("text"), str) and (
         isinstance(values.get("cats"), Mapping)
         or isinstance(values.get("ents"), list)
-        or are_triples(_entities_of(values))
+        # spaCy has no relations.
+        or (are_triples(_entities_of(values)) and not isinstance(values.get("relations"), list))
     )
 
 

@@ -8,7 +8,7 @@ from lowcost_ft.data.rows import Row, counted, file_of, read_text, shown, surrog
 from lowcost_ft.tasks.ner.entity_spans import Entity, agreeing_spans, read_entities
 from lowcost_ft.tasks.relation.candidates import candidate_pairs
 from lowcost_ft.tasks.relation.examples import Mention, Pair
-from lowcost_ft.tasks.relation.marked_rows import inside, tell_trimmed
+from lowcost_ft.tasks.relation.marked_rows import inside, tell_cut, tell_trimmed
 
 __all__ = ["HEADS", "RELATION_FORM", "RELATION_LABELS", "TAILS", "LabelledPair"]
 __all__ += ["read_entity_rows", "read_relations", "relation_parts"]
@@ -54,11 +54,9 @@ def read_entity_rows(
             )
             continue
         read.append((row, text, found, ids))
-    spans = agreeing_spans(
-        [(row.source, text, entities) for row, text, entities, _ in read],
-        reading.entity_offsets,
-        problems,
-    )
+    found_in = [(row.source, text, entities) for row, text, entities, _ in read]
+    spans = agreeing_spans(found_in, reading.entity_offsets, problems)
+    tell_cut(found_in, spans, reading.entity_offsets, notices)
     texts: list[tuple[Row, str, list[Mention]]] = []
     ends: dict[str, Any] = {"problems": problems, "trimmed": []}
     for (row, text, _, ids), agreed in zip(read, spans, strict=True):

@@ -1,22 +1,24 @@
-"""Rows that name one pair of entities: by offsets, by `<e1>` tags, or by numbers of words."""
+"""Rows that name one pair of entities of a text: by offsets, or by `<e1>` tags."""
 
 import re
 from collections.abc import Sequence
 from typing import Any
 
 from lowcost_ft.config.reading import ReadingOptions
-from lowcost_ft.data.rows import Row, counted, file_of, read_text, shown, text_fault
-from lowcost_ft.tasks.ner.entity_spans import Entity, agreeing_spans
+from lowcost_ft.data.rows import Row, file_of, read_text, shown
+from lowcost_ft.tasks.ner.entity_offsets import Entity, agreeing_spans, offsets_hint
+from lowcost_ft.tasks.ner.tagging import Span
+from lowcost_ft.tasks.ner.word_splitting import split_words
 from lowcost_ft.tasks.relation.examples import Mention, Pair
 
-__all__ = ["PLACE_FORM", "TAG_FORM", "read_offsets", "read_tags", "read_words", "untagged"]
+__all__ = ["PLACE_FORM", "TAG_FORM", "Texts", "add_pair", "inside", "read_offsets", "read_tags"]
+__all__ += ["tell_cut", "tell_trimmed", "untagged"]
 
 PLACE_FORM = '{"start": 0, "end": 3, "type": "person"}'
 TAG_FORM = "<e1>Ada</e1> works for <e2>Acme</e2>"
 
 _TAG = re.compile(r"<(/?)(e[12])(?::([^<>]*))?>", re.IGNORECASE)
 _SIDES = ("head", "tail")
-_WORD_SIDES = ("subj", "obj")
 
 Texts = list[tuple[Row, str, Pair]]
 """Each row with its text and the pair in it."""
@@ -39,11 +41,9 @@ def read_offsets(
         if text is not None and len(problems) == before:
             entities = [entity for entity, _ in found if entity is not None]
             read.append((row, text, entities, [kind for _, kind in found]))
-    spans = agreeing_spans(
-        [(row.source, text, entities) for row, text, entities, _ in read],
-        reading.entity_offsets,
-        problems,
-    )
+    given = [(row.source, text, entities) for row, text, entities, _ in read]
+    spans = agreeing_spans(given, reading.entity_offsets, problems)
+    tell_cut(given, spans, reading.entity_offsets, notices)
     texts: Texts = []
     trimmed: list[str] = []
     for (row, text, _, kinds), ends in zip(read, spans, strict=True):
@@ -53,7 +53,7 @@ def read_offsets(
             inside(row, text, start, end, kind, name=side, problems=problems, trimmed=trimmed)
             for side, (start, end, _), kind in zip(_SIDES, ends, kinds, strict=True)
         ]
-        _add(texts, row, text, mentions, problems)
+        add_pair(texts, row, text, mentions, problems)
     tell_trimmed(rows, trimmed, notices)
     return texts
 
@@ -91,10 +91,9 @@ def inside(
 ) -> Mention | None:
     """An entity that lies in the text and begins and ends with a visible character."""
     if not 0 <= start < end <= len(text):
-        problems.append(
-            f"{row.source}: {name} {start}..{end} is not inside the text of {len(text)} "
-            f"characters; correct start and end"
-        )
+        empty = 0 <= start == end <= len(text)
+        told = "is empty" if empty else f"is not inside the text of {len(text):,} characters"
+        problems.append(f"{row.source}: {name} {start}..{end} {told}; correct start and end")
         return None
     words = text[start:end]
     if not words.strip():
@@ -109,6 +108,36 @@ def inside(
     return Mention(start=start, end=end, type=(kind or "").strip() or None, id=id)
 
 
+def tell_cut(
+    read: Sequence[tuple[str, str, list[Entity]]],
+    spans: Sequence[Sequence[Span] | None],
+    offsets: str,
+    notices: list[str],
+) -> None:
+    """Says how many entities begin or end inside a word, and what their offsets may count.
+
+    Args:
+        read: Source, text and entities of each row, as the file has them.
+        spans: The places of these in characters.
+        offsets: What the file counts.
+        notices: Gets a line where there are such entities.
+    """
+    cut: list[str] = []
+    for (source, text, _), places in zip(read, spans, strict=True):
+        words = split_words(text, "unicode-v1") if places else []
+        borders = {border for word in words for border in word}
+        cut += [source for start, end, _ in places or () if not {start, end} <= borders]
+    if cut:
+        count = (
+            "1 entity begins or ends" if len(cut) == 1 else f"{len(cut):,} entities begin or end"
+        )
+        hint = offsets_hint(read, offsets)
+        notices.append(
+            f"{file_of(cut[0])}: {count} inside a word, first at {cut[0]}"
+            + (f"; {hint}" if hint else "")
+        )
+
+
 def tell_trimmed(rows: Sequence[Row], trimmed: Sequence[str], notices: list[str]) -> None:
     """Says how many entities lost the white space at their ends."""
     if trimmed:
@@ -119,9 +148,10 @@ def tell_trimmed(rows: Sequence[Row], trimmed: Sequence[str], notices: list[str]
         )
 
 
-def _add(
+def add_pair(
     texts: Texts, row: Row, text: str, mentions: Sequence[Mention | None], problems: list[str]
 ) -> None:
+    """Adds a row whose head and tail could both be read, unless they are the same characters."""
     head, tail = mentions
     if head is None or tail is None:
         return
@@ -197,77 +227,6 @@ def read_tags(
                 inside(row, bare, one.start, one.end, one.type, name=name, **ends)
                 for name, one in zip(("<e1>", "<e2>"), pair, strict=True)
             ]
-            _add(texts, row, bare, mentions, problems)
+            add_pair(texts, row, bare, mentions, problems)
     tell_trimmed(rows, trimmed, notices)
     return texts, plain
-
-
-# --- Words ---------------------------------------------------------------------------------------
-
-
-def read_words(rows: Sequence[Row], column: str, *, problems: list[str]) -> Texts:
-    """Rows of words with `subj_start`, `subj_end`, `obj_start`, `obj_end`, as TACRED has them.
-
-    The ends are the last words of the entities, counted from 0; `subj_type` and `obj_type` are
-    their types. The text is the words, joined by blanks.
-    """
-    texts: Texts = []
-    for row in rows:
-        before = len(problems)
-        words = row.values.get(column)
-        if not isinstance(words, list | tuple) or not words:
-            problems.append(f"{row.source}: {shown(column)} must be a list of words")
-            continue
-        for position, word in enumerate(words, 1):
-            if fault := text_fault(word):
-                problems.append(f"{row.source}: word {position} {fault}")
-        mentions = [_of_words(row, side, words, problems) for side in _WORD_SIDES]
-        if len(problems) == before:
-            _add(texts, row, " ".join(words), mentions, problems)
-    return texts
-
-
-def _number(value: Any) -> Any:
-    """A number that a cell of a table holds as text."""
-    return int(value) if isinstance(value, str) and value.strip().isdecimal() else value
-
-
-def _one_less(row: Row, side: str, words: Sequence[str], first: int, last: int) -> str | None:
-    """What is wrong where an entity of OpenNRE's is its name only with the next word, too."""
-    given = row.values.get({"subj": "h", "obj": "t"}[side])
-    name = given.get("name") if isinstance(given, dict) else None
-    if not isinstance(name, str):
-        return None
-    plain = "".join(name.split()).casefold()
-    longer = "".join(words[first : last + 2]).casefold()
-    if longer != plain or "".join(words[first : last + 1]).casefold() == plain:
-        return None
-    return (
-        f"the entity {shown(name)} ends with word {last + 1}, counted from 0, so that the second "
-        f'number of its "pos" must be {last + 2}: the end is exclusive; add 1 to each in the file'
-    )
-
-
-def _of_words(row: Row, side: str, words: Sequence[Any], problems: list[str]) -> Mention | None:
-    first, last = (_number(row.values.get(f"{side}_{end}")) for end in ("start", "end"))
-    if type(first) is not int or type(last) is not int or not 0 <= first <= last < len(words):
-        problems.append(
-            f"{row.source}: {side}_start {shown(first)} and {side}_end {shown(last)} are not the "
-            f"first and the last of {counted(len(words), 'word')}, counted from 0"
-        )
-        return None
-    if not all(isinstance(word, str) for word in words):
-        return None
-    if fault := _one_less(row, side, words, first, last):
-        problems.append(f"{row.source}: {fault}")
-        return None
-    kind = row.values.get(f"{side}_type")
-    if kind is not None and not isinstance(kind, str):
-        problems.append(f"{row.source}: {side}_type is {shown(kind)}, not a text")
-        return None
-    start = sum(len(word) + 1 for word in words[:first])
-    return Mention(
-        start=start,
-        end=start + len(" ".join(words[first : last + 1])),
-        type=(kind or "").strip() or None,
-    )

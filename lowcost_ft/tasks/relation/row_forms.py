@@ -21,23 +21,23 @@ from lowcost_ft.tasks.classification.examples import is_missing
 from lowcost_ft.tasks.relation.candidates import DEFAULT_WINDOW, candidate_pairs
 from lowcost_ft.tasks.relation.entity_rows import read_entity_rows, read_relations
 from lowcost_ft.tasks.relation.examples import Mention, Pair, RelationExample
+from lowcost_ft.tasks.relation.form_faults import form_fault, layout_fault
 from lowcost_ft.tasks.relation.marked_rows import (
     PLACE_FORM,
     TAG_FORM,
     read_offsets,
     read_tags,
-    read_words,
     untagged,
 )
 from lowcost_ft.tasks.relation.negatives import NO_RELATION
 from lowcost_ft.tasks.relation.opennre_rows import plain_pair
+from lowcost_ft.tasks.relation.word_rows import WORD_ENDS, read_words
 
 __all__ = ["LABELS", "entities_example", "names_pairs", "pair_columns", "read_examples"]
 __all__ += ["with_cells"]
 
 _TOKENS = ("tokens", "token", "words")
 LABELS = ("label", "relation", *LABEL_NAMES[1:])
-_WORD_ENDS = ("subj_start", "subj_end", "obj_start", "obj_end")
 _HOLD_MORE = ("head", "tail", "h", "t", "entities", "relations", *_TOKENS)
 """Columns that hold a list or an object, which tables have as text."""
 
@@ -71,10 +71,13 @@ def read_examples(
     found: dict[str, Any] = {"problems": problems, "notices": notices}
     rows = [with_cells(row) for row in rows]
     names = column_names(rows)
-    if all(name in names for name in _WORD_ENDS):
+    if fault := layout_fault(rows) or form_fault(rows, labelled=labelled):
+        problems.append(fault)
+        return []
+    if all(name in names for name in WORD_ENDS):
         column = find_column(rows, reading.tokens_column, _TOKENS, "tokens", **found)
         texts = [] if column is None else read_words(rows, column, problems=problems)
-        used = [column or "", *_WORD_ENDS, "subj_type", "obj_type"]
+        used = [column or "", *WORD_ENDS, "subj_type", "obj_type"]
         return _labelled(texts, rows, used, reading, labelled=labelled, **found)
     words = reading.tokens_column
     has_text = any(same_column(names, name) for name in TEXT_NAMES)
@@ -83,7 +86,7 @@ def read_examples(
     if words is not None:
         problems.append(
             f"{file_of(rows[0].source)}: the words in {shown(words)} need the columns "
-            f"{', '.join(_WORD_ENDS)} beside them: the first and last word of head and tail, "
+            f"{', '.join(WORD_ENDS)} beside them: the first and last word of head and tail, "
             f"counted from 0"
         )
         return []
@@ -123,7 +126,7 @@ def with_cells(row: Row) -> Row:
 def names_pairs(rows: Sequence[Row], reading: ReadingOptions) -> bool:
     """Whether each row names one pair of entities: by places, by words, or by tags in its text."""
     names = column_names(rows)
-    if all(name in names for name in _WORD_ENDS):
+    if all(name in names for name in WORD_ENDS):
         return True
     column = find_column(rows, reading.text_column, TEXT_NAMES, "text", problems=[], notices=[])
     if column is None:
@@ -137,9 +140,9 @@ def names_pairs(rows: Sequence[Row], reading: ReadingOptions) -> bool:
 def pair_columns(rows: Sequence[Row], reading: ReadingOptions, *, labelled: bool) -> set[str]:
     """The columns that say what the pair, its text and its label are (see `names_pairs`)."""
     silent: dict[str, Any] = {"problems": [], "notices": []}
-    if all(name in column_names(rows) for name in _WORD_ENDS):
+    if all(name in column_names(rows) for name in WORD_ENDS):
         text = find_column(rows, reading.tokens_column, _TOKENS, "tokens", **silent)
-        used = {text or "", *_WORD_ENDS, "subj_type", "obj_type"}
+        used = {text or "", *WORD_ENDS, "subj_type", "obj_type"}
     else:
         text = find_column(rows, reading.text_column, TEXT_NAMES, "text", **silent)
         used = {text or "", "head", "tail"}

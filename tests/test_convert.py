@@ -382,6 +382,13 @@ def test_columns_keep_spans_up_to_blanks(row: dict[str, Any]) -> None:
     ]
 
 
+@pytest.mark.parametrize("row", [{"tokens": ["Ada"], "tags": ["B-x"]}, ROW | {"label": None}])
+def test_a_class_to_leave_out_is_refused_where_there_are_none(tmp_path: Path, row: Any) -> None:
+    row = {name: value for name, value in row.items() if value is not None}
+    with pytest.raises(UserError, match="--exclude-label leaves out rows by their class"):
+        converted(tmp_path, [row], "jsonl", exclude_label="x")
+
+
 def test_rows_of_one_line_keep_their_own_labels(tmp_path: Path) -> None:
     rows = [{"id": n, "text": f"text {n}", "label": "ab"[n % 2]} for n in range(4)]
     source = tmp_path / "one_line.json"

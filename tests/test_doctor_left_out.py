@@ -77,3 +77,17 @@ def test_two_labels_of_one_list_are_renamed_together(tmp_path: Path) -> None:
     assert main(["doctor", path, "--no-model", "--fix", str(mended)]) == 0
     found = [json.loads(line)["label"] for line in mended.read_text("utf-8").splitlines()]
     assert found == [["knows", "likes"]] * 4
+
+
+def test_what_else_goes_with_a_small_class_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = []
+    for number in range(9):
+        entities = [{"id": n, "start": 2 * n, "end": 2 * n + 1, "label": "x"} for n in range(2)]
+        relations = [{"head": 0, "tail": 1, "label": "knows"}]
+        relations += [{"head": 1, "tail": 0, "label": "rare"}] * (number == 0)
+        rows.append({"text": f"a b {number}", "entities": entities, "relations": relations})
+    path = write(tmp_path / "train.jsonl", rows)
+    assert main(["doctor", path, "--task", "relation", "--no-model"]) == 0
+    assert "whole, and with them 1 other label)" in capsys.readouterr().out

@@ -103,7 +103,8 @@ def test_entities_of_an_export_are_paired(tmp_path, run, capsys):
 
 def test_the_words_that_made_a_relation_are_explained(run, capsys):
     assert main(["explain", str(run), "--text", TAGGED]) == 0
-    assert "lives" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "lives" in printed and "anna -> oslo" in printed
 
 
 def test_entities_of_a_file_are_paired(tmp_path, run, capsys):

@@ -2,10 +2,11 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from lowcost_ft.data.findings import DROP, Finding, FoundRow
-from lowcost_ft.data.rows import listed
+from lowcost_ft.data.rows import counted, listed
 from lowcost_ft.doctor.checked_data import CheckedData, CheckedSplit
 
 __all__ = ["check_classes", "check_shares", "class_counts"]
@@ -31,14 +32,17 @@ def check_classes(data: CheckedData) -> list[Finding]:
     what = "entities" if _has_spans(data) else "rows"
     few = {name for name, count in train.items() if count < TOO_FEW_TO_LEARN}
     if few:
+        rows = _rows(data, data.train, few)
+        others = _others(data, data.train, {row.place for row in rows}, few)
+        whole = f" (--fix leaves out their rows whole, and with them {others})" if others else ""
         findings.append(
             Finding(
                 kind="small_class",
                 severity="moderate",
                 title=f"{_classes(len(few))} of train with fewer than {TOO_FEW_TO_LEARN} {what}: "
                 f"{_numbers(train, few)}",
-                why="a model hardly learns them; label more of them, or leave them out",
-                rows=_rows(data, data.train, few),
+                why=f"a model hardly learns them; label more of them, or leave them out{whole}",
+                rows=rows,
                 on_request=True,
             )
         )
@@ -112,8 +116,12 @@ def check_shares(data: CheckedData) -> list[Finding]:
 
 def class_counts(data: CheckedData, split: CheckedSplit) -> Counter[str]:
     """Rows of each class, or entities of each type."""
+    return _labels_of(data, split.examples)
+
+
+def _labels_of(data: CheckedData, examples: Sequence[Any]) -> Counter[str]:
     counts: Counter[str] = Counter()
-    for example in split.examples:
+    for example in examples:
         spans = data.kind.spans_of(example)
         counts.update(
             data.kind.classes(example) if spans is None else (label for _, _, label in spans)
@@ -131,6 +139,13 @@ def _rows(data: CheckedData, split: CheckedSplit, names: set[str]) -> list[Found
         for example, place in zip(split.examples, split.places, strict=True)
         if (found := data.kind.classes(example) & names)
     ]
+
+
+def _others(data: CheckedData, split: CheckedSplit, places: set[int], names: set[str]) -> str:
+    """How many labels these rows hold beside those of the named classes; empty for none."""
+    held = [e for e, place in zip(split.examples, split.places, strict=True) if place in places]
+    count = sum(n for label, n in _labels_of(data, held).items() if label not in names)
+    return counted(count, "other label") if count else ""
 
 
 def _classes(number: int) -> str:

@@ -58,14 +58,14 @@ def _explanation(one: Explanation) -> dict[str, Any]:
 
 
 def told_in_words(told: Mapping[str, Any]) -> str:
-    """A decision in a line: `refund 0.93`, `person "Anna"`, `lives_in: Anna, Oslo`."""
+    """A decision in a line: `refund 0.93`, `person "Anna"`, `lives_in: Anna -> Oslo`."""
     if "answer" in told:
         return f'"{told["answer"]}"' if told["answer"] else "no answer"
     if "label" not in told:
         return f"{told['score']:.4g}"
     what = str(told["label"])
     if "head" in told:
-        what += f": {told['head']}, {told['tail']}"
+        what += f": {told['head']} -> {told['tail']}"
     elif "text" in told:
         what += f' "{told["text"]}"'
     return f"{what} {told['score']:.2f}"

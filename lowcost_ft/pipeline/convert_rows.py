@@ -61,6 +61,9 @@ def canonical_rows(
     elif no_text:
         from lowcost_ft.pipeline.convert_words import joined_words
 
+        if labelled and reading.exclude_label is not None:
+            problems.append(_nothing_to_exclude(rows))
+            return [], rows
         return joined_words(rows, reading, labelled, **lists), rows
     else:
         text_column = find_column(rows, reading.text_column, TEXT_NAMES, "text", **lists)
@@ -85,10 +88,7 @@ def canonical_rows(
     elif columns:  # Beside entities, what looks like a class may be any field.
         classes = {row.source: row.values.get(columns[0]) for row in rows}
     elif labelled and reading.exclude_label is not None:
-        problems.append(
-            f"{file_of(rows[0].source)}: --exclude-label leaves out rows by their class, and no "
-            f"column holds one; leave the flag out, or name the column with --label-column"
-        )
+        problems.append(_nothing_to_exclude(rows))
     if problems:
         return [], rows
     if labelled and spans is None and not columns and rows:
@@ -112,6 +112,13 @@ def canonical_rows(
         known = {*taken, spans, *columns, *values} | (set() if labelled else {"relations"})
         found.append(values | {n: v for n, v in row.values.items() if n not in known})
     return found, rows
+
+
+def _nothing_to_exclude(rows: Sequence[Row]) -> str:
+    return (
+        f"{file_of(rows[0].source)}: --exclude-label leaves out rows by their class, and no "
+        f"column holds one; leave the flag out, or name the column with --label-column"
+    )
 
 
 def _asks_for_classes(reading: ReadingOptions) -> bool:

@@ -59,6 +59,7 @@ def read_brat(
     missing: list[str] = []
     unused: Counter[str] = Counter()
     changed: list[str] = []
+    lost: list[str] = []
     for document in _documents(folder):
         name = os.path.relpath(document, folder)
         if not os.path.exists(f"{document}.txt"):
@@ -78,7 +79,7 @@ def read_brat(
             if annotations is None:
                 continue
             lines = [(f"{document}.ann:{n}", line) for n, line in _lines(annotations)]
-            values |= _read(lines, text, reading.discontinuous, problems, changed, unused)
+            values |= _read(lines, text, reading.discontinuous, problems, changed, unused, lost)
         rows.append(Row(values, f"{folder}:{name}.txt"))
     notices.append(
         f"{folder}: read as a folder of brat's, by its content: {counted(len(rows), 'text')}"
@@ -94,6 +95,11 @@ def read_brat(
             f"{folder}: {counted(len(changed), 'discontinuous span')} "
             f"{what.get(str(reading.discontinuous), 'cut into their parts')} (--discontinuous "
             f"{reading.discontinuous}), first {changed[0]}"
+        )
+    if lost:
+        notices.append(
+            f"{folder}: {counted(len(lost), 'relation')} of spans that are left out, left out too, "
+            f"first {lost[0]}"
         )
     if unused:
         told = ", ".join(counted(count, kind) for kind, count in unused.most_common())
@@ -127,6 +133,7 @@ def _read(
     problems: list[str],
     changed: list[str],
     unused: Counter[str],
+    dropped: list[str],
 ) -> dict[str, Any]:
     entities: dict[str, list[dict[str, Any]]] = {}
     triggers: dict[str, str] = {}
@@ -164,6 +171,8 @@ def _read(
         elif all(end in known for end in ends):
             head, tail = (known[end] for end in ends)
             relations.append({"head": head, "tail": tail, "label": label})
+        elif discontinuous == "drop":
+            dropped.append(place)
     found = [entity for spans in entities.values() for entity in spans]
     return {"entities": found, "relations": relations}
 

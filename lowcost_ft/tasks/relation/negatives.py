@@ -13,8 +13,10 @@ __all__ = ["NO_RELATION", "draw_negatives", "negative_label"]
 NO_RELATION = "no_relation"
 """What a pair without a relation is labelled where the data has no name for it."""
 
-_LIKE_NONE = ("norelation", "none", "na", "other", "unrelated", "norel", "notrelated")
-_LIKE_NONE += ("无关系", "没有关系", "无", "其他", "其它")
+_LIKE_NONE = (
+    *("norelation", "none", "na", "other", "unrelated", "norel", "notrelated"),
+    *("无关系", "没有关系", "无", "其他", "其它"),
+)
 
 
 def negative_label(labels: Sequence[str], given: str | None) -> str | None:

@@ -179,9 +179,9 @@ DOCRED = {
     [
         (
             [FORMS["opennre_words"], FORMS["opennre_text"]],
-            ["several ways", 'row 1 has numbers of words ("subj_start"', "row 2 has places"],
+            ["several ways", "row 1 by the numbers of words", "row 2 by the places"],
         ),
-        ([FORMS["offsets"], ENTITY_ROW], ["several ways", "row 2 has lists"]),
+        ([FORMS["offsets"], ENTITY_ROW], ["several ways", "row 2 by lists"]),
         ([{k: v for k, v in ENTITY_ROW.items() if k != "relations"}], ['none named "relations"']),
         ([{k: v for k, v in ENTITY_ROW.items() if k != "entities"}], ['none named "entities"']),
         ([FEWREL], ["FewRel"]),
@@ -194,6 +194,13 @@ def test_a_form_that_is_mixed_halved_or_not_read_is_told_once(rows, told):
     examples, problems, _ = read(rows)
     assert not examples and len(problems) == 1
     assert all(words in problems[0] for words in told)
+
+
+def test_a_column_of_labels_is_refused_or_told_where_relations_have_them():
+    examples, problems, _ = read([ENTITY_ROW], label_column="kind")
+    assert not examples and "--label-column kind is no column" in problems[0]
+    _, problems, notices = read([ENTITY_ROW | {"kind": "x"}], label_column="kind")
+    assert not problems and any('"kind" (--label-column) is not read' in n for n in notices)
 
 
 def test_entities_without_ids_are_named_by_their_places_also_as_lists_of_three(tmp_path):

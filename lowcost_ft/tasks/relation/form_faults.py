@@ -9,9 +9,9 @@ from lowcost_ft.tasks.relation.word_rows import WORD_ENDS
 __all__ = ["form_fault", "layout_fault"]
 
 _FORMS = {
-    "numbers of words": WORD_ENDS,
-    "places of characters": ("head", "tail"),
-    "lists": ("entities", "relations"),
+    "the numbers of words": WORD_ENDS,
+    "the places of characters": ("head", "tail"),
+    "lists of entities and relations": ("entities", "relations"),
 }
 """Columns that tell how a row names its pairs; the first ones count in a row with several."""
 
@@ -49,10 +49,7 @@ def form_fault(rows: Sequence[Row], *, labelled: bool) -> str | None:
         if form is not None:
             first.setdefault(form, row)
     if len(first) > 1:
-        told = "; ".join(
-            f"{row.source} has {form} ({', '.join(map(shown, _found(row, form)))})"
-            for form, row in first.items()
-        )
+        told = ", ".join(f"{row.source} by {form}" for form, row in first.items())
         return (
             f"{file}: the rows name their pairs in several ways, and all rows of a file must do it "
             f"in one: {told}; put them into files of their own, or write them alike"

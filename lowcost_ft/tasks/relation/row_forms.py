@@ -212,6 +212,18 @@ def _of_entities(
     window = DEFAULT_WINDOW if reading.pair_window is None else reading.pair_window
     used = [column, "entities", "relations"]
     found: dict[str, Any] = {"problems": problems, "notices": notices}
+    label = reading.label_column
+    if labelled and label is not None and label != "relations":
+        if label not in column_names(rows):
+            problems.append(
+                f"{file_of(rows[0].source)}: --label-column {label} is no column; labels are those "
+                f'of "relations" here, so leave the flag out'
+            )
+            return []
+        notices.append(
+            f"{file_of(rows[0].source)}: the column {shown(label)} (--label-column) is not read: "
+            f'labels are those of "relations"'
+        )
     texts = read_entity_rows(rows, column, reading, **found)
     if not labelled:
         return [

@@ -59,6 +59,12 @@ def test_seeds_are_one_row_and_settings_are_not():
     assert one.interval == pytest.approx((0.6, 0.7))
 
 
+def test_an_interval_of_f1_does_not_go_below_zero():
+    runs = [record(seed=seed, score=score) for seed, score in enumerate((0.6, 0.7, 0.8))]
+    rows = comparison(*runs, record("full", score=0.0)).rows
+    assert next(row for row in rows if row.score == 0.0).interval[0] == 0.0
+
+
 def test_a_copy_of_a_run_is_no_other_seed():
     runs = [record(seed=0), record(seed=0), record(seed=1, score=0.6)]
     failed = record(seed=1, score=None, status="failed")

@@ -82,7 +82,11 @@ class Row:
         seeds = (self.seed_error or 0.0) / math.sqrt(len(scored))
         below = statistics.mean(score - (low or 0.0) for score, low, _ in scored)
         above = statistics.mean((high or 0.0) - score for score, _, high in scored)
-        return max(-1.0, mean - math.hypot(below, seeds)), min(1.0, mean + math.hypot(above, seeds))
+        lowest = -1.0 if main_metric(self.results[0]) in _CORRELATIONS else 0.0
+        return (
+            max(lowest, mean - math.hypot(below, seeds)),
+            min(1.0, mean + math.hypot(above, seeds)),
+        )
 
     def median(self, *keys: str) -> float | None:
         """Median of a number over the completed runs; over all of them if none completed."""
@@ -207,6 +211,10 @@ class Comparison:
             ):
                 return other
         return None
+
+
+_CORRELATIONS = ("pearson", "spearman")
+"""Scores that may be below 0."""
 
 
 def main_metric(result: Result) -> str | None:

@@ -39,8 +39,9 @@ def _section(comparison: Comparison) -> str:
                     epochs, [row for row in rows if row.setting("num_train_epochs") == epochs]
                 )
             ),
-            "The interval adds the spread over seeds to a bootstrap over the test sentences. `python "
-            "benchmarks/compare_methods.py --suite relation --data-dir DATA` makes the runs.",
+            "The interval adds the spread over seeds to a bootstrap over the test sentences. "
+            "`python benchmarks/compare_methods.py --suite relation --data-dir DATA` makes the "
+            "runs.",
         ]
     )
 

@@ -279,6 +279,18 @@ def test_sentences_do_not_end_within_names_or_after_initials():
     assert [piece for piece in pieces if piece] == wanted
 
 
+@pytest.mark.parametrize(
+    ("text", "sentences"),
+    [
+        ("Ada met Dr. Berg. He left.", 2),
+        ("Ask Mr. Okoye or Mrs. Berg in No. 5.", 1),
+        ("She said no. Bo left.", 2),
+    ],
+)
+def test_sentences_do_not_end_after_titles(text, sentences):
+    assert len([start for start in sentence_starts(text) if text[start:].strip()]) == sentences
+
+
 def test_entities_with_the_same_words_are_no_pair():
     twin = Mention(start=ADA.start, end=ADA.end, type="author")
     assert candidate_pairs(TEXT, [ADA, twin], "text") == []

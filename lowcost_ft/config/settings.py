@@ -29,8 +29,8 @@ class DataConfig(ReadingOptions):
     """Where the examples come from and how they are read. Nothing given: the embedded sample."""
 
     train_file: str | None = setting(None, decides=False)
-    """Training file: JSON, CSV, TSV, Parquet, columns with one word a line (CoNLL), or fastText
-    lines, told apart by their content."""
+    """Training file: JSON, CSV, TSV, Parquet, an export of a labelling tool, columns with one word
+    a line (CoNLL), or lines of fastText or SemEval, told apart by their content."""
     validation_file: str | None = setting(None, decides=False)
     """Validation file. Without one, a part of the training rows is cut off."""
     test_file: str | None = setting(None, decides=False)
@@ -45,7 +45,8 @@ class DataConfig(ReadingOptions):
     max_length: int = setting(128, at_least=8)
     """Longest input in tokens. NER and question answering cut longer texts into windows;
     classification cuts off the end and says how many texts it cut, as do the tasks that write
-    text, where a dialogue loses its oldest turns."""
+    text, where a dialogue loses its oldest turns. In relation extraction, a text loses what is
+    farthest from its two entities."""
     window_overlap: int | None = setting(None, at_least=0)
     """Tokens that neighbouring windows of a long text share. Default: a quarter of
     --max-length."""

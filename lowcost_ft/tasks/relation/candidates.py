@@ -17,12 +17,17 @@ _SENTENCE_END = re.compile(
 """Ends of sentences: punctuation before white space, that of Chinese and Japanese anywhere, blank
 lines, and lines before an item of a list."""
 
+_BEFORE_NAMES = ("mr", "mrs", "ms", "dr", "prof", "rev", "hon", "hr", "fr", "mme", "mlle")
+_BEFORE_NUMBERS = ("no", "nr", "art", "fig", "p", "pp")
+"""Words with a full stop that a name, or a number, follows in the same sentence."""
+
 
 def sentence_starts(text: str, entities: Sequence[Mention] = ()) -> list[int]:
     """Where the sentences of a text start, in characters.
 
     A full stop within an entity ("J. Smith", "Acme Inc.") ends no sentence, nor does one after a
-    single letter or before a small one.
+    single letter, after a title ("Dr. Berg"), after "No." and the like with a number, or before a
+    small letter.
 
     Args:
         text: The text.
@@ -35,9 +40,11 @@ def sentence_starts(text: str, entities: Sequence[Mention] = ()) -> list[int]:
             continue
         if text[at] == "." and len(end.group()) == 1:
             following = text[end.end() :].lstrip()[:1]
-            word = re.search(r"\w+$", text[max(at - 20, 0) : at])
-            initial = word is not None and len(word.group()) == 1 and word.group().isalpha()
-            if following.islower() or initial:
+            found = re.search(r"\w+$", text[max(at - 20, 0) : at])
+            word = found.group().lower() if found else ""
+            initial = len(word) == 1 and word.isalpha()
+            short = word in _BEFORE_NAMES or (word in _BEFORE_NUMBERS and following.isdigit())
+            if following.islower() or initial or short:
                 continue
         starts.append(end.end())
     return starts

@@ -139,6 +139,7 @@ def test_entities_come_from_another_run_and_both_share_one_base_model(run, ner, 
             k: v for k, v in other.items() if k != "score"
         }
     # The same relations as those of each pair by itself, by a predictor of its own.
+    assert together[0]["relations"]
     for relation in together[0]["relations"]:
         head, tail = (together[0]["entities"][relation[end]] for end in ("head", "tail"))
         marks = sorted([(head["start"], head, "e1"), (tail["start"], tail, "e2")])

@@ -79,7 +79,7 @@ def test_spans_in_parts_are_decided_about(
     assert [(e["id"], e["start"], e["end"]) for e in rows[0]["entities"]] == spans
     assert len(rows[0]["relations"]) == (how != "drop")
     assert any(f"(--discontinuous {how}), first {path}/doc.ann:1" in n for n in notices)
-    left_out = f"1 relation of spans that are left out, left out too, first {path}/doc.ann:3"
+    left_out = f"1 relation of a left-out span is left out, too, first {path}/doc.ann:3"
     assert any(left_out in n for n in notices) == (how == "drop")
 
 

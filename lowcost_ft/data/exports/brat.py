@@ -97,10 +97,12 @@ def read_brat(
             f"{reading.discontinuous}), first {changed[0]}"
         )
     if lost:
-        notices.append(
-            f"{folder}: {counted(len(lost), 'relation')} of spans that are left out, left out too, "
-            f"first {lost[0]}"
+        are = (
+            "relation of a left-out span is"
+            if len(lost) == 1
+            else "relations of left-out spans are"
         )
+        notices.append(f"{folder}: {len(lost):,} {are} left out, too, first {lost[0]}")
     if unused:
         told = ", ".join(counted(count, kind) for kind, count in unused.most_common())
         triggers = " (their triggers are read as entities)" if unused["event"] else ""

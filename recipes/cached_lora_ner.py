@@ -2,8 +2,8 @@
 
     accelerate launch recipes/cached_lora_ner.py --train-file train.conll --test-file test.conll
 
-The first run writes the output of the frozen layers to a cache folder (it says where, and how
-large), later runs on the same data start from it. Its flags are those of lora_ner.py.
+The first run writes the output of the frozen layers to a cache folder and says where and how large
+it is. Later runs on the same data start from it. Its flags are those of lora_ner.py.
 """
 
 from dataclasses import replace

@@ -3,9 +3,10 @@
     accelerate launch recipes/distill_classification.py --teacher runs/intents
     accelerate launch recipes/distill_classification.py --teacher runs/a,runs/b
 
-`--teacher` is the folder of a run, or of several, whose mean answer is learned; `--unlabelled-file`
-adds texts without labels. The student is `--student-model`, or the lower half of the teacher's
-layers. Without `--teacher`, one is trained first, by lora_classification.py with the same flags.
+`--teacher` is the folder of a finished run, or several, whose mean answer is learned.
+`--unlabelled-file` adds texts without labels. The student is `--student-model`, or the lower half
+of the teacher's layers. Without `--teacher`, one is trained first, by lora_classification.py
+with the same flags.
 """
 
 from dataclasses import replace

@@ -3,9 +3,10 @@
     accelerate launch recipes/distill_ner.py --teacher runs/ner
     accelerate launch recipes/distill_ner.py --teacher runs/a,runs/b
 
-`--teacher` is the folder of a run, or of several, whose mean answer is learned; `--unlabelled-file`
-adds texts without labels. The student is `--student-model`, or the lower half of the teacher's
-layers. Without `--teacher`, one is trained first, by lora_ner.py with the same flags.
+`--teacher` is the folder of a finished run, or several, whose mean answer is learned.
+`--unlabelled-file` adds texts without labels. The student is `--student-model`, or the lower half
+of the teacher's layers. Without `--teacher`, one is trained first, by lora_ner.py
+with the same flags.
 """
 
 from dataclasses import replace

@@ -2,10 +2,10 @@
 
     accelerate launch recipes/few_shot_classification.py --train-file train.csv --test-file test.csv
 
-A LoRA adapter learns to tell texts of one class from those of others; then a linear head is fitted
-to the states of all training texts. All rows train: without --validation-file none is set aside.
-How long the run compares texts depends on how many there are. Its flags are those of
-lora_classification.py. The model should be one that was made for sentence embeddings.
+A LoRA adapter learns to separate the classes; then a linear head is fitted to the states of all
+training texts. All rows train: without --validation-file none is set aside. The number of epochs
+depends on the number of texts. The flags are those of lora_classification.py. The model should be
+one that was made for sentence embeddings.
 """
 
 from dataclasses import replace

@@ -1,10 +1,10 @@
-"""Named-entity recognition from 50 or 100 sentences: LoRA, helped by what cross-validation chooses.
+"""Named-entity recognition from 50 or 100 sentences: LoRA with what cross-validation chooses.
 
     accelerate launch recipes/few_shot_ner.py --train-file train.conll --test-file test.conll
 
 All rows train: without --validation-file none is set aside. First each of CANDIDATES is trained
-without a part of the rows and scored on that part. The best one then trains on all of them, for as
-many steps as lora_ner.py, whose flags these are. What you give yourself is not chosen.
+without a part of the rows and scored on that part. The best one then trains on all rows, for as
+many steps as lora_ner.py. The flags are those of lora_ner.py; a flag that you give is fixed.
 """
 
 from dataclasses import replace

@@ -2,7 +2,7 @@
 
     accelerate launch recipes/full_ner.py
 
-Every line but the method is shared with lora_ner.py; so are its flags.
+It is lora_ner.py with another method, and takes the same flags.
 """
 
 from dataclasses import replace

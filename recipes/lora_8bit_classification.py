@@ -3,9 +3,9 @@
     accelerate launch recipes/lora_8bit_classification.py
     accelerate launch recipes/lora_8bit_classification.py --gradient-accumulation-steps 4
 
-The frozen linear layers are held in 8 bits by bitsandbytes, on a GPU as on the CPU; what trains
-stays in float32. --gradient-accumulation-steps N cuts each step of --batch-size examples into N.
-Every line but the precision is shared with lora_classification.py; so are its flags.
+bitsandbytes holds the frozen linear layers in 8 bits, on a GPU or on the CPU; the trained weights
+stay in float32. --gradient-accumulation-steps N cuts each step into N pieces. It is
+lora_classification.py with another precision, and takes the same flags.
 """
 
 from dataclasses import replace

@@ -3,9 +3,9 @@
     accelerate launch recipes/lora_8bit_ner.py
     accelerate launch recipes/lora_8bit_ner.py --model-id FacebookAI/xlm-roberta-large
 
-The frozen linear layers are held in 8 bits by bitsandbytes, on a GPU as on the CPU; what trains
-stays in float32. --gradient-accumulation-steps N cuts each step of --batch-size examples into N.
-Every line but the precision is shared with lora_ner.py; so are its flags.
+bitsandbytes holds the frozen linear layers in 8 bits, on a GPU or on the CPU; the trained weights
+stay in float32. --gradient-accumulation-steps N cuts each step into N pieces. It is
+lora_ner.py with another precision, and takes the same flags.
 """
 
 from dataclasses import replace

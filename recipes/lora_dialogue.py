@@ -1,10 +1,10 @@
-"""LoRA for dialogue: the next thing to say in a conversation.
+"""LoRA for dialogue: the next turn of a conversation.
 
     accelerate launch recipes/lora_dialogue.py
     accelerate launch recipes/lora_dialogue.py --train-file chats.jsonl --max-length 1024
 
-Without flags: SmolLM2-135M-Instruct on the embedded conversations of the shop. Every line but the
-task is shared with lora_translation.py; so are its flags.
+Without flags: SmolLM2-135M-Instruct on the embedded conversations of the shop. It is
+lora_translation.py for another task, and takes the same flags.
 """
 
 from dataclasses import replace

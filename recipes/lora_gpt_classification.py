@@ -1,10 +1,10 @@
-"""LoRA for text classification with a GPT-type model: the last real token of a text is read.
+"""LoRA for text classification with a GPT-type model, which reads a text's last real token.
 
     accelerate launch recipes/lora_gpt_classification.py
     accelerate launch recipes/lora_gpt_classification.py --model-id gpt2 --train-file train.csv
 
 Any decoder with a sequence classification head in transformers will do (GPT-2, Llama, Qwen,
-Gemma). Every line but the model is shared with lora_classification.py; so are its flags.
+Gemma). It is lora_classification.py with another model, and takes the same flags.
 """
 
 from dataclasses import replace

@@ -1,10 +1,10 @@
-"""LoRA for summarization: a long text, written as a short one.
+"""LoRA for summarization: a short text that says what a long one says.
 
     accelerate launch recipes/lora_summarization.py
     accelerate launch recipes/lora_summarization.py --train-file train.jsonl --max-length 512
 
 Without flags: SmolLM2-135M-Instruct on the embedded messages, each with a summary of one line.
-Every line but the task is shared with lora_translation.py; so are its flags.
+It is lora_translation.py for another task, and takes the same flags.
 """
 
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""LoRA for translation: a text of one language, written in another.
+"""LoRA for translation: a text in one language becomes one in another.
 
     accelerate launch recipes/lora_translation.py
     accelerate launch recipes/lora_translation.py --train-file train.jsonl --test-file test.jsonl \\

@@ -1,14 +1,14 @@
-"""Text classification by a decoder that reads a text in a template and tells a label's words.
+"""Text classification by a decoder that reads a text in a template and predicts a label's words.
 
     accelerate launch recipes/prompt_classification.py --train-file train.csv --test-file test.csv
     accelerate launch recipes/prompt_classification.py --train-file train.csv \\
         --prompt-template "{source} Sentiment:" --label-words "pos=good,neg=bad" --max-steps 0
 
 For few examples of each class, or none: --max-steps 0 trains nothing (zero-shot). Without it, LoRA
-trains from there, in as many passes as the number of examples asks for, and all rows train. Up to
-500 rows, cross-validation inside them decides first whether training beats zero-shot. Without
---label-words the labels themselves are the words. Templates may be in any language that the model
-reads. The other flags are those of lora_gpt_classification.py.
+trains from there; all rows train, and the number of epochs depends on how many there are. With up
+to 500 rows, cross-validation decides first whether training beats zero-shot. Without --label-words
+the labels themselves are the words. Templates may be in any language that the model reads. The
+other flags are those of lora_gpt_classification.py.
 """
 
 from dataclasses import replace

@@ -4,9 +4,9 @@
     accelerate launch recipes/qlora_dialogue.py --model-id Qwen/Qwen3-8B \\
         --train-file chats.jsonl --max-length 1024
 
-The frozen linear layers are held in 4 bits (NF4, double quantization), activations are computed
-again in the backward pass, and on a GPU AdamW keeps its state in 8 bits. It is shown here on
-SmolLM2-135M, and runs on a CPU, too. Its flags are those of lora_dialogue.py.
+The frozen linear layers are held in 4 bits (NF4, double quantization), activations are recomputed
+in the backward pass, and on a GPU AdamW keeps its state in 8 bits. By default it trains
+SmolLM2-135M, on a CPU, too. Its flags are those of lora_dialogue.py.
 """
 
 from dataclasses import replace

@@ -4,10 +4,10 @@
     accelerate launch recipes/qlora_gpt_classification.py --model-id Qwen/Qwen3-8B \\
         --train-file train.csv --test-file test.csv --max-length 256
 
-Made for a decoder of 7 or 8 billion parameters on a card with 12 GB: the frozen linear layers are
-held in 4 bits (NF4, double quantization), activations are computed again in the backward pass, and
-on a GPU AdamW keeps its state in 8 bits, in pages that can wait in the host's memory. It is shown
-here on SmolLM2-135M, and runs on a CPU, too. Its flags are those of lora_gpt_classification.py.
+It is made for a decoder of 7 or 8 billion parameters on a card with 12 GB: the frozen linear layers
+are held in 4 bits (NF4, double quantization), activations are recomputed in the backward pass, and
+on a GPU AdamW keeps its state in 8 bits, in pages that can move to the host's memory. By default it
+trains SmolLM2-135M, on a CPU, too. Its flags are those of lora_gpt_classification.py.
 """
 
 from dataclasses import replace

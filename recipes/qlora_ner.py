@@ -3,9 +3,9 @@
     accelerate launch recipes/qlora_ner.py
     accelerate launch recipes/qlora_ner.py --model-id Qwen/Qwen3-4B --gradient-checkpointing
 
-The frozen linear layers are held in 4 bits (NF4, double quantization) by bitsandbytes, on a GPU as
-on the CPU; what trains stays in float32. Every line but the precision is shared with lora_ner.py;
-so are its flags.
+bitsandbytes holds the frozen linear layers in 4 bits (NF4, double quantization), on a GPU or on the
+CPU; the trained weights stay in float32. It is lora_ner.py with another precision, and takes the
+same flags.
 """
 
 from dataclasses import replace

@@ -29,6 +29,8 @@ class Command(Common):
     """Say nothing."""
     names: list[str] = field(default_factory=list)
     """Some names."""
+    files: tuple[str, ...] = ()
+    """Some files."""
 
 
 def test_texts_are_on_one_line_and_own_fields_come_first():
@@ -36,6 +38,7 @@ def test_texts_are_on_one_line_and_own_fields_come_first():
         "run": "Folder of a run.",
         "silent": "Say nothing.",
         "names": "Some names.",
+        "files": "Some files.",
         "json": "Print JSON.",
         "count": "",
     }
@@ -62,8 +65,9 @@ def test_help_says_what_the_program_and_its_flags_are_for(capsys):
         parse_flags(Command, ["--help"], prog="program")
     assert stop.value.code == 0
     printed = capsys.readouterr().out
-    for text in ("Does something.", "Folder of a run.", "RUN", "Say nothing."):
+    for text in ("Does something.", "Folder of a run.", "RUN", "Say nothing.", "Some files."):
         assert text in printed
+    assert "(default: )" not in printed
 
 
 def test_flags_of_groups_start_from_the_given_default():

@@ -26,7 +26,7 @@ __all__ = ["Attack", "attack"]
 
 @dataclass(frozen=True, kw_only=True)
 class Attack(UseOfRun, LabelOptions):
-    """Show how the score falls on texts with mistakes: by chance, and at worst."""
+    """Show how the score falls on texts with mistakes, made by chance or chosen by a search."""
 
     run: RunFolder
     """Folder of a completed run."""
@@ -36,21 +36,21 @@ class Attack(UseOfRun, LabelOptions):
     """Comma-separated kinds of mistakes: typos, diacritics, case, spacing, ocr, run-on, synonyms,
     masked-model, entities, joined. Default: all that the task and the other flags allow."""
     edits: int = 3
-    """Most edits of a text in the worst case, which is searched for; 0: only chance."""
+    """Largest number of edits of a text in the search for the worst case; 0: no search."""
     max_rows: int = 300
-    """Rows that are attacked; of a larger file so many are drawn by --seed."""
+    """Number of rows to attack. From a larger file this many are drawn by --seed."""
     synonyms: str | None = None
-    """File of words that can stand for one another: a group a line, with tabs. Default: a short
+    """File with a group of words of one meaning on each line, separated by tabs. Default: a short
     English list."""
     masked_model: str | None = None
     """Name or folder of a model with a masked language modelling head, which guesses words."""
     entities: str | None = None
-    """File of entities to put in the place of others: a type, a tab and an entity on each line.
-    Default: those of the test file. None that training has seen is taken."""
+    """File of entities that replace others: a type, a tab and an entity on each line. Default:
+    those of the test file. Entities of the training data are not used."""
     output: str | None = None
-    """File for the curves and the examples as a page: .html."""
+    """File for a page with the curves and the examples: .html."""
     seed: int = 0
-    """Of all that is drawn: rows, words, mistakes, intervals."""
+    """Seed of everything random: rows, words, mistakes, intervals."""
 
 
 def attack(command: Attack) -> None:

@@ -34,22 +34,22 @@ class Audit(UseOfRun, LabelOptions):
     test_file: str
     """Labelled file, in any format that training reads."""
     groups: str | None = None
-    """JSON file with more groups and their words (docs/audit.md); an attribute that has the name of
-    one of the package's takes its place."""
+    """JSON file with more groups and their words (docs/audit.md). An attribute with the name of one
+    of the package's replaces it."""
     attributes: str | None = None
     """Comma-separated attributes, such as gender or "origin of names". Default: all."""
     add_sentences: bool = False
-    """Text classification: put a sentence such as "My name is ..." in front of texts that mention
-    nobody, so that they count, too."""
+    """For text classification: put a sentence such as "My name is ..." in front of texts that
+    mention nobody, so that they count, too."""
     least_difference: float = 0.05
     """Smallest mean difference between groups that is reported: of probabilities, of entities a
     text, or in standard deviations of predicted numbers."""
     max_rows: int = 300
-    """Texts of each attribute; of more, so many are drawn by --seed."""
+    """Number of texts for each attribute. From more, this many are drawn by --seed."""
     output: str | None = None
-    """File for the result and the examples as a page: .html."""
+    """File for a page with the result and the examples: .html."""
     seed: int = 0
-    """Of all that is drawn: texts, words, signs, intervals."""
+    """Seed of everything random: texts, words, signs, intervals."""
 
 
 def audit(command: Audit) -> None:

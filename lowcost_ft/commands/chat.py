@@ -19,16 +19,17 @@ _EXIT = "/exit"
 
 @dataclass(frozen=True, kw_only=True)
 class Chat(WritingFlags):
-    """Talk with a model that was trained on dialogues; standard input gives one turn a line."""
+    """Talk with a model that was trained on dialogues, in a terminal or with one turn a line from
+    standard input."""
 
     run: RunFolder
     """Folder of a completed run."""
     system: str | None = None
-    """What the model is told before the conversation."""
+    """The system's turn, which comes before the conversation."""
     base_model: str | None = None
-    """Name or folder of the run's base model, where it is not what run.json names any more."""
+    """Name or folder of the run's base model, if it is no longer what run.json names."""
     json: bool = False
-    """Print one JSON object a reply, when it is complete."""
+    """Print each reply as one JSON object, when it is complete."""
     trust_remote_code: bool = False
     """Run model code that comes with the base model. Off unless you trust its author."""
     num_threads: int | None = None

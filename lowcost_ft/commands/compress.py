@@ -15,28 +15,29 @@ class Compress(MadeOfRun):
     """Write a run as a smaller model: fewer embeddings, layers, neurons or heads."""
 
     trim_vocabulary: tuple[str, ...] = ()
-    """Files whose texts the model must go on to read exactly as before: labelled or not, in any
+    """Files whose texts the model must still read exactly as before: labelled or not, in any
     format that training reads, or one text a line. Give all that you have."""
     layers: int | None = None
-    """How many layers stay; those go that matter least by measuring."""
+    """How many layers to keep; the ones that matter least, by measurement, are removed."""
     ffn: float | None = None
-    """Which share of the neurons of each feed-forward stays, such as 0.5; those go that matter
-    least by measuring."""
+    """Share of the neurons of each feed-forward to keep, such as 0.5; the ones that matter least,
+    by measurement, are removed."""
     heads: float | None = None
-    """Which share of the attention heads of each layer stays, such as 0.5; only for families that
-    keep the size of a head apart from the width (Llama, Qwen, Gemma)."""
+    """Share of the attention heads of each layer to keep, such as 0.5; only for families whose
+    configuration states the size of a head (Llama, Qwen, Gemma)."""
     target_size: str | None = None
-    """Most that the file of weights may take, such as 20MB: layers and neurons are chosen for it,
-    by measuring which cut moves the logits least."""
+    """Largest file of weights, such as 20MB: layers and neurons are chosen to reach it, by
+    measuring which cut moves the logits least."""
     target_latency: str | None = None
-    """Longest time for one text, such as 5ms, at the 95th percentile: of the validation text of
-    median length, on --num-threads threads of this machine. Chosen likewise."""
+    """Longest time for one text, such as 5ms: the 95th percentile for the validation text of median
+    length, on --num-threads threads of this machine. Layers and neurons are chosen in the same
+    way."""
     heal: bool = True
-    """Train a model of which something was cut on the run's training rows, with the model before
-    the cut as its teacher. Off: train it again yourself."""
+    """After a cut, train the model on the run's training rows, with the model before the cut as its
+    teacher. Off: train it again yourself."""
     unlabelled_file: str | None = None
     """File of texts without labels that the healing learns from, too: one text a line, or any
-    format that training reads, whose labels are not looked at."""
+    format that training reads; labels in it are ignored."""
     max_drift: float = 0.05
     """Largest share of predictions on the run's validation split that a trimmed vocabulary may
     change; above it nothing is written."""

@@ -23,9 +23,9 @@ class Convert(InputOptions, LabelOptions):
     to: Literal["jsonl", "conll", "label_studio", "doccano"] | None = None
     """What to write. Default: by the extension of OUT; .json is for Label Studio."""
     problem_type: ProblemType | None = None
-    """What the labels are, where they could be several things. Default: asked for then."""
+    """What the labels are. Needed only where they could be several things."""
     labels: bool = True
-    """Convert labels too. Off: texts alone, such as one a line, become tasks to label."""
+    """Convert labels, too. Off: only the texts are read, and become tasks to label."""
     json: bool = False
     """Print what was written as one JSON object."""
     debug: bool = False

@@ -23,14 +23,14 @@ SEVERE = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Doctor(InputOptions, LabelOptions):
-    """Check labelled data before training: what would hurt, worst first, and what mends it."""
+    """Check labelled data before training: what would hurt, worst first, and how to mend it."""
 
     train: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TRAIN")]
     """Labelled training file, in any format that training reads."""
     validation_file: str | None = None
-    """Validation file, which is checked for leaks and differences, too."""
+    """Validation file, to be checked for leaks and differences, too."""
     test_file: str | None = None
-    """Test file, likewise."""
+    """Test file, to be checked in the same way."""
     task: str | None = None
     """Name of the task, such as ner. Default: the task that can read most rows."""
     problem_type: ProblemType | None = None
@@ -42,27 +42,27 @@ class Doctor(InputOptions, LabelOptions):
     trust_remote_code: bool = False
     """Run model code that comes with the model. Off unless you trust its author."""
     model: bool = True
-    """Judge labels by a pretrained model. Off: only what needs none is checked, in seconds."""
+    """Judge labels by a pretrained model. Off: only checks that need none are made, in seconds."""
     max_length: int = 128
-    """The --max-length that you will train with: texts that are longer are found."""
+    """The --max-length of your training: longer texts are reported."""
     kinds: str | None = None
-    """Comma-separated kinds of findings: no others are told and mended."""
+    """Comma-separated kinds of findings: only these are reported and mended."""
     json: bool = False
     """Print the findings as one JSON object."""
     scores: str | None = None
     """File for the score of each training row, 1 for a label that is surely wrong: .jsonl or
     .csv."""
     output: str | None = None
-    """File for the findings as a page."""
+    """File for a page with the findings."""
     fix: str | None = None
-    """File for the mended training set, which must not exist yet: .jsonl, .csv or .tsv. What was
-    changed is listed beside it, in FILE.changes.jsonl; no other file is ever changed."""
+    """File for the mended training set, which must not exist yet: .jsonl, .csv or .tsv. The changes
+    are listed beside it, in FILE.changes.jsonl; no other file is changed."""
     overwrite: bool = False
-    """Let --fix replace a file that exists, and its list of changes."""
+    """Let --fix replace an existing file and its list of changes."""
     strict: bool = False
-    """Exit with code 3 when a finding is severe, to guard a pipeline."""
+    """Exit with code 3 if a finding is severe, to guard a pipeline."""
     seed: int = 0
-    """Deals the rows into folds."""
+    """Seed that deals the rows into folds."""
     num_threads: int | None = None
     """CPU threads. Default: OMP_NUM_THREADS if you set it, else the physical cores."""
     debug: bool = False

@@ -27,8 +27,8 @@ class Evaluate(UseOfRun, LabelOptions):
     test_file: str
     """Labelled file, in any format that training reads."""
     out_of_scope_file: str | None = None
-    """File of texts that the model is not for, one a line or in any format that training reads:
-    how well they are told from those of --test-file (AUROC)."""
+    """File of texts that the model is not made for, one a line or in any format that training
+    reads: how well they are distinguished from those of --test-file (AUROC)."""
 
 
 def evaluate(command: Evaluate) -> None:

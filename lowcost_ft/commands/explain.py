@@ -1,4 +1,4 @@
-"""`lowcost-ft explain`: which words made an answer of a saved run."""
+"""`lowcost-ft explain`: which words led to an answer of a saved run."""
 
 import sys
 from dataclasses import dataclass, replace
@@ -28,26 +28,26 @@ _SHOWN_TEXTS = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Explain(UseOfRun):
-    """Show which words made an answer: a label, an entity, a relation, an answer, a number."""
+    """Show which words led to an answer: a label, an entity, a relation, an answer, a number."""
 
     run: RunFolder
     """Folder of a completed run."""
     text: str | None = None
     """The text to predict and explain."""
     file: str | None = None
-    """File of examples in any format that training reads, or of one text a line; labels are not
-    needed. Their explanations are also tested as a whole: comprehensiveness and sufficiency."""
+    """File of examples in any format that training reads, or with one text a line; labels are not
+    needed. The explanations of a file are also tested: comprehensiveness and sufficiency."""
     output: str | None = None
-    """File for the explanations as a page: .html."""
+    """File for a page with the explanations: .html."""
     occlusion: bool = False
-    """Also hide each word alone, as a check: a pass of the model for each word."""
+    """Also hide one word at a time, as a check. It takes a pass of the model for each word."""
     tolerance: float = 0.01
-    """Largest convergence error: how far the scores of all words together may be from what they
-    explain, as a share of it. Steps are added until it is reached."""
+    """Largest convergence error: how far the sum of all scores may be from what they explain, as a
+    share of it. Steps are added until it is reached."""
     max_steps: int = 512
-    """Most steps (gradients) for a decision."""
+    """Largest number of steps (gradients) for a decision."""
     seed: int = 0
-    """Draws the random order of words that explanations are compared with."""
+    """Seed of the random order of words that explanations are compared with."""
 
 
 def explain(command: Explain) -> None:

@@ -13,10 +13,11 @@ __all__ = ["Export", "export"]
 
 @dataclass(frozen=True, kw_only=True)
 class Export(MadeOfRun):
-    """Write a run as ONNX, for ONNX Runtime, Optimum and transformers.js, and say what it costs."""
+    """Write a run as ONNX, for ONNX Runtime, Optimum and transformers.js, and say how score and
+    speed change."""
 
     precision: str = "fp32"
-    """What to write, with commas between: fp32, fp16 (half the size), int8 (a quarter of it)."""
+    """Comma-separated precisions to write: fp32, fp16 (half the size), int8 (a quarter of it)."""
     max_drift: float = 0.02
     """Largest share of predictions on the run's validation split that may change. int8 leaves
     layers in float32 until this and --max-score-drop hold."""

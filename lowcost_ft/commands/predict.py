@@ -31,11 +31,11 @@ class Predict(UseOfRun):
     text: str | None = None
     """The text to predict."""
     file: str | None = None
-    """File of examples in any format that training reads, or of one text a line; labels are not
+    """File of examples in any format that training reads, or with one text a line; labels are not
     needed."""
     min_score: float | None = None
-    """Withhold answers whose score is lower, from 0 to 1. Validation data says how many are left,
-    and how many of these are right."""
+    """Withhold answers with a lower score, from 0 to 1. A note says how many to expect above it,
+    and how many of these are right, from validation data."""
 
 
 def predict(command: Predict) -> None:

@@ -15,18 +15,18 @@ __all__ = ["Report", "report"]
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """Compare runs: which method for which budget, as a page, Markdown or CSV."""
+    """Compare runs, and say which method fits which budget: as a page, Markdown or CSV."""
 
     runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN_OR_RESULTS")]
     """Run folders, run.json or result files, and folders of them."""
     output: str = "report.html"
     """File to write: .html (one page that needs nothing else), .md or .csv."""
     memory_budget: str | None = None
-    """Memory that you have, such as 6GB: the answer is for it. Default: for every budget."""
+    """Recommend a method for this much memory, such as 6GB. Default: for every budget."""
     target_score: float | None = None
     """Validation score for "time to score". Default: 95% of what full fine-tuning reached."""
     examples: int = 10
-    """Worst predictions shown of each run; 0 keeps texts out of the report."""
+    """Number of worst predictions to show for each run; 0 keeps texts out of the report."""
     debug: bool = False
     """Show a traceback with each error."""
 

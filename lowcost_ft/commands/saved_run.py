@@ -27,10 +27,10 @@ class UseOfRun(InputOptions):
     """Flags of every command that predicts with a saved run."""
 
     base_model: str | None = None
-    """Name or folder of the run's base model, where it is not what run.json names any more. It
-    holds for a second run, such as that of --ner, if both name the same base model."""
+    """Name or folder of the run's base model, if it is no longer what run.json names. It is also
+    used for a second run, such as that of --ner, if both name the same base model."""
     json: bool = False
-    """Print JSON: for predictions one object a line, for scores one object."""
+    """Print JSON: one object, or for predictions one object a line."""
     trust_remote_code: bool = False
     """Run model code that comes with the base model. Off unless you trust its author."""
     num_threads: int | None = None
@@ -53,7 +53,7 @@ class MadeOfRun:
     output_dir: str
     """Folder to write."""
     base_model: str | None = None
-    """Name or folder of the run's base model, where it is not what run.json names any more."""
+    """Name or folder of the run's base model, if it is no longer what run.json names."""
     json: bool = False
     """Print the result as one JSON object."""
     trust_remote_code: bool = False

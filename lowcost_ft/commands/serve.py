@@ -35,34 +35,33 @@ class Serve:
     """Which file of exported folders to run. Default: the first of fp32, int8 and fp16 that is
     there."""
     host: str = "127.0.0.1"
-    """Address to listen on. 0.0.0.0 lets other machines ask; give --allowed-hosts then."""
+    """Address to listen on. 0.0.0.0 lets other machines connect; give --allowed-hosts then."""
     port: int = 8000
-    """Port; 0 takes any that is free."""
+    """Port; 0 takes any free one."""
     models_dir: str | None = None
     """Folder of runs that may be added and removed while the server runs, by their names."""
     label_studio: bool = False
     """Answer Label Studio as an ML backend: /predict, /setup, /webhook."""
     api_key_file: str | None = None
-    """File with keys, one a line: a request must then bring one of them. Default: none is asked
-    for."""
+    """File with keys, one a line: each request then needs one of them. Default: none is needed."""
     allowed_hosts: str | None = None
     """Names by which this server is called (Host header), besides localhost, separated by commas;
     * allows any. Default: the address in --host."""
     cors_origins: str | None = None
-    """Other sites whose pages may ask, such as https://example.org, separated by commas; * allows
-    any. Default: none."""
+    """Other sites whose pages may use the server, such as https://example.org, separated by commas;
+    * allows any. Default: none."""
     max_body_size: str = "2MB"
     """Largest body of a request."""
     max_texts: int = 256
-    """Most inputs of a request."""
+    """Largest number of inputs in a request."""
     max_text_length: int = 20_000
-    """Most characters of an input."""
+    """Largest number of characters in an input."""
     max_waiting: int = 512
-    """Most requests that wait; one more is answered with 429."""
+    """Largest number of requests that wait; one more is answered with 429."""
     log_texts: bool = False
     """Show the bodies of requests in the log. Off, since they hold what people wrote."""
     base_model: str | None = None
-    """Name or folder of the runs' base model, where it is not what run.json names any more."""
+    """Name or folder of the runs' base model, if it is no longer what run.json names."""
     trust_remote_code: bool = False
     """Run model code that comes with the base model. Off unless you trust its author."""
     num_threads: int | None = None

@@ -22,34 +22,35 @@ _SHOWN = 160
 @dataclass(frozen=True, kw_only=True)
 class Suggest(InputOptions):
     """Choose what to label next: rows of a pool that a run's model is unsure of and that differ
-    from one another; without a run, rows that stand for many others."""
+    from one another; without a run, rows that are typical of many others."""
 
     run: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = None
-    """Folder of a completed run. Without one only how the texts differ counts (a cold start)."""
+    """Folder of a completed run. Without one, rows are chosen only by how the texts differ (a cold
+    start)."""
     pool: str
-    """File of rows without labels, in any format that training reads, or of one text a line.
-    Labels in it are not looked at."""
+    """File of rows without labels, in any format that training reads, or with one text a line.
+    Labels in it are ignored."""
     number: int = 50
     """How many rows to choose."""
     labelled_file: str | None = None
     """File of rows that are labelled already: their texts are not suggested again, and without a
-    run neither is what resembles them."""
+    run neither are texts that resemble them."""
     output: str | None = None
     """File to write, which must not exist yet. Without it the rows are printed."""
     to: Literal["label_studio", "doccano", "jsonl"] | None = None
     """What to write: tasks with the model's answers to accept or correct, or JSONL. Default: by the
     extension of --output; .json is for Label Studio."""
     model_id: str | None = None
-    """Pretrained model whose embeddings say how texts differ. Default: that which the run was
-    trained from; without a run, sentence-transformers/all-MiniLM-L6-v2."""
+    """Pretrained model whose embeddings say how texts differ. Default: the base model of the run;
+    without a run, sentence-transformers/all-MiniLM-L6-v2."""
     revision: str | None = None
     """Branch, tag or commit of the model on the Hub."""
     max_length: int = 256
-    """Tokens of a text that are compared."""
+    """Only this many tokens of a text are compared."""
     base_model: str | None = None
-    """Name or folder of the run's base model, where it is not what run.json names any more."""
+    """Name or folder of the run's base model, if it is no longer what run.json names."""
     seed: int = 0
-    """Decides between rows that are as good."""
+    """Decides between rows that are equally good."""
     json: bool = False
     """Print JSON, one row a line."""
     trust_remote_code: bool = False

@@ -22,7 +22,7 @@ __all__ = ["Tune", "parse_tune", "tune"]
 
 @dataclass(frozen=True, kw_only=True)
 class _Own:
-    """Try settings of a recipe, and train the best again with fresh seeds beside its own.
+    """Try settings of a recipe, and compare the best with the recipe's own on fresh seeds.
 
     Other flags go to the recipe (`python RECIPE --help` shows them): data, model, and what all
     trials have in common. Test data is scored once, at the end."""
@@ -30,7 +30,8 @@ class _Own:
     recipe: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RECIPE")]
     """File of a recipe, such as recipes/lora_ner.py."""
     trials: int = setting(20, at_least=1)
-    """Settings to try. Those that do not fit into memory are not started and do not count."""
+    """Number of settings to try. Those that do not fit into memory are not started and do not
+    count."""
     hours: float | None = setting(None, above=0)
     """Hours that the trials may take together; the final runs come after. Default: no limit."""
     search: str | None = None
@@ -42,7 +43,7 @@ class _Own:
     output_dir: str | None = None
     """Folder of the search. Default: runs/tune-TASK-METHOD."""
     resume: bool = False
-    """Go on with the search in --output-dir that was stopped or killed."""
+    """Continue the search in --output-dir that was stopped or killed."""
     json: bool = False
     """Print what was found as JSON."""
     debug: bool = False
@@ -51,7 +52,7 @@ class _Own:
 
 @dataclass(frozen=True, kw_only=True)
 class Tune(_Own):
-    """Try settings of a recipe, and train the best again with fresh seeds beside its own."""
+    """Try settings of a recipe, and compare the best with the recipe's own on fresh seeds."""
 
     of_recipe: Annotated[tuple[str, ...], tyro.conf.Suppress] = ()
     """The flags that go to the recipe."""

@@ -202,11 +202,18 @@ def _with_help(title: str, owners: Mapping[str, type], default: Any = None) -> t
         known = {one.name: one for one in fields(settings)}[name]
         value = _default_of(known, default)
         shown = _told_apart(known.type) if value.default is None else {}
+        if _is_list(known.type) and value.default in ((), MISSING):
+            shown = {"help_behavior_hint": ""}  # tyro would write "(default: )".
         hint = tyro.conf.arg(help=explanations(settings)[name], **shown)
         own.append((name, Annotated[known.type, hint], value))
     made = make_dataclass(title.title().replace(" ", ""), own, frozen=True, kw_only=True)
     made.__doc__ = ""
     return made
+
+
+def _is_list(kind: Any) -> bool:
+    """Whether a flag takes several values."""
+    return get_origin(get_args(kind)[0] if get_origin(kind) is Annotated else kind) in (tuple, list)
 
 
 def _told_apart(kind: Any) -> dict[str, Any]:

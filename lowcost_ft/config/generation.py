@@ -15,34 +15,34 @@ class GenerationConfig:
     """What the model reads and writes, for tasks whose answer is a text."""
 
     prompt_template: str | None = None
-    """Text that makes the input of translation and summarization, with {source} where the row's
-    text goes, and {source_language} and {target_language} where they are wanted. Default: an
-    instruction in English for decoders; the text alone, or T5's prefix, for encoder-decoders. For
-    classification it has a decoder tell the label's words, which follow it; there is {text_pair}
-    for the second text of a pair, and {labels} for the words of all labels. Default there: none."""
+    """Text around the input. For translation and summarization, {source} is the row's text, and
+    {source_language} and {target_language} are the languages. Default: an instruction in English
+    for decoders; the text alone, or T5's prefix, for encoder-decoders. In classification a decoder
+    then says which label's words follow the template; {text_pair} is the second text of a pair, and
+    {labels} the words of all labels. Default there: none."""
     chat_template: str = "auto"
     """How the turns of a conversation become one text: auto (the tokenizer's own template; plain
-    where it has none and there are no turns), plain (no special tokens), or a file that holds a
-    Jinja template. With --prompt-template of classification plain is the template alone."""
+    if it has none and there are no turns), plain (no special tokens), or a file with a Jinja
+    template. In classification with --prompt-template, plain is the template alone."""
     max_target_length: int = setting(128, at_least=2)
-    """Longest text to learn or to write, in tokens, its end included. What is longer loses its
-    end. A decoder's --max-length holds input and target together."""
+    """Longest text to learn or to write, in tokens, with its end token. Longer texts lose their
+    end. A decoder's --max-length limits input and target together."""
     num_beams: int = setting(1, at_least=1)
     """Beams of the search when writing; 1 is greedy."""
     temperature: float = setting(0.0, at_least=0)
     """0: the most probable token. Above: tokens are drawn, with logits divided by this, for each
     row from the seed and its number."""
     sample_top_k: int | None = setting(None, at_least=1)
-    """Draw from the so many most probable tokens alone."""
+    """Draw only from this many of the most probable tokens."""
     sample_top_p: float | None = setting(None, above=0, below=1)
-    """Draw from the most probable tokens that together have this probability."""
+    """Draw only from the most probable tokens that together have this probability."""
     length_penalty: float = 1.0
     """Beams are ranked by their log probability divided by their length to this power."""
     no_repeat_ngram_size: int = setting(0, at_least=0)
-    """Never write a sequence of so many tokens twice; 0 allows it."""
+    """Never write a sequence of this many tokens twice; 0 allows it."""
     generated_validation_rows: int = setting(48, at_least=0)
-    """Validation rows, drawn from the seed, that are written and scored after each epoch. The loss
-    is computed on all of them. 0 writes none: the loss then decides which epoch is the best."""
+    """Number of validation rows, drawn from the seed, that the model answers after each epoch to be
+    scored. The loss is computed on all rows. 0: none, and the loss decides which epoch is best."""
 
 
 GENERATION_FIELDS = frozenset(GenerationConfig.__dataclass_fields__)

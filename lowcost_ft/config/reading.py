@@ -45,8 +45,8 @@ class InputOptions:
     """Where a row's input stands, labelled or not."""
 
     text_column: str | None = setting(None, decides=False)
-    """Column with the text. Guessed when not given. A number counts the columns from 1, here and
-    for the other columns: for files that do not name them."""
+    """Column with the text. Guessed when not given. For files without column names, give this and
+    the other columns as numbers, from 1."""
     text_pair_column: str | None = setting(None, decides=False)
     """Column with the second text of a pair."""
     tokens_column: str | None = setting(None, decides=False)
@@ -83,10 +83,10 @@ class InputOptions:
         "gliner",
         "brat",
     ] = setting("auto", decides=False)
-    """What the files are; text: one text a line. auto looks at the content first and at the
+    """Format of the files; text: one text a line. auto looks at the content first and at the
     extension second."""
     csv_quotes: bool = setting(True, decides=False)
-    """Quotes of CSV and TSV hold a field together. Off: a quote is a character like any other."""
+    """Quotes in CSV and TSV enclose a field. Off: a quote is an ordinary character."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,12 +96,12 @@ class LabelOptions:
     label_column: str | None = setting(None, decides=False)
     """Column with the label, the list of labels, or the number to predict."""
     tags_column: str | None = setting(None, decides=False)
-    """Column with the list of tags, one a word, or with a tag in files of one word a line or
+    """Column with the list of tags, one for each word, or with a tag in files of one word a line or
     row."""
     target_column: str | None = setting(None, decides=False)
     """Column with the translation or the summary."""
     references_column: str | None = setting(None, decides=False)
-    """Column with all texts that would be right, for scores."""
+    """Column with all the right texts, for scores."""
     answers_column: str | None = setting(None, decides=False)
     """Column with the answers: their texts, and the character where each starts."""
     label_columns: str | None = setting(None, decides=False)
@@ -111,7 +111,7 @@ class LabelOptions:
     """Names of the labels (or tags) that the file gives as the numbers 0, 1, 2, ...: separated by
     commas, or a file with one name a line."""
     label_separator: str | None = setting(None, decides=False)
-    """What stands between the labels of a text that has several, such as ";". The problem is then
+    """Separator between the labels of a text that has several, such as ";". The problem is then
     multi-label."""
     decimal_comma: bool = setting(False, decides=False)
     """Read labels such as 0,5 as numbers with a decimal comma."""
@@ -123,9 +123,8 @@ class LabelOptions:
     which they differ, majority takes what most of them say, first the first one's. Needed where
     they differ."""
     discontinuous: Discontinuous | None = setting(None, decides=False)
-    """What becomes of entities that lie in several parts, as brat has them: join takes them with
-    what lies between, split makes an entity of each part, drop leaves them out. Needed where there
-    are some."""
+    """How to read entities with several parts, as brat has them: join includes the words between,
+    split makes an entity of each part, drop leaves them out. Needed where there are some."""
     entity_offsets: EntityOffsets = setting("characters", decides=False)
     """What start and end of entities count: characters, UTF-16 code units, UTF-8 bytes, or
     characters with the end inside the entity; "text" finds each entity's own text near them."""
@@ -141,13 +140,13 @@ class ReadingOptions(InputOptions, LabelOptions):
     """The rule that cuts texts into words for NER. unicode-v2 leaves web addresses and e-mail
     addresses whole; unicode-v1 cuts them like all else, for entities that lie inside them."""
     negative_label: str | None = setting(None, decides=False)
-    """Label that means: no relation. Default: no_relation, or the label that looks like it."""
+    """Label that means "no relation". Default: no_relation, or the label that looks like it."""
     negative_ratio: float | Literal["all"] = setting(3.0, above=0, decides=False)
-    """For texts with entities and relations: how many pairs without a relation to train on, for
+    """For texts with entities and relations: how many pairs without a relation to train on for
     each pair that has one, drawn with a fixed seed; or all within --pair-window."""
     pair_window: PairWindow | None = setting(None, at_least=0, decides=False)
     """Which entities can be related: those in one sentence (sentence, the default), all of a text
-    (text), or with at most so many characters between them (a number)."""
+    (text), or those with at most this many characters between them (a number)."""
 
 
 def reading_of(settings: Any) -> ReadingOptions:

@@ -30,9 +30,9 @@ class DataConfig(ReadingOptions):
 
     train_file: str | None = setting(None, decides=False)
     """Training file: JSON, CSV, TSV, Parquet, an export of a labelling tool, columns with one word
-    a line (CoNLL), or lines of fastText or SemEval, told apart by their content."""
+    a line (CoNLL), or lines of fastText or SemEval. The content says which."""
     validation_file: str | None = setting(None, decides=False)
-    """Validation file. Without one, a part of the training rows is cut off."""
+    """Validation file. Without one, a part of the training rows is set aside."""
     test_file: str | None = setting(None, decides=False)
     """Test file."""
     dataset: str | None = setting(None, decides=False)
@@ -43,10 +43,9 @@ class DataConfig(ReadingOptions):
     """Share of the training rows to use for validation if there is no validation split. 0: all of
     them train, and the weights of the last epoch are kept."""
     max_length: int = setting(128, at_least=8)
-    """Longest input in tokens. NER and question answering cut longer texts into windows;
-    classification cuts off the end and says how many texts it cut, as do the tasks that write
-    text, where a dialogue loses its oldest turns. In relation extraction, a text loses what is
-    farthest from its two entities."""
+    """Longest input in tokens. NER and question answering cut longer texts into windows. In
+    relation extraction a longer text loses what is farthest from its two entities, in dialogue the
+    oldest turns, and in other tasks its end; the run says how many."""
     window_overlap: int | None = setting(None, at_least=0)
     """Tokens that neighbouring windows of a long text share. Default: a quarter of
     --max-length."""
@@ -87,11 +86,11 @@ class ModelConfig:
     num_virtual_tokens: int = setting(20, at_least=1)
     """Trained vectors in front of each text, for prefix and prompt."""
     pooling: Literal["model", "mean"] = "model"
-    """What of a text the head of a classifier sees: model, what the architecture gives it (BERT:
-    its first token), or mean, the mean of all tokens in the last layer, which models of sentence
-    embeddings are made for."""
+    """What the head of a classifier sees: model, what the architecture gives it (BERT: the first
+    token), or mean, the mean over all tokens in the last layer, for which models of sentence
+    embeddings are made."""
     label_words: str | None = None
-    """With --prompt-template, what stands for each label: LABEL=WORDS, separated by commas, or a
+    """With --prompt-template, the words of each label: LABEL=WORDS, separated by commas, or a
     file with a label, a tab and its words on each line. Default: the label itself, with blanks for
     _ and -."""
     trainable_layers: int | None = setting(None, at_least=0)
@@ -114,8 +113,8 @@ class TrainingConfig(ExtensionConfig):
     optimizer steps, but at most 100."""
     max_steps: int | None = setting(None, at_least=0)
     """Stop after this many optimizer steps, instead of --num-train-epochs. 0 trains nothing: the
-    pretrained model is scored as it is (zero-shot), if it writes texts, has a trained head, or its
-    head begins as words (--prompt-template)."""
+    pretrained model is scored as it is (zero-shot). It must write texts, have a trained head, or
+    get one from words (--prompt-template)."""
     batch_size: int = setting(16, at_least=1)
     """Examples per optimizer step, over all micro-batches and processes."""
     micro_batch_tokens: int | Literal["auto"] = setting("auto", at_least=8, decides=False)
@@ -133,11 +132,11 @@ class TrainingConfig(ExtensionConfig):
     """Optimizer. The last two keep their state in 8 bits; paged moves it to the host's memory when
     the GPU is full. auto: paged_adamw8bit for quantized weights on a GPU, else adamw."""
     learning_rate: float | None = setting(None, above=0)
-    """Peak learning rate. Default: by method, kind and size of the model; for LoRA at width 384
-    5e-4 where a BERT-type encoder gives one answer a text, and else 1e-3."""
+    """Peak learning rate. The default depends on the method, the task and the model: for LoRA at
+    width 384 it is 5e-4 where a BERT-type encoder gives one answer a text, else 1e-3."""
     head_learning_rate: float | None = setting(None, above=0)
     """Peak learning rate of the head. Default: the same; but for a head with a hidden layer, such
-    as BERT's pooler, 1e-3 in full fine-tuning, and else at most 1e-3."""
+    as BERT's pooler, 1e-3 in full fine-tuning, and otherwise at most 1e-3."""
     weight_decay: float = setting(0.01, at_least=0)
     """Weight decay."""
     max_grad_norm: float = setting(1.0, at_least=0)
@@ -150,12 +149,12 @@ class TrainingConfig(ExtensionConfig):
     warmup_ratio: float = setting(0.1, at_least=0, below=1)
     """Share of the optimizer steps in which the learning rate rises from zero."""
     validate_every_epochs: int | Literal["auto"] = setting("auto", at_least=1)
-    """Score the validation split after every so many epochs, and after the last one. auto: 1, or,
+    """Score the validation split after this many epochs each, and after the last one. auto: 1, or,
     if --num-train-epochs is auto as well, as many as make 50 optimizer steps."""
     early_stopping_patience: int = setting(3, at_least=0)
     """Stop after this many evaluations in a row that were not better than the best one; 0 never
-    stops early. Better is a higher validation score, or the same score with a lower loss there:
-    such a tie starts the count anew, any other tie counts."""
+    stops early. Better means a higher validation score, or the same score with a lower validation
+    loss."""
     class_weights: Literal["balanced"] | None = None
     """Give rare classes more weight in the classification loss."""
     gradient_checkpointing: bool = setting(False, decides=False)
@@ -165,19 +164,19 @@ class TrainingConfig(ExtensionConfig):
     to a minute. On a CPU it does not make training faster."""
     cache_frozen_layers: bool = setting(False, decides=False)
     """Run the layers below the top --trainable-layers once and keep their output on disk; each
-    epoch starts from it. A second run on the same data reuses it. Of an encoder-decoder it is the
-    encoder's output that is kept."""
+    epoch starts from it. A second run on the same data reuses it. For an encoder-decoder, the
+    encoder's output is kept."""
     stream_frozen_layers: bool = False
-    """With --cache-frozen-layers: never hold the frozen layers together. Each is read from the
-    checkpoint, run on all examples and forgotten, for a model that is larger than the memory."""
+    """With --cache-frozen-layers, for a model that is larger than the memory: each frozen layer is
+    read from the checkpoint, run on all examples and dropped, so that only one is in memory."""
     cache_dir: str | None = setting(None, decides=False)
     """Folder for that output. Default: lowcost_ft/frozen_layers in the user's cache folder."""
     cache_dtype: Literal["auto", "fp32", "bf16", "fp16"] = setting("auto", decides=False)
     """Precision of that output on disk. auto: that of the computation (fp32 on a CPU)."""
     memory_budget: str | None = setting(None, decides=False)
     """Memory that a training step may use, such as 8GiB or 900MB: on a GPU everything the program
-    allocates (a hard limit), on a CPU the tensors. The step is cut into smaller
-    micro-batches, then checkpointed, then its frozen layers cached, as needed."""
+    allocates (a hard limit), on a CPU the tensors. As needed, the step is cut into smaller
+    micro-batches, then activations are recomputed, then frozen layers cached."""
     allow_model_change: bool = setting(False, decides=False)
     """If that is not enough for --memory-budget, use 8-bit weights, then NF4, then fewer trainable
     layers. This trains a different model."""
@@ -186,8 +185,8 @@ class TrainingConfig(ExtensionConfig):
     seed: int = setting(0, at_least=0)
     """Seed of the new weights, the order of the data, dropout, and the validation cut."""
     seeds: str | None = setting(None, decides=False)
-    """Comma-separated seeds, such as 0,1,2: a run of each in --output-dir/seed-N (default:
-    runs/TASK-METHOD-seeds), and then a report about them. --resume goes on with a series."""
+    """Comma-separated seeds, such as 0,1,2: one run for each, in --output-dir/seed-N (default:
+    runs/TASK-METHOD-seeds), and then a report about them. --resume continues a series."""
     num_threads: int | None = setting(None, at_least=1, decides=False)
     """CPU threads of a process. Default: OMP_NUM_THREADS if you set it, else the physical cores
     divided by the local processes."""

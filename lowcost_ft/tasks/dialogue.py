@@ -1,4 +1,4 @@
-"""Dialogue: the next thing to say in a conversation."""
+"""Dialogue: the next turn of a conversation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Summarization: a long text, written as a short one."""
+"""Summarization: a short text that says what a long one says."""
 
 from typing import Any, ClassVar
 

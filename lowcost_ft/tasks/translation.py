@@ -1,4 +1,4 @@
-"""Translation: a text of one language, written in another."""
+"""Translation: a text in one language becomes one in another."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -29,5 +29,5 @@ class ClassificationFlags(PairFlags):
     """What is predicted, and what an answer holds."""
 
     top_k: int | None = setting(None, at_least=1)
-    """With --json: how many labels with their scores each line has under "scores". Default: all
-    where a text can have several labels, none else."""
+    """With --json: how many labels each line has under "scores", with their scores. Default: all if
+    a text can have several labels, otherwise none."""

@@ -16,14 +16,14 @@ class WritingFlags:
     temperature: float | None = setting(None, at_least=0)
     """0: the most probable token. Above: tokens are drawn."""
     sample_top_k: int | None = setting(None, at_least=1)
-    """Draw from the so many most probable tokens alone."""
+    """Draw only from this many of the most probable tokens."""
     sample_top_p: float | None = setting(None, above=0, below=1)
-    """Draw from the most probable tokens that together have this probability."""
+    """Draw only from the most probable tokens that together have this probability."""
     length_penalty: float | None = setting(None)
     """Beams are ranked by their log probability divided by their length to this power."""
     no_repeat_ngram_size: int | None = setting(None, at_least=0)
-    """Never write a sequence of so many tokens twice."""
+    """Never write a sequence of this many tokens twice."""
     max_target_length: int | None = setting(None, at_least=2)
-    """Longest text to write, in tokens. The room for the input stays as it was in training."""
+    """Longest text to write, in tokens. The limit of the input stays as in training."""
     generation_seed: int | None = setting(None, at_least=0)
     """Seed of drawn tokens."""

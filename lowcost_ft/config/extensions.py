@@ -78,8 +78,8 @@ class ExtensionConfig:
     rows (pseudo-labels)."""
     labelled_by: str | None = None
     """Folder of the finished run that labels --unlabelled-file. Default: it is trained first,
-    beside the run's own folder. If it has no validation rows, add further runs after commas: the
-    threshold is chosen on theirs."""
+    beside the run's own folder. If all rows train, add further runs after commas: the threshold is
+    chosen on their validation rows."""
     pseudo_label_score: float | None = setting(None, above=0, below=1)
     """Accuracy (or F1) that sure answers of the first run must reach on validation rows. It decides
     how sure an answer must be to become a label. Default: 0.8."""

@@ -452,6 +452,10 @@ def test_offsets_of_inputs_are_mended_by_convert(tmp_path):
     told = "--entity-offsets inclusive; --entity-offsets is a flag of lowcost-ft convert"
     with pytest.raises(UserError, match=told):
         read_examples_file("relation", file, labelled=False)
+    row["entities"] = spans  # Without texts of their own, they may be meant so.
+    file, notices = write_jsonl(tmp_path / "b.jsonl", [row]), []
+    read_examples_file("relation", file, labelled=False, notices=notices)
+    assert any(told in notice for notice in notices)
 
 
 # --- What the model sees

@@ -76,7 +76,9 @@ def read_examples_file(
         return examples
     if usual is not None:
         reading = _with_usual(reading, usual, column_names(rows))
-    examples = kind.read(rows, reading, problems=problems, notices=notices, labelled=labelled)
+    told: list[str] = []
+    examples = kind.read(rows, reading, problems=problems, notices=told, labelled=labelled)
+    notices += told if labelled else map(_told_of_inputs, told)
     if labelled and examples:
         assert labels is not None, "labelled examples are read for the labels of a model"
         splits, _, _ = kind.finish(
@@ -97,7 +99,7 @@ def read_examples_file(
 
 
 def _told_of_inputs(problem: str) -> str:
-    """A problem whose remedy is a flag that commands for unlabelled inputs do not have."""
+    """A message whose remedy is a flag that commands for unlabelled inputs do not have."""
     flag = next((name for name in _FLAGS_OF_LABELS if name in problem), None)
     if flag is None:
         return problem

@@ -283,6 +283,20 @@ def test_an_answer_that_a_window_cuts_is_not_learned_there(bert):
     assert features.weights.tolist() == (features["first"] != IGNORED_LABEL).tolist()
 
 
+def test_each_window_teaches_the_answer_that_it_holds(bert):
+    filler = " ".join(["Please send the lamp to Hamburg."] * 6)
+    context = f"David lives in Nairobi. {filler} David lives in Madrid."
+    first, second = (Answer(start=context.index(t), text=t) for t in ("Nairobi", "Madrid"))
+    example = replace(example_of(context), answers=(first, second))
+    features = QuestionAnsweringTask(window_overlap=2).featurize([example], bert, max_length=24)
+    taught = []
+    for row, start in enumerate(features.starts[:-1]):
+        place = features["first"][row]
+        if place not in (IGNORED_LABEL, features["null"][row]):
+            taught.append(int(features["char_starts"][start + place]))
+    assert taught == [first.start, second.start]
+
+
 def test_answers_that_cannot_be_learned_or_given_are_told(bert):
     answer = "Anna Berg of Northwind Traders in Madrid"
     examples = [example_of(f"Please send the lamp. {answer} ordered.", answer, "Who?")] * 2
@@ -672,6 +686,15 @@ def test_texts_without_blanks_are_scored_by_characters(bert):
     assert task.metric == "character_f1"
     predictions = predictions_of(task, examples, bert, lambda e: "巴黎")
     assert {"character_f1", "character_f1_ci95"} <= set(task.score(examples, predictions))
+    # The answer lacks two of four characters.
+    assert task.losses(examples, predictions) == pytest.approx([1 / 3])
+    examples.append(replace(example_of("埃菲尔铁塔位于法国巴黎战神广场。"), answers=()))
+    predictions = predictions_of(task, examples, bert, lambda e: "巴黎" if e.answers else "")
+    task.choose_decisions(examples, predictions)
+    scores = task.score(examples, predictions)
+    assert scores["answerable_character_f1"] == pytest.approx(2 / 3)
+    assert scores["character_f1"] == pytest.approx(5 / 6)
+    assert scores["exact_match"] == scores["unanswerable_accuracy"] / 2 == 0.5
     again = QuestionAnsweringTask.from_record({"metric": "character_f1", "config": {}})
     assert again.metric == "character_f1"
 

@@ -27,7 +27,7 @@ from lowcost_ft.data.features import Array, Features
 
 __all__ = ["cached_features", "feature_cache_dir", "feature_key"]
 
-FORMAT = 2
+FORMAT = 3
 """Raised whenever examples are tokenized or laid out in another way."""
 WORTH_KEEPING_SECONDS = 2.0
 """What tokenizing must take for its result to be kept."""

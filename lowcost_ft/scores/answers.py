@@ -112,7 +112,8 @@ def score_answers(
         `exact_match`, `answer_f1` and, with `characters`, `character_f1`, from 0 to 1, each with
         its interval (`..._ci95`); `examples`; `groups`, how many were drawn from. Where some
         questions have no answer also the scores of both kinds: `answerable_exact_match`,
-        `answerable_f1`, and `unanswerable_accuracy`, the share of the others that got none.
+        `answerable_f1`, with `characters` `answerable_character_f1`, and `unanswerable_accuracy`,
+        the share of the others that got none.
 
     Raises:
         ValueError: The numbers of answers, truths and groups differ.
@@ -139,6 +140,8 @@ def score_answers(
     if not has_answer.all():
         scores["answerable_exact_match"] = _mean(counted["exact_match"][has_answer])
         scores["answerable_f1"] = _mean(counted["answer_f1"][has_answer])
+        if characters:
+            scores["answerable_character_f1"] = _mean(counted["character_f1"][has_answer])
         scores["unanswerable_accuracy"] = _mean(counted["exact_match"][~has_answer])
         scores["unanswerable"] = int((~has_answer).sum())
     return {**scores, "groups": len(numbers), "examples": len(answers)}

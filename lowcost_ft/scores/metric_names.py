@@ -18,6 +18,7 @@ METRICS = {
     "character_f1": ("character F1", "f1"),
     "answerable_exact_match": ("exact match, answerable questions", "exact_match"),
     "answerable_f1": ("answer F1, answerable questions", "f1"),
+    "answerable_character_f1": ("character F1, answerable questions", "f1"),
     "unanswerable_accuracy": ("accuracy, unanswerable questions", "accuracy"),
     "bleu": ("BLEU", "sacrebleu"),
     "chrf": ("chrF", "chrf"),

@@ -10,7 +10,13 @@ import numpy as np
 from lowcost_ft.data.features import IGNORED_LABEL, Array, Features, flatten
 from lowcost_ft.data.rows import counted
 from lowcost_ft.tasks.question_answering.examples import QuestionExample
-from lowcost_ft.tasks.question_answering.windows import encode, frame_of, target_of, windows_of
+from lowcost_ft.tasks.question_answering.windows import (
+    answer_tokens,
+    encode,
+    frame_of,
+    target_of,
+    windows_of,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -65,13 +71,14 @@ def question_features(
     truncated = 0
     for number, (example, question, text) in enumerate(zip(examples, asked, texts, strict=True)):
         truncated += len(question.ids) > size // 2
+        answers = answer_tokens(example.answers or (), text.offsets)
         for window in windows_of(
             question.ids[: size // 2], text.ids, frame, size=size, overlap=overlap
         ):
             null = len(window.ids) - 1 if causal else 0
             first = last = IGNORED_LABEL
             if example.answers is not None:
-                first, last = target_of(window, example.answers, text.offsets, null=null)
+                first, last = target_of(window, answers, null=null)
             own = text.offsets[window.start : window.end]
             after = len(window.ids) - window.before - len(own)
             for name, values in (
@@ -115,7 +122,7 @@ def answer_notices(
 
     Args:
         split: The name of the split.
-        examples: Its questions, of which the first answer counts, as in training.
+        examples: Its questions.
         features: Their tokens.
         longest: Tokens of the longest answer that is given.
     """

@@ -35,20 +35,25 @@ class QuestionMeasuring(Measuring):
         self, examples: Sequence[QuestionExample], predictions: Any
     ) -> tuple[Callable[[Floats], Floats], Floats]:
         """Mean F1 of the answers; see `Measuring.score_sums`."""
-        scores = self._f1(examples, predictions)
+        scores = self.answer_scores(examples, predictions)
         return mean_of, np.stack([scores, np.ones(len(scores))], axis=1)
 
     def verdicts(self, examples: Sequence[QuestionExample], predictions: Any) -> list[Hashable]:
         """How right each answer is: its words may have been changed with the text."""
-        return [round(score, 6) for score in self._f1(examples, predictions).tolist()]
+        return [round(score, 6) for score in self.answer_scores(examples, predictions).tolist()]
 
-    def _f1(self, examples: Sequence[QuestionExample], predictions: Any) -> Floats:
+    @property
+    def f1_of(self) -> Callable[[str, Sequence[str]], float]:
+        """The F1 of an answer and the true ones that the task's main score counts."""
+        return character_f1 if self.metric == "character_f1" else token_f1
+
+    def answer_scores(self, examples: Sequence[QuestionExample], predictions: Any) -> Floats:
+        """That F1 of the answer to each question."""
         task: Any = self
-        score = character_f1 if self.metric == "character_f1" else token_f1
         found = task.present(examples, predictions)
         return np.array(
             [
-                score(answer["answer"], [true.text for true in example.answers or ()])
+                self.f1_of(answer["answer"], [true.text for true in example.answers or ()])
                 for example, answer in zip(examples, found, strict=True)
             ],
             float,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lowcost_ft.scores.answers import best_threshold, token_f1
+from lowcost_ft.scores.answers import best_threshold
 from lowcost_ft.tasks.question_answering.examples import QuestionExample
 
 if TYPE_CHECKING:
@@ -157,17 +157,25 @@ def ranked_answers(
 
 
 def chosen_null_threshold(
-    examples: Sequence[QuestionExample], predictions: dict[str, np.ndarray]
+    examples: Sequence[QuestionExample],
+    predictions: dict[str, np.ndarray],
+    f1: Callable[[str, Sequence[str]], float],
 ) -> float:
-    """The threshold for no answer with the highest mean F1 of labelled examples."""
+    """The threshold for no answer with the highest mean F1 of labelled examples.
+
+    Args:
+        examples: The examples.
+        predictions: See `candidates`.
+        f1: F1 of an answer and the true ones: `token_f1` or `character_f1`.
+    """
     advantage, answered, unanswered = [], [], []
     for example, found in zip(examples, candidates(examples, predictions), strict=True):
         truths = [answer.text for answer in example.answers or ()]
         best = found.spans[0] if found.spans else None
         advantage.append(found.null_advantage)
         text = "" if best is None else example.context[best.start : best.end]
-        answered.append(token_f1(text, truths))
-        unanswered.append(token_f1("", truths))
+        answered.append(f1(text, truths))
+        unanswered.append(f1("", truths))
     return best_threshold(*map(np.array, (advantage, answered, unanswered)))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from lowcost_ft.config.run import RunConfig
 from lowcost_ft.data.features import Array, Features
-from lowcost_ft.scores.answers import has_blanks, token_f1
+from lowcost_ft.scores.answers import has_blanks
 from lowcost_ft.tasks.base import Predictions
 from lowcost_ft.tasks.question_answering.computing import QuestionComputing
 from lowcost_ft.tasks.question_answering.confidence import QuestionConfidence
@@ -166,7 +166,7 @@ class QuestionAnsweringTask(
         """Chooses the threshold for no answer where some validation questions have none."""
         if all(example.answers for example in examples):
             return
-        self.null_threshold = chosen_null_threshold(examples, predictions)
+        self.null_threshold = chosen_null_threshold(examples, predictions, self.f1_of)
 
     def ranked(
         self, examples: Sequence[QuestionExample], predictions: Predictions
@@ -225,13 +225,7 @@ class QuestionAnsweringTask(
 
     def losses(self, examples: Sequence[QuestionExample], predictions: Predictions) -> np.ndarray:
         """1 less the F1 of each answer."""
-        found = self.present(examples, predictions)
-        return np.array(
-            [
-                1.0 - token_f1(answer["answer"], [a.text for a in example.answers or ()])
-                for example, answer in zip(examples, found, strict=True)
-            ]
-        )
+        return 1.0 - self.answer_scores(examples, predictions)
 
     def changed(
         self, examples: Sequence[QuestionExample], before: Predictions, after: Predictions

@@ -136,7 +136,7 @@ print(context[offsets[first][0] : offsets[last][1]])'''
         if scores[self.metric] == 0:
             return [], f"the model answered none of the questions of the {split} split"
         never = sum(not example.answers for example in examples) / len(examples)
-        if scores["answer_f1"] <= never:
+        if scores[self.metric] <= never:
             return [], (
                 f"on the {split} split the model is no better than never giving an answer "
                 f"(F1 {never:.3f})"

@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from lowcost_ft.data.features import IGNORED_LABEL, cut_windows
 from lowcost_ft.tasks.question_answering.examples import Answer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["Encoded", "Frame", "Window", "encode", "frame_of", "target_of", "windows_of"]
+__all__ = ["Encoded", "Frame", "Window", "answer_tokens", "encode", "frame_of", "target_of"]
+__all__ += ["windows_of"]
 
 Offsets = Sequence[tuple[int, int]]
 
@@ -139,25 +142,40 @@ def windows_of(
     return found
 
 
+def answer_tokens(answers: Sequence[Answer], offsets: Offsets) -> list[tuple[int, int] | None]:
+    """First and last token of each answer; None where its characters are in no token."""
+    if not answers or not offsets:
+        return [None] * len(answers)
+    starts, ends = np.array(offsets, np.int64).T
+    found: list[tuple[int, int] | None] = []
+    for answer in answers:
+        end = answer.start + len(answer.text)
+        inside = np.flatnonzero((starts < end) & (ends > answer.start))
+        found.append((int(inside[0]), int(inside[-1])) if len(inside) else None)
+    return found
+
+
 def target_of(
-    window: Window, answers: Sequence[Answer], offsets: Offsets, *, null: int
+    window: Window, answers: Sequence[tuple[int, int] | None], *, null: int
 ) -> tuple[int, int]:
-    """What a window teaches: the first and the last token of the first answer.
+    """What a window teaches: first and last token of the first answer that it holds whole.
+
+    Args:
+        window: The window.
+        answers: Tokens of each answer, from `answer_tokens`.
+        null: The place in the row that says that there is no answer.
 
     Returns:
         The places in the row. Both are `null` where no answer stands in the window, and
-        `IGNORED_LABEL` where the window cuts one, so that neither would be true.
+        `IGNORED_LABEL` where it cuts one, so that neither would be true.
     """
-    if not answers:
-        return null, null
-    answer = answers[0]
-    end = answer.start + len(answer.text)
-    inside = [i for i, (first, last) in enumerate(offsets) if first < end and last > answer.start]
-    if not inside:  # Characters that are nothing to the tokenizer.
-        return IGNORED_LABEL, IGNORED_LABEL
-    if window.start <= inside[0] and inside[-1] < window.end:
-        shift = window.before - window.start
-        return inside[0] + shift, inside[-1] + shift
-    if inside[-1] < window.start or inside[0] >= window.end:
-        return null, null
-    return IGNORED_LABEL, IGNORED_LABEL
+    shift = window.before - window.start
+    cut = False
+    for tokens in answers:
+        if tokens is None:
+            cut = True
+        elif window.start <= tokens[0] and tokens[1] < window.end:
+            return tokens[0] + shift, tokens[1] + shift
+        else:
+            cut = cut or (tokens[1] >= window.start and tokens[0] < window.end)
+    return (IGNORED_LABEL, IGNORED_LABEL) if cut else (null, null)

@@ -1,5 +1,6 @@
 """Questions whose answers an annotator marked in their text."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,32 @@ def test_a_marked_span_is_the_answer(tmp_path: Path, field: str) -> None:
         assert {e.context for e in splits.train} == {TEXT} and splits.train[0].title == "People"
         told = '3 spans labelled "Answer" read as the answers to the questions of its rows'
         assert any(told in notice for notice in splits.notices)
+
+
+def test_squad_files_are_converted_with_their_answers(tmp_path: Path) -> None:
+    oslo = [{"text": "Oslo", "answer_start": start} for start in (57, 14, 57)]
+    asked = [
+        {"id": "a", "question": "Where does Maria live?", "answers": oslo, "is_impossible": False},
+        {"id": "b", "question": "Who lives in Rome?", "answers": [], "is_impossible": True},
+    ]
+    paragraphs = [{"context": TEXT, "qas": asked}]
+    path = write(tmp_path, {"data": [{"title": "People", "paragraphs": paragraphs}]})
+    for name, answers in (("rows.jsonl", (57, 14, 57)), ("tasks.json", (57, 14))):
+        done = convert_file(path, str(tmp_path / name))
+        assert done.rows == 2
+        splits = load_splits(
+            "question_answering", train_file=str(tmp_path / name), validation_share=0
+        )
+        first, second = splits.train
+        assert [a.start for a in first.answers] == list(answers) and second.answers == ()
+        assert (first.question, first.context) == ("Where does Maria live?", TEXT)
+        assert (first.title, first.row_id, second.row_id) == ("People", "a", "b")
+    with pytest.raises(UserError, match="has questions, which columns of words cannot hold"):
+        convert_file(path, str(tmp_path / "words.conll"))
+    convert_file(path, str(tmp_path / "new.json"), labelled=False)
+    first, second = json.loads((tmp_path / "new.json").read_text("utf-8"))
+    assert first["data"]["text"] == TEXT and second["data"]["question"] == "Who lives in Rome?"
+    assert first["annotations"] == []
 
 
 def test_spans_with_several_labels_are_no_answers(tmp_path: Path) -> None:

@@ -132,6 +132,19 @@ def test_an_answer_without_its_place_is_looked_up_and_told():
     assert "1 row do not say where they start" in notices[0]
 
 
+def test_rows_without_a_text_are_answered_with_none(trained, tmp_path, capsys):
+    given = [("", "Anna lives in Oslo."), ("Where?", None), ("Where?", " "), ("Where?", TEXT)]
+    rows = [{"question": question, "context": context} for question, context in given]
+    write_jsonl(tmp_path / "a.jsonl", rows)
+    assert main(["predict", str(trained), "--file", str(tmp_path / "a.jsonl"), "--json"]) == 0
+    shown = capsys.readouterr()
+    answers = [json.loads(line) for line in shown.out.splitlines()]
+    assert [answer["score"] is None for answer in answers] == [True, True, True, False]
+    assert "3 rows without a text, answered with an empty answer" in shown.err
+    _, problems, _ = read(*(row | {"answers": []} for row in rows))
+    assert len(problems) == 3  # In data to train on they are mistakes.
+
+
 def test_columns_are_found_or_named():
     row = {"query": "Where?", "passage": "In Oslo.", "answer": "Oslo", "answer_start": 3}
     (example,), problems, notices = read(row)

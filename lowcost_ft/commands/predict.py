@@ -93,4 +93,7 @@ def _as_text(answer: dict[str, Any], task: Any) -> str:
         marks.append(f"withheld: {told}")
     if answer.get("unlike_training"):
         marks.append("unlike the training data")
-    return f"{text}  [{'; '.join(marks)}]" if marks else text
+    if not marks:
+        return text
+    # Below several answers, since it is about all of them.
+    return f"{text}{chr(10) if chr(10) in text else ''}  [{'; '.join(marks)}]"

@@ -137,7 +137,8 @@ def _lines(one: Explanation) -> list[str]:
             f"    {word.score:+8.3f}  {one.texts[word.part][word.start : word.end]}{alone}"
         )
     if len(ranked) > _SHOWN_WORDS:
-        lines.append(f"              and {len(ranked) - _SHOWN_WORDS} more words (--json has all)")
+        more = counted(len(ranked) - _SHOWN_WORDS, "more word")
+        lines.append(f"              and {more} (--json has all)")
     doubt = "" if found.converged else ": too large, raise --max-steps"
     lines.append(f"    convergence error {found.error:.2%} after {found.steps} steps{doubt}")
     return lines

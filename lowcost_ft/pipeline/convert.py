@@ -17,6 +17,7 @@ from lowcost_ft.data.file_kinds import extension_of
 from lowcost_ft.data.readers import read_rows
 from lowcost_ft.data.rows import Row, file_of
 from lowcost_ft.errors import UserError
+from lowcost_ft.pipeline.convert_questions import is_question, question_rows, with_marks
 from lowcost_ft.pipeline.convert_relations import is_pair, with_entities
 from lowcost_ft.pipeline.convert_rows import canonical_rows
 from lowcost_ft.record.overwriting import check_not_read
@@ -85,10 +86,29 @@ def convert_file(
     rows = [row for row in rows if not row.is_line or row.values["text"].strip()]
     found: list[dict[str, Any]] = []
     if not problems:
-        found, rows = canonical_rows(rows, reading, labelled, problems, notices)
+        lists: dict[str, Any] = {"problems": problems, "notices": notices}
+        asked = question_rows(rows, reading, labelled, **lists)
+        if asked is None:
+            found, rows = canonical_rows(rows, reading, labelled, problems, notices)
+        else:
+            found = asked
+    questions = bool(found) and is_question(found[0])
+    if questions and to == "conll":
+        problems.append(
+            f"{file_of(rows[0].source)}: has questions, which columns of words cannot hold; write "
+            "JSONL (--to jsonl)"
+        )
+    elif questions and to != "jsonl":
+        found = with_marks(found)
     pairs = labelled and bool(found) and is_pair(found[0])
     # Without labels, texts to be tagged are wanted; with classes, every word would be tagged O.
-    if labelled and to == "conll" and found and not any("entities" in row for row in found):
+    if (
+        labelled
+        and not questions
+        and to == "conll"
+        and found
+        and not any("entities" in row for row in found)
+    ):
         pair = "names one pair of entities a row and not all of a text's entities"
         has = pair if pairs else "has no entities"
         problems.append(

@@ -11,6 +11,8 @@ from lowcost_ft.data.decoding import binary_fault, decode
 from lowcost_ft.data.known_names import ANSWER_NAMES, CONTEXT_NAMES, QUESTION_NAMES
 from lowcost_ft.data.rows import (
     Row,
+    blank_notice,
+    blank_rows,
     column_names,
     counted,
     file_of,
@@ -110,11 +112,14 @@ def read_examples(
             f"{file_of(rows[0].source)}: one column is used twice: {', '.join(map(shown, used))}"
         )
         return []
+    both = zip(blank_rows(rows, question), blank_rows(rows, context), strict=True)
+    blank = [not labelled and any(pair) for pair in both]
+    notices += blank_notice(rows, blank)
     examples, looked_up = [], []
-    for row in rows:
+    for row, is_blank in zip(rows, blank, strict=True):
         before = len(problems)
-        asked = read_text(row, question, problems)
-        text = read_text(row, context, problems)
+        asked = _text(row, question, is_blank, problems)
+        text = _text(row, context, is_blank, problems)
         right = None
         if labelled and text is not None:
             given, right = _read_answers(row, answers, text, problems)
@@ -176,6 +181,13 @@ def flag_examples(flags: AskingFlags, text: str | None) -> list[QuestionExample]
         raise UserError(problems)
     assert flags.question is not None and context is not None
     return [QuestionExample(question=flags.question, context=context, answers=None, source=source)]
+
+
+def _text(row: Row, column: str, may_be_blank: bool, problems: list[str]) -> str | None:
+    value = row.values.get(column)
+    if may_be_blank and (value in (None, []) or (isinstance(value, str) and not value.strip())):
+        return ""
+    return read_text(row, column, problems)
 
 
 def _say_impossible_alone(rows: Sequence[Row]) -> bool:

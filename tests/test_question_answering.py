@@ -547,6 +547,13 @@ def test_a_run_merges_and_is_reported(trained, tmp_path):
     assert "answer F1" in page.read_text()
 
 
+def test_the_card_says_whether_the_threshold_was_chosen():
+    run = {"thresholds": [0.0], "evaluation": {"validation": {"answer_f1": 1.0}}}
+    assert "was not chosen" in QuestionAnsweringTask.card(run, 384).limits[1]
+    run["evaluation"]["validation"]["unanswerable"] = 2
+    assert "was chosen on the validation split" in QuestionAnsweringTask.card(run, 384).limits[1]
+
+
 def test_the_code_in_the_model_card_answers_as_the_run_does(trained, monkeypatch, capsys):
     (code,) = re.findall(r"```python\n(.*?)```", (trained / "README.md").read_text(), re.DOTALL)
     assert "lowcost_ft" not in code and "pipeline(" not in code

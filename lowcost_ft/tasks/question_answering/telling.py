@@ -27,10 +27,14 @@ class QuestionTelling(Task):
             f"most {_longest_answer(run)} tokens and stands in the text word for word."
         ]
         if run.get("thresholds"):
+            chosen = "was not chosen, since no validation split had questions without an answer"
+            if "unanswerable" in ((run.get("evaluation") or {}).get("validation") or {}):
+                chosen = (
+                    "was chosen on the validation split, whose score is therefore a little too high"
+                )
             limits.append(
                 "It gives no answer where that scores more than "
-                f"{run['thresholds'][0]:.3g} above the best one. That threshold was chosen on the "
-                "validation split, whose score is therefore a little too high "
+                f"{run['thresholds'][0]:.3g} above the best one. That threshold {chosen} "
                 "(`lowcost-ft predict --null-threshold` changes it)."
             )
         else:

@@ -12,6 +12,7 @@ from small_runs import call_recipe, flags, forget_precision, write_jsonl
 from lowcost_ft import load_predictor
 from lowcost_ft.commands.main import main
 from lowcost_ft.errors import UserError
+from lowcost_ft.explain.answer import _in_a_line, told_in_words
 from lowcost_ft.explain.explanations import Options, check_task, explain
 from lowcost_ft.explain.gradients import integrated_gradients
 from lowcost_ft.explain.summary import summary_of
@@ -168,6 +169,13 @@ def test_a_long_text_is_explained_in_the_window_of_each_entity(trained_run):
         starts = [word.start for word in one.words]
         assert starts[0] <= entity["start"] < entity["end"] <= one.words[-1].end
         assert len(starts) < len(text.split())  # Of one window only.
+
+
+def test_a_whole_manual_is_not_printed_again():
+    told = {"answer": "nine\n hours", "start": 7, "end": 18, "score": 0.5}
+    assert told_in_words(told) == '"nine hours"'
+    assert _in_a_line("It lasts\r\nlong.") == "It lasts long."
+    assert len(_in_a_line("It lasts\nlong. " * 1000)) < 500
 
 
 def test_answers_and_missing_answers_are_explained(questions, tmp_path, capsys):

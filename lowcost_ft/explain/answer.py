@@ -9,6 +9,7 @@ from lowcost_ft.explain.explanations import ExplainedText, Explanation
 __all__ = ["explanations_json", "explanations_text", "told_in_words"]
 
 _SHOWN_WORDS = 10
+_SHOWN_CHARACTERS = 400
 
 
 def explanations_json(
@@ -60,7 +61,7 @@ def _explanation(one: Explanation) -> dict[str, Any]:
 def told_in_words(told: Mapping[str, Any]) -> str:
     """A decision in a line: `refund 0.93`, `person "Anna"`, `lives_in: Anna -> Oslo`."""
     if "answer" in told:
-        return f'"{told["answer"]}"' if told["answer"] else "no answer"
+        return f'"{" ".join(told["answer"].split())}"' if told["answer"] else "no answer"
     if "label" not in told:
         return f"{told['score']:.4g}"
     what = str(told["label"])
@@ -120,8 +121,14 @@ def explanations_text(
 
 def _title(one: ExplainedText) -> str:
     if one.explanations:
-        return " | ".join(one.explanations[0].texts.values())
+        return " | ".join(map(_in_a_line, one.explanations[0].texts.values()))
     return str(one.answer.get("text") or one.answer.get("question") or "")
+
+
+def _in_a_line(text: str) -> str:
+    """A text as far as one wants to see it again: it may be a whole manual."""
+    text = " ".join(text.split())
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]} ..."
 
 
 def _lines(one: Explanation) -> list[str]:

@@ -20,7 +20,8 @@ class NullFlags:
     with such questions does so without the flag; --null-threshold 1000 makes it always answer."""
     null_threshold: float | None = setting(None)
     """Give no answer where that scores more than this above the best answer. Default: what training
-    chose by the validation split, and 0 where it saw no such question."""
+    chose by the validation split, or 0. A run that saw no such question always answers without this
+    flag and --null."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,10 +10,12 @@ summary, benchmarks/question_answering.json, is written from the files: means ov
 intervals of the differences over articles, paired by question.
 
 Arms: `lora` and `full` are recipes/lora_qa.py with `--method`; `script` has the settings that
-transformers' example script for SQuAD is documented with, through `Trainer` and peft;
-`trainer-peft` has our epochs and the rate 1e-3 there; `memorize` trains LoRA on 200 questions and
-asks the same ones; `sentence` answers with the sentence of the text that is most similar to the
-question, by mean-pooled embeddings of the model before training.
+transformers' example script for SQuAD is documented with, through `Trainer` and peft, whose LoRA
+adapts query and value; `trainer-peft` has the recipe's epochs, rank and rate there. Both keep their
+last weights, and the tenth of the questions that our runs choose the epoch by is left out there,
+too. `memorize` trains LoRA on 200 questions and asks the same ones; `sentence` answers with the
+sentence of the text that is most similar to the question, by mean-pooled embeddings of the model
+before training.
 """
 
 import argparse
@@ -198,7 +200,8 @@ def train_with_trainer(config: ft.RunConfig) -> tuple[list[str], dict[str, Any],
         seconds = trainer.train().metrics["train_runtime"]
         scores, predictions = predict_and_score(
             run.accelerator,
-            model.get_base_model().eval(),
+            # Through peft's own model, which leaves token types out, as it did in training.
+            model.eval(),
             data.task,
             data.splits.test or [],
             data.features["test"],

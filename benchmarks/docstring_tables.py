@@ -74,11 +74,19 @@ def layout_tables() -> str:
     for folder, what in FOLDERS.items():
         told = what or _purpose(ROOT / folder / "__init__.py")
         lines = [f"## {folder}", "", told, "", "| file | what it is for |", "|---|---|"]
-        for file in sorted((ROOT / folder).glob("*.py")):
-            if file.name != "__init__.py":
-                lines.append(f"| `{file.name}` | {_purpose(file)} |")
+        inside = sorted((ROOT / folder).glob("*/__init__.py")) if not what else []
+        files = [*sorted((ROOT / folder).glob("*.py")), *(f for i in inside for f in _modules(i))]
+        for file in files:
+            if file.parent != ROOT / folder or file.name != "__init__.py":
+                name = file.relative_to(ROOT / folder).as_posix().removesuffix("__init__.py")
+                lines.append(f"| `{name}` | {_purpose(file)} |")
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
+
+
+def _modules(init: Path) -> list[Path]:
+    """A folder's own docstring first, then its modules."""
+    return [init, *sorted(file for file in init.parent.glob("*.py") if file != init)]
 
 
 def _purpose(file: Path) -> str:

@@ -231,6 +231,21 @@ def test_each_task_withholds_what_has_a_lower_score(task, answer, expected):
     assert task.withhold(answer, 0.3)[0] == answer
 
 
+def test_of_several_answers_those_with_a_lower_score_are_withheld():
+    task = QuestionAnsweringTask()
+    ranked = [
+        {"answer": name, "start": place, "end": place + 1, "score": score}
+        for place, (name, score) in enumerate([("x", 0.6), ("y", 0.3), ("z", 0.1)])
+    ]
+    answer = {"question": "?"} | ranked[0] | {"answers": ranked}
+    found, before, after = task.withhold(answer, 0.5)
+    assert (before, after, found["answer"]) == (1, 1, "x")
+    assert (found["answers"], found["withheld"]) == (ranked[:1], ranked[1:])
+    found, before, after = task.withhold(answer, 0.7)
+    assert (before, after, found["answer"]) == (1, 0, None)
+    assert (found["answers"], found["withheld"]) == ([], ranked)
+
+
 def test_that_there_is_no_relation_is_neither_withheld_nor_counted():
     # Validation data counts relations alone, too: see `gives`.
     answer = {"label": "no_relation", "score": 0.4}

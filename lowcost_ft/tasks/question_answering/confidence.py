@@ -58,10 +58,18 @@ class QuestionConfidence(Task):
         return [one | {"score": float(score)} for one, score in zip(ranked, told, strict=True)]
 
     def withhold(self, answer: dict[str, Any], min_score: float) -> tuple[dict[str, Any], int, int]:
-        """An answer whose score is lower; see `Confidence.withhold`."""
+        """Answers whose scores are lower, also of several; see `Confidence.withhold`."""
         if answer["score"] is None:
             return answer, 0, 0
-        if answer["score"] >= min_score:
+        fields = ("answer", "start", "end", "score")
+        ranked = answer.get("answers") or [{name: answer[name] for name in fields}]
+        held = [one for one in ranked if one["score"] < min_score]
+        if not held:
             return answer, 1, 1
-        held = {name: answer[name] for name in ("answer", "start", "end", "score")}
-        return answer | {"answer": None, "start": None, "end": None, "withheld": [held]}, 1, 0
+        found = answer | {"withheld": held}
+        if "answers" in answer:
+            found["answers"] = [one for one in ranked if one["score"] >= min_score]
+        # The best answer decides whether the question counts as answered.
+        if answer["score"] >= min_score:
+            return found, 1, 1
+        return found | {"answer": None, "start": None, "end": None}, 1, 0

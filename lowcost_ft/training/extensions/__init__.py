@@ -1,0 +1,1 @@
+"""What a training step does beyond the plain loss: one file for each extension."""

@@ -563,14 +563,26 @@ def test_the_code_in_the_model_card_answers_as_the_run_does(trained, monkeypatch
     )
     code = re.sub('question = ".*?"', 'question = "Where does Anna live?"', code)
     assert count == 1
-    predictor = ft.load_predictor(trained, null_threshold=1000)
     monkeypatch.chdir(trained)
-    namespace = {}
+    own = json.loads((trained / "run.json").read_text())["thresholds"][0]
+    said = {threshold: printed_by(code, own, threshold, capsys) for threshold in (own, 1000.0)}
+    for threshold, printed in said.items():
+        predictor = ft.load_predictor(trained, null_threshold=threshold)
+        (answer,) = predictor(["Where does Anna live?"], ["Anna lives in Oslo."])
+        assert printed == (answer["answer"] or "(no answer)")
+    assert said[1000.0] != "(no answer)"
+    assert printed_by(code, own, -1000.0, capsys) == "(no answer)"
+
+
+def printed_by(code, own, threshold, capsys):
+    """What a card's code prints when its threshold for no answer is another."""
+    assert f"> {own!r} else" in code
     capsys.readouterr()
-    exec(compile(code, "README.md", "exec"), namespace)
-    printed = capsys.readouterr().out
-    (answer,) = predictor([namespace["question"]], [namespace["context"]])
-    assert printed.strip() == answer["answer"]
+    namespace = {}
+    exec(
+        compile(code.replace(f"> {own!r} else", f"> {threshold!r} else"), "card", "exec"), namespace
+    )
+    return capsys.readouterr().out.strip()
 
 
 def test_the_pipelines_that_the_docs_name_are_those_of_transformers():
@@ -663,7 +675,9 @@ def test_a_fully_trained_decoder_loads_in_transformers_alone(tiny_model, tmp_pat
         assert torch.equal(plain(**inputs).start_logits, built.model(**inputs).start_logits)
 
 
-def test_a_decoder_run_reloads_by_its_card_and_merged(tiny_model, tmp_path, files, monkeypatch):
+def test_a_decoder_run_reloads_by_its_card_and_merged(
+    tiny_model, tmp_path, files, monkeypatch, capsys
+):
     run = tmp_path / "run"
     settings = {"max_length": 40, "max_steps": 2, "trainable_layers": 1, "lora_r": 4}
     settings |= {"cache_frozen_layers": True, "stream_frozen_layers": True}
@@ -674,8 +688,21 @@ def test_a_decoder_run_reloads_by_its_card_and_merged(tiny_model, tmp_path, file
     assert planned == pytest.approx(measured, rel=0.005)
     (code,) = re.findall(r"```python\n(.*?)```", (run / "README.md").read_text(), re.DOTALL)
     monkeypatch.chdir(run)
+    context = "Anna lives in Oslo."
+    code = re.sub(r"context = \(.*?\n\)", f"context = {context!r}", code, flags=re.S)
+    code = re.sub('question = ".*?"', 'question = "Who?"', code)
+    predictor = ft.load_predictor(run)
     namespace = {}
+    capsys.readouterr()
     exec(compile(code, "README.md", "exec"), namespace)
+    (found,) = predictor([namespace["question"]], [context])
+    advantage = float(namespace["no_answer"] - namespace["scores"].max())
+    assert capsys.readouterr().out.strip() == (found["answer"] or "(no answer)")
+    # Just below and above what the code found, the run decides in both ways.
+    for added, given in ((-1e-3, False), (1e-3, True)):
+        predictor = ft.load_predictor(run, null_threshold=advantage + added)
+        (found,) = predictor([namespace["question"]], [context])
+        assert bool(found["answer"]) is given
     inputs = dict(namespace["inputs"])
     ours = load_trained(run, record)
     assert ft.merge_run(run, tmp_path / "merged", max_drift=1.0).parity_gap < 1e-4

@@ -61,9 +61,22 @@ class QuestionTelling(Task):
     @classmethod
     def answer_code(cls, run: RunRecord, max_length: int) -> str:
         """Code that answers a question with `model` and `tokenizer`."""
-        question = "question"
-        if run.get("pad_token_id") is not None:  # A decoder.
-            question = 'question + "\\n"'
+        decoder = run.get("pad_token_id") is not None
+        question = 'question + "\\n"' if decoder else "question"
+        # A decoder has a token at the end of each window, which says that there is no answer.
+        length = max_length - 1 if decoder else max_length
+        ended, more, shown = "", "", "print(answer)"
+        if run.get("thresholds"):
+            place = -1 if decoder else 0
+            threshold = float(run["thresholds"][0])
+            shown = f"""no_answer = (outputs.start_logits + outputs.end_logits)[0, {place}]
+print("(no answer)" if no_answer - scores.max() > {threshold!r} else answer)"""
+        if decoder and run.get("thresholds"):
+            more = " + [True]"
+            ended = """
+end = tokenizer.pad_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
+inputs["input_ids"] = torch.nn.functional.pad(inputs["input_ids"], (0, 1), value=end)
+inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])"""
         call = "model(**inputs)"
         if run["method"] != "full" and not run.get("merged_from"):
             # The forward pass of peft's class for this task (0.21) drops them.
@@ -78,12 +91,12 @@ inputs = tokenizer(
     {question},
     context,
     truncation="only_second",
-    max_length={max_length},
+    max_length={length},
     return_offsets_mapping=True,
     return_tensors="pt",
 )
 offsets = inputs.pop("offset_mapping")[0].tolist()
-outside = torch.tensor([part != 1 for part in inputs.sequence_ids(0)])
+outside = torch.tensor([part != 1 for part in inputs.sequence_ids(0)]{more}){ended}
 with torch.inference_mode():
     outputs = {call}
 starts = outputs.start_logits[0].masked_fill(outside, -1e9)
@@ -91,7 +104,8 @@ ends = outputs.end_logits[0].masked_fill(outside, -1e9)
 too_long = torch.ones(len(starts), len(ends)).triu().tril({_longest_answer(run) - 1}) == 0
 scores = (starts[:, None] + ends).masked_fill(too_long, -1e9)
 first, last = divmod(int(scores.argmax()), len(ends))
-print(context[offsets[first][0] : offsets[last][1]])'''
+answer = context[offsets[first][0] : offsets[last][1]]
+{shown}'''
 
     @staticmethod
     def too_long(limit: str) -> str:

@@ -18,18 +18,16 @@ import io
 import json
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import tyro
+from default_arms import changed, config_of
 from default_sets import PANEL, PanelSet, rows_of
 
 import lowcost_ft as ft
-from lowcost_ft.models import base
-from lowcost_ft.pipeline import train
 from lowcost_ft.scores.bootstrap import interval
 from lowcost_ft.scores.sums import (
     accuracy_of,
@@ -38,9 +36,6 @@ from lowcost_ft.scores.sums import (
     indicators,
     label_counts,
 )
-from lowcost_ft.tasks.choices import Choosing
-from lowcost_ft.training import loop
-from lowcost_ft.training.optimizer import parameter_groups
 
 FILE = Path(__file__).resolve().parent / "defaults.json"
 RESULTS = FILE.parent / "results" / "defaults"
@@ -78,85 +73,6 @@ class Collecting:
     """Where results are, one JSON a run."""
     pairs: str = ""
     """Comma-separated pairs ARM/ARM whose test scores are compared, the final table."""
-
-
-def value_of(text: str) -> Any:
-    """A setting as it is written in an arm: a number where it can be one."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
-def config_of(
-    arm: str, one: PanelSet, seed: int, folder: str, rows: int
-) -> tuple[ft.RunConfig, dict[str, Any]]:
-    """The settings of an arm for so many rows, and what it has that is no setting."""
-    method, *given = arm.split(":")
-    fields = {name: value_of(value) for name, _, value in (part.partition("=") for part in given)}
-    special = {name: fields.pop(name, None) for name in ("b_ratio", "frozen_pooler", "zero_bias")}
-    if steps := fields.pop("least_steps", 0):
-        fields["num_train_epochs"] = max(6, -(-steps // -(-rows // fields.get("batch_size", 16))))
-    # The last epoch counts: early stopping would make arms differ in what they cost.
-    fields = {"num_train_epochs": 6, "early_stopping_patience": 0} | fields
-    fields |= {"method": method, "output_dir": folder, "num_threads": 1}
-    return ft.RunConfig(task=one.task, seed=seed, **fields), special
-
-
-@contextlib.contextmanager
-def changed(
-    every: int,
-    epochs: int,
-    *,
-    b_ratio: float | None,
-    frozen_pooler: bool | None,
-    zero_bias: bool | None,
-) -> Iterator[None]:
-    """Does what an arm has that is no setting, and scores validation only now and then.
-
-    Source:
-        Hayou, Ghosh and Yu (2024), LoRA+: Efficient Low Rank Adaptation of Large Models.
-    """
-    groups_as_usual, validation_as_usual = loop.parameter_groups, train._validation
-    heads_as_usual, outputs_as_usual = base.find_heads, Choosing.usual_outputs
-
-    def groups(parameters: Any, *, learning_rate: float, **others: Any) -> list[dict]:
-        named = list(parameters)
-        b = [(name, one) for name, one in named if "lora_B" in name]
-        rest = [(name, one) for name, one in named if "lora_B" not in name]
-        return [
-            *parameter_groups(rest, learning_rate=learning_rate, **others),
-            *parameter_groups(b, learning_rate=learning_rate * (b_ratio or 1), **others),
-        ]
-
-    def validation(run: Any, data: Any, cache: Any, result: Any) -> Any:
-        score = validation_as_usual(run, data, cache, result)
-
-        def validate(model: Any) -> dict[str, Any]:
-            done = len(result.validation_history) + 1
-            if done % every and done < epochs:
-                return {data.task.metric: -1.0, "loss": 1e9}  # Not scored, and never the best.
-            return score(model)
-
-        return validate
-
-    def heads_alone(*arguments: Any) -> Any:
-        names, beside, notices = heads_as_usual(*arguments)
-        return tuple(name for name in names if "pooler" not in name), beside, notices
-
-    if b_ratio:
-        loop.parameter_groups = groups
-    if frozen_pooler:
-        base.find_heads = heads_alone  # type: ignore[assignment]
-    if zero_bias:
-        Choosing.usual_outputs = lambda task, features: None  # type: ignore
-    train._validation = validation
-    try:
-        yield
-    finally:
-        loop.parameter_groups, train._validation = groups_as_usual, validation_as_usual
-        base.find_heads = heads_as_usual
-        Choosing.usual_outputs = outputs_as_usual  # type: ignore
 
 
 class EnoughError(Exception):

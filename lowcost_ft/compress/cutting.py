@@ -23,7 +23,7 @@ from lowcost_ft.compress.targets import (
 from lowcost_ft.config.values import parse_bytes
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.adapters import layer_list
-from lowcost_ft.models.families import Family
+from lowcost_ft.models.family import Family
 from lowcost_ft.pipeline.comparing import Comparison
 
 __all__ = ["check_cuts", "chosen_cuts", "cut_model", "cut_some_heads", "parse_targets"]

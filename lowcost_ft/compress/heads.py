@@ -16,7 +16,8 @@ import torch
 from lowcost_ft.compress.layers import column_importance, cut_linear
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.adapters import layer_list
-from lowcost_ft.models.families import FAMILIES, Family
+from lowcost_ft.models.families import FAMILIES
+from lowcost_ft.models.family import Family
 
 __all__ = ["check_heads", "cut_heads"]
 

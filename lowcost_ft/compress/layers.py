@@ -16,7 +16,8 @@ from torch import nn
 
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.adapters import layer_list
-from lowcost_ft.models.families import Family, find_family, known_families
+from lowcost_ft.models.families import find_family, known_families
+from lowcost_ft.models.family import Family
 
 __all__ = ["check_prunable", "choose_layers", "column_importance", "cut_linear", "cut_neurons"]
 __all__ += ["dropping_order", "keep_layers", "neuron_importance"]

@@ -16,7 +16,7 @@ from lowcost_ft.compress.layers import cut_neurons, dropping_order, keep_layers,
 from lowcost_ft.data.features import collate, model_inputs
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.adapters import layer_list
-from lowcost_ft.models.families import Family
+from lowcost_ft.models.family import Family
 from lowcost_ft.pipeline.comparing import Comparison
 
 __all__ = ["PERCENTILE", "Choice", "Latency", "choose_cuts", "file_bytes", "median_tokens"]

@@ -38,7 +38,7 @@ from lowcost_ft.frozen.stored_states import (
 )
 from lowcost_ft.frozen.streamed_part import StreamedPart
 from lowcost_ft.frozen.streaming import StreamingCost, fill_layer_by_layer
-from lowcost_ft.models.families import Family
+from lowcost_ft.models.family import Family
 
 __all__ = ["CacheReport", "CachedStates", "cached_layers"]
 

@@ -10,7 +10,7 @@ import torch
 from accelerate import Accelerator
 
 from lowcost_ft.frozen.lower_part import LowerPart
-from lowcost_ft.models.families import Family
+from lowcost_ft.models.family import Family
 from lowcost_ft.record.environment import versions
 
 __all__ = ["describe_model", "digest"]

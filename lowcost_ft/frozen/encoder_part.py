@@ -13,7 +13,7 @@ from torch.nn import functional as F  # noqa: N812
 from transformers.modeling_outputs import BaseModelOutput
 
 from lowcost_ft.frozen.lower_part import LowerPart, StandIn
-from lowcost_ft.models.families import Family
+from lowcost_ft.models.family import Family
 
 __all__ = ["EncoderPart", "lower_part"]
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.adapters import layer_list
-from lowcost_ft.models.families import Family
+from lowcost_ft.models.family import Family
 from lowcost_ft.models.freezing import frozen_names
 
 __all__ = ["LowerPart", "StandIn", "put_module"]

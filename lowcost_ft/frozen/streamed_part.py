@@ -17,7 +17,7 @@ from torch import nn
 from lowcost_ft.errors import UserError
 from lowcost_ft.frozen.lower_part import LowerPart, put_module
 from lowcost_ft.models.adapters import layer_list
-from lowcost_ft.models.families import Family
+from lowcost_ft.models.family import Family
 from lowcost_ft.models.loading import BuiltModel, task_model
 from lowcost_ft.models.streamed_weights import StreamedWeights
 

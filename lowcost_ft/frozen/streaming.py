@@ -20,7 +20,7 @@ from lowcost_ft.frozen.lower_part import LowerPart
 from lowcost_ft.frozen.lower_states import LowerStates
 from lowcost_ft.frozen.stored_states import PartialStates, clear_padding, padded_index
 from lowcost_ft.frozen.streamed_part import StreamedPart, stage_bytes
-from lowcost_ft.models.families import Family
+from lowcost_ft.models.family import Family
 
 __all__ = ["Generation", "StreamingCost", "fill_layer_by_layer", "run_stage"]
 __all__ += ["streaming_disk_bytes", "streaming_needs"]

@@ -12,7 +12,8 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from lowcost_ft.errors import UserError
-from lowcost_ft.models.families import Family, known_families
+from lowcost_ft.models.families import known_families
+from lowcost_ft.models.family import Family
 from lowcost_ft.models.hub import quiet_libraries
 from lowcost_ft.tasks.heads import find_head
 

@@ -12,7 +12,8 @@ from safetensors import SafetensorError
 
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.existing_head import fit_head, stored_labels
-from lowcost_ft.models.families import Family, find_family
+from lowcost_ft.models.families import find_family
+from lowcost_ft.models.family import Family
 from lowcost_ft.models.head_names import find_heads
 from lowcost_ft.models.hub import (
     check_index,

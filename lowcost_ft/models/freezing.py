@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from lowcost_ft.models.adapters import layer_list
-from lowcost_ft.models.families import Family
+from lowcost_ft.models.family import Family
 
 __all__ = ["freeze_below", "frozen_modules", "frozen_names", "run_frozen_once"]
 

@@ -17,7 +17,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from lowcost_ft.models.adapters import layer_list
-from lowcost_ft.models.families import Family
+from lowcost_ft.models.family import Family
 
 __all__ = ["hold_frozen_weights"]
 

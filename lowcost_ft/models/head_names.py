@@ -3,7 +3,7 @@
 from typing import Any
 
 from lowcost_ft.errors import UserError
-from lowcost_ft.models.families import Family
+from lowcost_ft.models.family import Family
 from lowcost_ft.tasks.heads import Head
 
 __all__ = ["find_heads"]

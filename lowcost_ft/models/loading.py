@@ -19,7 +19,7 @@ from lowcost_ft.models.adapter_files import method_like
 from lowcost_ft.models.adapter_starts import start_from_rounding
 from lowcost_ft.models.adapters import train_fully
 from lowcost_ft.models.base import load_base_model
-from lowcost_ft.models.families import Family
+from lowcost_ft.models.family import Family
 from lowcost_ft.models.freezing import freeze_below
 from lowcost_ft.models.fused_gelu import fuse_gelu
 from lowcost_ft.models.hub import load_config

@@ -23,7 +23,7 @@ from transformers import BitsAndBytesConfig
 from transformers.pytorch_utils import Conv1D
 
 from lowcost_ft.errors import UserError
-from lowcost_ft.models.families import Family
+from lowcost_ft.models.family import Family
 from lowcost_ft.models.hub import weight_names
 from lowcost_ft.models.int8_linear import Int8Linear
 

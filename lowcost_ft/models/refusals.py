@@ -6,7 +6,8 @@ from typing import Any
 from lowcost_ft.config.methods import METHODS, find_method
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.adapters import layer_list
-from lowcost_ft.models.families import Family, find_family, longest_input
+from lowcost_ft.models.families import find_family, longest_input
+from lowcost_ft.models.family import Family
 from lowcost_ft.models.positions import model_on_meta, position_limit
 from lowcost_ft.models.quantization import Quantization, settle_quantization
 from lowcost_ft.tasks.heads import find_head

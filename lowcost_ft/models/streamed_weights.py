@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from lowcost_ft.errors import UserError
-from lowcost_ft.models.families import Family
+from lowcost_ft.models.family import Family
 from lowcost_ft.models.freezing import frozen_names
 from lowcost_ft.models.hub import not_loadable, quiet_libraries, weight_files
 from lowcost_ft.models.safety import check_weight_files

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lowcost_ft.errors import UserError
-from lowcost_ft.models.families import Family
+from lowcost_ft.models.family import Family
 
 __all__ = ["describe_task", "set_dropout", "set_padding"]
 

@@ -29,7 +29,7 @@ from lowcost_ft.memory.simulate import (
     real_integers,
     simulate,
 )
-from lowcost_ft.models.families import Family
+from lowcost_ft.models.family import Family
 from lowcost_ft.models.streamed_weights import StreamedWeights
 from lowcost_ft.planning.simulated_step import heaviest_micro_batches
 

@@ -24,7 +24,7 @@ from peft.utils import ModulesToSaveWrapper
 from torch import nn
 
 from lowcost_ft.models.adapters import layer_list
-from lowcost_ft.models.families import Family
+from lowcost_ft.models.family import Family
 from lowcost_ft.models.pooled_states import keep_states, middle_layer
 from lowcost_ft.serve.dispatch import Segments, dispatching
 

@@ -8,7 +8,8 @@ from typing import ClassVar
 
 from lowcost_ft.data.text_edits import SpannedText
 from lowcost_ft.tasks.editing import TextEditing
-from lowcost_ft.tasks.question_answering.examples import Answer, QuestionExample
+from lowcost_ft.tasks.question_answering.examples import QuestionExample
+from lowcost_ft.tasks.question_answering.row_answers import Answer
 
 __all__ = ["QuestionEditing"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lowcost_ft.data.features import IGNORED_LABEL, cut_windows
-from lowcost_ft.tasks.question_answering.examples import Answer
+from lowcost_ft.tasks.question_answering.row_answers import Answer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -255,6 +255,30 @@ def test_answers_hold_characters_of_the_text_and_mean_probabilities():
     }
 
 
+def test_what_changes_are_entities_and_not_the_many_words_outside():
+    task = NerTask(LABELS)
+    examples = [example(["a"] * 6, ["O"] * 6), example(["b"] * 2, ["O"] * 2)]
+    labels = {
+        "before": [1, 2, 0, 3, 0, 0, 0, 0],
+        # One entity is shorter, one the same, one has another type, and one is new.
+        "after": [1, 0, 0, 3, 0, 0, 0, 1],
+        "typed": [1, 2, 0, 1, 0, 0, 0, 0],
+        "none": [0] * 8,
+    }
+    found = {
+        name: {"label": np.array(ids), "score": np.ones(8, np.float32)}
+        for name, ids in labels.items()
+    }
+    changed = {
+        name: task.changed(examples, found["before"], found[name]).tolist() for name in found
+    }
+    assert changed["before"] == [False, False]
+    assert sorted(changed["after"]) == [False, True, True, True]
+    assert sorted(changed["typed"]) == [False, True, True]
+    assert changed["none"] == [True, True]
+    assert task.changed(examples, found["none"], found["none"]).tolist() == []
+
+
 def test_the_loss_is_a_sum_over_labelled_tokens():
     task = NerTask(LABELS)
     torch.manual_seed(0)

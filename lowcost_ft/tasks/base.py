@@ -246,5 +246,5 @@ class Task(
         """Whether each prediction differs between two models.
 
         Returns:
-            One value for each prediction: `(examples,)`, or `(pieces,)` for tags.
+            One value for each prediction: `(examples,)`, or one for each entity of a tagger.
         """

@@ -5,7 +5,8 @@
 Trains each data set with three seeds, as `recipes/` do it, and reads what the runs measured: the
 calibration error of test answers, the precision that validation data promised from a score on and
 what it was on the test split, and how well 80 out-of-scope messages are told from the test texts.
-A run that is there already is not trained again. It leaves `benchmarks/calibration.json`.
+A run that is there already is not trained again. It leaves `benchmarks/calibration.json`, in which
+the sets that are not asked for stay as they are.
 """
 
 import json
@@ -122,16 +123,18 @@ def measured(folder: Path) -> dict[str, Any]:
 
 def main(arguments: Arguments) -> None:
     """Trains what is missing, and writes what was measured."""
-    results: dict[str, list[dict[str, Any]]] = {}
+    written = {"git": git_state(), "versions": versions(), "hardware": hardware()}
+    results = json.loads(FILE.read_text("utf-8"))["sets"] if FILE.exists() else {}
     for name in arguments.sets.split(","):
+        runs: list[dict[str, Any]] = []
         for seed in map(int, arguments.seeds.split(",")):
             folder = trained(name, seed, arguments)
             if folder is None:
                 print(f"{name}: its data are not in {arguments.data_dir}", file=sys.stderr)
                 break
-            results.setdefault(name, []).append(measured(folder))
-            written = {"git": git_state(), "versions": versions(), "hardware": hardware()}
-            write_json(FILE, written | {"sets": results})
+            runs.append(measured(folder))
+            results[name] = written | {"runs": runs}
+            write_json(FILE, {"sets": results})
     print(json.dumps(results, indent=2))
 
 

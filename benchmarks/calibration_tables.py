@@ -14,12 +14,13 @@ def calibration_section() -> str:
     """Errors before and after, what promises came to, and the AUROC out of scope."""
     if not FILE.exists():
         return "Not measured yet: `benchmarks/calibration.py` measures it."
-    found = json.loads(FILE.read_text("utf-8"))
+    sets = json.loads(FILE.read_text("utf-8"))["sets"]
     lines = [
         "| data | seeds | error before | error after | AUROC out of scope |",
         "|---|---|---|---|---|",
     ]
-    for name, runs in found["sets"].items():
+    for name, measured in sets.items():
+        runs = measured["runs"]
         seeds = ", ".join(str(run["seed"]) for run in runs)
         errors = [_each(runs, part) for part in ("before", "after")]
         outside = " / ".join(f"{run['out_of_scope']['auroc']:.3f}" for run in runs)
@@ -29,7 +30,8 @@ def calibration_section() -> str:
         "| data | score from | promised precision | on test | promised coverage | on test |",
         "|---|---|---|---|---|---|",
     ]
-    for name, runs in found["sets"].items():
+    for name, measured in sets.items():
+        runs = measured["runs"]
         for place, promise in enumerate(runs[0].get("promises", ())):
             told = [run["promises"][place] for run in runs if "promises" in run]
             cells = (

@@ -179,7 +179,9 @@ def _comparison(
     differences = answers.mean_by_unit(means[:, number] - means[:, others].mean(axis=1))
     p_texts, p_words, p_values = None, None, None
     average = differences.mean(axis=0)
-    value = int(np.abs(average).argmax())
+    # Of two classes one gains what the other loses: rounding must not choose the one that is told.
+    size = np.abs(average).round(6)
+    value = int(size.argmax())
     if len(differences) >= FEWEST_TEXTS:
         p_texts = over_texts(differences, least=least, seed=seed, comparisons=comparisons)
         p_values = p_texts
@@ -189,7 +191,7 @@ def _comparison(
             if min(len(one), len(other)) >= _FEWEST_WORDS:
                 p_words = over_words(one, other, least=least)
                 p_values = np.maximum(p_texts, p_words)
-        value = int(np.lexsort((-np.abs(average), p_values))[0])
+        value = int(np.lexsort((-size, p_values))[0])
     return {
         "group": groups[number],
         "against": groups[others[0]] if len(others) == 1 else "the others",

@@ -78,3 +78,18 @@ def test_what_cannot_be_healed_is_refused_before_anything_is_cut(trained_run, tm
     rows = {"train": text_rows(24), "validation": text_rows(12, seed=1)}
     report = ft.compress_run(own, target, layers=2, **rows, say=lambda line: None)
     assert report.healing is not None and report.healing.rows == 24
+
+
+def test_scores_before_the_cut_are_by_the_thresholds_of_the_run(trained_run, tmp_path, capsys):
+    run = trained_run("multi", "bert")
+    record = json.loads((run / "run.json").read_text())
+    # At these, the run gives every label to every text; the healed model chooses others.
+    short = record["config"] | {"num_train_epochs": 1}
+    run = changed_run(run, tmp_path / "run", config=short, thresholds=[0.0, 0.0, 0.0])
+    report = ft.compress_run(run, tmp_path / "small", layers=2, say=lambda line: None)
+    healed = json.loads((tmp_path / "small" / "run.json").read_text())
+    assert healed["thresholds"] != [0.0, 0.0, 0.0]
+    given = ft.load_predictor(run).evaluate(record["config"]["validation_file"])
+    assert report.drift.score_before == pytest.approx(given["micro_f1"])
+    assert report.drift.changed > 0
+    assert report.healing.score_after == healed["evaluation"]["validation"]["micro_f1"]

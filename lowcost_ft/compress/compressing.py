@@ -111,9 +111,12 @@ def compress_run(
             "nothing to do: give --trim-vocabulary (the files whose texts must be read), --layers, "
             "--ffn, --heads, --target-size or --target-latency"
         )
-    for flag, share in (("--ffn", ffn), ("--heads", heads)):
-        if share is not None and not 0 < share < 1:
-            raise UserError(f"{flag} {share} is not a share: give a number between 0 and 1")
+    if problems := [
+        f"{flag} {share} is not a share: give a number between 0 and 1"
+        for flag, share in (("--ffn", ffn), ("--heads", heads))
+        if share is not None and not 0 < share < 1
+    ]:
+        raise UserError(problems)
     run = load_run(run_folder)
     kind = task_class(run["task"])
     if kind.generates:
@@ -151,6 +154,7 @@ def compress_run(
     family = check_cuts(base, layers, ffn, heads, targets=targets is not None)
     tokenizer = _tokenizer(run, run_folder, **options)
     at = Comparison.of(run, tokenizer, held_out)
+    decided = at.task
     given = Comparison.of(run, tokenizer, examples) if examples else None
     say(f"predicting the {split} split{' and the given texts' if given else ''} ...")
     reference, tokens = at.predict(base), len(at.features.input_ids)
@@ -221,8 +225,10 @@ def compress_run(
             model = load_trained(scratch, record, **options)
             at = Comparison.of(record, tokenizer, held_out)
             found = at.predict(model)
-            healing = Healing.of(trained, before=before, after=at.drift(reference, found))
-        drift = at.drift(reference, found)
+            # It may decide by other thresholds than the run.
+            after = at.drift(reference, found, earlier=decided)
+            healing = Healing.of(trained, before=before, after=after)
+        drift = at.drift(reference, found, earlier=decided)
         say(
             f"drift: {drift.changed:,} of {drift.predictions:,} predictions ({drift.drift:.2%}) on "
             f"the {split} split differ, {drift.metric} {drift.score_before:.4f} -> "

@@ -100,9 +100,12 @@ class Comparison:
             self.task, model, self.features, pad_token_id=pad_token_id, together=together
         )
 
-    def drift(self, before: Predictions, after: Predictions) -> Drift:
-        """How the predictions of two models differ."""
-        return compare(self.task, self.examples, before, after, seed=self.run["seed"])
+    def drift(
+        self, before: Predictions, after: Predictions, *, earlier: Task | None = None
+    ) -> Drift:
+        """How the predictions of two models differ; see `compare`."""
+        seed = self.run["seed"]
+        return compare(self.task, self.examples, before, after, seed=seed, earlier=earlier)
 
 
 def validation_examples(
@@ -168,12 +171,30 @@ def outputs_of(
 
 
 def compare(
-    task: Task, examples: Sequence[Any], before: Predictions, after: Predictions, *, seed: int
+    task: Task,
+    examples: Sequence[Any],
+    before: Predictions,
+    after: Predictions,
+    *,
+    seed: int,
+    earlier: Task | None = None,
 ) -> Drift:
-    """Computes the drift between two models' predictions for the same examples."""
-    differs = task.changed(examples, before, after)
+    """Computes the drift between two models' predictions for the same examples.
+
+    Args:
+        task: The task, with the thresholds by which predictions become answers.
+        examples: The examples.
+        before: Predictions of the first model.
+        after: Predictions of the second one.
+        seed: Seed of the intervals, which are not used.
+        earlier: The task with the thresholds of the first model, where it has others.
+    """
+    differs = task.changed_since(earlier or task, examples, before, after)
     changed, count = int(differs.sum()), differs.size
-    scores = [task.score(examples, found, seed=seed) for found in (before, after)]
+    scores = [
+        one.score(examples, found, seed=seed)
+        for one, found in ((earlier or task, before), (task, after))
+    ]
     return Drift(
         changed=changed,
         predictions=count,

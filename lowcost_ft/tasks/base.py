@@ -248,3 +248,16 @@ class Task(
         Returns:
             One value for each prediction: `(examples,)`, or one for each entity of a tagger.
         """
+
+    def changed_since(
+        self, earlier: Task, examples: Sequence[Any], before: Predictions, after: Predictions
+    ) -> np.ndarray:
+        """Does what `changed` does, for two models that decide by thresholds of their own.
+
+        Args:
+            earlier: The task as the first model was trained for it, which decides `before`.
+            examples: The examples.
+            before: Predictions of the first model.
+            after: Predictions of the second one.
+        """
+        return self.changed(examples, before, after)

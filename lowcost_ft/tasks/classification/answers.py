@@ -10,7 +10,7 @@ import numpy as np
 
 from lowcost_ft.data.features import IGNORED_LABEL
 from lowcost_ft.scores.thresholds import DEFAULT_THRESHOLD, choose_thresholds
-from lowcost_ft.tasks.base import Predictions
+from lowcost_ft.tasks.base import Predictions, Task
 from lowcost_ft.tasks.classification.confidence import ClassificationConfidence
 from lowcost_ft.tasks.classification.examples import TextExample
 from lowcost_ft.tasks.classification.featurizing import label_array, label_tuple
@@ -151,9 +151,22 @@ class ClassificationAnswering(ClassificationConfidence):
         self, examples: Sequence[TextExample], before: Predictions, after: Predictions
     ) -> np.ndarray:
         """Whether the labels of each text differ, or its number by more than 1%."""
+        return self.changed_since(self, examples, before, after)
+
+    def changed_since(
+        self,
+        earlier: Task,
+        examples: Sequence[TextExample],
+        before: Predictions,
+        after: Predictions,
+    ) -> np.ndarray:
+        """See `Task.changed_since`; each model has thresholds of its own for several labels."""
         if self.problem_type == "regression":
             return ~np.isclose(before["scores"], after["scores"], rtol=0.01, atol=0.01)
-        answers = [[row["label"] for row in self.present(examples, p)] for p in (before, after)]
+        answers = [
+            [row["label"] for row in task.present(examples, predictions)]
+            for task, predictions in ((earlier, before), (self, after))
+        ]
         return np.array([a != b for a, b in zip(*answers, strict=True)])
 
     def score(

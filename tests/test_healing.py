@@ -93,3 +93,13 @@ def test_scores_before_the_cut_are_by_the_thresholds_of_the_run(trained_run, tmp
     assert report.drift.score_before == pytest.approx(given["micro_f1"])
     assert report.drift.changed > 0
     assert report.healing.score_after == healed["evaluation"]["validation"]["micro_f1"]
+
+
+def test_a_model_without_choices_is_not_sent_to_distillation(trained_run, tmp_path, capsys):
+    target = tmp_path / "small"
+    capsys.readouterr()
+    words = ["--output-dir", str(target), "--layers", "2", "--no-heal"]
+    assert main(["compress", str(trained_run("number", "bert")), *words]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert f"any recipe of the task with --model-id {target} --method full" in told
+    assert "distillation" not in told

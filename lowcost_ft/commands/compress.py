@@ -53,6 +53,8 @@ def compress(command: Compress) -> None:
     if problems := share_problems("--max-drift", command.max_drift):
         raise UserError(problems)
     from lowcost_ft.compress.compressing import compress_run
+    from lowcost_ft.record.run_file import load_run
+    from lowcost_ft.tasks import task_class
 
     report = compress_run(
         command.run,
@@ -94,9 +96,13 @@ def compress(command: Compress) -> None:
             f"{report.drift.score_before:.4f} before the cut."
         )
     if report.to_train:
+        run = load_run(command.run)
+        distilled = (
+            f"a distillation recipe with --teacher {command.run} --student-model {report.folder}, "
+            "or "
+        ) * task_class(run["task"]).from_record(run).has_choices
         lines.append(
-            "Layers, neurons or heads were cut, so train the model again on your data: a "
-            f"distillation recipe with --teacher {command.run} --student-model {report.folder}, "
-            f"or any recipe with --model-id {report.folder} --method full."
+            "Layers, neurons or heads were cut, so train the model again on your data: "
+            f"{distilled}any recipe of the task with --model-id {report.folder} --method full."
         )
     print("\n".join(wrapped(line, sys.stdout) for line in lines))

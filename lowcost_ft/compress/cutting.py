@@ -58,13 +58,19 @@ def parse_targets(size: str | None, latency: str | None) -> tuple[int | None, fl
     """
     if size is None and latency is None:
         return None
-    try:
-        return (
-            None if size is None else parse_bytes(size),
-            None if latency is None else parse_seconds(latency),
-        )
-    except ValueError as error:
-        raise UserError(f"--target-size or --target-latency: {error}") from None
+    found: list[Any] = []
+    problems = list[str]()
+    for flag, text, parse in (
+        ("--target-size", size, parse_bytes),
+        ("--target-latency", latency, parse_seconds),
+    ):
+        try:
+            found.append(None if text is None else parse(text))
+        except ValueError as error:
+            problems.append(f"{flag}: {error}")
+    if problems:
+        raise UserError(problems)
+    return found[0], found[1]
 
 
 def chosen_cuts(
@@ -89,7 +95,9 @@ def chosen_cuts(
         target_bytes=targets[0],
         target_seconds=targets[1],
     )
-    told = f"{choice.layers} layers, {choice.ffn:g} of the neurons: {choice.bytes / 1e6:.1f} MB"
+    count = len(layer_list(model, family))
+    neurons = "all neurons" if choice.ffn == 1 else f"{choice.ffn:.0%} of the neurons"
+    told = f"{choice.layers} of {count} layers, {neurons}: {choice.bytes / 1e6:.1f} MB"
     latency = None
     if choice.seconds is not None:
         latency = Latency(
@@ -103,7 +111,6 @@ def chosen_cuts(
             f"percentile, {latency.threads} thread{'s' * (latency.threads != 1)})"
         )
     say(told)
-    count = len(layer_list(model, family))
     return (
         choice.layers if choice.layers < count else None,
         choice.ffn if choice.ffn < 1 else None,

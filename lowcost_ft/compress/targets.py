@@ -189,15 +189,15 @@ def _too_far(
     smallest = min(found, key=lambda one: one.bytes)
     if target_bytes is not None and smallest.bytes > target_bytes:
         return (
-            f"--target-size: with {smallest.layers} layers and {smallest.ffn:g} of the neurons the "
-            f"weights still take {smallest.bytes / 1e6:.1f} MB; most of them are embeddings, which "
-            "--trim-vocabulary cuts"
+            f"--target-size: with {smallest.layers} layers and {smallest.ffn:.0%} of the neurons "
+            f"the weights still take {smallest.bytes / 1e6:.1f} MB; most of them are embeddings, "
+            "which --trim-vocabulary cuts"
         )
     fastest = min(
         (one for one in found if one.seconds is not None), key=lambda one: one.seconds or 0
     )
     return (
-        f"--target-latency: the fastest, with {fastest.layers} layers and {fastest.ffn:g} of the "
+        f"--target-latency: the fastest, with {fastest.layers} layers and {fastest.ffn:.0%} of the "
         f"neurons, takes {1000 * (fastest.seconds or 0):.1f} ms; take a smaller base model, or "
         "export with int8"
     )

@@ -246,10 +246,18 @@ def test_texts_that_are_too_few_for_so_many_comparisons_are_told(texts, comparis
     shifted = np.random.default_rng(0).normal(0.8, 0.01, (texts, 1))
     p_value = over_texts(shifted, least=0.05, seed=0)[0]
     assert (p_value * comparisons >= LEVEL) == too_few
-    told = {"texts": texts, "texts_with_mention": texts, "different_texts": texts, "words": 20}
+    # The file has each text twice.
+    told = {"texts": 2 * texts, "units": texts, "texts_with_mention": 2 * texts, "words": 20}
+    told |= {"different_texts": texts}
     told["comparisons"] = [{"p": p_value}] * comparisons
     first = limits({"names": told}, 0.05, level=LEVEL)[0]
     assert ("not even the largest difference" in first) == too_few
+    assert f"{texts} different texts" in first
+    told |= {"units": 9, "different_texts": 9, "comparisons": [{"p": None}]}
+    first = limits({"names": told}, 0.05, level=LEVEL)[0]
+    assert first == (
+        "names: 9 different texts are too few to test anything: at least 10 are needed."
+    )
 
 
 def test_a_few_odd_words_are_no_difference_of_groups():

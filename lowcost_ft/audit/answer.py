@@ -37,7 +37,7 @@ def attribute_lines(name: str, told: Mapping[str, Any], metric: str) -> list[str
 def headline(found: Mapping[str, Any]) -> str:
     """The result in a sentence."""
     if not found["comparisons"]:
-        return "nothing could be tested: too few texts mention a group"
+        return "nothing could be tested: too few different texts mention a group"
     count = counted(found["comparisons"], "comparison")
     where = f"found in {found['found']:,} of {count}" if found["found"] else f"found in {count}"
     return (

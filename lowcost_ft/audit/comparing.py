@@ -65,6 +65,7 @@ def compare(
     words = None if attribute.matched else _word_means(answers, texts, means)
     told: dict[str, Any] = {
         "words": len({(v.group, v.listed) for text in texts for v in text.versions}),
+        "units": len(set(answers.units.tolist())),
         "different_texts": len({text.without for text in texts}),
         "matched": attribute.matched,
         "flips": _flips(answers, texts, seed),

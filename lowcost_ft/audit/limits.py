@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from lowcost_ft.audit.comparing import FEWEST_TEXTS
 from lowcost_ft.audit.significance import least_p
 from lowcost_ft.data.rows import counted
 
@@ -25,24 +26,29 @@ def limits(attributes: Mapping[str, Mapping[str, Any]], least: float, *, level: 
         one["p"] is not None for told in attributes.values() for one in told["comparisons"]
     )
     for name, told in attributes.items():
+        # A text that the file repeats counts once.
+        units = told["units"]
+        texts = f"{units:,} different texts" if units < told["texts"] else counted(units, "text")
         if any(one["p"] is None for one in told["comparisons"]):
-            found.append(f"{name}: {counted(told['texts'], 'text')} are too few to test anything.")
-        elif least_p(told["texts"]) * tested >= level:
             found.append(
-                f"{name}: {told['texts']} texts are so few that not even the largest difference "
-                f"would be found among {tested} comparisons: give more texts, or fewer attributes "
-                "at once (--attributes)."
+                f"{name}: {texts} are too few to test anything: at least {FEWEST_TEXTS} are needed."
             )
-        elif told["texts"] < _FEW_TEXTS:
+        elif least_p(units) * tested >= level:
             found.append(
-                f"{name}: only {told['texts']} texts mention a group, so that a difference must be "
-                "large to be found."
+                f"{name}: {texts} are so few that not even the largest difference would be found "
+                f"among {tested} comparisons: give more texts, or fewer attributes at once "
+                "(--attributes)."
             )
-        if told["different_texts"] < told["texts"] / 2:
+        elif units < _FEW_TEXTS:
             found.append(
-                f"{name}: apart from the words of the groups, the {told['texts']:,} texts are only "
-                f"{told['different_texts']:,} different ones; intervals and p-values take them for "
-                "independent and are too optimistic."
+                f"{name}: only {texts} mention a group, so that a difference must be large to be "
+                "found."
+            )
+        if told["different_texts"] < units / 2:
+            found.append(
+                f"{name}: apart from the words of the groups, the {counted(units, 'text')} are "
+                f"only {told['different_texts']:,} different ones; intervals and p-values take "
+                "them for independent and are too optimistic."
             )
         if told["words"] < _FEW_WORDS:
             found.append(

@@ -92,6 +92,16 @@ def test_synonyms_are_read_and_packaged(tmp_path):
     assert edits == [(2, 6, "LIGHT")]
 
 
+def test_synonyms_of_several_words_are_put_in_the_longest_first():
+    noise = synonym_noise({"look for": ["search"], "look": ["see"], "退款": ["退钱"], "款": ["项"]})
+    text = SpannedText("Look  for it, look")
+    assert noise(text) == [[(0, 9, "Search")], [(14, 18, "see")]]
+    # Chinese has no blanks: each character counts as a word.
+    assert noise(SpannedText("我要退款")) == [[(2, 4, "退钱")]]
+    # Nothing changes inside an entity, nor across its edge.
+    assert noise(SpannedText("我要退款", ((3, 4, "thing"),))) == []
+
+
 def test_answers_to_questions_follow_the_text():
     task = task_class("question_answering")
     rows = [

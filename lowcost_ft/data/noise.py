@@ -174,22 +174,36 @@ def entity_noise(pool: Mentions) -> Noise:
 
 
 def synonym_noise(synonyms: Mapping[str, Sequence[str]]) -> Noise:
-    """Words that mean the same in the place of others, outside of spans.
+    """Words that mean the same in the place of others, outside of spans; the longest entry first.
 
     Args:
-        synonyms: Word in small letters -> others.
+        synonyms: Word in small letters -> others. An entry may be of several words, as all longer
+            ones of Chinese are.
     """
+    entries = {_words_of(entry): others for entry, others in synonyms.items() if others}
+    longest = max(map(len, entries), default=0)
 
     def noise(spanned: SpannedText) -> list[list[Edit]]:
         found = []
-        for start, end in word_spans(spanned.text):
-            word = spanned.text[start:end]
-            others = synonyms.get(word.lower(), ()) if is_free(spanned, start, end) else ()
-            if others:
-                found.append([(start, end, written_as(word, other)) for other in others])
+        text, spans = spanned.text, word_spans(spanned.text)
+        words, place = _words_of(text), 0
+        while place < len(words):
+            step = 1
+            for count in range(min(longest, len(words) - place), 0, -1):
+                others = entries.get(words[place : place + count], ())
+                start, end = spans[place][0], spans[place + count - 1][1]
+                if others and is_free(spanned, start, end):
+                    found.append([(start, end, written_as(text[start:end], o)) for o in others])
+                    step = count
+                    break
+            place += step
         return found
 
     return noise
+
+
+def _words_of(text: str) -> tuple[str, ...]:
+    return tuple(text[start:end].lower() for start, end in word_spans(text))
 
 
 def written_as(word: str, other: str) -> str:

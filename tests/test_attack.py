@@ -185,7 +185,7 @@ def test_entities_are_swapped_for_unseen_ones(trained_run, files, tmp_path):
     from lowcost_ft.pipeline.run_input import read_labelled_file
 
     examples = read_labelled_file(predictor.run, files["ner"], notices=[])
-    with pytest.raises(UserError, match="no entity is unseen"):
+    with pytest.raises(UserError, match="training has seen all that could be put in"):
         attack(predictor, examples, AttackOptions(kinds=("entities",), edits=0))
     path = tmp_path / "entities.txt"
     path.write_text("person\tZoltan\nperson\tanna\nplace\tReykjavik\n", "utf-8")
@@ -316,6 +316,7 @@ def test_a_task_that_cannot_be_attacked_is_refused():
         (["--kinds", "joined"], "--kinds joined: the truth of two texts"),
         (["--kinds", "masked-model"], "needs --masked-model MODEL"),
         (["--kinds", "typos", "--entities", "x"], "--entities is for --kinds entities"),
+        (["--entities", "x"], "--entities x: the labels of these texts are about no part of them"),
         (["--output", "attack.txt"], "must end in .html"),
     ],
 )

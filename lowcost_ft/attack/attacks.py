@@ -85,8 +85,7 @@ def attack(
     predictor.notices.extend(notices)
     seed = options.seed
     groups = _groups(task, examples)
-    clean_predictions = predictions_of(predictor, examples)
-    clean = measure(predictor, examples, groups, seed=seed, predictions=clean_predictions)
+    clean = measure(predictor, examples, groups, seed=seed)
     found: dict[str, Any] = {
         "metric": task.metric,
         "rows": len(examples),
@@ -112,7 +111,7 @@ def attack(
         else:
             refused[kind] = "found nothing to change in these texts"
     if JOINED not in refused and (options.kinds is None or JOINED in options.kinds):
-        found[JOINED] = _joined(predictor, examples, clean_predictions, seed)
+        found[JOINED] = _joined(predictor, examples, seed)
     usable = {kind: noises[kind] for kind in found["noise"]}
     if options.edits and usable:
         found["worst_case"], found["examples"] = _worst_case(
@@ -168,14 +167,19 @@ def _noises(
             texts = [text for example in examples for text in task.spanned_texts(example)]
             found["masked-model"] = guessed_noise(options.masked_model, texts)
     if "entities" in asked:
-        pool, told = unseen_entities(run, task, examples, options.entities)
-        if any(pool.values()):
-            found["entities"] = entity_noise(pool)
-            notices += told
+        if not any(text.spans for example in examples for text in task.spanned_texts(example)):
+            refused["entities"] = "the labels of these texts are about no part of them"
+            if options.entities is not None:
+                raise UserError(f"--entities {options.entities}: {refused['entities']}")
         else:
-            refused["entities"] = (
-                "the task's truth has no spans, or no entity is unseen: give some with --entities"
-            )
+            pool, told = unseen_entities(run, task, examples, options.entities)
+            if any(pool.values()):
+                found["entities"] = entity_noise(pool)
+                notices += told
+            else:
+                refused["entities"] = (
+                    "training has seen all that could be put in: give others with --entities"
+                )
     if JOINED in asked and (len(examples) < 2 or task.together(examples[:2]) is None):
         refused[JOINED] = "the truth of two texts together is not known for this task"
     if options.kinds is not None and refused:
@@ -183,9 +187,7 @@ def _noises(
     return found, refused, notices
 
 
-def _joined(
-    predictor: Any, examples: Sequence[Any], predictions: Any, seed: int
-) -> list[dict[str, Any]]:
+def _joined(predictor: Any, examples: Sequence[Any], seed: int) -> list[dict[str, Any]]:
     """Two, three and more texts as one; the same texts by themselves are what it is compared to."""
     task, found = predictor.task, []
     for count in _TOGETHER:

@@ -49,12 +49,7 @@ def predictions_of(predictor: Any, examples: Sequence[Any]) -> Any:
 
 
 def measure(
-    predictor: Any,
-    examples: Sequence[Any],
-    groups: Sequence[int],
-    *,
-    seed: int,
-    predictions: Any = None,
+    predictor: Any, examples: Sequence[Any], groups: Sequence[int], *, seed: int
 ) -> Measured:
     """Scores examples.
 
@@ -63,10 +58,8 @@ def measure(
         examples: Labelled ones.
         groups: The group of each, numbered from 0 without gaps.
         seed: Seed of the bootstrap.
-        predictions: Their predictions, if they are known already.
     """
-    if predictions is None:
-        predictions = predictions_of(predictor, examples)
+    predictions = predictions_of(predictor, examples)
     of_sums, numbers = predictor.task.score_sums(examples, predictions)
     sums = np.zeros((max(groups) + 1, numbers.shape[1]))
     np.add.at(sums, np.asarray(groups), numbers)

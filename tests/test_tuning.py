@@ -20,12 +20,14 @@ from lowcost_ft.errors import UserError
 from lowcost_ft.tasks import task_class
 from lowcost_ft.tuning import confirm as confirming
 from lowcost_ft.tuning import search as searching
+from lowcost_ft.tuning.answer import answer_lines
 from lowcost_ft.tuning.apart import DiedError, apart
 from lowcost_ft.tuning.confirm import _interval
 from lowcost_ft.tuning.memory import spare_memory
 from lowcost_ft.tuning.optimism import optimism_of_choice
 from lowcost_ft.tuning.schedule import Entry, bracket_size, next_step, rungs_of
 from lowcost_ft.tuning.space import (
+    command_of,
     default_params,
     default_space,
     distributions,
@@ -456,6 +458,25 @@ def test_a_whole_search_ends_with_a_command_that_works(tmp_path, config, small_f
     again = tuned(RECIPE, *given, *own[:-1], "--resume")
     assert "use it:" in again.stdout, again.stderr
     assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_the_command_of_the_best_gives_each_flag_once():
+    given = ["--learning-rate", "1e-3", "--lora_r=8", "--dropout", "0", "--cache-frozen-layers"]
+    found = ["--learning-rate", "0.002", "--lora-r", "4", "--no-cache-frozen-layers"]
+    words = shlex.split(command_of("recipe.py", given, found))
+    assert words[3:] == ["--dropout", "0", *found]
+
+
+@pytest.mark.parametrize(
+    ("optimism", "told"),
+    [(0.02, "scored 0.0200 lower on the other half, so"), (-0.001, "scored no lower on the other")],
+)
+def test_optimism_is_told_as_it_is(optimism, told):
+    best = {"number": 0, "score": 0.9, "epochs": 3, "is_default": True, "command": "x"}
+    answer = {"metric": "accuracy", "trials": [], "best": best, "stopped": "", "final": None}
+    answer |= {"optimism": {"trials": 3, "optimism": optimism}}
+    answer |= {"price": {"search_seconds": 60, "final_seconds": 0}}
+    assert told in " ".join(answer_lines(answer))
 
 
 def test_work_apart_returns_refuses_dies_and_is_interrupted_by_itself():

@@ -66,10 +66,15 @@ def answer_lines(answer: Mapping[str, Any]) -> list[str]:
         + (" (the recipe's own settings)" if best["is_default"] else "")
     )
     if optimism := answer["optimism"]:
+        lower = f"{optimism['optimism']:.4f}"
         lines.append(
             f"optimism: chosen on one half of the validation rows, the best of "
-            f"{optimism['trials']} scored {optimism['optimism']:.4f} lower on the other half, so "
-            "that its validation score promises too much"
+            f"{optimism['trials']} scored "
+            + (
+                f"{lower} lower on the other half, so that its validation score promises too much"
+                if float(lower) > 0
+                else "no lower on the other half"
+            )
         )
     if final := answer["final"]:
         seeds = ", ".join(map(str, final["seeds"]))

@@ -282,5 +282,16 @@ def flags_of(config: RunConfig, base: RunConfig) -> list[str]:
 
 
 def command_of(recipe: str, given: Sequence[str], flags: Sequence[str]) -> str:
-    """The command that trains with the settings that were found."""
-    return shlex.join(["accelerate", "launch", recipe, *given, *flags])
+    """The command that trains with the settings that were found, each flag given once."""
+    found = {_plain(flag) for flag in flags if flag.startswith("--")}
+    kept, stays = list[str](), True
+    for word in given:
+        if word.startswith("--"):
+            stays = _plain(word) not in found
+        kept += [word] * stays
+    return shlex.join(["accelerate", "launch", recipe, *kept, *flags])
+
+
+def _plain(flag: str) -> str:
+    """The setting that a flag is about: `--no-lora_r=8` is about `lora-r`."""
+    return flag.partition("=")[0].removeprefix("--").replace("_", "-").removeprefix("no-")

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from small_runs import dialogue_rows, pair_rows
+
 from lowcost_ft.commands.main import main
 from lowcost_ft.data.languages import language_of, script_of
 from lowcost_ft.doctor.entity_model import doubt_entities
@@ -453,6 +455,20 @@ def test_labels_that_are_not_judged_have_no_score(tmp_path, capsys, tiny_model):
     run(capsys, train, "--scores", str(scores), "--model-id", tiny_model("bert"), model=True)
     found = [json.loads(line)["score"] for line in scores.read_text().splitlines()]
     assert found == [*[None] * 4, 1.0]  # The last row cannot be read.
+
+
+@pytest.mark.parametrize("task", ["translation", "dialogue"])
+def test_texts_to_write_have_no_labels_to_judge(tmp_path, capsys, tiny_model, task):
+    rows = pair_rows(6) if task == "translation" else dialogue_rows(6)
+    train = write_jsonl(tmp_path / "train.jsonl", rows)
+    words = ["--task", task, "--model-id", tiny_model("bert"), "--max-length", "8"]
+    assert main(["doctor", train, *words]) == 0
+    told = capsys.readouterr()
+    # Training takes these files.
+    assert "labels are not judged: that takes one class a text, or entities" in told.err
+    assert "refuse" not in told.err
+    if task == "dialogue":
+        assert 'in "Hello, I have a question.' in told.out  # Without the roles.
 
 
 def test_labels_that_no_model_can_tell_apart_are_not_doubted(tmp_path):

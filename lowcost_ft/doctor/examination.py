@@ -124,6 +124,9 @@ def _with_model(
     findings: list[Finding] = []
     if not spans:
         findings += check_too_long(data, count_tokens, max_length)
+    if not spans and not (data.one_class() and data.kind.judged_by_texts):
+        data.notices.append("labels are not judged: that takes one class a text, or entities")
+        return findings, None
     if len(data.labels) < 2:
         data.notices.append("labels are not judged, since training would refuse the files")
         return findings, None
@@ -131,9 +134,6 @@ def _with_model(
         words = [data.kind.words_of(example) for example in data.train.examples]
         scores, found = judge_entities(data, word_states(embedder, words), seed=seed)
         return findings + found, scores
-    if not data.one_class() or not data.kind.judged_by_texts:
-        data.notices.append("labels are not judged: that takes one class a text, or entities")
-        return findings, None
     texts = [data.kind.texts_of(example) for example in data.train.examples]
     first, *second = ([*column] for column in zip(*texts, strict=True))
     states: np.ndarray = embedder.texts(first, *second)

@@ -128,6 +128,11 @@ class WritingTask(WritingTokens):
         """What the model sees of an example."""
         return example.turns
 
+    @classmethod
+    def texts_of(cls, example: WritingExample) -> tuple[str, ...]:
+        """What was said, without who said it."""
+        return ("\n".join(content for _, content in example.turns),)
+
     @staticmethod
     def truth_of(example: WritingExample) -> list[str] | None:
         """What the model should say of an example."""

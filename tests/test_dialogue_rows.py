@@ -118,6 +118,16 @@ def test_the_sample_and_files_are_read(tmp_path):
     assert found[1].values["messages"] == turns("One\ntwo", "Three")
 
 
+def test_several_replies_may_be_json_in_a_cell_of_csv(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text('context,responses\n"[""Hello""]","[""Hi!"", ""Hey""]"\n', "utf-8")
+    problems, notices = [], []
+    read = read_rows(str(path), problems, notices, ReadingOptions())
+    found = read_dialogues(read, problems=problems, notices=notices)
+    assert not problems and found[0].values["messages"] == turns("Hello", "Hi!")
+    assert found[0].values["references"] == ["Hi!", "Hey"]
+
+
 def test_what_is_changed_is_told_with_its_count_and_first_place():
     thanks = {"role": "user", "content": "Thanks"}
     rows, problems, notices = dialogues(

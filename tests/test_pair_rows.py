@@ -191,6 +191,29 @@ def test_two_files_are_read_line_by_line(tmp_path):
     assert "no such file" in pairs(f"{en},{tmp_path}/none.fr")[1][0]
 
 
+@pytest.mark.parametrize("names", [("a.fr", "a.en"), ("a.fra_Latn.txt", "b.en.txt"), ("a.fr", "b")])
+def test_two_files_in_the_other_order_than_the_languages_are_refused(tmp_path, names):
+    for name in names:
+        written(tmp_path, name, "the lamp\n")
+    both = [str(tmp_path / name) for name in names]
+    reading = ReadingOptions(source_language="en", target_language="fr-CA")
+    problems: list[str] = []
+    assert read_rows(",".join(both), problems, [], reading) == [] and len(problems) == 1
+    assert "the first file is in the language --target-language fr-CA" in problems[0]
+    problems.clear()
+    assert read_rows(",".join(reversed(both)), problems, [], reading) and not problems
+
+
+@pytest.mark.parametrize("column", ["references", "gold"])
+def test_a_cell_of_csv_may_hold_several_references_as_json(tmp_path, column):
+    content = f'source,target,{column}\nthe lamp,"[""a""]","[""la lampe"", ""lampe""]"\n'
+    options = {} if column == "references" else {"references_column": column}
+    rows, problems, _ = pairs(written(tmp_path, "a.csv", content), **options)
+    # What is to be written may be JSON itself.
+    assert not problems and rows[0]["target"] == '["a"]'
+    assert rows[0]["references"] == ['["a"]', "la lampe", "lampe"]
+
+
 TMX = """<?xml version="1.0" encoding="UTF-8"?>
 <!DOCTYPE tmx SYSTEM "tmx14.dtd">
 <tmx version="1.4"><header srclang="en"/><body>
@@ -273,6 +296,19 @@ def test_inputs_alone_may_be_empty_and_need_no_target(tmp_path):
     path = written(tmp_path, "b.jsonl", [{"translation": {"en": "the lamp"}}])
     rows, problems, _ = pairs(path, labelled=False, source_language="en", target_language="fr")
     assert rows == [{"source": "the lamp"}] and not problems
+
+
+def test_the_column_of_the_language_is_enough_where_nothing_is_learned(tmp_path):
+    path = written(tmp_path, "a.csv", "en\nthe lamp\n")
+    languages = {"source_language": "eng_Latn", "target_language": "fr"}
+    rows, problems, notices = pairs(path, labelled=False, **languages)
+    assert rows == [{"source": "the lamp"}] and not problems
+    assert notices == [f'{path}: column "en" read as texts']
+    assert pairs(path, **languages)[1]  # There is nothing to learn.
+    # "id" is also the code of Indonesian.
+    path = written(tmp_path, "b.csv", "id,text\n7,the lamp\n")
+    rows, _, _ = pairs(path, labelled=False, source_language="id", target_language="fr")
+    assert rows == [{"id": "7", "source": "the lamp"}]
 
 
 def test_codes_of_languages():

@@ -1,6 +1,5 @@
 """How rows hold a conversation: as messages, in Alpaca's columns, or as a prompt and a reply."""
 
-import json
 from collections.abc import Callable, Sequence
 
 from lowcost_ft.data.known_names import (
@@ -10,7 +9,7 @@ from lowcost_ft.data.known_names import (
     TURNS_NAMES,
 )
 from lowcost_ft.data.messages import Message, MessageCounts, messages_of
-from lowcost_ft.data.right_texts import text_list
+from lowcost_ft.data.right_texts import text_list, texts_in_json
 from lowcost_ft.data.rows import (
     Row,
     column_names,
@@ -145,8 +144,8 @@ def _prompted(
     """Messages of a prompt, which may be a text, a list of turns or messages, and of a reply."""
     value = row.values.get(prompt)
     messages: list[Message] | None
-    if isinstance(value, str) and (texts_in_json := _texts_in_json(value)) is not None:
-        value = texts_in_json
+    if isinstance(value, str) and (texts := texts_in_json(value)) is not None:
+        value = texts
     if isinstance(value, list) or (isinstance(value, str) and value.lstrip().startswith("[{")):
         messages = messages_of(value, row, prompt, counts=counts, problems=problems)
         if messages and isinstance(value, list) and isinstance(value[0], str):
@@ -170,14 +169,3 @@ def _prompted(
         return [*messages[:-1], *added[repeated[-1] :]] if repeated else messages + added
     texts = text_list(row, reply, problems)
     return messages + [{"role": "assistant", "content": text} for text in texts[:1]]
-
-
-def _texts_in_json(cell: str) -> list[str] | None:
-    """A list of texts that a cell of a table holds as JSON; None for any other text."""
-    if not cell.lstrip().startswith('["'):
-        return None
-    try:
-        found = json.loads(cell)
-    except ValueError:
-        return None
-    return found if found and all(isinstance(text, str) for text in found) else None

@@ -3,9 +3,9 @@
 import re
 
 __all__ = ["ANSWER_NAMES", "CONTEXT_NAMES", "DOCUMENT_NAMES", "GLINER_SPANS", "LABEL_NAMES"]
-__all__ += ["LABEL_STUDIO_RELATION", "MESSAGES_NAMES", "PRODIGY_YES_OR_NO_VIEWS", "PROMPT_NAMES"]
-__all__ += ["QUESTION_NAMES", "REFERENCE_NAMES", "REPLY_NAMES", "SENTENCE_NAME", "SOURCE_NAMES"]
-__all__ += ["SPACY_TAG", "SUMMARY_NAMES", "TAG_NAMES", "TARGET_NAMES", "TEXT_NAMES"]
+__all__ += ["LABEL_STUDIO_RELATION", "LIST_NAMES", "MESSAGES_NAMES", "PRODIGY_YES_OR_NO_VIEWS"]
+__all__ += ["PROMPT_NAMES", "QUESTION_NAMES", "REFERENCE_NAMES", "REPLY_NAMES", "SENTENCE_NAME"]
+__all__ += ["SOURCE_NAMES", "SPACY_TAG", "SUMMARY_NAMES", "TAG_NAMES", "TARGET_NAMES", "TEXT_NAMES"]
 __all__ += ["TRANSLATION_NAME", "TURNS_NAMES", "WORD_NAMES"]
 
 TEXT_NAMES = (
@@ -66,6 +66,9 @@ SUMMARY_NAMES = (
 )
 REFERENCE_NAMES = ("references", "reference", "responses")
 """Of all right texts of a row."""
+
+LIST_NAMES = ("references", "responses", "replies", "summaries")
+"""Of columns whose name says that a cell may hold several texts."""
 
 MESSAGES_NAMES = (
     *("messages", "conversations", "conversation", "dialogue", "dialog", "chat"),

@@ -3,10 +3,11 @@
 import os
 from collections.abc import Sequence
 
+from lowcost_ft.data.language_codes import same_language
 from lowcost_ft.data.rows import Row, counted
 from lowcost_ft.data.text_lines import read_texts
 
-__all__ = ["pair_lines", "parallel_paths"]
+__all__ = ["exchanged", "pair_lines", "parallel_paths"]
 
 
 def parallel_paths(path: str) -> tuple[str, str] | None:
@@ -15,6 +16,33 @@ def parallel_paths(path: str) -> tuple[str, str] | None:
     if not comma or os.path.exists(path) or "," in second:
         return None
     return first.strip(), second.strip()
+
+
+def exchanged(paths: Sequence[str], source: str | None, target: str | None) -> str | None:
+    """What is wrong where the names of two files say that the languages stand the other way round.
+
+    Args:
+        paths: Both files, such as train.en and train.fr.
+        source: Code of the language to translate from, if the user gave it.
+        target: Code of the language to translate into.
+    """
+    first, second = (
+        {
+            side
+            for side, code in (("source", source), ("target", target))
+            for part in os.path.basename(path).split(".")[1:]
+            if code and same_language(part, code)
+        }
+        for path in paths
+    )
+    if first != {"target"} and second != {"source"}:
+        return None
+    side, code = ("target", target) if first == {"target"} else ("source", source)
+    place = "first" if side == "target" else "second"
+    return (
+        f"{','.join(paths)}: by its name, the {place} file is in the language --{side}-language "
+        f"{code}, and the first file must hold the sources; exchange the files or the languages"
+    )
 
 
 def pair_lines(

@@ -12,7 +12,7 @@ from lowcost_ft.data.exports.docbin import is_docbin, read_docbin
 from lowcost_ft.data.exports.reading import EXPORTS, read_export
 from lowcost_ft.data.file_kinds import EXTENSIONS, FORMATS, extension_of, format_of
 from lowcost_ft.data.json_files import is_json_list, read_json, read_json_lines
-from lowcost_ft.data.parallel_files import pair_lines, parallel_paths
+from lowcost_ft.data.parallel_files import exchanged, pair_lines, parallel_paths
 from lowcost_ft.data.rows import Row
 from lowcost_ft.data.semeval_files import read_semeval
 from lowcost_ft.data.sentence_pairs import read_sentence_pairs
@@ -174,6 +174,9 @@ def _read_parallel(
         )
         return []
     if not all([_is_readable_file(one, problems) for one in paths]):
+        return []
+    if fault := exchanged(paths, reading.source_language, reading.target_language):
+        problems.append(fault)
         return []
     texts = [_decode_file(one, problems) for one in paths]
     found = [text for text in texts if text is not None]

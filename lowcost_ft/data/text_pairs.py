@@ -71,6 +71,7 @@ def read_pairs(
         labelled,
         problems,
         notices,
+        usual=source_names,
     )
     if by_language is not None:
         rows, source, target = by_language

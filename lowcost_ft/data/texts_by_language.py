@@ -13,6 +13,7 @@ from lowcost_ft.data.rows import (
     counted,
     file_of,
     listed,
+    same_column,
     shown,
 )
 
@@ -26,6 +27,8 @@ def columns_by_language(
     labelled: bool,
     problems: list[str],
     notices: list[str],
+    *,
+    usual: Sequence[str] = (),
 ) -> tuple[list[Row], str, str] | None:
     """Finds the columns of two languages, after opening objects of texts by language into columns.
 
@@ -36,6 +39,7 @@ def columns_by_language(
         labelled: Whether a text in the second language is wanted.
         problems: Gets a line for each problem.
         notices: Gets a line for guesses and for rows that are left out.
+        usual: Names of columns that hold texts to translate in any language.
 
     Returns:
         The rows and the two columns, the second of which is "" where it is not wanted; no rows
@@ -68,6 +72,10 @@ def columns_by_language(
             source, target = wanted[0][0], wanted[1][0]
             notices.append(f"{file}: columns {shown(source)} and {shown(target)} read as texts")
             return list(rows), source, target
+        alone = not labelled and not any(same_column(names, name) for name in usual)
+        if alone and len(wanted[0]) == 1:
+            notices.append(f"{file}: column {shown(wanted[0][0])} read as texts")
+            return list(rows), wanted[0][0], ""
     return None
 
 

@@ -360,6 +360,27 @@ def test_good_pairs_are_left_in_peace():
     assert pair_faults([]) == []
 
 
+@pytest.mark.parametrize(
+    ("code", "usual", "rare"),
+    [
+        ("sr", "Мој пакет није стигао, реците ми молим вас", "Реците ми молим вас"),  # noqa: RUF001
+        ("sr", "Gde je moj paket, recite mi molim vas", "Recite mi molim vas"),
+        ("ja", "荷物はどこですか、教えてください", "東京都庁舎前"),
+    ],
+)
+def test_a_language_may_have_several_scripts(code, usual, rare):
+    texts = [f"{usual} {number}" for number in range(20)] + [rare]
+    rows = [{"source": f"Where is my parcel {i}?", "target": text} for i, text in enumerate(texts)]
+    read = read_python_rows(rows, "train", [])
+    kinds = {fault.kind for fault in pair_faults(read, target_language=code)}
+    assert "target_language" not in kinds
+    wrong = read_python_rows(
+        [*rows, {"source": "Hello", "target": "안녕하세요 반갑습니다"}], "train", []
+    )
+    found = {fault.kind: fault for fault in pair_faults(wrong, target_language=code)}
+    assert found["target_language"].places == (21,)
+
+
 @pytest.mark.skipif(not TICO.is_dir(), reason="the public data are not on this machine")
 def test_public_pairs_are_read_from_tmx_and_their_faults_are_few():
     rows, problems, _ = pairs(TICO / "all.en-fr.tmx", source_language="en", target_language="fr")

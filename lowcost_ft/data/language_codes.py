@@ -2,7 +2,7 @@
 
 import re
 
-__all__ = ["SCRIPT_OF", "language_name", "same_language"]
+__all__ = ["SCRIPT_OF", "TWO_SCRIPTS", "language_name", "same_language"]
 
 _CODES = """
 English en eng, French fr fra fre, German de deu ger, Spanish es spa, Italian it ita,
@@ -31,8 +31,10 @@ SCRIPT_OF = {
     **{"Korean": "Hangul", "Japanese": "Japanese", "Chinese": "Han", "Amharic": "Ethiopic"},
     **{"Georgian": "Georgian", "Armenian": "Armenian"},
 }
-"""Language -> its script, by Unicode's name of it; languages that use Latin letters are not here.
-Serbian is left out, since it is written in two scripts."""
+"""Language -> its script, by Unicode's name of it; languages in Latin letters are not here."""
+
+TWO_SCRIPTS = frozenset({"Serbian"})
+"""Languages that some write in Latin and others in Cyrillic letters."""
 
 _PART = re.compile(r"[-_]")
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lowcost_ft.data.language_codes import SCRIPT_OF, language_name
+from lowcost_ft.data.language_codes import SCRIPT_OF, TWO_SCRIPTS, language_name
 from lowcost_ft.data.languages import language_of, script_of
 from lowcost_ft.data.rows import Row, counted, file_of
 
@@ -142,16 +142,18 @@ def _other_language(texts: Sequence[str], code: str | None) -> tuple[str, list[i
     script = SCRIPT_OF.get(expected or "")
     if script is None:
         scripts = Counter(script for script, _ in found if script)
-        if expected is not None:
+        if expected is not None and expected not in TWO_SCRIPTS:
             script = "Latin"
         elif scripts:
             name, count = scripts.most_common(1)[0]
             script = name if count >= _SURE_SHARE * scripts.total() else None
+    # A Japanese name or heading may be without kana.
+    usual = {script, "Han"} if script == "Japanese" else {script}
     known = {language for language in languages if language == expected}
     places = [
         place
         for place, (own_script, own_language) in enumerate(found)
-        if (script and own_script and own_script != script)
+        if (script and own_script and own_script not in usual)
         # A language whose common words are not known cannot be told from its neighbours.
         or (known and own_language and own_language != expected)
     ]

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from small_runs import dialogue_rows, pair_rows
 
 from lowcost_ft.commands.main import main

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,15 @@ from lowcost_ft.models.base import load_base_model
 from lowcost_ft.models.families import find_family
 from lowcost_ft.models.generation.published import generation_config
 from lowcost_ft.models.generation.writing import start_token
+from lowcost_ft.models.tokenizers import load_tokenizer
 from lowcost_ft.tasks import task_class
-from lowcost_ft.tasks.writing.source_and_target import settle_languages, target_code
+from lowcost_ft.tasks.writing.example import WritingExample
+from lowcost_ft.tasks.writing.source_and_target import (
+    SourceAndTarget,
+    keep_blanks,
+    settle_languages,
+    target_code,
+)
 
 LIMITS = {"max_steps": 4, "batch_size": 4, "max_length": 32, "max_target_length": 12}
 LIMITS |= {"learning_rate": 1e-2, "generated_validation_rows": 2, "dropout": 0.0}
@@ -90,6 +98,42 @@ def test_a_run_is_planned_trained_saved_used_and_merged(
         capsys.readouterr()
         exec(compile(code, "README.md", "exec"), {})
         assert capsys.readouterr().out.strip() == sample
+
+
+@pytest.mark.parametrize("family", ["t5", "marian"])
+def test_a_long_text_loses_its_end_and_the_template_does_not(tiny_model, family):
+    tokenizer = load_tokenizer(tiny_model(family), slow=True)
+    texts = [" ".join(SENTENCES[:count]) for count in (1, 9)]
+    examples = [WritingExample(turns=(("user", t),), target="a", source="x") for t in texts]
+    encoding = SourceAndTarget(
+        tokenizer=tokenizer,
+        fill=lambda text: f"My name is {text} Please send the money.",
+        start=0,
+        max_length=48,
+        max_target_length=8,
+    )
+    short, long = encoding.encode(examples)
+    assert not short.cuts and long.cuts == {"inputs"}
+    assert 40 < long.prompt_tokens <= 48
+    ends = [encoded.ids[: encoded.prompt_tokens][-5:] for encoded in (short, long)]
+    assert ends[0] == ends[1]
+    assert short.ids[:12] == long.ids[:12]
+    with pytest.raises(UserError, match="--max-length 8 leaves no room for the text beside the"):
+        replace(encoding, max_length=8).encode(examples)
+
+
+def test_blanks_before_a_question_mark_are_kept(tiny_model):
+    for family in ("t5", "llama"):
+        tokenizer = load_tokenizer(tiny_model(family))
+        tokenizer.clean_up_tokenization_spaces = True  # As in many published folders.
+        keep_blanks(tokenizer)
+        ids = tokenizer("Where is my parcel ?")["input_ids"]
+        assert tokenizer.decode(ids, skip_special_tokens=True) == "Where is my parcel ?"
+    tokenizer = load_tokenizer(tiny_model("bert"))
+    tokenizer.clean_up_tokenization_spaces = True
+    keep_blanks(tokenizer)  # It forgets where blanks were.
+    ids = tokenizer("where is my parcel?")["input_ids"]
+    assert tokenizer.decode(ids, skip_special_tokens=True) == "where is my parcel?"
 
 
 def test_memory_is_predicted_where_t5s_bias_trains(tmp_path, tiny_model):

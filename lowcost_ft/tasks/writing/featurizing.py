@@ -19,6 +19,7 @@ from lowcost_ft.tasks.writing.example import WritingExample
 from lowcost_ft.tasks.writing.source_and_target import (
     SourceAndTarget,
     has_padding,
+    keep_blanks,
     settle_languages,
     target_code,
 )
@@ -97,6 +98,7 @@ class WritingTokens(WritingAnswers):
     def take_tokenizer(self, tokenizer: PreTrainedTokenizerBase, *, model_id: str) -> None:
         """Settles the chat template, and puts it into the tokenizer, with which it is saved."""
         self._tokenizer = tokenizer
+        keep_blanks(tokenizer)
         self._check_positions(self._model_config, model_id)
         if self.encoder_decoder:
             self._take_languages(tokenizer, model_id)

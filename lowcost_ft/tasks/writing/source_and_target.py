@@ -22,8 +22,11 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["SourceAndTarget", "has_padding", "prefix_of", "settle_languages", "split"]
-__all__ += ["target_code"]
+__all__ = ["SourceAndTarget", "has_padding", "keep_blanks", "prefix_of", "settle_languages"]
+__all__ += ["split", "target_code"]
+
+_MARK = "\ue000"
+"""Stands for the text in a template."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +48,29 @@ class SourceAndTarget:
     max_target_length: int
 
     def encode(self, examples: Sequence[WritingExample]) -> list[Encoded]:
-        """Tokens of some examples."""
+        """Tokens of some examples.
+
+        Raises:
+            UserError: The template alone is too long.
+        """
         if not examples:
             return []
         texts = [self.fill(example.text) for example in examples]
         # Cut by the tokenizer, which keeps the tokens that end a source.
         sources = self._ids(texts, truncation=True, max_length=self.max_length)
         whole = [len(ids) for ids in self._ids(texts)]
+        if max(whole) > self.max_length:
+            blank = self._ids([self.fill("")])[0]
+            if len(blank) >= self.max_length:
+                raise UserError(
+                    f"--max-length {self.max_length} leaves no room for the text beside the "
+                    f"{len(blank)} tokens of --prompt-template; raise the first, or shorten the "
+                    "second"
+                )
+            if self.fill(_MARK).partition(_MARK)[2].strip():
+                for place, size in enumerate(whole):
+                    if size > self.max_length:
+                        sources[place] = self._without_end(examples[place].text, blank)
         wanted = [example.target for example in examples]
         found: Any = self.tokenizer(text_target=[t or "-" for t in wanted], verbose=False)
         targets = [self._ended(ids) for ids in found["input_ids"]]
@@ -71,6 +90,23 @@ class SourceAndTarget:
             )
         return rows
 
+    def _without_end(self, text: str, found: list[int]) -> list[int]:
+        """Tokens of a source whose text lacks its end, so that the template's end has room.
+
+        Args:
+            text: The row's text, which is too long.
+            found: Tokens of the template without a text.
+        """
+        fits, too_many = 0, len(text)
+        while too_many - fits > 1:
+            middle = (fits + too_many) // 2
+            ids = self._ids([self.fill(text[:middle].rstrip())])[0]
+            if len(ids) <= self.max_length:
+                fits, found = middle, ids
+            else:
+                too_many = middle
+        return found
+
     def _ids(self, texts: list[str], **options: Any) -> list[list[int]]:
         found: Any = self.tokenizer(texts, verbose=False, **options)  # Of long texts we tell.
         return [list(ids) for ids in found["input_ids"]]
@@ -80,6 +116,17 @@ class SourceAndTarget:
         end = self.tokenizer.eos_token_id
         places = [place for place, token in enumerate(ids) if token == end]
         return list(ids[: places[-1] + 1]) if places else [*ids, int(end or 0)]
+
+
+def keep_blanks(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Makes a tokenizer return the blanks that a text has, where it can.
+
+    Many published ones take out each blank before "?", "!" or ",". That helps where a tokenizer has
+    lost the blanks of the text, and harms French where it has not.
+    """
+    ids = tokenizer("a?", add_special_tokens=False)["input_ids"]
+    if tokenizer.decode(ids, clean_up_tokenization_spaces=False) == "a?":
+        tokenizer.clean_up_tokenization_spaces = False
 
 
 def settle_languages(

@@ -71,6 +71,23 @@ def test_part_of_the_error_of_calibrated_scores_is_noise_and_taken_off(seed):
     assert 0 <= low <= high
 
 
+def test_a_split_without_mistakes_does_not_make_every_score_one():
+    answers = 60
+    truth = np.arange(answers) % 3
+    shares = np.where(np.eye(3)[truth] > 0, 0.98, 0.01)
+    graded = Graded(
+        scores=shares.max(1),
+        right=np.ones(answers, bool),
+        owners=np.arange(answers),
+        given=np.ones(answers, bool),
+        shares=shares,
+        truth=truth,
+    )
+    told = fit_scores(graded).apply(graded)
+    # With one more answer, and that one wrong.
+    assert told.mean() == pytest.approx(answers / (answers + 1), abs=2e-3)
+
+
 def test_entities_get_an_offset_since_a_temperature_cannot_bring_them_below_a_half():
     draw = np.random.default_rng(0)
     scores = draw.uniform(0.7, 1.0, 2000).astype(np.float32)

@@ -27,7 +27,7 @@ _SMALLEST = 1e-30
 _SUREST = 1e-6
 """Scores are means of 32-bit numbers, so that the last digits of 1 - score are rounding."""
 _SLOPES = (0.05, 5.0)
-"""Temperatures from 20 down to 0.2: where every answer is right, no finite one would be best."""
+"""Temperatures from 20 down to 0.2."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +101,7 @@ def _log_odds(scores: NDArray[Any]) -> Floats:
 def fit_scores(graded: Graded) -> ScoreMap:
     """The map with the lowest log loss on labelled answers.
 
+    As if one more answer had been wrong, since answers that are all right would make every score 1.
     For classes that exclude each other it is a temperature alone. For other answers, such as
     entities, it has an offset too: a score there is no probability, since one wrong border makes
     an entity wrong, and a temperature alone could not bring a score of 0.9 below 0.5.
@@ -112,17 +113,19 @@ def fit_scores(graded: Graded) -> ScoreMap:
         known = graded.truth >= 0
         logs = np.log(np.maximum(graded.shares[known].astype(np.float64), _SMALLEST))
         own = logs[np.arange(len(logs)), graded.truth[known]]
+        second = np.sort(logs, axis=-1)[:, -2]
 
         def loss_of_classes(slope: float) -> float:
             scaled = slope * logs
             top = scaled.max(axis=-1)
             sums = np.log(np.exp(scaled - top[:, None]).sum(axis=-1)) + top
-            return float((sums - slope * own).mean())
+            # One answer more, of which the second class is right: spread over all of them.
+            return float((sums - slope * own).sum() + (sums - slope * second).mean())
 
         found = minimize_scalar(loss_of_classes, bounds=_SLOPES, method="bounded")
         return ScoreMap(temperature=round(1 / float(found.x), 4))
     odds, right = _log_odds(graded.scores), graded.right.astype(np.float64)
-    # Platt's targets keep the slope finite where no answer, or every one, is right.
+    # Platt's targets: as if one more answer had been right, and one more wrong.
     hits = right.sum()
     targets = np.where(right > 0, (hits + 1) / (hits + 2), 1 / (len(right) - hits + 2))
 

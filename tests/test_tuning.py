@@ -237,7 +237,9 @@ def test_trials_of_the_same_layers_share_the_cached_states(config):
     [
         ('{"lora_r": [8]}', "two values or more"),
         ('{"lora_rank": [8, 16]}', "is no setting"),
+        ('{"lora_rank": [8, 16], "dropout": [0, 2]}', "is no setting"),
         ('{"seed": [1, 2]}', "the same in all trials"),
+        ('{"task": ["classification", "ner"]}', "the same in all trials"),
         ('{"lora_r": [8, -1]}', "too small"),
         ('{"method": ["lora", "magic"]}', "must be one of"),
         ('{"learning_rate": {"low": 0, "high": 1, "log": true}}', "above 0"),

@@ -24,7 +24,7 @@ Space = Mapping[str, Any]
 
 _FIXED = frozenset(
     {
-        *("model_id", "revision", "adapter_config", "seed", "stream_frozen_layers"),
+        *("task", "model_id", "revision", "adapter_config", "seed", "stream_frozen_layers"),
         *("num_train_epochs", "max_steps", "validate_every_epochs", "early_stopping_patience"),
         *(field.name for field in fields(DataConfig)),
     }
@@ -121,7 +121,8 @@ def read_space(path: str, config: RunConfig) -> dict[str, Any]:
         elif name not in known:
             problems.append(f"{name} is no setting; known: {', '.join(sorted(known))}")
         else:
-            others = {other: _tried(found[other]) for other in found if other != name}
+            others = {other: _tried(found[other]) for other in known if other in found}
+            del others[name]
             problems += _values_problems(name, values, config, others)
     if problems:
         raise UserError([f"--search {path}: {problem}" for problem in problems])

@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from small_runs import text_rows, write_jsonl
+from small_runs import relation_rows, text_rows, write_jsonl
 
 import lowcost_ft as ft
 from lowcost_ft.commands.main import main
@@ -18,12 +18,13 @@ def changed_run(run, folder, **changes):
     return folder
 
 
-@pytest.mark.parametrize("kind", ["single", "ner"])
+@pytest.mark.parametrize("kind", ["single", "ner", "relation"])
 def test_a_model_that_is_cut_learns_from_the_whole_one(
     kind, trained_run, small_files, tmp_path, capsys
 ):
     run, target = trained_run(kind, "bert"), tmp_path / "small"
-    texts = write_jsonl(tmp_path / "texts.jsonl", [{"text": "refund my card"}, {"text": "hello"}])
+    rows = [{"text": "refund my card"}, {"text": "hello"}]
+    texts = write_jsonl(tmp_path / "texts.jsonl", relation_rows(2) if kind == "relation" else rows)
     capsys.readouterr()
     arguments = ["compress", str(run), "--output-dir", str(target), "--json", "--layers", "1"]
     assert main([*arguments, "--unlabelled-file", texts]) == 0

@@ -99,12 +99,12 @@ def find_teacher(
             f"--teacher {folder}: its labels are not those of the training data: "
             f"{'; '.join(told)}. Train both on the same labels"
         )
-    if record.get("problem_type") != task.problem_type:
+    own = kind.from_record(record)
+    if own.problem_type != task.problem_type:
         raise UserError(
-            f"--teacher {folder}: it was trained for {record.get('problem_type')}, and this run is "
+            f"--teacher {folder}: it was trained for {own.problem_type}, and this run is "
             f"{task.problem_type}"
         )
-    own = kind.from_record(record)
     tokenizer = load_tokenizer(folder, **kind.tokenizer_options)
     read = own.featurize(examples, tokenizer, max_length=record["config"]["max_length"])
     if num_choices(own, read) != num_choices(task, features):

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from lowcost_ft.data.rows import counted
 from lowcost_ft.report.labels import metric_name
 
 __all__ = ["attack_text"]
@@ -19,7 +20,7 @@ def attack_text(found: Mapping[str, Any]) -> str:
     clean = found["clean"]
     lines = [
         f"clean {metric_name(found['metric'])}   {clean['score']:.4f}   95% interval "
-        f"{clean['ci95'][0]:.4f} to {clean['ci95'][1]:.4f}   ({found['rows']:,} rows)"
+        f"{clean['ci95'][0]:.4f} to {clean['ci95'][1]:.4f}   ({counted(found['rows'], 'row')})"
     ]
     if found["noise"]:
         lines += ["", "mistakes at random: score, and what is lost, by the share of the words"]

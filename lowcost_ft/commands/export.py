@@ -18,9 +18,9 @@ class Export(MadeOfRun):
 
     precision: str = "fp32"
     """Comma-separated precisions to write: fp32, fp16 (half the size), int8 (a quarter of it)."""
-    max_drift: float = 0.02
+    max_drift: float | None = None
     """Largest share of predictions on the run's validation split that may change. int8 leaves
-    layers in float32 until this and --max-score-drop hold."""
+    layers in float32 until this and --max-score-drop hold. Default: 0.02, for entities 0.05."""
     max_score_drop: float = 0.005
     """Largest loss of the validation score for which fp16 or int8 is written."""
     min_speedup: float = 1.1
@@ -34,7 +34,8 @@ def export(command: Export) -> None:
         UserError: A flag or the run is wrong, or float32 itself answers otherwise than the run.
     """
     check_threads(command)
-    problems = share_problems("--max-drift", command.max_drift)
+    drift = command.max_drift
+    problems = [] if drift is None else share_problems("--max-drift", drift)
     if not 0 <= command.max_score_drop < float("inf"):
         problems.append(
             f"--max-score-drop {command.max_score_drop}: give a number that is 0 or more"

@@ -52,7 +52,7 @@ def export_run(
     output_dir: str | Path,
     *,
     precision: Sequence[str] = ("fp32",),
-    max_drift: float = 0.02,
+    max_drift: float | None = None,
     max_score_drop: float = 0.005,
     min_speedup: float = 1.1,
     base_model: str | None = None,
@@ -67,7 +67,8 @@ def export_run(
         run_folder: Folder of the run.
         output_dir: Folder to write; it must not hold a run or a model.
         precision: What to write: "fp32", "fp16", "int8".
-        max_drift: Largest share of changed predictions for which a file is written.
+        max_drift: Largest share of changed predictions for which a file is written; None: what is
+            usual for the task, 0.02, or 0.05 of a tagger's entities.
         max_score_drop: Largest loss of the validation score for which fp16 or int8 is written.
         min_speedup: How many times as fast as float32 int8 must be to be written.
         base_model: Where the base model lies now, if it has moved.
@@ -99,6 +100,7 @@ def export_run(
     whole = load_trained(run_folder, run | {"quantization": "none"}, **options)
     check_weights(whole)
     task: Task = task_class(run["task"]).from_record(run)
+    max_drift = task.usual_drift if max_drift is None else max_drift
     tokenizer = load_tokenizer(
         str(run_folder), trust_remote_code=trust_remote_code, **task.tokenizer_options
     )

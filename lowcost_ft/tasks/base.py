@@ -60,6 +60,7 @@ class Task(
             needs the lower layers even if their output for the given tokens is kept.
         reads_words: Whether files with one word a line or row hold sentences of the task.
         asks_about_entities: Whether the entities of a text are part of the input.
+        usual_drift: The share of predictions that may change in an exported model.
         schema: The arrays that `featurize` makes besides the tokens, by name.
         labels: Names of the outputs, in the order of the logits.
         problem_type: What transformers calls the problem; None if it has no name for it.
@@ -74,6 +75,7 @@ class Task(
     generates: ClassVar[bool] = False
     reads_words: ClassVar[bool] = False
     asks_about_entities: ClassVar[bool] = False
+    usual_drift: ClassVar[float] = 0.02
     schema: ClassVar[dict[str, Array]]
     labels: list[str]
     problem_type: str | None

@@ -65,6 +65,7 @@ class NerTask(
     name: ClassVar[str] = "ner"
     head: ClassVar[str] = "token"
     tokenizer_options: ClassVar[dict[str, Any]] = {"words": True}
+    usual_drift: ClassVar[float] = 0.05
     reads_words = True
     schema: ClassVar[dict[str, Array]] = SCHEMA
     label_array: ClassVar[str | None] = "token_labels"

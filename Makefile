@@ -38,7 +38,7 @@ quickstart: $(VENV)/installed ## train, score and save a NER adapter on the embe
 	@$(BIN)/python -m lowcost_ft.models.offline
 	@HF_HUB_OFFLINE=$(HF_HUB_OFFLINE) $(BIN)/accelerate launch --quiet --num_processes 1 \
 		--num_machines 1 --mixed_precision no --dynamo_backend no recipes/lora_ner.py \
-		--num-train-epochs 6 $(ARGS)
+		$(if $(findstring num-train-epochs,$(ARGS)),,--num-train-epochs 6) $(ARGS)
 
 test: $(VENV)/installed-test ## run the tests
 	@$(BIN)/python -m lowcost_ft.models.offline

@@ -158,6 +158,11 @@ def test_dropout_is_a_number_or_a_name():
         parse_config(NER, ["--dropout", "none"])
 
 
+def test_a_flag_that_is_there_twice_is_refused():
+    with pytest.raises(UserError, match="--lora-r is given 2 times"):
+        parse_config(NER, ["--lora-r", "4", "--seed", "1", "--lora_r=8"])
+
+
 def test_flags_change_the_recipes_configuration():
     config = parse_config(
         replace(NER, num_train_epochs=8),

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from lowcost_ft.config.checks import conflict_problems, range_problems, settle_types
 from lowcost_ft.config.extensions import ExtensionConfig
-from lowcost_ft.config.flag_names import foreign_flag_problems
+from lowcost_ft.config.flag_names import foreign_flag_problems, repeated_flag_problems
 from lowcost_ft.config.flags import explanations, narrow, parse_groups
 from lowcost_ft.config.generation import GenerationConfig
 from lowcost_ft.config.methods import find_method
@@ -107,10 +107,12 @@ def parse_config(
     Raises:
         SystemExit: With code 2 and one message for an unknown flag or a value of another kind, 0
             for `--help`.
-        UserError: Values that cannot be obeyed, and flags that other trainers have.
+        UserError: Values that cannot be obeyed, flags that other trainers have, and flags
+            that are there twice.
     """
     words = sys.argv[1:] if arguments is None else arguments
-    if problems := foreign_flag_problems(words, {field.name for field in fields(RunConfig)}):
+    problems = foreign_flag_problems(words, {field.name for field in fields(RunConfig)})
+    if problems := problems + repeated_flag_problems(words):
         raise UserError(problems)
     values = parse_groups(flag_groups(), default, arguments, description=narrow(description or ""))
     return RunConfig(**(default.to_dict() | values))

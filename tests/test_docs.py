@@ -307,7 +307,7 @@ def test_the_quickstart_is_one_of_the_recipe_as_it_is():
     assert record["config"]["learning_rate"] == rate
     assert record["output_bias"][0] == max(record["output_bias"])  # Most words are O.
     makefile = (ROOT / "Makefile").read_text("utf-8")
-    assert f"--num-train-epochs {record['config']['num_train_epochs']} $(ARGS)" in makefile
+    assert f"--num-train-epochs {record['config']['num_train_epochs']}) $(ARGS)" in makefile
 
 
 @pytest.mark.slow

@@ -76,7 +76,7 @@ def test_a_signal_to_one_process_stops_both_and_both_go_on(tmp_path, run):
     record = json.loads((folder / "run.json").read_text())
     assert record["status"] == "interrupted"
     assert 0 < record["train"]["optimizer_steps"] < 12
-    assert "goes on" in stopped.stdout
+    assert "Run the same command with --resume" in stopped.stdout
     resumed = run(folder, "--resume", **options)
     assert resumed.returncode == 0, resumed.stderr
     record = json.loads((folder / "run.json").read_text())

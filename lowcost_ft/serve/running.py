@@ -193,6 +193,9 @@ def _listen(host: str, port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind(address)
+        # From now on requests wait instead of being turned away: the address is told before the
+        # server runs.
+        listening.listen()
     except OSError as error:
         listening.close()
         raise UserError(

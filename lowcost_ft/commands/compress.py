@@ -97,10 +97,12 @@ def compress(command: Compress) -> None:
         )
     if report.to_train:
         run = load_run(command.run)
-        distilled = (
-            f"a distillation recipe with --teacher {command.run} --student-model {report.folder}, "
-            "or "
-        ) * task_class(run["task"]).from_record(run).has_choices
+        distilled = ""
+        if task_class(run["task"]).from_record(run).has_choices:  # Else distillation is refused.
+            distilled = (
+                f"a distillation recipe with --teacher {command.run} --student-model "
+                f"{report.folder}, or "
+            )
         lines.append(
             "Layers, neurons or heads were cut, so train the model again on your data: "
             f"{distilled}any recipe of the task with --model-id {report.folder} --method full."

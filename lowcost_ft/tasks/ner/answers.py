@@ -138,7 +138,8 @@ class NerAnswering(NerConfidence):
         both = (self.scored_spans(examples, found) for found in (before, after))
         for spans in zip(*both, strict=True):
             one, other = ({span[:3] for span in found} for found in spans)
-            changed += [span not in one & other for span in one | other]
+            differs = one ^ other
+            changed += [span in differs for span in one | other]
         return np.array(changed, bool)
 
     def score(

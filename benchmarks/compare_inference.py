@@ -5,9 +5,14 @@
 
 Without arguments: the embedded sample, and a LoRA adapter of MiniLM that `recipes/lora_ner.py`
 trains for a few steps first. The pipeline is loaded as the run's model card shows, with batches of
-16; ours as `lowcost-ft predict` loads it. The two take turns; medians are over the rounds.
+16; ours as `lowcost-ft predict` loads it: "ours" with weights in float32, and, if the run is a LoRA
+adapter, "ours-int8" as after a training with `--quantization int8`; with `--exported FOLDER`, what
+`lowcost-ft export --precision fp32,int8` made of the run, too. All take turns; medians are over the
+rounds. With `--labelled` each of ours is scored on the file.
 """
 
+import json
+import shutil
 import statistics
 import subprocess
 import sys
@@ -42,6 +47,10 @@ class Options:
     """Folder of a finished NER run. Default: one is trained on the embedded sample."""
     file: Path | None = None
     """Texts, in any format that `lowcost-ft predict` reads. Default: the sample's test split."""
+    labelled: bool = False
+    """Whether the file has labels: then each of ours is scored on it."""
+    exported: Path | None = None
+    """What `lowcost-ft export` made of the run, in fp32 and int8."""
     batch_size: int = 16
     """Texts that the pipeline takes at once."""
     rounds: int = 3
@@ -58,18 +67,23 @@ def main(options: Options) -> int:
     file = options.output or RESULTS / f"inference-{data}-ner.json"
     try:
         with tempfile.TemporaryDirectory(prefix="compare-inference-") as scratch:
-            result = compare(options, options.run or train(Path(scratch)))
+            result = compare(options, options.run or train(Path(scratch)), Path(scratch))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     file.parent.mkdir(parents=True, exist_ok=True)
     write_json(file, result)
     for name, rate in result["real_tokens_per_second"].items():
-        print(f"{name:10}{rate:9,} tokens/s")
+        print(f"{name:15}{rate:9,} tokens/s")
     print(
         f"ours over the pipeline: {result['ours_over_pipeline']}; the same entities in "
         f"{result['same_entities']:.1%} of {result['texts']:,} texts"
     )
+    for name, way in result["others"].items():
+        print(
+            f"{name} over the pipeline: {way['over_pipeline']}; the same entities as ours in "
+            f"{way['same_entities_as_ours']:.1%} of the texts"
+        )
     print(f"written to {file}", file=sys.stderr)
     return 0
 
@@ -86,15 +100,16 @@ def train(scratch: Path) -> Path:
     return folder
 
 
-def compare(options: Options, folder: Path) -> dict[str, Any]:
-    """Both ways in turns, after a warm-up of each."""
+def compare(options: Options, folder: Path, scratch: Path) -> dict[str, Any]:
+    """All ways in turns, after a warm-up of each."""
     record = load_run(folder)
     if record["task"] != "ner":
         raise UserError(f"--run {folder}: {record['task']}, but only NER is compared")
-    ours = load_predictor(folder, num_threads=options.num_threads)
+    predictors = load_ours(options, folder, scratch)
+    ours = predictors["ours"]
     texts = load_texts(options, ours)
     usual = load_pipeline(folder, record, ours, options.batch_size)
-    ways: dict[str, Callable[[list[str]], Any]] = {"pipeline": usual, "ours": ours}
+    ways: dict[str, Callable[[list[str]], Any]] = {"pipeline": usual, **predictors}
     answers = {name: way(texts) for name, way in ways.items()}
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(1, options.rounds + 1):
@@ -105,7 +120,7 @@ def compare(options: Options, folder: Path) -> dict[str, Any]:
         print(f"round {number}", file=sys.stderr, flush=True)
     tokens = sum(map(len, ours.tokenizer(texts)["input_ids"]))
     config = {"data": options.file.name if options.file else "sample"}
-    ratios = [p / o for p, o in zip(seconds["pipeline"], seconds["ours"], strict=True)]
+    over = {name: over_pipeline(seconds, name) for name in predictors}
     return {
         "status": "completed",
         "model_id": record["model_id"],
@@ -120,9 +135,50 @@ def compare(options: Options, folder: Path) -> dict[str, Any]:
         "real_tokens_per_second": {
             name: round(tokens / statistics.median(of_way)) for name, of_way in seconds.items()
         },
-        "ours_over_pipeline": round(statistics.median(ratios), 2),
-        "same_entities": same_entities(answers),
+        "ours_over_pipeline": over["ours"],
+        "same_entities": same_entities(answers["pipeline"], answers["ours"], "entity_group"),
+        "others": {
+            name: {
+                "over_pipeline": over[name],
+                "same_entities_as_ours": same_entities(answers[name], answers["ours"]),
+            }
+            for name in predictors
+            if name != "ours"
+        },
+        "f1": {
+            name: round(predictor.evaluate(str(options.file))["f1"], 5)
+            for name, predictor in predictors.items()
+        }
+        if options.file and options.labelled
+        else {},
     }
+
+
+def load_ours(options: Options, folder: Path, scratch: Path) -> dict[str, Predictor]:
+    """The run with weights in float32 and as int8, and what was exported of it."""
+    threads = options.num_threads
+    record = load_run(folder)
+    folders: dict[str, tuple[Path, str | None]] = {"ours": (folder, None)}
+    if record["method"] == "lora" and record["config"]["quantization"] in ("none", "int8"):
+        for name, quantization in (("ours", "none"), ("ours-int8", "int8")):
+            copy = scratch / name
+            shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("checkpoint*"))
+            changed = record | {"quantization": quantization}
+            (copy / "run.json").write_text(json.dumps(changed), "utf-8")
+            folders[name] = (copy, None)
+    if options.exported:
+        for precision in ("fp32", "int8"):
+            folders[f"exported-{precision}"] = (options.exported, precision)
+    return {
+        name: load_predictor(path, num_threads=threads, precision=precision)
+        for name, (path, precision) in folders.items()
+    }
+
+
+def over_pipeline(seconds: dict[str, list[float]], name: str) -> float:
+    """The median over the rounds of how many times as fast as the pipeline a way was."""
+    pairs = zip(seconds["pipeline"], seconds[name], strict=True)
+    return round(statistics.median(theirs / ours for theirs, ours in pairs), 2)
 
 
 def load_texts(options: Options, ours: Predictor) -> list[str]:
@@ -151,15 +207,18 @@ def load_pipeline(folder: Path, record: dict[str, Any], ours: Predictor, batch_s
         )
 
 
-def same_entities(answers: dict[str, Any]) -> float:
+def same_entities(some: list[Any], ours: list[Any], label: str = "label") -> float:
     """Share of the texts in which both find the same entities in the same places.
 
-    Not all: the pipeline splits texts into words by rules of its own.
+    The pipeline's are never all the same: it splits texts into words by rules of its own.
     """
     same = [
-        [(entity["start"], entity["end"], entity["label"]) for entity in ours["entities"]]
-        == [(entity["start"], entity["end"], entity["entity_group"]) for entity in theirs]
-        for theirs, ours in zip(answers["pipeline"], answers["ours"], strict=True)
+        [(entity["start"], entity["end"], entity["label"]) for entity in our["entities"]]
+        == [
+            (entity["start"], entity["end"], entity[label])
+            for entity in (one["entities"] if isinstance(one, dict) else one)
+        ]
+        for one, our in zip(some, ours, strict=True)
     ]
     return round(sum(same) / len(same), 4)
 

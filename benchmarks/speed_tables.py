@@ -36,6 +36,11 @@ ARMS = {
 }
 
 
+OTHER_WAYS = {
+    "ours-int8": "As after a training with `--quantization int8`",
+    "exported-fp32": "Exported to ONNX in float32",
+    "exported-int8": "Exported to ONNX in int8",
+}
 RATIOS = {
     "over_tuned_trainer_peft": "x tuned Trainer + peft",
     "over_trainer_peft": "x Trainer + peft",
@@ -213,13 +218,21 @@ def mean_score(runs: Iterable[dict[str, Any]]) -> str:
 
 def _inference_line(result: dict[str, Any]) -> str:
     speeds = result["real_tokens_per_second"]
-    return (
+    line = (
         f"Prediction of {result['texts']:,} texts ({markdown_text(result['config']['data'])}), "
         f"{_machine(result)}: {speeds['ours']:,} tokens/s, "
         f"{result['ours_over_pipeline']:.2f}x of `transformers.pipeline` with batches of "
         f"{result['config']['batch_size']} ({speeds['pipeline']:,}); the same entities in "
         f"{result['same_entities']:.1%} of the texts (`compare_inference.py`)."
     )
+    for name, way in result.get("others", {}).items():
+        f1 = result["f1"]
+        scores = f", and an F1 of {f1[name]:.4f} to {f1['ours']:.4f}" if f1 else ""
+        line += (
+            f" {OTHER_WAYS[name]}: {way['over_pipeline']:.2f}x, with the same entities as ours in "
+            f"{way['same_entities_as_ours']:.1%} of the texts{scores}."
+        )
+    return line
 
 
 def _profile_line(result: dict[str, Any]) -> str:

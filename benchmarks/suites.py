@@ -22,6 +22,7 @@ METHODS: dict[str, tuple[str, ...]] = {
 }
 """What is compared: the flags that make LoRA's recipe train in this way."""
 _CHOSEN = {
+    "lora-int8": ("--quantization", "int8"),
     "full-nodropout": ("--method", "full", "--dropout", "0"),
     "lora-nodropout": ("--dropout", "0"),
     "lora-r16": ("--lora-r", "16"),
@@ -115,7 +116,7 @@ _STANDARD = [
         "ner",
         (
             *(name for name in METHODS if name != "prompt"),
-            *("lora-cached2-fast", "lora-cached3-nodropout"),
+            *("lora-int8", "lora-cached2-fast", "lora-cached3-nodropout"),
             *("lora-nodropout", "full-nodropout", "lora-r16", "lora-r64"),
         ),
         *("--num-train-epochs", "3"),
@@ -133,7 +134,7 @@ _STANDARD = [
     *_entries(
         "banking77-3",
         "classification",
-        ("full", "lora", "lora-cached4", "lora-cached4-fast", "lora-nf4"),
+        ("full", "lora", "lora-cached4", "lora-cached4-fast", "lora-nf4", "lora-int8"),
         *("--num-train-epochs", "3"),
         files=_BANKING77,
     ),

@@ -16,17 +16,23 @@ QUICKSTART = HERE / "quickstart.json"
 """The `run.json` of `make quickstart`."""
 WORDS = HERE / "summary.json"
 """Which rows are shown, and what each language calls them."""
+SPEED = HERE / "results" / "speed" / "speed-wnut17-ner-amd-epyc.json"
+"""The result of `compare_speed.py` that the READMEs quote."""
 
 
 def summary_table(comparisons: Sequence[Comparison], language: Literal["en", "zh"]) -> str:
-    """A few rows, with costs as multiples of full fine-tuning on the same data.
+    """How fast training is, and a few rows, with costs as multiples of full fine-tuning.
 
     A star is behind the rows of earlier defaults.
     """
     words = json.loads(WORDS.read_text("utf-8"))
+    arms = json.loads(SPEED.read_text("utf-8"))["arms"]
+    ways = {"float32": "ours-lora-query-value", "int8": "ours-lora-query-value-int8"}
+    ratios = {name: arms[arm]["over_tuned_trainer_peft"] for name, arm in ways.items()}
     found = {_name(row): (comparison, row) for comparison in comparisons for row in comparison.rows}
     columns = words["columns"][language]
-    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    lines = [words["speed"][language].format(**ratios), ""]
+    lines += ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     for name, titles in words["rows"].items():
         if name not in found:
             continue

@@ -9,6 +9,8 @@ import pytest
 import torch
 from small_runs import call_recipe, flags, forget_precision, ner_rows, write_jsonl
 
+from lowcost_ft import load_predictor
+
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 
 import compare_inference
@@ -117,6 +119,7 @@ def test_prediction_is_compared_with_the_pipeline(tmp_path, tiny_model, small_fi
     options = compare_inference.Options(
         run=tmp_path / "ner",
         file=Path(small_files["ner"]["test_file"]),
+        labelled=True,
         rounds=2,
         output=tmp_path / "speed.json",
     )
@@ -126,7 +129,11 @@ def test_prediction_is_compared_with_the_pipeline(tmp_path, tiny_model, small_fi
     assert {name: len(of_way) for name, of_way in result["seconds"].items()} == {
         "pipeline": 2,
         "ours": 2,
+        "ours-int8": 2,
     }
+    assert result["others"]["ours-int8"]["same_entities_as_ours"] > 0.5
+    scores = load_predictor(tmp_path / "ner").evaluate(str(options.file))
+    assert result["f1"]["ours"] == round(scores["f1"], 5)
     assert result["ours_over_pipeline"] > 0
     # Words of letters alone are split alike, so both must find the same.
     assert result["same_entities"] == 1.0

@@ -31,6 +31,16 @@ _HEADS = [
 _TAGGED = {one.name for one in PANEL if one.task == "ner"}
 _MANY_SETS = 6
 """An arm that ran on so many sets has a column; another has rows of its own."""
+_TITLES = {
+    "b_ratio": "LoRA+ with ratio {}",
+    "ema": "average {}",
+    "frozen_pooler": "pooler frozen",
+    "head_learning_rate": "head's rate {}",
+    "learning_rate": "rate {}",
+    "lora_r": "rank {}",
+    "warmup_ratio": "warm-up {}",
+    "zero_bias": "head from zero",
+}
 Scores = dict[str, dict[str, float]]
 
 
@@ -85,14 +95,13 @@ def defaults_tables() -> str:
                 parts += [f"**{title}, tried on some sets, validation scores**", tried]
         if chosen := choices(scores):
             regrets = [choice["regret"] for choice in chosen]
-            named = ", ".join(sorted({f"`{choice['arm']}`" for choice in chosen}))
+            named = "; ".join(sorted({arm_title(choice["arm"]) for choice in chosen}))
             parts.append(
                 f"Chosen on the other sets, for each set in turn: {named}. What the choice loses "
                 f"against the best arm of the set that was left out: mean "
                 f"{statistics.mean(regrets):.3f}, worst {max(regrets):.3f}."
             )
-    if found["pairs"]:
-        parts += ["**Test scores**", _pairs(found["pairs"])]
+    parts += _pairs(found["pairs"])
     return "\n\n".join(parts)
 
 
@@ -172,7 +181,7 @@ def _panel(runs: list[dict[str, Any]], scores: Scores) -> str:
     rows = {run["set"]: run["rows"] for run in runs if "rows" in run}
     arms = sorted(scores, key=lambda arm: (arm.count(":"), arm))
     lines = [
-        "| set | rows | " + " | ".join(f"`{arm}`" for arm in arms) + " |",
+        "| set | rows | " + " | ".join(map(arm_title, arms)) + " |",
         "|---" * (len(arms) + 2) + "|",
     ]
     for name in dict.fromkeys(run["set"] for run in runs):
@@ -192,29 +201,46 @@ def _tried(scores: Scores, widely: Scores, default: str) -> str:
         for name, score in scores[arm].items():
             beside = scores.get(default, {}).get(name)
             shown = "" if beside is None else f"{beside:.3f}"
-            lines.append(f"| {name} | `{arm}` | {score:.3f} | {shown} |")
+            lines.append(f"| {name} | {arm_title(arm)} | {score:.3f} | {shown} |")
     return "\n".join(lines) if len(lines) > 2 else ""
 
 
-def _pairs(pairs: list[dict[str, Any]]) -> str:
-    """Test scores of two arms on each set, with the paired interval of their difference."""
-    lines = [
-        "| set | arm | against | seeds | test scores | difference (95% interval) |",
-        "|---|---|---|---|---|---|",
-    ]
-    by_pair: dict[tuple[str, str], list[float]] = defaultdict(list)
+def _pairs(pairs: list[dict[str, Any]]) -> list[str]:
+    """For each two arms their test scores on each set, with the paired interval."""
+    by_pair: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for pair in pairs:
-        one, other = pair["scores"]
-        low, high = pair["ci95"]
-        by_pair[pair["arm"], pair["against"]].append(pair["difference"])
-        lines.append(
-            f"| {pair['set']} | `{pair['arm']}` | `{pair['against']}` | {pair['seeds']} "
-            f"| {one:.3f}, {other:.3f} | {pair['difference']:+.3f} ({low:+.3f} to {high:+.3f}) |"
-        )
-    means = [
-        f"`{one}` against `{other}`: mean difference {statistics.mean(found):+.3f} over "
-        f"{len(found)} sets, lowest {min(found):+.3f}."
-        for (one, other), found in by_pair.items()
-        if len(found) > 1
-    ]
-    return "\n".join(lines) + ("\n\n" + " ".join(means) if means else "")
+        by_pair[pair["arm"], pair["against"]].append(pair)
+    parts = []
+    for (arm, against), found in by_pair.items():
+        one, other = arm_title(arm), arm_title(against)
+        lines = [
+            f"| set | seeds | {one} | {other} | difference (95% interval) |",
+            "|---|---|---|---|---|",
+        ]
+        for pair in found:
+            (first, second), (low, high) = pair["scores"], pair["ci95"]
+            lines.append(
+                f"| {pair['set']} | {pair['seeds']} | {first:.3f} | {second:.3f} "
+                f"| {pair['difference']:+.3f} ({low:+.3f} to {high:+.3f}) |"
+            )
+        parts += [f"**Test scores: {one}, against {other}**", "\n".join(lines)]
+        if len(found) > 1:
+            differences = [pair["difference"] for pair in found]
+            parts.append(
+                f"Mean difference {statistics.mean(differences):+.3f} over {len(found)} sets, "
+                f"lowest {min(differences):+.3f}."
+            )
+    return parts
+
+
+def arm_title(arm: str) -> str:
+    """What an arm is, in words: the method, and where it leaves today's defaults."""
+    method, *fields = arm.split(":")
+    settings = dict(field.split("=") for field in fields)
+    words = [{"lora": "LoRA", "full": "full fine-tuning"}.get(method, method)]
+    if settings.pop("least_steps", None) is None:
+        words.append("6 epochs")
+    for name, value in settings.items():
+        title = _TITLES.get(name, f"{name} {{}}").format(value)
+        words.append("no average" if (name, value) == ("ema", "0") else title)
+    return ", ".join(words)

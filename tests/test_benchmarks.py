@@ -246,6 +246,14 @@ def test_defaults_are_chosen_on_the_other_sets():
     assert defaults_tables.choices({"lora": {"a": 1.0}}) == []
 
 
+def test_arms_are_told_in_words():
+    assert defaults_tables.arm_title("lora:least_steps=600") == "LoRA"
+    assert defaults_tables.arm_title("full") == "full fine-tuning, 6 epochs"
+    arm = "lora:ema=0:learning_rate=0.0005:least_steps=600:lora_r=16:zero_bias=true"
+    title = "LoRA, no average, rate 0.0005, rank 16, head from zero"
+    assert defaults_tables.arm_title(arm) == title
+
+
 def test_test_scores_of_two_arms_are_compared_row_by_row():
     def run(right):
         counts = [right, [1] * len(right), [1] * len(right)]

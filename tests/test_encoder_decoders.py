@@ -244,6 +244,13 @@ def test_what_cannot_be_kept_is_refused(tmp_path, tiny_model, changes, told):
         trained(config_of(tiny_model, tmp_path, **changes))
 
 
+def test_a_target_may_be_longer_where_the_model_makes_more_positions(tmp_path, tiny_model):
+    for family in ("m2m_100", "t5"):
+        changes = {"max_target_length": 131, "output_dir": str(tmp_path / family)}
+        with ft.start_run(config_of(tiny_model, tmp_path, family, **changes)) as run:
+            ft.load_data(run)
+
+
 def test_t5s_prefix_stands_in_front_of_each_source(tmp_path):
     known = {"translation_en_to_fr": {"prefix": "translate English to French: "}}
     known["summarization"] = {"prefix": "summarize: "}

@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 from lowcost_ft.commands.main import main
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.families import find_family
-from lowcost_ft.models.positions import model_on_meta, position_limit
+from lowcost_ft.models.positions import longest_text, model_on_meta, position_limit
 from lowcost_ft.pipeline.load_predictor import load_predictor
 
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 99}
@@ -46,6 +46,10 @@ def test_the_longest_input_of_an_unknown_family_is_the_longest_that_runs(name):
         with torch.inference_mode():
             return model(input_ids=ids, attention_mask=torch.ones_like(ids))
 
+    for head in ("token", "question_answering", "causal_lm"):
+        assert longest_text(config, head=head) in (longest, None)
+    if name in ("opt", "mistral"):
+        assert longest_text(config, head="causal_lm") == longest
     if name == "mistral":
         assert longest is None
         run(80)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from served import loaded, serving
 from small_runs import dialogue_rows, pair_rows, same_weights, trained, write_jsonl
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 import lowcost_ft as ft
 from lowcost_ft.commands.main import main
@@ -130,6 +130,38 @@ def test_a_line_break_that_the_shell_left_as_it_was_typed_is_refused(tmp_path, t
 def test_what_cannot_be_kept_is_refused(tmp_path, tiny_model, changes, told):
     with pytest.raises(UserError, match=told):
         trained(config_of("dialogue", tiny_model, tmp_path, **changes))
+
+
+def test_a_family_that_is_not_in_the_table_writes(tmp_path, tiny_model):
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model("gpt2"))
+    config = AutoConfig.for_model(
+        "opt",
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        word_embed_proj_dim=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        ffn_dim=64,
+        max_position_embeddings=130,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    folder = str(tmp_path / "opt")
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    changes = {"target_modules": "all-linear", "max_steps": 1}
+    with pytest.raises(UserError, match="lower it to 130"):
+        trained(config_of("translation", lambda _: folder, tmp_path, **changes, max_length=131))
+    run, record = trained(config_of("translation", lambda _: folder, tmp_path, **changes))
+    assert record["evaluation"]["test"]["written"] == 4
+    assert ft.load_predictor(run, max_target_length=46).task.generation().max_new_tokens == 46
+    with pytest.raises(UserError, match=r"46 tokens that .* behind a prompt of 84; lower it"):
+        ft.load_predictor(run, max_target_length=47)
+
+
+def test_texts_may_be_longer_than_in_training_where_positions_have_no_end(tmp_path, tiny_model):
+    run, _ = trained(config_of("translation", tiny_model, tmp_path, max_steps=1))
+    predictor = ft.load_predictor(run, max_target_length=140)  # The configuration says 130.
+    assert predictor(["where is my desk?"])[0]["written"]
 
 
 def test_a_template_needs_a_place_for_the_text(tmp_path, tiny_model):

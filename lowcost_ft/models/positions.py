@@ -4,22 +4,35 @@ import re
 from typing import Any
 
 import torch
-from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
 
+from lowcost_ft.models.families import find_family, longest_input
 from lowcost_ft.models.hub import quiet_libraries
+from lowcost_ft.tasks.heads import find_head, suited_head
 
-__all__ = ["model_on_meta", "position_limit"]
+__all__ = ["longest_text", "model_on_meta", "position_limit"]
 
 _POSITIONS = re.compile(r"(^|_)(pos|positions?|wpe)(_|$)")
 _RELATIVE = re.compile(r"rel(ative)?_|distance|bias")
 
 
+def longest_text(config: Any, *, head: str, trust_remote_code: bool = False) -> int | None:
+    """Tokens of the longest text that a model has positions for; None where none is known.
+
+    Args:
+        config: The model's configuration.
+        head: Name of its head: which task model tells it, for a family not in the table.
+        trust_remote_code: Whether the model's own Python code may run.
+    """
+    longest = longest_input(config)
+    if longest is None and find_family(config) is None:
+        model = model_on_meta(config, head=head, trust_remote_code=trust_remote_code)
+        longest = None if model is None else position_limit(model)
+    return longest
+
+
 def model_on_meta(config: Any, *, head: str, trust_remote_code: bool = False) -> Any | None:
     """The task model of a configuration without weights; None where it cannot be built."""
-    auto_class: Any = {
-        "token": AutoModelForTokenClassification,
-        "sequence": AutoModelForSequenceClassification,
-    }[head]
+    auto_class = find_head(suited_head(head, config)).model_class
     stored = config.__dict__.pop("quantization_config", None)
     try:
         with quiet_libraries(), torch.device("meta"):

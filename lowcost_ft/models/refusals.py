@@ -6,9 +6,8 @@ from typing import Any
 from lowcost_ft.config.methods import METHODS, find_method
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.adapters import layer_list
-from lowcost_ft.models.families import find_family, longest_input
+from lowcost_ft.models.families import find_family
 from lowcost_ft.models.family import Family
-from lowcost_ft.models.positions import model_on_meta, position_limit
 from lowcost_ft.models.quantization import Quantization, settle_quantization
 from lowcost_ft.tasks.heads import find_head
 
@@ -16,30 +15,17 @@ __all__ = ["check_arguments", "check_layers", "check_length", "check_method", "c
 __all__ += ["method_problem", "tokens_notice", "unknown_notice"]
 
 
-def check_length(
-    max_length: int,
-    config: Any,
-    model_id: str,
-    *,
-    head: str = "sequence",
-    trust_remote_code: bool = False,
-) -> None:
+def check_length(max_length: int, longest: int | None, model_id: str) -> None:
     """Refuses texts that are longer than the model has positions for.
 
     Args:
         max_length: As in `--max-length`.
-        config: The model's configuration.
+        longest: Tokens that the model has positions for; None if there is no limit.
         model_id: For the message.
-        head: "token" or "sequence": which task model tells it, for a family not in the table.
-        trust_remote_code: Whether the model's own Python code may run.
 
     Raises:
         UserError: It is too long.
     """
-    longest = longest_input(config)
-    if longest is None and find_family(config) is None:
-        model = model_on_meta(config, head=head, trust_remote_code=trust_remote_code)
-        longest = None if model is None else position_limit(model)
     if longest is not None and max_length > longest:
         raise UserError(
             f"max_length: {max_length:,} tokens are more than {model_id!r} has positions for; "

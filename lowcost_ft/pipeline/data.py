@@ -13,6 +13,7 @@ from lowcost_ft.data.features import Features
 from lowcost_ft.data.python_rows import Rows
 from lowcost_ft.models.families import is_causal
 from lowcost_ft.models.hub import load_config
+from lowcost_ft.models.positions import longest_text
 from lowcost_ft.models.refusals import (
     check_length,
     check_token_ids,
@@ -132,13 +133,11 @@ def load_data(
     task.take_model(described, model_id=config.model_id)
     task.take_tokenizer(tokenizer, model_id=config.model_id)
     run.record |= task.record()
-    check_length(
-        config.max_length,
-        described,
-        config.model_id,
-        head=kind.head_for(vars(config)),
-        trust_remote_code=config.trust_remote_code,
+    longest = longest_text(
+        described, head=kind.head_for(vars(config)), trust_remote_code=config.trust_remote_code
     )
+    check_length(config.max_length, longest, config.model_id)
+    task.check_written_length(longest, model_id=config.model_id)
     run.record["truncation_side"] = tokenizer.truncation_side
     features = {
         name: _featurize(run, task, tokenizer, name, getattr(splits, name)) for name in counts

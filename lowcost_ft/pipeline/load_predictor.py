@@ -113,13 +113,16 @@ def load_predictor(
         novelty = None
     task.take_model(model.config, model_id=str(folder))
     task.take_tokenizer(tokenizer, model_id=str(folder))
+    longest = longest_input(model.config)
+    if longest is None and find_family(model.config) is None:
+        longest = position_limit(model)
+    task.check_written_length(longest, model_id=str(folder))
     return Predictor(
         model=called,
         novelty=novelty,
         # A quantized layer keeps notes beside its weights, and foreign code may keep anything.
         concurrent=not weight_bytes(model)[0] and not trust_remote_code,
-        longest=longest_input(model.config)
-        or (position_limit(model) if find_family(model.config) is None else None),
+        longest=longest,
         notices=notices,
         **loaded,
     )

@@ -11,6 +11,7 @@ from lowcost_ft.data.features import Features
 from lowcost_ft.memory.operators import Target
 from lowcost_ft.models.hub import load_config
 from lowcost_ft.models.loading import build_model
+from lowcost_ft.models.positions import longest_text
 from lowcost_ft.models.refusals import check_length
 from lowcost_ft.planning.forecast import Forecast
 from lowcost_ft.planning.model_options import model_options
@@ -34,13 +35,12 @@ def longest_forecast(config: RunConfig, target: Target, *, num_labels: int) -> F
     described = load_config(
         config.model_id, revision=config.revision, trust_remote_code=config.trust_remote_code
     )
-    check_length(
-        config.max_length,
+    longest = longest_text(
         described,
-        config.model_id,
         head=task_class(config.task).head_for(vars(config)),
         trust_remote_code=config.trust_remote_code,
     )
+    check_length(config.max_length, longest, config.model_id)
     task = task_class(config.task).for_planning([f"label {n}" for n in range(num_labels)])
     task.take_model(described, model_id=config.model_id)
     features = _longest_rows(task, config, config.batch_size)

@@ -24,6 +24,17 @@ class TextWriting:
     writes: ClassVar[bool] = False
     talks: ClassVar[bool] = False
 
+    def check_written_length(self, longest: int | None, *, model_id: str) -> None:
+        """Refuses to write more tokens than the model has positions for.
+
+        Args:
+            longest: How many it has; None if there is no limit.
+            model_id: For the message.
+
+        Raises:
+            UserError: `--max-target-length` is too large.
+        """
+
     def generation(self) -> GenerationSettings:
         """How texts are written."""
         raise AssertionError(f"{self.name} writes nothing")

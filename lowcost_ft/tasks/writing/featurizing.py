@@ -71,35 +71,31 @@ class WritingTokens(WritingAnswers):
             )
         self.schema = self.schema | {"prompt_tokens": Array("row", to_model=True)}  # type: ignore[misc]
 
-    def _check_positions(self, config: Any, model_id: str) -> None:
-        """Refuses texts that are longer than what the model has positions for.
+    def check_written_length(self, longest: int | None, *, model_id: str) -> None:
+        """See `TextWriting.check_written_length`.
 
-        A decoder's row, which begins with the prompt, is checked elsewhere; here it matters where a
-        run that is over shall write longer texts than it was trained for.
+        A decoder's row, which begins with the prompt, has `--max-length` tokens; here it matters
+        where a run that is over shall write longer texts than it was trained for.
 
         Raises:
-            UserError: They are.
+            UserError: `--max-target-length` is too large.
         """
-        if config is None:  # The task has not been shown its model.
-            return
-        limit = getattr(config.get_text_config(decoder=True), "max_position_embeddings", None)
-        longest = self._longest or self.settings["max_target_length"]
-        room = limit
-        if limit is not None and not self.encoder_decoder:
+        wanted, prompt = self._longest or self.settings["max_target_length"], 0
+        if not self.encoder_decoder:
             if self._longest is None or self._max_length is None:
                 return
-            room = limit - (self._max_length - self.settings["max_target_length"])
-        if room is not None and longest > room:
+            prompt = self._max_length - self.settings["max_target_length"]
+        if longest is not None and wanted > longest - prompt:
+            behind = f" behind a prompt of {prompt:,}" if prompt else ""
             raise UserError(
-                f"--max-target-length {longest} is more than the {room:,} tokens that "
-                f"{model_id!r} has positions for; lower it"
+                f"--max-target-length {wanted} is more than the {longest - prompt:,} tokens that "
+                f"{model_id!r} has positions for{behind}; lower it"
             )
 
     def take_tokenizer(self, tokenizer: PreTrainedTokenizerBase, *, model_id: str) -> None:
         """Settles the chat template, and puts it into the tokenizer, with which it is saved."""
         self._tokenizer = tokenizer
         keep_blanks(tokenizer)
-        self._check_positions(self._model_config, model_id)
         if self.encoder_decoder:
             self._take_languages(tokenizer, model_id)
             return

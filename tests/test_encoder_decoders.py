@@ -251,6 +251,17 @@ def test_a_target_may_be_longer_where_the_model_makes_more_positions(tmp_path, t
             ft.load_data(run)
 
 
+def test_a_source_loses_its_end_whatever_the_tokenizers_folder_says(tmp_path):
+    folder = Path(make_tiny("t5", tmp_path / "model"))
+    saved = folder / "tokenizer_config.json"
+    saved.write_text(json.dumps(json.loads(saved.read_text()) | {"truncation_side": "left"}))
+    with ft.start_run(config_of(lambda _: str(folder), tmp_path, max_length=8)) as run:
+        data = ft.load_data(run)
+    whole = data.tokenizer(data.splits.train[0].text)["input_ids"]
+    assert len(whole) > 8
+    assert data.features["train"].input_ids[:8].tolist() == [*whole[:7], whole[-1]]
+
+
 def test_t5s_prefix_stands_in_front_of_each_source(tmp_path):
     known = {"translation_en_to_fr": {"prefix": "translate English to French: "}}
     known["summarization"] = {"prefix": "summarize: "}

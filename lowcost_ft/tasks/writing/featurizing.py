@@ -97,6 +97,8 @@ class WritingTokens(WritingAnswers):
         self._tokenizer = tokenizer
         keep_blanks(tokenizer)
         if self.encoder_decoder:
+            # Whatever a published folder says: a source loses its end.
+            tokenizer.truncation_side = "right"
             self._take_languages(tokenizer, model_id)
             return
         if not tokenizer.is_fast:

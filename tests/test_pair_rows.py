@@ -280,6 +280,17 @@ def test_broken_tmx_is_told_with_its_line(tmp_path, content, told):
         ([{"source": "a"}], {}, "no column for the target; name it with --target-column"),
         ([{"source": "a", "target": "\ud800"}], {}, "half a surrogate pair"),
         ([{"source": "a", "target": "b"}], {"target_column": "source"}, "are both read from"),
+        (
+            [{"id": 1, "en": "a", "fr": "b"}],
+            {},
+            'holds texts in "en", "fr"; say which to translate from and into, with '
+            "--source-language and --target-language",
+        ),
+        (
+            [{"en": "a", "fr": "b"}],
+            {"source_language": "en", "target_language": "de"},
+            'no texts in the language --target-language de; the languages are "en", "fr"',
+        ),
     ],
 )
 def test_what_is_wrong_is_told_with_file_and_row(tmp_path, content, options, told):
@@ -296,6 +307,15 @@ def test_inputs_alone_may_be_empty_and_need_no_target(tmp_path):
     path = written(tmp_path, "b.jsonl", [{"translation": {"en": "the lamp"}}])
     rows, problems, _ = pairs(path, labelled=False, source_language="en", target_language="fr")
     assert rows == [{"source": "the lamp"}] and not problems
+
+
+def test_one_language_tells_the_other_where_a_table_has_two(tmp_path):
+    path = written(tmp_path, "a.csv", "id,en,fr\n7,the lamp,la lampe\n")
+    rows, problems, notices = pairs(path, source_language="fr")
+    assert not problems and [(row["source"], row["target"]) for row in rows] == [
+        ("la lampe", "the lamp")
+    ]
+    assert notices == [f'{path}: translated into "en" (--target-language overrides)']
 
 
 def test_the_column_of_the_language_is_enough_where_nothing_is_learned(tmp_path):

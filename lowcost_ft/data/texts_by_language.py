@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from lowcost_ft.data.known_names import TRANSLATION_NAME
-from lowcost_ft.data.language_codes import same_language
+from lowcost_ft.data.language_codes import language_name, same_language
 from lowcost_ft.data.rows import (
     Row,
     column_names,
@@ -66,16 +66,22 @@ def columns_by_language(
             if chosen is None:
                 return [], "", ""
             return _complete(rows, chosen, labelled, notices), *chosen
-    if named is None and languages[0] and languages[1]:
+    if named is not None:
+        return None
+    plain = not any(same_column(names, name) for name in usual)
+    if languages[0] and languages[1]:
         wanted = [[n for n in names if same_language(n, code or "")] for code in languages]
         if all(len(found) == 1 for found in wanted) and wanted[0] != wanted[1]:
             source, target = wanted[0][0], wanted[1][0]
             notices.append(f"{file}: columns {shown(source)} and {shown(target)} read as texts")
             return list(rows), source, target
-        alone = not labelled and not any(same_column(names, name) for name in usual)
-        if alone and len(wanted[0]) == 1:
+        if plain and not labelled and len(wanted[0]) == 1:
             notices.append(f"{file}: column {shown(wanted[0][0])} read as texts")
             return list(rows), wanted[0][0], ""
+    held = [name for name in names if name != "id" and language_name(name)]
+    if plain and len(held) > 1:
+        chosen = _chosen(file, held, languages, labelled, problems, notices)
+        return ([], "", "") if chosen is None else (list(rows), *chosen)
     return None
 
 

@@ -693,6 +693,12 @@ def test_cut_of_repeated_inputs_is_exact_where_it_can_be() -> None:
     assert any(note in notice for notice in splits.notices)
 
 
+def test_a_cut_of_one_row_is_told_as_one() -> None:
+    pairs = [{"source": f"text {i}", "target": f"word {i}"} for i in range(8)]
+    notices = load_splits("translation", train_file=write("a.jsonl", pairs)).notices
+    assert any("1 of the 8 training rows was cut off for it" in notice for notice in notices)
+
+
 def test_cut_of_one_input_alone() -> None:
     rows = [{"text": "same", "label": "ab"[i % 2]} for i in range(40)]
     problems = failure(load_splits, "classification", train_file=write("a.jsonl", rows))

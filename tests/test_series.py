@@ -8,7 +8,7 @@ import pytest
 from small_runs import call_recipe, flags
 
 from lowcost_ft import RunConfig, start_run
-from lowcost_ft.commands.series import run_series
+from lowcost_ft.commands.series import _report, run_series
 from lowcost_ft.errors import UserError
 from lowcost_ft.record.longer_training import longer_command
 from lowcost_ft.report.collect import collect
@@ -84,6 +84,12 @@ def test_half_of_a_series_goes_on_where_it_stopped(series, options, tmp_path, ca
     assert (again / "seed-3" / "run.json").stat().st_mtime_ns == before
     assert adapter(again / "seed-1") == adapter(series / "seed-1")
     assert (again / "report.html").exists()
+
+
+def test_a_single_seed_is_told_as_one(series, tmp_path, capsys):
+    again = shutil.copytree(series, tmp_path / "again")
+    _report(again, [1])
+    assert "\n1 seed: test accuracy" in capsys.readouterr().out
 
 
 def test_a_series_whose_run_fails_says_how_to_go_on(tmp_path, capsys):

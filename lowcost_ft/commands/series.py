@@ -13,6 +13,7 @@ from typing import Any
 
 from lowcost_ft.config.run import RunConfig
 from lowcost_ft.config.values import split_seeds
+from lowcost_ft.data.rows import counted
 from lowcost_ft.errors import UserError
 from lowcost_ft.record.changed_settings import changed_settings
 from lowcost_ft.record.run_file import RUN_FILE, load_run
@@ -231,5 +232,6 @@ def _report(folder: Path, seeds: Sequence[int]) -> None:
     scores = [float(run["evaluation"][split][metric]) for run in runs]
     each = ", ".join(f"{score:.4f}" for score in scores)
     spread = f", standard deviation {statistics.stdev(scores):.4f}" if len(scores) > 1 else ""
-    told = f"{len(seeds)} seeds: {split} {metric} {statistics.mean(scores):.4f} ({each}){spread}"
+    mean = f"{split} {metric} {statistics.mean(scores):.4f}"
+    told = f"{counted(len(seeds), 'seed')}: {mean} ({each}){spread}"
     _say(f"\n{told}\nreport in {file}")

@@ -83,8 +83,8 @@ def cut_validation(
     told = f" ({asked} asked for)" if len(chosen) != asked else ""
     told += ", stratified" if num_classes else ""
     notices.append(
-        f"no validation split: {len(chosen)} of the {len(examples)} training rows were cut off "
-        f"for it{told}, seed {seed}{together}"
+        f"no validation split: {len(chosen)} of the {len(examples)} training rows "
+        f"{'was' if len(chosen) == 1 else 'were'} cut off for it{told}, seed {seed}{together}"
     )
     return (
         [example for index, example in enumerate(examples) if index not in chosen],

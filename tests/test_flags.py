@@ -1,12 +1,16 @@
 """Command lines from dataclasses, explained by the docstrings of their fields."""
 
+import ast
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated
 
 import pytest
 import tyro
 
-from lowcost_ft.config.flags import explanations, parse_flags, parse_groups
+from lowcost_ft.config.flags import explanations, narrow, parse_flags, parse_groups
+
+RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.py"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +72,16 @@ def test_help_says_what_the_program_and_its_flags_are_for(capsys):
     for text in ("Does something.", "Folder of a run.", "RUN", "Say nothing.", "Some files."):
         assert text in printed
     assert "(default: )" not in printed
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_the_help_of_a_recipe_fits_a_small_terminal_and_its_commands_are_whole(recipe):
+    text = ast.get_docstring(ast.parse(recipe.read_text("utf-8")))
+    narrowed = narrow(text)
+    assert max(map(len, narrowed.splitlines())) < 80
+    assert " ".join(narrowed.replace("\\\n", " ").split()) == " ".join(
+        text.replace("\\\n", " ").split()
+    )
 
 
 def test_flags_of_groups_start_from_the_given_default():

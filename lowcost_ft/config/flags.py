@@ -19,6 +19,9 @@ from lowcost_ft.errors import UserError
 
 __all__ = ["explanations", "narrow", "parse_flags", "parse_groups"]
 
+_WIDTH = 76
+"""Characters of a line of a description, besides the blank that `narrow` puts in front."""
+
 
 def explanations(settings: type) -> dict[str, str]:
     """What each field of a dataclass is for, on one line: the docstring below it.
@@ -126,20 +129,35 @@ def parse_groups(
 
 
 def narrow(description: str) -> str:
-    """Breaks paragraphs to the width of a small terminal; indented lines stay as they are.
+    """Breaks paragraphs and commands to the width of a small terminal.
 
-    tyro makes one line of a paragraph, however wide, unless its lines begin with a space.
+    tyro makes one line of a paragraph, however wide, unless its lines begin with a space. Lines
+    that are indented are commands, which are broken before a flag alone.
     """
     paragraphs = []
     for paragraph in description.strip().split("\n\n"):
-        as_it_is = paragraph.startswith("    ")
-        lines = (
-            paragraph.split("\n")
-            if as_it_is
-            else textwrap.wrap(paragraph, 76, break_on_hyphens=False)
-        )
+        if paragraph.startswith("    "):
+            lines = [part for line in paragraph.split("\n") for part in _command_lines(line)]
+        else:
+            lines = textwrap.wrap(paragraph, _WIDTH, break_on_hyphens=False)
         paragraphs.append("\n".join(f" {line}" for line in lines))
     return "\n\n".join(paragraphs)
+
+
+def _command_lines(line: str) -> list[str]:
+    """A line of a shell command as lines that are narrow, each with a backslash but the last."""
+    if len(line) <= _WIDTH:
+        return [line]
+    indent = " " * (len(line) - len(line.lstrip()))
+    first, *more = line.strip().removesuffix(" \\").split(" --")
+    lines, more_indent = [indent + first], "" if first.startswith("--") else "    "
+    for flag in (f"--{word}" for word in more):
+        if len(lines[-1]) + len(flag) + 3 > _WIDTH:
+            lines[-1] += " \\"
+            lines.append(indent + more_indent + flag)
+        else:
+            lines[-1] += f" {flag}"
+    return [*lines[:-1], lines[-1] + " \\" * line.endswith(" \\")]
 
 
 def _check_numbers(types: Mapping[str, Any], arguments: Sequence[str]) -> None:

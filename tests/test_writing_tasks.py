@@ -189,3 +189,15 @@ def test_a_server_writes_what_predict_writes(tmp_path, tiny_model):
     with serving(*loaded(f"pairs={folder}", models_dir=str(tmp_path / "models"))) as client:
         status, content = client.post("/answers", {"inputs": texts, "models": ["pairs"]})
     assert status == 200 and content["answers"] == {"pairs": expected}
+
+
+def test_what_a_server_draws_does_not_depend_on_the_other_inputs(tmp_path, tiny_model):
+    changes = {"max_steps": 1, "temperature": 3.0}
+    folder, _ = trained(config_of("translation", tiny_model, tmp_path, **changes))
+    texts = ["where is my lamp 3?", "", "where is my desk?"]
+    with serving(*loaded(f"pairs={folder}", models_dir=str(tmp_path / "models"))) as client:
+        together, alone = (
+            client.post("/answers", {"inputs": inputs, "models": ["pairs"]})[1]["answers"]["pairs"]
+            for inputs in (texts, texts[2:])
+        )
+    assert together[2:] == alone and alone[0]["written"] != together[0]["written"]

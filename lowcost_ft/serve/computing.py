@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import torch
@@ -60,13 +61,14 @@ def _write(part: Part) -> None:
     """Lets the model write after each prompt; see `pipeline.writing.write_after`."""
     features, predictor = part.features, part.model.predictor
     assert features is not None
-    numbers = np.arange(features.num_examples)
+    prompts = [part.task.prompt(features, number) for number in range(features.num_examples)]
     found = write_after(
         predictor.accelerator,
         predictor.model,
-        [part.task.prompt(features, int(number)) for number in numbers],
+        prompts,
         part.task.generation(),
-        numbers=numbers,
+        # What is drawn must not depend on the other requests of the wave, as its place would.
+        numbers=np.array([crc32(prompt.tobytes()) for prompt in prompts]),
         pad_token_id=int(predictor.tokenizer.pad_token_id),
     )
     near_ties = set(found.near_ties)

@@ -468,6 +468,11 @@ def test_texts_to_write_have_no_labels_to_judge(tmp_path, capsys, tiny_model, ta
     assert "refuse" not in told.err
     if task == "dialogue":
         assert 'in "Hello, I have a question.' in told.out  # Without the roles.
+        assert "6 rows of train whose input alone is longer than --max-length 8" in told.out
+    assert main(["doctor", train, "--task", task]) == 0
+    told = capsys.readouterr()
+    assert "give --model-id and --max-length as in your training" in " ".join(told.err.split())
+    assert "--max-length" not in told.out
 
 
 def test_labels_that_no_model_can_tell_apart_are_not_doubted(tmp_path):

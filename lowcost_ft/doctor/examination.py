@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from lowcost_ft.config.reading import ReadingOptions
+from lowcost_ft.config.settings import DEFAULT_MODEL_ID
 from lowcost_ft.data.findings import SEVERITIES, Finding
 from lowcost_ft.doctor.checked_data import CheckedData
 from lowcost_ft.doctor.classes import check_classes, check_shares
@@ -110,20 +112,17 @@ def _with_model(
     data: CheckedData, model_id: str, max_length: int, seed: int, options: dict[str, Any]
 ) -> tuple[list[Finding], RowScores | None]:
     """What needs a pretrained model: lengths in tokens, and the judgement of labels."""
+    if data.kind.writes:
+        return _too_long_to_write(data, model_id, max_length, options), None
     from lowcost_ft.doctor.word_states import word_states
     from lowcost_ft.frozen.embedding import load_embedder
 
     spans = data.kind.spans_of(data.train.examples[0]) is not None
     embedder = load_embedder(model_id, words=spans, **options)
-
-    def count_tokens(texts: Sequence[tuple[str, ...]]) -> list[int]:
-        columns = [list(column) for column in zip(*texts, strict=True)]
-        encoded = embedder.tokenizer(*columns, truncation=False, verbose=False)
-        return [len(ids) for ids in encoded["input_ids"]]
-
     findings: list[Finding] = []
     if not spans:
-        findings += check_too_long(data, count_tokens, max_length)
+        count = partial(_count_tokens, embedder.tokenizer)
+        findings += check_too_long(data, count, max_length)
     if not spans and not (data.one_class() and data.kind.judged_by_texts):
         data.notices.append("labels are not judged: that takes one class a text, or entities")
         return findings, None
@@ -139,3 +138,27 @@ def _with_model(
     states: np.ndarray = embedder.texts(first, *second)
     scores, found = judge_classes(data, states, seed=seed)
     return findings + found, scores
+
+
+def _too_long_to_write(
+    data: CheckedData, model_id: str, max_length: int, options: dict[str, Any]
+) -> list[Finding]:
+    """Inputs that are too long for a task that writes, whose model the user has to name."""
+    from lowcost_ft.models.tokenizers import load_tokenizer
+
+    data.notices.append("labels are not judged: that takes one class a text, or entities")
+    if model_id == DEFAULT_MODEL_ID:
+        data.notices.append(
+            "lengths are not counted: each model that writes has tokens of its own; give "
+            "--model-id and --max-length as in your training"
+        )
+        return []
+    tokenizer = load_tokenizer(model_id, **data.kind.tokenizer_options, **options)
+    count, what = partial(_count_tokens, tokenizer), "whose input alone is longer than"
+    return check_too_long(data, count, max_length, what=what, most=None)
+
+
+def _count_tokens(tokenizer: Any, texts: Sequence[tuple[str, ...]]) -> list[int]:
+    columns = [list(column) for column in zip(*texts, strict=True)]
+    encoded = tokenizer(*columns, truncation=False, verbose=False)
+    return [len(ids) for ids in encoded["input_ids"]]

@@ -13,6 +13,7 @@ from lowcost_ft.doctor.checked_data import CheckedData, CheckedSplit
 __all__ = ["check_languages", "check_lengths", "check_too_long", "check_writing"]
 
 _USUAL_LIMIT = 512
+"""Tokens of the longest text that encoders usually take."""
 _MARKUP = re.compile(
     r"</?(?:a|b|i|p|br|div|span|strong|em|ul|li|td|tr|table|img|h[1-6]|font|script|style)\b[^>]*>"
     r"|&(?:amp|lt|gt|quot|nbsp|apos|#\d{2,5});",
@@ -129,6 +130,9 @@ def check_too_long(
     data: CheckedData,
     count_tokens: Callable[[Sequence[tuple[str, ...]]], Sequence[int]],
     limit: int,
+    *,
+    what: str = "longer than",
+    most: int | None = _USUAL_LIMIT,
 ) -> list[Finding]:
     """Texts that lose their end at `--max-length`, with the share lost of each class.
 
@@ -136,6 +140,8 @@ def check_too_long(
         data: The data.
         count_tokens: Tokens of each text (or pair of texts) of a list.
         limit: `--max-length`.
+        what: How their rows differ from the others, before the limit.
+        most: The longest `--max-length` to propose; None: any.
     """
     findings = []
     for split in data.splits.values():
@@ -162,19 +168,20 @@ def check_too_long(
             Finding(
                 kind="too_long",
                 severity="moderate" if len(rows) > 0.05 * len(lengths) else "minor",
-                title=f"{counted(len(rows), 'row')} of {split.name} longer than --max-length "
+                title=f"{counted(len(rows), 'row')} of {split.name} {what} --max-length "
                 f"{limit}" + (f"; lost by class: {shares}" if shares else ""),
                 why="what stands beyond it is cut off, or cut into windows",
                 rows=rows,
-                command=f"--max-length {_enough(max(lengths))}",
+                command=f"--max-length {_enough(max(lengths), most)}",
             )
         )
     return findings
 
 
-def _enough(longest: int) -> int:
-    """A multiple of 32 that holds the longest text, but no more than models usually take."""
-    return min(-(-longest // 32) * 32, _USUAL_LIMIT)
+def _enough(longest: int, most: int | None) -> int:
+    """A multiple of 32 that holds the longest text, if that is not too much."""
+    enough = -(-longest // 32) * 32
+    return enough if most is None else min(enough, most)
 
 
 def check_lengths(data: CheckedData) -> list[Finding]:

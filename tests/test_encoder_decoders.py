@@ -23,6 +23,7 @@ from lowcost_ft.models.base import load_base_model
 from lowcost_ft.models.families import find_family
 from lowcost_ft.models.generation.published import generation_config
 from lowcost_ft.models.generation.writing import start_token
+from lowcost_ft.models.hub import load_config
 from lowcost_ft.models.tokenizers import load_tokenizer
 from lowcost_ft.tasks import task_class
 from lowcost_ft.tasks.writing.example import WritingExample
@@ -195,7 +196,15 @@ def test_a_run_from_the_encoders_kept_output_trains_the_same(tmp_path, tiny_mode
     plain, cached = (record for _, record in runs)
     planned, measured = (cached["train"][f"{kind}peak_memory_bytes"] for kind in ("predicted_", ""))
     assert planned == pytest.approx(measured, rel=0.01, abs=6000)
-    assert cached["train"]["cache_bytes"] > 0
+    with ft.start_run(
+        config_of(tiny_model, tmp_path, family, output_dir=str(tmp_path / "x"))
+    ) as run:
+        data = ft.load_data(run)
+    # Sources alone are kept, of which no target is read again.
+    splits = [data.features[name] for name in ("train", "validation")]
+    sources = sum(int(split["prompt_tokens"].sum()) for split in splits)
+    hidden = load_config(tiny_model(family)).hidden_size
+    assert cached["train"]["cache_bytes"] == 4 * hidden * sources
     # Texts are written by the whole model, in whose place the encoder's output had been.
     for name in ("perplexity", "chrf", "written"):
         scores = [record["evaluation"]["test"][name] for record in (plain, cached)]
@@ -212,13 +221,13 @@ def test_a_kept_encoder_leaves_with_what_is_its_own(tiny_model, family):
         id(w) for w in (*model.get_encoder().parameters(), *model.get_encoder().buffers())
     }
     ids = torch.randint(3, 200, (2, 12))
-    row = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    states = part.run(row | {"prompt_tokens": torch.tensor([5, 7])})
-    assert states.shape[:2] == ids.shape and not states[0, 5:].any() and not states[1, 7:].any()
+    mask = (torch.arange(7) < torch.tensor([[5], [7]])).long()
+    states = part.run({"input_ids": ids[:, :7], "attention_mask": mask})
+    assert states.shape[:2] == (2, 7) and not states[0, 5:].any()
     alone = model.get_encoder()(input_ids=ids[:1, :5]).last_hidden_state
     assert torch.allclose(states[:1, :5], alone, atol=1e-5)
     inputs = {"input_ids": ids[:, :7], "decoder_input_ids": ids[:, 7:]}
-    inputs["attention_mask"] = (torch.arange(7) < torch.tensor([[5], [7]])).long()
+    inputs["attention_mask"] = mask
     expected = model(**inputs).logits
     with part.taken_out(), part.entering(states):
         assert torch.allclose(model(**inputs).logits, expected, atol=1e-4)

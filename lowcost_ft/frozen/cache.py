@@ -26,7 +26,7 @@ from lowcost_ft.data.features import Features
 from lowcost_ft.errors import UserError
 from lowcost_ft.frozen.cache_key import describe_model, digest
 from lowcost_ft.frozen.device_states import DeviceStates
-from lowcost_ft.frozen.encoder_part import lower_part
+from lowcost_ft.frozen.encoder_part import lower_part, rows_read
 from lowcost_ft.frozen.filling import announce, fill_missing, from_main, is_main, opened
 from lowcost_ft.frozen.lower_part import LowerPart
 from lowcost_ft.frozen.lower_states import LowerStates
@@ -151,6 +151,7 @@ def cached_layers(
         )
     started = time.perf_counter()
     part = streamed or lower_part(model, family, trainable_layers)
+    splits = {name: rows_read(features, family) for name, features in splits.items()}
     assert family is not None
     report = CacheReport(states={})
     base = Path(cache_dir).expanduser() if cache_dir else default_cache_dir()

@@ -5,17 +5,19 @@ encoder makes of a source is a constant, which `EncoderPart` keeps. The decoder 
 of its layers read the encoder's output, and T5's first one holds the biases of the others.
 """
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F  # noqa: N812
 from transformers.modeling_outputs import BaseModelOutput
 
+from lowcost_ft.data.features import Features
 from lowcost_ft.frozen.lower_part import LowerPart, StandIn
 from lowcost_ft.models.family import Family
 
-__all__ = ["EncoderPart", "lower_part"]
+__all__ = ["EncoderPart", "lower_part", "rows_read"]
 
 _ENCODER = "encoder"
 
@@ -27,11 +29,29 @@ def lower_part(model: Any, family: Family | None, trainable_layers: int) -> Lowe
     return LowerPart(model, family, trainable_layers)
 
 
+def rows_read(features: Features, family: Family | None) -> Features:
+    """The rows as the lower part reads them: those of an encoder lack their targets.
+
+    Args:
+        features: The rows of a task.
+        family: The model's entry in the table.
+    """
+    if family is None or family.encoder_layers is None or "prompt_tokens" not in features.arrays:
+        return features
+    sources = features["prompt_tokens"]
+    places = np.arange(len(features.input_ids)) - np.repeat(features.starts[:-1], features.lengths)
+    return replace(
+        features,
+        input_ids=features.input_ids[places < np.repeat(sources, features.lengths)],
+        starts=np.concatenate([[0], np.cumsum(sources)]),
+        arrays={"prompt_tokens": sources},
+    )
+
+
 class EncoderPart(LowerPart):
     """The encoder below a decoder whose top layers train.
 
-    The states of a row are those of its source, `(batch, sequence, hidden)`, and zeros where the
-    tokens of its target are.
+    The states of a row are those of its source, `(batch, source, hidden)`: see `rows_read`.
     """
 
     takes_encoders: ClassVar[bool] = True
@@ -55,22 +75,16 @@ class EncoderPart(LowerPart):
         """Runs the encoder alone.
 
         Args:
-            inputs: `input_ids` and `attention_mask` of whole rows, `(batch, sequence)`, and
-                `prompt_tokens`, `(batch,)`, where a row holds a target behind so many tokens.
+            inputs: `input_ids` and `attention_mask` of sources, `(batch, source)`.
         """
-        ids, mask = inputs["input_ids"], inputs["attention_mask"]
-        width = ids.shape[1]
-        if (sources := inputs.get("prompt_tokens")) is not None:
-            width = int(sources.max())
-            columns = torch.arange(width, device=ids.device)
-            mask = (columns < sources.unsqueeze(1)).long()
         with torch.no_grad():
             states = self.modules[_ENCODER](
-                input_ids=ids[:, :width], attention_mask=mask, return_dict=True
+                input_ids=inputs["input_ids"],
+                attention_mask=inputs["attention_mask"],
+                return_dict=True,
             )[0]
         # What stands at padding is masked, and differs from batch to batch.
-        states = states * mask.unsqueeze(-1)
-        return F.pad(states, (0, 0, 0, ids.shape[1] - width))
+        return states * inputs["attention_mask"].unsqueeze(-1)
 
     def stand_in(self, name: str) -> nn.Module:
         """A module that hands out the states in place of the encoder."""

@@ -9,6 +9,7 @@ from lowcost_ft.config.run import RunConfig
 from lowcost_ft.data.batching import MicroBatch, padded_tokens
 from lowcost_ft.data.features import Features
 from lowcost_ft.frozen.device_states import device_bytes
+from lowcost_ft.frozen.encoder_part import rows_read
 from lowcost_ft.memory.operators import Target
 from lowcost_ft.memory.simulate import MemoryPrediction
 from lowcost_ft.models.loading import BuiltModel, forward_module, load_config
@@ -99,8 +100,10 @@ class Forecast:
 
     def states_bytes(self, config: RunConfig) -> int:
         """What a copy of the training data's cached states takes on a GPU; 0 where none is made."""
-        tokens = len(self.features.input_ids)
-        needs = self.cache_needs(config, tokens) if self.target.device == "cuda" else None
+        if self.target.device != "cuda" or not config.cache_frozen_layers:
+            return 0
+        tokens = len(rows_read(self.features, self.model(config).family).input_ids)
+        needs = self.cache_needs(config, tokens)
         return 0 if needs is None else device_bytes(needs.kept_bytes, tokens)
 
     def __call__(self, config: RunConfig) -> MemoryPrediction:
@@ -132,7 +135,10 @@ class Forecast:
             forward_module(built.model),
             built.family,
             config.trainable_layers,
-            {str(n): len(split.input_ids) for n, split in enumerate(self._splits)}
+            {
+                str(number): len(rows_read(split, built.family).input_ids)
+                for number, split in enumerate(self._splits)
+            }
             if tokens is None
             else {"all": tokens},
             target=self.target,

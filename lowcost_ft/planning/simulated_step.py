@@ -17,7 +17,7 @@ from lowcost_ft.config.settings import TrainingConfig
 from lowcost_ft.data.batching import MicroBatch
 from lowcost_ft.data.features import Features, collate, model_inputs
 from lowcost_ft.frozen.cache import CachedStates
-from lowcost_ft.frozen.encoder_part import lower_part
+from lowcost_ft.frozen.encoder_part import lower_part, rows_read
 from lowcost_ft.frozen.lower_part import LowerPart
 from lowcost_ft.frozen.stored_states import DTYPES, StoredStates
 from lowcost_ft.memory.operators import Target
@@ -130,7 +130,8 @@ def simulate_step(
     if lower is not None:  # No part of the step: what runs here is not counted.
 
         def look(accelerator: SimulatedAccelerator) -> None:
-            states = _states(accelerator, lower, features, pad_token_id, settings.cache_dtype)
+            read = rows_read(features, built.family)
+            states = _states(accelerator, lower, read, pad_token_id, settings.cache_dtype)
             found.append(states)
 
         with real_integers(model):

@@ -191,6 +191,23 @@ def test_every_shape_has_its_name_on_the_hub():
     assert shipped_name("some/model") is None
 
 
+@pytest.mark.parametrize("family", ["llama", "t5"])
+def test_the_length_of_targets_changes_the_plan_of_a_task_that_writes(capsys, tiny_model, family):
+    flags = ["--model-id", tiny_model(family), "--task", "translation", "--max-length", "64"]
+    flags += ["--device", "cpu", "--batch-size", "4", "--max-target-length"]
+    short, long = (planned(capsys, *flags, length)["peak_bytes"] for length in ("8", "56"))
+    assert short < long
+
+
+def test_a_plan_for_an_encoder_decoder_has_room_for_source_and_target(capsys, tiny_model):
+    flags = ["--model-id", tiny_model("t5"), "--task", "translation", "--max-length", "64"]
+    flags += ["--max-target-length", "16", "--trainable-layers", "1", "--cache-frozen-layers"]
+    plan = planned(capsys, *flags, "--device", "cpu", "--batch-size", "4", "--examples", "10")
+    assert plan["frozen_layers"]["tokens"] == 10 * 64  # Targets are not kept.
+    assert main(["plan", "--task", "ner", "--max-target-length", "16"]) == 2
+    assert "--max-target-length is for" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("device", ["cuda", "cpu"])
 @pytest.mark.parametrize("family", ["roberta", "modernbert", "gpt2"])
 def test_any_family_on_any_device(capsys, tiny_model, family, device):

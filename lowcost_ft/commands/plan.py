@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from lowcost_ft.config.flags import explanations, narrow, parse_groups
 from lowcost_ft.config.run import RunConfig, flag_groups
+from lowcost_ft.config.setting import setting
 from lowcost_ft.config.settings import DEFAULT_MODEL_ID, ModelConfig, TrainingConfig
 from lowcost_ft.config.tasks import task_names, task_settings
 from lowcost_ft.config.values import parse_bytes
@@ -37,6 +38,9 @@ class PlanFlags:
     """Outputs of the head."""
     max_length: int = 128
     """Longest input in tokens."""
+    max_target_length: int = setting(128, at_least=2)
+    """Longest target in tokens, of tasks that write: in an encoder-decoder it comes on top of
+    --max-length, in a decoder it is a part of it."""
     config_file: str | None = None
     """config.json of the model, instead of --model-id."""
     device: Literal["cuda", "cpu"] = "cuda"

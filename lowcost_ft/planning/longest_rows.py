@@ -44,7 +44,7 @@ def longest_forecast(config: RunConfig, target: Target, *, num_labels: int) -> F
     task = task_class(config.task).for_planning([f"label {n}" for n in range(num_labels)])
     task.take_model(described, model_id=config.model_id)
     features = _longest_rows(task, config, config.batch_size)
-    full = max(config.settled_micro_batch_tokens // config.max_length, 1)
+    full = max(config.settled_micro_batch_tokens // task.longest_row(config), 1)
     return Forecast(
         lambda wanted: build_model(
             **model_options(
@@ -73,7 +73,8 @@ def longest_forecast(config: RunConfig, target: Target, *, num_labels: int) -> F
 
 def _longest_rows(task: Task, config: RunConfig, count: int) -> Features:
     """Rows as long as allowed, and as many that are one token shorter: batches have padding."""
-    lengths = np.repeat([config.max_length, config.max_length - 1], count)
+    longest = task.longest_row(config)
+    lengths = np.repeat([longest, longest - 1], count)
     starts = np.concatenate([[0], np.cumsum(lengths)])
     rows, tokens = len(lengths), int(starts[-1])
     return Features(
@@ -82,14 +83,15 @@ def _longest_rows(task: Task, config: RunConfig, count: int) -> Features:
         examples=np.arange(rows),
         num_examples=rows,
         weights=np.ones(rows),
-        arrays=task.blank_arrays(rows, tokens),
+        arrays=task.longest_arrays(lengths, config),
         schema=task.schema,
     )
 
 
 def _longest_step(task: Task, config: RunConfig) -> Iterator[PlannedStep]:
     """One step of `_longest_rows`: each micro-batch has one of the longest, the others shorter."""
-    size = max(1, config.settled_micro_batch_tokens // config.max_length)
+    longest = task.longest_row(config)
+    size = max(1, config.settled_micro_batch_tokens // longest)
     if config.gradient_accumulation_steps:
         size = -(-config.batch_size // config.gradient_accumulation_steps)
     micro_batches = []
@@ -97,7 +99,7 @@ def _longest_step(task: Task, config: RunConfig) -> Iterator[PlannedStep]:
         last = min(first + size, config.batch_size)
         shorter = config.batch_size + np.arange(first + 1, last)
         micro_batches.append(np.concatenate([[first], shorter]))
-    tokens = config.batch_size * config.max_length
+    tokens = config.batch_size * longest
     yield PlannedStep(
         number=1,
         epoch=0,

@@ -227,6 +227,10 @@ class Task(
             tokens: Number of tokens of all rows.
         """
 
+    def longest_arrays(self, lengths: np.ndarray, config: RunConfig) -> dict[str, np.ndarray]:
+        """The same for rows of these lengths, about `longest_row` each."""
+        return self.blank_arrays(len(lengths), int(lengths.sum()))
+
     # --- Scores
 
     @abstractmethod

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from lowcost_ft.config.generation import GenerationSettings
+from lowcost_ft.config.run import RunConfig
 from lowcost_ft.data.features import Features
 
 __all__ = ["TextWriting"]
@@ -34,6 +35,10 @@ class TextWriting:
         Raises:
             UserError: `--max-target-length` is too large.
         """
+
+    def longest_row(self, config: RunConfig) -> int:
+        """Tokens of the longest row that these settings allow."""
+        return config.max_length
 
     def generation(self) -> GenerationSettings:
         """How texts are written."""

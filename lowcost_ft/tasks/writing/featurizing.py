@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from lowcost_ft.config.run import RunConfig
 from lowcost_ft.data.features import IGNORED_LABEL, Array, Features, flatten
 from lowcost_ft.data.rows import counted
 from lowcost_ft.errors import UserError
@@ -231,6 +232,24 @@ class WritingTokens(WritingAnswers):
             "prompt_tokens": np.full(rows, max(tokens // max(2 * rows, 1), 1), np.int64),
             "cuts": np.zeros(len(CUTS), np.int64),
         }
+
+    def longest_row(self, config: RunConfig) -> int:
+        """An encoder-decoder has its target behind `--max-length` tokens of the source."""
+        return config.max_length + (config.max_target_length if self.encoder_decoder else 0)
+
+    def longest_arrays(self, lengths: np.ndarray, config: RunConfig) -> dict[str, np.ndarray]:
+        """As `blank_arrays`, with the longest targets; of dialogues all is learned."""
+        arrays = self.blank_arrays(len(lengths), int(lengths.sum()))
+        prompts = np.maximum(lengths - config.max_target_length, 1)
+        if self.encoder_decoder:
+            arrays["prompt_tokens"] = prompts
+        elif not self.keeps_newest:
+            learned = [
+                np.arange(length) >= prompt - 1
+                for length, prompt in zip(lengths, prompts, strict=True)
+            ]
+            arrays["targets"][~np.concatenate(learned)] = IGNORED_LABEL
+        return arrays
 
     def cut_notice(
         self, split: str, examples: int, features: Features, *, max_length: int, end: str

@@ -70,6 +70,12 @@ def test_without_a_model_a_row_of_each_group_is_chosen_and_known_groups_come_las
     assert len(set(choose_typical(states, 32).tolist())) == 32
 
 
+def test_a_cold_start_looks_for_new_texts_also_where_more_are_labelled_than_left():
+    states = crowded(20, 10)
+    chosen = choose_typical(states, 3, labelled=np.tile(states[:20], (2, 1)))
+    assert (chosen >= 20).all()
+
+
 def test_an_entity_counts_once_however_many_words_it_has():
     certain = unsure_of_entities(["B-x", "I-x", "O"], np.array([1.0, 1.0, 1.0]))
     one = unsure_of_entities(["B-x", "I-x", "I-x", "O"], np.array([0.5, 0.6, 0.7, 0.99]))

@@ -65,16 +65,15 @@ def choose_typical(
     Returns:
         The chosen rows, those of large groups first, `(number,)`, fewer where the pool has fewer.
     """
-    number = min(number, len(states))
     kept = np.arange(len(states))
-    if len(kept) > MOST_ROWS:
+    if len(kept) > max(MOST_ROWS, number):
         random = np.random.default_rng(seed)
         kept = np.sort(random.choice(kept, max(MOST_ROWS, number), replace=False))
+    if len(kept) <= number:
+        return kept
     known = np.empty((0, states.shape[1]), states.dtype) if labelled is None else labelled
     known = known[-MOST_ROWS:]
     count = min(number + len(known), len(kept))
-    if count == len(kept):
-        return kept[:number]
     groups, distances = _grouped(np.vstack([states[kept], known]), count, seed=seed)
     inside, near = groups[: len(kept)], distances[: len(kept)]
     covered = np.bincount(groups[len(kept) :], minlength=count)

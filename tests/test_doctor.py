@@ -341,6 +341,23 @@ def test_scattered_and_directed_mistakes_are_ranked_first():
     assert mixed[-2, 0] > mixed[-1, 2]
 
 
+def test_small_classes_are_not_doubted_for_want_of_rows_to_learn_from():
+    random = np.random.default_rng(1)
+    centres = random.normal(size=(8, 64))
+    near = centres[0] + 0.3 * random.normal(size=64)  # Six rows, hard to tell from class 0.
+    clouds = [centre + 0.6 * random.normal(size=(200, 64)) for centre in centres[:5]]
+    clouds.append(near + 0.5 * random.normal(size=(6, 64)))
+    clouds.append(np.repeat(centres[7:], 3, axis=0))  # One text, given three times.
+    states = np.vstack(clouds)
+    states /= np.linalg.norm(states, axis=1, keepdims=True)
+    classes = np.repeat(np.arange(7), [len(cloud) for cloud in clouds])
+    groups = np.append(np.arange(1006), [1006] * 3)
+    doubts = doubt_classes(states, classes, groups, num_classes=7)
+    assert (doubts.scores[1000:1006] < 0.5).all()
+    assert not doubts.judged[1006:].any() and (doubts.scores[1006:] == 0.5).all()
+    assert doubts.judged[:1006].all()
+
+
 def test_near_pairs_are_those_that_share_most_letters():
     texts = ["the card has not arrived yet", "The card has not arrived, yet!", "a refund please"]
     assert list(near_pairs(texts)) == [(0, 1, 1.0)]

@@ -33,7 +33,8 @@ _TRUSTED = 0.1
 
 _NEIGHBOURS_SHARE = 0.5
 _SMALLEST_CLASS = 3
-"""Rows of a class that is judged; the others have no peers that a head could learn from."""
+"""Different inputs of a class that is judged; other classes have no peers that a head could learn
+from."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,9 @@ def doubt_classes(
         states, classes, folds, num_classes=num_classes, description="judging labels, 1 of 2"
     )
     trusted = first[rows, classes] > _TRUSTED
+    # Without rows of its own, a class would be found impossible, and so each of its rows wrong.
+    left = np.bincount(classes[trusted], minlength=num_classes)
+    trusted |= left[classes] < _SMALLEST_CLASS
     head = held_out_probabilities(
         states, classes, folds, num_classes=num_classes, trusted=trusted,
         description="judging labels, 2 of 2",
@@ -86,7 +90,8 @@ def doubt_classes(
     )
     share = _NEIGHBOURS_SHARE
     mixed, noise = posterior((1 - share) * head + share * near, classes)
-    judged = np.bincount(classes, minlength=num_classes)[classes] >= _SMALLEST_CLASS
+    different = np.unique(np.stack([groups, classes]), axis=1)[1]
+    judged = np.bincount(different, minlength=num_classes)[classes] >= _SMALLEST_CLASS
     others = mixed.copy()
     others[rows, classes] = -1.0
     suggested = others.argmax(1)

@@ -44,6 +44,20 @@ def places(row: dict[str, Any]) -> list[tuple[int, int, str]]:
     return sorted((e["start"], e["end"], e["label"]) for e in row["entities"])
 
 
+def test_rows_of_words_keep_their_other_fields_and_blank_ones_are_left_out(tmp_path: Path) -> None:
+    rows: list[Any] = [
+        {"id": 7, "tokens": ["\u00a0"], "tags": ["O"], "source": "blank"},
+        {"id": 8, "tokens": ["Jane"], "tags": ["B-PER"], "ner_tags": ["O"], "meta": {"day": 1}},
+    ]
+    target, notices = converted(tmp_path, rows, "jsonl")
+    (row,) = map(json.loads, target.read_text("utf-8").splitlines())
+    assert (row["id"], row["text"], row["meta"]) == (8, "Jane", {"day": 1})
+    assert places(row) == [(0, 4, "PER")] and "ner_tags" not in row
+    assert any('"ner_tags" left out' in notice for notice in notices)
+    columns, _ = converted(tmp_path, rows, "conll", "columns")
+    assert columns.read_text("utf-8") == "Jane\tB-PER\n\n"
+
+
 @pytest.mark.parametrize("to", ["jsonl", "label_studio", "doccano"])
 def test_a_whole_row_comes_back(tmp_path: Path, to: str) -> None:
     target, _ = converted(tmp_path, [ROW], to)

@@ -64,7 +64,7 @@ def canonical_rows(
         if labelled and reading.exclude_label is not None:
             problems.append(_nothing_to_exclude(rows))
             return [], rows
-        return joined_words(rows, reading, labelled, **lists), rows
+        return joined_words(rows, reading, labelled, **lists)
     else:
         text_column = find_column(rows, reading.text_column, TEXT_NAMES, "text", **lists)
     if text_column is None or problems:

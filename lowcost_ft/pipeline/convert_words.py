@@ -7,8 +7,8 @@ from typing import Any
 
 from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.data.exports.writing import Canonical
-from lowcost_ft.data.rows import Row, counted, file_of, shown
-from lowcost_ft.tasks.ner.examples import read_examples
+from lowcost_ft.data.rows import Row, counted, file_of, listed, shown
+from lowcost_ft.tasks.ner.examples import fields_beside_words, read_examples
 from lowcost_ft.tasks.ner.tagging import detect_scheme, split_words, tags_to_spans, to_iob2
 
 __all__ = ["conll_columns", "joined_words"]
@@ -21,11 +21,23 @@ def joined_words(
     *,
     problems: list[str],
     notices: list[str],
-) -> list[dict[str, Any]]:
-    """Sentences as texts, their words joined by blanks; illegal tags are read as conlleval does."""
+) -> tuple[list[dict[str, Any]], list[Row]]:
+    """Sentences as texts, their words joined by blanks; illegal tags are read as conlleval does.
+
+    Returns:
+        The texts that are not blank with the other fields of their rows, and these rows.
+    """
     examples = read_examples(rows, reading, problems=problems, notices=notices, labelled=labelled)
     tagged = [example.tags for example in examples if example.tags is not None]
     scheme = detect_scheme(tagged)
+    by_source = {row.source: row for row in rows}
+    kept = [by_source[example.source] for example in examples if "".join(example.words).strip()]
+    others, left_out = fields_beside_words(kept, reading, labelled=labelled)
+    if left_out:
+        notices.append(
+            f"{file_of(kept[0].source)}: {listed(left_out)} left out, since a text with entities "
+            f"beside it would be read as words and tags"
+        )
     found = []
     for example in examples:
         starts = list(accumulate((len(word) + 1 for word in example.words), initial=0))
@@ -39,8 +51,9 @@ def joined_words(
                 for number, (first, last, label) in enumerate(spans, 1)
             ]
         if text.strip():
-            found.append(values)
-    return found
+            beside = others[len(found)]
+            found.append(values | {n: v for n, v in beside.items() if n not in values})
+    return found, kept
 
 
 def conll_columns(

@@ -24,7 +24,8 @@ from lowcost_ft.tasks.ner.example import NerExample, text_example, word_source
 from lowcost_ft.tasks.ner.tag_spelling import TagSpelling, find_spelling
 from lowcost_ft.tasks.ner.text_rows import ENTITIES_COLUMNS, TEXT_COLUMNS, read_text_rows
 
-__all__ = ["NerExample", "read_examples", "text_example", "with_lists", "word_source"]
+__all__ = ["NerExample", "fields_beside_words", "read_examples", "text_example", "with_lists"]
+__all__ += ["word_source"]
 
 _TOKENS = ("tokens", "words")
 _TAGS = ("tags", "ner_tags", "ner", "labels")
@@ -83,10 +84,8 @@ def _read_tokens(
     notices: list[str],
     labelled: bool,
 ) -> list[NerExample]:
-    found: dict[str, Any] = {"problems": problems, "notices": notices}
-    tokens_column = find_column(rows, reading.tokens_column, _TOKENS, "tokens", **found)
-    tags_column = (
-        find_column(rows, reading.tags_column, _TAGS, "tags", **found) if labelled else None
+    tokens_column, tags_column = _word_columns(
+        rows, reading, problems=problems, notices=notices, labelled=labelled
     )
     if tokens_column is None or (labelled and tags_column is None):
         return []
@@ -131,6 +130,44 @@ def _read_tokens(
                 )
             )
     return examples
+
+
+def _word_columns(
+    rows: Sequence[Row],
+    reading: ReadingOptions,
+    *,
+    problems: list[str],
+    notices: list[str],
+    labelled: bool,
+) -> tuple[str | None, str | None]:
+    """The columns of the words and, where they are wanted, of the tags."""
+    found: dict[str, Any] = {"problems": problems, "notices": notices}
+    tokens = find_column(rows, reading.tokens_column, _TOKENS, "tokens", **found)
+    tags = find_column(rows, reading.tags_column, _TAGS, "tags", **found) if labelled else None
+    return tokens, tags
+
+
+def fields_beside_words(
+    rows: Sequence[Row], reading: ReadingOptions, *, labelled: bool
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """What rows of words hold beside these and their tags.
+
+    Args:
+        rows: Rows that `read_examples` has read.
+        reading: How they were read.
+        labelled: Whether tags were read.
+
+    Returns:
+        The other fields of each row, and the names of those that are left out, since a reader would
+        take them for the words or tags.
+    """
+    names = column_names(rows)
+    columns = _word_columns(rows, reading, problems=[], notices=[], labelled=labelled)
+    usual = {same_column(names, name) for name in (*_TOKENS, *_TAGS)}
+    used = {*columns, "id"}
+    left_out = [name for name in names if labelled and name in usual - used]
+    kept = [name for name in names if name not in usual | used]
+    return [{n: row.values[n] for n in kept if n in row.values} for row in rows], left_out
 
 
 def _read_words(row: Row, column: str, problems: list[str]) -> tuple[str, ...]:

@@ -17,8 +17,9 @@ _KEPT = "\0"
 _CONTROLS = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)), "\ufffd")
 """What could move the cursor or colour the screen, all but tabs and new lines."""
 
-_RAW_IN_JSON = re.compile("[\x7f-\x9f\u2028\u2029]")
-"""What JSON allows as it is, and terminals obey or line readers take for the end of a line."""
+_RAW_IN_JSON = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""What JSON allows as it is, and terminals obey or line readers take for the end of a line; and
+halves of surrogate pairs, which cannot be printed."""
 
 
 @contextmanager

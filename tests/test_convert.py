@@ -44,6 +44,14 @@ def places(row: dict[str, Any]) -> list[tuple[int, int, str]]:
     return sorted((e["start"], e["end"], e["label"]) for e in row["entities"])
 
 
+def test_texts_to_label_leave_out_blank_rows_and_keep_half_a_surrogate_pair(tmp_path: Path) -> None:
+    rows: list[Any] = [{"text": ""}, {"text": "Jane", "by": "\udc00"}, {"text": None}]
+    source = write(tmp_path, rows, "in.jsonl")
+    done = convert_file(source, str(tmp_path / "out.jsonl"), labelled=False)
+    assert any("2 rows without a text left out" in notice for notice in done.notices)
+    assert json.loads((tmp_path / "out.jsonl").read_text("utf-8")) == rows[1]
+
+
 def test_rows_of_words_keep_their_other_fields_and_blank_ones_are_left_out(tmp_path: Path) -> None:
     rows: list[Any] = [
         {"id": 7, "tokens": ["\u00a0"], "tags": ["O"], "source": "blank"},
@@ -54,6 +62,7 @@ def test_rows_of_words_keep_their_other_fields_and_blank_ones_are_left_out(tmp_p
     assert (row["id"], row["text"], row["meta"]) == (8, "Jane", {"day": 1})
     assert places(row) == [(0, 4, "PER")] and "ner_tags" not in row
     assert any('"ner_tags" left out' in notice for notice in notices)
+    assert any("1 row that hold blanks alone left out" in notice for notice in notices)
     columns, _ = converted(tmp_path, rows, "conll", "columns")
     assert columns.read_text("utf-8") == "Jane\tB-PER\n\n"
 

@@ -308,6 +308,14 @@ def test_a_relation_that_cannot_be_read_is_not_taken_for_none(tmp_path, capsys):
     assert places(found["unreadable_row"]) == [2] and "contradiction" not in found
 
 
+def test_half_a_surrogate_pair_in_another_field_is_written_back(tmp_path, capsys):
+    rows = [{"text": t, "label": label, "by": "\udc00"} for t, label in clean_rows()]
+    train = write_jsonl(tmp_path / "train.jsonl", [*rows, rows[0]])
+    run(capsys, train, "--fix", str(tmp_path / "mended.jsonl"))
+    mended = (tmp_path / "mended.jsonl").read_text("utf-8").splitlines()
+    assert [json.loads(line) for line in mended] == rows
+
+
 def test_a_page_escapes_what_rows_hold(tmp_path, capsys):
     rows = [*clean_rows(), ("<script>alert(1)</script> where is it", "status")]
     train = write_csv(tmp_path / "train.csv", rows)

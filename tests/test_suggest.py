@@ -193,6 +193,19 @@ def test_a_cold_start_needs_no_run_and_leaves_out_what_is_labelled(
     assert [task["predictions"] for task in tasks] == [[], []]
 
 
+@pytest.mark.parametrize("words", [False, True])
+def test_a_cold_start_leaves_out_rows_without_text_and_counts_them(
+    capsys, tmp_path, tiny_model, words
+):
+    texts = ["", "where is it", "  ", "where is it", "hello"]
+    rows = [{"tokens": t.split()} if words else {"text": t, "by": "\udc00"} for t in texts]
+    file = write_jsonl(tmp_path / "pool.jsonl", rows)
+    out, err = run(capsys, "--pool", file, "--model-id", tiny_model("bert"), "--json")
+    assert sorted(json.loads(line)["row"] for line in out.splitlines()) == [2, 5]
+    said = " ".join(err.split())
+    assert "2 rows without text, left out" in said and "answered" not in said
+
+
 def test_words_of_columns_are_suggested_as_a_text(capsys, tmp_path, tiny_model):
     file = write_jsonl(tmp_path / "pool.jsonl", [{"tokens": r["tokens"]} for r in ner_rows(3)])
     out, _ = run(capsys, "--pool", file, "--model-id", tiny_model("bert"), "--json")

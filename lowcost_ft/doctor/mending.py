@@ -2,13 +2,14 @@
 
 import csv
 import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from lowcost_ft.data.exports.writing import json_lines, json_text
 from lowcost_ft.data.findings import DROP, Edit
+from lowcost_ft.data.rows import surrogate_fault
 from lowcost_ft.doctor.examination import Examination
 from lowcost_ft.errors import UserError
 from lowcost_ft.record.run_file import write_atomically
@@ -135,21 +136,19 @@ def write_mended(path: str, examination: Examination, *, asked: bool = False) ->
     mended, log = mend(examination, asked=asked)
     suffix = Path(path).suffix.lower()
     if suffix == ".jsonl":
-        text = _json_lines(mended)
+        text = json_lines(mended)
     else:
         nested = any(isinstance(v, list | dict) for row in mended for v in row.values())
         # The cells of a table that was read hold them as text, so that reading takes them so.
         if nested and Path(examination.data.train.path).suffix.lower() not in (".csv", ".tsv"):
             raise UserError(f"--fix {path}: the rows hold lists, which no table can: name a .jsonl")
         text = _table(mended, "\t" if suffix == ".tsv" else ",")
+        if surrogate_fault(text):
+            raise UserError(f"--fix {path}: a text holds half a surrogate pair: name a .jsonl")
     write_atomically(Path(path), lambda out: out.write(text.encode()))
-    write_atomically(changes_file(path), lambda out: out.write(_json_lines(log).encode()))
+    write_atomically(changes_file(path), lambda out: out.write(json_lines(log).encode()))
     drops = sum(change["change"] == DROP for change in log)
     return drops, len(log) - drops
-
-
-def _json_lines(rows: Sequence[Mapping[str, Any]]) -> str:
-    return "".join(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
 
 
 def _table(rows: Sequence[Mapping[str, Any]], delimiter: str) -> str:
@@ -164,4 +163,4 @@ def _table(rows: Sequence[Mapping[str, Any]], delimiter: str) -> str:
 
 def _cell(value: Any) -> Any:
     """Lists and objects as JSON."""
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
+    return json_text(value) if isinstance(value, list | dict) else value

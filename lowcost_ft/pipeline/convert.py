@@ -15,7 +15,7 @@ from lowcost_ft.data.exports.writing import (
 )
 from lowcost_ft.data.file_kinds import extension_of
 from lowcost_ft.data.readers import read_rows
-from lowcost_ft.data.rows import Row, file_of
+from lowcost_ft.data.rows import Row, counted, file_of
 from lowcost_ft.errors import UserError
 from lowcost_ft.pipeline.convert_questions import is_question, question_rows, with_marks
 from lowcost_ft.pipeline.convert_relations import is_pair, with_entities
@@ -89,7 +89,11 @@ def convert_file(
         lists: dict[str, Any] = {"problems": problems, "notices": notices}
         asked = question_rows(rows, reading, labelled, **lists)
         if asked is None:
+            given = rows
             found, rows = canonical_rows(rows, reading, labelled, problems, notices)
+            if found and not labelled and (blank := len(given) - len(rows)):
+                file = file_of(rows[0].source)
+                notices.append(f"{file}: {counted(blank, 'row')} without a text left out")
         else:
             found = asked
     questions = bool(found) and is_question(found[0])
@@ -175,6 +179,8 @@ def read_texts(
 ) -> list[tuple[dict[str, Any], str]]:
     """The texts of a file of any form, without their labels; each with its place in the file.
 
+    Rows without a text have an empty one.
+
     Args:
         source: What to read.
         reading: How it is read; None: all is guessed.
@@ -185,14 +191,15 @@ def read_texts(
     """
     problems: list[str] = []
     reading = reading or ReadingOptions()
-    rows = read_rows(source, problems, notices, reading, labelled=False)
-    rows = [row for row in rows if not row.is_line or row.values["text"].strip()]
+    given = read_rows(source, problems, notices, reading, labelled=False)
+    rows = [row for row in given if not row.is_line or row.values["text"].strip()]
     found: list[dict[str, Any]] = []
     if not problems:
         found, rows = canonical_rows(rows, reading, False, problems, notices)
     if problems:
         raise UserError(capped(problems), total=len(problems))
-    return list(zip(found, (row.source for row in rows), strict=True))
+    of_source = dict(zip((row.source for row in rows), found, strict=True))
+    return [(of_source.get(row.source, {"text": ""}), row.source) for row in given]
 
 
 def _written(

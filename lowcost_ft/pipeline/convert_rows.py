@@ -7,6 +7,7 @@ from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.data.known_names import TEXT_NAMES
 from lowcost_ft.data.rows import (
     Row,
+    blank_rows,
     column_names,
     file_of,
     find_column,
@@ -42,7 +43,8 @@ def canonical_rows(
         notices: Gets a line for guesses, and for what is missing or left out.
 
     Returns:
-        These rows, and those of the file that they were made from.
+        These rows, and those of the file that they were made from. Without labels, rows without a
+        text are left out.
     """
     rows = [with_cells(row) for row in rows]
     names = column_names(rows)
@@ -69,6 +71,9 @@ def canonical_rows(
         text_column = find_column(rows, reading.text_column, TEXT_NAMES, "text", **lists)
     if text_column is None or problems:
         return [], rows
+    if not labelled and second is None:
+        blank = blank_rows(rows, text_column)
+        rows = [row for row, is_blank in zip(rows, blank, strict=True) if not is_blank]
     taken = {text_column, "tokens", "tags"} | ({second} if second is not None else set())
     spans = reading.tags_column or next(
         (name for name in _SPAN_COLUMNS if name in names and _holds_spans(rows, name)), None

@@ -8,7 +8,7 @@ from typing import Any
 from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.data.exports.writing import Canonical
 from lowcost_ft.data.rows import Row, counted, file_of, listed, shown
-from lowcost_ft.tasks.ner.examples import fields_beside_words, read_examples
+from lowcost_ft.tasks.ner.examples import fields_beside_words, read_examples, rows_with_words
 from lowcost_ft.tasks.ner.tagging import detect_scheme, split_words, tags_to_spans, to_iob2
 
 __all__ = ["conll_columns", "joined_words"]
@@ -27,18 +27,22 @@ def joined_words(
     Returns:
         The texts that are not blank with the other fields of their rows, and these rows.
     """
+    rows = rows if labelled else rows_with_words(rows, reading)
     examples = read_examples(rows, reading, problems=problems, notices=notices, labelled=labelled)
     tagged = [example.tags for example in examples if example.tags is not None]
     scheme = detect_scheme(tagged)
     by_source = {row.source: row for row in rows}
     kept = [by_source[example.source] for example in examples if "".join(example.words).strip()]
+    if labelled and (blank := len(examples) - len(kept)):
+        file = file_of(rows[0].source)
+        notices.append(f"{file}: {counted(blank, 'row')} that hold blanks alone left out")
     others, left_out = fields_beside_words(kept, reading, labelled=labelled)
     if left_out:
         notices.append(
             f"{file_of(kept[0].source)}: {listed(left_out)} left out, since a text with entities "
             f"beside it would be read as words and tags"
         )
-    found = []
+    found: list[dict[str, Any]] = []
     for example in examples:
         starts = list(accumulate((len(word) + 1 for word in example.words), initial=0))
         values: dict[str, Any] = {} if example.row_id is None else {"id": example.row_id}

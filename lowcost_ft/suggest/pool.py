@@ -65,7 +65,7 @@ def read_pool(
     labelled: list[str] = []
     if labelled_file is not None:
         read = read_texts(labelled_file, reading=_by_guess(reading), notices=[])
-        labelled = [str(row["text"]) for row, _ in read]
+        labelled = [str(row["text"]) for row, _ in read if str(row["text"]).strip()]
     rows: list[Any]
     fields: dict[str, dict[str, Any]] = {}
     if run is None:

@@ -1,12 +1,13 @@
 """Rows in the package's own form -> JSONL, and tasks for Label Studio and doccano."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lowcost_ft.data.known_names import LABEL_STUDIO_RELATION
 
-__all__ = ["Canonical", "doccano_lines", "json_lines", "label_studio_tasks"]
+__all__ = ["Canonical", "doccano_lines", "json_lines", "json_text", "label_studio_tasks"]
 
 Canonical = Mapping[str, Any]
 """A row with "text", and where it has them "id", "entities", "relations", "label" and other
@@ -14,10 +15,19 @@ fields."""
 
 _OWN = ("id", "text", "entities", "relations", "label")
 
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
+"""What JSON can hold as an escape only: no UTF-8 stands for it."""
 
-def json_lines(rows: Iterable[Canonical]) -> str:
+
+def json_text(value: Any, *, indent: int | None = None) -> str:
+    """JSON that can be written as UTF-8; what JSON does not know is written as a text."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent, default=str)
+    return _HALF_PAIR.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def json_lines(rows: Iterable[Mapping[str, Any]]) -> str:
     """One object a line, as this package reads it."""
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    return "".join(json_text(row) + "\n" for row in rows)
 
 
 def _labels(value: Any) -> list[str]:
@@ -42,7 +52,7 @@ def label_studio_tasks(rows: Sequence[Canonical], *, predicted_by: str | None = 
             annotator accepts or corrects, with their scores; None: people gave them.
     """
     tasks = [_task(row, predicted_by) for row in rows]
-    return json.dumps(tasks, ensure_ascii=False, indent=1) + "\n"
+    return json_text(tasks, indent=1) + "\n"
 
 
 def _task(row: Canonical, predicted_by: str | None) -> dict[str, Any]:

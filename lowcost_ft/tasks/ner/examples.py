@@ -24,8 +24,8 @@ from lowcost_ft.tasks.ner.example import NerExample, text_example, word_source
 from lowcost_ft.tasks.ner.tag_spelling import TagSpelling, find_spelling
 from lowcost_ft.tasks.ner.text_rows import ENTITIES_COLUMNS, TEXT_COLUMNS, read_text_rows
 
-__all__ = ["NerExample", "fields_beside_words", "read_examples", "text_example", "with_lists"]
-__all__ += ["word_source"]
+__all__ = ["NerExample", "fields_beside_words", "read_examples", "rows_with_words"]
+__all__ += ["text_example", "with_lists", "word_source"]
 
 _TOKENS = ("tokens", "words")
 _TAGS = ("tags", "ner_tags", "ner", "labels")
@@ -145,6 +145,14 @@ def _word_columns(
     tokens = find_column(rows, reading.tokens_column, _TOKENS, "tokens", **found)
     tags = find_column(rows, reading.tags_column, _TAGS, "tags", **found) if labelled else None
     return tokens, tags
+
+
+def rows_with_words(rows: Sequence[Row], reading: ReadingOptions) -> list[Row]:
+    """Rows of words without those that hold none; all of them where no row holds any."""
+    rows = with_lists(rows, reading)
+    tokens, _ = _word_columns(rows, reading, problems=[], notices=[], labelled=False)
+    blank = [False] * len(rows) if tokens is None else blank_rows(rows, tokens)
+    return [row for row, is_blank in zip(rows, blank, strict=True) if not is_blank]
 
 
 def fields_beside_words(

@@ -272,6 +272,20 @@ def test_batches_hold_rows_of_like_length_and_keep_to_their_room():
     assert plan_batches([], lambda row: 1, 1) == []
 
 
+def test_layers_without_keys_write_in_a_batch_as_alone():
+    more = {"max_position_embeddings": 64, "attn_layer_period": 2, "attn_layer_offset": 1}
+    more |= {"num_experts": 2, "mamba_d_state": 4, "mamba_d_conv": 3, "use_mamba_kernels": False}
+    config = AutoConfig.for_model("jamba", **(_SMALL | _LAYERS | more))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        jamba = AutoModelForCausalLM.from_config(config).eval()
+    chosen = settings(max_new_tokens=6)
+    written = write(jamba, chosen, PROMPTS[:4])
+    assert not written.near_ties
+    assert written.tokens == [alone(jamba, prompt, chosen) for prompt in PROMPTS[:4]]
+    assert len({len(tokens) for tokens in written.tokens}) > 1
+
+
 def test_an_adapter_writes_as_its_model_does(llama):
     from peft import LoraConfig, get_peft_model
 

@@ -122,11 +122,15 @@ class Decoding:
         """Forgets columns at the left that hold padding alone, once the longest rows are gone.
 
         `sequences` keeps them, whose length tells how much is written. Not done where layers keep a
-        sliding window: their keys begin at different columns.
+        sliding window, whose keys begin at different columns, or a state without keys (Jamba).
         """
         layers = self._cache.layers
         blank = int(self._mask.any(0).int().argmax())
-        if blank == 0 or any(getattr(layer, "is_sliding", False) for layer in layers):
+        plain = all(
+            getattr(layer, "keys", None) is not None and not getattr(layer, "is_sliding", False)
+            for layer in layers
+        )
+        if blank == 0 or not plain:
             return
         self._mask = self._mask[:, blank:]
         for layer in layers:

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from served import loaded, serving
@@ -156,6 +157,13 @@ def test_a_family_that_is_not_in_the_table_writes(tmp_path, tiny_model):
     assert ft.load_predictor(run, max_target_length=46).task.generation().max_new_tokens == 46
     with pytest.raises(UserError, match=r"46 tokens that .* behind a prompt of 84; lower it"):
         ft.load_predictor(run, max_target_length=47)
+
+
+@pytest.mark.parametrize("name", ["openai-gpt", "mamba"])
+def test_a_model_that_keeps_no_keys_is_refused_before_it_is_trained(name):
+    task = task_class("translation").for_planning([])
+    with pytest.raises(UserError, match="keeps no keys and values"):
+        task.take_model(AutoConfig.for_model(name), model_id="x")
 
 
 def test_texts_may_be_longer_than_in_training_where_positions_have_no_end(tmp_path, tiny_model):

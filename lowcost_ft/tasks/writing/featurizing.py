@@ -15,6 +15,7 @@ from lowcost_ft.errors import UserError
 from lowcost_ft.tasks.base import ENCODED_AT_ONCE
 from lowcost_ft.tasks.writing.answers import WritingAnswers
 from lowcost_ft.tasks.writing.chat_format import ChatFormat, settle_chat_template
+from lowcost_ft.tasks.writing.decoders import check_decoder
 from lowcost_ft.tasks.writing.encoding import CUTS, Encoded, Encoding
 from lowcost_ft.tasks.writing.example import WritingExample
 from lowcost_ft.tasks.writing.source_and_target import (
@@ -63,7 +64,7 @@ class WritingTokens(WritingAnswers):
         self.settings["encoder_decoder"] = self.encoder_decoder
         self._model_config = config
         if not self.encoder_decoder:
-            _check_decoder(config, model_id)
+            check_decoder(config, model_id)
             return
         if self.keeps_newest:
             raise UserError(
@@ -282,22 +283,4 @@ class WritingTokens(WritingAnswers):
             f"{count:,} {one if count == 1 else many} ({why})"
             for count, (one, many, why) in zip(counts, said, strict=True)
             if count
-        )
-
-
-def _check_decoder(config: Any, model_id: str) -> None:
-    """Refuses an encoder, whose tokens would see what they are to bring forth.
-
-    Raises:
-        UserError: The model can be used to fill gaps, so that it reads both ways.
-    """
-    from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
-
-    own_code = "AutoModelForCausalLM" in (getattr(config, "auto_map", None) or {})
-    writes = own_code or type(config) in AutoModelForCausalLM._model_mapping
-    if not writes or type(config) in AutoModelForMaskedLM._model_mapping:
-        raise UserError(
-            f"model_id: {model_id!r} (model type {config.model_type!r}) does not write texts; "
-            "choose a decoder, such as SmolLM2, Llama, Qwen or Gemma, or an encoder-decoder, such "
-            "as T5 or BART"
         )

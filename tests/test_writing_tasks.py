@@ -166,6 +166,14 @@ def test_a_model_that_keeps_no_keys_is_refused_before_it_is_trained(name):
         task.take_model(AutoConfig.for_model(name), model_id="x")
 
 
+def test_texts_that_end_with_a_forced_token_are_told_as_cut_off():
+    task = task_class("translation").for_planning([])
+    tokens = np.array([[5, 6, 7, 0], [5, 6, 0, 0], [5, 6, 7, 8]])
+    predictions = {"tokens": tokens, "written": np.ones(3)}
+    (warning,), _ = task.doubts("test", [], {}, predictions)
+    assert warning.startswith("2 of 3 texts of the test split were cut off at")
+
+
 def test_texts_may_be_longer_than_in_training_where_positions_have_no_end(tmp_path, tiny_model):
     run, _ = trained(config_of("translation", tiny_model, tmp_path, max_steps=1))
     predictor = ft.load_predictor(run, max_target_length=140)  # The configuration says 130.

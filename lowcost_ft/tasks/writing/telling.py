@@ -112,8 +112,10 @@ class WritingTelling(Task):
         written = predictions["written"] > 0
         warnings = []
         if written.any():
-            empty = int((predictions["tokens"][written] == 0).all(axis=1).sum())
-            full = int((predictions["tokens"][written] > 0).all(axis=1).sum())
+            lengths = (predictions["tokens"][written] > 0).sum(axis=1)
+            empty = int((lengths == 0).sum())
+            # BART's texts end at the limit with the token that its settings force there.
+            full = int((lengths >= predictions["tokens"].shape[1] - 1).sum())
             count = int(written.sum())
             if empty:
                 warnings.append(

@@ -33,6 +33,7 @@ class FoundRow:
         told: What a person is told of it, beside its text.
         change: What mends it; None where that is not for a program to decide.
         edits: Spans that mend it.
+        renames: Classes of the row and their new names, where `change` gives it these.
     """
 
     place: int
@@ -42,6 +43,7 @@ class FoundRow:
     told: str = ""
     change: Change | None = None
     edits: Sequence[Edit] = ()
+    renames: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def mendable(self) -> bool:

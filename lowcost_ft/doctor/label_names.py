@@ -28,8 +28,12 @@ def check_label_names(data: CheckedData) -> list[Finding]:
         for name in data.kind.classes(example)
     )
     looks = _renamed(counts, lambda name: without_looks(name).replace("_", "").replace("-", ""))
-    rest = {name: count for name, count in counts.items() if name not in looks}
-    typed = _mistyped(rest)
+    merged: Counter[str] = Counter()
+    for name, count in counts.items():
+        merged[looks.get(name, name)] += count
+    typed = _mistyped(merged)
+    # A spelling of a name that is mistyped itself gets the right one at once.
+    looks = {name: typed.get(best, best) for name, best in looks.items()}
     return [
         *_findings(data, looks, counts, "label_spelling", "severe", "in case or blanks"),
         *_findings(data, typed, counts, "label_typo", "moderate", "in a letter"),
@@ -141,7 +145,8 @@ def _mending(
         return {}
     spans = data.kind.spans_of(example)
     if spans is None:
-        return {"change": data.kind.with_names(data.train.rows, place, data.reading, new=new)}
+        change = data.kind.with_names(data.train.rows, place, data.reading, new=new)
+        return {"change": change, "renames": new}
     return {
         "edits": [(span, (span[0], span[1], new[old])) for span in spans if span[2] == old],
     }

@@ -55,6 +55,8 @@ def mend(
     changes: dict[int, dict[str, Any]] = {}
     dropped: dict[int, list[str]] = {}
     kinds: dict[int, list[str]] = {}
+    names: dict[int, dict[str, str]] = {}  # Of the classes that are renamed in a row.
+    renamed: dict[int, set[str]] = {}  # The columns in which they are.
     edits: dict[int, list[Edit]] = {}
     for finding in examination.findings:
         if finding.on_request and not asked:
@@ -71,7 +73,16 @@ def mend(
                 continue
             assert isinstance(row.change, Mapping)
             known = changes.setdefault(row.place, {})
-            new = {name: value for name, value in row.change.items() if name not in known}
+            change, free = row.change, renamed.setdefault(row.place, set())
+            if row.renames:  # A row may have one name in another case, and another mistyped.
+                of_row = names[row.place] = {**row.renames, **names.get(row.place, {})}
+                change = data.kind.with_names(split.rows, row.place, data.reading, new=of_row) or {}
+                free |= change.keys() - known.keys()
+            new = {
+                name: value
+                for name, value in change.items()
+                if name not in known or (name in free and known[name] != value)
+            }
             if new:
                 known |= new
                 kinds.setdefault(row.place, []).append(finding.kind)

@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 
 from lowcost_ft.commands.main import main
+from lowcost_ft.config.reading import ReadingOptions
+from lowcost_ft.doctor.answer import scores_text
+from lowcost_ft.doctor.examination import examine
 from lowcost_ft.doctor.reading import read_data
 
 
@@ -46,6 +49,40 @@ def test_rows_with_a_label_that_is_left_out_are_not_examined(
     assert "unreadable_row" not in found
 
 
+def test_rows_that_are_left_out_have_no_score(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [{"text": f"where is {n}", "label": "ab"[n % 2]} for n in range(6)]
+    rows += [{"text": "no", "label": "?"}, {"text": "", "label": "a"}]
+    examination = examine(
+        {"train": write(tmp_path / "train.jsonl", rows)},
+        reading=ReadingOptions(exclude_label="?"),
+        model_id=None,
+        max_length=64,
+    )
+    scored = [json.loads(line) for line in scores_text(examination, as_csv=False).splitlines()]
+    assert [row["score"] for row in scored] == [None] * 7 + [1.0]
+
+
+def test_a_file_that_is_read_with_wrong_flags_is_refused_and_not_mended(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    entity = {"start": 3, "end": 7, "label": "x", "text": "Jane"}
+    rows = [
+        {"text": "\U0001f44d Jane", "entities": [entity]},  # In UTF-16 units.
+        {"text": "ab Jane", "entities": [entity]},
+    ]
+    mended = tmp_path / "mended.jsonl"
+    path = write(tmp_path / "train.jsonl", rows)
+    assert main(["doctor", path, "--no-model", "--fix", str(mended)]) == 2
+    assert "--entity-offsets utf16" in " ".join(capsys.readouterr().err.split())
+    assert not mended.exists()
+    assert main(["doctor", path, "--no-model", "--entity-offsets", "utf16"]) == 0
+    (tmp_path / "brat").mkdir()
+    (tmp_path / "brat" / "a.txt").write_text("Jane of Oslo Smith")
+    (tmp_path / "brat" / "a.ann").write_text("T1\tx 0 4;13 18\tJane Smith\nT2\tx 8 12\tOslo\n")
+    assert main(["doctor", str(tmp_path / "brat"), "--no-model"]) == 2
+    assert "--discontinuous" in capsys.readouterr().err
+
+
 def test_labels_in_lists_of_relations_are_renamed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -77,6 +114,19 @@ def test_two_labels_of_one_list_are_renamed_together(tmp_path: Path) -> None:
     assert main(["doctor", path, "--no-model", "--fix", str(mended)]) == 0
     found = [json.loads(line)["label"] for line in mended.read_text("utf-8").splitlines()]
     assert found == [["knows", "likes"]] * 4
+
+
+def test_a_name_in_another_case_and_a_mistyped_one_are_renamed_in_one_run(tmp_path: Path) -> None:
+    labels = [["payment"], ["delivery"]] * 40
+    labels += [["Payment", "delivry"], ["paymnt"], ["paymnt"], ["PAYMNT"]]
+    rows = [{"text": f"text {n}", "label": label} for n, label in enumerate(labels)]
+    mended = tmp_path / "mended.jsonl"
+    path = write(tmp_path / "train.jsonl", rows)
+    assert main(["doctor", path, "--no-model", "--fix", str(mended)]) == 0
+    found = [json.loads(line)["label"] for line in mended.read_text("utf-8").splitlines()]
+    assert found == [*labels[:80], ["payment", "delivery"], *[["payment"]] * 3]
+    log = [json.loads(line) for line in Path(f"{mended}.changes.jsonl").read_text().splitlines()]
+    assert log[0]["kinds"] == ["label_spelling", "label_typo"]
 
 
 def test_what_else_goes_with_a_small_class_is_told(

@@ -121,9 +121,16 @@ def row_text(examination: Examination, row: FoundRow) -> str:
 def scores_text(examination: Examination, *, as_csv: bool) -> str:
     """The score of every training row, as JSON lines or as CSV.
 
-    Rows that cannot be read have the score 1. Those of data whose labels were not judged have none.
+    Rows that cannot be read have the score 1. Those that were left out, such as by
+    `--exclude-label`, and those of data whose labels were not judged have none.
     """
     split, scores = examination.data.train, examination.scores
+    unreadable = {
+        row.place
+        for finding in examination.data.findings
+        for row in finding.rows
+        if row.split == "train"
+    }
     of_place = {place: i for i, place in enumerate(split.places)}
     rows = []
     for place in range(len(split.rows)):
@@ -131,12 +138,10 @@ def scores_text(examination: Examination, *, as_csv: bool) -> str:
             "file": split.path,
             "row": place + 1,
             "line": split.line(place),
-            "score": 1.0,
+            "score": 1.0 if place in unreadable else None,
             "suggested": None,
         }
-        if place in of_place and scores is None:
-            row["score"] = None
-        elif place in of_place and scores is not None:
+        if place in of_place and scores is not None:
             number = of_place[place]
             row["score"] = float(scores.scores[number])
             row["suggested"] = scores.suggested[number]

@@ -1,5 +1,6 @@
 """Files -> what the doctor checks: their rows, the task that reads them, and their examples."""
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
@@ -21,6 +22,9 @@ __all__ = ["read_data"]
 _TRIED_ROWS = 200
 """How many rows of a file are tried to find its task."""
 
+_ANOTHER_FLAG = re.compile(r"(give|leave out) --entity-offsets|say with --discontinuous")
+"""What problems say that come of how the file is read, and not of its rows."""
+
 _SINGLY = 1000
 """How many rows without an example are read again one by one, to say what is wrong with each."""
 
@@ -36,7 +40,8 @@ def read_data(
         reading: How the files are read; None: all is guessed.
 
     Raises:
-        UserError: No row of a file can be read, so that there is nothing to check.
+        UserError: No row of a file can be read, so that there is nothing to check; or it is read
+            with wrong flags.
     """
     reading = reading or ReadingOptions()
     notices: list[str] = []
@@ -54,16 +59,20 @@ def read_data(
         for name, path in files.items()
     }
     faults: dict[str, list[str]] = {name: [] for name in splits}
+    misread: list[str] = []
     for name, split in splits.items():
         before = len(problems)
         kept = accepted_rows(split.rows, reading, problems=problems, notices=notices)
         number = {id(row): place for place, row in enumerate(split.rows)}
-        _read_examples(kind, split, kept, number, reading, faults[name], notices)
+        misread += _read_examples(kind, split, kept, number, reading, faults[name], notices)
         if not split.examples and len(problems) == before:
             problems += faults[name] or [f"{split.path}: no row can be read"]
     # Without rows or columns there is nothing to check: the usual messages say what to do.
     if not all(split.examples for split in splits.values()):
         raise UserError(capped(problems), total=len(problems))
+    # A flag mends what is wrong with these: nothing should be said of rows that were misread.
+    if misread := [*filter(_ANOTHER_FLAG.search, problems), *misread]:
+        raise UserError(capped(misread), total=len(misread))
     data = CheckedData(kind, task, splits, reading, notices=notices)
     for name, split in splits.items():
         data.findings += unreadable_rows(split, faults[name])
@@ -115,7 +124,7 @@ def _read_examples(
     reading: ReadingOptions,
     faults: list[str],
     notices: list[str],
-) -> None:
+) -> list[str]:
     """Fills in the examples of a split and their places.
 
     Args:
@@ -126,8 +135,12 @@ def _read_examples(
         reading: How the file is read.
         faults: Gets a line for each row that cannot be read.
         notices: Gets a line for guesses.
+
+    Returns:
+        What another flag would mend for the whole file.
     """
     examples = kind.read(rows, reading, problems=faults, notices=notices)
+    misread = [fault for fault in faults if _ANOTHER_FLAG.search(fault)]
     places: dict[str, list[int]] = defaultdict(list)
     for row in rows:
         places[row.source].append(number[id(row)])
@@ -144,6 +157,7 @@ def _read_examples(
             kind.read([row], reading, problems=own, notices=[])
         known = set(faults)
         faults += [problem for problem in own if problem not in known]
+    return misread
 
 
 def _finish(data: CheckedData) -> None:

@@ -128,7 +128,7 @@ def test_what_opennre_says_of_its_entities_is_kept_and_compared(tmp_path):
     shifted = FORMS["opennre_text"] | {"t": {"pos": [13, 17], "name": "Acme"}}
     assert "Acme" in read([shifted])[1][0]
     empty = row | {"h": {"pos": [1, 1]}}
-    assert "subj_start is 1 and subj_end 0, which are not the first" in read([empty])[1][0]
+    assert '"h" has the "pos" "[1, 1]", which must be' in read([empty])[1][0]
 
 
 @pytest.mark.parametrize(
@@ -223,6 +223,31 @@ def test_entities_that_cut_words_are_told_with_the_likely_cause(form):
     assert "first at train:row 1" in told and told.endswith("--entity-offsets inclusive")
     _, _, notices = read([FORMS[form]])
     assert not any("inside a word" in notice for notice in notices)
+
+
+@pytest.mark.parametrize("offsets", ["characters", "utf16", "inclusive", "text"])
+def test_an_entity_may_be_given_by_its_words_where_the_text_has_them_once(offsets):
+    row = {
+        "text": "🙂 Adam and Ada lead Acme",
+        "tail": {"text": "Acme", "type": "firm"},
+        "label": "x",
+    }
+    examples, problems, notices = read([row | {"head": "Ada"}], entity_offsets=offsets)
+    assert not problems and words_of(examples[0]) == [("Ada", "Acme")]
+    assert examples[0].pairs[0][1].type == "firm"
+    assert any("head or tail of 1 row" in notice for notice in notices)
+    for head, told in (("Bo", "has nowhere"), ("a", "has 4 times")):
+        _, problems, _ = read([row | {"head": head}], entity_offsets=offsets)
+        assert told in problems[0] and '"start": 0' in problems[0]
+
+
+@pytest.mark.parametrize("pos", [[0, 7], [2, 2], [1]])
+def test_a_wrong_place_of_opennre_is_told_as_the_file_has_it(pos):
+    words = {"token": ["Ada", "leads", "Acme"], "relation": "x", "h": {"pos": [0, 1]}}
+    rows = [words | {"t": {"pos": [2, 3]}}, words | {"t": {"pos": pos}}]
+    _, problems, _ = read(rows)
+    assert len(problems) == 1 and f'"t" has the "pos" "{pos}"' in problems[0]
+    assert "of 3 words counted from 0" in problems[0] and "obj_" not in problems[0]
 
 
 def test_offsets_may_count_other_things_and_texts_are_compared():

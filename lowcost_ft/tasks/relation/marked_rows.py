@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from lowcost_ft.config.reading import ReadingOptions
-from lowcost_ft.data.rows import Row, file_of, read_text, shown
-from lowcost_ft.tasks.ner.entity_offsets import Entity, agreeing_spans, offsets_hint
+from lowcost_ft.data.rows import Row, counted, file_of, read_text, shown
+from lowcost_ft.tasks.ner.entity_offsets import Entity, agreeing_spans, in_units, offsets_hint
 from lowcost_ft.tasks.ner.tagging import Span
 from lowcost_ft.tasks.ner.word_splitting import split_words
 from lowcost_ft.tasks.relation.examples import Mention, Pair
 
 __all__ = ["PLACE_FORM", "TAG_FORM", "Texts", "add_pair", "inside", "read_offsets", "read_tags"]
-__all__ += ["tell_cut", "tell_trimmed", "untagged"]
+__all__ += ["tell_cut", "tell_trimmed", "untagged", "word_places"]
 
 PLACE_FORM = '{"start": 0, "end": 3, "type": "person"}'
 TAG_FORM = "<e1>Ada</e1> works for <e2>Acme</e2>"
@@ -34,10 +34,12 @@ def read_offsets(
 ) -> Texts:
     """Rows with a text and, in `head` and `tail`, the characters where the entities stand."""
     read: list[tuple[Row, str, list[Entity], list[str | None]]] = []
+    looked_up: list[str] = []
     for row in rows:
         before = len(problems)
         text = read_text(row, column, problems)
-        found = [_entity(row, side, problems) for side in _SIDES]
+        found = [_entity(row, side, text, reading.entity_offsets, problems) for side in _SIDES]
+        looked_up += [row.source] * any(_words_alone(row.values.get(side)) for side in _SIDES)
         if text is not None and len(problems) == before:
             entities = [entity for entity, _ in found if entity is not None]
             read.append((row, text, entities, [kind for _, kind in found]))
@@ -55,11 +57,32 @@ def read_offsets(
         ]
         add_pair(texts, row, text, mentions, problems)
     tell_trimmed(rows, trimmed, notices)
+    if looked_up and texts:
+        notices.append(
+            f"{file_of(looked_up[0])}: head or tail of {counted(len(looked_up), 'row')} do not say "
+            f"where they stand, and their text has them once: they are taken there, first "
+            f"{looked_up[0]}"
+        )
     return texts
 
 
-def _entity(row: Row, side: str, problems: list[str]) -> tuple[Entity | None, str | None]:
+def _entity(
+    row: Row, side: str, text: str | None, offsets: str, problems: list[str]
+) -> tuple[Entity | None, str | None]:
     value = row.values.get(side)
+    words = _words_alone(value)
+    if words is not None and text is not None:
+        places = word_places(words, text)
+        if len(places) != 1:
+            count = f"{len(places):,} times" if places else "nowhere"
+            problems.append(
+                f"{row.source}: {shown(side)} is {shown(words)}, which the text has {count}; say "
+                f"which characters of the text it is, as in {PLACE_FORM}, the end exclusive"
+            )
+            return None, None
+        start, end = in_units(*places[0], text, offsets)
+        value = {**(value if isinstance(value, dict) else {}), "start": start, "end": end}
+        value["text"] = words
     if isinstance(value, list | tuple) and len(value) == 2:
         value = {"start": value[0], "end": value[1]}
     start, end = (value.get(k) for k in ("start", "end")) if isinstance(value, dict) else (0, None)
@@ -75,6 +98,21 @@ def _entity(row: Row, side: str, problems: list[str]) -> tuple[Entity | None, st
         problems.append(f"{row.source}: the type of {shown(side)} is {shown(kind)}, not a text")
     own = value.get("text")
     return Entity(start, end, side, own if isinstance(own, str) and own else None), kind or None
+
+
+def _words_alone(value: Any) -> str | None:
+    """The words of an entity whose place is not said; None for other entities."""
+    if isinstance(value, dict) and "start" not in value and "end" not in value:
+        value = value.get("text")
+    return (value.strip() or None) if isinstance(value, str) else None
+
+
+def word_places(words: str, text: str) -> list[tuple[int, int]]:
+    """Where some words stand in a text; as parts of longer ones only if they stand so alone."""
+    borders = {border for word in split_words(text, "unicode-v1") for border in word}
+    starts = (one.start() for one in re.finditer(f"(?={re.escape(words)})", text))
+    found = [(start, start + len(words)) for start in starts]
+    return [place for place in found if borders.issuperset(place)] or found
 
 
 def inside(

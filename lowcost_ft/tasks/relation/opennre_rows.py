@@ -18,18 +18,27 @@ def plain_pair(row: Row) -> Row:
     `h` and `t` hold besides, such as ids of a knowledge base, stays there.
     """
     values = row.values
-    places = [_place(values.get(name)) for name in _ENDS]
-    if None in places or any(name in values for names in _ENDS.values() for name in names):
+    given_ends = [values.get(name) for name in _ENDS]
+    if any(name in values for names in _ENDS.values() for name in names) or not all(
+        isinstance(one, dict) and "pos" in one for one in given_ends
+    ):
         return row
-    words = any(isinstance(values.get(name), list | tuple) for name in _WORDS)
+    places = [_place(one) for one in given_ends]
+    words = next((values[n] for n in _WORDS if isinstance(values.get(n), list | tuple)), None)
+    if None in places and words is None:
+        return row
     found: dict[str, Any] = {}
     rest: dict[str, Any] = {}
     for (name, (side, prefix)), place in zip(_ENDS.items(), places, strict=True):
-        assert place is not None
-        start, end = place
         given = values[name]
+        if place is None:
+            rest[name] = given
+            continue
+        start, end = place
         kind = given.get("type")
-        if words:
+        # A place outside of the words stays there, to be told as the file has it.
+        used = {"pos", "type"} if words is None or 0 <= start < end <= len(words) else {"type"}
+        if words is not None:
             found |= {f"{prefix}_start": start, f"{prefix}_end": end - 1}
             found |= {} if kind is None else {f"{prefix}_type": kind}
         else:
@@ -40,7 +49,7 @@ def plain_pair(row: Row) -> Row:
             found[side] |= ({} if kind is None else {"type": kind}) | (
                 {"text": own} if is_own else {}
             )
-        if more := {key: v for key, v in given.items() if key not in ("pos", "type")}:
+        if more := {key: v for key, v in given.items() if key not in used}:
             rest[name] = more
     kept = {name: v for name, v in values.items() if name not in _ENDS}
     return replace(row, values=kept | found | rest)

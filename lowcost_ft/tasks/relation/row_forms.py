@@ -28,6 +28,7 @@ from lowcost_ft.tasks.relation.marked_rows import (
     read_offsets,
     read_tags,
     untagged,
+    word_places,
 )
 from lowcost_ft.tasks.relation.negatives import NO_RELATION
 from lowcost_ft.tasks.relation.opennre_rows import plain_pair
@@ -132,7 +133,11 @@ def names_pairs(rows: Sequence[Row], reading: ReadingOptions) -> bool:
     if column is None:
         return False
     if "head" in names and "tail" in names:
-        return any(isinstance(row.values.get("head"), dict | list | tuple) for row in rows)
+        return any(
+            isinstance(head := row.values.get("head"), dict | list | tuple)
+            or (isinstance(head, str) and bool(word_places(head, str(row.values.get(column)))))
+            for row in rows
+        )
     texts = [row.values.get(column) for row in rows]
     return all(isinstance(text, str) and untagged(text) is not None for text in texts)
 

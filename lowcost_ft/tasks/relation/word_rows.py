@@ -61,6 +61,15 @@ def _one_less(row: Row, side: str, words: Sequence[str], first: int, last: int) 
 def _of_words(row: Row, side: str, words: Sequence[Any], problems: list[str]) -> Mention | None:
     first, last = (_number(row.values.get(f"{side}_{end}")) for end in ("start", "end"))
     if type(first) is not int or type(last) is not int or not 0 <= first <= last < len(words):
+        name = {"subj": "h", "obj": "t"}[side]
+        given = row.values.get(name)
+        if isinstance(given, dict) and "pos" in given:
+            problems.append(
+                f'{row.source}: {shown(name)} has the "pos" {shown(given["pos"])}, which must be '
+                f"the number of its first word and that of the word after its last one, of "
+                f"{counted(len(words), 'word')} counted from 0; correct it"
+            )
+            return None
         told = [
             "missing" if number is None else str(number) if type(number) is int else shown(number)
             for number in (first, last)

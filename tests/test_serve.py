@@ -264,7 +264,8 @@ def test_models_come_and_go(client, models, folders):
     _, loader = models
     shutil.copytree(folders["single"], f"{loader.folder}/later")
     load, unload = "/v1/load_lora_adapter", "/v1/unload_lora_adapter"
-    assert client.post(load, {"lora_name": "../later"})[0] == 422
+    status, told = client.post(load, {"lora_name": "../later"})
+    assert status == 422 and "give the name of a folder below --models-dir" in str(told)
     assert client.post(load, {"lora_name": "later", "lora_path": "/etc"})[0] == 403
     assert client.post(load, {"lora_name": "nothing"})[0] == 404
     status, described = client.post(load, {"lora_name": "later"})

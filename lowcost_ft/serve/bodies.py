@@ -25,7 +25,6 @@ __all__ = [
 ]
 
 Name = Annotated[str, Field(description="Name of a model, as /info lists them.")]
-FolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 Fields = Annotated[
     dict[str, Any],
     Field(description="Fields of an input, such as text, text_pair, question and context."),
@@ -37,14 +36,19 @@ BLANK = "string_pattern_mismatch"
 """What pydantic calls the fault of a blank text."""
 
 
-def _told(shape: str) -> WrapValidator:
-    """Says of a value that fits none of several types what to give, and not what each lacks."""
+def _told(shape: str, *, blank: str | None = BLANK) -> WrapValidator:
+    """Says of a value that fits none of several types what to give, and not what each lacks.
+
+    Args:
+        shape: What to give.
+        blank: The fault that is told otherwise.
+    """
 
     def check(value: Any, validate: Any) -> Any:
         try:
             return validate(value)
         except ValidationError as error:
-            if any(one["type"] == BLANK for one in error.errors()):
+            if any(one["type"] == blank for one in error.errors()):
                 raise
             raise PydanticCustomError("shape", "give {shape}", {"shape": shape}) from None
 
@@ -117,6 +121,12 @@ class AnswersBody(_Body):
     models: Annotated[list[Name], Field(min_length=1)] | None = Field(
         default=None, description="Default: the only model."
     )
+
+
+FolderName = Annotated[
+    Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")],
+    _told("the name of a folder below --models-dir, of letters, digits and . _ -", blank=None),
+]
 
 
 class LoadBody(_Body):

@@ -112,9 +112,11 @@ def check_pairs(run: Mapping[str, Any], examples: Sequence[Any]) -> None:
         return
     pairs = bool((run.get("data") or {}).get("pairs"))
     if pairs != (getattr(examples[0], "text_pair", None) is not None):
-        fix = (
-            "pairs of texts: give the second one too (--text-pair, --text-pair-column)"
-            if pairs
-            else "single texts: leave out the second one (--text-pair, --text-pair-column)"
-        )
+        of_file = ":" in examples[0].source
+        if pairs:
+            how = "name its column with --text-pair-column" if of_file else "--text-pair"
+            fix = f"pairs of texts: give the second one too ({how})"
+        else:
+            how = "--text-column alone names one text" if of_file else "--text-pair"
+            fix = f"single texts: leave out the second one ({how})"
         raise UserError(f"{examples[0].source}: the model was trained on {fix}")

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -127,7 +128,26 @@ def test_cached_layers_give_the_same_model(run, texts):
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
+def test_the_columns_of_the_labelled_rows_are_those_of_the_texts(tmp_path):
+    rows = [{"msg": f"where is {n}", "kind": "ab"[n % 2]} for n in range(20)]
+    config = ft.RunConfig(
+        task="classification",
+        train_file=write_jsonl(tmp_path / "train.jsonl", rows),
+        unlabelled_file=write_jsonl(tmp_path / "pool.jsonl", [{"msg": "what about it"}]),
+        text_column="msg",
+        label_column="kind",
+        output_dir=str(tmp_path / "run"),
+    )
+    trained = []
+    labelled_by = labellers.with_pseudo_labels(
+        config, lambda one: trained.append(one) or Path(one.output_dir)
+    ).labelled_by
+    assert labelled_by == f"{tmp_path / 'run'}-labeller" and len(trained) == 1
+
+
 def test_sentences_get_the_entities_that_are_found(tmp_path, tiny_model):
+    pool = [["hey", *row["tokens"]] for row in ner_rows(40)]
+    again = ["".join(ner_rows(60)[0]["tokens"])]  # A training row, cut into other words.
     values = SHARED | {
         "model_id": tiny_model("bert"),
         "max_steps": 60,
@@ -135,7 +155,7 @@ def test_sentences_get_the_entities_that_are_found(tmp_path, tiny_model):
         "train_file": write_jsonl(tmp_path / "train.jsonl", ner_rows(60)),
         "validation_file": write_jsonl(tmp_path / "validation.jsonl", ner_rows(40, seed=1)),
         "unlabelled_file": write_jsonl(
-            tmp_path / "pool.jsonl", [{"tokens": ["hey", *row["tokens"]]} for row in ner_rows(40)]
+            tmp_path / "pool.jsonl", [{"tokens": tokens} for tokens in (*pool, again)]
         ),
         "output_dir": tmp_path / "run",
         "pseudo_label_score": 0.5,
@@ -143,6 +163,7 @@ def test_sentences_get_the_entities_that_are_found(tmp_path, tiny_model):
     assert call_recipe("lora_ner", *flags(**values)) == 0
     pseudo = record_of(tmp_path / "run")["pseudo_labels"]
     assert set(pseudo["per_class"]) <= {"person", "place"} and pseudo["per_class"]
+    assert pseudo["texts"] == len({tuple(tokens) for tokens in pool})
     assert pseudo["differences"]["validation"]["metric"] == "f1"
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from lowcost_ft.config.reading import reading_of
 from lowcost_ft.config.run import RunConfig
 from lowcost_ft.errors import UserError
 from lowcost_ft.pipeline.labelling import check_labels
@@ -50,7 +51,8 @@ def with_pseudo_labels(config: RunConfig, train: Callable[[RunConfig], Path]) ->
         )
     # Everything is read once before minutes of training, to find problems early.
     splits = load_run_splits(config.to_dict())
-    read_examples_file(config.task, config.unlabelled_file, labelled=False)
+    usual = reading_of(config)
+    read_examples_file(config.task, config.unlabelled_file, usual=usual, labelled=False)
     check_labels(task_class(config.task).from_splits(config, splits, causal=False))
     plain = replace(config, unlabelled_file=None, pseudo_label_score=None)
     with processes_stay():

@@ -162,14 +162,14 @@ def _new_texts(run: Run, splits: Splits) -> tuple[list[Any], int]:
     """
     kind, file = task_class(run.config.task), run.config.unlabelled_file
     known = {
-        kind.input_of(example)
+        _plain(kind, example)
         for name in ("train", "validation", "test")
         for example in getattr(splits, name) or ()
     }
     given = unlabelled_examples(run)
     texts: dict[Any, Any] = {}
     for example in given:
-        if (content := kind.input_of(example)) not in known:
+        if (content := _plain(kind, example)) not in known:
             texts.setdefault(content, example)
     if not texts:
         raise UserError(
@@ -182,6 +182,11 @@ def _new_texts(run: Run, splits: Splits) -> tuple[list[Any], int]:
             "the training, validation or test rows"
         )
     return list(texts.values()), left_out
+
+
+def _plain(kind: type[Task], example: Any) -> tuple[str, ...]:
+    """The texts of an example without blanks, which words of a file and a text do not share."""
+    return tuple("".join(text.split()) for text in kind.texts_of(example))
 
 
 def _sure_rows(

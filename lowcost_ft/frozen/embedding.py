@@ -17,6 +17,8 @@ from lowcost_ft.models.tokenizers import load_tokenizer
 __all__ = ["Embedder", "load_embedder"]
 
 _TOKENIZED_AT_ONCE = 1000
+_BEFORE = 32
+"""Most words that are read again before a further window of a long sentence."""
 
 
 @dataclass(frozen=True)
@@ -66,14 +68,46 @@ class Embedder:
     ) -> tuple[np.ndarray, np.ndarray]:
         """The mean of the states of each word's tokens, one layer beside the other.
 
+        What lies beyond `max_length` is read in further windows, each of which begins some words
+        earlier.
+
         Args:
             sentences: The words of each.
             layers: Numbers of layers: 0 is the embedding, -1 the last layer.
 
         Returns:
-            `(words of all sentences, layers x hidden)`, float32, zeros for a word beyond
-            `max_length` or without tokens; and whether each word was seen.
+            `(words of all sentences, layers x hidden)`, float32, zeros for a word without tokens;
+            and whether each word was seen.
         """
+        found, seen = self._window(sentences, layers)
+        first = np.cumsum([0, *map(len, sentences)])
+        begun = dict.fromkeys(range(len(sentences)), 0)
+        while True:
+            # The number of a sentence, the word to go on with, and how many are read again.
+            left: dict[int, int] = {}
+            before: dict[int, int] = {}
+            for row, start in begun.items():
+                known = np.flatnonzero(seen[first[row] : first[row + 1]])
+                following = int(known[-1]) + 1 if len(known) else 0
+                if start < following < len(sentences[row]):
+                    left[row] = following
+                    before[row] = min(_BEFORE, (following - start) // 2)
+            if not left:
+                return found, seen
+            windows = [sentences[row][start - before[row] :] for row, start in left.items()]
+            states, in_window = self._window(windows, layers)
+            place = 0
+            for (row, start), words in zip(left.items(), windows, strict=True):
+                inside = slice(place + before[row], place + len(words))
+                found[first[row] + start : first[row + 1]] = states[inside]
+                seen[first[row] + start : first[row + 1]] = in_window[inside]
+                place += len(words)
+            begun = left
+
+    def _window(
+        self, sentences: Sequence[Sequence[str]], layers: Sequence[int]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The same of the words up to `max_length`; zeros for the others."""
         ids: list[list[int]] = []
         owners: list[list[int | None]] = []
         for start in range(0, len(sentences), _TOKENIZED_AT_ONCE):

@@ -18,6 +18,7 @@ from lowcost_ft.doctor.near_texts import near_pairs
 from lowcost_ft.doctor.noise_model import doubt_classes, posterior
 from lowcost_ft.doctor.reading import read_data
 from lowcost_ft.doctor.wrong_labels import judge_classes
+from lowcost_ft.frozen.embedding import load_embedder
 
 TEXTS = {
     "refund": "please send my money back for the {}",
@@ -130,6 +131,15 @@ def test_both_texts_of_a_damaged_pair_are_mended(tmp_path, capsys):
     train.write_text("\n".join(["premise,hypothesis,label", *rows, "cafÃ©,the cafÃ©,yes"]))
     assert places(run(capsys, str(train), "--fix", str(mended))["damaged_text"]) == [21]
     assert mended.read_text("utf-8").splitlines()[-1] == "café,the café,yes"
+
+
+def test_a_damaged_text_to_write_is_mended(tmp_path, capsys):
+    rows = [{"source": f"the {thing}", "target": f"le {thing}"} for thing in THINGS]
+    rows.append({"source": "the bar", "target": "le cafÃ©"})
+    train, mended = write_jsonl(tmp_path / "train.jsonl", rows), tmp_path / "mended.jsonl"
+    found = run(capsys, train, "--task", "translation", "--fix", str(mended))
+    assert places(found["damaged_text"]) == [len(rows)]
+    assert json.loads(mended.read_text("utf-8").splitlines()[-1])["target"] == "le café"
 
 
 def test_near_duplicates_are_mended_only_where_they_are_asked_for(tmp_path, capsys):
@@ -509,3 +519,14 @@ def test_labels_that_no_model_can_tell_apart_are_not_doubted(tmp_path):
     scores, findings = judge_classes(data, states, seed=0)
     assert findings == [] and set(scores.scores) == {0.5}
     assert any("not judged" in notice for notice in data.notices)
+
+
+def test_words_beyond_the_longest_text_of_the_model_are_seen_too(tiny_model):
+    sentences = [["where", "is", "it"] * 30, [], ["hello"], ["refund"] * 40]
+    short = load_embedder(tiny_model("bert"), words=True, max_length=48)
+    states, seen = short.words(sentences, (1, -1))
+    assert seen.all() and np.abs(states).sum(1).min() > 0
+    # The first window is read as before, and a short sentence alone.
+    begin, _ = short.words([words[:46] for words in sentences], (1, -1))
+    assert np.allclose(states[:9], begin[:9], atol=1e-5)
+    assert np.allclose(states[90], begin[46], atol=1e-5)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from export_files import span, task, write
 
+from lowcost_ft.commands.main import main
 from lowcost_ft.errors import UserError
 from lowcost_ft.pipeline.convert import convert_file
 from lowcost_ft.tasks.loading import load_splits
@@ -40,6 +41,14 @@ def test_a_marked_span_is_the_answer(tmp_path: Path, field: str) -> None:
         assert {e.context for e in splits.train} == {TEXT} and splits.train[0].title == "People"
         told = '3 spans labelled "Answer" read as the answers to the questions of its rows'
         assert any(told in notice for notice in splits.notices)
+
+
+def test_the_doctor_takes_marked_answers_for_questions(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path, [asked("Where does David live?", [NAIROBI])] * 2)
+    assert main(["doctor", path, "--no-model"]) == 0
+    assert "read as question answering" in capsys.readouterr().err
 
 
 def test_squad_files_are_converted_with_their_answers(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def _texts(
     for split in data.splits.values():
         rows = []
         for example, place in zip(split.examples, split.places, strict=True):
-            faults = [(text, fault_of(text)) for text in data.kind.texts_of(example)]
+            faults = [(text, fault_of(text)) for text in data.kind.every_text_of(example)]
             found = [tell(split, place, text, f) for text, f in faults if f is not None]
             if not found:
                 continue

@@ -6,11 +6,12 @@ from typing import Any, ClassVar
 
 from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.data.findings import Change, Edit, Finding
-from lowcost_ft.data.rows import Row
+from lowcost_ft.data.known_names import CONTEXT_NAMES, QUESTION_NAMES
+from lowcost_ft.data.rows import Row, column_names
 from lowcost_ft.scores.iob2 import Span
 from lowcost_ft.tasks.examples import ExampleReading
 
-__all__ = ["DataChecking"]
+__all__ = ["DataChecking", "mark_answers"]
 
 
 class DataChecking(ExampleReading):
@@ -30,6 +31,11 @@ class DataChecking(ExampleReading):
         By default this is everything that the model sees, as one text.
         """
         return ("\n".join(_strings(cls.input_of(example))),)
+
+    @classmethod
+    def every_text_of(cls, example: Any) -> tuple[str, ...]:
+        """The texts of an example one by one, those that the model should write among them."""
+        return cls.texts_of(example)
 
     @staticmethod
     def words_of(example: Any) -> tuple[str, ...]:
@@ -121,6 +127,19 @@ class DataChecking(ExampleReading):
             edits: Spans of the example, and what replaces each.
         """
         return None
+
+
+def mark_answers(rows: Sequence[Row]) -> bool:
+    """Whether the spans of the rows' texts have one label and stand beside a question each."""
+    names = column_names(rows)
+    question = next((name for name in QUESTION_NAMES if name in names), None)
+    texts = [name for name in CONTEXT_NAMES if name in names and name != question]
+    if question is None or not texts or "entities" not in names:
+        return False
+    spans = [span for row in rows for span in row.values.get("entities") or ()]
+    labels = {span.get("label") if isinstance(span, dict) else None for span in spans}
+    asked = [row.values.get(question) for row in rows]
+    return len(labels) == 1 and None not in labels and all(isinstance(one, str) for one in asked)
 
 
 def _strings(value: Any) -> Iterator[str]:

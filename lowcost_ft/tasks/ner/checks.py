@@ -8,7 +8,7 @@ from lowcost_ft.data.findings import Edit, Finding
 from lowcost_ft.data.label_names import read_label_names
 from lowcost_ft.data.rows import Row
 from lowcost_ft.scores.iob2 import Span, tags_to_spans
-from lowcost_ft.tasks.checking import DataChecking
+from lowcost_ft.tasks.checking import DataChecking, mark_answers
 from lowcost_ft.tasks.ner.examples import NerExample, with_lists
 from lowcost_ft.tasks.ner.row_entities import (
     entities_column,
@@ -57,8 +57,8 @@ class NerChecking(DataChecking):
 
     @classmethod
     def is_meant(cls, rows: Sequence[Row], reading: ReadingOptions) -> bool:
-        """Whether some hold entities, and none holds relations between them."""
-        if any(row.values.get("relations") for row in rows):
+        """Whether some hold entities, and none holds relations between them or a question."""
+        if any(row.values.get("relations") for row in rows) or mark_answers(rows):
             return False
         rows = with_lists(rows, reading)
         columns = ((row, entities_column(row, reading)) for row in rows)

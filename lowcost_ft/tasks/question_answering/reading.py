@@ -11,6 +11,7 @@ from lowcost_ft.data.rows import Row, counted
 from lowcost_ft.data.sample_questions import sample_questions
 from lowcost_ft.errors import UserError
 from lowcost_ft.tasks.base import Task
+from lowcost_ft.tasks.checking import mark_answers
 from lowcost_ft.tasks.question_answering import examples as questions
 from lowcost_ft.tasks.question_answering.examples import QuestionExample
 from lowcost_ft.tasks.question_answering.flags import AskingFlags
@@ -51,7 +52,9 @@ class QuestionReading(Task):
 
     @classmethod
     def is_meant(cls, rows: Sequence[Row], reading: ReadingOptions) -> bool:
-        """Whether rows hold a question, a text that it is about, and answers."""
+        """Whether rows hold a question, a text that it is about, and answers in it or beside it."""
+        if reading.answers_column is None and mark_answers(rows):
+            return True
         names = {name for row in rows for name in row.values}
         question = reading.question_column or next((n for n in QUESTION_NAMES if n in names), None)
         # Any text may be called "text" or "document", also what a conversation is about.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from lowcost_ft.config.generation import line_break_problems
+from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.config.run import RunConfig
 from lowcost_ft.data.features import IGNORED_LABEL
+from lowcost_ft.data.findings import Change
 from lowcost_ft.data.rows import Row
 from lowcost_ft.errors import UserError
 from lowcost_ft.tasks.writing.answers import LIKELIHOOD
@@ -132,6 +134,21 @@ class WritingTask(WritingTokens):
     def texts_of(cls, example: WritingExample) -> tuple[str, ...]:
         """What was said, without who said it."""
         return ("\n".join(content for _, content in example.turns),)
+
+    @classmethod
+    def every_text_of(cls, example: WritingExample) -> tuple[str, ...]:
+        """What was said, and what should be written."""
+        texts = [content for _, content in example.turns]
+        texts += [] if example.target is None else [example.target]
+        return tuple(dict.fromkeys([*texts, *example.references]))
+
+    @classmethod
+    def with_text(
+        cls, rows: Sequence[Row], place: int, reading: ReadingOptions, *, old: str, new: str
+    ) -> Change | None:
+        """The text in the columns that hold the old one."""
+        values = rows[place].values.items()
+        return {n: new for n, v in values if isinstance(v, str) and v.strip() == old} or None
 
     @staticmethod
     def truth_of(example: WritingExample) -> list[str] | None:

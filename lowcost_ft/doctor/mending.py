@@ -72,11 +72,12 @@ def mend(
                 kinds.setdefault(row.place, []).append(finding.kind)
                 continue
             assert isinstance(row.change, Mapping)
-            known = changes.setdefault(row.place, {})
-            change, free = row.change, renamed.setdefault(row.place, set())
+            change = row.change
+            known, free = changes.setdefault(row.place, {}), renamed.setdefault(row.place, set())
             if row.renames:  # A row may have one name in another case, and another mistyped.
                 of_row = names[row.place] = {**row.renames, **names.get(row.place, {})}
-                change = data.kind.with_names(split.rows, row.place, data.reading, new=of_row) or {}
+                both = data.kind.with_names(split.rows, row.place, data.reading, new=of_row)
+                change = both if isinstance(both, Mapping) else change
                 free |= change.keys() - known.keys()
             new = {
                 name: value

@@ -80,9 +80,9 @@ def _entity(
                 f"which characters of the text it is, as in {PLACE_FORM}, the end exclusive"
             )
             return None, None
-        start, end = in_units(*places[0], text, offsets)
-        value = {**(value if isinstance(value, dict) else {}), "start": start, "end": end}
-        value["text"] = words
+        first, last = in_units(*places[0], text, offsets)
+        given = value if isinstance(value, dict) else {}
+        value = given | {"start": first, "end": last, "text": words}
     if isinstance(value, list | tuple) and len(value) == 2:
         value = {"start": value[0], "end": value[1]}
     start, end = (value.get(k) for k in ("start", "end")) if isinstance(value, dict) else (0, None)

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from small_runs import dialogue_rows, pair_rows, same_weights, trained, write_jsonl
 from tiny import ENCODER_DECODERS, SENTENCES, make_tiny
 from torch.nn import functional as F  # noqa: N812
-from transformers import AutoModelForSeq2SeqLM
+from transformers import AutoConfig, AutoModelForSeq2SeqLM
 
 import lowcost_ft as ft
 from lowcost_ft.data.features import IGNORED_LABEL, collate, model_inputs
@@ -304,6 +304,28 @@ def test_sources_and_targets_lose_their_ends(tmp_path, tiny_model):
         "train: of 18 examples, 18 inputs lose their end (--max-length 8); "
         "18 targets lose their end (--max-target-length 2)"
     )
+
+
+def test_a_family_that_is_not_in_the_table_writes(tmp_path, tiny_model):
+    tokenizer = load_tokenizer(tiny_model("t5"))
+    config = AutoConfig.for_model(
+        "umt5",
+        vocab_size=len(tokenizer),
+        d_model=32,
+        d_kv=8,
+        d_ff=48,
+        num_layers=2,
+        num_heads=4,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        decoder_start_token_id=tokenizer.pad_token_id,
+    )
+    folder = str(tmp_path / "umt5")
+    AutoModelForSeq2SeqLM.from_config(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    changes = {"target_modules": "q,v", "max_steps": 1}
+    _, record = trained(config_of(lambda _: folder, tmp_path, **changes))
+    assert record["evaluation"]["test"]["written"] == 4
 
 
 @pytest.fixture(scope="module")

@@ -97,6 +97,8 @@ def check_head(model: Any, model_id: str) -> None:
     """
     token = torch.zeros((1, 1), dtype=torch.long, device=_head(model).weight.device)
     inputs = {"input_ids": token, "attention_mask": torch.ones_like(token)}
+    if model.config.is_encoder_decoder:
+        inputs["decoder_input_ids"] = token
     with torch.inference_mode():
         expected = model(**inputs).logits[0].float()
         found = states_before_head(model, inputs)

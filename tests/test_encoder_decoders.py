@@ -15,6 +15,7 @@ from torch.nn import functional as F  # noqa: N812
 from transformers import AutoConfig, AutoModelForSeq2SeqLM
 
 import lowcost_ft as ft
+from lowcost_ft.data.feature_cache import feature_key
 from lowcost_ft.data.features import IGNORED_LABEL, collate, model_inputs
 from lowcost_ft.errors import UserError
 from lowcost_ft.frozen.encoder_part import lower_part
@@ -304,6 +305,19 @@ def test_sources_and_targets_lose_their_ends(tmp_path, tiny_model):
         "train: of 18 examples, 18 inputs lose their end (--max-length 8); "
         "18 targets lose their end (--max-target-length 2)"
     )
+
+
+def test_tokens_are_not_those_of_a_model_whose_decoder_begins_otherwise(tmp_path):
+    keys = set()
+    for start in (0, 3):
+        path = make_tiny("t5", tmp_path / str(start), decoder_start_token_id=start)
+        changes = {"output_dir": str(tmp_path / f"run{start}")}
+        with ft.start_run(config_of(lambda _, path=path: path, tmp_path, **changes)) as run:
+            data = ft.load_data(run)
+        row = data.features["train"]
+        assert row.input_ids[int(row["prompt_tokens"][0])] == start
+        keys.add(feature_key(data.task, data.splits.train, data.tokenizer, max_length=32))
+    assert len(keys) == 2
 
 
 def test_a_family_that_is_not_in_the_table_writes(tmp_path, tiny_model):

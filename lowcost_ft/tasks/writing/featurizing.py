@@ -38,6 +38,7 @@ class WritingTokens(WritingAnswers):
     Attributes:
         keeps_newest: Whether a long input loses its oldest turns, not its end.
         encoder_decoder: Whether the model is one; else a decoder.
+        decoder_start: The token that an encoder-decoder's decoder begins with.
     """
 
     schema = {  # noqa: RUF012 - an encoder-decoder has its own
@@ -50,6 +51,7 @@ class WritingTokens(WritingAnswers):
     }
     keeps_newest: ClassVar[bool] = False
     encoder_decoder: bool
+    decoder_start: int | None
     _format: ChatFormat | None
     _model_config: Any
     _max_length: int | None
@@ -131,8 +133,10 @@ class WritingTokens(WritingAnswers):
             )
         codes = settle_languages(tokenizer, self.settings, model_id)
         self._first, self._start = target_code(tokenizer) if codes else (None, None)
-        starts = self._start is not None or self._model_config.decoder_start_token_id is not None
-        if not starts or tokenizer.eos_token_id is None:
+        self.decoder_start = self._start
+        if self._start is None:
+            self.decoder_start = self._model_config.decoder_start_token_id
+        if self.decoder_start is None or tokenizer.eos_token_id is None:
             raise UserError(
                 f"model_id: {model_id!r} does not say which token begins and ends what it writes; "
                 "set decoder_start_token_id in its config.json and eos_token of its tokenizer"
@@ -169,14 +173,11 @@ class WritingTokens(WritingAnswers):
     ) -> Encoding | SourceAndTarget:
         """How examples become tokens."""
         if self.encoder_decoder:
-            start = self._start
-            if start is None:
-                start = self._model_config.decoder_start_token_id
-            assert start is not None
+            assert self.decoder_start is not None, "take_tokenizer comes first"
             return SourceAndTarget(
                 tokenizer=tokenizer,
                 fill=self.fill,
-                start=start,
+                start=self.decoder_start,
                 max_length=max_length,
                 max_target_length=self.settings["max_target_length"],
             )

@@ -66,6 +66,7 @@ class WritingTask(WritingTokens):
         self._format = None
         self._first = self._start = None
         self.encoder_decoder = False
+        self.decoder_start = None
         self._model_config = None
         self.metric = self._metric()
 

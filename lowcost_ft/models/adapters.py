@@ -142,10 +142,12 @@ def find_targets(
     Raises:
         UserError: A target fits nothing, or the family is unknown and no target is given.
     """
+    # A model without a part of its own for the backbone (UMT5) has its output layer among the rest.
+    output = model.get_output_embeddings()
     linear = [
         name
         for name, module in model.base_model.named_modules()
-        if isinstance(module, nn.Linear | Conv1D)
+        if isinstance(module, nn.Linear | Conv1D) and module is not output
     ]
     prefix = backbone_prefix(model)
     linear = [

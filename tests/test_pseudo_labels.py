@@ -129,7 +129,7 @@ def test_cached_layers_give_the_same_model(run, texts):
 
 
 def test_the_columns_of_the_labelled_rows_are_those_of_the_texts(tmp_path):
-    rows = [{"msg": f"where is {n}", "kind": "ab"[n % 2]} for n in range(20)]
+    rows = [{"msg": f"where is {n}", "kind": "ab"[n % 2]} for n in range(100)]
     config = ft.RunConfig(
         task="classification",
         train_file=write_jsonl(tmp_path / "train.jsonl", rows),
@@ -143,6 +143,13 @@ def test_the_columns_of_the_labelled_rows_are_those_of_the_texts(tmp_path):
         config, lambda one: trained.append(one) or Path(one.output_dir)
     ).labelled_by
     assert labelled_by == f"{tmp_path / 'run'}-labeller" and len(trained) == 1
+    # Nothing is trained where nothing could be labelled, or no answer trusted.
+    same = replace(config, unlabelled_file=config.train_file)
+    with pytest.raises(ft.UserError, match="all of its texts occur in"):
+        labellers.with_pseudo_labels(same, lambda _: pytest.fail())
+    few = replace(config, validation_share=0.05)
+    with pytest.raises(ft.UserError, match="at least 10 of them, with --validation-file"):
+        labellers.with_pseudo_labels(few, lambda _: pytest.fail())
 
 
 def test_sentences_get_the_entities_that_are_found(tmp_path, tiny_model):

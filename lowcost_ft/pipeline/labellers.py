@@ -7,12 +7,14 @@ from pathlib import Path
 from lowcost_ft.config.reading import reading_of
 from lowcost_ft.config.run import RunConfig
 from lowcost_ft.errors import UserError
-from lowcost_ft.pipeline.labelling import check_labels
+from lowcost_ft.pipeline.labelling import TOO_FEW_ROWS, check_labels
 from lowcost_ft.pipeline.run_splits import load_run_splits
 from lowcost_ft.pipeline.start import processes_stay
+from lowcost_ft.pipeline.unlabelled import new_texts
 from lowcost_ft.record.changed_settings import changed_settings
 from lowcost_ft.record.run_file import RUN_FILE, load_run
 from lowcost_ft.record.run_folder import CHECKPOINTS
+from lowcost_ft.scores.pseudo_labels import LEAST_ROWS
 from lowcost_ft.tasks import task_class
 from lowcost_ft.tasks.inputs import read_examples_file
 
@@ -39,8 +41,9 @@ def with_pseudo_labels(config: RunConfig, train: Callable[[RunConfig], Path]) ->
         The settings, with these runs as `--labelled-by`.
 
     Raises:
-        UserError: The file cannot be read, the task's answers cannot be labels, or the folder
-            beside the run's own holds a run of other settings.
+        UserError: The file cannot be read or holds no other texts than the splits, the task's
+            answers cannot be labels, there are too few validation rows, or the folder beside the
+            run's own holds a run of other settings.
     """
     if config.unlabelled_file is None or config.teacher or config.labelled_by:
         return config
@@ -51,9 +54,12 @@ def with_pseudo_labels(config: RunConfig, train: Callable[[RunConfig], Path]) ->
         )
     # Everything is read once before minutes of training, to find problems early.
     splits = load_run_splits(config.to_dict())
-    usual = reading_of(config)
-    read_examples_file(config.task, config.unlabelled_file, usual=usual, labelled=False)
-    check_labels(task_class(config.task).from_splits(config, splits, causal=False))
+    kind, file = task_class(config.task), config.unlabelled_file
+    given = read_examples_file(config.task, file, usual=reading_of(config), labelled=False)
+    check_labels(kind.from_splits(config, splits, causal=False))
+    new_texts(kind, [one for one in given if not kind.is_blank(one)], splits, file=file)
+    if 0 < len(splits.validation or ()) < LEAST_ROWS:
+        raise UserError(TOO_FEW_ROWS)
     plain = replace(config, unlabelled_file=None, pseudo_label_score=None)
     with processes_stay():
         folders = [_first_run(plain, train, "labeller")]

@@ -15,11 +15,17 @@ from lowcost_ft.pipeline.predicting import predict
 from lowcost_ft.pipeline.start import Run
 from lowcost_ft.pipeline.teachers import load_teacher
 from lowcost_ft.record.run_file import load_run
+from lowcost_ft.scores.pseudo_labels import LEAST_ROWS
 from lowcost_ft.tasks import task_class
 from lowcost_ft.tasks.base import Predictions, Task
 from lowcost_ft.tasks.loading import Splits
 
-__all__ = ["Labeller", "check_labels", "load_labeller"]
+__all__ = ["TOO_FEW_ROWS", "Labeller", "check_labels", "load_labeller"]
+
+TOO_FEW_ROWS = (
+    "--unlabelled-file: there are too few validation rows to tell which answers to trust; give "
+    f"at least {LEAST_ROWS} of them, with --validation-file or a larger --validation-share"
+)
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ import numpy as np
 from lowcost_ft.config.values import split_list
 from lowcost_ft.data.rows import counted
 from lowcost_ft.errors import UserError
-from lowcost_ft.pipeline.labelling import Labeller, load_labeller
+from lowcost_ft.pipeline.labelling import TOO_FEW_ROWS, Labeller, load_labeller
 from lowcost_ft.pipeline.run_splits import load_run_splits
 from lowcost_ft.pipeline.start import Run
-from lowcost_ft.pipeline.unlabelled import unlabelled_examples
+from lowcost_ft.pipeline.unlabelled import new_texts, unlabelled_examples
 from lowcost_ft.scores.bootstrap import paired_difference
 from lowcost_ft.scores.pseudo_labels import Threshold, balanced_rows, choose_threshold
 from lowcost_ft.tasks import task_class
@@ -161,32 +161,14 @@ def _new_texts(run: Run, splits: Splits) -> tuple[list[Any], int]:
         UserError: There are none.
     """
     kind, file = task_class(run.config.task), run.config.unlabelled_file
-    known = {
-        _plain(kind, example)
-        for name in ("train", "validation", "test")
-        for example in getattr(splits, name) or ()
-    }
     given = unlabelled_examples(run)
-    texts: dict[Any, Any] = {}
-    for example in given:
-        if (content := _plain(kind, example)) not in known:
-            texts.setdefault(content, example)
-    if not texts:
-        raise UserError(
-            f"--unlabelled-file {file}: all of its texts occur in the training, validation or test "
-            "rows"
-        )
+    texts = new_texts(kind, given, splits, file=str(file))
     if left_out := len(given) - len(texts):
         run.say(
             f"note: {counted(left_out, 'text')} of {file} left out, which are repeated or occur in "
             "the training, validation or test rows"
         )
-    return list(texts.values()), left_out
-
-
-def _plain(kind: type[Task], example: Any) -> tuple[str, ...]:
-    """The texts of an example without blanks, which words of a file and a text do not share."""
-    return tuple("".join(text.split()) for text in kind.texts_of(example))
+    return texts, left_out
 
 
 def _sure_rows(
@@ -245,10 +227,7 @@ def _threshold(
 
 def _too_unsure(best: Threshold | None, target: float, metric: str) -> str:
     if best is None:
-        return (
-            "--unlabelled-file: there are too few validation rows to tell which answers to trust; "
-            "give more of them, with --validation-file or a larger --validation-share"
-        )
+        return TOO_FEW_ROWS
     lower = int(best.score * 100) / 100
     lowered = f"lower --pseudo-label-score to {lower:g}, " if lower else ""
     return (

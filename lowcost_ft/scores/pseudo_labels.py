@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Threshold", "balanced_rows", "choose_threshold"]
+__all__ = ["LEAST_ROWS", "Threshold", "balanced_rows", "choose_threshold"]
 
 LEAST_ROWS = 10
 """Rows that a score is computed from at least; of fewer it says nothing."""

@@ -142,3 +142,10 @@ def test_nested_spans_have_no_tags(tmp_path: Path) -> None:
     nested = GLINER | {"ner": [[0, 1, "PER"], [1, 1, "NAME"]]}
     rows, problems, _ = read(write(tmp_path, [nested]))
     assert problems == [] and "tokens" not in rows[0] and len(rows[0]["entities"]) == 2
+
+
+def test_a_row_of_gliner_without_words_is_told(tmp_path: Path) -> None:
+    rows = [{"tokenized_text": ["Jane"], "ner": [[0, 0, "person"]]}]
+    path = write(tmp_path, [*rows, {"tokenized_text": [], "ner": []}])
+    _, problems, _ = read(path)
+    assert problems[0].endswith('"tokenized_text" holds no words; correct it, or delete the row')

@@ -28,8 +28,10 @@ def read_entity_list(
     try:
         content = file.read_bytes()
         lines = content.decode("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{flag}: cannot read {file}: {error}") from error
+    except OSError as error:
+        raise UserError(f"{flag}: cannot read {file} ({error.strerror}); check the path") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{flag}: cannot read {file}, which is not UTF-8; convert it") from error
     found: dict[str, list[str]] = {}
     problems = []
     for number, line in enumerate(lines, 1):

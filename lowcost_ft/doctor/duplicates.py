@@ -68,14 +68,15 @@ def check_contradictions(
                 continue
             kept = _most(places, counts, (doubts or {}) if split.name == "train" else {})
             for place, truth in places:
-                others = ", ".join(str(p + 1) for p, t in places if t != truth)
+                others = [f"{p + 1:,}" for p, t in places if t != truth]
+                where = f"row{'s' * (len(others) > 1)} {', '.join(others)}"
                 rows.append(
                     FoundRow(
                         place=place,
                         split=split.name,
                         score=round(1 - counts[truth] / len(places), 4),
                         suggested=None if kept in (None, truth) else json.loads(str(kept)),
-                        told=f"{truth} here, another label in row {others}",
+                        told=f"{truth} here, another label in {where}",
                         change=DROP if split.name == "train" and truth != kept else None,
                     )
                 )

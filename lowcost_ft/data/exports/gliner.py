@@ -86,7 +86,8 @@ def read_gliner(rows: Sequence[Row], *, problems: list[str]) -> list[Annotated]:
 def _words(values: Mapping[str, Any]) -> list[str]:
     words = values.get("tokenized_text")
     if not isinstance(words, list) or not words or not all(isinstance(w, str) for w in words):
-        raise ExportError(f'"tokenized_text" is {shown(words)}, not a list of words')
+        told = "holds no words" if words == [] else f"is {shown(words)}, not a list of words"
+        raise ExportError(f'"tokenized_text" {told}; correct it, or delete the row')
     return words
 
 

@@ -63,6 +63,8 @@ def test_rows_of_words_keep_their_other_fields_and_blank_ones_are_left_out(tmp_p
     assert places(row) == [(0, 4, "PER")] and "ner_tags" not in row
     assert any('"ner_tags" left out' in notice for notice in notices)
     assert any("1 row that hold blanks alone left out" in notice for notice in notices)
+    with pytest.raises(UserError, match="1 token but 0 tags"):  # No row is left.
+        converted(tmp_path, [{"tokens": ["Jane"], "tags": []}], "jsonl", "none")
     columns, _ = converted(tmp_path, rows, "conll", "columns")
     assert columns.read_text("utf-8") == "Jane\tB-PER\n\n"
 

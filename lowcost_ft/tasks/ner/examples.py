@@ -150,6 +150,8 @@ def _word_columns(
 def rows_with_words(rows: Sequence[Row], reading: ReadingOptions) -> list[Row]:
     """Rows of words without those that hold none; all of them where no row holds any."""
     rows = with_lists(rows, reading)
+    if not rows:
+        return rows
     tokens, _ = _word_columns(rows, reading, problems=[], notices=[], labelled=False)
     blank = [False] * len(rows) if tokens is None else blank_rows(rows, tokens)
     return [row for row, is_blank in zip(rows, blank, strict=True) if not is_blank]
@@ -169,6 +171,8 @@ def fields_beside_words(
         The other fields of each row, and the names of those that are left out, since a reader would
         take them for the words or tags.
     """
+    if not rows:
+        return [], []
     names = column_names(rows)
     columns = _word_columns(rows, reading, problems=[], notices=[], labelled=labelled)
     usual = {same_column(names, name) for name in (*_TOKENS, *_TAGS)}

@@ -1,5 +1,6 @@
 """Dropout drawn 8 bits at a time is dropout, and attention with it is attention."""
 
+import numpy as np
 import pytest
 import torch
 from tiny import FAMILY_NAMES
@@ -14,6 +15,7 @@ from lowcost_ft.models.cpu_dropout import (
     make_dropout_lean,
 )
 from lowcost_ft.models.loading import build_model, forward_module
+from lowcost_ft.models.mask_bits import masks_by_row
 
 
 @pytest.mark.parametrize("probability", [0.05, 0.1, 0.5, 0.9])
@@ -64,6 +66,34 @@ def test_the_seed_decides_and_neighbours_do_not_repeat():
     torch.manual_seed(1)
     assert torch.equal(lean_dropout(x, 0.5), first)
     assert not torch.equal(first, second)
+
+
+def test_a_row_has_its_masks_whatever_stands_beside_it():
+    """Neighbours, padding, and lines of one row: only (seed, step, row, place, call) count."""
+
+    def draw(rows, shape, *, calls=1, seed=0, step=1):
+        with masks_by_row(np.array(rows), seed=seed, step=step):
+            return [lean_dropout(torch.ones(shape), 0.5) for _ in range(calls)][-1]
+
+    among = draw([5, 0, 70_000], (3, 4, 9, 13))
+    assert torch.equal(draw([70_000], (1, 4, 6, 10))[0], among[2, :, :6, :10])
+    assert torch.equal(draw([0, 5], (2, 4, 9, 13))[1], among[0])
+    # What is no row of the batch, such as a table of positions, is the same for all of them.
+    assert torch.equal(draw([0, 1], (6, 30)), draw([7, 8, 9], (6, 30)))
+    others = [draw([5], (1, 4, 9, 13), **one) for one in ({"calls": 2}, {"seed": 1}, {"step": 2})]
+    for other in others:
+        assert 0.4 < (other[0] == among[0]).double().mean() < 0.6
+
+
+def test_masks_of_rows_are_independent():
+    with masks_by_row(np.arange(40), seed=0, step=1):
+        dropped = (lean_dropout(torch.ones(40, 50, 400), 0.25) == 0).double() - 0.25
+    assert dropped.mean().abs() < 2e-3
+    for axis in range(3):
+        for distance in (1, 8):  # a word of 64 bits serves eight places
+            first = dropped.narrow(axis, 0, dropped.shape[axis] - distance)
+            second = dropped.narrow(axis, distance, first.shape[axis])
+            assert ((first * second).mean() / 0.1875).abs() < 5e-3
 
 
 def test_only_training_is_changed():

@@ -96,6 +96,11 @@ class Features:
         parts = self.parts[rows]  # (B, texts)
         return (starts[:, None] + parts.cumsum(1) - parts).ravel(), parts.ravel()
 
+    def line_numbers(self, rows: np.ndarray) -> np.ndarray:
+        """A number for each line of a micro-batch of these rows, which no other line has."""
+        texts = 1 if self.parts is None else self.parts.shape[1]
+        return (rows[:, None] * texts + np.arange(texts)).ravel()
+
     @cached_property
     def example_rows(self) -> np.ndarray:
         """`(num_examples + 1,)`: example `i` owns rows `example_rows[i]` to `[i + 1]`."""

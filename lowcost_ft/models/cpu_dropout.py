@@ -4,8 +4,8 @@ PyTorch draws one random number an element there, one after the other: more time
 matrix products around it. A mask needs far fewer bits: 8 decide whether an element is kept, so one
 draw of 64 serves eight. They know 256 probabilities; between two of them, each call draws which one
 it takes, so that every element falls out with the probability asked for, and scales by the one it
-took. The draws come from PyTorch's own generator: seeds, checkpoints and gradient checkpointing
-mean what they did.
+took. The draws come from PyTorch's own generator, or are those of a row (`mask_bits.py`): seeds,
+checkpoints and gradient checkpointing mean what they did.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,6 +17,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from lowcost_ft.models.mask_bits import random_words
 
 __all__ = ["lean_attention_dropout", "lean_dropout", "make_dropout_lean"]
 
@@ -36,13 +38,11 @@ def lean_dropout(x: torch.Tensor, probability: float) -> torch.Tensor:
 
 def _noise(x: torch.Tensor, probability: float) -> torch.Tensor:
     """A mask in the shape of x: 0 for dropped elements, and the scale for the others."""
-    words = x.new_empty(-(-x.numel() // 8) + 1, dtype=torch.int64)
-    words.random_(-(2**63), None)
+    draws, own = random_words(x)
     dropped = int(probability * _LEVELS)
     between = probability * _LEVELS - dropped
-    if between and not x.is_meta:  # A simulated step has no numbers.
-        dropped += words[-1].item() < (between - 0.5) * 2**64
-    draws = words.view(torch.int8)[: x.numel()].view(x.shape)
+    if between and own is not None:  # A simulated step has no numbers.
+        dropped += own < (between - 0.5) * 2**64
     noise = x.new_empty(x.shape)
     torch.ge(draws, dropped - _LEVELS // 2, out=noise)
     return noise.mul_(_LEVELS / (_LEVELS - dropped))
@@ -153,7 +153,9 @@ def _attend(
     if attention_mask is not None:
         added = bias.of(attention_mask, scores.dtype)
         scores = (scores.view(batch, heads, tokens, -1) + added).view(scores.shape)
-    probabilities = lean_dropout(scores.softmax(-1), dropout).to(value.dtype)
+    # By row, as masks are drawn.
+    probabilities = lean_dropout(scores.softmax(-1).view(batch, heads, tokens, -1), dropout)
+    probabilities = probabilities.to(value.dtype).view(scores.shape)
     seen = torch.bmm(probabilities, value).view(batch, heads, tokens, -1)
     return seen.transpose(1, 2).contiguous(), None
 

@@ -113,6 +113,7 @@ def train(
         states_on_device=states_on_device,
         example_name=example_name,
         extensions=extensions,
+        seed=settings.seed,
     )
     tricks = runner.extensions
     plan = partial(

@@ -16,6 +16,7 @@ from lowcost_ft.models.attention_masks import known_padding, masks_as_numbers
 from lowcost_ft.models.cpu_dropout import lean_attention_dropout, make_dropout_lean
 from lowcost_ft.models.freezing import run_frozen_once
 from lowcost_ft.models.joined_lora import JoinedLora
+from lowcost_ft.models.mask_bits import masks_by_row
 from lowcost_ft.tasks.base import Task
 from lowcost_ft.training.extensions.composition import Extensions
 from lowcost_ft.training.recovery import MicroBatchMemoryError, made_by_all
@@ -41,6 +42,7 @@ class Passes:
         states_on_device: bool = False,
         for_cpu: bool | None = None,
         extensions: Extensions | None = None,
+        seed: int = 0,
     ) -> None:
         """
         Args:
@@ -55,12 +57,15 @@ class Passes:
             for_cpu: Whether passes run in the way that is fastest on a CPU (`cpu_dropout.py`) or on
                 a GPU (`joined_lora.py`, `masks_as_numbers`); None: as the device is.
             extensions: What training tricks do in each step.
+            seed: Seed of the dropout masks on a CPU.
         """
         if for_cpu is None:
             for_cpu = accelerator.device.type == "cpu"
         if for_cpu:
             make_dropout_lean(model)
         self._attention = lean_attention_dropout if for_cpu else masks_as_numbers
+        seeded = None if accelerator.device.type == "meta" else seed
+        self._masks_by_row = partial(masks_by_row, seed=seeded) if for_cpu else _drawn_in_turn
         self.accelerator = accelerator
         self.model = model
         self.task = task
@@ -124,12 +129,15 @@ class Passes:
             batch = self._collated(rows)
             return self._outputs(rows, batch), batch
 
-    def backward(self, micro_batches: list[MicroBatch], total_weight: float) -> torch.Tensor:
+    def backward(
+        self, micro_batches: list[MicroBatch], total_weight: float, *, number: int = 0
+    ) -> torch.Tensor:
         """Accumulates this process's part of a step's gradient.
 
         Args:
             micro_batches: This process's share of the step.
             total_weight: Summed weights of the whole step, over all processes.
+            number: Number of the step: on a CPU, it and the row decide what dropout takes out.
 
         Returns:
             This process's part of the step's mean loss, `()`, on the device.
@@ -149,7 +157,8 @@ class Passes:
                 last=position == len(micro_batches) - 1,
             )
             try:
-                with self._attention(), self._frozen_once():
+                masks = self._masks_by_row(self.features.line_numbers(present), step=number)
+                with self._attention(), masks, self._frozen_once():
                     if self.extensions.around_backward:
                         step_loss += self.extensions.backward(once)(self.batch(present))
                     else:
@@ -193,3 +202,8 @@ class Passes:
         """
         with nullcontext() if last else self.accelerator.no_sync(self.model):
             self.accelerator.backward(loss * self.accelerator.num_processes)
+
+
+def _drawn_in_turn(lines: np.ndarray, *, step: int) -> AbstractContextManager[None]:
+    """Dropout as PyTorch draws it, on a GPU."""
+    return nullcontext()

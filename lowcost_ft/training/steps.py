@@ -82,6 +82,7 @@ class StepRunner(Passes):
         example_name: Callable[[int], str] = str,
         for_cpu: bool | None = None,
         extensions: Extensions | None = None,
+        seed: int = 0,
     ) -> None:
         """
         Args:
@@ -101,6 +102,7 @@ class StepRunner(Passes):
             states_on_device=states_on_device,
             for_cpu=for_cpu,
             extensions=extensions,
+            seed=seed,
         )
         self.max_grad_norm = max_grad_norm
         self.budget = budget or MicroBatchBudget.of(TrainingConfig())
@@ -201,7 +203,7 @@ class StepRunner(Passes):
             loss, failed_tokens, too_long = torch.zeros(()), 0, -1
             try:
                 share = step.micro_batches[self.accelerator.process_index]
-                loss = self.backward(share, step.weight)
+                loss = self.backward(share, step.weight, number=step.number)
             except MicroBatchMemoryError as error:
                 if self.sharded:  # Others wait for this process's part of the weights.
                     raise

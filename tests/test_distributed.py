@@ -36,7 +36,7 @@ def arguments_of(folder, rows, other, **options):
         validation_file=write_jsonl(folder / "validation.jsonl", other),
         test_file=write_jsonl(folder / "test.jsonl", other),
         batch_size=4,
-        dropout=0.0,
+        dropout="model",  # which draws the same for a text in every process
         **options,
     )
 
@@ -59,7 +59,7 @@ def cases(folder, tiny_model):
     weighted |= {"optimizer": "sgd", "learning_rate": 0.05, "max_grad_norm": 0}
     split = {"micro_batch_tokens": 128, "optimizer": "sgd", "learning_rate": 0.05}
     split |= {"num_train_epochs": 3, "max_grad_norm": 1.0} | model
-    shared = {"num_train_epochs": 2, "lora_dropout": 0.0} | model
+    shared = {"num_train_epochs": 2, "lora_dropout": 0.1} | model
     texts, other_texts = text_rows(9), text_rows(6, seed=1)
     return {
         "lora_ner": ("lora_ner", arguments_of(folder / "a", long, others, **shared, **pieces)),

@@ -39,7 +39,7 @@ def check_duplicates(data: CheckedData) -> list[Finding]:
                 Finding(
                     kind="exact_duplicate",
                     severity="moderate",
-                    title=f"{counted(len(rows), 'row')} of {split.name} that repeat another row",
+                    title=f"{counted(len(rows), 'row')} of {split.name} repeating another row",
                     why="they count several times, and fall on both sides of a split that is cut",
                     rows=rows,
                 )

@@ -30,7 +30,7 @@ def check_leaks(data: CheckedData) -> list[Finding]:
             near: list[FoundRow] = []
             if data.kind.judged_by_texts:
                 near = _near(data, name, other, {row.place for row in rows})
-            findings += _leak("leak", name, other, rows, f"that are also in {other}")
+            findings += _leak("leak", name, other, rows, f"also in {other}")
             findings += _leak("near_leak", name, other, near, f"almost like a row of {other}")
     return findings
 

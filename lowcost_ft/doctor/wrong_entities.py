@@ -32,9 +32,9 @@ _SEVERE_SHARE = 0.1
 
 _WHAT = {
     "wrong_type": "whose type is likely another",
-    "wrong_edge": "that likely begin or end elsewhere",
-    "invented_entity": "that are likely none",
-    "missing_entity": "that are likely missing",
+    "wrong_edge": "likely to begin or end elsewhere",
+    "invented_entity": "likely to be none",
+    "missing_entity": "likely to be missing",
 }
 
 

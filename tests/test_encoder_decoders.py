@@ -145,6 +145,24 @@ def test_memory_is_predicted_where_t5s_bias_trains(tmp_path, tiny_model):
     assert planned == pytest.approx(measured, rel=0.01, abs=6000)
 
 
+@pytest.mark.parametrize("family", ["t5", "bart"])
+def test_dropout_draws_anew_for_each_piece(tmp_path, tiny_model, monkeypatch, family):
+    """Their calls cannot draw by row; begun anew for each piece, all pieces would draw the same."""
+    from lowcost_ft.training.steps import StepRunner
+
+    states = []
+    backward = StepRunner._pass
+
+    def noted(self, batch, **options):
+        states.append(torch.get_rng_state())
+        return backward(self, batch, **options)
+
+    monkeypatch.setattr(StepRunner, "_pass", noted)
+    changes = {"dropout": 0.1, "gradient_accumulation_steps": 4, "max_steps": 1}
+    trained(config_of(tiny_model, tmp_path, family, **changes))
+    assert len({state.numpy().tobytes() for state in states[-4:]}) == 4
+
+
 @pytest.mark.parametrize("task", ["classification", "ner", "question_answering"])
 @pytest.mark.parametrize("family", ["t5", "bart"])
 def test_what_only_reads_is_not_trained(tiny_model, family, task):

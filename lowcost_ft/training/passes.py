@@ -65,7 +65,9 @@ class Passes:
             make_dropout_lean(model)
         self._attention = lean_attention_dropout if for_cpu else masks_as_numbers
         seeded = None if accelerator.device.type == "meta" else seed
-        self._masks_by_row = partial(masks_by_row, seed=seeded) if for_cpu else _drawn_in_turn
+        # Encoder-decoders of transformers call dropout in ways that cannot draw by row.
+        by_row = for_cpu and not _is_encoder_decoder(model)
+        self._masks_by_row = partial(masks_by_row, seed=seeded) if by_row else _drawn_in_turn
         self.accelerator = accelerator
         self.model = model
         self.task = task
@@ -205,5 +207,11 @@ class Passes:
 
 
 def _drawn_in_turn(lines: np.ndarray, *, step: int) -> AbstractContextManager[None]:
-    """Dropout as PyTorch draws it, on a GPU."""
+    """Dropout as PyTorch draws it."""
     return nullcontext()
+
+
+def _is_encoder_decoder(model: nn.Module) -> bool:
+    modules = (model, getattr(model, "module", None))  # Accelerate may have wrapped it.
+    configs = [getattr(module, "config", None) for module in modules]
+    return any(getattr(config, "is_encoder_decoder", False) for config in configs)

@@ -1,4 +1,4 @@
-"""Dropout on a CPU, in a fifth of the time.
+"""Dropout on a CPU, in less than a third of the time.
 
 PyTorch draws one random number an element there, one after the other: more time than some of the
 matrix products around it. A mask needs far fewer bits: 8 decide whether an element is kept, so one

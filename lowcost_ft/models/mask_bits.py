@@ -3,8 +3,8 @@
 A generator hands out its numbers in turn, so what a row gets depends on the rows before it and on
 the padding beside it. Inside `masks_by_row` the bits of an element are a hash of the step, the
 row, the place in the row and the call. Then a row has the same masks in every micro-batch and on
-every process. The hash mixes by multiplying and shifting, as SplitMix64 (Steele,
-Lea and Flood 2014) does.
+every process. The hash mixes by multiplying and shifting, as SplitMix64 (Steele, Lea and Flood
+2014) does.
 """
 
 from collections.abc import Iterator
@@ -67,9 +67,8 @@ def random_words(x: torch.Tensor) -> tuple[torch.Tensor, int | None]:
         own = None if x.is_meta else int(words[-1])
         return words.view(torch.int8)[: x.numel()].view(x.shape), own
     own = None if x.is_meta else int(torch.empty((), dtype=torch.int64).random_(-(2**63), None))
-    key = _count(x, len(x))
-    if not x.is_meta:
-        key = _lines.to(x.device) if len(x) == len(_lines) else key - len(x)
+    shared = len(x) != len(_lines)
+    key = _count(x, len(x)) - len(x) if shared or x.is_meta else _lines.to(x.device)
     # Hashed by itself first: neighbouring lines must not meet at neighbouring places.
     words = _mixed((key * _LINE).add_(own or 0)).view(-1, *[1] * (x.dim() - 1))
     for axis, odd in zip(range(x.dim() - 1), _PLACES, strict=False):

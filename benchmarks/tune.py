@@ -29,6 +29,9 @@ from lowcost_ft.record.run_file import write_json
 FILE = Path(__file__).resolve().parent / "tune.json"
 ROOT = FILE.parent.parent
 TUNE = [sys.executable, "-m", "lowcost_ft", "tune"]
+IMPORTED = (
+    "lowcost_ft.pipeline.evaluate, lowcost_ft.scores.offline_metrics, optuna, peft, transformers"
+)
 SMALL = {"learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}, "lora_r": [8, 16, 32]}
 LARGE: dict[str, Any] = {
     "learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},
@@ -145,7 +148,7 @@ def limiting(options: Limiting) -> None:
         space, folder = Path(scratch) / "space.json", Path(scratch) / "tune"
         space.write_text(json.dumps(LARGE), "utf-8")
         recipe = str(ROOT / "recipes" / "lora_classification.py")
-        runtime = _data_of("import lowcost_ft, torch, optuna, peft, transformers")
+        runtime = _data_of(f"import {IMPORTED}")
         limit = runtime + options.room_mb * 1_000_000
         command = [*TUNE, recipe, "--search", str(space), "--trials", str(options.trials)]
         command += ["--output-dir", str(folder), "--fresh-seeds", "0", *options.flags.split()]

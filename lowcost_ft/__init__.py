@@ -88,6 +88,8 @@ logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")
 # ... and that it does not know the blocks from before it, which are counted by their storages.
 os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+# pyarrow's allocator would take 1 GB of addresses at once. A limit on a process's data counts them.
+os.environ.setdefault("MIMALLOC_ARENA_EAGER_COMMIT", "0")
 # OpenMP threads wait for each other by spinning, at first. Beside another busy program, that takes
 # the core from the very thread that is waited for: two then train more than ten times slower
 # than with a short spin, which costs a few per cent on a machine of one's own.

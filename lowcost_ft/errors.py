@@ -50,7 +50,21 @@ def is_out_of_memory(error: BaseException) -> bool:
     """
     if isinstance(error, MemoryError | NoRoomError):
         return True
-    return isinstance(error, RuntimeError) and any(text in str(error) for text in _EXHAUSTED)
+    if not isinstance(error, RuntimeError):
+        return False
+    # oneDNN does not say why. Under a limit it is memory.
+    texts = (*_EXHAUSTED, "could not create a primitive") if _is_limited() else _EXHAUSTED
+    return any(text in str(error) for text in texts)
+
+
+def _is_limited() -> bool:
+    """Whether this process has a limit on its data or addresses (`ulimit -d`, `ulimit -v`)."""
+    try:
+        import resource
+    except ImportError:  # Not a Unix.
+        return False
+    limits = (resource.RLIMIT_DATA, resource.RLIMIT_AS)
+    return any(resource.getrlimit(limit)[0] != resource.RLIM_INFINITY for limit in limits)
 
 
 _DISK = {

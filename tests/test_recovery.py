@@ -2,6 +2,9 @@
 
 import json
 import random
+import resource
+import subprocess
+import sys
 from functools import cache
 
 import numpy as np
@@ -10,6 +13,7 @@ import torch
 from small_runs import call_recipe, flags
 from small_training import Trainer, poison
 
+from lowcost_ft.commands.program import exit_code
 from lowcost_ft.config.settings import TrainingConfig
 from lowcost_ft.errors import NoRoomError, UserError, is_out_of_memory
 from lowcost_ft.pipeline.predicting import predict
@@ -169,6 +173,38 @@ def test_the_budget_halves_what_failed():
 )
 def test_how_exhausted_memory_shows(error, expected):
     assert is_out_of_memory(error) == expected
+
+
+def test_a_refusal_without_a_reason_is_memory_under_a_limit(monkeypatch):
+    refused = RuntimeError("could not create a primitive")
+    assert not is_out_of_memory(refused)
+    monkeypatch.setattr(resource, "getrlimit", lambda limit: (10**9, 10**9))
+    assert is_out_of_memory(refused)
+
+
+def test_imports_take_no_gigabyte_of_addresses():
+    show = (
+        "import re, lowcost_ft\n"
+        "def held():\n"
+        "    text = open('/proc/self/status').read()\n"
+        "    return int(re.search(r'VmData:\\s+(\\d+)', text)[1])\n"
+        "before = held()\nimport pyarrow.dataset\nprint(held() - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", show], capture_output=True, text=True, check=True)
+    assert int(done.stdout) * 1024 < 400_000_000
+
+
+def test_memory_that_ran_out_is_told_in_words(capsys):
+    def ask() -> None:
+        raise RuntimeError(
+            "DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"
+        )
+
+    assert exit_code(ask, debug=False) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: out of memory")
+    assert "--memory-budget" in told
+    assert "bug" not in told
 
 
 def test_a_recipe_that_cannot_fit_an_example(tmp_path, tiny_model, small_files, exhaust, capsys):

@@ -11,7 +11,7 @@ from dataclasses import fields
 from typing import Any, NoReturn
 
 from lowcost_ft.config.run import RunConfig, parse_config
-from lowcost_ft.errors import UserError, disk_problem
+from lowcost_ft.errors import UserError, disk_problem, is_out_of_memory
 from lowcost_ft.record.redaction import redact
 from lowcost_ft.screen import readers_may_leave, wrapped
 
@@ -27,7 +27,8 @@ def run_recipe(
 ) -> NoReturn:
     """Runs a recipe as a program: reads its flags, prints errors without a traceback, exits.
 
-    Exit codes: 0 done, 2 the user's mistake, 1 ours, 130 or 143 interrupted.
+    Exit codes: 0 done, 2 what the user can mend (flags, files, disk, memory), 1 our mistake, 130 or
+    143 interrupted.
     """
     typed = sys.argv[1:] if arguments is None else arguments
     # Nobody may be reading any more; a run goes on to its end all the same.
@@ -102,6 +103,15 @@ def exit_code(action: Callable[[], Any], *, debug: bool, flags: Sequence[str] = 
                 "permissions. To continue a training run, run the same command with --resume",
                 file=sys.stderr,
             )
+            return 2
+        if is_out_of_memory(error):
+            text = (
+                f"error: out of memory ({redact(str(error)).strip()}). `lowcost-ft plan` says what "
+                "a run needs; --memory-budget cuts its steps to what is there; a smaller model, "
+                "adapter or --max-length needs less. A training run goes on from its last "
+                "checkpoint with --resume"
+            )
+            print(wrapped(text, sys.stderr), file=sys.stderr)
             return 2
         print(f"failed: {type(error).__name__}: {redact(str(error))}", file=sys.stderr)
         print(

@@ -23,6 +23,10 @@ def spare_memory() -> int:
 
     if torch.cuda.is_available():
         return int(torch.cuda.mem_get_info()[0])
+    # What every trial imports is no room for its step.
+    import lowcost_ft.pipeline.evaluate
+    import lowcost_ft.scores.offline_metrics  # noqa: F401
+
     spare = [int(psutil.virtual_memory().available)]
     held = _held()
     for limit, name in ((resource.RLIMIT_DATA, "VmData"), (resource.RLIMIT_AS, "VmSize")):

@@ -29,6 +29,7 @@ from lowcost_ft.serve.group_run import answer_group
 from lowcost_ft.serve.groups import group_models
 from lowcost_ft.serve.inputs import read_inputs
 from lowcost_ft.serve.limits import Access, Limits
+from lowcost_ft.serve.loading import Loader
 from lowcost_ft.serve.models import Models, ServedModel, model_folders
 from lowcost_ft.serve.part import Part
 from lowcost_ft.tasks.question_answering import QuestionAnsweringTask
@@ -225,6 +226,35 @@ def test_what_was_cut_is_told(client):
     assert client.post("/models/single/predict", body | {"truncation_direction": "Left"})[0] == 422
 
 
+def test_what_was_cut_is_told_of_a_text_that_is_shorter_than_others(client):
+    pair = "<e1>anna</e1> lives in <e2>oslo</e2> "
+    # What is left of the first one ends before a long word, and so is shorter than the last one.
+    texts = [pair + "incomprehensibilities " * 30, pair, pair + "a " * 60]
+    _, content = client.post("/answers", {"inputs": texts, "models": ["relation"]})
+    (note,) = content["notes"]["relation"]
+    assert note.startswith("2 of 3 texts")
+
+
+def test_an_input_keeps_its_id(client):
+    ends = {"head": {"start": 0, "end": 4}, "tail": {"start": 14, "end": 18}}
+    rows = [{"id": name, "text": "anna lives in oslo", **ends} for name in ("b", "a")]
+    _, content = client.post("/answers", {"inputs": rows, "models": ["relation"]})
+    assert [answer["id"] for answer in content["answers"]["relation"]] == ["b", "a"]
+
+
+def test_what_is_noticed_of_a_model_is_said(folders, monkeypatch):
+    def noticing(folder, **options):
+        predictor = load_predictor(folder, **options)
+        predictor.notices.append("this CPU is another one")
+        return predictor
+
+    monkeypatch.setattr("lowcost_ft.pipeline.load_predictor.load_predictor", noticing)
+    said = []
+    loader = Loader(models=Models(), say=said.append)
+    loader.load_all(model_folders([f"ner={folders['ner']}"]))
+    assert said[-1] == "note: ner: this CPU is another one"
+
+
 def test_health_info_metrics_and_openapi(client):
     assert client.get("/health") == (200, {"status": "UP", "model_class": "lowcost_ft"})
     assert client.get("/ready")[0] == 200
@@ -243,6 +273,13 @@ def test_health_info_metrics_and_openapi(client):
     assert {"ner", "single"} <= {model["id"] for model in listed["data"]}
     _, document = client.get("/openapi.json")
     assert {"/", "/predict", "/classify", "/answers", "/info"} <= set(document["paths"])
+    # Refusals are JSON, whatever the route answers otherwise.
+    for path in ("/", "/metrics", "/info"):
+        for code in ("400", "401", "403"):
+            told = document["paths"][path]["get"]["responses"][code]["content"]
+            assert told == {
+                "application/json": {"schema": {"$ref": "#/components/schemas/ErrorReply"}}
+            }
 
 
 def test_one_base_model_is_in_memory(models, folders):

@@ -113,4 +113,6 @@ class Loader:
         shared = self.models.add(model)
         more = f", {shared / 1e6:,.1f} MB of it shared" if shared else ""
         self.say(f"loaded {folder.name} from {folder.path}{more}")
+        for notice in predictor.notices:
+            self.say(f"note: {folder.name}: {notice}")
         return model

@@ -17,12 +17,23 @@ from lowcost_ft.serve.service import Service
 __all__ = ["operating_routes"]
 
 _PAGE = Path(__file__).parent / "page"
+_REFUSED = (400, 401, 403)
+"""Status codes with which any route may refuse a request."""
+_SCHEMA = {"schema": {"$ref": "#/components/schemas/ErrorReply"}}
+_JSON_REFUSALS: dict[int | str, dict[str, Any]] = {
+    code: {
+        "description": REFUSALS[code]["description"],
+        "content": {"application/json": _SCHEMA},
+    }
+    for code in _REFUSED
+}
+"""The same for routes that answer in another form than JSON, which FastAPI would give these too."""
 _KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
 
 
 def operating_routes(service: Service) -> APIRouter:
     """The routes of a server."""
-    router = APIRouter(responses={code: REFUSALS[code] for code in (400, 401, 403)})
+    router = APIRouter(responses={code: REFUSALS[code] for code in _REFUSED})
     loading = asyncio.Lock()
 
     @router.get("/health", summary="Whether the server lives", response_model=HealthReply)
@@ -42,7 +53,12 @@ def operating_routes(service: Service) -> APIRouter:
             raise not_ready("stopping")
         return JsonResponse({"status": "ready"})
 
-    @router.get("/metrics", summary="Counts for Prometheus", response_class=PlainTextResponse)
+    @router.get(
+        "/metrics",
+        summary="Counts for Prometheus",
+        response_class=PlainTextResponse,
+        responses=_JSON_REFUSALS,
+    )
     async def metrics() -> Response:
         service.metrics.waiting.set(service.engine.waiting)
         service.metrics.models.set(len(service.models.all()))
@@ -115,6 +131,7 @@ def operating_routes(service: Service) -> APIRouter:
             page(name),
             methods=["GET"],
             response_class=HTMLResponse,
+            responses=_JSON_REFUSALS,
             summary="The page, and what it loads",
             include_in_schema=path == "/",
         )

@@ -50,7 +50,7 @@ class Part:
         """The answer to each input, in their order."""
         task = self.model.task
         if self.features is None:
-            return [Answered(answer=task.blank_answer(one)) for one in self.given]
+            return [self._blank(one) for one in self.given]
         scores = class_rows(task, self.examples, self.predictions, "scores")
         logits = class_rows(task, self.examples, self.predictions, "logits")
         tokens = np.bincount(
@@ -61,7 +61,7 @@ class Part:
         told = self.model.predictor.answers_of(self.examples, self.predictions, states)
         found = iter(
             Answered(
-                answer=answer,
+                answer=_with_id(self.examples[number], answer),
                 scores=scores[number],
                 logits=logits[number],
                 tokens=int(tokens[number]),
@@ -69,23 +69,30 @@ class Part:
             )
             for number, answer in enumerate(told)
         )
-        return [
-            Answered(answer=task.blank_answer(one)) if task.is_blank(one) else next(found)
-            for one in self.given
-        ]
+        return [self._blank(one) if task.is_blank(one) else next(found) for one in self.given]
+
+    def _blank(self, example: Any) -> Answered:
+        return Answered(answer=_with_id(example, self.model.task.blank_answer(example)))
 
     def _truncated(self) -> set[int]:
         """Which examples lost tokens; the features know only how many."""
-        assert self.features is not None
-        if not self.features.truncated:
-            return set()
-        if len(self.examples) == 1:
-            return {0}
-        # A row that was cut is as long as a row can be.
-        longest = self.features.lengths.max()
-        full = set(self.features.examples[self.features.lengths >= longest - 1].tolist())
-        return {
-            number
-            for number in full
-            if self.model.predictor.features([self.examples[number]]).truncated
-        }
+        features = self.features
+        assert features is not None
+        if features.truncated == len(self.examples):
+            return set(range(features.truncated))
+        longest = np.zeros(len(self.examples), np.int64)
+        np.maximum.at(longest, features.examples, features.lengths)
+        found: set[int] = set()
+        # Most that were cut are as long as a row can be. Others are shorter, such as a question
+        # that lost its end, with a short text.
+        for number in np.argsort(-longest, kind="stable").tolist():
+            if len(found) == features.truncated:
+                break
+            if self.model.predictor.features([self.examples[number]]).truncated:
+                found.add(number)
+        return found
+
+
+def _with_id(example: Any, answer: dict[str, Any]) -> dict[str, Any]:
+    """The answer behind the input's own `id`, if it has one, as `Predictor.predict` gives it."""
+    return answer if example.row_id is None else {"id": example.row_id, **answer}

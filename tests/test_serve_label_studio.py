@@ -1,9 +1,12 @@
 """Label Studio's ML backend: exact offsets, scores, and what an interface lacks."""
 
+from types import SimpleNamespace
+
 import pytest
 from served import loaded, serving
 
 from lowcost_ft import load_predictor
+from lowcost_ft.serve.label_studio import _input, read_interface
 
 ENTITIES = """
 <View><Labels name="kind" toName="shown"><Label value="person"/><Label value="place"/></Labels>
@@ -12,6 +15,14 @@ ENTITIES = """
 CLASSES = """
 <View><Text name="t" value="$body"/><Choices name="intent" toName="t">
 <Choice value="None"/><Choice value="delivery"/><Choice value="refund"/></Choices></View>
+"""
+PER_REGION = f"""
+<View><Choices name="of_a_region" toName="t" perRegion="true"><Choice value="refund"/></Choices>
+<Text name="t" value="$body"/>{CLASSES}</View>
+"""
+PAIRS = """
+<View><Text name="first" value="$a"/><Text name="second" value="$b"/>
+<Choices name="same" toName="second"><Choice value="yes"/></Choices></View>
 """
 NUMBERS = """
 <View><Text name="t" value="$body"/><Number name="stars" toName="t"/></View>
@@ -71,6 +82,22 @@ def test_classes_are_choices(client):
     assert 0.3 < content["results"][0]["score"] == choice["score"] <= 1
 
 
+def test_a_control_that_is_asked_for_each_region_is_not_filled_in(client):
+    body = asked(PER_REGION, "body", ["please refund my card"])
+    _, content = client.post("/models/single/predict", body)
+    (choice,) = content["results"][0]["result"]
+    assert choice["from_name"] == "intent"
+
+
+@pytest.mark.parametrize("control", ["first", "second", "second, first"])
+def test_a_pair_has_the_order_of_the_interface(control):
+    task = SimpleNamespace(studio_tags=("Choices",), input_fields=lambda run: ("text", "text_pair"))
+    model = SimpleNamespace(task=task, predictor=SimpleNamespace(run={}), name="pairs")
+    interface = read_interface(PAIRS.replace('toName="second"', f'toName="{control}"'))
+    texts = _input(model, {"data": {"a": "premise", "b": "hypothesis"}}, interface)
+    assert texts == ["premise", "hypothesis"]
+
+
 def test_a_number_is_a_number(client, folders):
     texts = ["please refund my card", ""]
     _, content = client.post("/models/number/predict", asked(NUMBERS, "body", texts))
@@ -113,6 +140,17 @@ def test_its_other_routes(client):
         ("/models/number/setup", {"schema": CLASSES}, "needs <Number"),
         ("/models/ner/predict", asked(RECORDING, "recording"), "for a <Text>"),
         ("/models/ner/predict", asked(ENTITIES.replace("<Text", "<HyperText")), "for a <Text>"),
+        (
+            "/models/ner/setup",
+            {"schema": ENTITIES.replace("<Text", '<Text valueType="url"')},
+            "of shown a task holds the address",
+        ),
+        (
+            "/models/ner/predict",
+            asked(ENTITIES.replace("<Text", '<Text encoding="base64"')),
+            "of shown a task holds the address",
+        ),
+        ("/models/single/setup", {"schema": PER_REGION.replace(CLASSES, "")}, "needs <Choices"),
         ("/models/ner/predict", asked(None), "label_config is missing"),
         ("/predict", {"nothing": 1}, "tasks: Field required"),
         ("/predict", {"inputs": 3}, "inputs: give a text, a pair"),

@@ -39,12 +39,14 @@ class Interface:
             name of that text.
         fields: Name of a text -> the field of a task's data that it shows.
         labels: Tag -> the labels that it lists; empty where a task brings them.
+        elsewhere: Names of texts of which a task's data hold an address or a code.
     """
 
     def __init__(self) -> None:
         self.controls: dict[str, tuple[str, str]] = {}
         self.fields: dict[str, str] = {}
         self.labels: dict[str, list[str]] = {}
+        self.elsewhere: list[str] = []
 
 
 def read_interface(config: str) -> Interface:
@@ -65,9 +67,12 @@ def read_interface(config: str) -> Interface:
     for node in root.iter():
         name, value = node.get("name", ""), node.get("value", "")
         if name and node.tag in _ANY_TEXT and value.startswith("$"):
+            if _is_elsewhere(node):
+                found.elsewhere.append(name)
+                continue
             shown[name], found.fields[name] = str(node.tag), value[1:]
     for node in root.iter():
-        if node.tag in found.controls or not node.get("name"):
+        if node.tag in found.controls or not node.get("name") or _is_of_parts(node):
             continue  # The first one of a kind; a project with several needs a backend for each.
         fitting = _TEXTS.get(node.tag, _ANY_TEXT)
         targets = [one.strip() for one in node.get("toName", "").split(",")]
@@ -78,6 +83,16 @@ def read_interface(config: str) -> Interface:
                 str(one.get("alias") or one.get("value") or "") for one in node.iter(inner)
             ]
     return found
+
+
+def _is_elsewhere(text: ElementTree.Element) -> bool:
+    """Whether a task's data hold the address of a text, or a code, and not the text itself."""
+    return text.get("valueType", "text") != "text" or text.get("encoding", "none") != "none"
+
+
+def _is_of_parts(control: ElementTree.Element) -> bool:
+    """Whether a control is asked once for each region or item, and not once for the text."""
+    return "true" in (control.get("perRegion"), control.get("perItem"))
 
 
 def studio_routes(service: Service) -> APIRouter:
@@ -182,6 +197,12 @@ def _needs_control(model: ServedModel, interface: Interface) -> None:
         raise unprocessable(
             f"label_config: {model.name} needs <{missing[0]} name=... toName=...> for a {text} "
             f'with value="$...", which the interface lacks'
+            + (
+                f"; of {', '.join(interface.elsewhere)} a task holds the address or a code, and "
+                f"not the text itself"
+                if interface.elsewhere
+                else ""
+            )
         )
 
 
@@ -203,19 +224,19 @@ def _data(task: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _input(model: ServedModel, task: Mapping[str, Any], interface: Interface) -> Input:
-    """The texts of a task, in the order of the model's fields."""
+    """The texts of a task: of a pair the first is the one that the interface shows first."""
     data = _data(task)
     fields = model.task.input_fields(model.predictor.run)
     first = interface.controls[model.task.studio_tags[0]][1]
     # The text that the control belongs to, then the others.
-    names = [first, *(name for name in interface.fields if name != first)]
-    columns = [interface.fields[name] for name in names if name in interface.fields]
+    names = [first, *(name for name in interface.fields if name != first)][: len(fields)]
+    columns = [field for name, field in interface.fields.items() if name in names]
     if len(columns) < len(fields):
         raise unprocessable(
             f"label_config shows {len(columns)} texts; {model.name} takes {len(fields)}"
         )
     texts: list[str] = []
-    for column in columns[: len(fields)]:
+    for column in columns:
         text = data.get(column)
         if not isinstance(text, str):
             raise unprocessable(f"task {task.get('id', '')}: data.{column} is not a text")

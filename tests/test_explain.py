@@ -250,3 +250,10 @@ def test_a_task_that_does_not_tell_its_decisions_is_refused():
 def test_wrong_flags_are_refused(planted, words, message, capsys):
     assert main(["explain", str(planted), *words]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_there_is_no_flag_for_files_of_exported_folders(capsys):
+    with pytest.raises(SystemExit):
+        main(["explain", "--help"])
+    told = capsys.readouterr().out
+    assert "--base-model" in told and "--precision" not in told

@@ -2,7 +2,7 @@
 
 import sys
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from lowcost_ft.commands.page_output import check_page_libraries, output_problems, write_page
 from lowcost_ft.commands.saved_run import (
@@ -46,6 +46,7 @@ class Explain(UseOfRun):
     share of it. Steps are added until it is reached."""
     max_steps: int = 512
     """Largest number of steps (gradients) for a decision."""
+    takes_exported: ClassVar[bool] = False
     seed: int = 0
     """Seed of the random order of words that explanations are compared with."""
 

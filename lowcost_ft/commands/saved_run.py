@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import tyro
 
@@ -42,6 +42,8 @@ class UseOfRun(InputOptions):
     """Show a traceback with each error."""
     of_tasks: Annotated[Mapping[str, Any], tyro.conf.Suppress] = field(default_factory=dict)
     """The flags that tasks bring, and their values; those of the run's own task are obeyed."""
+    takes_exported: ClassVar[bool] = True
+    """Whether RUN may be an exported folder; otherwise there is no `--precision`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +71,9 @@ def task_flag_names(command: Command) -> set[str]:
     return {name for group in grouped_flags(command).values() for name in group}
 
 
-def parse_use(settings: type, command: Command, arguments: Sequence[str], *, prog: str) -> Any:
+def parse_use(
+    settings: type[UseOfRun], command: Command, arguments: Sequence[str], *, prog: str
+) -> Any:
     """Reads a command line of the command's own flags and of those that the tasks bring.
 
     Args:
@@ -81,7 +85,8 @@ def parse_use(settings: type, command: Command, arguments: Sequence[str], *, pro
     Raises:
         SystemExit: For `--help` and for wrong flags.
     """
-    own = [name for name in explanations(settings) if name != "of_tasks"]
+    no_flags = {"of_tasks"} | (set() if settings.takes_exported else {"precision"})
+    own = [name for name in explanations(settings) if name not in no_flags]
     columns = [one.name for one in fields(InputOptions)]
     groups = {command: [name for name in own if name not in columns], "files": columns}
     more = grouped_flags(command)

@@ -32,6 +32,8 @@ from lowcost_ft.compress.vocabulary import pieces_to_keep, trimmed
 from lowcost_ft.models.families import find_family
 from lowcost_ft.models.loading import build_model, load_tokenizer, load_trained
 from lowcost_ft.models.merging import merge_adapter
+from lowcost_ft.pipeline.comparing import validation_examples
+from lowcost_ft.record.run_file import load_run
 
 KINDS = ("bert", "roberta", "xlm-roberta", "deberta-v2", "modernbert", "llama", "gemma")
 """WordPiece, byte-level BPE, Unigram, BPE with bytes as a last resort."""
@@ -170,6 +172,18 @@ def test_scores_of_training_rows_are_not_called_validation(trained_run, tmp_path
     assert main(["compress", str(run), "--output-dir", str(target), *words]) == 0
     assert list(json.loads((target / "run.json").read_text())["evaluation"]) == ["train"]
     assert "on the train split differ" in capsys.readouterr().err
+
+
+def test_that_the_data_have_changed_is_told(trained_run):
+    record, said = load_run(trained_run("single", "bert")), []
+    options = {"command": "compress", "call": "", "say": said.append}
+    rows, split = validation_examples(record, None, **options)
+    assert (len(rows), split, said) == (21, "validation", [])
+    record["data"] |= {"fingerprint": "0" * 64}
+    validation_examples(record, None, **options)
+    assert [text.partition(":")[2].partition(":")[0] for text in said] == [
+        " the data of this run have changed since it was trained"
+    ]
 
 
 CUT = [name for name in FAMILY_NAMES if name != "albert"]

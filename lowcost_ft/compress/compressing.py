@@ -141,7 +141,7 @@ def compress_run(
         check_healing(run, rows=train, unlabelled_file=unlabelled_file)
     examples = covered_texts(run, trim_vocabulary, say) if trim_vocabulary else []
     call = "lowcost_ft.compress_run(run, output_dir, ..., validation=rows)"
-    held_out, split = validation_examples(run, validation, command="compress", call=call)
+    held_out, split = validation_examples(run, validation, command="compress", call=call, say=say)
     set_num_threads(num_threads, local_processes=1)
     say("loading the model ...")
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code}

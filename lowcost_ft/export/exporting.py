@@ -95,7 +95,7 @@ def export_run(
     }
     check_output_dir(output_dir, reads)
     call = "lowcost_ft.export_run(run, output_dir, validation=rows)"
-    examples, split = validation_examples(run, validation, command="export", call=call)
+    examples, split = validation_examples(run, validation, command="export", call=call, say=say)
     threads = set_num_threads(num_threads, local_processes=1)
     whole = load_trained(run_folder, run | {"quantization": "none"}, **options)
     check_weights(whole)

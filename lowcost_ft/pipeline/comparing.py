@@ -3,7 +3,7 @@
 Parity: how far their outputs lie apart. Drift: how many predictions differ, and both scores.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -109,17 +109,24 @@ class Comparison:
 
 
 def validation_examples(
-    run: dict[str, Any], rows: Rows | None, *, command: str, call: str
+    run: dict[str, Any],
+    rows: Rows | None,
+    *,
+    command: str,
+    call: str,
+    say: Callable[[str], object],
 ) -> tuple[list[Any], str]:
     """The examples that predictions are compared on, and the name of their split.
 
-    A run without validation rows is compared on those that it was trained on: "train".
+    A run without validation rows is compared on those that it was trained on: "train". Rows that
+    have changed since the training are taken as they are, with a note.
 
     Args:
         run: The content of `run.json`.
         rows: The validation rows, if the user gives them; else None.
         command: Name of the command, for messages.
         call: The function to call from Python with rows, for messages.
+        say: Prints one line.
 
     Raises:
         UserError: The data have been removed, or were given in Python.
@@ -134,7 +141,17 @@ def validation_examples(
             f"{command}: the data of this run were given in Python, so that no file holds its "
             f"validation rows: call {call}"
         )
-    splits = load_run_splits(run["config"] | vars(usual) | {"task": run["task"]})
+    known = run.get("data") or {}
+    splits = load_run_splits(
+        run["config"] | vars(usual) | {"task": run["task"]},
+        with_test="test" in known.get("rows", ("test",)),
+    )
+    if known.get("fingerprint") not in (None, splits.fingerprint):
+        say(
+            "note: the data of this run have changed since it was trained: "
+            f"{command} takes the rows that are there now, and the model may have learned some of "
+            "those that it is measured on"
+        )
     if splits.validation:
         return splits.validation, "validation"
     return splits.train, "train"

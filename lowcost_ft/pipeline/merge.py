@@ -84,7 +84,7 @@ def merge_run(
     whole = load_trained(run_folder, plain, **options)
     check_mergeable(whole)
     call = "lowcost_ft.merge_run(run, output_dir, validation=rows)"
-    examples, split = validation_examples(run, validation, command="merge", call=call)
+    examples, split = validation_examples(run, validation, command="merge", call=call, say=say)
     as_trained = load_predictor(run_folder, num_threads=num_threads, keep_adapter=True, **options)
     tokenizer = as_trained.tokenizer
     features = as_trained.task.featurize(

@@ -291,6 +291,7 @@ def test_an_ensemble_teaches_another_model(teacher, tmp_path, tiny_model, capsys
         ({"method": "lora"}, "which no adapter could be loaded on later"),
         ({"teacher": "nowhere"}, "--teacher: run folder nowhere does not exist"),
         ({"model_id": "bert-base-cased"}, "the model that learns is --student-model"),
+        ({"pooling": "mean"}, "was trained without --pooling mean, and the student begins with"),
         ({"student_layers": 9}, "--student-layers: 9 layers of a model that has 3"),
         ({"teacher_weight": 1.5}, "--teacher-weight 1.5 is not a share"),
         ({"student_model": "x", "student_layers": 1}, "both name the student"),

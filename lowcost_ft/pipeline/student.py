@@ -91,11 +91,36 @@ def settle_student(config: RunConfig) -> RunConfig:
             problems.append(
                 f"--output-dir {config.output_dir} is the folder of the teacher: give another one"
             )
+    if runs and config.student_model is None:
+        problems += _head_problems(teachers[0], runs[0], config)
     if problems:
         raise UserError(problems)
     if config.student_model is not None:
         return replace(config, model_id=config.student_model)
     return replace(config, model_id=str(_lower_layers(teachers[0], runs[0], config)))
+
+
+def _head_problems(folder: str, run: dict[str, Any], config: RunConfig) -> list[str]:
+    """Settings by which the teacher's head, which the student begins with, would see other states.
+
+    Args:
+        folder: The folder of the teacher.
+        run: Its record.
+        config: The student's settings.
+    """
+    problems = []
+    for name in ("pooling", "prompt_template"):
+        default = getattr(RunConfig, name)
+        theirs, own = run["config"].get(name, default), getattr(config, name)
+        if theirs != own:
+            flag = f"--{name.replace('_', '-')}"
+            was = f"with {flag} {theirs}" if theirs != default else f"without {flag} {own}"
+            mend = f"add {flag} {theirs!r}" if theirs != default else f"leave {flag} out"
+            problems.append(
+                f"--teacher {folder} was trained {was}, and the student begins with its head: "
+                f"{mend}, or give --student-model"
+            )
+    return problems
 
 
 def _lower_layers(folder: str, run: dict[str, Any], config: RunConfig) -> Path:

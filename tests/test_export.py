@@ -116,6 +116,8 @@ def exported(tmp_path_factory, trained_run):
     """Folder, report and run of an export in all precisions."""
     run = trained_run("ner", "bert")
     folder = tmp_path_factory.mktemp("exported") / "ner-onnx"
+    (folder / "onnx").mkdir(parents=True)  # With what is not the export's, and stays.
+    (folder / "onnx" / "notes.txt").write_text("mine")
     precision = ("--precision", "fp32,fp16,int8", "--max-drift", "0.2", "--min-speedup", "0")
     precision = (*precision, "--max-score-drop", "1")
     code, report = export(run, folder, *precision)
@@ -140,7 +142,7 @@ def test_an_exported_folder_answers_as_the_run_does(exported, small_files, capsy
     assert report["cpu"] and report["threads"] and files["int8"]["texts_per_second"] > 0
     names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     assert names == {
-        *("onnx/model.onnx", "onnx/model_fp16.onnx", "onnx/model_quantized.onnx"),
+        *("onnx/model.onnx", "onnx/model_fp16.onnx", "onnx/model_quantized.onnx", "onnx/notes.txt"),
         *("config.json", "tokenizer.json", "tokenizer_config.json", "run.json", "README.md"),
     }
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]

@@ -27,7 +27,7 @@ def save_exported(
     """Writes everything beside the folder, then moves it there; `run.json` comes last.
 
     Args:
-        folder: The folder, which is empty.
+        folder: The folder, without a model.
         scratch: A folder beside it.
         run: The run's record.
         run_folder: Its folder.
@@ -59,6 +59,11 @@ def save_exported(
     }
     write_run(scratch, record)
     write_model_card(scratch, record)
+    # The folder may have an `onnx` with other files, which stay.
+    (folder / "onnx").mkdir(exist_ok=True)
+    for file in (scratch / "onnx").iterdir():
+        file.rename(folder / "onnx" / file.name)
+    (scratch / "onnx").rmdir()
     for file in sorted(scratch.iterdir(), key=lambda path: (path.name == RUN_FILE, path.name)):
         file.rename(folder / file.name)
 

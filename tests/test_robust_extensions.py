@@ -41,9 +41,10 @@ class Linear(nn.Module):
         return x * batch["attention_mask"][..., None] @ self.w
 
 
-def linear_case(kind, epsilon=0.3, steps=3):
+def linear_case(kind, epsilon=0.3, steps=3, change=lambda model: None):
     torch.manual_seed(0)
     model = Linear()
+    change(model)
     trick = Adversarial(model, kind=kind, epsilon=epsilon, steps=steps, seed=5)
     batch = {
         "input_ids": torch.tensor([[1, 2, 3, 4], [5, 6, 0, 0]]),
@@ -96,6 +97,18 @@ def test_points_of_several_steps_stay_in_the_ball_and_climb(kind):
     torch.testing.assert_close(loss, sum(learned).sum() / len(learned))
     seen = model.entered[-1:] if kind == "pgd" else model.entered
     torch.testing.assert_close(model.w.grad, (sum(seen) / len(seen) * mask).sum((0, 1)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_row_without_a_gradient_stays_finite(kind):
+    def change(model):
+        model.embed.weight.data.mul_(100)  # As long as the states of large models.
+        model.w.data.zero_()  # As for a row whose loss counts nothing.
+
+    model, _, _, loss = linear_case(kind, change=change)
+    assert all(torch.isfinite(x).all() for x in model.entered)
+    assert loss == 0
+    assert torch.isfinite(model.w.grad).all()
 
 
 def test_random_starts_depend_on_seed_step_and_row_alone():

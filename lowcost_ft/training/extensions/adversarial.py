@@ -209,7 +209,8 @@ class Adversarial(Extension):
         with torch.no_grad():
             gradient = gradient.float() * batch["attention_mask"][..., None]
             tiny = torch.finfo(torch.float32).tiny
-            moved = shift + (length * reach / _row_norm(gradient).clamp_min(tiny)) * gradient
+            # Divided first: where a row has no gradient, reach / tiny would be infinite.
+            moved = shift + length * reach * (gradient / _row_norm(gradient).clamp_min(tiny))
             if self._kind != "fgm":
                 moved *= (reach / _row_norm(moved).clamp_min(tiny)).clamp_max(1)
             moved = moved.to(shift.dtype)

@@ -13,6 +13,7 @@ from lowcost_ft.commands.main import main
 from lowcost_ft.errors import UserError
 from lowcost_ft.pipeline import confidence
 from lowcost_ft.pipeline.run_splits import load_run_splits
+from lowcost_ft.scores.relations import score_relations
 from lowcost_ft.tasks.classification.examples import TextExample
 from lowcost_ft.tasks.classification.task import ClassificationTask
 from lowcost_ft.tasks.ner import NerTask
@@ -278,3 +279,18 @@ def test_relations_are_tallied_without_the_negative_label():
     scores = np.eye(3, dtype=np.float32)[[0, 1, 1, 0]]
     tally = task.tally([text(n) for n in ("no_relation", "near", "in", "in")], {"scores": scores})
     assert tally.tolist() == [[0, 0, 0], [1, 1, 1], [0, 1, 1], [0, 0, 1]]
+
+
+def test_relations_with_directions_are_tallied_for_their_macro_f1():
+    labels = ["Other", "Near(e1,e2)", "Near(e2,e1)", "In(e1,e2)"]
+    task = RelationTask(labels, negative="Other")
+    assert task.metric == "macro_f1"
+    examples = [text(name) for name in (*labels[1:], "In(e1,e2)", "Other", "Near(e1,e2)")]
+    for answers in ([1, 1, 3, 3, 1, 0], [2, 2, 2, 2, 2, 2], [0] * 6):
+        predictions = {"scores": np.eye(4, dtype=np.float32)[answers]}
+        tally = task.tally(examples, predictions)
+        assert tally.shape == (6, 6)  # Whatever is answered, so that models can be compared.
+        given = [labels[answer] for answer in answers]
+        true = [example.label for example in examples]
+        score = score_relations(given, true, negative="Other")["macro_f1"]
+        assert task.score_of_tally(tally.sum(axis=0)) == pytest.approx(score)

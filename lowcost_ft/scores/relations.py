@@ -19,7 +19,7 @@ from lowcost_ft.scores.bootstrap import resampled_sums
 from lowcost_ft.scores.confusion import class_confusion
 
 __all__ = ["has_directions", "macro_scores", "relation_of", "relation_sums"]
-__all__ += ["score_relations"]
+__all__ += ["relation_tally", "score_of_relation_tally", "score_relations"]
 
 Floats = NDArray[np.float64]
 
@@ -37,11 +37,16 @@ def has_directions(labels: Sequence[str]) -> bool:
 
 
 def _counts(
-    predictions: Sequence[str], references: Sequence[str], negative: str | None, *, directed: bool
+    predictions: Sequence[str],
+    references: Sequence[str],
+    negative: str | None,
+    *,
+    directed: bool,
+    known: Sequence[str] = (),
 ) -> tuple[list[str], Floats]:
     """Names of the relations, and (examples, relations, 3): right, predicted, true."""
     name = relation_of if directed else str
-    found = {label for label in (*predictions, *references) if label != negative}
+    found = {label for label in (*predictions, *references, *known) if label != negative}
     relations = sorted({name(label) for label in found})
     column = {relation: index for index, relation in enumerate(relations)}
     counts = np.zeros((len(references), len(relations), 3))
@@ -167,6 +172,35 @@ def relation_sums(
         return _macro_f1(parts) if macro else _rates(parts.sum(-2))[2]
 
     return of_sums, counts.reshape(len(references), len(relations) * 3)
+
+
+def relation_tally(
+    predictions: Sequence[str],
+    references: Sequence[str],
+    labels: Sequence[str],
+    *,
+    negative: str | None,
+    macro: bool,
+) -> Floats:
+    """Numbers of each example, equally many for every model with the same labels and data.
+
+    Args:
+        predictions: A label an example.
+        references: The true ones.
+        labels: The labels that the model knows.
+        negative: The label that means no relation.
+        macro: Whether the mean over relations is the main score.
+
+    Returns:
+        `(examples, 3)`, or `(examples, 3 relations)` for the mean: see `score_of_relation_tally`.
+    """
+    _, counts = _counts(predictions, references, negative, directed=True, known=labels)
+    return counts.reshape(len(references), -1) if macro else counts.sum(axis=1)
+
+
+def score_of_relation_tally(sums: Floats) -> Floats:
+    """The mean F1 of all relations in sums `(..., 3 relations)`: micro F1 where there are three."""
+    return _macro_f1(sums.reshape(*sums.shape[:-1], -1, 3))
 
 
 def _interval(values: Floats) -> list[float]:

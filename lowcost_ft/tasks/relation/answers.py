@@ -67,12 +67,26 @@ class RelationAnswering(ClassificationAnswering):
         return answers
 
     def tally(self, examples: Sequence[TextExample], predictions: Predictions) -> np.ndarray:
-        """Right, found and true relations of each pair, without the negative label."""
-        found = self.gives(predictions["scores"].argmax(axis=1))
-        names = [self.labels[index] for index in predictions["scores"].argmax(axis=1)]
-        true = np.array([example.label != self.negative for example in examples], bool)
-        right = np.array([n == e.label for n, e in zip(names, examples, strict=True)], bool)
-        return np.stack([right & true, found, true], axis=1).astype(np.float64)
+        """Right, found and true relations of each pair; for macro F1, of each relation by itself.
+
+        The negative label is none of them.
+        """
+        from lowcost_ft.scores.relations import relation_tally
+
+        return relation_tally(
+            [self.labels[index] for index in predictions["scores"].argmax(axis=1)],
+            [str(example.label) for example in examples],
+            self.labels,
+            negative=self.negative or NO_RELATION,
+            macro=self.metric == "macro_f1",
+        )
+
+    @staticmethod
+    def score_of_tally(sums: np.ndarray) -> np.ndarray:
+        """Micro or macro F1, as the tally is; see `Confidence.score_of_tally`."""
+        from lowcost_ft.scores.relations import score_of_relation_tally
+
+        return score_of_relation_tally(sums)
 
     def gives(self, best: np.ndarray) -> np.ndarray:
         """Relations are told, the negative label is not."""

@@ -25,6 +25,7 @@ from lowcost_ft.tuning.apart import DiedError, apart
 from lowcost_ft.tuning.confirm import _interval
 from lowcost_ft.tuning.memory import spare_memory
 from lowcost_ft.tuning.optimism import optimism_of_choice
+from lowcost_ft.tuning.plots import _ABSENT, _heights
 from lowcost_ft.tuning.schedule import Entry, bracket_size, next_step, rungs_of
 from lowcost_ft.tuning.space import (
     command_of,
@@ -183,6 +184,20 @@ def test_the_estimator_learns_from_brackets_that_have_ended(tmp_path, config, ma
     assert np.mean(late) < np.mean(early)
     assert set(found.importances) == set(SPACE)
     assert max(found.importances, key=found.importances.get) == "learning_rate"
+
+
+def test_all_settings_have_an_importance_where_the_recipes_own_lie_outside(
+    tmp_path, config, made_up
+):
+    space = {**SPACE, "learning_rate": {"low": 2e-3, "high": 1e-2, "log": True}}
+    found = searched(tmp_path / "outside", config, space=space)
+    assert "learning_rate" not in found.trials[0]["params"]
+    assert set(found.importances) == set(space)
+
+
+def test_a_value_outside_of_the_space_has_no_place_in_the_plot():
+    assert _heights([None, 2, 4], [None, 4, _ABSENT]) == [0.0, 1.0, None]
+    assert _heights({"low": 1, "high": 3}, [2, _ABSENT]) == [0.5, None]
 
 
 def test_a_search_ends_when_its_time_is_over(tmp_path, config, made_up):

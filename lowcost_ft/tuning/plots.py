@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_search"]
 
+_ABSENT: Any = object()
+"""What a trial tries of a setting whose own value in the recipe lies outside of the space."""
+
 
 def draw_search(answer: Mapping[str, Any]) -> list[Plot]:
     """The plots for which there are enough trials.
@@ -48,7 +51,8 @@ def _parallel(axes: "Axes", answer: Mapping[str, Any], trials: Sequence[dict[str
     names = list(answer["space"])
     rungs = sorted({_last(trial) for trial in trials}, reverse=True)
     columns = [
-        _heights(answer["space"][name], [t["params"].get(name) for t in trials]) for name in names
+        _heights(answer["space"][name], [t["params"].get(name, _ABSENT) for t in trials])
+        for name in names
     ]
     scores = [trial["scores"][str(_last(trial))] for trial in trials]
     low, high = min(scores), max(scores)
@@ -92,7 +96,7 @@ def _heights(values: Any, tried: Sequence[Any]) -> list[float | None]:
         return [values.index(value) / most if value in values else None for value in tried]
     scale = math.log if values.get("log") else float
     low, high = scale(values["low"]), scale(values["high"])
-    return [None if v is None else (scale(v) - low) / (high - low) for v in tried]
+    return [None if v is _ABSENT else (scale(v) - low) / (high - low) for v in tried]
 
 
 def _ticks(values: Any) -> list[tuple[float, str]]:

@@ -191,12 +191,14 @@ class Study:
     def importances(self) -> dict[str, float]:
         """Share of the spread of scores at the first pause that each setting explains.
 
-        By fANOVA (Hutter et al. 2014); empty where too few trials differ.
+        By fANOVA (Hutter et al. 2014); empty where too few trials differ. A trial without a value
+        for a setting is left out: the first one where the recipe's own lies outside of the space.
         """
-        known = [
+        every = [
             trial for trial in self._study.get_trials(deepcopy=False) if trial.intermediate_values
         ]
-        names = set.intersection(*(set(trial.params) for trial in known)) if known else set()
+        names = {name for trial in every for name in trial.params}
+        known = [trial for trial in every if names == set(trial.params)]
         if len(known) < 4 or not names:
             return {}
         first = self._optuna.create_study(direction="maximize")

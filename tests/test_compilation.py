@@ -12,7 +12,7 @@ from torch._dynamo.utils import counters
 from torch.profiler import ProfilerActivity, profile
 
 from lowcost_ft.models.adapters import layer_list
-from lowcost_ft.models.cpu_dropout import lean_attention_dropout, make_dropout_lean
+from lowcost_ft.models.cpu_dropout import lean_functions, make_dropout_lean
 from lowcost_ft.models.loading import build_model, forward_module
 from lowcost_ft.training import loop
 from lowcost_ft.training.compilation import compiled_layers, without_compiling
@@ -103,7 +103,7 @@ def test_a_layer_of_every_family_is_one_piece_of_compiled_code(tiny_model, famil
             ids = torch.randint(5, 200, (3, tokens))
             mask = torch.ones_like(ids)
             mask[0, 6 + tokens % 2 * tokens :] = 0  # Padding in the even ones.
-            with lean_attention_dropout():
+            with lean_functions():
                 model(input_ids=ids, attention_mask=mask).logits.square().sum().backward()
     assert not counters["graph_break"]
     assert counters["frames"]["total"] == counters["frames"]["ok"] <= 6

@@ -10,22 +10,22 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from lowcost_ft.models import cpu_dropout
 from lowcost_ft.models.cpu_dropout import (
-    lean_attention_dropout,
     lean_dropout,
+    lean_functions,
     make_dropout_lean,
 )
 from lowcost_ft.models.loading import build_model, forward_module
 from lowcost_ft.models.mask_bits import masks_by_row
 
 
-@pytest.mark.parametrize("probability", [0.05, 0.1, 0.5, 0.9])
+@pytest.mark.parametrize("probability", [0.005, 0.03, 0.1, 0.5, 0.9, 0.97])
 def test_the_probability_is_met_everywhere_and_the_mean_kept(probability):
     torch.manual_seed(0)
     draws = torch.stack([lean_dropout(torch.ones(64, 31), probability) for _ in range(400)])
     shares = (draws == 0).double().mean(0)  # of each element, whatever its place in a draw
     assert (shares - probability).abs().max() < 0.13
     assert (shares.mean() - probability).abs() < 1e-3
-    assert draws.mean().item() == pytest.approx(1, abs=0.01)
+    assert draws.mean().item() == pytest.approx(1, abs=0.02)
     assert all(len(one.unique()) == 2 for one in draws)
 
 
@@ -50,8 +50,8 @@ def test_any_shape_and_type(shape, dtype):
     assert torch.equal(x.grad * x, y)
 
 
-@pytest.mark.parametrize("probability", [1e-6, 0.03, 0.97, 1.0])
-def test_what_256_levels_are_too_coarse_for_is_left_to_pytorch(probability):
+@pytest.mark.parametrize("probability", [1e-6, 1.0])
+def test_what_65536_levels_are_too_coarse_for_is_left_to_pytorch(probability):
     x = torch.randn(50)
     torch.manual_seed(0)
     ours = lean_dropout(x, probability)
@@ -136,7 +136,7 @@ def test_attention_is_that_of_pytorch_where_nothing_falls_out(monkeypatch, kind,
     results = []
     for dropout in (0.0, 0.3):
         views = [t.transpose(1, 2) for t in inputs]
-        with lean_attention_dropout():
+        with lean_functions():
             attend = cpu_dropout.ALL_ATTENTION_FUNCTIONS["sdpa"]
             out, _ = attend(layer, *views, masks(3, 7)[kind], dropout=dropout, is_causal=causal)
         if dropout == 0.0:
@@ -154,7 +154,7 @@ def test_attention_drops_probabilities_and_nothing_else():
     layer, x = Layer(), torch.randn(2, 3, 50, 8)
     identity = torch.eye(50).expand(2, 3, 50, 50)
     torch.manual_seed(0)
-    with lean_attention_dropout():
+    with lean_functions():
         attend = cpu_dropout.ALL_ATTENTION_FUNCTIONS["sdpa"]
         seen = attend(layer, x, x, identity, None, dropout=0.25)[0].transpose(1, 2)
     expected = F.softmax(x @ x.transpose(2, 3) / 8**0.5, -1)
@@ -169,7 +169,7 @@ def test_each_layer_gets_what_its_own_mask_hides(monkeypatch):
     monkeypatch.setattr(cpu_dropout, "lean_dropout", lambda x, probability: x)
     x = torch.randn(3, 2, 7, 8)
     first, second = (masks(3, 7)[kind] for kind in ("padding", "causal and padding"))
-    with lean_attention_dropout():
+    with lean_functions():
         attend = cpu_dropout.ALL_ATTENTION_FUNCTIONS["sdpa"]
         for mask in (first, second, second, first, None, first):
             ours, _ = attend(Layer(), x, x, x, mask, dropout=0.1)
@@ -204,7 +204,7 @@ def test_every_family_trains_with_it(tiny_model, family, checkpointing):
     mask = torch.ones_like(ids)
     mask[0, 6:] = 0
     torch.manual_seed(0)
-    with lean_attention_dropout():
+    with lean_functions():
         loss = model(input_ids=ids, attention_mask=mask).logits.square().sum()
         loss.backward()
     gradients = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
@@ -215,6 +215,19 @@ def test_every_family_trains_with_it(tiny_model, family, checkpointing):
             if parameter.grad is not None:
                 parameter -= 1e-4 * parameter.grad / gradients.norm()
     torch.manual_seed(0)
-    with lean_attention_dropout():
+    with lean_functions():
         after = model(input_ids=ids, attention_mask=mask).logits.square().sum()
     assert (loss - after).item() == pytest.approx(1e-4 * gradients.norm().item(), rel=0.1)
+
+
+def test_models_that_call_the_function_draw_by_row_too():
+    """OPT and BART have no dropout layers."""
+    plain, x = F.dropout, torch.ones(2, 9, 16)
+
+    def draw(rows, x):
+        with masks_by_row(np.array(rows), seed=0, step=1), lean_functions():
+            assert F.dropout(x, 0.3, False) is x
+            return nn.functional.dropout(x, p=0.3, training=True)
+
+    assert torch.equal(draw([4, 7], x)[1], draw([7], x[1:])[0])
+    assert F.dropout is plain

@@ -15,6 +15,7 @@ from torch.nn import functional as F  # noqa: N812
 from transformers import AutoConfig, AutoModelForSeq2SeqLM
 
 import lowcost_ft as ft
+from lowcost_ft.data.batching import share_step
 from lowcost_ft.data.feature_cache import feature_key
 from lowcost_ft.data.features import IGNORED_LABEL, collate, model_inputs
 from lowcost_ft.errors import UserError
@@ -25,6 +26,7 @@ from lowcost_ft.models.families import find_family
 from lowcost_ft.models.generation.published import generation_config
 from lowcost_ft.models.generation.writing import start_token
 from lowcost_ft.models.hub import load_config
+from lowcost_ft.models.loading import forward_module
 from lowcost_ft.models.tokenizers import load_tokenizer
 from lowcost_ft.tasks import task_class
 from lowcost_ft.tasks.writing.example import WritingExample
@@ -34,6 +36,8 @@ from lowcost_ft.tasks.writing.source_and_target import (
     settle_languages,
     target_code,
 )
+from lowcost_ft.training.passes import Passes
+from lowcost_ft.training.setup import build_accelerator
 
 LIMITS = {"max_steps": 4, "batch_size": 4, "max_length": 32, "max_target_length": 12}
 LIMITS |= {"learning_rate": 1e-2, "generated_validation_rows": 2, "dropout": 0.0}
@@ -145,22 +149,31 @@ def test_memory_is_predicted_where_t5s_bias_trains(tmp_path, tiny_model):
     assert planned == pytest.approx(measured, rel=0.01, abs=6000)
 
 
-@pytest.mark.parametrize("family", ["t5", "bart"])
-def test_dropout_draws_anew_for_each_piece(tmp_path, tiny_model, monkeypatch, family):
-    """Their calls cannot draw by row; begun anew for each piece, all pieces would draw the same."""
-    from lowcost_ft.training.steps import StepRunner
-
-    states = []
-    backward = StepRunner._pass
-
-    def noted(self, batch, **options):
-        states.append(torch.get_rng_state())
-        return backward(self, batch, **options)
-
-    monkeypatch.setattr(StepRunner, "_pass", noted)
-    changes = {"dropout": 0.1, "gradient_accumulation_steps": 4, "max_steps": 1}
-    trained(config_of(tiny_model, tmp_path, family, **changes))
-    assert len({state.numpy().tobytes() for state in states[-4:]}) == 4
+@pytest.mark.parametrize("family", ENCODER_DECODERS)
+def test_dropout_takes_the_same_out_of_a_row_however_a_step_is_cut(tmp_path, tiny_model, family):
+    config = config_of(tiny_model, tmp_path, family, dropout=0.1, method="full")
+    with ft.start_run(config) as run:
+        data = ft.load_data(run)
+        model = forward_module(ft.build(run, data).model.model).double().train()
+    for again in (False, True):
+        if again:
+            model.gradient_checkpointing_enable()
+        passes = Passes(
+            build_accelerator(), model, data.task, data.features["train"], pad_token_id=0
+        )
+        gradients = []
+        for cuts, number in ((1, 1), (2, 1), (8, 1), (1, 2)):
+            rows = np.arange(8)
+            (share,) = share_step(rows, passes.features.lengths, num_micro_batches=cuts)
+            passes.backward(share, 50.0, number=number)
+            # A layer that LayerDrop leaves out in this step has no gradient.
+            found = [torch.zeros_like(p) if p.grad is None else p.grad for p in model.parameters()]
+            gradients.append(torch.cat([gradient.flatten() for gradient in found]))
+            model.zero_grad()
+        whole, *others, next_step = gradients
+        for other in others:
+            assert (other - whole).norm() / whole.norm() < 1e-10
+        assert (next_step - whole).norm() / whole.norm() > 1e-2
 
 
 @pytest.mark.parametrize("task", ["classification", "ner", "question_answering"])

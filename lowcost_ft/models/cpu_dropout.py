@@ -4,13 +4,14 @@ PyTorch draws one random number an element there, one after the other: more time
 matrix products around it. A mask needs far fewer bits: 8 decide whether an element is kept, so one
 draw of 64 serves eight. They know 256 probabilities; between two of them, each call draws which one
 it takes, so that every element falls out with the probability asked for, and scales by the one it
-took. The draws come from PyTorch's own generator, or are those of a row (`mask_bits.py`): seeds,
-checkpoints and gradient checkpointing mean what they did.
+took. Near 0 and 1, where 256 are too coarse, it is 16 bits. The draws come from PyTorch's own
+generator, or are those of a row (`mask_bits.py`). Seeds, checkpoints and gradient checkpointing
+mean what they did.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 
 import torch
@@ -20,32 +21,40 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from lowcost_ft.models.mask_bits import random_words
 
-__all__ = ["lean_attention_dropout", "lean_dropout", "make_dropout_lean"]
+__all__ = ["lean_dropout", "lean_functions", "make_dropout_lean"]
 
-_LEVELS = 1 << 8
+_plain_dropout = F.dropout
 _USUAL = (0.04, 0.96)
 """Probabilities for which 256 levels are fine enough."""
+_POSSIBLE = (1e-4, 1 - 1e-4)
+"""... and 65,536 levels."""
 
 
 def lean_dropout(x: torch.Tensor, probability: float) -> torch.Tensor:
     """x, with each element set to zero with this probability, and the others scaled up."""
-    if not _USUAL[0] <= probability <= _USUAL[1]:
-        return F.dropout(x, probability)
+    if not _is_possible(probability):
+        return _plain_dropout(x, probability)
     if torch.compiler.is_compiling():  # What is drawn inside would break the compiled code apart.
         return x * _compiled_noise(x.detach(), probability)
     return x * _noise(x, probability)
 
 
+def _is_possible(probability: float) -> bool:
+    return _POSSIBLE[0] <= probability <= _POSSIBLE[1]
+
+
 def _noise(x: torch.Tensor, probability: float) -> torch.Tensor:
     """A mask in the shape of x: 0 for dropped elements, and the scale for the others."""
-    draws, own = random_words(x)
-    dropped = int(probability * _LEVELS)
-    between = probability * _LEVELS - dropped
+    bits = 8 if _USUAL[0] <= probability <= _USUAL[1] else 16
+    draws, own = random_words(x, bits)
+    levels = 1 << bits
+    dropped = int(probability * levels)
+    between = probability * levels - dropped
     if between and own is not None:  # A simulated step has no numbers.
         dropped += own < (between - 0.5) * 2**64
     noise = x.new_empty(x.shape)
-    torch.ge(draws, dropped - _LEVELS // 2, out=noise)
-    return noise.mul_(_LEVELS / (_LEVELS - dropped))
+    torch.ge(draws, dropped - levels // 2, out=noise)
+    return noise.mul_(levels / (levels - dropped))
 
 
 # To torch.compile a single operation, which it neither looks into nor runs again.
@@ -70,18 +79,33 @@ class _LeanDropout(nn.Dropout):
 
 
 @contextmanager
-def lean_attention_dropout() -> Iterator[None]:
-    """Inside the block, attention draws its dropout masks in this way, too.
+def lean_functions() -> Iterator[None]:
+    """Inside the block, attention and calls of `F.dropout` draw their masks in this way, too.
 
-    Only where it has dropout: PyTorch's fused kernel for the CPU knows none, so none is lost.
-    The block holds the backward pass as well, where gradient checkpointing runs layers again.
+    Attention only where it has dropout: PyTorch's fused kernel for the CPU knows none, so none is
+    lost. The block holds the backward pass as well, where gradient checkpointing runs layers again.
     """
     fused = ALL_ATTENTION_FUNCTIONS["sdpa"]
     ALL_ATTENTION_FUNCTIONS["sdpa"] = partial(_attend, fused, _Bias())
+    F.dropout = _call
     try:
         yield
     finally:
+        F.dropout = _plain_dropout
         del ALL_ATTENTION_FUNCTIONS["sdpa"]
+
+
+@wraps(_plain_dropout)  # torch.compile asks for its name.
+def _call(
+    input: torch.Tensor,
+    p: float = 0.5,
+    training: bool = True,
+    inplace: bool = False,
+) -> torch.Tensor:
+    """Many models, encoder-decoders most of all, have no dropout layers and call the function."""
+    if not training or inplace or not _is_possible(p) or input.device.type == "cuda":
+        return _plain_dropout(input, p, training, inplace)
+    return lean_dropout(input, p)
 
 
 class _Bias:
@@ -117,6 +141,7 @@ def _attend(
     dropout: float = 0.0,
     scaling: float | None = None,
     is_causal: bool | None = None,
+    position_bias: torch.Tensor | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
     """softmax(scaling q k' + mask) v, with dropout of the softmax; `(batch, heads, tokens, width)`.
@@ -132,6 +157,7 @@ def _attend(
         dropout: Its probability.
         scaling: What scores are multiplied by.
         is_causal: Whether each token sees only those before it, where there is no mask.
+        position_bias: What T5 adds to the scores, `(1 or batch, heads, tokens, tokens)`.
         kwargs: What models pass for other kernels.
 
     Returns:
@@ -139,6 +165,7 @@ def _attend(
     """
     if not dropout or any(kwargs.get(name) is not None for name in _UNUSUAL):
         options = {"dropout": dropout, "scaling": scaling, "is_causal": is_causal, **kwargs}
+        options["position_bias"] = position_bias
         return fused(module, query, key, value, attention_mask, **options)
     batch, heads, tokens, width = query.shape
     if heads != key.shape[1]:
@@ -150,6 +177,8 @@ def _attend(
     causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
     if attention_mask is None and causal and tokens > 1:
         attention_mask = scores.new_ones(tokens, key.shape[1], dtype=torch.bool).tril()
+    if position_bias is not None:
+        scores = (scores.view(batch, heads, tokens, -1) + position_bias).view(scores.shape)
     if attention_mask is not None:
         added = bias.of(attention_mask, scores.dtype)
         scores = (scores.view(batch, heads, tokens, -1) + added).view(scores.shape)
@@ -160,4 +189,4 @@ def _attend(
     return seen.transpose(1, 2).contiguous(), None
 
 
-_UNUSUAL = ("position_bias", "softcap", "cache")
+_UNUSUAL = ("softcap", "cache")

@@ -15,8 +15,8 @@ import torch
 
 __all__ = ["masks_by_row", "random_words"]
 
-_LANES = 8
-"""Elements that one word of 64 bits serves."""
+_TYPES = {8: torch.int8, 16: torch.int16}
+"""What holds so many bits."""
 _HASH = ((32, -7046029254386353131), (29, -4658895280553007687), (32, 1))
 """Shifts, and the odd numbers by which words are multiplied after them."""
 _LINE = -7723592293110705685
@@ -49,32 +49,34 @@ def masks_by_row(lines: np.ndarray, *, seed: int | None, step: int) -> Iterator[
         _lines = None
 
 
-def random_words(x: torch.Tensor) -> tuple[torch.Tensor, int | None]:
-    """Random bytes for the elements of a tensor.
+def random_words(x: torch.Tensor, bits: int = 8) -> tuple[torch.Tensor, int | None]:
+    """Random integers for the elements of a tensor.
 
     Args:
         x: The tensor. Where its first dimension is not that of the lines, all of them are taken to
             share it, as they share a table of relative positions. On the meta device there are no
             numbers.
+        bits: Bits of each, 8 or 16.
 
     Returns:
-        The bytes, in the shape of x, int8; and a random number of 64 bits of the call's own, None
-        on the meta device.
+        The integers, in the shape of x, int8 or int16; and a random number of 64 bits of the call's
+        own, None on the meta device.
     """
+    lanes, kind = 64 // bits, _TYPES[bits]  # One word of 64 bits serves several elements.
     if _lines is None or not 2 <= x.dim() <= len(_PLACES):
-        words = x.new_empty(-(-x.numel() // _LANES) + 1, dtype=torch.int64)
+        words = x.new_empty(-(-x.numel() // lanes) + 1, dtype=torch.int64)
         words.random_(-(2**63), None)
         own = None if x.is_meta else int(words[-1])
-        return words.view(torch.int8)[: x.numel()].view(x.shape), own
+        return words.view(kind)[: x.numel()].view(x.shape), own
     own = None if x.is_meta else int(torch.empty((), dtype=torch.int64).random_(-(2**63), None))
     shared = len(x) != len(_lines)
     key = _count(x, len(x)) - len(x) if shared or x.is_meta else _lines.to(x.device)
     # Hashed by itself first: neighbouring lines must not meet at neighbouring places.
     words = _mixed((key * _LINE).add_(own or 0)).view(-1, *[1] * (x.dim() - 1))
     for axis, odd in zip(range(x.dim() - 1), _PLACES, strict=False):
-        size = x.shape[-1 - axis] if axis else -(-x.shape[-1] // _LANES)
+        size = x.shape[-1 - axis] if axis else -(-x.shape[-1] // lanes)
         words = words + (_count(x, size) * odd).view(-1, *[1] * axis)
-    return _mixed(words).view(torch.int8)[..., : x.shape[-1]], own
+    return _mixed(words).view(kind)[..., : x.shape[-1]], own
 
 
 def _count(x: torch.Tensor, size: int) -> torch.Tensor:

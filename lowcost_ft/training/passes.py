@@ -13,7 +13,7 @@ from lowcost_ft.data.features import Features, collate, model_inputs
 from lowcost_ft.errors import is_out_of_memory
 from lowcost_ft.frozen.cache import CachedStates
 from lowcost_ft.models.attention_masks import known_padding, masks_as_numbers
-from lowcost_ft.models.cpu_dropout import lean_attention_dropout, make_dropout_lean
+from lowcost_ft.models.cpu_dropout import lean_functions, make_dropout_lean
 from lowcost_ft.models.freezing import run_frozen_once
 from lowcost_ft.models.joined_lora import JoinedLora
 from lowcost_ft.models.mask_bits import masks_by_row
@@ -63,11 +63,9 @@ class Passes:
             for_cpu = accelerator.device.type == "cpu"
         if for_cpu:
             make_dropout_lean(model)
-        self._attention = lean_attention_dropout if for_cpu else masks_as_numbers
+        self._attention = lean_functions if for_cpu else masks_as_numbers
         seeded = None if accelerator.device.type == "meta" else seed
-        # Encoder-decoders of transformers call dropout in ways that cannot draw by row.
-        by_row = for_cpu and not _is_encoder_decoder(model)
-        self._masks_by_row = partial(masks_by_row, seed=seeded) if by_row else _drawn_in_turn
+        self._masks_by_row = partial(masks_by_row, seed=seeded) if for_cpu else _drawn_in_turn
         self.accelerator = accelerator
         self.model = model
         self.task = task
@@ -209,9 +207,3 @@ class Passes:
 def _drawn_in_turn(lines: np.ndarray, *, step: int) -> AbstractContextManager[None]:
     """Dropout as PyTorch draws it."""
     return nullcontext()
-
-
-def _is_encoder_decoder(model: nn.Module) -> bool:
-    modules = (model, getattr(model, "module", None))  # Accelerate may have wrapped it.
-    configs = [getattr(module, "config", None) for module in modules]
-    return any(getattr(config, "is_encoder_decoder", False) for config in configs)

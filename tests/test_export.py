@@ -48,6 +48,7 @@ def graph_and_model(family, head_name, tiny_model):
     labels = ["red", "green", "blue"][: 2 if len(head.outputs) == 2 else 3]
     model = build_model(model_id, head=head_name, labels=labels, method="full").model.eval()
     encoded = tokenizer(list(TEXTS), padding=True, return_tensors="pt")
+    attention = model.config._attn_implementation
     graph = build_graph(
         model,
         lambda model, inputs: {name: model(**inputs)[name] for name in head.outputs},
@@ -55,6 +56,8 @@ def graph_and_model(family, head_name, tiny_model):
         outputs=head.outputs,
         per_text=head.outputs if head.per_text else (),
     )
+    # As it is when it predicts: the export times it, too.
+    assert model.config._attn_implementation == attention
     return graph, model, tokenizer
 
 

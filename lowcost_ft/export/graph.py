@@ -54,8 +54,8 @@ def build_graph(
     """Makes the ONNX graph of a model in float32.
 
     Args:
-        model: A model of transformers, in float32 on the CPU. Its attention is switched to the
-            plain products, which every runtime knows how to fuse.
+        model: A model of transformers, in float32 on the CPU. For the graph its attention is
+            switched to the plain products, which every runtime knows how to fuse.
         forward: Runs it; what it does besides becomes part of the graph.
         inputs: Names of what it takes, `(batch, sequence)` each, such as `input_ids`.
         outputs: Names of what `forward` gives, in its order, such as `logits`.
@@ -75,7 +75,7 @@ def build_graph(
             f"export: the weights take {size / 1e9:.1f} GB in float32, and one ONNX file holds at "
             "most 2.1 GB; export a smaller model"
         )
-    model.set_attn_implementation("eager")
+    attention = model.config._attn_implementation
     example = torch.ones(2, 8, dtype=torch.int64)
     # Two texts of different lengths, so that no branch for texts without padding is taken.
     tensors = [example.clone() for _ in inputs]
@@ -84,6 +84,7 @@ def build_graph(
     if "token_type_ids" in inputs:
         tensors[list(inputs).index("token_type_ids")][:] = 0
     axes = tuple(dict.fromkeys((0, 1), torch.export.Dim.DYNAMIC) for _ in inputs)
+    model.set_attn_implementation("eager")
     try:
         with _quiet(), torch.no_grad():
             program: Any = torch.onnx.export(
@@ -103,6 +104,9 @@ def build_graph(
             f"export: torch's exporter cannot express a model of type {model.config.model_type!r}, "
             "which is not one of the families that lowcost_ft knows; use the run as it is"
         ) from error
+    finally:
+        # The model is timed beside the graph: as it is when it predicts.
+        model.set_attn_implementation(attention)
     graph = program.model_proto
     _name_axes(graph.graph, per_text)
     return graph

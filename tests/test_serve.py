@@ -519,7 +519,8 @@ def test_an_exported_folder_is_served_beside_its_run(folders, tmp_path):
     with serving(models, loader) as client:
         _, content = client.post("/answers", {"inputs": TEXTS, "models": ["run", "onnx"]})
         assert content["answers"]["onnx"] == nearly(content["answers"]["run"])
-        assert [model["exported"] for model in client.get("/info")[1]["models"]] == [False, True]
+        told = [(one["exported"], one["precision"]) for one in client.get("/info")[1]["models"]]
+        assert told == [(False, None), (True, "fp32")]
 
 
 @pytest.mark.slow

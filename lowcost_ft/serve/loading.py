@@ -112,6 +112,7 @@ class Loader:
         model = ServedModel(folder=folder, predictor=predictor, num_threads=torch.get_num_threads())
         shared = self.models.add(model)
         more = f", {shared / 1e6:,.1f} MB of it shared" if shared else ""
+        more += f", in {model.precision}" if model.precision else ""
         self.say(f"loaded {folder.name} from {folder.path}{more}")
         for notice in predictor.notices:
             self.say(f"note: {folder.name}: {notice}")

@@ -117,6 +117,12 @@ class ServedModel:
         """What it does."""
         return self.predictor.task
 
+    @property
+    def precision(self) -> str | None:
+        """Which file of an exported folder is run; None for a run."""
+        found: str | None = getattr(self.predictor.model, "precision", None)
+        return found
+
     def describe(self) -> dict[str, Any]:
         """What `/info` says of it."""
         run, task = self.predictor.run, self.task
@@ -129,6 +135,7 @@ class ServedModel:
             "quantization": quantization,
             "method": run.get("method"),
             "exported": exported is not None,
+            "precision": self.precision,
             "labels": list(task.labels),
             "problem_type": task.problem_type,
             "max_length": self.predictor.max_length,

@@ -28,6 +28,8 @@ _JSON_REFUSALS: dict[int | str, dict[str, Any]] = {
     for code in _REFUSED
 }
 """The same for routes that answer in another form than JSON, which FastAPI would give these too."""
+_DTYPES = {"fp32": "float32", "fp16": "float16", "int8": "int8"}
+"""Precision of a file of an exported folder -> what Text Embeddings Inference calls it."""
 _KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
 
 
@@ -146,7 +148,7 @@ def _info(service: Service) -> dict[str, Any]:
         "id2label": {str(number): label for number, label in enumerate(labels)},
         "label2id": {label: number for number, label in enumerate(labels)},
     }
-    dtype = "float32"
+    dtype = _DTYPES[first.precision] if first is not None and first.precision else "float32"
     if first is not None and first.predictor.accelerator.mixed_precision != "no":
         dtype = str(first.predictor.accelerator.mixed_precision)
     limits = service.limits

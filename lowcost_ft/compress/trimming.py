@@ -69,7 +69,16 @@ def check_same(
     expected: Predictions,
     logits: torch.Tensor,
 ) -> None:
-    """Refuses a model that reads or answers a given text otherwise than before."""
+    """Refuses a model that reads or answers a given text otherwise than before.
+
+    Args:
+        keep: The rows that stay.
+        before: The given texts as the run reads them.
+        after: The same as the trimmed model reads them.
+        model: The trimmed model.
+        expected: Predictions of the model with all of its rows, its adapter merged.
+        logits: Outputs of the run itself.
+    """
     found = np.array(keep)[after.features.input_ids]
     if not np.array_equal(found, before.features.input_ids):
         raise RuntimeError(

@@ -81,15 +81,18 @@ class Limiting:
 
 
 def keep(part: str, value: Any) -> None:
-    """Writes a part of the results."""
-    known = json.loads(FILE.read_text("utf-8")) if FILE.exists() else {}
+    """Writes a part of the results, and beside it what it was measured with."""
     made = {"git": git_state(), "versions": versions(), "hardware": hardware()}
-    write_json(FILE, known | {part: {"results": value, **made}})
+    write_json(FILE, _known() | {part: {"results": value, **made}})
+
+
+def _known() -> dict[str, Any]:
+    return json.loads(FILE.read_text("utf-8")) if FILE.exists() else {}
 
 
 def searching(options: Searching) -> None:
     """Runs the command, and keeps what it says without its trials' folders."""
-    found = {}
+    found = dict(_known().get("search", {}).get("results", {}))
     for recipe in options.recipes.split(","):
         folder = options.runs_dir / recipe
         command = [*TUNE, str(ROOT / "recipes" / f"{recipe}.py"), "--trials", str(options.trials)]
@@ -99,6 +102,7 @@ def searching(options: Searching) -> None:
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         answer = json.loads(done.stdout)
         found[recipe] = {name: value for name, value in answer.items() if name != "folder"}
+        found[recipe]["git"] = git_state()
         keep("search", found)
 
 

@@ -462,6 +462,10 @@ def test_dropout_for_a_model_without_any_is_refused():
     with pytest.raises(UserError, match="dropout: model type 'mamba' has no dropout"):
         set_dropout(AutoConfig.for_model("mamba"), None, 0.1)
     set_dropout(AutoConfig.for_model("mamba"), None, 0.0)  # There is nothing to switch off.
+    config = AutoConfig.for_model("m2m_100")
+    before = set_dropout(config, None, 0.1)
+    assert (config.encoder_layerdrop, config.decoder_layerdrop) == (0.0, 0.0)
+    assert before["encoder_layerdrop"] == AutoConfig.for_model("m2m_100").encoder_layerdrop > 0
 
 
 def test_family_without_the_head_is_refused(tiny_models):

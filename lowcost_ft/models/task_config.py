@@ -38,8 +38,14 @@ def set_padding(config: Any, pad_token_id: int | None, *, causal: bool | None) -
         config.get_text_config().pad_token_id = pad_token_id
 
 
+_LAYER_DROP = ("layerdrop", "encoder_layerdrop", "decoder_layerdrop")
+
+
 def set_dropout(config: Any, family: Family | None, dropout: float) -> dict[str, Any]:
-    """Sets every dropout probability of a model's configuration.
+    """Sets every dropout probability of a model's configuration, and leaves no layer out.
+
+    LayerDrop (Fan et al. 2020, arXiv:1909.11556) would take whole layers out of a step, by the
+    probability that the model was pretrained with, which is not the one asked for.
 
     Returns:
         What was there before, by the names of the fields.
@@ -63,4 +69,8 @@ def set_dropout(config: Any, family: Family | None, dropout: float) -> dict[str,
     before = {name: getattr(config, name, None) for name in fields}
     for name in fields:
         setattr(config, name, float(dropout))
+    for name in _LAYER_DROP:
+        if rate := getattr(config, name, None):
+            before[name] = rate
+            setattr(config, name, 0.0)
     return before

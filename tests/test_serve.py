@@ -391,6 +391,10 @@ def test_hosts_sites_and_keys(models):
         assert client.get("/metrics")[0] == 401
         for path in ("/health", "/ready", "/", "/page.js"):
             assert client.get(path)[0] == 200
+        # The page has the path of a route that asks models.
+        assert client.post("/", body | {"model": "ner"})[0] == 401
+        assert client.post("/", body | {"model": "ner"}, **bearer)[0] == 200
+        assert (client.send("HEAD", "/")[0], client.send("PUT", "/health")[0]) == (200, 401)
         assert client.post("/models/ner", body, host="evil.example", **bearer)[0] == 400
         assert client.post("/models/ner", body, origin="https://evil.example", **bearer)[0] == 403
         friend = {"origin": "https://friend.example"}

@@ -25,7 +25,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 OPEN_PATHS = frozenset({"/", "/page.css", "/page.js", "/health", "/ready"})
-"""Paths that need no key: they tell nothing about models and texts."""
+"""Paths that need no key for GET: they tell nothing about models and texts. POST / asks a model."""
 
 _HEADERS = {
     "Content-Security-Policy": (
@@ -161,7 +161,8 @@ class Guard:
                 "Validation",
                 "pages of other sites may not ask this server: start it with --cors-origins ORIGIN",
             )
-        if self.access.keys and scope["path"] not in OPEN_PATHS and scope["method"] != "OPTIONS":
+        is_open = scope["method"] == "GET" and scope["path"] in OPEN_PATHS
+        if self.access.keys and not is_open and scope["method"] != "OPTIONS":
             given = _key(headers.get("authorization", ""))
             # Each is compared in full, so that time tells nothing.
             if not any([hmac.compare_digest(given, key.encode()) for key in self.access.keys]):

@@ -277,6 +277,8 @@ def test_a_kept_encoder_leaves_with_what_is_its_own(tiny_model, family):
         ({"family": "bart", "max_target_length": 131}, "more than the 130 tokens that"),
         ({"chat_template": "plain"}, "--chat-template is for decoders"),
         ({"method": "prefix"}, "puts vectors in front"),
+        ({"adversarial": "freelb"}, "is an encoder-decoder, which reads a source"),
+        ({"family": "marian", "adversarial": "fgm", "trainable_layers": 1}, "encoder-decoder"),
     ],
 )
 def test_what_cannot_be_kept_is_refused(tmp_path, tiny_model, changes, told):

@@ -130,5 +130,5 @@ def _notice_doubts(predictor: Any, summary: dict[str, Any], command: Explain) ->
     if missed := summary.get("not_converged"):
         predictor.notices.append(
             f"{missed:,} of {summary['decisions']:,} explanations have a convergence error above "
-            f"{command.tolerance:.1%} after {command.max_steps} steps: raise --max-steps"
+            f"{100 * command.tolerance:g}% after {command.max_steps} steps: raise --max-steps"
         )

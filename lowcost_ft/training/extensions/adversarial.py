@@ -18,6 +18,7 @@ Weights need not train for their input to be moved, as is the case for the embed
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from lowcost_ft.errors import UserError
 from lowcost_ft.training.extensions.base import Extension, TrainingContext
 
 if TYPE_CHECKING:
@@ -90,9 +91,19 @@ class Adversarial(Extension):
 
     @classmethod
     def of(cls, context: TrainingContext) -> "Adversarial":
-        """The extension of a run."""
+        """The extension of a run.
+
+        Raises:
+            UserError: The model has two inputs, a source and what is written so far.
+        """
         settings = context.settings
         assert settings.adversarial is not None
+        if getattr(getattr(context.model, "config", None), "is_encoder_decoder", False):
+            raise UserError(
+                f"--adversarial {settings.adversarial}: {settings.model_id} is an encoder-decoder, "
+                "which reads a source and what it has written so far, and --adversarial shifts one "
+                "input; leave it out, or take a decoder such as SmolLM2"
+            )
         return cls(
             context.model,
             kind=settings.adversarial,

@@ -9,9 +9,9 @@ from small_runs import forget_precision, ner_rows, relation_rows, text_rows, wri
 
 from lowcost_ft import load_predictor
 from lowcost_ft.attack.attacks import AttackOptions, attack, check_task
-from lowcost_ft.attack.changed_texts import editable
+from lowcost_ft.attack.changed_texts import Editable, editable
 from lowcost_ft.attack.lists import packaged_synonyms, read_synonyms, unseen_entities
-from lowcost_ft.attack.random_noise import noisy_examples
+from lowcost_ft.attack.random_noise import at_random, noisy_examples
 from lowcost_ft.attack.worst_case import without_word
 from lowcost_ft.commands.main import main
 from lowcost_ft.config.run import RunConfig
@@ -23,6 +23,7 @@ from lowcost_ft.pipeline.run_splits import load_run_splits
 from lowcost_ft.record.run_file import load_run
 from lowcost_ft.tasks import task_class
 from lowcost_ft.tasks.classification.examples import TextExample
+from lowcost_ft.tasks.classification.task import ClassificationTask
 from lowcost_ft.tasks.ner.example import NerExample
 from lowcost_ft.tasks.question_answering.examples import read_examples
 
@@ -79,6 +80,21 @@ def test_kinds_do_what_their_name_says():
 def test_lost_accents_leave_the_vowels_of_other_scripts(text, bare):
     found = NOISES["diacritics"](SpannedText(text))
     assert [edited(SpannedText(text), edits).text for edits in found] == ([bare] if bare else [])
+
+
+def test_edits_at_random_are_as_many_as_asked_for_where_some_meet():
+    example = TextExample(text="Jane Smith left", label="a", source="")
+    whole, inside, apart = ((0, 10, "Wei Chen"), (5, 7, "Sn"), (11, 13, "lf"))
+    one = Editable(
+        example=example,
+        texts=(SpannedText(example.text),),
+        words=tuple(((0, edit),) for edit in (whole, inside, apart)),
+        length=3,
+    )
+    task = ClassificationTask(["a", "b"])
+    for seed in range(8):
+        found = at_random(task, one, 2, np.random.default_rng(seed))
+        assert found.text in ("Wei Chen lfft", "Jane Snith lfft")
 
 
 def test_synonyms_are_read_and_packaged(tmp_path):

@@ -10,7 +10,7 @@ from lowcost_ft.data.noise import Noise, drawn
 from lowcost_ft.data.text_edits import Edit, SpannedText, edited
 from lowcost_ft.data.word_spans import word_spans
 
-__all__ = ["Editable", "Place", "editable", "with_edits"]
+__all__ = ["Editable", "Place", "editable", "meets", "with_edits"]
 
 MOST_EDITS = 8
 """Edits that are tried at a word."""
@@ -72,6 +72,12 @@ def _word_of(spanned: SpannedText, at: tuple[int, int]) -> tuple[int, int]:
     return number, begins[-1] if begins else place
 
 
+def meets(place: Place, places: Sequence[Place]) -> bool:
+    """Whether an edit changes a character that one of several others changes."""
+    text, (start, end, _) = place
+    return any(text == other and start < e[1] and e[0] < end for other, e in places)
+
+
 def with_edits(task: Any, one: Editable, places: Sequence[Place]) -> Any:
     """The example after some edits, those that meet earlier ones left out.
 
@@ -79,11 +85,11 @@ def with_edits(task: Any, one: Editable, places: Sequence[Place]) -> Any:
     """
     texts = []
     for number, spanned in enumerate(one.texts):
-        kept: list[Edit] = []
-        for text, edit in places:
-            if text == number and all(edit[1] <= e[0] or e[1] <= edit[0] for e in kept):
-                kept.append(edit)
-        texts.append(edited(spanned, kept) if kept else spanned)
+        kept: list[Place] = []
+        for place in places:
+            if place[0] == number and not meets(place, kept):
+                kept.append(place)
+        texts.append(edited(spanned, [edit for _, edit in kept]) if kept else spanned)
     if not places or tuple(texts) == one.texts:
         return None
     return task.with_texts(one.example, texts)

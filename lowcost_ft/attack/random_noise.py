@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from lowcost_ft.attack.changed_texts import Editable, Place, editable, with_edits
+from lowcost_ft.attack.changed_texts import Editable, Place, editable, meets, with_edits
 from lowcost_ft.data.noise import Noise
 
 __all__ = ["SHARES", "at_random", "noisy_examples"]
@@ -53,7 +53,8 @@ def at_random(task: Any, one: Editable, count: int, random: np.random.Generator)
             break
         edits = one.words[word]
         place = edits[random.integers(len(edits))]
-        tried = with_edits(task, one, [*kept, place])
+        # Words of different kinds of noise may be of one place: an entity, and a word inside of it.
+        tried = None if meets(place, kept) else with_edits(task, one, [*kept, place])
         if tried is not None:
             kept.append(place)
             other = tried

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from lowcost_ft.attack.changed_texts import Editable, Place, editable, with_edits
+from lowcost_ft.attack.changed_texts import Editable, Place, editable, meets, with_edits
 from lowcost_ft.attack.measured import predictions_of
 from lowcost_ft.data.noise import Noise, follows
 from lowcost_ft.data.text_edits import Edit
@@ -177,7 +177,8 @@ def _tries(task: Any, state: Attacked) -> list[tuple[Place, Any]]:
         tried = [
             (place, other)
             for place in state.one.words[word]
-            if (other := with_edits(task, state.one, [*state.places, place])) is not None
+            if not meets(place, state.places)
+            and (other := with_edits(task, state.one, [*state.places, place])) is not None
         ]
         if tried:
             return tried

@@ -24,10 +24,8 @@ def test_the_time_left_in_words(seconds, text):
     assert _time_left(seconds) == text
 
 
-@pytest.mark.parametrize(("wait", "low", "high"), [(0.0, 0.3, 1.1), (0.3, 0.0, 0.3)])
-def test_a_run_records_the_share_of_the_cpu_that_it_got(
-    tiny_model, tmp_path, monkeypatch, wait, low, high
-):
+@pytest.mark.parametrize("wait", [0.0, 0.3])
+def test_a_run_records_the_share_of_the_cpu_that_it_got(tiny_model, tmp_path, monkeypatch, wait):
     step = StepRunner.step
 
     def waiting(self, *arguments):
@@ -36,7 +34,9 @@ def test_a_run_records_the_share_of_the_cpu_that_it_got(
 
     monkeypatch.setattr(StepRunner, "step", waiting)
     result = Trainer(tiny_model, tmp_path, "ner", "bert")(max_steps=3).to_dict()
-    assert low < result["cpu_share"] < high
+    # Busy machines give less than all, but waiting is never counted as work.
+    assert 0 < result["cpu_share"] < 1.1
+    assert result["cpu_seconds_possible"] - result["cpu_seconds"] > 2.9 * wait - 0.2
     share = result["cpu_seconds"] / result["cpu_seconds_possible"]
     assert result["cpu_share"] == pytest.approx(share, abs=1e-3)
 

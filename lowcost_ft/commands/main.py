@@ -64,7 +64,7 @@ USES: tuple[Command, ...] = ("predict", "evaluate", "explain", "attack", "audit"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command and returns its exit code: 0 done, 2 the user's mistake, 1 ours."""
+    """Runs a command and returns its exit code: 0 done, 2 what the user can mend, 1 our mistake."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     parsed: list[Any] = []
     with stopped_like_ctrl_c(), readers_may_leave():

@@ -105,8 +105,9 @@ def exit_code(action: Callable[[], Any], *, debug: bool, flags: Sequence[str] = 
             )
             return 2
         if is_out_of_memory(error):
+            said = redact(str(error)).strip() or type(error).__name__
             text = (
-                f"error: out of memory ({redact(str(error)).strip()}). `lowcost-ft plan` says what "
+                f"error: out of memory ({said}). `lowcost-ft plan` says what "
                 "a run needs; --memory-budget cuts its steps to what is there; a smaller model, "
                 "adapter or --max-length needs less. A training run goes on from its last "
                 "checkpoint with --resume"

@@ -51,13 +51,13 @@ class Step:
 
 
 def rungs_of(epochs: int, every: int) -> tuple[int, ...]:
-    """Epochs at which trials pause: about a ninth, a third, and all of the full length.
+    """Epochs at which trials pause: a ninth, a third, and all of the full length.
 
     Args:
         epochs: The full length.
         every: Epochs between two validation scores.
     """
-    wanted = [max(1, round(epochs / ETA**power)) for power in range(_RUNGS)]
+    wanted = [-(-epochs // ETA**power) for power in range(_RUNGS)]
     return tuple(sorted({min(epochs, -(-epoch // every) * every) for epoch in wanted}))
 
 

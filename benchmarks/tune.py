@@ -100,7 +100,7 @@ def searching(options: Searching) -> None:
         if (folder / "tune.db").exists():
             command.append("--resume")
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-        answer = json.loads(done.stdout)
+        answer = json.loads(done.stdout.replace(f"{ROOT}/", ""))
         found[recipe] = {name: value for name, value in answer.items() if name != "folder"}
         found[recipe]["git"] = git_state()
         keep("search", found)

@@ -109,8 +109,8 @@ def exit_code(action: Callable[[], Any], *, debug: bool, flags: Sequence[str] = 
             text = (
                 f"error: out of memory ({said}). `lowcost-ft plan` says what "
                 "a run needs; --memory-budget cuts its steps to what is there; a smaller model, "
-                "adapter or --max-length needs less. A training run goes on from its last "
-                "checkpoint with --resume"
+                "adapter or --max-length needs less. A training run that has saved a checkpoint "
+                "goes on with --resume"
             )
             print(wrapped(text, sys.stderr), file=sys.stderr)
             return 2

@@ -26,16 +26,20 @@ def test_the_time_left_in_words(seconds, text):
 
 @pytest.mark.parametrize("wait", [0.0, 0.3])
 def test_a_run_records_the_share_of_the_cpu_that_it_got(tiny_model, tmp_path, monkeypatch, wait):
-    step = StepRunner.step
+    step, worked = StepRunner.step, []
 
     def waiting(self, *arguments):
         time.sleep(wait)  # As if other programs had the core.
-        return step(self, *arguments)
+        started = time.process_time()
+        found = step(self, *arguments)
+        worked.append(time.process_time() - started)
+        return found
 
     monkeypatch.setattr(StepRunner, "step", waiting)
     result = Trainer(tiny_model, tmp_path, "ner", "bert")(max_steps=3).to_dict()
-    # Busy machines give less than all, but waiting is never counted as work.
-    assert 0 < result["cpu_share"] < 1.1
+    # A busy machine gives less than all of a core, but all work is counted, and no waiting.
+    assert 0 < result["cpu_share"] < (0.3 if wait else 1.1)
+    assert result["cpu_seconds"] > 0.9 * sum(worked)
     assert result["cpu_seconds_possible"] - result["cpu_seconds"] > 2.9 * wait - 0.2
     share = result["cpu_seconds"] / result["cpu_seconds_possible"]
     assert result["cpu_share"] == pytest.approx(share, abs=1e-3)

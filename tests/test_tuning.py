@@ -92,10 +92,22 @@ def test_a_third_of_a_bracket_goes_on_and_one_trains_to_the_end():
     entries, trained = halve(lambda number: number % 9, 20)
     assert len(entries) == 20
     complete = [entry.number for entry in entries if entry.state == "complete"]
-    assert complete == [8, 17, 19]  # The best of each bracket, the last of which is a small one.
-    assert [max(e.scores) for e in entries[:9]].count(1) == 6
-    assert [max(e.scores) for e in entries[:9]].count(3) == 2
-    assert trained == 20 + 2 * (3 * 2 + 6) + (2 + 6)
+    # The best of each bracket, the last of which is a small one, and the recipe's own settings.
+    assert complete == [0, 8, 17, 19]
+    assert [max(e.scores) for e in entries[9:18]].count(1) == 6
+    assert [max(e.scores) for e in entries[9:18]].count(3) == 2
+    assert trained == 20 + 2 * (3 * 2 + 6) + (2 + 6) + 8
+
+
+@pytest.mark.parametrize("best", [range(9), range(8, -1, -1)])
+def test_the_recipes_own_settings_train_to_the_end_however_they_begin(best):
+    entries, trained = halve(lambda number: best[number], 9)
+    places = {entry.number: max(entry.scores) for entry in entries}
+    assert places[0] == 9
+    others = sorted((epoch for number, epoch in places.items() if number), reverse=True)
+    first_is_best = best[0] == 8
+    assert others == ([3, 3, 1, 1, 1, 1, 1, 1] if first_is_best else [9, 3, 3, 1, 1, 1, 1, 1])
+    assert trained == sum(places.values())
 
 
 def test_refused_trials_do_not_count_and_failed_ones_are_never_promoted():

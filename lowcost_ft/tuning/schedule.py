@@ -2,7 +2,8 @@
 
 Trials come in brackets. All of a bracket train for a few epochs of the full schedule, a third of
 them goes on, and a third of these trains to the end (Jamieson and Talwalkar 2016,
-arXiv:1502.07943).
+arXiv:1502.07943). The first trial, which has the recipe's own settings, always trains to the end:
+what replaces them must have beaten them there.
 What is done next follows from the trials alone, so that a search that was killed goes on as if it
 had not been.
 """
@@ -16,6 +17,8 @@ __all__ = ["ETA", "Entry", "Step", "bracket_size", "next_step", "rungs_of"]
 ETA = 3
 """One trial of so many goes on."""
 _RUNGS = 3
+_OWN = 0
+"""Number of the trial with the recipe's own settings."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +67,7 @@ def rungs_of(epochs: int, every: int) -> tuple[int, ...]:
 
 
 def bracket_size(rungs: Sequence[int]) -> int:
-    """Trials of a bracket, of which one trains to the end."""
+    """Trials of a bracket, of which one trains to the end, and the first trial if it is there."""
     return ETA ** (len(rungs) - 1)
 
 
@@ -96,7 +99,8 @@ def _halved(members: Sequence[Entry], rungs: Sequence[int]) -> Step | None:
         there = [entry for entry in members if rung in entry.scores and entry.state != "failed"]
         ranked = sorted(there, key=lambda entry: (-entry.scores[rung], entry.number))
         last = place == len(rungs) - 1
-        kept = ranked if last else ranked[: max(1, len(ranked) // ETA)]
+        most = len(ranked) if last else max(1, len(ranked) // ETA)
+        kept = [entry for at, entry in enumerate(ranked) if at < most or entry.number == _OWN]
         for entry in there:
             if entry.state == "open" and entry not in kept:
                 return Step(kind="prune", number=entry.number)

@@ -7,12 +7,14 @@ they are), then measures on loopback, one program at a time:
 
 - single short texts from 32 clients, by `lowcost-ft serve` and by FastAPI with
   `transformers.pipeline` (`serving_peer.py`), each with all threads of the machine;
-- six adapters on one base model: the memory of their weights, and the time of six answers to one
-  text beside the time of one answer by the same run served alone, and of six pipelines;
+- six adapters on one base model: the time of six answers to one text beside the time of one answer
+  by the same run served alone, and of six pipelines;
+- the memory of their weights, at the recipes' rank of LoRA and at 16;
 - many requests in a row: errors, and how the process grows;
 - the time from the command to the page.
 
-The clients are a process of their own (`serving_load.py`). Writes benchmarks/results/serving.json.
+The clients are a process of their own (`serving_load.py`). Writes benchmarks/serving.json; `--parts
+memory` measures the memory alone and leaves what else is there.
 """
 
 import json
@@ -22,7 +24,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +42,8 @@ SHORT = "Where is my parcel? It should have come on Monday."
 SIXTEEN = "Please send the blue lamp to Jane Smith in Berlin by Friday"
 """16 tokens with those that mark its ends."""
 LONG = " ".join([SIXTEEN] * 12)
+RANKS = (None, 16)
+"""Ranks of LoRA whose memory is measured; None is the recipes' own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,30 +59,36 @@ class Options:
     requests: int = 3000
     """Requests for the throughput of each server."""
     soak_requests: int = 100_000
-    """Requests in a row for errors and memory; 0 leaves them out."""
+    """Requests in a row for errors and memory."""
     repeats: int = 200
     """Answers whose time is taken; the median counts."""
     port: int = 8765
     """Port on loopback."""
-    output: Path = ROOT / "benchmarks" / "results" / "serving.json"
+    parts: str = "answers,memory,soak"
+    """Comma-separated parts."""
+    output: Path = ROOT / "benchmarks" / "serving.json"
     """The result."""
 
 
 def main(options: Options) -> None:
-    """Measures all of it."""
+    """Measures the parts that are asked for, and keeps the others."""
+    file = options.output
+    result = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+    for name in options.parts.split(","):
+        found = {"hardware": hardware(), "versions": versions(), "git": git_state()}
+        result[name] = found | PARTS[name](options)
+        write_json(file, result)
+
+
+def answers(options: Options) -> dict[str, Any]:
+    """Throughput beside the usual server, and the times of one answer and of six."""
     all_layers = [train(options, number, layers=None) for number in range(6)]
     top_layers = [train(options, number, layers=3) for number in range(6)]
-    single = next(run for run in all_layers if "classification" in run.name)
-    result: dict[str, Any] = {
-        "hardware": hardware(),
-        "versions": versions(),
-        "git": git_state(),
-        "clients": options.clients,
-        "model_id": options.model_id,
-    }
+    single = _classifier(all_layers)
+    result: dict[str, Any] = {"clients": options.clients, "model_id": options.model_id}
+    body = {"inputs": SHORT}
     with ours(options, single) as (url, process, started):
         result["seconds_to_the_page"] = started
-        body = {"inputs": SHORT}
         result["throughput"] = {"lowcost_ft": load(options, url, body, options.requests)}
         result["one_answer"] = {"16": answer_times(options, url, {"inputs": [SIXTEEN]})}
         result["one_answer"]["128"] = answer_times(options, url, {"inputs": [LONG]})
@@ -103,28 +113,54 @@ def main(options: Options) -> None:
     result["six_pipelines"] = json.loads(
         run_script("serving_peer.py", "six", *map(str, all_layers), SIXTEEN, str(options.repeats))
     )
-    result["memory"] = json.loads(run_script("serving_memory.py", *map(str, all_layers)))
-    if options.soak_requests:
-        with ours(options, single) as (url, process, _):
-            load(options, url, body, 2000)
-            before = psutil.Process(process.pid).memory_info().rss
-            soak = load(options, url, body, options.soak_requests)
-            after = psutil.Process(process.pid).memory_info().rss
-        result["soak"] = soak | {"resident_before": before, "resident_after": after}
-    write_json(options.output, result)
-    print(json.dumps({name: result[name] for name in ("throughput", "all_layers_16", "top_3_128")}))
+    return result
 
 
-def train(options: Options, number: int, *, layers: int | None) -> Path:
+def memory(options: Options) -> dict[str, Any]:
+    """Bytes of six runs' weights in one server beside those of one, by the rank of LoRA."""
+    found = {}
+    for rank in RANKS:
+        runs = [train(options, number, layers=None, rank=rank) for number in range(6)]
+        own = json.loads((runs[0] / "run.json").read_text("utf-8"))["config"]["lora_r"]
+        found[str(own)] = json.loads(run_script("serving_memory.py", *map(str, runs)))
+    return {"ranks": found}
+
+
+def soak(options: Options) -> dict[str, Any]:
+    """Many requests in a row: errors, and the process's memory before and after."""
+    single = _classifier([train(options, number, layers=None) for number in range(2)])
+    body = {"inputs": SHORT}
+    with ours(options, single) as (url, process, _):
+        load(options, url, body, 2000)
+        before = psutil.Process(process.pid).memory_info().rss
+        found = load(options, url, body, options.soak_requests)
+        after = psutil.Process(process.pid).memory_info().rss
+    return found | {"resident_before": before, "resident_after": after}
+
+
+PARTS: dict[str, Callable[[Options], dict[str, Any]]] = {
+    "answers": answers,
+    "memory": memory,
+    "soak": soak,
+}
+"""Name of a part -> what measures it."""
+
+
+def _classifier(runs: list[Path]) -> Path:
+    return next(run for run in runs if "classification" in run.name)
+
+
+def train(options: Options, number: int, *, layers: int | None, rank: int | None = None) -> Path:
     """A short run, a tagger or a classifier in turn; kept where it is there already."""
     kind = ("ner", "classification")[number % 2]
-    folder = options.output_dir / f"{kind}-{number}-{layers or 'all'}"
+    folder = options.output_dir / f"{kind}-{number}-{layers or 'all'}{f'-r{rank}' if rank else ''}"
     if (folder / "run.json").is_file():
         return folder
     command = [sys.executable, str(ROOT / "recipes" / f"lora_{kind}.py"), "--max-steps", "3"]
     command += ["--model-id", options.model_id, "--output-dir", str(folder)]
     command += ["--seed", str(number), "--max-length", "128"]
     command += [] if layers is None else ["--trainable-layers", str(layers)]
+    command += [] if rank is None else ["--lora-r", str(rank)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return folder
 

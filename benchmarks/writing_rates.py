@@ -54,10 +54,10 @@ def perplexity(options: Options, name: str, arm: str) -> float:
         lines = Path(rows["train"]).read_text("utf-8").splitlines(keepends=True)
         Path(rows["train"]).write_text("".join(lines[::EVERY]), "utf-8")
         del rows["test"]
-        changes: dict[str, Any] = {"lora_r": int(rank[0])} if rank else {}
+        changes: dict[str, Any] = {"method": method}
+        changes |= {"lora_r": int(rank[0])} if rank else {}
         config = replace(
             generation.config_of(name, rows, folder / "run"),
-            method=method,
             learning_rate=float(rate),
             num_train_epochs=1,
             generated_validation_rows=0,

@@ -2,11 +2,15 @@
 
 import json
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from small_runs import pair_rows, write_jsonl
 
+import lowcost_ft as ft
 from lowcost_ft.commands.main import main
+from lowcost_ft.errors import UserError
 from lowcost_ft.models.shipped_configs import HUB_NAMES, shipped_name
 from lowcost_ft.planning.gpu_table import CARDS, cells, load_table
 
@@ -206,6 +210,31 @@ def test_a_plan_for_an_encoder_decoder_has_room_for_source_and_target(capsys, ti
     assert plan["frozen_layers"]["tokens"] == 10 * 64  # Targets are not kept.
     assert main(["plan", "--task", "ner", "--max-target-length", "16"]) == 2
     assert "--max-target-length is for" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("family", "told"),
+    [
+        ("llama", "--max-target-length 131 leaves no room for the input: a decoder holds both"),
+        ("bart", "--max-target-length 131 is more than the 130 tokens that "),
+        ("t5", None),
+    ],
+)
+def test_a_plan_refuses_the_targets_that_training_refuses(
+    capsys, tmp_path, tiny_model, family, told
+):
+    lengths = {"max_length": 64, "max_target_length": 131, "batch_size": 2}
+    names = [f"--{name.replace('_', '-')}={value}" for name, value in lengths.items()]
+    model = ["--model-id", tiny_model(family), "--task", "translation", "--device", "cpu"]
+    assert main(["plan", *model, *names]) == (2 if told else 0)
+    said = capsys.readouterr().err
+    file = write_jsonl(tmp_path / "train.jsonl", pair_rows(12))
+    lengths["output_dir"] = str(tmp_path / "run")
+    config = ft.RunConfig(task="translation", model_id=model[1], train_file=file, **lengths)
+    refused = pytest.raises(UserError, match=told) if told else nullcontext()
+    with ft.start_run(config) as run, refused as raised:
+        ft.load_data(run)
+    assert told is None or str(raised.value) in said
 
 
 @pytest.mark.parametrize("device", ["cuda", "cpu"])

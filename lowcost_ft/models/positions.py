@@ -9,7 +9,7 @@ from lowcost_ft.models.families import find_family, longest_input
 from lowcost_ft.models.hub import quiet_libraries
 from lowcost_ft.tasks.heads import find_head, suited_head
 
-__all__ = ["longest_text", "model_on_meta", "position_limit"]
+__all__ = ["longest_text", "longest_text_of", "model_on_meta", "position_limit"]
 
 _POSITIONS = re.compile(r"(^|_)(pos|positions?|wpe)(_|$)")
 _RELATIVE = re.compile(r"rel(ative)?_|distance|bias")
@@ -23,11 +23,20 @@ def longest_text(config: Any, *, head: str, trust_remote_code: bool = False) -> 
         head: Name of its head: which task model tells it, for a family not in the table.
         trust_remote_code: Whether the model's own Python code may run.
     """
-    longest = longest_input(config)
-    if longest is None and find_family(config) is None:
-        model = model_on_meta(config, head=head, trust_remote_code=trust_remote_code)
-        longest = None if model is None else position_limit(model)
-    return longest
+    if find_family(config) is not None:
+        return longest_input(config)
+    model = model_on_meta(config, head=head, trust_remote_code=trust_remote_code)
+    return None if model is None else position_limit(model)
+
+
+def longest_text_of(model: Any) -> int | None:
+    """The same as `longest_text`, of a model that is there.
+
+    Args:
+        model: A model of transformers, or an adapter of peft around one.
+    """
+    known = find_family(model.config) is not None
+    return longest_input(model.config) if known else position_limit(model)
 
 
 def model_on_meta(config: Any, *, head: str, trust_remote_code: bool = False) -> Any | None:

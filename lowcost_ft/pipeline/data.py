@@ -137,7 +137,7 @@ def load_data(
         described, head=kind.head_for(vars(config)), trust_remote_code=config.trust_remote_code
     )
     check_length(config.max_length, longest, config.model_id)
-    task.check_written_length(longest, model_id=config.model_id)
+    task.check_written_length(longest, model_id=config.model_id, config=config)
     run.record["truncation_side"] = tokenizer.truncation_side
     features = {
         name: _featurize(run, task, tokenizer, name, getattr(splits, name)) for name in counts

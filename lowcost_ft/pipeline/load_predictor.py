@@ -5,13 +5,13 @@ from typing import Any
 
 from lowcost_ft.config.arguments import to_path
 from lowcost_ft.errors import UserError
-from lowcost_ft.models.families import find_family, longest_input
+from lowcost_ft.models.families import longest_input
 from lowcost_ft.models.frozen_precision import hold_frozen_weights
 from lowcost_ft.models.loading import forward_module, load_tokenizer, load_trained
 from lowcost_ft.models.merging import is_mergeable, merge_adapter
 from lowcost_ft.models.onnx_model import load_exported
 from lowcost_ft.models.pooled_states import keep_states
-from lowcost_ft.models.positions import position_limit
+from lowcost_ft.models.positions import longest_text_of
 from lowcost_ft.models.quantization import compute_dtype, weight_bytes
 from lowcost_ft.pipeline.confidence import NOVELTY_FILE, load_novelty
 from lowcost_ft.pipeline.predictor import Predictor
@@ -113,9 +113,7 @@ def load_predictor(
         novelty = None
     task.take_model(model.config, model_id=str(folder))
     task.take_tokenizer(tokenizer, model_id=str(folder))
-    longest = longest_input(model.config)
-    if longest is None and find_family(model.config) is None:
-        longest = position_limit(model)
+    longest = longest_text_of(model)
     task.check_written_length(longest, model_id=str(folder))
     return Predictor(
         model=called,

@@ -43,6 +43,7 @@ def longest_forecast(config: RunConfig, target: Target, *, num_labels: int) -> F
     check_length(config.max_length, longest, config.model_id)
     task = task_class(config.task).for_planning([f"label {n}" for n in range(num_labels)])
     task.take_model(described, model_id=config.model_id)
+    task.check_written_length(longest, model_id=config.model_id, config=config)
     features = _longest_rows(task, config, config.batch_size)
     full = max(config.settled_micro_batch_tokens // task.longest_row(config), 1)
     return Forecast(

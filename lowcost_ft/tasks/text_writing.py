@@ -25,12 +25,15 @@ class TextWriting:
     writes: ClassVar[bool] = False
     talks: ClassVar[bool] = False
 
-    def check_written_length(self, longest: int | None, *, model_id: str) -> None:
-        """Refuses to write more tokens than the model has positions for.
+    def check_written_length(
+        self, longest: int | None, *, model_id: str, config: RunConfig | None = None
+    ) -> None:
+        """Refuses to write more tokens than the model has room for.
 
         Args:
-            longest: How many it has; None if there is no limit.
+            longest: How many it has positions for; None if there is no limit.
             model_id: For the message.
+            config: The settings of a run that begins or is planned; None for one that is over.
 
         Raises:
             UserError: `--max-target-length` is too large.

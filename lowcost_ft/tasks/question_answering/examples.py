@@ -145,7 +145,11 @@ def flag_examples(flags: AskingFlags, text: str | None) -> list[QuestionExample]
     if text is not None:
         problems.append("--text is not for question answering: give --question and --context")
     if flags.question is None:
-        problems.append("--context needs a --question")
+        flag = "--context" if flags.context_file is None else "--context-file"
+        problems.append(
+            f"{flag} is the text of one --question: give that, or a --file whose rows hold a "
+            "question and its text each"
+        )
     elif fault := text_fault(flags.question):
         problems.append(f"--question {fault}")
     if given.count(None) != 1:

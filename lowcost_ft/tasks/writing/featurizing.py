@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 __all__ = ["WritingTokens"]
 
+_LEAST_ROOM = 8
+"""Tokens that a decoder's target must leave for the input."""
+
 
 class WritingTokens(WritingAnswers):
     """The part of the tasks that makes tokens.
@@ -75,16 +78,26 @@ class WritingTokens(WritingAnswers):
             )
         self.schema = self.schema | {"prompt_tokens": Array("row", to_model=True)}  # type: ignore[misc]
 
-    def check_written_length(self, longest: int | None, *, model_id: str) -> None:
+    def check_written_length(
+        self, longest: int | None, *, model_id: str, config: RunConfig | None = None
+    ) -> None:
         """See `TextWriting.check_written_length`.
 
-        A decoder's row, which begins with the prompt, has `--max-length` tokens; here it matters
-        where a run that is over shall write longer texts than it was trained for.
+        A decoder's row, which begins with the prompt, has `--max-length` tokens; its positions
+        matter where a run that is over shall write longer texts than it was trained for.
 
         Raises:
             UserError: `--max-target-length` is too large.
         """
         wanted, prompt = self._longest or self.settings["max_target_length"], 0
+        if config is not None:
+            wanted = config.max_target_length
+            if not self.encoder_decoder and wanted > config.max_length - _LEAST_ROOM:
+                raise UserError(
+                    f"--max-target-length {wanted} leaves no room for the input: a decoder holds "
+                    f"both in --max-length {config.max_length} tokens; raise that, or lower the "
+                    "first"
+                )
         if not self.encoder_decoder:
             if self._longest is None or self._max_length is None:
                 return

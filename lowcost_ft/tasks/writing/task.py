@@ -32,10 +32,6 @@ _RECORDED = (
 )
 
 
-_LEAST_ROOM = 8
-"""Tokens that must be left for the input."""
-
-
 class WritingTask(WritingTokens):
     """A decoder goes on from a prompt; the loss is that of the target's tokens alone.
 
@@ -79,17 +75,9 @@ class WritingTask(WritingTokens):
         """The task of a run that begins.
 
         Raises:
-            UserError: The target leaves no room for the input, or the template holds what the shell
-                should have made a line break.
+            UserError: The template holds what the shell should have made a line break.
         """
-        problems = line_break_problems(config.prompt_template or "")
-        if causal and config.max_target_length > config.max_length - _LEAST_ROOM:
-            problems.append(
-                f"--max-target-length {config.max_target_length} leaves no room for the input: a "
-                f"decoder holds both in --max-length {config.max_length} tokens; raise that, or "
-                "lower the first"
-            )
-        if problems:
+        if problems := line_break_problems(config.prompt_template or ""):
             raise UserError(problems)
         return cls({name: getattr(config, name) for name in _RECORDED}, config.seed)
 

@@ -128,6 +128,60 @@ def test_a_long_text_loses_its_end_and_the_template_does_not(tiny_model, family)
         replace(encoding, max_length=8).encode(examples)
 
 
+@pytest.mark.parametrize("end", [" Answer:", "\n\nSummary:", "?"])
+@pytest.mark.parametrize("family", ["t5", "bart", "gpt2"])
+def test_where_a_long_text_ends_is_found_by_few_tokenizations(tiny_model, family, end, monkeypatch):
+    tokenizer = load_tokenizer(tiny_model(family), slow=True)
+    encoding = SourceAndTarget(
+        tokenizer=tokenizer,
+        fill=lambda text: f"Sum: {text}{end}",
+        start=0,
+        max_length=40,
+        max_target_length=8,
+    )
+    asked = []
+    own = type(tokenizer).__call__
+    monkeypatch.setattr(
+        type(tokenizer), "__call__", lambda *args, **more: asked.append(1) or own(*args, **more)
+    )
+    words = [
+        "where",
+        "is",
+        "the",
+        "desk",
+        ",",
+        "chair",
+        "?",
+        "naïve",
+        "漢字",
+        "かな",
+        "😀👩\u200d👧",
+        "ﬁne",
+        "İstanbul",
+        "Straße",
+    ]
+    words += ["\t", "\n"]
+    rng = np.random.default_rng(0)
+    texts = [" ".join(rng.choice(words, 60)).strip() for _ in range(12)]
+    blank = encoding._ids([encoding.fill("")])[0]
+    counts = []
+    for text in texts:
+        asked.clear()
+        found = encoding._without_end(text, blank)
+        counts.append(len(asked))
+        # One after another, where the search goes up and down.
+        fits, too_many = 0, len(text)
+        while too_many - fits > 1:
+            middle = (fits + too_many) // 2
+            ids = encoding._ids([encoding.fill(text[:middle].rstrip())])[0]
+            fits, too_many = (middle, too_many) if len(ids) <= 40 else (fits, middle)
+        halved = encoding._ids([encoding.fill(text[:fits].rstrip())])[0]
+        # Inside a word a longer text can have fewer tokens: then more of the word is kept.
+        assert found == halved or len(tokenizer.decode(found)) > len(tokenizer.decode(halved))
+        assert len(found) <= 40
+    assert np.median(counts) <= 3 and max(counts) <= 9
+
+
 def test_blanks_before_a_question_mark_are_kept(tiny_model):
     for family in ("t5", "llama"):
         tokenizer = load_tokenizer(tiny_model(family))

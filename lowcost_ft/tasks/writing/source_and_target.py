@@ -97,15 +97,35 @@ class SourceAndTarget:
             text: The row's text, which is too long.
             found: Tokens of the template without a text.
         """
-        fits, too_many = 0, len(text)
+        fits, too_many, step = 0, len(text), 1
+        end = self._likely_end(text)
         while too_many - fits > 1:
-            middle = (fits + too_many) // 2
-            ids = self._ids([self.fill(text[:middle].rstrip())])[0]
+            if end is None or (fits and too_many < len(text)):
+                end = (fits + too_many) // 2
+            end = min(max(end, fits + 1), too_many - 1)
+            ids = self._ids([self.fill(text[:end].rstrip())])[0]
             if len(ids) <= self.max_length:
-                fits, found = middle, ids
+                fits, found = end, ids
             else:
-                too_many = middle
+                too_many, step = end, -abs(step)
+            # Away from the first place by steps that grow, until it is known on which side.
+            end = end + step if self.tokenizer.is_fast else None
+            step *= 2
         return found
+
+    def _likely_end(self, text: str) -> int | None:
+        """Where the first token of a text stands that has no room; None where that is not known."""
+        if not self.tokenizer.is_fast:
+            return None
+        start = self.fill(_MARK).index(_MARK)
+        found: Any = self.tokenizer(self.fill(text), return_offsets_mapping=True, verbose=False)
+        spans = found["offset_mapping"]
+        behind = start + len(text)
+        last = max(n for n, (first, end) in enumerate(spans) if first < min(end, behind))
+        place: int = spans[max(self.max_length - (len(spans) - 1 - last), 0)][0] - start
+        while 0 <= place < len(text) and text[place].isspace():
+            place += 1
+        return place
 
     def _ids(self, texts: list[str], **options: Any) -> list[list[int]]:
         found: Any = self.tokenizer(texts, verbose=False, **options)  # Of long texts we tell.

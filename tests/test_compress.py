@@ -144,7 +144,9 @@ def test_a_compressed_run_answers_as_before(
                 theirs["label"],
             )
     assert [path.name for path in tmp_path.iterdir()] == ["small"]
-    assert json.loads((target / "run.json").read_text())["compress"]["pieces_after"]
+    made = json.loads((target / "run.json").read_text())["compress"]
+    pieces = f"- Vocabulary: {made['pieces_after']:,} of {made['pieces_before']:,} pieces"
+    assert pieces in (target / "README.md").read_text()
     if kind == "ner":
         model = AutoModelForTokenClassification.from_pretrained(target)
         assert model.config.vocab_size == len(AutoTokenizer.from_pretrained(target))
@@ -266,6 +268,16 @@ def test_a_run_with_fewer_layers_is_a_model_to_train(
     assert "train the model again" in printed.out and "layers that stay: 0, " in printed.err
     record = json.loads((target / "run.json").read_text())
     assert record["compress"]["neurons"] == 32 and len(record["compress"]["layers"]) == 2
+    card = (target / "README.md").read_text()
+    assert "\n# small\n" in card and "\n- name: small\n" in card
+    layers = ", ".join(map(str, record["compress"]["layers"]))
+    for line in (
+        f"Layers that stay: {layers}, counted from 0",
+        "Neurons of each feed-forward: 32",
+        "Not trained again since the cut: train it before you use it",
+    ):
+        assert f"\n- {line}\n" in card
+    assert "There was no test split" not in card
     # Why scores are no probabilities any more is told as it is.
     assert record["calibration"]["reason"] == "the model was cut since"
     score = record["compress"]["drift"]["score_after"]

@@ -176,6 +176,7 @@ def test_an_exported_folder_answers_as_the_run_does(exported, small_files, capsy
 def test_the_card_loads_the_folder_without_the_package(exported, monkeypatch, capsys):
     folder, report, _ = exported
     card = (folder / "README.md").read_text()
+    assert "\n# ner-onnx\n" in card and "\n- name: ner-onnx\n" in card
     (code,) = re.findall(r"^```python\n(.*?)^```$", card, flags=re.MULTILINE | re.DOTALL)
     monkeypatch.chdir(folder)
     exec(code, {})

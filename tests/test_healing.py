@@ -42,7 +42,9 @@ def test_a_model_that_is_cut_learns_from_the_whole_one(
     assert record["calibration"].get("reason") != "the model was cut since"
     found = ft.load_predictor(target).evaluate(small_files[kind]["validation_file"])
     assert found[healing["metric"]] == pytest.approx(healing["score_after"])
-    assert str(tmp_path) not in (target / "README.md").read_text()
+    card = (target / "README.md").read_text()
+    assert str(tmp_path) not in card
+    assert f"- Trained again on {healing['rows']:,} rows and 2 texts, with the model before" in card
     assert sorted(path.name for path in tmp_path.iterdir()) == ["small", "texts.jsonl"]
 
 

@@ -37,6 +37,14 @@ def test_a_merged_run_is_a_plain_model(trained_run, tmp_path, capsys, quantizati
     ids = torch.tensor([[2, 40, 50, 3]])
     assert torch.equal(predictor.model(input_ids=ids).logits, model(input_ids=ids).logits)
     assert [path.name for path in tmp_path.iterdir()] == ["merged"]
+    # The card has the name of the folder that it ends in, and says how the weights came about.
+    card = (target / "README.md").read_text()
+    weights = {"none": "the rest frozen", "nf4": "its linear layers in 4 bits"}[quantization]
+    assert "\n# merged\n" in card and "\n- name: merged\n" in card
+    assert "This LoRA fine-tuned version of `bert`" in card
+    method = next(line for line in card.splitlines() if line.startswith("- Method: "))
+    assert method.startswith("- Method: LoRA, rank 32") and weights in method
+    assert method.endswith("; merged into the weights since")
 
 
 def test_too_much_drift_leaves_nothing(trained_run, tmp_path, capsys):

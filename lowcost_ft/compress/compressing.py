@@ -263,8 +263,9 @@ def compress_run(
             record |= {"calibration": cut, "novelty": cut}
         elif healing is None:
             copy_novelty(Path(run_folder), scratch)
-        write_run(scratch, record | {"compress": asdict(report) | {"folder": None}})
-        write_model_card(scratch, record)
+        made = {"compress": asdict(report) | {"folder": None}}
+        write_run(scratch, record | made)
+        write_model_card(scratch, record | made, name=folder.resolve().name)
         for file in sorted(scratch.iterdir(), key=lambda one: one.name == RUN_FILE):
             file.rename(folder / file.name)
     return report

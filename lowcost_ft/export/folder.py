@@ -58,7 +58,7 @@ def save_exported(
         "export": {key: value for key, value in report.items() if key != "folder"},
     }
     write_run(scratch, record)
-    write_model_card(scratch, record)
+    write_model_card(scratch, record, name=folder.resolve().name)
     # The folder may have an `onnx` with other files, which stay.
     (folder / "onnx").mkdir(exist_ok=True)
     for file in (scratch / "onnx").iterdir():

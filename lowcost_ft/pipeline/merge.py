@@ -125,7 +125,7 @@ def merge_run(
                 f"{merged_run['trained_on']} weights, or allow more"
             )
         write_run(scratch, merged_run | {"merge": vars(report)})
-        write_model_card(scratch, merged_run)
+        write_model_card(scratch, merged_run, name=folder.resolve().name)
         copy_novelty(Path(run_folder), Path(scratch))
         for file in sorted(Path(scratch).iterdir()):
             file.rename(folder / file.name)

@@ -6,6 +6,7 @@ It is made from `run.json` alone. Its first Python block loads the folder with p
 
 from pathlib import Path
 
+from lowcost_ft.record.compress_card import compress_section
 from lowcost_ft.record.export_card import export_section, javascript_code
 from lowcost_ft.record.hub_metadata import base_model_name, hub_metadata, is_number
 from lowcost_ft.record.model_limits import limits, scored_split
@@ -30,18 +31,19 @@ __all__ = ["model_card", "write_model_card"]
 _TABLE_ROWS = 100
 
 
-def write_model_card(folder: str | Path, run: RunRecord) -> Path:
+def write_model_card(folder: str | Path, run: RunRecord, *, name: str | None = None) -> Path:
     """Writes README.md into a run folder, over the one that peft wrote there.
 
     Args:
         folder: The run folder.
         run: The content of `run.json`.
+        name: Name of the model, where the folder is going to have another one.
 
     Returns:
         The path of the card.
     """
     path = Path(folder) / "README.md"
-    text = model_card(redact_run(run), name=Path(folder).resolve().name)
+    text = model_card(redact_run(run), name=name or Path(folder).resolve().name)
     write_atomically(path, lambda file: file.write(text.encode("utf-8", "replace")))
     return path
 
@@ -60,6 +62,11 @@ def model_card(run: RunRecord, *, name: str) -> str:
         "## Scores\n\n" + _scores(run),
         "## Training\n\n" + training_section(run),
         "## Cost\n\n" + cost_section(run),
+        *(
+            ["## Compression\n\n" + compress_section(run["compress"])]
+            if run.get("compress")
+            else []
+        ),
         *(["## Export\n\n" + export_section(run)] if run.get("export") else []),
         "## Use\n\n" + _use(run),
         "## Limits\n\n" + limits(run),
@@ -74,9 +81,11 @@ def _card(run: RunRecord) -> TaskCard:
 def _summary(run: RunRecord) -> str:
     base, goal = base_model_name(run), _card(run).goal
     adapted = "adapter and head" if head_of(run).new else "adapter"
-    what = (
-        f"{method_title(run)} {adapted} for" if is_adapter(run) else ("fully fine-tuned version of")
-    )
+    what = "fully fine-tuned version of"
+    if is_adapter(run):
+        what = f"{method_title(run)} {adapted} for"
+    elif run["method"] != "full":  # The adapter is merged into the weights.
+        what = f"{method_title(run)} fine-tuned version of"
     if run["method"] == "head":
         what = "head for the frozen"
     told = "It was made with `lowcost_ft` and not trained (zero-shot)"
@@ -90,7 +99,12 @@ def _scores(run: RunRecord) -> str:
     if not scores:
         return "This run was not scored."
     lines = []
-    if split == "validation":
+    if split == "validation" and run.get("compress"):
+        lines.append(
+            "The smaller model was scored on the validation split alone, which also chose the "
+            "epoch that was kept; expect slightly lower scores on new texts.\n"
+        )
+    elif split == "validation":
         lines.append(
             "There was no test split. These are the scores on the validation split, which also "
             "chose the epoch that was kept; expect slightly lower scores on new texts.\n"

@@ -77,7 +77,7 @@ def _method(run: RunRecord) -> str:
     layers = config.get("trainable_layers")
     new_head = head_of(run).new
     top = f", the top {layers} layers{' and the head' * new_head}" if layers is not None else ""
-    if not is_adapter(run):
+    if run["method"] == "full":
         return "full fine-tuning" + (top or ", all weights")
     if run["method"] == "head":
         return "linear probe: the head alone, the rest frozen"
@@ -88,8 +88,9 @@ def _method(run: RunRecord) -> str:
         "int8": "the rest frozen, its linear layers in 8 bits and multiplied as integers",
         "8bit": "the rest frozen, its linear layers in 8 bits",
         "nf4": "the rest frozen, its linear layers in 4 bits (NF4, double quantization)",
-    }[quantization(run)]
-    return f"{method_title(run)}{rank}{top}; {'the head in full, ' * new_head}{frozen}"
+    }[run.get("trained_on") or quantization(run)]
+    merged = "" if is_adapter(run) else "; merged into the weights since"
+    return f"{method_title(run)}{rank}{top}; {'the head in full, ' * new_head}{frozen}{merged}"
 
 
 def cost_section(run: RunRecord) -> str:

@@ -1,5 +1,6 @@
 """How rows hold a conversation: as messages, in Alpaca's columns, or as a prompt and a reply."""
 
+import json
 from collections.abc import Callable, Sequence
 
 from lowcost_ft.data.known_names import (
@@ -19,6 +20,7 @@ from lowcost_ft.data.rows import (
     read_text,
     same_column,
     shown,
+    text_fault,
 )
 
 __all__ = ["Reader", "find_layout"]
@@ -114,22 +116,40 @@ def _alpaca(
         return None
     if instruction is None:
         return None
-    messages: list[Message] = []
-    for pair in row.values.get("history") or []:
-        if not (
-            isinstance(pair, list) and len(pair) == 2 and all(isinstance(t, str) for t in pair)
-        ):
-            problems.append(f'{row.source}: "history" must be a list of pairs of texts')
-            return None
-        messages += [
-            {"role": "user", "content": pair[0]},
-            {"role": "assistant", "content": pair[1]},
-        ]
+    messages = _history(row, problems)
+    if messages is None:
+        return None
     content = f"{instruction}\n\n{more}" if more and more.strip() else instruction
     messages.append({"role": "user", "content": content})
     if labelled and reply is not None:
         answer = text_list(row, reply, problems)
         messages += [{"role": "assistant", "content": text} for text in answer[:1]]
+    return messages
+
+
+def _history(row: Row, problems: list[str]) -> list[Message] | None:
+    """Messages of the earlier turns, pairs of texts, which CSV holds as JSON."""
+    value = row.values.get("history")
+    if isinstance(value, str) and value.strip():
+        try:
+            value = json.loads(value)
+        except ValueError as error:
+            problems.append(f'{row.source}: "history" is broken JSON ({error}); correct it')
+            return None
+    pairs = [] if value is None or value == "" else value
+    if not isinstance(pairs, list) or not all(isinstance(p, list) and len(p) == 2 for p in pairs):
+        problems.append(
+            f'{row.source}: "history" must be a list of pairs of texts, such as '
+            f'[["question", "answer"], ...], not {shown(value)}'
+        )
+        return None
+    messages: list[Message] = []
+    for number, pair in enumerate(pairs, 1):
+        for role, text in zip(("user", "assistant"), pair, strict=True):
+            if fault := text_fault(text):
+                problems.append(f'{row.source}: "history", pair {number}, {fault}')
+                return None
+            messages.append({"role": role, "content": text})
     return messages
 
 
@@ -163,7 +183,7 @@ def _prompted(
         if added is None:
             return None
         # Pairs of a chosen and a rejected reply often repeat the prompt in both.
-        repeated = [place for place, turn in enumerate(added) if turn == messages[-1]]
+        repeated = [place for place, turn in enumerate(added) if messages[-1:] == [turn]]
         if repeated and repeated[-1] + 1 >= len(messages):
             return added
         return [*messages[:-1], *added[repeated[-1] :]] if repeated else messages + added

@@ -126,18 +126,21 @@ def _message(
         return None
     content = turn[content_key]
     if isinstance(content, list) and all(
-        isinstance(part, dict) and part.get("type") == "text" for part in content
+        isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str)
+        for part in content
     ):
-        content = "".join(str(part.get("text", "")) for part in content)
+        content = "".join(part["text"] for part in content)
     fault = text_fault(content)
     if isinstance(content, list) and all(isinstance(part, dict) for part in content):
         kinds = listed(sorted({str(part.get("type")) for part in content} - {"text"}))
-        fault = f"has parts of the type {kinds}, and only text is read; delete the row"
+        fault = 'has a part without "text"; fill it in or delete the row'
+        if kinds:
+            fault = f"has parts of the type {kinds}, and only text is read; delete the row"
     if fault:
         problems.append(f"{place} {shown(content_key)} {fault}")
         return None
     if more := [
-        key for key in turn if key not in (role_key, content_key) and turn[key] is not None
+        key for key in turn if key not in (role_key, content_key) and turn[key] not in (None, [])
     ]:
         counts.note(f"with turns whose {listed(sorted(map(str, more)))} is not read", source)
     return {"role": role, "content": str(content)}

@@ -115,7 +115,7 @@ def _chosen(
                 continue
             problems.append(
                 f"{file}: no texts in the language --{flag}-language {code}; the languages are "
-                f"{listed(held)}"
+                f"{listed(held) or 'none'}"
             )
             return None
         if len(alike) > 1 and not exact:

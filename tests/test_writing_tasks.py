@@ -1,6 +1,8 @@
 """Translation, summarization and dialogue: trained, planned, resumed, saved, used and merged."""
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -181,8 +183,26 @@ def test_texts_may_be_longer_than_in_training_where_positions_have_no_end(tmp_pa
 
 
 def test_a_template_needs_a_place_for_the_text(tmp_path, tiny_model):
-    with pytest.raises(UserError, match=r"write \{source\} in its place"):
-        trained(config_of("translation", tiny_model, tmp_path, prompt_template="Translate!"))
+    for template, told in (
+        ("Translate!", "must say once where the text goes: write {source} in its place"),
+        ("{source} {source}", "must say once where the text goes"),
+        ("In {target_language}: {source}", "{target_language}, which is not known: give --target-"),
+    ):
+        with pytest.raises(UserError, match=re.escape(told)):
+            trained(config_of("translation", tiny_model, tmp_path, prompt_template=template))
+
+
+def test_languages_of_the_sample_are_not_taken_for_those_of_a_folder_named_so(
+    tmp_path, tiny_model, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    Path("sample").mkdir()
+    file = write_jsonl(Path("sample/train.jsonl"), pair_rows(12))
+    changes = {"train_file": file, "test_file": None}
+    with ft.start_run(config_of("translation", tiny_model, tmp_path, **changes)) as run:
+        data = ft.load_data(run)
+    assert data.task.settings["source_language"] is None
+    assert "Translate:\nwhere is" in data.tokenizer.decode(data.features["train"].input_ids[:30])
 
 
 def test_rows_that_cannot_be_read_are_named(tmp_path, tiny_model):

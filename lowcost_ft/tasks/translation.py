@@ -25,7 +25,8 @@ class TranslationTask(PairTask):
     @classmethod
     def from_splits(cls, config: RunConfig, splits: Any, *, causal: bool) -> "TranslationTask":
         """The task of a run that begins; the languages of the embedded sample are known."""
-        if splits.train[0].source.startswith("sample/"):
+        named = config.train_file or config.dataset
+        if named is None and splits.train[0].source.startswith("sample/"):
             config = replace(
                 config,
                 source_language=config.source_language or "en",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from lowcost_ft.config.reading import ReadingOptions
+from lowcost_ft.config.run import RunConfig
 from lowcost_ft.data.language_codes import language_name
 from lowcost_ft.data.pair_faults import fault_notices, pair_faults
 from lowcost_ft.data.rows import Row
@@ -73,6 +74,17 @@ class PairTask(WritingTask):
         return pair_examples(pairs)
 
     @classmethod
+    def from_splits(cls, config: RunConfig, splits: Any, *, causal: bool) -> Self:
+        """The task of a run that begins.
+
+        Raises:
+            UserError: The template holds what cannot be filled in.
+        """
+        if problems := _template_problems(config):
+            raise UserError(problems)
+        return super().from_splits(config, splits, causal=causal)
+
+    @classmethod
     def sample_reading(cls, reading: ReadingOptions) -> ReadingOptions:
         """How the embedded sample is read: its columns are named alike for both tasks."""
         return replace(reading, source_column="source", target_column="target")
@@ -100,7 +112,7 @@ class PairTask(WritingTask):
         """Settles the template that makes the input.
 
         Raises:
-            UserError: It has no place for the text, or the model writes no texts.
+            UserError: The model writes no texts.
         """
         super().take_model(config, model_id=model_id)
         given = self.settings["prompt_template"]
@@ -110,10 +122,6 @@ class PairTask(WritingTask):
             given = prefix_of(config, self.name, *names) + "{source}"
         elif given is None:
             given = self.usual_template(self.settings)
-        elif "{source}" not in given:
-            raise UserError(
-                "--prompt-template must say where the text goes: write {source} in its place"
-            )
         self.settings["prompt_template"] = given
 
     @classmethod
@@ -165,3 +173,22 @@ class PairTask(WritingTask):
     def blank_answer(self, example: WritingExample) -> dict[str, Any]:
         """Nothing was written for nothing."""
         return {self.source_title: example.text, "written": ""}
+
+
+def _template_problems(config: RunConfig) -> list[str]:
+    """What is wrong with a `--prompt-template`; a text of another kind in braces stays as it is."""
+    template = config.prompt_template
+    if template is None:
+        return []
+    problems = []
+    if template.count("{source}") != 1:
+        problems.append(
+            "--prompt-template must say once where the text goes: write {source} in its place"
+        )
+    for side in ("source", "target"):
+        if f"{{{side}_language}}" in template and not getattr(config, f"{side}_language"):
+            problems.append(
+                f"--prompt-template names {{{side}_language}}, which is not known: give "
+                f"--{side}-language, or take it out"
+            )
+    return problems

@@ -325,3 +325,15 @@ def test_streamed_pieces_are_whole_characters_and_together_the_text():
     broken = StreamedText(_Letters())
     assert [broken.add(byte) for byte in b"a\xc3"] == ["a", ""]
     assert broken.finish() == "\ufffd"
+
+
+@pytest.mark.parametrize("changes", [{}, {"num_beams": 2}])
+def test_padding_is_no_sequence_that_a_text_may_not_repeat(changes):
+    model = build("llama")
+    model.lm_head.weight.data[0] *= 3.0  # It likes to write the token that pads.
+    chosen = settings(no_repeat_ngram_size=3, **changes)
+    prompts = prompts_of([1, 9, 2, 1, 3], seed=1)
+    found = write(model, chosen, prompts)
+    texts = [alone(model, prompt, chosen) for prompt in prompts]
+    assert found.tokens == texts and not found.near_ties
+    assert any(text[place : place + 3] == [0, 0, 0] for text in texts for place in range(10))

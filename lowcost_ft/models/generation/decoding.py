@@ -10,13 +10,16 @@ from transformers import DynamicCache, EncoderDecoderCache
 
 __all__ = ["Decoding"]
 
+_NO_TOKEN = -1
+"""Stands for padding where tokens are compared, since a model may write the token that pads."""
+
 
 class Decoding:
     """A batch that grows by a token a row with each step; rows can be repeated and left out.
 
     Attributes:
-        sequences: What the decoder has read so far, `(rows, length)`: the prompts, padded on the
-            left, or the token that an encoder-decoder begins with.
+        sequences: What the decoder has read so far, `(rows, length)`: the prompts, with -1 in front
+            of the shorter ones, or the token that an encoder-decoder begins with.
         logits: Logits of the next token, `(rows, vocabulary)`, in float32.
     """
 
@@ -63,9 +66,9 @@ class Decoding:
             self._run(self.sequences)
         else:
             self._cache = DynamicCache(config=model.config.get_text_config(decoder=True))
-            self.sequences = ids.to(device)
+            self.sequences = ids.masked_fill(mask == 0, _NO_TOKEN).to(device)
             self._last_only = _takes(model, "logits_to_keep")
-            self._run(self.sequences)
+            self._run(ids.to(device))
 
     def _run(self, tokens: torch.Tensor) -> None:
         """Runs the decoder on new tokens, `(rows, new)`."""

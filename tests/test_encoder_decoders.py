@@ -391,6 +391,17 @@ def test_tokens_are_not_those_of_a_model_whose_decoder_begins_otherwise(tmp_path
     assert len(keys) == 2
 
 
+def test_texts_begin_with_the_token_that_was_trained(tmp_path):
+    folder = Path(make_tiny("t5", tmp_path / "model"))
+    saved = folder / "generation_config.json"
+    saved.write_text(json.dumps({"bos_token_id": 3, "eos_token_id": 1, "pad_token_id": 0}))
+    with ft.start_run(config_of(lambda _: str(folder), tmp_path)) as run:
+        task = ft.load_data(run).task
+    model = AutoModelForSeq2SeqLM.from_pretrained(folder)
+    assert start_token(model, task.generation()) == model.config.decoder_start_token_id == 0
+    assert generation_config(model, task.generation()).decoder_start_token_id == 0
+
+
 def test_a_family_that_is_not_in_the_table_writes(tmp_path, tiny_model):
     tokenizer = load_tokenizer(tiny_model("t5"))
     config = AutoConfig.for_model(

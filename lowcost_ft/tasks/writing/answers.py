@@ -30,14 +30,15 @@ class WritingAnswers(WritingTelling):
     Attributes:
         settings: What the run was settled on; see `WritingTask`.
         metrics: Which scores of texts count, the first for early stopping.
+        decoder_start: The token that an encoder-decoder's decoder begins with.
     """
 
     metrics: ClassVar[tuple[str, ...]]
     settings: dict[str, Any]
+    decoder_start: int | None
     _seed: int
     _longest: int | None
     _first: int | None
-    _start: int | None
     _tokenizer: Any
 
     @property
@@ -52,7 +53,7 @@ class WritingAnswers(WritingTelling):
             max_new_tokens=self._longest or self.settings["max_target_length"],
             end_token_ids=self.end_token_ids,
             first_token_id=self._first,
-            start_token_id=self._start,
+            start_token_id=self.decoder_start,
             no_repeat_ngram_size=self.settings["no_repeat_ngram_size"],
             seed=self._seed,
             **{name: self.settings[name] for name in names},

@@ -41,7 +41,6 @@ class WritingTokens(WritingAnswers):
     Attributes:
         keeps_newest: Whether a long input loses its oldest turns, not its end.
         encoder_decoder: Whether the model is one; else a decoder.
-        decoder_start: The token that an encoder-decoder's decoder begins with.
     """
 
     schema = {  # noqa: RUF012 - an encoder-decoder has its own
@@ -54,7 +53,6 @@ class WritingTokens(WritingAnswers):
     }
     keeps_newest: ClassVar[bool] = False
     encoder_decoder: bool
-    decoder_start: int | None
     _format: ChatFormat | None
     _model_config: Any
     _max_length: int | None
@@ -145,17 +143,17 @@ class WritingTokens(WritingAnswers):
                 "it out (--prompt-template changes what stands around the text)"
             )
         codes = settle_languages(tokenizer, self.settings, model_id)
-        self._first, self._start = target_code(tokenizer) if codes else (None, None)
-        self.decoder_start = self._start
-        if self._start is None:
-            self.decoder_start = self._model_config.decoder_start_token_id
+        self._first, self.decoder_start = target_code(tokenizer) if codes else (None, None)
+        if self.decoder_start is None:
+            # Not that of the settings of writing, which a folder may have changed or lost.
+            self.decoder_start = getattr(self._model_config, "decoder_start_token_id", None)
         if self.decoder_start is None or tokenizer.eos_token_id is None:
             raise UserError(
                 f"model_id: {model_id!r} does not say which token begins and ends what it writes; "
                 "set decoder_start_token_id in its config.json and eos_token of its tokenizer"
             )
         self.settings |= {"tokenizer_languages": codes, "first_token_id": self._first}
-        self.settings |= {"start_token_id": self._start}
+        self.settings |= {"start_token_id": self.decoder_start}
         self.settings["end_token_ids"] = [int(tokenizer.eos_token_id)]
 
     @property

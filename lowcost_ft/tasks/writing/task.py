@@ -60,7 +60,7 @@ class WritingTask(WritingTokens):
         self._seed = seed
         self._longest = self._max_length = None
         self._format = None
-        self._first = self._start = None
+        self._first = None
         self.encoder_decoder = False
         self.decoder_start = None
         self._model_config = None

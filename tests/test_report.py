@@ -359,6 +359,27 @@ def test_what_is_no_run_is_said(tmp_path, capfd):
     assert "notes.json" in capfd.readouterr().err
 
 
+def test_models_that_were_made_of_a_run_take_no_place_from_it(tmp_path):
+    whole = record()
+    small = record(evaluation={"validation": {"f1": 0.1}})
+    made = {"merged_from": "whole", "trained_on": "none"}
+    folder = write_records(
+        tmp_path / "results",
+        a_small=small | made | {"compress": {"layers": [0]}},
+        b_exported=whole | made | {"export": {"files": []}},
+        c_merged=whole | made,
+        whole=whole,
+    )
+    results, notices = collect([folder])
+    assert [result.name for result in results] == ["whole"]
+    for notice, said in zip(
+        notices, ("a compressed model", "an exported model", "a merged model"), strict=True
+    ):
+        assert f"is {said}, whose record holds the training of whole" in notice
+    with pytest.raises(UserError, match="score this one with lowcost-ft evaluate"):
+        collect([f"{folder}/a_small.json"])
+
+
 @pytest.mark.parametrize(
     ("flags", "said"),
     [

@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from lowcost_ft.errors import UserError
 from lowcost_ft.record.folder_lock import LOCK_FILE, InUseError, locked
@@ -13,7 +14,7 @@ from lowcost_ft.record.overwriting import check_not_read
 from lowcost_ft.record.run_file import RUN_FILE, load_run
 
 __all__ = ["CHECKPOINTS", "check_output_dir", "claimed_output_dir", "clear_output_dir"]
-__all__ += ["files_of_run", "remove_checkpoints"]
+__all__ += ["files_of_run", "kind_of_record", "remove_checkpoints"]
 
 CHECKPOINTS = "checkpoints"
 """The folder in a run's folder that lets it go on when it is stopped."""
@@ -174,11 +175,13 @@ def _check_contents(folder: Path, *, overwrite: bool | None, resume: bool) -> No
 def _kind_of(folder: Path) -> str:
     """What messages call the content of a folder: a run, or a model that a command made of one."""
     with contextlib.suppress(UserError):
-        record = load_run(folder, completed=False)
-        for field, kind in _MADE.items():
-            if record.get(field):
-                return kind
+        return kind_of_record(load_run(folder, completed=False)) or "a run"
     return "a run"
+
+
+def kind_of_record(record: Mapping[str, Any]) -> str | None:
+    """What messages call a model that a command made of a run; None for a run itself."""
+    return next((kind for field, kind in _MADE.items() if record.get(field)), None)
 
 
 def _newest_unfinished(

@@ -8,6 +8,7 @@ from typing import Any
 
 from lowcost_ft.errors import UserError
 from lowcost_ft.record.run_file import RUN_FILE, load_record
+from lowcost_ft.record.run_folder import kind_of_record
 
 __all__ = ["Result", "collect"]
 
@@ -60,7 +61,7 @@ def collect(paths: Sequence[str]) -> tuple[list[Result], list[str]]:
 
     Returns:
         The runs, each once, in the order of the paths and of their names; and what the reader of
-        the report should know: files in a folder that are no runs.
+        the report should know: files in a folder that are no runs, and what was made of runs.
 
     Raises:
         UserError: A path does not exist, or holds no run; every such path is listed.
@@ -81,8 +82,12 @@ def collect(paths: Sequence[str]) -> tuple[list[Result], list[str]]:
         read = 0
         for file in files:
             try:
-                found.setdefault(file.resolve(), _result(file))
+                result = _result(file)
                 read += 1
+                if kind := kind_of_record(result.run):
+                    notices.append(_made(result, kind))
+                else:
+                    found.setdefault(file.resolve(), result)
             except UserError as error:
                 if file in (place, place / RUN_FILE):
                     problems.append(str(error))
@@ -90,9 +95,18 @@ def collect(paths: Sequence[str]) -> tuple[list[Result], list[str]]:
                     notices.append(str(error))
         if files and not read and not problems:
             problems.append(f"{path} contains JSON files, but none of them is the record of a run")
-    if problems:
-        raise UserError(problems)
+    if problems or (notices and not found):
+        raise UserError(problems or notices)
     return list(found.values()), notices
+
+
+def _made(result: Result, kind: str) -> str:
+    """Why a merged, compressed or exported model is left out."""
+    run = result.get("merged_from") or "the run that it was made of"
+    return (
+        f"{result.name}: is {kind}, whose record holds the training of {run} and other scores: "
+        "compare the runs, and score this one with lowcost-ft evaluate"
+    )
 
 
 def _files(place: Path) -> list[Path]:

@@ -74,6 +74,10 @@ def test_a_prompt_is_the_same_in_training_and_in_use(tokenizer):
     made = encoding(tokenizer)
     row = made.encode([example()])[0]
     assert made.prompt(TURNS) == (row.ids[: row.prompt_tokens], frozenset())
+    # Nothing is learned of what was said before, whose loss would have to be computed.
+    unanswered = made.encode([example(target=None)])[0]
+    assert unanswered.ids == row.ids[: row.prompt_tokens]
+    assert learned(tokenizer, unanswered) == []
 
 
 def test_a_prompt_is_the_same_every_day(tokenizer):

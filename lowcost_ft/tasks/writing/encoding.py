@@ -136,6 +136,8 @@ class Encoding:
                 cuts.add("inputs")
             earlier = [content for role, content in turns if role == "assistant"]
             pieces = self._pieces(contexts, earlier)
+        if example.target is None:  # Where texts are only written, nothing is learned.
+            pieces = [(tokens, 0) for tokens, _ in pieces]
         ids: list[int] = []
         targets: list[int] = []
         for tokens, learned in pieces:

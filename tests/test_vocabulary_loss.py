@@ -4,8 +4,9 @@ import pytest
 import torch
 from tiny import DECODERS
 from torch.nn import functional as F  # noqa: N812
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 
+from lowcost_ft.errors import UserError
 from lowcost_ft.tasks import vocabulary_loss as pieced
 from lowcost_ft.tasks.language_head import check_head, states_before_head
 from lowcost_ft.tasks.vocabulary_loss import Vocabulary, token_losses, vocabulary_loss
@@ -67,3 +68,13 @@ def test_a_bias_and_a_cap_have_gradients(small_pieces, cap):
     )
     for one, other in zip(expected, found, strict=True):
         assert torch.allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_logits_that_are_scaled_are_refused_though_padding_has_none():
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    sizes |= {"num_key_value_heads": 2, "intermediate_size": 16, "vocab_size": 40}
+    config = AutoConfig.for_model("granite", **sizes, pad_token_id=0, logits_scaling=8.0)
+    model = AutoModelForCausalLM.from_config(config).eval()
+    assert not model.get_input_embeddings().weight[0].any()
+    with pytest.raises(UserError, match="changes its logits in a way that is not known"):
+        check_head(model, "granite")

@@ -18,6 +18,10 @@ from lowcost_ft.tasks.vocabulary_loss import Vocabulary
 __all__ = ["BeforeHead", "check_head", "states_before_head", "vocabulary_of"]
 
 
+_COMPARED = 8
+"""Tokens that `check_head` compares."""
+
+
 class BeforeHead(dict[str, torch.Tensor]):
     """The input of the head: `states`, `(batch, sequence, hidden)`.
 
@@ -88,17 +92,19 @@ def vocabulary_of(model: Any, *, dtype: torch.dtype = torch.float32) -> Vocabula
 
 
 def check_head(model: Any, model_id: str) -> None:
-    """Compares the logits of a model with those of `vocabulary_of`, on one token.
+    """Compares the logits of a model with those of `vocabulary_of`, on tokens of all numbers.
 
-    It is for architectures that the table of families does not have.
+    One token would not do: the embedding of padding is zero, and so are its logits. It is for
+    architectures that the table of families does not have.
 
     Raises:
         UserError: They differ, so this architecture does more to its logits than is known.
     """
-    token = torch.zeros((1, 1), dtype=torch.long, device=_head(model).weight.device)
-    inputs = {"input_ids": token, "attention_mask": torch.ones_like(token)}
+    last = _transformers_model(model).get_input_embeddings().num_embeddings - 1
+    tokens = torch.linspace(0, last, _COMPARED, device=_head(model).weight.device).long()[None]
+    inputs = {"input_ids": tokens, "attention_mask": torch.ones_like(tokens)}
     if model.config.is_encoder_decoder:
-        inputs["decoder_input_ids"] = token
+        inputs["decoder_input_ids"] = tokens
     with torch.inference_mode():
         expected = model(**inputs).logits[0].float()
         found = states_before_head(model, inputs)

@@ -293,7 +293,10 @@ def test_a_run_with_fewer_layers_is_a_model_to_train(
     assert (
         main(["compress", str(albert), "--output-dir", str(tmp_path / "x"), "--layers", "1"]) == 2
     )
-    assert "one set of weights for all layers" in capsys.readouterr().err
+    assert "--layers: ALBERT has one set of weights for all layers" in capsys.readouterr().err
+    words = ["--output-dir", str(tmp_path / "x"), "--target-latency", "1ms", "--no-heal"]
+    assert main(["compress", str(albert), *words]) == 2
+    assert "--target-latency: ALBERT has one set" in capsys.readouterr().err
 
 
 def test_a_target_chooses_the_cut_that_moves_the_logits_least(trained_run, tmp_path, capsys):
@@ -314,7 +317,12 @@ def test_a_target_chooses_the_cut_that_moves_the_logits_least(trained_run, tmp_p
     assert (latency["percentile"], latency["threads"]) == (95, 1)
     arguments[3] = str(tmp_path / "other")
     assert main([*arguments, "--target-size", "1KB"]) == 2
-    assert "most of them are embeddings, which --trim-vocabulary" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "--target-size: with 1 layer and 25% of the neurons the weights still take" in error
+    assert " MB: cut those with --trim-vocabulary" in error
+    assert main([*arguments, "--target-size", "1KB", "--layers", "2"]) == 2
+    error = capsys.readouterr().err
+    assert "with 2 layers and 25%" in error and "leave --layers out, so that deeper" in error
     assert main([*arguments, "--target-latency", "0.0001ms"]) == 2
     # Which cut is the fastest was measured: on a machine with other work it may be any.
     assert "--target-latency: the fastest, with " in capsys.readouterr().err
@@ -356,6 +364,10 @@ def test_what_is_wrong_is_told(trained_run, tmp_path, capsys):
         assert main([*arguments, *words]) == 2
         error = capsys.readouterr().err
         assert "give a number from 1 to 2" in error or "give a number between 0 and 1" in error
+    assert main([*arguments, "--ffn", "0.99"]) == 2
+    assert "--ffn 0.99: of 64 neurons that leaves all" in capsys.readouterr().err
+    assert main([*arguments, "--layers", "2", "--max-drift", "0"]) == 2
+    assert "--max-drift bounds what a trimmed vocabulary changes" in capsys.readouterr().err
     file = write_jsonl(tmp_path / "texts.jsonl", text_rows(3))
     assert main([*arguments, "--trim-vocabulary", file, "--max-drift", "7"]) == 2
     assert "is not a share" in capsys.readouterr().err

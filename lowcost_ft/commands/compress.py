@@ -38,9 +38,9 @@ class Compress(MadeOfRun):
     unlabelled_file: str | None = None
     """File of texts without labels that the healing learns from, too: one text a line, or any
     format that training reads; labels in it are ignored."""
-    max_drift: float = 0.05
+    max_drift: float | None = None
     """Largest share of predictions on the run's validation split that a trimmed vocabulary may
-    change; above it nothing is written."""
+    change; above it nothing is written. Default: 0.05."""
 
 
 def compress(command: Compress) -> None:
@@ -50,7 +50,8 @@ def compress(command: Compress) -> None:
         UserError: A flag, a file or the run is wrong, or too many predictions change.
     """
     check_threads(command)
-    if problems := share_problems("--max-drift", command.max_drift):
+    drift = command.max_drift
+    if drift is not None and (problems := share_problems("--max-drift", drift)):
         raise UserError(problems)
     from lowcost_ft.compress.compressing import compress_run
     from lowcost_ft.record.run_file import load_run

@@ -68,7 +68,7 @@ def compress_run(
     target_latency: str | None = None,
     heal: bool = True,
     unlabelled_file: str | None = None,
-    max_drift: float = 0.05,
+    max_drift: float | None = None,
     base_model: str | None = None,
     trust_remote_code: bool = False,
     num_threads: int | None = None,
@@ -93,7 +93,7 @@ def compress_run(
             training rows, with the model before the cut as its teacher.
         unlabelled_file: Texts without labels that it learns from, too.
         max_drift: Largest share of changed predictions on the validation split for which a trimmed
-            vocabulary is written.
+            vocabulary is written; None: 0.05.
         base_model: Where the base model lies now, if it has moved.
         trust_remote_code: Whether the base model's own Python code may run.
         num_threads: CPU threads.
@@ -117,6 +117,11 @@ def compress_run(
         if share is not None and not 0 < share < 1
     ]:
         raise UserError(problems)
+    if max_drift is not None and not trim_vocabulary:
+        raise UserError(
+            "--max-drift bounds what a trimmed vocabulary changes, and no vocabulary is trimmed: "
+            "leave it out, or give --trim-vocabulary"
+        )
     run = load_run(run_folder)
     kind = task_class(run["task"])
     if kind.generates:
@@ -151,7 +156,7 @@ def compress_run(
     base = forward_module(whole).eval()
     if base is not whole:
         check_mergeable(whole, command="compress")
-    family = check_cuts(base, layers, ffn, heads, targets=targets is not None)
+    family = check_cuts(base, layers, ffn, heads, targets=targets)
     tokenizer = _tokenizer(run, run_folder, **options)
     at = Comparison.of(run, tokenizer, held_out)
     decided = at.task

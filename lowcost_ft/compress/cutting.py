@@ -12,6 +12,7 @@ from lowcost_ft.compress.layers import (
     cut_neurons,
     keep_layers,
     neuron_importance,
+    neurons_left,
 )
 from lowcost_ft.compress.targets import (
     PERCENTILE,
@@ -30,21 +31,28 @@ __all__ = ["check_cuts", "chosen_cuts", "cut_model", "cut_some_heads", "parse_ta
 
 
 def check_cuts(
-    model: Any, layers: int | None, ffn: float | None, heads: float | None, *, targets: bool
+    model: Any,
+    layers: int | None,
+    ffn: float | None,
+    heads: float | None,
+    *,
+    targets: tuple[int | None, float | None] | None,
 ) -> Family | None:
     """The family whose layers, neurons or heads are cut; None where none are."""
+    size, latency = targets or (None, None)
     given = {"--layers": layers, "--ffn": ffn, "--heads": heads}
+    given |= {"--target-size": size, "--target-latency": latency}
     flags = [flag for flag, value in given.items() if value is not None]
-    flags += ["--target-size"] * targets
     if not flags:
         return None
-    flag = flags[0]
-    family = check_prunable(model, flag)
+    family = check_prunable(model, flags[0])
     count = len(layer_list(model, family))
     if layers is not None and not 1 <= layers < count:
         raise UserError(
             f"--layers {layers}: the model has {count}; give a number from 1 to {count - 1}"
         )
+    if ffn is not None:
+        neurons_left(model, family, ffn)
     if heads is not None:
         check_heads(model, family, heads)
     return family

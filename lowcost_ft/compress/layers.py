@@ -20,7 +20,7 @@ from lowcost_ft.models.families import find_family, known_families
 from lowcost_ft.models.family import Family
 
 __all__ = ["check_prunable", "choose_layers", "column_importance", "cut_linear", "cut_neurons"]
-__all__ += ["dropping_order", "keep_layers", "neuron_importance"]
+__all__ += ["dropping_order", "keep_layers", "neuron_importance", "neurons_left"]
 
 _WIDTHS = ("intermediate_size", "hidden_dim", "n_inner")
 """Fields of a configuration that hold the number of neurons of the feed-forward."""
@@ -175,7 +175,7 @@ def cut_neurons(
         How many neurons stay in each layer.
     """
     width = len(importance[0])
-    count = min(width, max(_MULTIPLE, round(share * width / _MULTIPLE) * _MULTIPLE))
+    count = _rounded(share, width)
     for layer, weights in zip(layer_list(model, family), importance, strict=True):
         kept = weights.topk(count).indices.sort().values
         out = _output(layer, family)
@@ -189,6 +189,26 @@ def cut_neurons(
         if hasattr(model.config, name):
             setattr(model.config, name, count)
     return count
+
+
+def neurons_left(model: Any, family: Family, share: float) -> int:
+    """How many neurons of each feed-forward a share leaves.
+
+    Raises:
+        UserError: It leaves all of them.
+    """
+    width = _matrix(_output(layer_list(model, family)[0], family)).shape[1]
+    count = _rounded(share, width)
+    if count == width:
+        raise UserError(
+            f"--ffn {share:g}: of {width:,} neurons that leaves all, since their number is a "
+            f"multiple of {_MULTIPLE}: give a smaller share, or leave the flag out"
+        )
+    return count
+
+
+def _rounded(share: float, width: int) -> int:
+    return min(width, max(_MULTIPLE, round(share * width / _MULTIPLE) * _MULTIPLE))
 
 
 def _output(layer: Any, family: Family) -> Any:

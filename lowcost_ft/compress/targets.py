@@ -14,6 +14,7 @@ import torch
 
 from lowcost_ft.compress.layers import cut_neurons, dropping_order, keep_layers, neuron_importance
 from lowcost_ft.data.features import collate, model_inputs
+from lowcost_ft.data.rows import counted
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.adapters import layer_list
 from lowcost_ft.models.family import Family
@@ -123,7 +124,9 @@ def choose_cuts(
         found.append(_measured(number, share, size, seconds, moved))
     reached = [one for one in found if _reaches(one, target_bytes, target_seconds)]
     if not reached:
-        raise UserError(_too_far(found, target_bytes, target_seconds))
+        table = model.get_input_embeddings().weight
+        fixed = [f for f, v in (("--layers", layers), ("--ffn", ffn)) if v is not None]
+        raise UserError(_too_far(found, target_bytes, table.nbytes, fixed=fixed))
     return min(reached, key=lambda one: one.moved)
 
 
@@ -184,20 +187,33 @@ def _reaches(one: Choice, target_bytes: int | None, target_seconds: float | None
 
 
 def _too_far(
-    found: Sequence[Choice], target_bytes: int | None, target_seconds: float | None
+    found: Sequence[Choice], target_bytes: int | None, embeddings: int, *, fixed: Sequence[str]
 ) -> str:
+    """How near the nearest comes, and what else helps.
+
+    Args:
+        found: All cuts that were tried.
+        target_bytes: See `choose_cuts`.
+        embeddings: Bytes of the table of embeddings.
+        fixed: Flags by which the user has said what stays.
+    """
+    free = f"leave {' and '.join(fixed)} out, so that deeper cuts are tried; or " * bool(fixed)
     smallest = min(found, key=lambda one: one.bytes)
     if target_bytes is not None and smallest.bytes > target_bytes:
         return (
-            f"--target-size: with {smallest.layers} layers and {smallest.ffn:.0%} of the neurons "
-            f"the weights still take {smallest.bytes / 1e6:.1f} MB; most of them are embeddings, "
-            "which --trim-vocabulary cuts"
+            f"--target-size: with {_told(smallest)} the weights still take "
+            f"{smallest.bytes / 1e6:.1f} MB, of which the embeddings are {embeddings / 1e6:.1f} "
+            f"MB: {free}cut those with --trim-vocabulary, or take a smaller base model"
         )
     fastest = min(
         (one for one in found if one.seconds is not None), key=lambda one: one.seconds or 0
     )
     return (
-        f"--target-latency: the fastest, with {fastest.layers} layers and {fastest.ffn:.0%} of the "
-        f"neurons, takes {1000 * (fastest.seconds or 0):.1f} ms; take a smaller base model, or "
-        "export with int8"
+        f"--target-latency: the fastest, with {_told(fastest)}, takes "
+        f"{1000 * (fastest.seconds or 0):.1f} ms: {free}take a smaller base model, or export with "
+        "int8"
     )
+
+
+def _told(one: Choice) -> str:
+    return f"{counted(one.layers, 'layer')} and {one.ffn:.0%} of the neurons"

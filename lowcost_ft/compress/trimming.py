@@ -21,6 +21,8 @@ from lowcost_ft.tasks.base import Predictions
 
 __all__ = ["check_drift", "check_same", "covered_texts", "pieces_that_stay", "save_trimmed"]
 
+_USUAL_DRIFT = 0.05
+
 
 def covered_texts(
     run: dict[str, Any], files: Sequence[str | Path], say: Callable[[str], None]
@@ -99,8 +101,9 @@ def check_same(
         )
 
 
-def check_drift(drift: Drift, max_drift: float) -> None:
+def check_drift(drift: Drift, limit: float | None) -> None:
     """Refuses a model of which more predictions changed than the user allows."""
+    max_drift = _USUAL_DRIFT if limit is None else limit
     if drift.drift > max_drift:
         raise UserError(
             f"compress: {drift.drift:.2%} of the predictions changed, more than --max-drift "

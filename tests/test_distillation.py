@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,9 +17,10 @@ from torch.nn import functional
 from lowcost_ft.config.run import RunConfig
 from lowcost_ft.data.features import collate, model_inputs
 from lowcost_ft.errors import UserError
-from lowcost_ft.frozen.stored_states import StoredStates
+from lowcost_ft.frozen.stored_states import StoredStates, open_stored
 from lowcost_ft.models.base import load_base_model
 from lowcost_ft.models.shortened import keep_lower_layers
+from lowcost_ft.pipeline.load_predictor import load_predictor
 from lowcost_ft.pipeline.student import with_teacher
 from lowcost_ft.pipeline.teaching import weighted
 from lowcost_ft.tasks.classification import TextExample
@@ -328,9 +330,49 @@ def test_a_teacher_of_other_labels_or_another_task_is_refused(teacher, tmp_path,
     assert len((RECIPES / "distill_ner.py").read_text().splitlines()) < 120
 
 
+def test_a_teacher_with_vectors_in_front_of_its_text_teaches_another_model(
+    teacher, tmp_path, tiny_model, capsys
+):
+    shared = teacher[0] | {"max_length": 48}
+    prefix = tmp_path / "prefix"
+    first = flags(model_id=tiny_model("bert"), output_dir=prefix, method="prefix", **shared)
+    assert call_recipe("lora_classification", *first) == 0
+    capsys.readouterr()
+    options = flags(**shared, teacher=prefix, output_dir=tmp_path / "student")
+    assert call_recipe("distill_classification", *options) == 2
+    assert "its adapter is not part of the weights" in " ".join(capsys.readouterr().err.split())
+    options += flags(student_model=tiny_model("bert"))
+    assert call_recipe("distill_classification", *options) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "states are not compared: the teacher has vectors in front of its text" in printed
+    # What is kept are the answers that the teacher gives.
+    kept = open_stored(Path(printed.split("of disk in ")[1].split()[0]) / "logits")
+    predictor = load_predictor(prefix)
+    given = predictor.predict(predictor.read(shared["train_file"]))
+    best, labels = kept.flat.softmax(-1).max(-1), run_of(tmp_path / "student")["labels"]
+    assert [labels[index] for index in best.indices] == [one["label"] for one in given]
+    assert best.values.tolist() == pytest.approx([one["score"] for one in given], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"method": "lora"}, "which no adapter could be loaded on later"),
+        ({"augment": "typos"}, "--teacher answers the same ones"),
+        ({"cache_frozen_layers": True, "trainable_layers": 1}, "not with --teacher"),
+    ],
+)
+def test_what_no_student_can_be_is_told_before_a_teacher_is_trained(tmp_path, changes, message):
+    values = {"task": "classification", "method": "full", **changes}
+    with pytest.raises(UserError) as caught:
+        config = RunConfig(output_dir=str(tmp_path / "student"), **values)
+        with_teacher(config, lambda _: pytest.fail("a teacher is trained"))
+    assert message in str(caught.value)
+
+
 def test_a_teacher_that_is_there_is_taken_and_told(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("lowcost_ft.pipeline.student._is_complete", lambda folder: True)
-    config = RunConfig(task="classification", output_dir=str(tmp_path / "student"))
+    config = RunConfig(task="classification", method="full", output_dir=str(tmp_path / "student"))
     settled = with_teacher(config, lambda _: pytest.fail("another teacher is trained"))
     assert settled.teacher == str(tmp_path / "student-teacher")
     assert "student-teacher, which is there already" in capsys.readouterr().err

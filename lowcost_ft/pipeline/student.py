@@ -31,10 +31,17 @@ def with_teacher(config: RunConfig, train: Callable[[RunConfig], Path]) -> RunCo
     Args:
         config: The student's settings. Without `--teacher`, `--model-id` is the teacher's.
         train: Runs a recipe; returns the run folder.
+
+    Raises:
+        UserError: The student cannot have these settings.
     """
     if config.teacher is not None:
         return config
     folder = f"{config.output_dir}-teacher" if config.output_dir else None
+    # What no student can be is told before a teacher is trained for it.
+    student = replace(config, teacher=folder or "teacher", model_id=DEFAULT_MODEL_ID, revision=None)
+    if problem := _adapter_problem(student):
+        raise UserError(problem)
     done = folder is not None and _is_complete(folder)
     if done:
         say(f"teacher: {folder}, which is there already; remove it to train another")
@@ -43,7 +50,7 @@ def with_teacher(config: RunConfig, train: Callable[[RunConfig], Path]) -> RunCo
         if folder and done
         else train(replace(config, output_dir=folder, method="lora", unlabelled_file=None))
     )
-    return replace(config, teacher=str(teacher), model_id=DEFAULT_MODEL_ID, revision=None)
+    return replace(student, teacher=str(teacher))
 
 
 def _is_complete(folder: str) -> bool:
@@ -71,11 +78,8 @@ def settle_student(config: RunConfig) -> RunConfig:
         )
     runs: list[dict[str, Any]] = []
     problems = []
-    if config.student_model is None and (config.method != "full" or config.adapter_config):
-        problems.append(
-            "--teacher without --student-model trains the teacher's lower layers, which no adapter "
-            "could be loaded on later: add --method full, or give --student-model"
-        )
+    if problem := _adapter_problem(config):
+        problems.append(problem)
     for folder in teachers:
         try:
             runs.append(load_run(folder))
@@ -98,6 +102,16 @@ def settle_student(config: RunConfig) -> RunConfig:
     if config.student_model is not None:
         return replace(config, model_id=config.student_model)
     return replace(config, model_id=str(_lower_layers(teachers[0], runs[0], config)))
+
+
+def _adapter_problem(config: RunConfig) -> str | None:
+    if config.student_model is not None or (config.method == "full" and not config.adapter_config):
+        return None
+    return (
+        "without --student-model the student is made of the teacher's lower layers, which no "
+        "adapter could be loaded on later: leave --method and --adapter-config out (every weight "
+        "is trained), or give --teacher and --student-model"
+    )
 
 
 def _head_problems(folder: str, run: dict[str, Any], config: RunConfig) -> list[str]:
@@ -132,7 +146,7 @@ def _lower_layers(folder: str, run: dict[str, Any], config: RunConfig) -> Path:
         if (target / "config.json").is_file():
             return target
         try:
-            model = load_teacher(folder, run, config)
+            model = load_teacher(folder, run, config, plain=True)
         except UserError as error:
             raise UserError(f"--teacher {folder}: {error}") from error
         keep_lower_layers(model, layers, field="--student-layers")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from peft import PeftModel
+from peft import PeftConfig, PeftModel
 from tqdm.auto import tqdm
 
 from lowcost_ft.config.methods import find_method
@@ -21,8 +21,9 @@ from lowcost_ft.data.features import Features, collate, model_inputs
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.attention_masks import has_padding, known_padding
 from lowcost_ft.models.hub import load_config
-from lowcost_ft.models.merging import check_mergeable, merge_adapter
-from lowcost_ft.models.saving import load_trained
+from lowcost_ft.models.loading import forward_module
+from lowcost_ft.models.merging import is_mergeable, merge_adapter
+from lowcost_ft.models.saving import load_trained, run_config
 from lowcost_ft.models.tokenizers import load_tokenizer
 from lowcost_ft.record.run_file import load_run
 from lowcost_ft.tasks import task_class
@@ -138,16 +139,14 @@ def states_width(
     student = load_config(
         config.model_id, revision=config.revision, trust_remote_code=config.trust_remote_code
     )
-    described = load_config(
-        str(teacher.folder)
-        if (Path(teacher.folder) / "config.json").is_file()
-        else teacher.run["model_id"]
-    )
+    described = run_config(teacher.folder, teacher.run, trust_remote_code=config.trust_remote_code)
     widths = [int(c.get_text_config().hidden_size) for c in (student, described)]
     reason = None
     method = find_method(config.method)
     if config.adapter_config or method is None or method.virtual_tokens:
         reason = "the student may have vectors in front of its text"
+    elif _has_virtual_tokens(teacher.folder):
+        reason = "the teacher has vectors in front of its text"
     elif not (
         np.array_equal(teacher.features.starts, features.starts)
         and np.array_equal(teacher.features.input_ids, features.input_ids)
@@ -163,14 +162,38 @@ def states_width(
     return 0
 
 
-def load_teacher(folder: str, run: dict[str, Any], config: RunConfig) -> Any:
-    """Loads a teacher in float32 on the CPU, with its adapter merged if that is possible."""
-    plain = run | {"quantization": "none"}
-    model = load_trained(folder, plain, trust_remote_code=config.trust_remote_code)
+def _has_virtual_tokens(folder: str) -> bool:
+    if not (Path(folder) / "adapter_config.json").is_file():
+        return False
+    return bool(PeftConfig.from_pretrained(folder).is_prompt_learning)
+
+
+def load_teacher(
+    folder: str, run: dict[str, Any], config: RunConfig, *, plain: bool = False
+) -> Any:
+    """Loads a teacher in float32 on the CPU, with its adapter merged if that is possible.
+
+    Args:
+        folder: The folder of its run.
+        run: The content of its `run.json`.
+        config: The student's settings.
+        plain: Whether its layers are taken, so that the adapter must be merged.
+
+    Raises:
+        UserError: The adapter cannot be merged, and has to be.
+    """
+    exact = run | {"quantization": "none"}
+    model = load_trained(folder, exact, trust_remote_code=config.trust_remote_code)
     if not isinstance(model, PeftModel):
         return model
-    check_mergeable(model)
-    return merge_adapter(model)
+    if is_mergeable(model):
+        return merge_adapter(model)
+    if plain:
+        raise UserError(
+            "its adapter is not part of the weights of its layers, which the student would take: "
+            "give --student-model"
+        )
+    return forward_module(model).eval()
 
 
 def weights_digest(folder: str, run: dict[str, Any]) -> str:
@@ -195,6 +218,8 @@ def answers_of(
 ) -> Iterator[tuple[int, torch.Tensor]]:
     """Adds a teacher's logits to the mean; yields the hidden states of each row.
 
+    A teacher with vectors in front of its text yields none.
+
     Args:
         accelerator: Device and precision.
         model: The teacher's model, on the device.
@@ -209,7 +234,7 @@ def answers_of(
     features, task, device = teacher.features, teacher.task, accelerator.device
     caught: list[torch.Tensor] = []
 
-    def ask(rows: MicroBatch) -> tuple[np.ndarray, np.ndarray, torch.Tensor]:
+    def ask(rows: MicroBatch) -> tuple[np.ndarray, np.ndarray, torch.Tensor | None]:
         caught.clear()
         batch = collate(features, rows, pad_token_id=teacher.pad_token_id)
         inputs = {n: v.to(device) for n, v in model_inputs(batch, features).items()}
@@ -219,14 +244,19 @@ def answers_of(
         choices = task.choices(outputs, batch)
         found = task.choice_numbers(features, rows)
         assert choices is not None and found is not None
-        return found[0], choices.logits.cpu().numpy(), caught[-1].float().cpu()
+        states = caught[-1].float().cpu() if caught else None
+        return found[0], choices.logits.cpu().numpy(), states
 
     (cut,) = share_step(
         np.arange(len(features.lengths)),
         features.lengths,
         micro_batch_tokens=inference_tokens(micro_batch_tokens, device.type),
     )
-    hook = model.base_model.register_forward_hook(lambda m, args, out: caught.append(out[0]))
+    hooks = [
+        module.register_forward_hook(lambda m, args, out: caught.append(out[0]))
+        for module in (getattr(model, "base_model", None),)
+        if module is not None
+    ]
     bar = tqdm(total=len(features.lengths), file=sys.stderr, disable=None, unit="row", leave=False)
     try:
         with bar:
@@ -240,8 +270,9 @@ def answers_of(
             ):
                 asked = numbers >= 0
                 total[numbers[asked]] += logits[asked][:, teacher.order] / num_teachers
-                for row, state in zip(rows, states, strict=True):
+                for row, state in zip(rows, [] if states is None else states, strict=False):
                     yield int(features.starts[row]), state[: features.lengths[row]]
                 bar.update(len(rows))
     finally:
-        hook.remove()
+        for hook in hooks:
+            hook.remove()

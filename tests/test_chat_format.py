@@ -105,6 +105,20 @@ def test_a_long_dialogue_keeps_its_system_and_newest_turns(tokenizer):
     assert encoding(tokenizer, max_length=75).encode([both])[0].cuts == {"turns", "inputs"}
 
 
+def test_few_prompts_are_made_to_find_the_turns_that_have_room(tokenizer):
+    made = encoding(tokenizer)
+    pairs = [(("user", f"where is {n}?"), ("assistant", "Oslo.")) for n in range(40)]
+    turns = (TURNS[0], *(turn for pair in pairs for turn in pair), TURNS[3])
+    with mock.patch.object(made.format, "contexts", wraps=made.format.contexts) as asked:
+        row = made.encode([example(turns=turns)])[0]
+    assert asked.call_count <= 9
+    # One more turn of the user has no room.
+    first = next(n for n in range(40) if f"where is {n}?" in tokenizer.decode(row.ids))
+    assert row.prompt_tokens <= made.room
+    wider = (TURNS[0], *turns[1 + 2 * (first - 1) :])
+    assert "turns" in made.prompt(wider)[1] and not made.prompt((wider[0], *wider[3:]))[1]
+
+
 def test_a_long_reply_before_the_last_is_read_as_a_whole_and_its_cut_is_told(tokenizer):
     said = "yes " * 30
     turns = (*TURNS[:2], ("assistant", said.strip()), TURNS[3])

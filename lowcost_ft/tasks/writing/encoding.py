@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -169,22 +170,26 @@ class Encoding:
         """The turns that there is room for: the first of the system, and the newest others."""
         system = turns[:1] if turns[0][0] == "system" else ()
         others = turns[len(system) :]
-        first = 0
-        while True:
-            # What remains begins with the user, as templates want it.
-            kept = (*system, *others[first:])
-            contexts = self._contexts(kept)
-            earlier = [content for role, content in kept if role == "assistant"]
-            over = _length(self._pieces(contexts, earlier)) - self.room
-            if over <= 0:
-                return kept, contexts
-            later = [i for i in range(first + 1, len(others)) if others[i][0] == "user"]
-            if later:
-                first = later[0]
-                continue
-            last = self._cut_text(others[-1][1], over, from_start=True)
-            others = ((others[-1][0], last),)
-            first = 0
+        # What remains begins with the user, as templates want it.
+        starts = [0, *(i for i in range(1, len(others)) if others[i][0] == "user")]
+
+        def fits(start: int) -> bool:
+            return self._over((*system, *others[start:])) <= 0
+
+        # By halves, since the template is filled anew for each try.
+        place = bisect_left(starts, True, key=fits)
+        if place < len(starts):
+            kept = (*system, *others[starts[place] :])
+            return kept, self._contexts(kept)
+        role, text = others[-1]
+        while (over := self._over(kept := (*system, (role, text)))) > 0:
+            text = self._cut_text(text, over, from_start=True)
+        return kept, self._contexts(kept)
+
+    def _over(self, turns: tuple[Turn, ...]) -> int:
+        """How many tokens the prompt of some turns has beyond the room for it."""
+        earlier = [content for role, content in turns if role == "assistant"]
+        return _length(self._pieces(self._contexts(turns), earlier)) - self.room
 
     def _shorter_end(self, turns: tuple[Turn, ...], over: int) -> list[str]:
         """The prompt with so much less of the last turn's end that it fits."""

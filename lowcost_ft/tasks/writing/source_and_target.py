@@ -56,10 +56,10 @@ class SourceAndTarget:
         if not examples:
             return []
         texts = [self.fill(example.text) for example in examples]
-        # Cut by the tokenizer, which keeps the tokens that end a source.
-        sources = self._ids(texts, truncation=True, max_length=self.max_length)
-        whole = [len(ids) for ids in self._ids(texts)]
-        if max(whole) > self.max_length:
+        sources = self._ids(texts)
+        whole = [len(ids) for ids in sources]
+        long = [place for place, size in enumerate(whole) if size > self.max_length]
+        if long:
             blank = self._ids([self.fill("")])[0]
             if len(blank) >= self.max_length:
                 raise UserError(
@@ -68,9 +68,12 @@ class SourceAndTarget:
                     "second"
                 )
             if self.fill(_MARK).partition(_MARK)[2].strip():
-                for place, size in enumerate(whole):
-                    if size > self.max_length:
-                        sources[place] = self._without_end(examples[place].text, blank)
+                cut = [self._without_end(examples[place].text, blank) for place in long]
+            else:  # By the tokenizer, which keeps the tokens that end a source.
+                options = {"truncation": True, "max_length": self.max_length}
+                cut = self._ids([texts[place] for place in long], **options)
+            for place, ids in zip(long, cut, strict=True):
+                sources[place] = ids
         wanted = [example.target for example in examples]
         found: Any = self.tokenizer(text_target=[t or "-" for t in wanted], verbose=False)
         targets = [self._ended(ids) for ids in found["input_ids"]]

@@ -84,6 +84,9 @@ def test_a_prompt_is_the_same_every_day(tokenizer):
     with mock.patch.object(tokenizer, "chat_template", DATED):
         template = settle_chat_template("auto", tokenizer, dialogue=True, model_id="m")
     assert ChatFormat(template, tokenizer).contexts(TURNS)[0].startswith("26 Jul 2024 <|im_start|>")
+    settle = {"dialogue": True, "model_id": "m"}
+    assert settle_chat_template(DATED, tokenizer, **settle) == template
+    assert settle_chat_template(template, tokenizer, **settle) == template  # Of a run that is over.
     with (
         mock.patch.object(tokenizer, "chat_template", "{{ strftime_now(pattern) }}" + CHATML),
         pytest.raises(UserError, match="today's date"),
@@ -146,6 +149,12 @@ def test_a_long_document_and_a_long_target_lose_their_ends(tokenizer):
     assert sum(t != IGNORED_LABEL for t in row.targets) == 20
     with pytest.raises(UserError, match=r"x.jsonl:1: --max-length 30 leaves no room"):
         encoding(tokenizer, max_length=30, keeps_newest=False).encode([long])
+
+
+def test_a_system_turn_without_room_is_told_as_such(tokenizer):
+    turns = (("system", "be kind " * 60), *TURNS[1:])
+    with pytest.raises(UserError, match=r"beside the system's turn, .* or shorten the system turn"):
+        encoding(tokenizer, max_length=75).encode([example(turns=turns)])
 
 
 def test_templates_that_cannot_be_used_are_told(tokenizer, tmp_path):

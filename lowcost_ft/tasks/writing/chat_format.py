@@ -44,7 +44,7 @@ def settle_chat_template(
     """The Jinja text of the template that `--chat-template` means.
 
     Args:
-        wanted: Its value.
+        wanted: Its value; or a template's text, such as that of a finished run.
         tokenizer: The model's.
         dialogue: Whether there are conversations, which nobody can guess a layout for.
         model_id: For the message.
@@ -67,6 +67,8 @@ def settle_chat_template(
     if wanted in ("auto", "plain"):
         start = "{{ bos_token }}" if begins_texts(tokenizer) else ""
         return start + (_PLAIN_DIALOGUE if dialogue else _PLAIN_TEXT)
+    if "{" in wanted:
+        return _frozen(wanted)
     try:
         return _frozen(Path(wanted).read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:

@@ -183,7 +183,7 @@ class Encoding:
             return kept, self._contexts(kept)
         role, text = others[-1]
         while (over := self._over(kept := (*system, (role, text)))) > 0:
-            text = self._cut_text(text, over, from_start=True)
+            text = self._cut_text(text, over, from_start=True, system=bool(system))
         return kept, self._contexts(kept)
 
     def _over(self, turns: tuple[Turn, ...]) -> int:
@@ -200,7 +200,7 @@ class Encoding:
             over = _length(self._pieces(contexts, ())) - self.room
         return contexts
 
-    def _cut_text(self, text: str, over: int, *, from_start: bool) -> str:
+    def _cut_text(self, text: str, over: int, *, from_start: bool, system: bool = False) -> str:
         """A text with so many tokens less.
 
         Raises:
@@ -211,10 +211,11 @@ class Encoding:
         )
         offsets = encoded["offset_mapping"]
         if over >= len(offsets):
+            beside = "the system's turn, the template" if system else "its template"
             raise ValueError(
-                f"--max-length {self.max_length} leaves no room for the text beside its template "
-                f"and a target of --max-target-length {self.max_target_length}; raise the first or "
-                "lower the second"
+                f"--max-length {self.max_length} leaves no room for the text beside {beside} and a "
+                f"target of --max-target-length {self.max_target_length}; raise the first or lower "
+                f"the second{', or shorten the system turn' if system else ''}"
             )
         if from_start:
             return text[max(offsets[over][0], 1) :]

@@ -121,11 +121,9 @@ class WritingTokens(WritingAnswers):
                 f"model_id: the tokenizer of {model_id!r} is not a fast one (it has no "
                 "tokenizer.json), so long texts could not be cut; choose another model"
             )
-        wanted = self.settings["chat_template"]
-        if "{" not in wanted:  # Else it is the text already.
-            wanted = settle_chat_template(
-                wanted, tokenizer, dialogue=self.keeps_newest, model_id=model_id
-            )
+        wanted = settle_chat_template(
+            self.settings["chat_template"], tokenizer, dialogue=self.keeps_newest, model_id=model_id
+        )
         self.settings["chat_template"] = wanted
         tokenizer.chat_template = wanted
         self._format = ChatFormat(wanted, tokenizer)

@@ -4,10 +4,11 @@ import json
 import shutil
 
 import pytest
-from small_runs import relation_rows, text_rows, write_jsonl
+from small_runs import call_recipe, flags, relation_rows, text_rows, write_jsonl
 
 import lowcost_ft as ft
 from lowcost_ft.commands.main import main
+from lowcost_ft.record.run_file import load_run
 
 
 def changed_run(run, folder, **changes):
@@ -46,6 +47,41 @@ def test_a_model_that_is_cut_learns_from_the_whole_one(
     assert str(tmp_path) not in card
     assert f"- Trained again on {healing['rows']:,} rows and 2 texts, with the model before" in card
     assert sorted(path.name for path in tmp_path.iterdir()) == ["small", "texts.jsonl"]
+
+
+def test_a_model_that_is_asked_by_a_prompt_learns_by_the_same_prompt(
+    tiny_model, small_files, tmp_path, monkeypatch, capsys
+):
+    base, run = tmp_path / "base", tmp_path / "run"
+    shutil.copytree(tiny_model("llama"), base)
+    file = base / "tokenizer_config.json"
+    chat = {"chat_template": "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}\n"}
+    chat["chat_template"] += "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    file.write_text(json.dumps(json.loads(file.read_text()) | chat))
+    prompt = {"prompt_template": "{source} Topic:", "chat_template": "plain"}
+    short = {"batch_size": 8, "num_train_epochs": 1, "max_length": 48, **small_files["single"]}
+    first = flags(model_id=base, output_dir=run, **prompt, **short)
+    assert call_recipe("lora_classification", *first) == 0
+    read = []
+
+    def noted(folder):
+        read.append(load_run(folder))
+        return read[-1]
+
+    monkeypatch.setattr("lowcost_ft.compress.healing.load_run", noted)
+    arguments = ["compress", str(run), "--output-dir", str(tmp_path / "small"), "--layers", "2"]
+    assert main(arguments) == 0
+    healed = json.loads((tmp_path / "small" / "run.json").read_text())
+    assert read[0]["prompt"] == load_run(run)["prompt"] == healed["prompt"]
+    assert healed["compress"]["healing"]["rows"] == 80
+    # The recipe, too, goes on with the teacher's head if it reads the same prompt.
+    options = flags(teacher=run, output_dir=tmp_path / "student", **short)
+    options += ["--prompt-template", prompt["prompt_template"]]
+    capsys.readouterr()
+    assert call_recipe("distill_classification", *options) == 2
+    assert "add --chat-template 'plain'" in " ".join(capsys.readouterr().err.split())
+    assert call_recipe("distill_classification", *options, "--chat-template", "plain") == 0
+    assert "already has a head (score): training goes on" in capsys.readouterr().out
 
 
 def test_healing_is_the_same_each_time(trained_run, tmp_path):

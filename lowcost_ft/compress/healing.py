@@ -31,7 +31,7 @@ from lowcost_ft.tasks import task_class
 __all__ = ["Healing", "check_healing", "heal_model", "measured", "save_teacher"]
 
 _KEPT = (
-    *("pooling", "prompt_template", "label_words", "class_weights", "seed"),
+    *("pooling", "prompt_template", "chat_template", "label_words", "class_weights", "seed"),
     *("batch_size", "num_train_epochs", "max_steps", "validate_every_epochs"),
 )
 """Settings besides those of the data that the student shares with the run."""

@@ -27,6 +27,7 @@ from lowcost_ft.pipeline.start import Run
 from lowcost_ft.pipeline.teaching import teach
 from lowcost_ft.tasks import task_class
 from lowcost_ft.tasks.base import Task
+from lowcost_ft.tasks.heads import find_head
 from lowcost_ft.tasks.loading import Splits
 from lowcost_ft.training.extensions.base import TrainingContext
 from lowcost_ft.training.extensions.teaching import Teaching
@@ -132,10 +133,11 @@ def load_data(
     task = kind.from_splits(config, splits, causal=is_causal(described))
     task.take_model(described, model_id=config.model_id)
     task.take_tokenizer(tokenizer, model_id=config.model_id)
+    head = kind.head_for(vars(config))
+    if config.teacher and _brings_head(described, head):
+        task.head_tokens = None  # A student goes on with its head, and does not begin as words.
     run.record |= task.record()
-    longest = longest_text(
-        described, head=kind.head_for(vars(config)), trust_remote_code=config.trust_remote_code
-    )
+    longest = longest_text(described, head=head, trust_remote_code=config.trust_remote_code)
     check_length(config.max_length, longest, config.model_id)
     task.check_written_length(longest, model_id=config.model_id, config=config)
     run.record["truncation_side"] = tokenizer.truncation_side
@@ -161,6 +163,12 @@ def load_data(
         teaching=teaching,
         pseudo=pseudo,
     )
+
+
+def _brings_head(described: Any, head: str) -> bool:
+    """Whether a checkpoint was saved with a head of this kind."""
+    kind = find_head(head).auto_class.removeprefix("AutoModel")
+    return any(str(name).endswith(kind) for name in described.architectures or ())
 
 
 def _record(config: RunConfig, splits: Splits, *, in_python: bool) -> dict[str, Any]:

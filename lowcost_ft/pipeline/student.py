@@ -123,7 +123,7 @@ def _head_problems(folder: str, run: dict[str, Any], config: RunConfig) -> list[
         config: The student's settings.
     """
     problems = []
-    for name in ("pooling", "prompt_template"):
+    for name in ("pooling", "prompt_template", "chat_template"):
         default = getattr(RunConfig, name)
         theirs, own = run["config"].get(name, default), getattr(config, name)
         if theirs != own:

@@ -193,6 +193,18 @@ def test_scores_of_training_rows_are_not_called_validation(trained_run, tmp_path
     assert "on the train split differ" in capsys.readouterr().err
 
 
+def test_that_the_data_are_gone_is_told_with_what_to_do(trained_run):
+    record = load_run(trained_run("single", "bert"))
+    record["config"] |= {"train_file": "data/gone.jsonl"}
+    options = {"command": "export", "call": "ft.export_run(...)", "say": print}
+    with pytest.raises(ft.UserError) as caught:
+        validation_examples(record, None, **options)
+    (problem,) = caught.value.problems
+    assert problem.startswith("export: answers are compared on the data that the run names")
+    assert "data/gone.jsonl: no such file" in problem
+    assert "in the folder where the run was trained" in problem and "ft.export_run" in problem
+
+
 def test_that_the_data_have_changed_is_told(trained_run):
     record, said = load_run(trained_run("single", "bert")), []
     options = {"command": "compress", "call": "", "say": said.append}
@@ -372,7 +384,12 @@ def test_what_is_wrong_is_told(trained_run, tmp_path, capsys):
     assert main([*arguments, "--trim-vocabulary", file, "--max-drift", "7"]) == 2
     assert "is not a share" in capsys.readouterr().err
     assert main([*arguments, "--trim-vocabulary", str(tmp_path / "none.jsonl")]) == 2
-    assert "none.jsonl" in capsys.readouterr().err
+    assert "--trim-vocabulary: " in (error := capsys.readouterr().err) and "none.jsonl" in error
+    (tmp_path / "two.csv").write_text("a,b\nhello you,hello me\nwhere is it,it is here\n")
+    for words in (["--trim-vocabulary"], ["--layers", "1", "--unlabelled-file"]):
+        assert main([*arguments, *words, str(tmp_path / "two.csv")]) == 2
+        error = " ".join(capsys.readouterr().err.split())
+        assert f"error: {words[-1]}: " in error and "compress has no such flag" in error
     assert main([*arguments, "--trim-vocabulary", file, "--unlabelled-file", file]) == 2
     assert "--unlabelled-file is for healing" in capsys.readouterr().err
     assert not target.exists()

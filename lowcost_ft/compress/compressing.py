@@ -35,7 +35,7 @@ from lowcost_ft.compress.rows import cut_rows
 from lowcost_ft.compress.trimming import (
     check_drift,
     check_same,
-    covered_texts,
+    given_texts,
     pieces_that_stay,
     save_trimmed,
 )
@@ -144,7 +144,11 @@ def compress_run(
         )
     if cuts and heal:
         check_healing(run, rows=train, unlabelled_file=unlabelled_file)
-    examples = covered_texts(run, trim_vocabulary, say) if trim_vocabulary else []
+    if unlabelled_file is not None:
+        given_texts(run, [unlabelled_file], say, flag="--unlabelled-file")
+    examples = []
+    if trim_vocabulary:
+        examples = given_texts(run, trim_vocabulary, say, flag="--trim-vocabulary")
     call = "lowcost_ft.compress_run(run, output_dir, ..., validation=rows)"
     held_out, split = validation_examples(run, validation, command="compress", call=call, say=say)
     set_num_threads(num_threads, local_processes=1)

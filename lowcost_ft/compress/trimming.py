@@ -1,6 +1,7 @@
 """Cutting the vocabulary to what given texts need, and checking that they are read as before."""
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,24 +20,41 @@ from lowcost_ft.record.run_file import write_json
 from lowcost_ft.tasks import task_class
 from lowcost_ft.tasks.base import Predictions
 
-__all__ = ["check_drift", "check_same", "covered_texts", "pieces_that_stay", "save_trimmed"]
+__all__ = ["check_drift", "check_same", "given_texts", "pieces_that_stay", "save_trimmed"]
 
 _USUAL_DRIFT = 0.05
 
 
-def covered_texts(
-    run: dict[str, Any], files: Sequence[str | Path], say: Callable[[str], None]
+def given_texts(
+    run: dict[str, Any], files: Sequence[str | Path], say: Callable[[str], None], *, flag: str
 ) -> list[Any]:
-    """The examples that the trimmed model must read as before."""
+    """The examples of files that a flag names, without blank ones.
+
+    Raises:
+        UserError: A file cannot be read, or they hold no text.
+    """
     kind, notices, examples = task_class(run["task"]), list[str](), []
     for file in files:
-        read = read_unlabelled_file(run, str(file), notices=notices)
+        try:
+            read = read_unlabelled_file(run, str(file), notices=notices)
+        except UserError as error:
+            raise UserError([f"{flag}: {one}{_instead(one)}" for one in error.problems]) from error
         examples += [one for one in read if not kind.is_blank(one)]
     if not examples:
-        raise UserError("--trim-vocabulary: the files hold no text")
+        raise UserError(f"{flag}: the files hold no text")
     for notice in dict.fromkeys(notices):
         say(f"note: {notice}")
     return examples
+
+
+def _instead(problem: str) -> str:
+    """What to do where a flag is advised that compress does not have."""
+    if not re.search(r"--[a-z-]+-column|--question|--context|--format", problem):
+        return ""
+    return (
+        ". compress has no such flag: it reads files as those of the run were read, so give "
+        "columns the names that they had in training, or make a file of one text a line"
+    )
 
 
 def pieces_that_stay(model: Any, tokenizer: Any, covered: Features) -> list[int]:

@@ -142,10 +142,17 @@ def validation_examples(
             f"validation rows: call {call}"
         )
     known = run.get("data") or {}
-    splits = load_run_splits(
-        run["config"] | vars(usual) | {"task": run["task"]},
-        with_test="test" in known.get("rows", ("test",)),
-    )
+    try:
+        splits = load_run_splits(
+            run["config"] | vars(usual) | {"task": run["task"]},
+            with_test="test" in known.get("rows", ("test",)),
+        )
+    except UserError as error:
+        raise UserError(
+            f"{command}: answers are compared on the data that the run names, and they cannot be "
+            f"read: {'; '.join(error.problems)}. Start the command in the folder where the run was "
+            f"trained, bring the files back, or call {call}"
+        ) from error
     if known.get("fingerprint") not in (None, splits.fingerprint):
         say(
             "note: the data of this run have changed since it was trained: "

@@ -61,6 +61,15 @@ def test_outputs_and_gradients_are_those_of_peft(shape, bias):
             torch.testing.assert_close(one, other)
 
 
+def test_a_model_may_change_an_output_in_place():
+    model = adapted().double()
+    model.lin.register_forward_hook(lambda module, inputs, output: output.div_(3))
+    x = torch.randn((4, 6, 12), dtype=torch.float64)
+    expected, found = results(model, x), results(lean_copy(model), x)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other)
+
+
 def test_the_gradient_is_the_derivative():
     model = lean_copy(adapted().double())
     x = torch.randn(4, 12, dtype=torch.float64, requires_grad=True)

@@ -114,7 +114,10 @@ class _LoraFunction(torch.autograd.Function):
         y.addmm_(u, _in(dtype, b).t(), alpha=scaling)
         ctx.save_for_backward(flat, u, weight, a, b)
         ctx.scaling, ctx.x_dtype = scaling, x.dtype
-        return y.view(*x.shape[:-1], len(weight))
+        # Models may change what a layer returns in place (Longformer, LED), which is not allowed on
+        # what autograd knows to be a view.
+        shaped: torch.Tensor = torch.ops.aten._unsafe_view(y, [*x.shape[:-1], len(weight)])
+        return shaped
 
     @staticmethod
     @once_differentiable

@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 from lowcost_ft.commands.main import main
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.families import find_family
-from lowcost_ft.models.positions import longest_text, model_on_meta, position_limit
+from lowcost_ft.models.positions import TextLimits, model_on_meta, position_limit, text_limits
 from lowcost_ft.pipeline.load_predictor import load_predictor
 
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 99}
@@ -47,9 +47,9 @@ def test_the_longest_input_of_an_unknown_family_is_the_longest_that_runs(name):
             return model(input_ids=ids, attention_mask=torch.ones_like(ids))
 
     for head in ("token", "question_answering", "causal_lm"):
-        assert longest_text(config, head=head) in (longest, None)
+        assert text_limits(config, head=head).read in (longest, None)
     if name in ("opt", "mistral"):
-        assert longest_text(config, head="causal_lm") == longest
+        assert text_limits(config, head="causal_lm") == TextLimits(longest, longest)
     if name == "mistral":
         assert longest is None
         run(80)
@@ -58,6 +58,13 @@ def test_the_longest_input_of_an_unknown_family_is_the_longest_that_runs(name):
     run(longest)
     with pytest.raises((IndexError, RuntimeError)):
         run(longest + 1)
+
+
+def test_an_encoder_may_have_more_positions_than_its_decoder():
+    sizes = {"d_model": 32, "encoder_layers": 1, "decoder_layers": 1, "vocab_size": 60}
+    sizes |= {"max_encoder_position_embeddings": 512, "max_decoder_position_embeddings": 64}
+    config = AutoConfig.for_model("led", **sizes)
+    assert text_limits(config, head="causal_lm") == TextLimits(read=512, written=64)
 
 
 @pytest.fixture

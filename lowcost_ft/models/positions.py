@@ -1,6 +1,7 @@
 """The longest text that a model has positions for, read off the modules of an unknown family."""
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -9,14 +10,27 @@ from lowcost_ft.models.families import find_family, longest_input
 from lowcost_ft.models.hub import quiet_libraries
 from lowcost_ft.tasks.heads import find_head, suited_head
 
-__all__ = ["longest_text", "longest_text_of", "model_on_meta", "position_limit"]
+__all__ = ["TextLimits", "model_on_meta", "position_limit", "text_limits", "text_limits_of"]
 
 _POSITIONS = re.compile(r"(^|_)(pos|positions?|wpe)(_|$)")
 _RELATIVE = re.compile(r"rel(ative)?_|distance|bias")
 
 
-def longest_text(config: Any, *, head: str, trust_remote_code: bool = False) -> int | None:
-    """Tokens of the longest text that a model has positions for; None where none is known.
+@dataclass(frozen=True, slots=True)
+class TextLimits:
+    """Tokens of the longest texts that a model has positions for; None where none is known.
+
+    Attributes:
+        read: Of texts to read.
+        written: Of texts to write, which an encoder-decoder's decoder has positions of its own for.
+    """
+
+    read: int | None
+    written: int | None
+
+
+def text_limits(config: Any, *, head: str, trust_remote_code: bool = False) -> TextLimits:
+    """The longest texts that a model of a configuration has positions for.
 
     Args:
         config: The model's configuration.
@@ -24,19 +38,24 @@ def longest_text(config: Any, *, head: str, trust_remote_code: bool = False) -> 
         trust_remote_code: Whether the model's own Python code may run.
     """
     if find_family(config) is not None:
-        return longest_input(config)
+        return TextLimits(longest_input(config), longest_input(config))
     model = model_on_meta(config, head=head, trust_remote_code=trust_remote_code)
-    return None if model is None else position_limit(model)
+    return TextLimits(None, None) if model is None else text_limits_of(model)
 
 
-def longest_text_of(model: Any) -> int | None:
-    """The same as `longest_text`, of a model that is there.
+def text_limits_of(model: Any) -> TextLimits:
+    """The same as `text_limits`, of a model that is there.
 
     Args:
         model: A model of transformers, or an adapter of peft around one.
     """
-    known = find_family(model.config) is not None
-    return longest_input(model.config) if known else position_limit(model)
+    config = model.config
+    if find_family(config) is not None:
+        return TextLimits(longest_input(config), longest_input(config))
+    parts = [model, model]
+    if getattr(config, "is_encoder_decoder", False) and hasattr(model, "get_encoder"):
+        parts = [model.get_encoder(), model.get_decoder()]
+    return TextLimits(*(position_limit(part, config) for part in parts))
 
 
 def model_on_meta(config: Any, *, head: str, trust_remote_code: bool = False) -> Any | None:
@@ -53,11 +72,12 @@ def model_on_meta(config: Any, *, head: str, trust_remote_code: bool = False) ->
             config.quantization_config = stored
 
 
-def position_limit(model: Any) -> int | None:
+def position_limit(model: Any, config: Any = None) -> int | None:
     """Tokens of the longest text for which a model has positions; None where none is known.
 
     Args:
-        model: A model of transformers; it may lie on the meta device.
+        model: A model of transformers, or its encoder or decoder; it may lie on the meta device.
+        config: Its configuration; None: it has one itself.
     """
     limits: list[int] = []
     for path, module in model.named_modules():
@@ -74,7 +94,8 @@ def position_limit(model: Any) -> int | None:
                 limits += [table.shape[0]] if table.is_floating_point() else []
     if not limits:
         return None
-    config = getattr(model.config, "get_text_config", lambda: model.config)()
+    config = model.config if config is None else config
+    config = getattr(config, "get_text_config", lambda: config)()
     named = getattr(config, "max_position_embeddings", None)
     return min([*limits, *([int(named)] if named else [])])
 

@@ -13,7 +13,7 @@ from lowcost_ft.data.features import Features
 from lowcost_ft.data.python_rows import Rows
 from lowcost_ft.models.families import is_causal
 from lowcost_ft.models.hub import load_config
-from lowcost_ft.models.positions import longest_text
+from lowcost_ft.models.positions import text_limits
 from lowcost_ft.models.refusals import (
     check_length,
     check_token_ids,
@@ -137,9 +137,9 @@ def load_data(
     if config.teacher and _brings_head(described, head):
         task.head_tokens = None  # A student goes on with its head, and does not begin as words.
     run.record |= task.record()
-    longest = longest_text(described, head=head, trust_remote_code=config.trust_remote_code)
-    check_length(config.max_length, longest, config.model_id)
-    task.check_written_length(longest, model_id=config.model_id, config=config)
+    limits = text_limits(described, head=head, trust_remote_code=config.trust_remote_code)
+    check_length(config.max_length, limits.read, config.model_id)
+    task.check_written_length(limits.written, model_id=config.model_id, config=config)
     run.record["truncation_side"] = tokenizer.truncation_side
     features = {
         name: _featurize(run, task, tokenizer, name, getattr(splits, name)) for name in counts

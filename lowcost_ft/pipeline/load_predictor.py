@@ -11,7 +11,7 @@ from lowcost_ft.models.loading import forward_module, load_tokenizer, load_train
 from lowcost_ft.models.merging import is_mergeable, merge_adapter
 from lowcost_ft.models.onnx_model import load_exported
 from lowcost_ft.models.pooled_states import keep_states
-from lowcost_ft.models.positions import longest_text_of
+from lowcost_ft.models.positions import text_limits_of
 from lowcost_ft.models.quantization import compute_dtype, weight_bytes
 from lowcost_ft.pipeline.confidence import NOVELTY_FILE, load_novelty
 from lowcost_ft.pipeline.predictor import Predictor
@@ -113,14 +113,14 @@ def load_predictor(
         novelty = None
     task.take_model(model.config, model_id=str(folder))
     task.take_tokenizer(tokenizer, model_id=str(folder))
-    longest = longest_text_of(model)
-    task.check_written_length(longest, model_id=str(folder))
+    limits = text_limits_of(model)
+    task.check_written_length(limits.written, model_id=str(folder))
     return Predictor(
         model=called,
         novelty=novelty,
         # A quantized layer keeps notes beside its weights, and foreign code may keep anything.
         concurrent=not weight_bytes(model)[0] and not trust_remote_code,
-        longest=longest,
+        longest=limits.read,
         notices=notices,
         **loaded,
     )

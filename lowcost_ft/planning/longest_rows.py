@@ -11,7 +11,7 @@ from lowcost_ft.data.features import Features
 from lowcost_ft.memory.operators import Target
 from lowcost_ft.models.hub import load_config
 from lowcost_ft.models.loading import build_model
-from lowcost_ft.models.positions import longest_text
+from lowcost_ft.models.positions import text_limits
 from lowcost_ft.models.refusals import check_length
 from lowcost_ft.planning.forecast import Forecast
 from lowcost_ft.planning.model_options import model_options
@@ -35,15 +35,15 @@ def longest_forecast(config: RunConfig, target: Target, *, num_labels: int) -> F
     described = load_config(
         config.model_id, revision=config.revision, trust_remote_code=config.trust_remote_code
     )
-    longest = longest_text(
+    limits = text_limits(
         described,
         head=task_class(config.task).head_for(vars(config)),
         trust_remote_code=config.trust_remote_code,
     )
-    check_length(config.max_length, longest, config.model_id)
+    check_length(config.max_length, limits.read, config.model_id)
     task = task_class(config.task).for_planning([f"label {n}" for n in range(num_labels)])
     task.take_model(described, model_id=config.model_id)
-    task.check_written_length(longest, model_id=config.model_id, config=config)
+    task.check_written_length(limits.written, model_id=config.model_id, config=config)
     features = _longest_rows(task, config, config.batch_size)
     full = max(config.settled_micro_batch_tokens // task.longest_row(config), 1)
     return Forecast(

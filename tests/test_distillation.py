@@ -20,7 +20,9 @@ from lowcost_ft.errors import UserError
 from lowcost_ft.frozen.stored_states import StoredStates, open_stored
 from lowcost_ft.models.base import load_base_model
 from lowcost_ft.models.shortened import keep_lower_layers
+from lowcost_ft.pipeline.data import load_data
 from lowcost_ft.pipeline.load_predictor import load_predictor
+from lowcost_ft.pipeline.start import start_run
 from lowcost_ft.pipeline.student import with_teacher
 from lowcost_ft.pipeline.teaching import weighted
 from lowcost_ft.tasks.classification import TextExample
@@ -40,15 +42,17 @@ def stored(*shape, dtype=torch.float32, seed=0):
     return StoredStates(flat=flat, dtype=dtype, num_bytes=flat.nbytes)
 
 
-def teaching_of(task, features, *, width=None):
-    """Made-up answers of a teacher."""
-    features = weighted(task, features)
+def teaching_of(task, features, *, width=None, silent=()):
+    """Made-up answers of a teacher, which does not make some of the choices."""
     numbers, _ = task.choice_numbers(features, np.arange(len(features.lengths)))
+    logits = stored(int(numbers.max()) + 1, len(task.labels))
+    logits.flat[list(silent)] = torch.nan
+    features = weighted(task, features, ~logits.flat.isnan().any(-1).numpy())
     states = stored(len(features.input_ids), width, dtype=torch.float16, seed=1) if width else None
     return Teaching(
         examples=[],
         features=features,
-        logits=stored(int(numbers.max()) + 1, len(task.labels)),
+        logits=logits,
         states=states,
         digest="made up",
         num_teachers=1,
@@ -56,8 +60,8 @@ def teaching_of(task, features, *, width=None):
     )
 
 
-def taught(runner, features, *, width=None, **settings):
-    teaching = teaching_of(runner.task, features, width=width)
+def taught(runner, features, *, width=None, silent=(), **settings):
+    teaching = teaching_of(runner.task, features, width=width, silent=silent)
     context = TrainingContext(
         settings=RunConfig(task=runner.task.name, teacher="t", **settings),
         model=runner.model,
@@ -99,6 +103,10 @@ def by_hand(runner, teaching, *, a, t, w):
                 right = choices.labels[place]
                 share = 1.0 if choices.weights is None else choices.weights[right]
                 label = -own.log_softmax(-1)[right] * share
+        if given.isnan().any():
+            total = total + ((1 - a) * label if known[place] else 0)
+            count = count + (share if known[place] else 0)
+            continue
         total = total + (
             (1 - a) * label + a * share * t**2 * apart if known[place] else t**2 * apart
         )
@@ -128,7 +136,8 @@ def test_the_loss_is_the_equation_however_a_step_is_cut(tmp_path, name, options,
         features = with_unlabelled(runner, tmp_path, name)
     values = {"teacher_weight": 0.7, "teacher_temperature": 3.0, "teacher_states": 0.5}
     width = runner.model.config.hidden_size
-    teaching = taught(runner, features, width=width, **values)
+    silent = (0, 1, runner.task.num_choices(features) - 1)
+    teaching = taught(runner, features, width=width, silent=silent, **values)
     expected = by_hand(runner, teaching, a=0.7, t=3.0, w=0.5)
     expected.backward()
     right = torch.cat([p.grad.flatten() for p in runner.trainable])
@@ -138,6 +147,31 @@ def test_the_loss_is_the_equation_however_a_step_is_cut(tmp_path, name, options,
         found, loss = gradient(runner, cuts)
         torch.testing.assert_close(loss, expected.detach(), rtol=1e-5, atol=1e-6)
         assert (found - right).norm() / right.norm() < 1e-5
+
+
+def test_a_word_that_the_teacher_does_not_see_is_not_learned_from_it(tmp_path, tiny_model):
+    joiner = "\u200d"  # Nothing to BERT's tokenizer.
+    rows = [
+        {"tokens": ["anna", joiner, "in", "oslo"], "tags": ["B-person", "O", "O", "B-place"]},
+        {"tokens": ["my", "parcel", joiner], "tags": ["O", "O", "O"]},
+    ]
+    shared = {"train_file": write_jsonl(tmp_path / "train.jsonl", rows * 10), "max_steps": 1}
+    shared |= {"validation_file": shared["train_file"], "max_length": 48, "batch_size": 4}
+    first = flags(model_id=tiny_model("bert"), output_dir=tmp_path / "teacher", **shared)
+    assert call_recipe("lora_ner", *first) == 0
+    config = RunConfig(
+        task="ner",
+        method="full",
+        teacher=str(tmp_path / "teacher"),
+        student_model=tiny_model("roberta"),
+        output_dir=str(tmp_path / "student"),
+        **shared,
+    )
+    with start_run(config) as run:
+        teaching = load_data(run, with_test=False).teaching
+    assert teaching.logits.flat.isnan().any(-1).nonzero().flatten().tolist() == [
+        number for start in range(0, 70, 7) for number in (start + 1, start + 6)
+    ]
 
 
 def with_unlabelled(runner, folder, name):

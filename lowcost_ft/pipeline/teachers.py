@@ -36,7 +36,6 @@ __all__ = [
     "choice_numbers",
     "find_teacher",
     "load_teacher",
-    "num_choices",
     "states_width",
     "weights_digest",
 ]
@@ -67,11 +66,6 @@ def choice_numbers(
         found = task.choice_numbers(features, rows)
         assert found is not None
         yield rows, found[0].reshape(len(rows), -1), found[1].reshape(len(rows), -1)
-
-
-def num_choices(task: Task, features: Features) -> int:
-    """How many choices a split has."""
-    return max(int(numbers.max()) for _, numbers, _ in choice_numbers(task, features)) + 1
 
 
 def find_teacher(
@@ -108,7 +102,7 @@ def find_teacher(
         )
     tokenizer = load_tokenizer(folder, **kind.tokenizer_options)
     read = own.featurize(examples, tokenizer, max_length=record["config"]["max_length"])
-    if num_choices(own, read) != num_choices(task, features):
+    if own.num_choices(read) != task.num_choices(features):
         raise UserError(
             f"--teacher {folder}: it reads the texts in other pieces than the student; train it "
             "again with this version"
@@ -212,11 +206,11 @@ def answers_of(
     model: Any,
     teacher: Teacher,
     total: np.ndarray,
+    answered: np.ndarray,
     *,
-    num_teachers: int,
     micro_batch_tokens: int,
 ) -> Iterator[tuple[int, torch.Tensor]]:
-    """Adds a teacher's logits to the mean; yields the hidden states of each row.
+    """Adds up a teacher's logits; yields the hidden states of each row.
 
     A teacher with vectors in front of its text yields none.
 
@@ -225,7 +219,8 @@ def answers_of(
         model: The teacher's model, on the device.
         teacher: The teacher.
         total: Gets the logits, `(choices, classes)`, classes in the student's order.
-        num_teachers: Number of teachers whose mean is taken.
+        answered: Gets 1 for each choice that the teacher makes, `(choices,)`: its tokenizer may
+            make nothing of a word that the student reads.
         micro_batch_tokens: Padded tokens that a micro-batch may hold.
 
     Yields:
@@ -269,7 +264,8 @@ def answers_of(
                 recoveries=[],
             ):
                 asked = numbers >= 0
-                total[numbers[asked]] += logits[asked][:, teacher.order] / num_teachers
+                total[numbers[asked]] += logits[asked][:, teacher.order]
+                answered[numbers[asked]] += 1
                 for row, state in zip(rows, [] if states is None else states, strict=False):
                     yield int(features.starts[row]), state[: features.lengths[row]]
                 bar.update(len(rows))

@@ -29,7 +29,6 @@ from lowcost_ft.pipeline.teachers import (
     choice_numbers,
     find_teacher,
     load_teacher,
-    num_choices,
     states_width,
     weights_digest,
 )
@@ -40,7 +39,7 @@ from lowcost_ft.training.extensions.teaching import Teaching
 
 __all__ = ["teach", "weighted"]
 
-FORMAT = 1
+FORMAT = 2
 """Raised whenever answers are computed or laid out in another way."""
 
 
@@ -70,12 +69,11 @@ def teach(
     examples = [*train, *unlabelled]
     if unlabelled:
         features = task.featurize(examples, tokenizer, max_length=config.max_length)
-    features = weighted(task, features)
     teachers = [find_teacher(folder, config.task, task, examples, features) for folder in folders]
     states = states_width(config, teachers, features, run.say)
     key = _key(run, teachers, states)
     folder = default_cache_dir().parent / "teachers" / from_main(key)
-    choices = num_choices(task, features)
+    choices = task.num_choices(features)
     sizes = {"logits": (choices, len(task.labels))}
     if states:
         sizes["states"] = (len(features.input_ids), states)
@@ -97,9 +95,10 @@ def teach(
             f"--teacher: this process does not see {folder}; set LOWCOST_FT_CACHE to a folder on "
             "a disk that all machines share"
         )
+    answered = ~np.isnan(logits.flat.numpy()).any(axis=1)
     return Teaching(
         examples=examples,
-        features=features,
+        features=weighted(task, features, answered),
         logits=logits,
         states=stored.get("states"),
         digest=digest((name, found.flat) for name, found in stored.items() if found is not None),
@@ -108,11 +107,20 @@ def teach(
     )
 
 
-def weighted(task: Task, features: Features) -> Features:
-    """The same rows with weights that count choices without a label, too."""
+def weighted(task: Task, features: Features, answered: np.ndarray | None = None) -> Features:
+    """The same rows with weights that count choices without a label, too.
+
+    Args:
+        task: The student's task.
+        features: The rows.
+        answered: Which choices some teacher makes, `(choices,)`; None: all.
+    """
     weights = features.weights.copy()
     for rows, numbers, labelled in choice_numbers(task, features):
-        weights[rows] += ((numbers >= 0) & ~labelled).sum(axis=1)
+        counted = (numbers >= 0) & ~labelled
+        if answered is not None:
+            counted &= answered[np.maximum(numbers, 0)]
+        weights[rows] += counted.sum(axis=1)
     return replace(features, weights=weights)
 
 
@@ -161,6 +169,7 @@ def _ask_all(
     check_space(folder, needed, setting="teacher")
     folder.mkdir(parents=True, exist_ok=True)
     total = np.zeros(sizes["logits"], np.float32)
+    answered = np.zeros(len(total), np.float32)
     for part in parts.values():
         part.begin()
     try:
@@ -172,7 +181,7 @@ def _ask_all(
                 model,
                 teacher,
                 total,
-                num_teachers=len(teachers),
+                answered,
                 micro_batch_tokens=run.prediction_tokens,
             )
             if "states" in parts:
@@ -181,6 +190,8 @@ def _ask_all(
                 for _ in answers:
                     pass
             del model
+        with np.errstate(invalid="ignore"):
+            total /= answered[:, None]  # NaN where no teacher answers.
         parts["logits"].write(iter([(0, torch.from_numpy(total))]))
         for part in parts.values():
             part.finish({"dtype": "float32", "teachers": [t.folder for t in teachers]})

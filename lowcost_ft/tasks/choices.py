@@ -146,6 +146,11 @@ class Choosing:
         """
         return None
 
+    def num_choices(self, features: Features) -> int:
+        """How many choices a split has, those included that no token of it stands for."""
+        found = self.choice_numbers(features, np.arange(len(features.lengths)))
+        return 0 if found is None else int(found[0].max()) + 1
+
     @property
     def has_choices(self) -> bool:
         """Whether `choices` returns some."""

@@ -160,6 +160,10 @@ class NerTask(
         batch = collate(features, rows, pad_token_id=0)
         return batch["words"].numpy().ravel(), batch["token_labels"].numpy().ravel() >= 0
 
+    def num_choices(self, features: Features) -> int:
+        """All pieces of words: some are nothing to a tokenizer, such as a lone joiner to BERT's."""
+        return int(features["word_starts"][-1])
+
     @property
     def has_choices(self) -> bool:
         """Always."""

@@ -3,7 +3,8 @@
 A choice with a label has the loss (1 - a) L + a T^2 KL(q, p), where L is the loss of the label, q
 and p are the distributions of teacher and student with their logits divided by the temperature T
 (Hinton et al. 2015, arXiv:1503.02531), and a is `--teacher-weight`. A choice without a label has
-the second term alone, with a = 1. Where each class is a yes or no, the divergence is the mean over
+the second term alone, with a = 1, and one that no teacher makes, since its tokenizer drops the
+word, has the first term alone. Where each class is a yes or no, the divergence is the mean over
 the classes. Each choice counts as much as in the plain loss; those without a label count 1.
 
 `--teacher-states` w adds, for each row, w times what its choices count times the mean over its
@@ -136,9 +137,11 @@ class Distillation(Extension):
         logits, states = np.zeros(shape, np.float32), None
         if self._teaching is not None:
             np.take(self._teaching.logits.flat.numpy(), np.maximum(numbers, 0), 0, out=logits)
+        silent = np.isnan(logits).any(axis=1)
+        logits[silent] = 0
         added = {
             _LOGITS: logits,
-            _ASKED: (numbers >= 0).astype(np.float32),
+            _ASKED: ((numbers >= 0) & ~silent).astype(np.float32),
             _LABELLED: labelled,
         }
         if self._states_weight:

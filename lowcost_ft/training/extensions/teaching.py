@@ -19,7 +19,7 @@ class Teaching:
         examples: The training examples; those without labels come last.
         features: Their tokens. The weight of a row counts its choices without a label, too.
         logits: The logits of each choice (`Task.choice_numbers`), `(choices, classes)`,
-            memory-mapped.
+            memory-mapped; NaN where no teacher makes the choice.
         states: The last hidden state of every token of `features`; None if they are not wanted or
             cannot be compared with the student's.
         digest: SHA-256 of logits and states.

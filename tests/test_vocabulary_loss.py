@@ -4,7 +4,7 @@ import pytest
 import torch
 from tiny import DECODERS
 from torch.nn import functional as F  # noqa: N812
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 from lowcost_ft.errors import UserError
 from lowcost_ft.tasks import vocabulary_loss as pieced
@@ -68,6 +68,15 @@ def test_a_bias_and_a_cap_have_gradients(small_pieces, cap):
     )
     for one, other in zip(expected, found, strict=True):
         assert torch.allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_an_output_layer_of_another_kind_is_refused_by_its_model_type():
+    sizes = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "langs": ["en", "de"]}
+    sizes |= {"src_vocab_size": 40, "tgt_vocab_size": 40, "max_position_embeddings": 20}
+    sizes |= {"encoder_attention_heads": 2, "decoder_attention_heads": 2}
+    model = AutoModelForSeq2SeqLM.from_config(AutoConfig.for_model("fsmt", **sizes))
+    with pytest.raises(UserError, match="the output layer of model type 'fsmt' is not a linear"):
+        check_head(model, "fsmt")
 
 
 def test_logits_that_are_scaled_are_refused_though_padding_has_none():

@@ -119,8 +119,14 @@ def check_head(model: Any, model_id: str) -> None:
 
 
 def _head(model: Any) -> nn.Linear:
-    head = _transformers_model(model).get_output_embeddings()
-    if not isinstance(head, nn.Linear) or hasattr(head, "base_layer"):
+    own = _transformers_model(model)
+    head = own.get_output_embeddings()
+    if not isinstance(head, nn.Linear) and not hasattr(head, "base_layer"):
+        raise UserError(
+            f"model_id: the output layer of model type {own.config.model_type!r} is not a linear "
+            "layer, so that its loss would be wrong; choose a model of a family in docs/methods.md"
+        )
+    if hasattr(head, "base_layer"):
         raise UserError(
             "adapter_config: an adapter of the output layer (lm_head) is not supported for tasks "
             "that write text: the loss goes over the vocabulary in pieces; name the layers below"

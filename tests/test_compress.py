@@ -296,6 +296,15 @@ def test_a_run_with_fewer_layers_is_a_model_to_train(
     assert record["evaluation"]["validation"]["accuracy"] == score
     found = ft.load_predictor(target).evaluate(small_files["single"]["validation_file"])
     assert found["accuracy"] == pytest.approx(score)
+    # Compressed once more, it is still a model that was cut.
+    more = ["compress", str(target), "--output-dir", str(tmp_path / "more"), "--trim-vocabulary"]
+    assert main([*more, *files, "--max-drift", "1"]) == 0
+    assert "distillation recipe" not in (printed := capsys.readouterr().out)
+    assert "train the model again" in printed
+    made = json.loads((tmp_path / "more" / "run.json").read_text())["compress"]
+    assert made["to_train"] and made["earlier"]["layers"] == record["compress"]["layers"]
+    card = (tmp_path / "more" / "README.md").read_text()
+    assert 0 < card.index(f"- Layers that stay: {layers}") < card.index("Then, compressed again:")
     again = tmp_path / "again"
     values = {"model_id": target, "output_dir": again, "method": "full", "max_steps": 2}
     values |= {"max_length": 48, **small_files["single"]}

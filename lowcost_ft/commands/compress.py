@@ -99,7 +99,9 @@ def compress(command: Compress) -> None:
     if report.to_train:
         run = load_run(command.run)
         distilled = ""
-        if task_class(run["task"]).from_record(run).has_choices:  # Else distillation is refused.
+        cut_now = any((report.layers, report.neurons, report.heads))
+        # Else the run knows no more than the new model, or distillation is refused.
+        if cut_now and task_class(run["task"]).from_record(run).has_choices:
             distilled = (
                 f"a distillation recipe with --teacher {command.run} --student-model "
                 f"{report.folder}, or "

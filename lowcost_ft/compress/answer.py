@@ -1,6 +1,7 @@
 """What `lowcost-ft compress` answers: its JSON, and what `run.json` says under `compress`."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from lowcost_ft.compress.healing import Healing
 from lowcost_ft.compress.targets import Latency
@@ -39,4 +40,6 @@ class CompressReport:
     healing: Healing | None
     """What distillation from the model before the cut did; None where nothing was healed."""
     to_train: bool
-    """Whether the model has to be trained again: it was cut, and not healed."""
+    """Whether the model has to be trained again: it was cut, now or earlier, and not healed."""
+    earlier: dict[str, Any] | None = None
+    """What an earlier compression came to, where the run was itself a compressed model."""

@@ -214,7 +214,10 @@ def compress_run(
                 raise RuntimeError(
                     f"read back, the cut model's logits differ by {gap:.2g}; nothing was written"
                 )
-        was_cut = any(one is not None for one in (kept, neurons, left))
+        was_cut, earlier = (
+            any(x is not None for x in (kept, neurons, left)),
+            run.get("compress") or {},
+        )
         found = at.predict(model)
         if was_cut and heal:
             before = at.drift(reference, found)
@@ -261,7 +264,8 @@ def compress_run(
             drift=drift,
             latency=latency,
             healing=healing,
-            to_train=was_cut and healing is None,
+            to_train=(was_cut or bool(earlier.get("to_train"))) and healing is None,
+            earlier=earlier or None,
         )
         # The scores of the record are the run's own; these are this model's.
         scores = at.task.score(held_out, found, seed=run["seed"])

@@ -9,9 +9,18 @@ __all__ = ["compress_section"]
 def compress_section(made: Mapping[str, Any]) -> str:
     """What was cut and healed, and how far the answers moved: a list in Markdown.
 
+    Of a model that was compressed several times, each time has a list, the first one first.
+
     Args:
         made: What `run.json` holds under `compress`.
     """
+    parts = [_list(made)]
+    while made := made.get("earlier") or {}:
+        parts[:0] = [_list(made), "Then, compressed again:"]
+    return "\n\n".join(parts)
+
+
+def _list(made: Mapping[str, Any]) -> str:
     drift, healing = made["drift"], made.get("healing")
     lines = [
         f"Weights: {made['parameters_after']:,} of {made['parameters_before']:,}, "

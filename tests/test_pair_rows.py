@@ -177,6 +177,26 @@ def test_units_that_nobody_has_translated_yet_are_left_out(tmp_path):
     assert '1 row with several texts in "en", of which the first is read, first at' in told
 
 
+def test_units_of_several_regions_are_one_language(tmp_path):
+    path = written(
+        tmp_path,
+        "a.jsonl",
+        [
+            {"translation": {"en": "one", "fr-CA": "un"}},
+            {"translation": {"en-GB": "two", "fr-FR": "deux", "de": "zwei"}},
+            {"translation": {"en": "three", "en-US": "3", "fr-FR": "trois"}},
+        ],
+    )
+    rows, problems, notices = pairs(path, source_language="en", target_language="fr")
+    assert not problems
+    assert [row["source"] for row in rows] == ["one", "two", "three"]
+    assert [row["target"] for row in rows] == ["un", "deux", "trois"]
+    assert '"en", "en-GB", "en-US" are read as one language (--source-language en)' in notices[0]
+    rows, _, notices = pairs(path, source_language="en-GB", target_language="fr")
+    assert [row["target"] for row in rows] == ["deux"]
+    assert "2 rows without a text" in notices[-1]
+
+
 def test_two_files_are_read_line_by_line(tmp_path):
     en = written(tmp_path, "train.en", "the lamp\n\nthe bed\n")
     fr = written(tmp_path, "train.fr", "la lampe\n\nle lit\n")

@@ -56,6 +56,8 @@ def columns_by_language(
                         f"{shown(row.values.get(TRANSLATION_NAME))}, not an object of texts by "
                         'language, such as {"en": ..., "fr": ...}'
                     )
+            for code, flag in zip(languages, ("source", "target"), strict=True):
+                _join_regions(file, opened, code, f"--{flag}-language {code}", notices)
             rows = [
                 Row({**row.values, **texts}, row.source)
                 for row, texts in zip(rows, opened, strict=True)
@@ -94,6 +96,37 @@ def _opened(row: Row) -> dict[str, Any] | None:
         except ValueError:
             return None
     return {str(name): text for name, text in value.items()} if isinstance(value, dict) else None
+
+
+def _join_regions(
+    file: str,
+    opened: Sequence[dict[str, Any] | None],
+    code: str | None,
+    flag: str,
+    notices: list[str],
+) -> None:
+    """Gives the texts of all regions of a language one name, if each row has those of one region.
+
+    Translation memories hold units of several projects: of "en" here, of "en-GB" there.
+
+    Args:
+        file: For the notice.
+        opened: The texts by language of each row, which are changed.
+        code: Code of the language; one with a region, or None, joins nothing.
+        flag: What the user wrote.
+        notices: Gets a line for languages that were joined.
+    """
+    if code is None or not code.isalpha():
+        return
+    held = list(dict.fromkeys(name for texts in opened if texts for name in texts))
+    alike = [name for name in held if same_language(name, code)]
+    found = [[name for name in alike if texts and texts.get(name) is not None] for texts in opened]
+    if len(alike) < 2 or any(len(names) > 1 and code not in names for names in found):
+        return
+    for texts, names in zip(opened, found, strict=True):
+        if texts and names and code not in names:
+            texts[code] = texts.pop(names[0])
+    notices.append(f"{file}: {listed(alike)} are read as one language ({flag})")
 
 
 def _chosen(

@@ -108,6 +108,18 @@ def test_local_names_stay_out_of_the_card(tmp_path: Path) -> None:
     assert "for `base`" in text
 
 
+def test_a_student_names_its_teachers_without_their_folders() -> None:
+    taught = {"teacher_weight": 0.5, "teacher_temperature": 2.0, "teacher_states": 0.0}
+    taught |= {"teachers": 2, "texts": 104, "unlabelled_texts": 24}
+    run = make_run(method="full", config={"teacher": "/home/ann/runs/one, runs/two/"})
+    text = model_card(run | {"train": {"extensions": {"distillation": taught}}}, name="x")
+    assert (
+        "- Teacher: the answers of `one`, `two` were learned beside the labels (weight 0.5, "
+        "temperature 2, hidden states 0), and for 24 texts without labels\n"
+    ) in text
+    assert "/ann" not in text
+
+
 def test_hub_dataset_is_named() -> None:
     header = front_matter(model_card(make_run(config={"dataset": "leondz/wnut_17"}), name="x"))
     assert header["datasets"] == ["leondz/wnut_17"]

@@ -1,5 +1,9 @@
 """What a model card says of the training and of its cost."""
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 from lowcost_ft.config.methods import find_method
 from lowcost_ft.record.hub_metadata import base_model_name, data_name
 from lowcost_ft.record.reload_code import (
@@ -31,6 +35,8 @@ def training_section(run: RunRecord) -> str:
         ("Data", examples + data),
         ("Method", _method(run)),
     ]
+    if taught := (train.get("extensions") or {}).get("distillation"):
+        facts.append(("Teacher", _teacher(config, taught)))
     if pseudo := run.get("pseudo_labels"):
         facts.append(
             (
@@ -69,6 +75,20 @@ def training_section(run: RunRecord) -> str:
     if names:
         facts.append(("Versions", ", ".join(f"{name} {found[name]}" for name in names)))
     return _list(facts) + "\n\nEvery setting is in `run.json`."
+
+
+def _teacher(config: Mapping[str, Any], taught: Mapping[str, Any]) -> str:
+    """Whose answers were learned beside the labels, and from which texts without labels."""
+    folders = [Path(part.strip()).name for part in str(config.get("teacher")).split(",")]
+    shown = ", ".join(f"`{name}`" for name in folders if name)
+    texts = taught.get("unlabelled_texts") or 0
+    return (
+        f"the answers of {shown} were learned beside the labels (weight "
+        f"{taught['teacher_weight']:g}, temperature {taught['teacher_temperature']:g}, hidden "
+        f"states {taught['teacher_states']:g})"
+        + f", and for {texts:,} texts without labels"
+        * (texts > 0)
+    )
 
 
 def _method(run: RunRecord) -> str:

@@ -381,6 +381,12 @@ def test_what_is_wrong_is_told(trained_run, tmp_path, capsys):
     arguments = ["compress", str(run), "--output-dir", str(target)]
     assert main(arguments) == 2
     assert "give --trim-vocabulary (the files" in capsys.readouterr().err
+    # What stands in the way is told before a model is loaded, by each command that makes one.
+    taken = ["--output-dir", str(trained_run("ner", "bert"))]
+    for words in (["compress", "--layers", "1"], ["export"], ["merge"]):
+        assert main([words[0], str(run), *words[1:], *taken]) == 2
+        error = capsys.readouterr().err
+        assert "already holds a run" in error and "loading" not in error
     for words in (["--layers", "3"], ["--layers", "0"], ["--ffn", "1.5"]):
         assert main([*arguments, *words]) == 2
         error = capsys.readouterr().err

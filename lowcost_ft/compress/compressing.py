@@ -135,7 +135,7 @@ def compress_run(
         "--base-model" if base_model else "--model-id": base_model or run["model_id"],
         **{f"--trim-vocabulary {file}": file for file in trim_vocabulary},
     }
-    check_output_dir(output_dir, reads)
+    check_output_dir(output_dir, reads, new=True)
     cuts = targets is not None or not layers is ffn is heads is None
     if unlabelled_file is not None and not (cuts and heal):
         raise UserError(

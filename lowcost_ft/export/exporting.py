@@ -93,7 +93,7 @@ def export_run(
         "RUN": run_folder,
         "--base-model" if base_model else "--model-id": base_model or run["model_id"],
     }
-    check_output_dir(output_dir, reads)
+    check_output_dir(output_dir, reads, new=True)
     call = "lowcost_ft.export_run(run, output_dir, validation=rows)"
     examples, split = validation_examples(run, validation, command="export", call=call, say=say)
     threads = set_num_threads(num_threads, local_processes=1)

@@ -75,7 +75,7 @@ def merge_run(
         "RUN": run_folder,
         "--base-model" if base_model else "--model-id": base_model or run["model_id"],
     }
-    check_output_dir(output_dir, reads)
+    check_output_dir(output_dir, reads, new=True)
     options: dict[str, Any] = {
         "base_model": base_model,
         "trust_remote_code": trust_remote_code,

@@ -101,19 +101,26 @@ def claimed_output_dir(
         yield folder
 
 
-def check_output_dir(folder: str | Path, reads: Mapping[str, str | Path | None]) -> None:
+def check_output_dir(
+    folder: str | Path, reads: Mapping[str, str | Path | None], *, new: bool = False
+) -> None:
     """Refuses a run folder in which the run would replace what it reads; changes nothing.
 
     Args:
         folder: What `--output-dir` names; it need not exist.
         reads: Files and folders that the run reads, by flag.
+        new: Whether it must not hold a run or a model either.
 
     Raises:
-        UserError: It would replace some of them.
+        UserError: It would replace some of them, or holds what it must not.
     """
     replaced = files_of_run(folder)
     replaced += [Path(folder) / name for name in _TOKENIZER_FILES]
     check_not_read("--output-dir", folder, replaced=replaced, reads=reads)
+    if new:
+        if Path(folder).is_file():
+            raise UserError(f"--output-dir {folder} is a file: name a folder")
+        _check_contents(Path(folder), overwrite=None, resume=False)
 
 
 def files_of_run(folder: str | Path) -> list[Path]:

@@ -21,6 +21,7 @@ from lowcost_ft.export import measuring
 from lowcost_ft.export.choosing import choose_float_layers
 from lowcost_ft.export.graph import build_graph
 from lowcost_ft.export.smaller import Layer, quantizable_layers, quantize, to_half
+from lowcost_ft.export.telling import notes_on
 from lowcost_ft.export.timing import Speed, time_in_turns
 from lowcost_ft.models.loading import build_model, load_tokenizer
 from lowcost_ft.models.merging import MERGE_TOLERANCE, parity_gap
@@ -281,6 +282,12 @@ def test_the_limits_say_which_of_them_is_broken():
     )
     assert limits.broken_by(replace(drift, score_after=0.9)) is None
     assert "2.00% of the predictions change" in limits.broken_by(replace(drift, drift=0.02))
+
+
+def test_what_an_exported_model_does_not_do_is_told():
+    assert not notes_on({}) and not notes_on({"novelty": {"threshold": None, "reason": "few"}})
+    (note,) = notes_on({"novelty": {"threshold": 3.0}})
+    assert "does not flag texts unlike the training data" in note
 
 
 def test_time_is_taken_in_turns():

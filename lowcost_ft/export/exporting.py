@@ -26,6 +26,7 @@ from lowcost_ft.export.refusals import (
 )
 from lowcost_ft.export.report import ExportedFile, ExportReport
 from lowcost_ft.export.smaller import Layer, quantizable_layers, to_half
+from lowcost_ft.export.telling import notes_on
 from lowcost_ft.export.timing import Speed
 from lowcost_ft.models.loading import forward_module, load_tokenizer, load_trained
 from lowcost_ft.models.merging import MERGE_TOLERANCE, merge_adapter, parity_gap
@@ -156,6 +157,8 @@ def export_run(
             config=plain.config,
             tokenizer=tokenizer,
         )
+    for note in notes_on(run):
+        say(note)
     return report
 
 

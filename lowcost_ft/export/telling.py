@@ -1,10 +1,12 @@
 """What an export came to, for the terminal."""
 
 import textwrap
+from collections.abc import Mapping
+from typing import Any
 
 from lowcost_ft.export.report import ExportedFile, ExportReport
 
-__all__ = ["summary_lines"]
+__all__ = ["notes_on", "summary_lines"]
 
 _WIDTH = 80
 
@@ -46,6 +48,16 @@ def summary_lines(report: ExportReport, command: str) -> list[str]:
     for part in parts:
         lines += textwrap.wrap(part, _WIDTH, break_long_words=False, break_on_hyphens=False)
     return [*lines, "", f"Written to {report.folder}", f"next:  {command}"]
+
+
+def notes_on(run: Mapping[str, Any]) -> list[str]:
+    """What a run does that its exported model does not, as lines for the terminal."""
+    if (run.get("novelty") or {}).get("threshold") is None:
+        return []
+    return [
+        "note: the exported model does not flag texts unlike the training data, as the run does: "
+        "ONNX gives no states to compare them by"
+    ]
 
 
 def _score(files: list[ExportedFile]) -> str:

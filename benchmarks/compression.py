@@ -71,7 +71,7 @@ def main() -> None:
             print(f"--- {data}, {arm}, seed {seed}", flush=True)
             _run(data, arm, seed, options)
             record = load_record(options.runs / f"{data}-{arm}-seed{seed}" / "run.json")
-            file.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
+            file.write_text(_kept(record, options.folder, options.runs), "utf-8")
         speed = options.results / f"speed-{data}-seed{seed}.json"
         if arm == ARMS[-1] and not speed.exists():
             found = _speeds(data, seed, options)
@@ -81,6 +81,15 @@ def main() -> None:
         summary, "utf-8"
     )
     print(summary)
+
+
+def _kept(record: dict[str, Any], folder: Path, runs: Path) -> str:
+    """A record without what is long, and without where this machine has its folders."""
+    train = {name: value for name, value in record["train"].items() if name != "loss_history"}
+    text = json.dumps({**record, "train": train}, indent=1) + "\n"
+    for place, name in ((folder, "data"), (runs, "runs"), (ROOT, "."), (Path.home(), "~")):
+        text = text.replace(str(place), name)
+    return text
 
 
 def _run(data: str, arm: str, seed: int, options: argparse.Namespace) -> None:

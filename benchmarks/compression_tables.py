@@ -35,8 +35,24 @@ def compression_section() -> str:
             "|---|---|---|---|---|",
             *(line for data, one in found.items() for line in _lines(_TITLES[data], one)),
             "",
+            *(_verdict(_TITLES[data], one) for data, one in found.items()),
+            "",
             "`python benchmarks/compression.py DATA` makes the runs.",
         ]
+    )
+
+
+def _verdict(title: str, found: dict[str, Any]) -> str:
+    """What the teacher adds, by the seeds that both students have."""
+    taught, alone = found["scores"]["student"], found["scores"]["labels-only"]
+    differences = [taught[seed] - alone[seed] for seed in taught if seed in alone]
+    mean = sum(differences) / len(differences)
+    each = ", ".join(f"{one:+.3f}" for one in differences)
+    what = "adds to" if mean > 0 else "lowers"
+    name = title.partition(",")[0]
+    return (
+        f"On {name} the teacher {what} the score of a model of 3 layers: {mean:+.3f} ({each}), "
+        "compared with the pretrained model's layers and labels alone."
     )
 
 

@@ -214,10 +214,8 @@ def compress_run(
                 raise RuntimeError(
                     f"read back, the cut model's logits differ by {gap:.2g}; nothing was written"
                 )
-        was_cut, earlier = (
-            any(x is not None for x in (kept, neurons, left)),
-            run.get("compress") or {},
-        )
+        was_cut = any(one is not None for one in (kept, neurons, left))
+        earlier = run.get("compress") or {}
         found = at.predict(model)
         if was_cut and heal:
             before = at.drift(reference, found)

@@ -52,17 +52,18 @@ def test_loss_and_gradients_are_those_of_the_models_own_logits(tiny_model, small
     check_head(model, family)
 
 
+@pytest.mark.parametrize("scale", [1.0, 0.25])
 @pytest.mark.parametrize("cap", [None, 5.0])
-def test_a_bias_and_a_cap_have_gradients(small_pieces, cap):
+def test_a_bias_a_scale_and_a_cap_have_gradients(small_pieces, cap, scale):
     torch.manual_seed(0)
     states, weight = torch.randn(8, 4, requires_grad=True), torch.randn(30, 4, requires_grad=True)
     bias, targets = torch.randn(30, requires_grad=True), torch.randint(0, 30, (8,))
-    logits = F.linear(states, weight, bias)
+    logits = F.linear(states, weight) * scale + bias
     logits = logits if cap is None else cap * torch.tanh(logits / cap)
     expected = torch.autograd.grad(
         3 * F.cross_entropy(logits, targets, reduction="sum"), (states, weight, bias)
     )
-    vocabulary = Vocabulary(weight=weight, bias=bias, cap=cap, dtype=torch.float32)
+    vocabulary = Vocabulary(weight=weight, bias=bias, scale=scale, cap=cap, dtype=torch.float32)
     found = torch.autograd.grad(
         3 * vocabulary_loss(states, vocabulary, targets), (states, weight, bias)
     )
@@ -79,11 +80,26 @@ def test_an_output_layer_of_another_kind_is_refused_by_its_model_type():
         check_head(model, "fsmt")
 
 
-def test_logits_that_are_scaled_are_refused_though_padding_has_none():
+def scaled(kind, **changes):
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     sizes |= {"num_key_value_heads": 2, "intermediate_size": 16, "vocab_size": 40}
-    config = AutoConfig.for_model("granite", **sizes, pad_token_id=0, logits_scaling=8.0)
-    model = AutoModelForCausalLM.from_config(config).eval()
+    config = AutoConfig.for_model(kind, **sizes, **changes, pad_token_id=0)
+    return AutoModelForCausalLM.from_config(config).eval()
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [("granite", {"logits_scaling": 8.0}), ("cohere", {"logit_scale": 0.0625}), ("cohere2", {})],
+)
+def test_logits_that_are_scaled_have_their_scale(kind, changes):
+    model = scaled(kind, **changes)
+    check_head(model, kind)
+    found = states_before_head(model, {"input_ids": torch.ones(1, 1, dtype=torch.long)})
+    assert found.vocabulary.scale != 1
+
+
+def test_logits_that_are_changed_otherwise_are_refused_though_padding_has_none():
+    model = scaled("hyperclovax", logits_scaling=8.0)  # It multiplies, where Granite divides.
     assert not model.get_input_embeddings().weight[0].any()
     with pytest.raises(UserError, match="changes its logits in a way that is not known"):
-        check_head(model, "granite")
+        check_head(model, "hyperclovax")

@@ -81,14 +81,18 @@ def states_before_head(model: Any, inputs: Mapping[str, torch.Tensor]) -> Before
 def vocabulary_of(model: Any, *, dtype: torch.dtype = torch.float32) -> Vocabulary:
     """The head of a model, as weights that turn states into logits.
 
+    Cohere multiplies its logits by `logit_scale`, and Granite divides them by `logits_scaling`.
+
     Raises:
         UserError: The head has an adapter, whose part would be missing.
     """
     head, own = _head(model), _transformers_model(model)
     bias = getattr(own, "final_logits_bias", None)
     bias = head.bias if bias is None else bias.view(-1)
-    cap = getattr(own.config.get_text_config(decoder=True), "final_logit_softcapping", None)
-    return Vocabulary(weight=head.weight, bias=bias, cap=cap, dtype=dtype)
+    config = own.config.get_text_config(decoder=True)
+    scale = (getattr(config, "logit_scale", None) or 1.0) / getattr(config, "logits_scaling", 1.0)
+    cap = getattr(config, "final_logit_softcapping", None)
+    return Vocabulary(weight=head.weight, bias=bias, scale=scale, cap=cap, dtype=dtype)
 
 
 def check_head(model: Any, model_id: str) -> None:

@@ -31,12 +31,14 @@ class Vocabulary:
     Attributes:
         weight: `(vocabulary, hidden)`.
         bias: `(vocabulary,)`, or None.
+        scale: What the products of states and weights are multiplied by, before the bias.
         cap: Logits are `cap * tanh(logits / cap)`; None: as they are.
         dtype: Precision of the product; logits are float32 afterwards.
     """
 
     weight: torch.Tensor
     bias: torch.Tensor | None
+    scale: float
     cap: float | None
     dtype: torch.dtype
 
@@ -46,6 +48,8 @@ class Vocabulary:
 
     def finish(self, products: torch.Tensor) -> torch.Tensor:
         """What follows the product of states and weights; `products` is changed in place."""
+        if self.scale != 1:
+            products *= self.scale
         if self.bias is not None:
             products += self.bias
         if self.cap is not None:
@@ -130,13 +134,15 @@ class _PiecedLoss(torch.autograd.Function):
             shares.scatter_add_(1, right, torch.full_like(chosen, -1.0))
             if slope is not None:
                 shares.mul_(slope)
+            if grad_bias is not None:
+                grad_bias += shares.sum(0)
+            if vocabulary.scale != 1:
+                shares.mul_(vocabulary.scale)
             gradient = shares.to(multiplied.dtype)
             if grad_hidden is not None:
                 grad_hidden[part] = gradient @ multiplied
             if grad_weight is not None:
                 grad_weight += gradient.t() @ states
-            if grad_bias is not None:
-                grad_bias += shares.sum(0)
         ctx.save_for_backward(grad_hidden, grad_weight, grad_bias)
         ctx.dtypes = [hidden.dtype, weight.dtype, None if bias is None else bias.dtype]
         return total

@@ -203,6 +203,13 @@ def test_the_length_of_targets_changes_the_plan_of_a_task_that_writes(capsys, ti
     assert short < long
 
 
+def test_a_plan_takes_the_lengths_of_the_tasks_recipe(capsys, tiny_model):
+    flags = ["--model-id", tiny_model("llama"), "--task", "summarization", "--device", "cpu"]
+    usual = planned(capsys, *flags)
+    assert usual == planned(capsys, *flags, "--max-length", "384", "--max-target-length", "64")
+    assert usual["peak_bytes"] > planned(capsys, *flags, "--max-length", "128")["peak_bytes"]
+
+
 def test_a_plan_for_an_encoder_decoder_has_room_for_source_and_target(capsys, tiny_model):
     flags = ["--model-id", tiny_model("t5"), "--task", "translation", "--max-length", "64"]
     flags += ["--max-target-length", "16", "--trainable-layers", "1", "--cache-frozen-layers"]

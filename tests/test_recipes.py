@@ -26,6 +26,7 @@ import lowcost_ft.pipeline.save
 import lowcost_ft.pipeline.start
 from lowcost_ft.commands.program import exit_code
 from lowcost_ft.config.run import RunConfig
+from lowcost_ft.config.tasks import task_settings
 from lowcost_ft.errors import UserError
 from lowcost_ft.training.setup import build_accelerator
 
@@ -167,6 +168,16 @@ def test_recipes_are_short_and_begin_with_their_command():
         text = (RECIPES / f"{name}.py").read_text()
         assert len(text.splitlines()) < 120
         assert f"accelerate launch recipes/{name}.py" in text.split('"""')[1]
+
+
+def test_a_plan_takes_the_lengths_of_the_recipes(monkeypatch):
+    monkeypatch.syspath_prepend(str(RECIPES))
+    for name in NAMES:
+        config = runpy.run_path(str(RECIPES / f"{name}.py"))["CONFIG"]
+        usual = task_settings(config.task)
+        assert config.max_length == usual.max_length, name
+        if "max_target_length" in usual.fields:
+            assert config.max_target_length == usual.max_target_length, name
 
 
 def test_a_variant_shares_every_field_but_its_own(monkeypatch):

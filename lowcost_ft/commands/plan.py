@@ -36,11 +36,11 @@ class PlanFlags:
     """What the model learns."""
     num_labels: int = 9
     """Outputs of the head."""
-    max_length: int = 128
-    """Longest input in tokens."""
-    max_target_length: int = setting(128, at_least=2)
+    max_length: int | None = setting(None, at_least=8)
+    """Longest input in tokens. Default: that of the task's recipe."""
+    max_target_length: int | None = setting(None, at_least=2)
     """Longest target in tokens, of tasks that write: in an encoder-decoder it comes on top of
-    --max-length, in a decoder it is a part of it."""
+    --max-length, in a decoder it is a part of it. Default: that of the task's recipe."""
     config_file: str | None = None
     """config.json of the model, instead of --model-id."""
     device: Literal["cuda", "cpu"] = "cuda"
@@ -198,6 +198,10 @@ def _given(command: PlanMemory, *names: str) -> list[str]:
 def _run_config(command: PlanMemory) -> RunConfig:
     known = {field.name for field in fields(RunConfig)}
     values = {k: v for k, v in vars(command).items() if k in known}
+    usual = task_settings(command.task)
+    for name in ("max_length", "max_target_length"):
+        if values[name] is None:
+            values[name] = getattr(usual, name)
     problems = []
     if command.config_file is not None:
         problems += _config_file_problems(command)

@@ -31,6 +31,8 @@ class TaskSettings:
         default: Whether `RunConfig` means this task where none is named.
         dropout: What `--dropout auto` comes to: a probability, or "model" for the model's own.
         averages: Whether `--ema auto` keeps an average of adapters, as it was measured to help.
+        max_length: Longest input of the task's recipe, in tokens, which a plan takes as well.
+        max_target_length: Longest target of the task's recipe, in tokens, where it writes.
     """
 
     name: str
@@ -40,6 +42,8 @@ class TaskSettings:
     default: bool = False
     dropout: float | Literal["model"] = "model"
     averages: bool = False
+    max_length: int = 128
+    max_target_length: int = 128
 
 
 _TASKS: dict[str, TaskSettings] = {}

@@ -70,6 +70,7 @@ register_task(
                 *("window_overlap", "max_answer_tokens"),
             }
         ),
+        max_length=384,
     )
 )
 register_task(
@@ -80,6 +81,8 @@ register_task(
         fields=GENERATION_FIELDS
         | {"source_column", "target_column", "references_column"}
         | {"source_language", "target_language"},
+        max_length=256,
+        max_target_length=96,
     )
 )
 register_task(
@@ -88,6 +91,8 @@ register_task(
         title="summarization",
         module="lowcost_ft.tasks.summarization",
         fields=GENERATION_FIELDS | {"source_column", "target_column", "references_column"},
+        max_length=384,
+        max_target_length=64,
     )
 )
 register_task(
@@ -96,6 +101,8 @@ register_task(
         title="dialogue",
         module="lowcost_ft.tasks.dialogue",
         fields=GENERATION_FIELDS - {"prompt_template"} | {"messages_column", "references_column"},
+        max_length=384,
+        max_target_length=96,
     )
 )
 

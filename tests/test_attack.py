@@ -1,6 +1,7 @@
 """`lowcost-ft attack`: what mistakes cost, by chance and at worst; spans stay exact."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from lowcost_ft.attack.attacks import AttackOptions, attack, check_task
 from lowcost_ft.attack.changed_texts import Editable, editable
 from lowcost_ft.attack.lists import packaged_synonyms, read_synonyms, unseen_entities
 from lowcost_ft.attack.random_noise import at_random, noisy_examples
-from lowcost_ft.attack.worst_case import without_word
+from lowcost_ft.attack.worst_case import without_word, worst_examples
 from lowcost_ft.commands.main import main
 from lowcost_ft.config.run import RunConfig
 from lowcost_ft.data.noise import NOISES, entity_noise, synonym_noise
@@ -192,6 +193,39 @@ def test_the_worst_case_is_worse_than_chance(trained_run, files, kind, family, q
     assert ("joined" in found) == (kind == "ner")
     assert ("joined" in found["left_out"]) == (kind != "ner")
     assert "masked-model" in found["left_out"]
+
+
+def test_the_worst_edits_of_numbers_lower_their_correlation_not_shift_them_all(monkeypatch):
+    task = ClassificationTask([], problem_type="regression")
+    worth = {"so": 0.0, "x": 0.5, "up": 5.0, "down": -4.0}
+
+    def predictions(predictor, examples):
+        words = [example.text.split() for example in examples]
+        return {"scores": np.array([[float(number) + worth[word]] for number, word in words])}
+
+    monkeypatch.setattr("lowcost_ft.attack.worst_case.predictions_of", predictions)
+    rows = [TextExample(text=f"{n} so", label=float(n), source=str(n)) for n in range(1, 9)]
+    noise = synonym_noise({"so": ["up", "down"]})
+    predictor = SimpleNamespace(task=task)
+    worst, _ = worst_examples(predictor, rows, {"synonyms": noise}, edits=1, seed=0)
+    # The squared error is largest where all go up: the correlation would still be 1.
+    after = predictions(predictor, [state.after(1) for state in worst])["scores"][:, 0]
+    assert np.corrcoef(after, np.arange(1, 9))[0, 1] < 0
+    assert max(state.harm for state in worst) > min(state.harm for state in worst)
+
+
+def test_doubt_about_an_answer_counts_where_the_answer_stays():
+    task = task_class("question_answering").for_planning([])
+    asked = {"question": "Where?", "context": "Anna in Lagos"}
+    asked["answers"] = {"text": ["Lagos"], "answer_start": [8]}
+    (row,) = read_examples([Row(asked, "row")], _reading(), problems=[], notices=[])
+
+    def harm(right, wrong):
+        spans = {"start": [[8, 0]], "end": [[13, 4]], "score": [[right, wrong]]}
+        arrays = {name: np.array(value) for name, value in spans.items()}
+        return task.harm_values([row], arrays | {"example": np.array([0]), "null": np.zeros(1)})[0]
+
+    assert 0 < harm(5.0, 1.0) < harm(5.0, 4.0) < 0.02 < harm(4.0, 5.0)
 
 
 def test_entities_are_swapped_for_unseen_ones(trained_run, files, tmp_path):

@@ -239,7 +239,7 @@ def _worst_case(
 
 def _examples(predictor: Any, attacked: Sequence[Attacked]) -> list[dict[str, Any]]:
     """The texts whose answer has become worst, with what was changed."""
-    worst = sorted(attacked, key=lambda state: -state.loss)[:_SHOWN_EXAMPLES]
+    worst = sorted(attacked, key=lambda state: -state.harm)[:_SHOWN_EXAMPLES]
     if not worst:
         return []
     task = predictor.task

@@ -1,9 +1,9 @@
 """The worst mistakes within a budget of edits, found greedily.
 
-The words of a text are tried by their importance: by how much the loss grows when a word is
-replaced by one that says nothing. At each, of the edits that are possible the one that makes the
-loss largest is kept, if it makes it larger at all, until the budget is spent or nothing of the
-answer is right any more. Better attacks may exist: what is found is a lower bound of the harm.
+The words of a text are tried by their importance: by how much harm (`Measuring.harm`, such as the
+loss) there is when a word is replaced by one that says nothing. At each, of the edits that are
+possible the most harmful one is kept, if it harms more than none, until the budget is spent or
+nothing of the answer is right any more. Better attacks may exist: what is found is a lower bound.
 
 Source:
     Jin et al. (2020), Is BERT Really Robust? (arXiv:1907.11932); Li et al. (2019), TextBugger
@@ -23,6 +23,7 @@ from lowcost_ft.attack.measured import predictions_of
 from lowcost_ft.data.noise import Noise, follows
 from lowcost_ft.data.text_edits import Edit
 from lowcost_ft.data.word_spans import word_spans
+from lowcost_ft.tasks.measuring import Harm
 
 __all__ = ["Attacked", "without_word", "worst_examples"]
 
@@ -37,16 +38,20 @@ class Attacked:
 
     Attributes:
         one: The example with its possible edits.
+        number: Its number among the examples.
         words: The words to try, the most important first.
-        loss: With the edits so far.
+        value: With the edits so far: what its harm follows from (`Measuring.harm_values`).
+        harm: With the edits so far, each counted when it was made.
         right: Whether anything of the answer is right with them.
         places: The edits so far.
         versions: The example after each of them.
     """
 
     one: Editable
+    number: int
     words: list[int]
-    loss: float
+    value: float
+    harm: float
     right: bool
     places: list[Place] = field(default_factory=list)
     versions: list[Any] = field(default_factory=list)
@@ -87,21 +92,29 @@ def worst_examples(
         for number, example in enumerate(examples)
     ]
     predictions = predictions_of(predictor, examples)
-    losses = task.losses(examples, predictions)
+    harm = task.harm(examples, predictions)
+    values = task.harm_values(examples, predictions)
     asked = len(examples)
     right = _anything_right(task, examples, predictions)
     states = [
-        Attacked(one=one, words=[], loss=float(loss), right=ok)
-        for one, loss, ok in zip(ones, losses, right, strict=True)
+        Attacked(
+            one=one,
+            number=number,
+            words=[],
+            value=float(value),
+            harm=float(harm.of(number, np.array([value]))[0]),
+            right=ok,
+        )
+        for number, (one, value, ok) in enumerate(zip(ones, values, right, strict=True))
     ]
-    active = [s for s in states if s.right and s.one.words and np.isfinite(s.loss)]
-    asked += _rank_words(predictor, active, seed)
+    active = [s for s in states if s.right and s.one.words and np.isfinite(s.harm)]
+    asked += _rank_words(predictor, active, harm, seed)
     bar = tqdm(total=2 * edits, desc="attacking", file=sys.stderr, disable=None, leave=False)
     for _ in range(2 * edits):  # As many words may be tried in vain as are changed.
         tries = [(state, tried) for state in active if (tried := _tries(task, state))]
         if not tries:
             break
-        asked += _keep_worst(predictor, tries)
+        asked += _keep_worst(predictor, tries, harm)
         active = [
             state for state in active if state.right and state.words and len(state.places) < edits
         ]
@@ -119,7 +132,7 @@ def _anything_right(task: Any, examples: Sequence[Any], predictions: Any) -> lis
     return [bool(of_sums(row) > 0 or not row.any()) for row in numbers]
 
 
-def _rank_words(predictor: Any, states: Sequence[Attacked], seed: int) -> int:
+def _rank_words(predictor: Any, states: Sequence[Attacked], harm: Harm, seed: int) -> int:
     """Orders the words of each example; returns how many texts were asked about."""
     task = predictor.task
     texts, owners = [], []
@@ -135,12 +148,14 @@ def _rank_words(predictor: Any, states: Sequence[Attacked], seed: int) -> int:
                 owners.append((number, word))
     if not texts:
         return 0
-    losses = task.losses(texts, predictions_of(predictor, texts))
-    grown: dict[int, list[tuple[float, int]]] = {}
-    for (number, word), loss in zip(owners, losses, strict=True):
-        grown.setdefault(number, []).append((-float(loss), word))
-    for number, found in grown.items():
-        states[number].words = [word for _, word in sorted(found)]
+    values = task.harm_values(texts, predictions_of(predictor, texts))
+    found: dict[int, list[tuple[int, float]]] = {}
+    for (number, word), value in zip(owners, values, strict=True):
+        found.setdefault(number, []).append((word, float(value)))
+    for number, tried in found.items():
+        harms = harm.of(states[number].number, np.array([value for _, value in tried]))
+        ranked = sorted(zip((-harms).tolist(), (word for word, _ in tried), strict=True))
+        states[number].words = [word for _, word in ranked]
     return len(texts)
 
 
@@ -185,20 +200,25 @@ def _tries(task: Any, state: Attacked) -> list[tuple[Place, Any]]:
     return []
 
 
-def _keep_worst(predictor: Any, tries: Sequence[tuple[Attacked, list[tuple[Place, Any]]]]) -> int:
+def _keep_worst(
+    predictor: Any, tries: Sequence[tuple[Attacked, list[tuple[Place, Any]]]], harm: Harm
+) -> int:
     """Keeps the worst edit of each example, if it is worse than none."""
     task = predictor.task
     texts = [other for _, tried in tries for _, other in tried]
     predictions = predictions_of(predictor, texts)
-    losses = task.losses(texts, predictions)
+    values = task.harm_values(texts, predictions)
     right = _anything_right(task, texts, predictions)
     first = 0
     for state, tried in tries:
-        own = np.nan_to_num(losses[first : first + len(tried)], nan=-np.inf)
-        worst = int(own.argmax())
-        if own[worst] > state.loss + 1e-6:
+        own = values[first : first + len(tried)]
+        *harms, before = harm.of(state.number, np.append(own, state.value)).tolist()
+        worst = int(np.nan_to_num(harms, nan=-np.inf).argmax())
+        if harms[worst] > before + 1e-6:
             place, other = tried[worst]
-            state.loss, state.right = float(own[worst]), right[first + worst]
+            state.value, state.right = float(own[worst]), right[first + worst]
+            state.harm += harms[worst] - before
+            harm.keep(state.number, state.value)
             state.places.append(place)
             state.versions.append(other)
         first += len(tried)

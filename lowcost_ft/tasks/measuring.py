@@ -11,7 +11,23 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["Measuring", "mean_of"]
+__all__ = ["Harm", "Measuring", "mean_of"]
+
+
+class Harm:
+    """How much a change of one example harms the task's metric, to find the worst change."""
+
+    def of(self, number: int, values: Floats) -> Floats:
+        """The harm of versions of an example, `(versions,)`.
+
+        Args:
+            number: Number of the example.
+            values: Their values (`Measuring.harm_values`), `(versions,)`.
+        """
+        return values
+
+    def keep(self, number: int, value: float) -> None:
+        """Notes that an example has become a version with this value."""
 
 
 class Measuring:
@@ -49,6 +65,16 @@ class Measuring:
             example, `(examples, numbers)`.
         """
         raise NotImplementedError
+
+    def harm_values(self, examples: Sequence[Any], predictions: Any) -> Floats:
+        """What tells how much changes of examples harm, `(examples,)`: by default the loss."""
+        task: Any = self
+        losses: Floats = task.losses(examples, predictions)
+        return losses
+
+    def harm(self, examples: Sequence[Any], predictions: Any) -> Harm:
+        """The harm that changes of these examples do; by default their values are the harm."""
+        return Harm()
 
     def verdicts(self, examples: Sequence[Any], predictions: Any) -> list[Hashable]:
         """The answer to each example, to be compared between a text and a changed one.

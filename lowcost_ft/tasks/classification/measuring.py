@@ -11,7 +11,7 @@ from lowcost_ft.scores.sums import accuracy_of, f1_of, indicators, label_counts,
 from lowcost_ft.tasks.classification.examples import TextExample
 from lowcost_ft.tasks.classification.featurizing import label_tuple
 from lowcost_ft.tasks.classification.flags import DecisionFlags
-from lowcost_ft.tasks.measuring import Measuring
+from lowcost_ft.tasks.measuring import Harm, Measuring
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,8 +37,7 @@ class ClassificationMeasuring(Measuring):
     ) -> tuple[Callable[[Floats], Floats], Floats]:
         """Accuracy, micro F1 or Pearson's correlation; see `Measuring.score_sums`."""
         if self.problem_type == "regression":
-            true = np.array([float(str(example.label)) for example in examples])
-            return pearson_of, moments(predictions["scores"][:, 0].astype(np.float64), true)
+            return pearson_of, moments(*_numbers(examples, predictions))
         several = self.problem_type == "multi_label_classification"
         answers = self._labels(examples, predictions)
         truths = [label_tuple(e) if several else str(e.label) for e in examples]
@@ -46,6 +45,18 @@ class ClassificationMeasuring(Measuring):
         kind = "multi_label" if several else "single_label"
         counts = label_counts(*indicators(answers, truths, every, kind))
         return (f1_of if several else accuracy_of), counts
+
+    def harm_values(self, examples: Sequence[TextExample], predictions: Any) -> Floats:
+        """The loss, or the predicted number; see `Measuring.harm_values`."""
+        if self.problem_type != "regression":
+            return super().harm_values(examples, predictions)
+        return _numbers(examples, predictions)[0]
+
+    def harm(self, examples: Sequence[TextExample], predictions: Any) -> Harm:
+        """Of numbers, what the correlation loses; see `Measuring.harm`."""
+        if self.problem_type != "regression":
+            return super().harm(examples, predictions)
+        return _LostCorrelation(*_numbers(examples, predictions))
 
     def verdicts(self, examples: Sequence[TextExample], predictions: Any) -> list[Hashable]:
         """The label or labels; nothing for numbers, which always differ a little."""
@@ -67,3 +78,42 @@ class ClassificationMeasuring(Measuring):
     def _labels(self, examples: Sequence[TextExample], predictions: Any) -> list[Any]:
         task: Any = self
         return [answer["label"] for answer in task.present(examples, predictions)]
+
+
+def _numbers(examples: Sequence[TextExample], predictions: Any) -> tuple[Floats, Floats]:
+    """The predicted numbers and the true ones, `(examples,)` each."""
+    true = np.array([float(str(example.label)) for example in examples])
+    return predictions["scores"][:, 0].astype(np.float64), true
+
+
+class _LostCorrelation(Harm):
+    """1 less the correlation of all numbers, times their count.
+
+    The squared error would not do: a shift of all numbers makes it large, and harms no correlation.
+
+    Args:
+        predicted: `(examples,)`.
+        true: `(examples,)`.
+    """
+
+    def __init__(self, predicted: Floats, true: Floats) -> None:
+        self._middle = predicted.mean()
+        self._scale = float(np.abs(predicted - self._middle).max()) or 1.0
+        centred = true - true.mean()
+        self._true = centred / (float(np.abs(centred).max()) or 1.0)
+        self._own = self._moments(predicted, self._true)
+        self._sums = self._own.sum(axis=0)
+
+    def _moments(self, predicted: Floats, y: Floats) -> Floats:
+        x = (predicted - self._middle) / self._scale
+        return np.stack([np.ones_like(x), x, y, x * x, y * y, x * y], axis=1)
+
+    def of(self, number: int, values: Floats) -> Floats:
+        new = self._moments(values, np.full(len(values), self._true[number]))
+        harm: Floats = len(self._own) * (1 - pearson_of(self._sums - self._own[number] + new))
+        return harm
+
+    def keep(self, number: int, value: float) -> None:
+        (new,) = self._moments(np.array([value]), self._true[[number]])
+        self._sums = self._sums - self._own[number] + new
+        self._own[number] = new

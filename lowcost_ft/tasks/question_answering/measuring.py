@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["QuestionMeasuring"]
 
+_OF_DOUBT = 0.01
+"""What the expected F1 of all kept answers counts beside that of the one which is given."""
+
 
 class QuestionMeasuring(Measuring):
     """The part of the task that compares."""
@@ -41,6 +44,18 @@ class QuestionMeasuring(Measuring):
     def verdicts(self, examples: Sequence[QuestionExample], predictions: Any) -> list[Hashable]:
         """How right each answer is: its words may have been changed with the text."""
         return [round(score, 6) for score in self.answer_scores(examples, predictions).tolist()]
+
+    def harm_values(self, examples: Sequence[QuestionExample], predictions: Any) -> Floats:
+        """1 less the F1 of the answer; where that stays, how likely the right one has become."""
+        task: Any = self
+        harms = []
+        ranked = task.ranked(examples, predictions)
+        for example, answers in zip(examples, ranked, strict=True):
+            true = [one.text for one in example.answers or ()]
+            scores = [self.f1_of(answer["answer"], true) for answer in answers]
+            expected = sum(s * one["score"] for s, one in zip(scores, answers, strict=True))
+            harms.append(1 - scores[0] + _OF_DOUBT * (1 - expected))
+        return np.array(harms, float)
 
     @property
     def f1_of(self) -> Callable[[str, Sequence[str]], float]:

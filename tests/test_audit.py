@@ -241,6 +241,14 @@ def test_a_clear_difference_survives_the_correction_for_many_comparisons():
         assert p_value * comparisons < LEVEL
 
 
+@pytest.mark.parametrize("name", ["gender", "gender of names"])
+def test_a_text_that_the_file_repeats_is_one_unit_whatever_sentence_it_gets(name):
+    rows = TEXTS.read_texts(["where is my box"] * 6 + ["where is it"], None)
+    found = versions_of(TEXTS, rows, PACKAGED[name], add_sentences=True, seed=0)
+    assert len({one.example.text for one in found.texts}) > 2
+    assert len({one.unit for one in found.texts}) == 2
+
+
 @pytest.mark.parametrize(("texts", "comparisons", "too_few"), [(12, 26, True), (14, 26, False)])
 def test_texts_that_are_too_few_for_so_many_comparisons_are_told(texts, comparisons, too_few):
     shifted = np.random.default_rng(0).normal(0.8, 0.01, (texts, 1))

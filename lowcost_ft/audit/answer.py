@@ -27,7 +27,8 @@ def audit_text(found: Mapping[str, Any]) -> str:
 
 def attribute_lines(name: str, told: Mapping[str, Any], metric: str) -> list[str]:
     """One attribute: flipped answers, scores by group, and comparisons, the clearest first."""
-    lines = [f"{name}: {told['texts']:,} texts, {told['words']} words", f"  {flips_line(told)}"]
+    texts, words = counted(told["texts"], "text"), counted(told["words"], "word")
+    lines = [f"{name}: {texts}, {words}", f"  {flips_line(told)}"]
     for group, scores in told["groups"].items():
         lines.append(f"  {group:13} {_scores(scores, metric)}")
     ranked = sorted(told["comparisons"], key=lambda one: 2 if one["p"] is None else one["p"])

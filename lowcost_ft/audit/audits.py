@@ -15,6 +15,7 @@ from lowcost_ft.audit.limits import limits
 from lowcost_ft.audit.significance import holm
 from lowcost_ft.audit.versions import Found, TextVersions, versions_of
 from lowcost_ft.config.tasks import task_settings
+from lowcost_ft.data.rows import counted
 from lowcost_ft.errors import UserError
 
 __all__ = ["LEVEL", "AuditOptions", "audit", "check_task"]
@@ -147,8 +148,9 @@ def _why_none(attribute: Attribute, found: Found) -> str:
 
 def _notice_left_out(predictor: Any, attribute: Attribute, found: Found) -> None:
     for why, where in found.left_out.items():
+        first = f", the first at {where[0]}" if len(where) > 1 else f", at {where[0]}"
         predictor.notices.append(
-            f"{attribute.name}: {len(where):,} texts are left out ({why}), the first at {where[0]}"
+            f"{attribute.name}: {counted(len(where), 'text')} left out ({why}){first}"
         )
 
 

@@ -41,8 +41,7 @@ def limits(attributes: Mapping[str, Mapping[str, Any]], least: float, *, level: 
             )
         elif units < _FEW_TEXTS:
             found.append(
-                f"{name}: only {texts} mention a group, so that a difference must be large to be "
-                "found."
+                f"{name}: there are only {texts}, so that a difference must be large to be found."
             )
         if told["different_texts"] < units / 2:
             found.append(

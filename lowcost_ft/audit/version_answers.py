@@ -87,7 +87,7 @@ def answers_to(predictor: Any, texts: Sequence[TextVersions]) -> tuple[str, Answ
     unit, names, values = task.audited_values(examples, predictions)
     of_sums, numbers = task.score_sums(examples, predictions)
     groups: dict[Any, int] = {}
-    units = [groups.setdefault(task.group_of(text.example), len(groups)) for text in texts]
+    units = [groups.setdefault(text.unit, len(groups)) for text in texts]
     return unit, Answers(
         rows=rows,
         own=own,

@@ -1,6 +1,6 @@
 """Counterfactual versions of a text: one for each group, with that group's words in it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +41,7 @@ class TextVersions:
 
     Attributes:
         example: The example; with a sentence in front where it had no mention.
+        unit: What texts share that are not independent, as the file has them (`Task.group_of`).
         group: The group that it mentions first.
         groups: All groups that it mentions.
         has_sentence: Whether a sentence was put in front.
@@ -49,6 +50,7 @@ class TextVersions:
     """
 
     example: Any
+    unit: Hashable
     group: str
     groups: frozenset[str]
     has_sentence: bool
@@ -94,7 +96,7 @@ def versions_of(
     finder, found = Finder(attribute), Found()
     companion = None if attribute.companion is None else Finder(attribute.companion)
     for number, example in enumerate(examples):
-        texts = task.spanned_texts(example)
+        texts, unit = task.spanned_texts(example), task.group_of(example)
         mentions = finder.mentions(texts) if texts else []
         added = not mentions and add_sentences
         if added:
@@ -114,6 +116,7 @@ def versions_of(
         found.texts.append(
             TextVersions(
                 example=example,
+                unit=unit,
                 group=mentions[0].group,
                 groups=frozenset(mention.group for mention in mentions),
                 has_sentence=added,

@@ -55,6 +55,15 @@ def test_a_folder_is_one_row_a_text(tmp_path: Path) -> None:
     assert [row["text"] for row in rows] == ["It rains", TEXT, "Not yet"]
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\ufeff", "\ufeff\n"])
+def test_annotations_of_blank_lines_alone_are_none(tmp_path: Path, end: str) -> None:
+    path = folder(tmp_path / "c", *LINES)
+    folder(tmp_path / "c", end, name="none")
+    rows, problems, _ = read(path)
+    assert problems == []
+    assert [len(row["entities"]) for row in rows] == [2, 0]
+
+
 def test_a_span_over_a_line_end_is_one_span(tmp_path: Path) -> None:
     rows, problems, _ = read(folder(tmp_path / "c", "T1\tX 11 17;18 24\tvisits Berlin"))
     assert problems == [] and rows[0]["entities"][0]["end"] == 24

@@ -1,5 +1,6 @@
 """brat: a folder of texts, each with its annotations in a file beside it -> rows."""
 
+import codecs
 import os
 import re
 from collections import Counter
@@ -120,7 +121,9 @@ def _text(path: str, problems: list[str]) -> str | None:
     if data and (fault := binary_fault(data)):
         problems.append(f"{path}: {fault}")
         return None
-    return decode(path, data, problems) if data else ""
+    if not data.removeprefix(codecs.BOM_UTF8).strip():
+        return ""
+    return decode(path, data, problems)
 
 
 def _lines(text: str) -> list[tuple[int, str]]:

@@ -244,6 +244,15 @@ def test_the_short_form_is_read(tmp_path: Path) -> None:
     assert any("JSON-MIN" in notice for notice in notices)
 
 
+def test_an_annotator_who_left_a_control_empty_differs_in_whatever_order(tmp_path: Path) -> None:
+    about = {"annotation_id": 2, "lead_time": 3.5}
+    chosen = {"id": 3, "text": TEXT, "topic": "a", "annotator": 1} | about
+    empty = {"id": 3, "text": TEXT, "annotator": 2} | about
+    for rows in ([chosen, empty], [empty, chosen]):
+        _, problems, _ = read(write(tmp_path, rows))
+        assert len(problems) == 1 and "they differ in 1" in problems[0]
+
+
 @pytest.mark.parametrize("kind", ["rating", "number"])
 def test_numbers_of_the_short_form_are_numbers(tmp_path: Path, kind: str) -> None:
     rows, problems, _ = read(write(tmp_path, [SHORT | {"stars": [{kind: 4.5}]}]))

@@ -69,7 +69,9 @@ def read_label_studio_min(
     labels = {"entities", *spans, *([label_column] if label_column is not None else [])}
     for group in read.values():
         first = group[0][0].values
-        labels |= {n for row, _ in group for n, v in row.values.items() if v != first.get(n)}
+        # A control that an annotator left empty is missing from that annotator's row.
+        given = {n for row, _ in group for n in row.values}
+        labels |= {n for row, _ in group for n in given if row.values.get(n) != first.get(n)}
     return [
         Annotated(
             Row(

@@ -116,6 +116,16 @@ def test_what_finds_nothing_to_change_says_so(name, text):
     assert WAYS[name](SpannedText(text), np.random.default_rng(0), 0.5, KNOWN) is None
 
 
+def test_a_word_gets_one_capital_however_it_is_written():
+    spanned = SpannedText("don't cafe\u0301s Jane's", ((13, 17, "person"),))
+    found = [WAYS["case"](spanned, np.random.default_rng(seed), 0.1, KNOWN) for seed in range(30)]
+    assert {after.text for after in found if after is not None} == {
+        "don't cafe\u0301s jane's",
+        "DON'T CAFE\u0301S JANE'S",
+        "Don't Cafe\u0301s Jane's",
+    }
+
+
 NER = NerTask(["O", "B-person", "I-person", "B-place", "I-place"])
 
 

@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 
 from lowcost_ft.data.text_edits import Edit, SpannedText, edited, is_free, joined
-from lowcost_ft.data.word_spans import SPACELESS
+from lowcost_ft.data.word_spans import SPACELESS, word_spans
 
 __all__ = ["KEYS_BESIDE", "MASKED_MODEL", "WAYS", "Mentions", "mentions"]
 
@@ -152,14 +152,13 @@ def _change_case(
     """All small letters, all capitals, or each word with a capital."""
     ways: tuple[Callable[[str], str], ...] = (str.lower, str.upper, str.capitalize)
     way = ways[random.integers(len(ways))]
-    words: list[tuple[int, int]] = []
-    for match in _LETTERS.finditer(spanned.text):
-        cuts = {match.start(), match.end()}
+    edits: list[Edit] = []
+    for start, end in word_spans(spanned.text):
         edges = (edge for first, last, _ in spanned.spans for edge in (first, last))
-        cuts |= {edge for edge in edges if match.start() < edge < match.end()}
-        ordered = sorted(cuts)
-        words += pairwise(ordered)
-    edits = [(start, end, way(spanned.text[start:end])) for start, end in words]
+        cuts = sorted({start, end, *(edge for edge in edges if start < edge < end)})
+        for one, other in pairwise(cuts):
+            inside = one > start and way is str.capitalize  # A word has one capital.
+            edits.append((one, other, (str.lower if inside else way)(spanned.text[one:other])))
     return _unless_same(spanned, edited(spanned, edits))
 
 

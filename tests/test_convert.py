@@ -193,7 +193,7 @@ def test_label_studio_to_jsonl_names_blank_edges(tmp_path: Path) -> None:
     results = [span(0, 11, "PER", TEXT), choice("pos")]
     source = write(tmp_path, [task(TEXT, results)], "ls.json")
     done = convert_file(source, str(tmp_path / "out.jsonl"))
-    assert any("1 entity with a blank at an edge kept as they are" in n for n in done.notices)
+    assert any("1 entity with a blank at an edge kept as it is" in n for n in done.notices)
     rows, _, _ = read(str(tmp_path / "out.jsonl"))
     assert places(rows[0]) == [(0, 11, "PER")] and rows[0]["label"] == ["pos"]
 

@@ -127,7 +127,7 @@ def test_plain_classes_need_no_tool(tmp_path: Path) -> None:
 def test_the_json_forms_of_spacy_are_read(tmp_path: Path, row: Any) -> None:
     rows, problems, notices = read(write(tmp_path, [row], "train.jsonl"))
     assert problems == [] and spans(rows) == PLACES and rows[0]["label"] == ["a"]
-    assert any("read as spaCy's training data" in notice for notice in notices)
+    assert any("read as training data in spaCy's form" in notice for notice in notices)
 
 
 def test_scores_of_a_model_are_no_labels(tmp_path: Path) -> None:

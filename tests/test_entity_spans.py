@@ -204,7 +204,7 @@ def test_other_forms_of_entities_are_read_with_a_notice(tmp_path: Path, row: Any
     assert splits.train[0].tags == ("B-PER", "O", "O")
     assert any(
         "entities are read by" in notice
-        or "read as spaCy's training data" in notice
+        or "read as training data in spaCy's form" in notice
         or "doccano" in notice
         for notice in splits.notices
     )

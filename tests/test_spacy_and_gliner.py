@@ -42,7 +42,9 @@ def test_documents_of_spacy_are_rows(tmp_path: Path, spacy: Any) -> None:
         (18, 24, "LOC"),
     ]
     told = "\n".join(notices)
-    assert "spaCy's training data" in told and "1 row without an annotation left out" in told
+    assert (
+        "training data in spaCy's form" in told and "1 row without an annotation left out" in told
+    )
     rows, _, _ = read(str(tmp_path / "a.spacy"), labelled=False)
     assert [row["text"] for row in rows] == [TEXT, "It rains"]
 

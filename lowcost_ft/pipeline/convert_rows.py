@@ -184,10 +184,11 @@ def _checked(
             entities.append(place | {n: v for n, v in own.items() if n not in (*place, *_KEYS)})
         found.append(entities)
     if blank:
-        count = f"{len(blank):,} {'entity' if len(blank) == 1 else 'entities'}"
+        one = len(blank) == 1
+        told = "1 entity" if one else f"{len(blank):,} entities"
         notices.append(
-            f"{file_of(rows[0].source)}: {count} with a blank at an edge kept as they are "
-            f"(training cuts it off), first {blank[0]}"
+            f"{file_of(rows[0].source)}: {told} with a blank at an edge kept as "
+            f"{'it is' if one else 'they are'} (training cuts it off), first {blank[0]}"
         )
     return found
 

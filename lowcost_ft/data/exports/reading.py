@@ -17,7 +17,7 @@ TOOLS = {
     "label_studio": "an export of Label Studio",
     "label_studio_min": "a short export (JSON-MIN) of Label Studio",
     "doccano": "an export of doccano",
-    "spacy": "spaCy's training data",
+    "spacy": "training data in spaCy's form",
     "gliner": "GLiNER's training data",
     "brat": "a folder of brat's",
     "prodigy": "an export of Prodigy",

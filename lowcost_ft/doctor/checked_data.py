@@ -72,6 +72,10 @@ class CheckedData:
         """Whether each row has exactly one class."""
         return self.kind.every_class(self.problem_type)
 
+    def truths_are_names(self) -> bool:
+        """Whether truths are classes or types, of which another one is wrong for the same input."""
+        return not self.kind.several_truths and self.problem_type != "regression"
+
     def class_of(self, example: Any) -> str:
         """The class of an example that has exactly one."""
         return next(iter(self.kind.classes(example)))

@@ -12,7 +12,7 @@ from lowcost_ft.doctor.checked_data import CheckedData, CheckedSplit
 from lowcost_ft.doctor.near_texts import near_pairs
 
 __all__ = ["check_contradictions", "check_duplicates", "check_near_duplicates"]
-__all__ += ["rows_by_input", "texts_of_split"]
+__all__ += ["rows_by_input", "same_words", "texts_of_split"]
 
 
 def check_duplicates(data: CheckedData) -> list[Finding]:
@@ -53,12 +53,17 @@ def check_contradictions(
     """Rows of one split with the same input and different truths.
 
     The truth of most rows is kept. Where as many say one as another, that of the row that is
-    doubted least is kept, and where nothing tells them apart none is.
+    doubted least is kept, and where nothing tells them apart none is. Numbers and answers that
+    differ may all be right: nothing is left out for them, and texts to write are not compared.
 
     Args:
         data: The data.
         doubts: How likely the truth of a training row is wrong, by its place.
     """
+    if data.kind.writes:
+        return []
+    names = data.truths_are_names()
+    what = "label" if names else "value" if data.problem_type == "regression" else "answer"
     findings = []
     for split in data.splits.values():
         rows = []
@@ -66,7 +71,8 @@ def check_contradictions(
             counts = Counter(truth for _, truth in places)
             if len(counts) < 2:
                 continue
-            kept = _most(places, counts, (doubts or {}) if split.name == "train" else {})
+            doubted = (doubts or {}) if split.name == "train" else {}
+            kept = _most(places, counts, doubted) if names else None
             for place, truth in places:
                 others = [f"{p + 1:,}" for p, t in places if t != truth]
                 where = f"row{'s' * (len(others) > 1)} {', '.join(others)}"
@@ -76,8 +82,8 @@ def check_contradictions(
                         split=split.name,
                         score=round(1 - counts[truth] / len(places), 4),
                         suggested=None if kept in (None, truth) else json.loads(str(kept)),
-                        told=f"{truth} here, another label in {where}",
-                        change=DROP if split.name == "train" and truth != kept else None,
+                        told=f"{truth} here, another {what} in {where}",
+                        change=DROP if names and split.name == "train" and truth != kept else None,
                     )
                 )
         if rows:
@@ -85,10 +91,12 @@ def check_contradictions(
             findings.append(
                 Finding(
                     kind="contradiction",
-                    severity="severe",
+                    severity="severe" if names else "moderate",
                     title=f"{counted(len(rows), 'row')} of {split.name} whose text also has "
-                    "another label",
-                    why="no model can be right on both, and one of them is wrong",
+                    f"another {what}",
+                    why="no model can be right on both, and one of them is wrong"
+                    if names
+                    else "both may be right, but no model can give both",
                     rows=rows,
                 )
             )
@@ -121,7 +129,8 @@ def check_near_duplicates(data: CheckedData) -> list[Finding]:
         if first.setdefault(plain_input(data.kind.input_of(example)), number) == number:
             unique.append(number)
     texts = texts_of_split(data, split)
-    truths = [_truth(data, example) for example in split.examples]
+    name = _kept_name(data)
+    truths = [name[_truth(data, example)] for example in split.examples]
     found: dict[bool, dict[int, FoundRow]] = {True: {}, False: {}}
     for one, two, likeness in near_pairs([texts[number] for number in unique]):
         early, late = sorted((unique[one], unique[two]))
@@ -184,15 +193,23 @@ def plain_input(value: Any) -> Hashable:
     return tuple(map(plain_input, value)) if isinstance(value, tuple | list) else value
 
 
+def same_words(value: Any) -> Hashable:
+    """A plain input without case: models that read capitals and small letters alike see it so."""
+    if isinstance(value, str):
+        return " ".join(value.casefold().split())
+    return tuple(map(same_words, value)) if isinstance(value, tuple | list) else value
+
+
 def _truth(data: CheckedData, example: Any) -> str:
     return json.dumps(data.kind.truth_of(example), ensure_ascii=False, sort_keys=True)
 
 
 def _kept_name(data: CheckedData) -> dict[str, str]:
-    """Truth -> the first truth of the data that looks like it."""
+    """Truth -> the first truth of the data that looks like it; itself where it is no name."""
     first: dict[str, str] = {}
+    looks = without_looks if data.truths_are_names() else str
     return {
-        truth: first.setdefault(without_looks(truth), truth)
+        truth: first.setdefault(looks(truth), truth)
         for split in data.splits.values()
         for truth in (_truth(data, example) for example in split.examples)
     }

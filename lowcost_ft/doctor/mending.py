@@ -57,7 +57,7 @@ def mend(
     kinds: dict[int, list[str]] = {}
     names: dict[int, dict[str, str]] = {}  # Of the classes that are renamed in a row.
     renamed: dict[int, set[str]] = {}  # The columns in which they are.
-    edits: dict[int, list[Edit]] = {}
+    edits: dict[int, list[tuple[str, Sequence[Edit]]]] = {}
     for finding in examination.findings:
         if finding.on_request and not asked:
             continue
@@ -68,8 +68,7 @@ def mend(
                 dropped.setdefault(row.place, []).append(finding.kind)
                 continue
             if row.edits:
-                edits.setdefault(row.place, []).extend(row.edits)
-                kinds.setdefault(row.place, []).append(finding.kind)
+                edits.setdefault(row.place, []).append((finding.kind, row.edits))
                 continue
             assert isinstance(row.change, Mapping)
             change = row.change
@@ -88,20 +87,34 @@ def mend(
                 known |= new
                 kinds.setdefault(row.place, []).append(finding.kind)
     mended, log = [], []
+    order = [finding.kind for finding in examination.findings]
     for place, given in enumerate(split.rows):
         before = dict(given.values)
         entry = {"row": place + 1, "line": split.line(place)}
         if place in dropped:
-            what = {"kinds": dropped[place], "change": "drop", "before": before, "after": None}
+            what = {
+                "kinds": list(dict.fromkeys(dropped[place])),
+                "change": "drop",
+                "before": before,
+                "after": None,
+            }
             log.append(entry | what)
             continue
         after = before | changes.get(place, {})
         if place in edits and place in numbers:
             current = replace(given, values=after)
             example = split.examples[numbers[place]]
-            after |= data.kind.with_spans(current, example, data.reading, edits[place]) or {}
+            done: list[Edit] = []
+            for kind, of_kind in edits[place]:  # One by one, to know which of them change the row.
+                done += of_kind
+                spans = data.kind.with_spans(current, example, data.reading, done)
+                edited = after | dict(spans or {})
+                if edited != after:
+                    kinds.setdefault(place, []).append(kind)
+                after = edited
         if after != before:
-            what = {"kinds": kinds[place], "change": "replace", "before": before, "after": after}
+            done_by = sorted(dict.fromkeys(kinds[place]), key=order.index)
+            what = {"kinds": done_by, "change": "replace", "before": before, "after": after}
             log.append(entry | what)
         mended.append(after)
     return mended, log

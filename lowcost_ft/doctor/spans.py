@@ -38,12 +38,12 @@ def check_spans(data: CheckedData) -> list[Finding]:
         for start, end, label in spans:
             counts = types[tuple(words[start:end])]
             best, most = counts.most_common(1)[0]
-            rest = sum(counts.values()) - counts[label]
-            if label != best and most >= _FEWEST and most >= _NEARLY_ALWAYS * (rest + 1):
+            total = sum(counts.values())
+            if label != best and most >= _FEWEST and most >= _NEARLY_ALWAYS * total:
                 mistyped.append(
                     FoundRow(
                         place=place,
-                        score=round(most / (rest + counts[label]), 4),
+                        score=round(most / total, 4),
                         suggested=data.kind.entity_of(example, (start, end, best)),
                         edits=[((start, end, label), (start, end, best))],
                         told=f"{shown(' '.join(words[start:end]))} is {label} here, and {best} "

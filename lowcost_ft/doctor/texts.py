@@ -203,7 +203,7 @@ def check_lengths(data: CheckedData) -> list[Finding]:
                 FoundRow(
                     place=split.places[i],
                     split=split.name,
-                    told=f"{sizes[i]:,} characters; {usual:,} are usual",
+                    told=f"{counted(int(sizes[i]), 'character')}; {usual:,} are usual",
                     change=DROP,
                 )
                 for i in sorted(far, key=lambda i: -abs(logs[i] - middle))

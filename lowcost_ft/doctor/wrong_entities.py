@@ -7,7 +7,7 @@ import numpy as np
 from lowcost_ft.data.findings import Finding, FoundRow
 from lowcost_ft.data.rows import shown
 from lowcost_ft.doctor.checked_data import CheckedData
-from lowcost_ft.doctor.duplicates import plain_input
+from lowcost_ft.doctor.duplicates import same_words
 from lowcost_ft.doctor.entity_model import KINDS, EntityDoubt, doubt_entities
 from lowcost_ft.doctor.folds import deal_folds, held_out_probabilities
 from lowcost_ft.doctor.wrong_labels import RowScores
@@ -127,7 +127,7 @@ def tag_probabilities(data: CheckedData, states: np.ndarray, *, seed: int) -> np
     owners = np.repeat(
         np.arange(len(split.examples)), [len(data.kind.words_of(e)) for e in split.examples]
     )
-    inputs = [plain_input(data.kind.input_of(example)) for example in split.examples]
+    inputs = [same_words(data.kind.input_of(example)) for example in split.examples]
     rarest = ["".join(sorted(data.kind.classes(example))[:1]) for example in split.examples]
     folds = deal_folds(inputs, rarest, seed=seed)[owners]
     return held_out_probabilities(

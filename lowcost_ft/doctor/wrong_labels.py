@@ -8,7 +8,7 @@ import numpy as np
 from lowcost_ft.data.findings import Finding, FoundRow
 from lowcost_ft.data.rows import counted, shown
 from lowcost_ft.doctor.checked_data import CheckedData
-from lowcost_ft.doctor.duplicates import plain_input
+from lowcost_ft.doctor.duplicates import same_words
 from lowcost_ft.doctor.noise_model import doubt_classes
 
 __all__ = ["RowScores", "judge_classes"]
@@ -56,7 +56,7 @@ def judge_classes(
     inputs: dict[Any, int] = {}
     groups = np.array(
         [
-            inputs.setdefault(plain_input(data.kind.input_of(example)), len(inputs))
+            inputs.setdefault(same_words(data.kind.input_of(example)), len(inputs))
             for example in split.examples
         ],
         np.int64,

@@ -20,9 +20,11 @@ class DataChecking(ExampleReading):
     Attributes:
         judged_by_texts: Whether the truth depends on the texts alone, so that rows whose texts are
             nearly alike are nearly the same.
+        several_truths: Whether an input may have several right answers.
     """
 
     judged_by_texts: ClassVar[bool] = False
+    several_truths: ClassVar[bool] = False
 
     @classmethod
     def texts_of(cls, example: Any) -> tuple[str, ...]:

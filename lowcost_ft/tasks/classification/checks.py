@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from lowcost_ft.config.reading import ReadingOptions
+from lowcost_ft.data.exports.annotated import are_triples
 from lowcost_ft.data.findings import Change
 from lowcost_ft.data.known_names import LABEL_NAMES
 from lowcost_ft.data.label_names import read_label_names
@@ -54,8 +55,23 @@ class ClassificationChecking(DataChecking):
     def with_text(
         cls, rows: Sequence[Row], place: int, reading: ReadingOptions, *, old: str, new: str
     ) -> Change | None:
-        """The text in the column that holds the old one."""
-        return {name: new for name, value in rows[place].values.items() if value == old} or None
+        """The text in the column of the old one; None beside entities, which would shift."""
+        values = rows[place].values
+        if any(map(_are_spans, values.values())):
+            return None
+        return {name: new for name, value in values.items() if value == old} or None
+
+
+def _are_spans(value: Any) -> bool:
+    """Whether a cell holds places in the text: those of another task, which are kept."""
+    if are_triples(value):
+        return True
+    return isinstance(value, list | tuple) and any(
+        isinstance(one, dict) and not _STARTS.isdisjoint(one) for one in value
+    )
+
+
+_STARTS = {"start", "start_offset", "start_char", "start_index", "begin"}
 
 
 def _items(value: Any) -> list[Any]:

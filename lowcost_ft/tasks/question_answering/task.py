@@ -69,6 +69,7 @@ class QuestionAnsweringTask(
 
     name: ClassVar[str] = "question_answering"
     head: ClassVar[str] = "question_answering"
+    several_truths: ClassVar[bool] = True
     predict_flags = QuestionFlags
     evaluate_flags = NullFlags
     input_flags: ClassVar[Mapping[str, str]] = dict.fromkeys(

@@ -45,6 +45,7 @@ class WritingTask(WritingTokens):
     head: ClassVar[str] = "causal_lm"
     generates = True
     writes = True
+    several_truths = True
     tokenizer_options: ClassVar[dict[str, Any]] = {"slow": True}
     predict_flags = WritingFlags
     evaluate_flags = WritingFlags

@@ -1,0 +1,145 @@
+"""The doctor: what it takes for wrong, what its `--fix` leaves alone, and what it says it did."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lowcost_ft.commands.main import main
+from lowcost_ft.doctor import wrong_labels
+from lowcost_ft.doctor.mending import changes_file
+from lowcost_ft.doctor.noise_model import Doubts
+from lowcost_ft.doctor.reading import read_data
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> str:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    return str(path)
+
+
+def mended(tmp_path: Path, rows: list[dict[str, Any]], *flags: str) -> tuple[list[Any], list[Any]]:
+    """The rows that `--fix` writes, and its list of changes."""
+    out = tmp_path / "mended.jsonl"
+    train = write(tmp_path / "train.jsonl", rows)
+    assert main(["doctor", train, "--no-model", *flags, "--fix", str(out)]) == 0
+    files = (out, changes_file(out))
+    left, log = ([json.loads(x) for x in f.read_text("utf-8").splitlines()] for f in files)
+    return left, log
+
+
+QUESTION = {"question": "Who?", "context": "Ann met Bob in Rome."}
+
+
+@pytest.mark.parametrize(
+    ("rows", "flags", "told"),
+    [
+        (
+            [{"en": "Hello.", "de": "Hallo."}, {"en": "Hello.", "de": "Guten Tag."}],
+            ["--source-language", "en", "--target-language", "de"],
+            None,
+        ),
+        (
+            [{"en": "Hello.", "de": "hallo."}, {"en": "Hello.", "de": "Hallo."}],
+            ["--source-language", "en", "--target-language", "de"],
+            None,
+        ),
+        (
+            [
+                QUESTION | {"answers": {"text": ["Ann"], "answer_start": [0]}},
+                QUESTION | {"answers": {"text": ["Bob"], "answer_start": [8]}},
+            ],
+            [],
+            "another answer",
+        ),
+        (
+            [{"text": "fine", "label": 4.5}, {"text": "fine", "label": 4.0}],
+            ["--problem-type", "regression"],
+            "another value",
+        ),
+    ],
+)
+def test_answers_that_may_all_be_right_are_not_left_out(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    rows: list[dict[str, Any]],
+    flags: list[str],
+    told: str | None,
+) -> None:
+    left, log = mended(tmp_path, rows, *flags)
+    assert left == rows and log == []
+    said = capsys.readouterr().out
+    assert "SEVERE" not in said and ("contradiction" in said) == (told is not None)
+    assert told is None or told in said
+
+
+def test_labels_in_another_spelling_do_not_contradict_a_row_that_is_alike(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "please send my money back for the broken lamp"
+    rows = [{"text": text, "label": "refund"}, {"text": f"{text}!", "label": "Refund"}]
+    rows.append({"text": "where is my order", "label": "status"})
+    assert main(["doctor", write(tmp_path / "a.jsonl", rows), "--no-model"]) == 0
+    said = capsys.readouterr().out
+    assert "near_contradiction" not in said and "near_duplicate" in said
+
+
+@pytest.mark.parametrize("entity", [[11, 15, "p"], {"start": 11, "end": 15, "label": "p"}])
+def test_a_text_beside_entities_is_not_repaired(tmp_path: Path, entity: Any) -> None:
+    rows = [{"text": "cafÃ© with Jane", "label": "x", "entities": [entity]}]
+    rows += [{"text": "no tea with Bob", "label": "y", "entities": []}]
+    left, log = mended(tmp_path, rows, "--task", "classification", "--format", "jsonl")
+    assert left == rows and log == []
+    del rows[0]["entities"], rows[1]["entities"]
+    (tmp_path / "mended.jsonl").unlink()
+    changes_file(tmp_path / "mended.jsonl").unlink()
+    left, _ = mended(tmp_path, rows, "--task", "classification")
+    assert left[0]["text"] == "café with Jane"
+
+
+def test_a_string_with_two_common_types_is_not_odd(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        {"text": f"Jordan {n}", "entities": [{"start": 0, "end": 6, "label": label}]}
+        for n, label in enumerate(["person"] * 10 + ["place"] * 9)
+    ]
+    assert main(["doctor", write(tmp_path / "a.jsonl", rows), "--no-model"]) == 0
+    assert "odd_type" not in capsys.readouterr().out
+    rows = [*rows[:10], rows[-1]]
+    assert main(["doctor", write(tmp_path / "a.jsonl", rows), "--no-model"]) == 0
+    assert "1 entity of train with an entity of a type" in capsys.readouterr().out
+
+
+def test_changes_name_what_was_done_and_nothing_else(tmp_path: Path) -> None:
+    """Both findings would change the one entity; the first of them does."""
+    rows: list[dict[str, Any]] = [
+        {"text": f"Jordan {n}", "entities": [{"start": 0, "end": 6, "label": "person"}]}
+        for n in range(12)
+    ]
+    rows.append({"text": "Jordan 99", "entities": [{"start": 0, "end": 6, "label": "Person"}]})
+    rows.append({"text": "Jordan 98", "entities": [{"start": 0, "end": 7, "label": "Person"}]})
+    left, log = mended(tmp_path, rows, "--kinds", "label_spelling,span_edge,odd_type")
+    assert left[12]["entities"][0]["label"] == "person"
+    assert {change["row"]: change["kinds"] for change in log} == {
+        13: ["label_spelling"],
+        14: ["label_spelling", "span_edge"],
+    }
+
+
+def test_texts_that_differ_in_case_judge_one_another_never(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{"text": text, "label": "ab"[n % 2]} for n, text in enumerate(["Hi you", "HI  YOU"])]
+    data = read_data({"train": write(tmp_path / "train.jsonl", rows)})
+    given: list[np.ndarray] = []
+
+    def doubt(states: np.ndarray, classes: np.ndarray, groups: np.ndarray, **_: Any) -> Doubts:
+        given.append(groups)
+        none = np.zeros(2)
+        return Doubts(none, none.astype(int), none, none.astype(bool), 0.0)
+
+    monkeypatch.setattr(wrong_labels, "doubt_classes", doubt)
+    wrong_labels.judge_classes(data, np.eye(2), seed=0)
+    assert given[0].tolist() == [0, 0]

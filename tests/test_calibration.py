@@ -56,6 +56,8 @@ def test_the_temperature_that_made_scores_too_high_is_found_and_undone():
     assert before["ece"] > 0.1
     assert after["ece"] < before["ece"] / 5
     assert before["p_calibrated"] < 0.01 < 0.05 < after["p_calibrated"]
+    assert 0 < before["ece_ci95"][0] <= before["ece"] <= before["ece_ci95"][1]
+    assert after["ece_ci95"][0] == 0
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -68,7 +70,7 @@ def test_part_of_the_error_of_calibrated_scores_is_noise_and_taken_off(seed):
     assert found["ece"] < 0.8 * plain
     assert found["p_calibrated"] > 0.05
     low, high = found["ece_ci95"]
-    assert 0 <= low <= high
+    assert low == 0 < found["ece"] <= high
 
 
 def test_a_split_without_mistakes_does_not_make_every_score_one():

@@ -23,6 +23,8 @@ FEWEST_ANSWERS = 50
 """With fewer answers on validation data a temperature would be noise."""
 BINS = 15
 _SIMULATIONS = 1000
+_LEVEL = 0.05
+"""Of a test whose interval has 95%."""
 _SMALLEST = 1e-30
 _SUREST = 1e-6
 """Scores are means of 32-bit numbers, so that the last digits of 1 - score are rounding."""
@@ -172,7 +174,8 @@ def calibration_error(
         `answers`, `ece` (debiased, at least 0), `ece_ci95`, `p_calibrated` (the share of perfectly
         calibrated answers with the same scores that look as far off: a small one says that the
         scores are not calibrated) and `bins`, each with mean `score`, share of `right` and number
-        of `answers`.
+        of `answers`. The interval begins at 0 where `p_calibrated` does not speak against 0:
+        resamples have noise of their own on top of the data's, and never come so low.
     """
     scores, right = np.asarray(scores, np.float64), np.asarray(right, np.float64)
     order = np.argsort(scores, kind="stable")
@@ -194,11 +197,14 @@ def calibration_error(
         hits = generator.random(len(scores)) < scores
         row[:, 2] = np.bincount(bins, weights=hits, minlength=count)
     as_far = (_plain(simulated) >= _plain(sums[None]) - 1e-12).sum()
+    p_calibrated = float((as_far + 1) / (_SIMULATIONS + 1))
+    error = float(debiased(sums.reshape(1, -1))[0])
+    low, high = interval(debiased, flat, seed)
     return {
         "answers": len(scores),
-        "ece": float(debiased(sums.reshape(1, -1))[0]),
-        "ece_ci95": interval(debiased, flat, seed),
-        "p_calibrated": float((as_far + 1) / (_SIMULATIONS + 1)),
+        "ece": error,
+        "ece_ci95": [0.0 if p_calibrated > _LEVEL else min(low, error), max(high, error)],
+        "p_calibrated": p_calibrated,
         "bins": [
             {
                 "score": round(float(row[1] / row[0]), 6),

@@ -8,11 +8,14 @@ from peft import AutoPeftModelForTokenClassification
 from safetensors.torch import load_file
 from small_runs import call_recipe, flags
 
+from lowcost_ft.config.run import RunConfig
+from lowcost_ft.errors import UserError
 from lowcost_ft.models.loading import build_model, forward_module, load_tokenizer, save_model
 from lowcost_ft.pipeline.load_predictor import load_predictor
 from lowcost_ft.training.extensions.adalora import AdaLora
 from lowcost_ft.training.extensions.base import TrainingContext
 from lowcost_ft.training.extensions.composition import Extensions
+from lowcost_ft.training.extensions.weight_average import WeightAverage
 
 LABELS = ["O", "B-person", "I-person"]
 
@@ -59,6 +62,16 @@ def test_only_adalora_has_such_steps(tiny_model):
     built = build_model(tiny_model("bert"), head="token", labels=LABELS)
     assert extension_of(built.model) is None
     assert extension_of(built.model.get_base_model()) is None
+
+
+def test_an_average_of_the_weights_which_would_keep_all_ranks_is_refused(tiny_model):
+    model, _ = build(tiny_model("bert"))
+    settings = RunConfig(task="ner", method="adalora", ema=0.9)
+    context = TrainingContext(
+        settings=settings, model=model, task=None, features=None, pad_token_id=0
+    )
+    with pytest.raises(UserError, match=r"--ema 0.9: AdaLoRA takes ranks away in the end"):
+        WeightAverage.of(context)
 
 
 def test_ranks_are_taken_away_and_those_left_are_saved(tiny_model, tmp_path):

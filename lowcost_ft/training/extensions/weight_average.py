@@ -7,6 +7,7 @@ After step t, the average a of each weight w becomes d a + (1 - d) w, where d is
 
 from typing import TYPE_CHECKING, Any
 
+from lowcost_ft.errors import UserError
 from lowcost_ft.training.extensions.base import Extension, TrainingContext
 
 if TYPE_CHECKING:
@@ -43,7 +44,19 @@ class WeightAverage(Extension):
 
     @classmethod
     def of(cls, context: TrainingContext) -> "WeightAverage":
-        """The extension of a run."""
+        """The extension of a run.
+
+        Raises:
+            UserError: The adapter is AdaLoRA's, which takes ranks away by setting them to 0: an
+                average is never 0 again, so that all of them would be kept.
+        """
+        from lowcost_ft.models.adalora import is_adalora
+
+        if is_adalora(context.model):
+            raise UserError(
+                f"--ema {context.settings.ema}: AdaLoRA takes ranks away in the end, and an "
+                "average of the weights would keep them; leave --ema out, or take --method lora"
+            )
         return cls(context.model, context.settings.settled_ema)
 
     def begin(self, total_steps: int) -> None:

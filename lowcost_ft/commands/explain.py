@@ -123,7 +123,8 @@ def explain(command: Explain) -> None:
 def _unit(run: dict[str, Any]) -> str:
     if run.get("problem_type") == "regression":
         return "in the unit of the predicted number"
-    return "log-odds of the decision"
+    calibrated = (run.get("calibration") or {}).get("temperature") is not None
+    return "log-odds of the decision" + (", before its score is calibrated" if calibrated else "")
 
 
 def _notice_doubts(predictor: Any, summary: dict[str, Any], command: Explain) -> None:

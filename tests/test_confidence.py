@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,9 +13,11 @@ from lowcost_ft import load_predictor
 from lowcost_ft.commands.main import main
 from lowcost_ft.errors import UserError
 from lowcost_ft.pipeline import confidence
+from lowcost_ft.pipeline.answer_scores import withheld
 from lowcost_ft.pipeline.run_splits import load_run_splits
 from lowcost_ft.scores.relations import score_relations
 from lowcost_ft.tasks.classification.examples import TextExample
+from lowcost_ft.tasks.classification.flags import DecisionFlags
 from lowcost_ft.tasks.classification.task import ClassificationTask
 from lowcost_ft.tasks.ner import NerTask
 from lowcost_ft.tasks.question_answering import QuestionAnsweringTask
@@ -230,6 +233,16 @@ def test_each_task_withholds_what_has_a_lower_score(task, answer, expected):
     assert len(held) == 1
     assert before - after == 1
     assert task.withhold(answer, 0.3)[0] == answer
+
+
+def test_validation_data_promise_nothing_of_other_thresholds():
+    counts = {"answers": [60] * 101, "right": [50] * 101}
+    run = {"labels": ["a", "b"], "problem_type": "multi_label_classification", "metric": "f1"}
+    run |= {"thresholds": [0.4, 0.5], "calibration": {"temperature": 1.0, "promises": counts}}
+    predictor = SimpleNamespace(task=ClassificationTask.from_record(run), run=run)
+    assert "83.3% of these 60 were right" in withheld(predictor, [], 0.3)[1]
+    predictor.task.use(DecisionFlags(threshold=0.05))
+    assert "promises nothing: the run was scored with another" in withheld(predictor, [], 0.3)[1]
 
 
 def test_of_several_answers_those_with_a_lower_score_are_withheld():

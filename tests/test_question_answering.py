@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from lowcost_ft.models.loading import (
     load_trained,
     save_model,
 )
+from lowcost_ft.pipeline.answer_scores import score_notices
 from lowcost_ft.tasks.inputs import read_examples_file
 from lowcost_ft.tasks.question_answering import Answer, QuestionAnsweringTask, QuestionExample
 from lowcost_ft.tasks.question_answering.examples import read_examples
@@ -539,6 +541,21 @@ def test_evaluate_repeats_the_scores_and_takes_a_threshold(trained, files, capsy
     assert scores["answer_f1_ci95"] == pytest.approx(recorded["answer_f1_ci95"])
     assert main(["evaluate", str(trained), *test_file, "--null-threshold", "-1000"]) == 0
     assert json.loads(capsys.readouterr().out)["unanswerable_accuracy"] == 1
+
+
+def test_scores_are_not_calibrated_for_a_threshold_that_they_were_not_fitted_with(
+    trained, tmp_path
+):
+    run = shutil.copytree(trained, tmp_path / "run")
+    record = json.loads((run / "run.json").read_text())
+    record["calibration"] = {"temperature": 2.0, "offset": -1.0}
+    (run / "run.json").write_text(json.dumps(record))
+    for threshold, calibrated in ((record["thresholds"][0], True), (-9.0, False)):
+        predictor = ft.load_predictor(run, null_threshold=threshold)
+        (answer,) = predictor(["Where does Anna live?"], ["Anna lives in Oslo."])
+        assert ("calibrated" in answer) is calibrated
+        (told,) = score_notices(predictor, [answer])
+        assert ("another threshold than the one that was set" in told) is not calibrated
 
 
 def test_a_run_merges_and_is_reported(trained, tmp_path):

@@ -11,6 +11,8 @@ from lowcost_ft.scores.calibration import promise_of
 
 __all__ = ["score_notices", "withheld"]
 
+_OTHERWISE = "the run was scored with another threshold than the one that was set"
+
 
 def withheld(
     predictor: Any, answers: Sequence[dict[str, Any]], min_score: float
@@ -31,6 +33,8 @@ def withheld(
     share = f" ({after / before:.0%})" if before else ""
     told = f"--min-score {min_score:g}: {after:,} of {counted(before, 'answer')} given{share}; "
     calibration = predictor.run.get("calibration") or {}
+    if predictor.task.decides_otherwise(predictor.run):
+        return [part[0] for part in parts], f"{told}validation data promises nothing: {_OTHERWISE}"
     if (counts := calibration.get("promises")) is None:
         why = calibration.get("reason") or "the run is of an older version"
         return [part[0] for part in parts], f"{told}validation data promises nothing: {why}"
@@ -68,6 +72,8 @@ def score_notices(
             )
         else:
             why = calibration.get("reason") or "the run is of an older version"
+            if calibration.get("temperature") is not None:
+                why = _OTHERWISE
             notices.append(f"scores are not calibrated, and usually too high: {why}")
     if far := sum("unlike_training" in answer for answer in answers):
         alarms = (predictor.run.get("novelty") or {}).get("flagged_of_validation")

@@ -63,7 +63,8 @@ def load_predictor(
     own = own_flags(run["task"], flags)
     if problems := [*input_problems(run["task"], flags), *task.use(own)]:
         raise UserError(problems)
-    task.score_map = ScoreMap.from_record(run.get("calibration"))
+    if not (task.scores_follow_thresholds and task.decides_otherwise(run)):
+        task.score_map = ScoreMap.from_record(run.get("calibration"))
     novelty = load_novelty(Path(folder), run.get("novelty"))
     # Tokenizers of Marian have two sentencepiece models, and those of M2M100 one.
     files = ("tokenizer.json", "source.spm", "sentencepiece.bpe.model")

@@ -20,15 +20,28 @@ class Confidence:
         score_map: Turns the model's scores into probabilities in `answer`; None: scores stay as
             they are. The choice of the answer, `present` and `score` never depend on it.
         answers_counted: What calibration counts, in words, such as "answers".
+        scores_follow_thresholds: Whether scores depend on the task's thresholds, so that their map
+            is for those of the run alone.
     """
 
     score_map: ScoreMap | None = None
+    scores_follow_thresholds: ClassVar[bool] = False
     answers_counted: ClassVar[str] = "answers"
 
     @property
     def why_no_confidence(self) -> str | None:
         """Why no answer has a probability of being right; None where answers have one."""
         return "the task does not say which of its answers are right"
+
+    def decides_otherwise(self, run: Mapping[str, Any]) -> bool:
+        """Whether a flag has set other thresholds than those that a run was scored with.
+
+        Args:
+            run: The content of `run.json`.
+        """
+        kind: Any = type(self)
+        usual = kind.from_record(run)
+        return bool(getattr(self, "thresholds", None) != getattr(usual, "thresholds", None))
 
     def graded(self, examples: Sequence[Any], predictions: Any) -> Graded | None:
         """The answers to labelled examples with their raw scores, and which are right.

@@ -19,6 +19,7 @@ class QuestionConfidence(Task):
     """The part of the task that says how far scores can be trusted."""
 
     answers_counted: ClassVar[str] = "answers, right where they match exactly"
+    scores_follow_thresholds: ClassVar[bool] = True  # No answer is one of those that share it.
 
     @property
     def why_no_confidence(self) -> str | None:

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from export_files import choice, read, span, task
+from export_files import choice, read, span, task, write
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -134,3 +134,37 @@ def test_a_broken_value_is_read_or_named(kind: str, data: st.DataObject) -> None
                 convert_file(str(path), f"{place}/{to}", to=to)
             except UserError as error:
                 assert str(path) in str(error)
+
+
+def test_rows_of_two_tools_in_one_file_are_named_and_not_half_read(tmp_path: Path) -> None:
+    doccano = {"text": "Jane visits", "label": [[0, 4, "person"]]}
+    prodigy = {"text": "Jane visits", "_input_hash": 1, "answer": "accept", "spans": []}
+    gliner = {"tokenized_text": ["Jane", "visits"], "ner": [[0, 0, "person"]]}
+    spacy = {"text": "Jane visits", "entities": [[0, 4, "person"]]}
+    for first, second in (
+        (doccano, prodigy), (prodigy, gliner), (spacy, gliner), (spacy, prodigy),
+    ):  # fmt: skip
+        for pair in ([first, second], [second, first]):
+            path = write(tmp_path, pair, "mixed.jsonl")
+            rows, problems, _ = read(path)
+            assert rows == [] and len(problems) == 1, pair
+            assert "put the rows of each tool into a file of their own" in problems[0]
+            assert len(read(path, labelled=False)[0]) == 2 or gliner in pair
+
+
+def test_spans_in_two_columns_of_a_file_are_all_read(tmp_path: Path) -> None:
+    label = {"text": "Jane visits", "label": [[0, 4, "person"]]}
+    entities = {"text": "Jane visits", "entities": [[0, 4, "person"]]}
+    rows, problems, _ = read(write(tmp_path, [label, entities], "mixed.jsonl"))
+    assert problems == []
+    assert [len(row["entities"]) for row in rows] == [1, 1]
+
+
+def test_a_text_of_the_old_doccano_that_nobody_labelled_is_left_out(tmp_path: Path) -> None:
+    rows = [
+        {"text": "fine", "annotations": [{"label": "pos", "user": 1}]},
+        {"text": "later", "annotations": []},
+    ]
+    found, problems, notices = read(write(tmp_path, rows, "old.jsonl"))
+    assert problems == [] and [row["text"] for row in found] == ["fine"]
+    assert any("1 row without an annotation left out" in notice for notice in notices)

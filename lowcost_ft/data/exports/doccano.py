@@ -62,12 +62,19 @@ def read_doccano(rows: Sequence[Row], *, problems: list[str]) -> list[Annotated]
         problems: Gets a line for each row that cannot be read.
     """
     spans = [name for name in _LABELS if any(are_triples(row.values.get(name)) for row in rows)]
+    by_users = any(_has_key(row.values.get("annotations"), "user") for row in rows)
     related = any("relations" in row.values for row in rows)
     marked = bool(spans) or any("entities" in row.values for row in rows)
     read = []
     for row in rows:
         try:
-            read.append(_read(row, spans[0] if spans else "entities", marked, related))
+            if by_users and row.values.get("annotations") == []:
+                values = {n: v for n, v in _with_text(row.values).items() if n != "annotations"}
+                read.append(Annotated(Row(values, row.source)))  # Nobody has labelled it.
+                continue
+            named = [name for name in (*spans, "entities") if row.values.get(name)]
+            column = (named or spans or ["entities"])[0]
+            read.append(_read(row, column, marked, related))
         except ExportError as error:
             problems.append(f"{row.source}: {error}")
     return read

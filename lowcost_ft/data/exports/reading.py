@@ -6,7 +6,7 @@ from typing import Any
 
 from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.data.exports import doccano, gliner, label_studio_min, prodigy, spacy_json
-from lowcost_ft.data.exports.annotated import Annotated, ExportError
+from lowcost_ft.data.exports.annotated import Annotated, ExportError, are_triples
 from lowcost_ft.data.exports.annotators import join_annotations
 from lowcost_ft.data.exports.label_studio import is_label_studio, read_label_studio
 from lowcost_ft.data.rows import Row, file_of
@@ -73,7 +73,7 @@ def read_export(
     if tool is None:
         return list(rows)
     file = file_of(rows[0].source)
-    if problem := _other_tool(tool, rows, file):
+    if problem := _other_tool(tool, rows, file) or (_mixture(tool, rows) if labelled else None):
         problems.append(problem)
         return []
     if reading.format == "auto":
@@ -117,6 +117,24 @@ def _other_tool(tool: str, rows: Sequence[Row], file: str) -> str | None:
         f"{file}: by its content, it is {TOOLS[other]} and not {TOOLS[tool]}; give --format {fix}, "
         f"or leave --format out"
     )
+
+
+def _mixture(tool: str, rows: Sequence[Row]) -> str | None:
+    """What is wrong where a row is plainly another tool's: its annotations would be lost."""
+    its = _IS.get(tool)
+    if its is None:
+        return None
+    first = next((row for row in rows if its(row.values)), None)
+    for row in rows if first is not None else ():
+        other = None if its(row.values) else tool_of([row])
+        # doccano's older files have spans as [start, end, label], too.
+        if other is None or (tool == "doccano" and are_triples(row.values.get("entities"))):
+            continue
+        return (
+            f"{row.source}: is {TOOLS[other]}, by its content, and {first.source} is "
+            f"{TOOLS[tool]}; put the rows of each tool into a file of their own"
+        )
+    return None
 
 
 def _annotated(

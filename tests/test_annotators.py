@@ -69,3 +69,17 @@ def test_the_ground_truth_of_the_tool_is_taken(tmp_path: Path) -> None:
     rows, problems, notices = read(write(tmp_path, [one]))
     assert labels(rows) == [["y"]] and problems == []
     assert any("ground truth is taken, first" in notice for notice in notices)
+
+
+@pytest.mark.parametrize(("more", "told"), [([], "Cohen's kappa"), ([[choice("x")]], "alpha")])
+def test_who_chose_nothing_is_not_compared(tmp_path: Path, more: list[Any], told: str) -> None:
+    """Two agree wherever both chose; a class "nothing" would count as disagreement."""
+    tasks = [
+        task("a", [choice("x")], [choice("x")], *more),
+        task("b", [choice("y")], [choice("y")]),
+        task("c", [choice("y")], []),
+        task("d", [], [choice("x")]),
+    ]
+    _, problems, _ = read(write(tmp_path, tasks))
+    assert len(problems) == 1 and "they differ in 2" in problems[0]
+    assert f'{told} of "label" 1.000' in problems[0]

@@ -140,8 +140,8 @@ def _key(annotation: Annotation) -> Hashable:
 def agreement(items: Sequence[Annotated]) -> dict[str, str]:
     """How far annotators agree, by column, in words.
 
-    Classes are compared by Cohen's kappa where there are two annotators, who both labelled every
-    item, and by Krippendorff's alpha else; entities by F1 over exact spans.
+    Classes are compared by Cohen's kappa where there are two annotators, and by Krippendorff's
+    alpha else, without those of annotators who gave none; entities by F1 over exact spans.
 
     Args:
         items: Inputs with two annotations or more.
@@ -159,16 +159,22 @@ def agreement(items: Sequence[Annotated]) -> dict[str, str]:
 
 
 def _class_agreement(items: Sequence[Annotated], name: str) -> dict[str, str]:
-    given = [{a.annotator: _class(a.values.get(name)) for a in item.annotations} for item in items]
-    people = sorted({annotator for one in given for annotator in one})
-    whole = all(len(one) == len(item.annotations) for one, item in zip(given, items, strict=True))
-    if whole and len(people) == 2:
-        figure = cohen_kappa([(one[people[0]], one[people[1]]) for one in given])
+    # Who left it empty says nothing of it.
+    given = [
+        [
+            (a.annotator, _class(v))
+            for a in item.annotations
+            if (v := a.values.get(name)) is not None
+        ]
+        for item in items
+    ]
+    people = sorted({annotator for one in given for annotator, _ in one})
+    if len(people) == 2 and all(len(dict(one)) == len(one) for one in given):
+        both = [dict(one) for one in given if len(one) == 2]
+        figure = cohen_kappa([(one[people[0]], one[people[1]]) for one in both])
         told = "Cohen's kappa"
     else:
-        figure = krippendorff_alpha(
-            [[_class(a.values.get(name)) for a in item.annotations] for item in items]
-        )
+        figure = krippendorff_alpha([[value for _, value in one] for one in given])
         told = "Krippendorff's alpha"
     return {} if figure is None else {name: f"{told} of {shown(name)} {figure:.3f}"}
 

@@ -9,7 +9,7 @@ import pytest
 
 from lowcost_ft.commands.main import main
 from lowcost_ft.doctor import wrong_labels
-from lowcost_ft.doctor.mending import changes_file
+from lowcost_ft.doctor.mending import changes_file, restore
 from lowcost_ft.doctor.noise_model import Doubts
 from lowcost_ft.doctor.reading import read_data
 
@@ -143,3 +143,54 @@ def test_texts_that_differ_in_case_judge_one_another_never(
     monkeypatch.setattr(wrong_labels, "doubt_classes", doubt)
     wrong_labels.judge_classes(data, np.eye(2), seed=0)
     assert given[0].tolist() == [0, 0]
+
+
+def test_a_row_that_repeats_one_of_its_pairs_alone_is_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The whole row would be left out, and with it relations that no other row has."""
+    ends = {"a": (0, 3), "b": (8, 11), "c": (15, 19)}
+    entities = [{"id": i, "start": s, "end": e, "label": "x"} for i, (s, e) in ends.items()]
+    both = [{"head": "a", "tail": "b", "label": "met"}, {"head": "a", "tail": "c", "label": "in"}]
+    text = {"text": "Ann met Bob in Rome"}
+    part = text | {"entities": entities[:2], "relations": both[:1]}
+    whole = text | {"entities": entities, "relations": both}
+    other = whole | {"relations": [both[0] | {"label": "saw"}, both[1]]}
+    left, log = mended(tmp_path, [part, whole, other, whole])
+    assert left == [part, whole, other]
+    assert [(change["row"], change["kinds"]) for change in log] == [(4, ["exact_duplicate"])]
+    said = capsys.readouterr().out
+    assert "1 row of train repeating another row" in said
+    assert "4 rows of train whose text also has another label" in said
+
+
+def test_rows_are_named_by_their_place_in_the_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The second task of the one-line export has no annotation: it is not read."""
+    result = {"from_name": "s", "to_name": "text", "type": "choices", "value": {"choices": ["a"]}}
+    tasks = [
+        {"id": n, "data": {"text": text}, "annotations": [{"result": [result]}] if text else []}
+        for n, text in enumerate(["one", "", "two", "two"])
+    ]
+    train, out = tmp_path / "train.json", tmp_path / "mended.jsonl"
+    train.write_text(json.dumps(tasks), "utf-8")
+    assert main(["doctor", str(train), "--no-model", "--fix", str(out)]) == 0
+    assert "train.json:row 4: the same as row 3" in capsys.readouterr().out
+    log = [json.loads(line) for line in changes_file(out).read_text("utf-8").splitlines()]
+    assert [(change["row"], change["place"]) for change in log] == [(4, 3)]
+    left = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
+    assert [row["text"] for row in restore(left, log)] == ["one", "two", "two"]
+    assert main(["doctor", str(train), "--no-model", "--json"]) == 0
+    found = {f["kind"]: f["rows"] for f in json.loads(capsys.readouterr().out)["findings"]}
+    assert [row["row"] for row in found["exact_duplicate"]] == [4]
+
+
+def test_entities_that_contradict_one_another_are_told_by_their_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = {"tokens": ["Ann", "saw", "Rome"], "tags": ["B-P", "O", "B-L"]}
+    rows = [row, row | {"tags": ["B-P", "O", "O"]}, row]
+    assert main(["doctor", write(tmp_path / "a.jsonl", rows), "--no-model"]) == 0
+    said = capsys.readouterr().out
+    assert 'a.jsonl:2: "Ann" P here, another label in line 1, line 3, in' in said

@@ -43,7 +43,7 @@ def _row(examination: Examination, row: FoundRow) -> dict[str, Any]:
     split = examination.data.splits[row.split]
     return {
         "file": split.path,
-        "row": row.place + 1,
+        "row": split.number(row.place),
         "line": split.line(row.place),
         "score": row.score,
         "suggested": row.suggested,
@@ -136,7 +136,7 @@ def scores_text(examination: Examination, *, as_csv: bool) -> str:
     for place in range(len(split.rows)):
         row: dict[str, Any] = {
             "file": split.path,
-            "row": place + 1,
+            "row": split.number(place),
             "line": split.line(place),
             "score": 1.0 if place in unreadable else None,
             "suggested": None,

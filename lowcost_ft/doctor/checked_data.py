@@ -38,6 +38,19 @@ class CheckedSplit:
         found = PLACE.fullmatch(self.rows[place].source)
         return None if found is None or found[1] else int(found[2])
 
+    def number(self, place: int) -> int:
+        """The number of a row in its file, from 1; where lines count, among the rows read."""
+        found = PLACE.fullmatch(self.rows[place].source)
+        return int(found[2]) if found is not None and found[1] else place + 1
+
+    def named(self, place: int) -> str:
+        """Where a row stands in its file, in words: its line, its number or its name."""
+        source = self.rows[place].source
+        found = PLACE.fullmatch(source)
+        if found is None:
+            return source.removeprefix(f"{self.path}:")
+        return f"{'row' if found[1] else 'line'} {int(found[2]):,}"
+
 
 @dataclass
 class CheckedData:

@@ -7,32 +7,41 @@ from typing import Any
 
 from lowcost_ft.data.findings import DROP, Finding, FoundRow
 from lowcost_ft.data.known_labels import without_looks
-from lowcost_ft.data.rows import counted
+from lowcost_ft.data.rows import counted, shown
 from lowcost_ft.doctor.checked_data import CheckedData, CheckedSplit
 from lowcost_ft.doctor.near_texts import near_pairs
 
 __all__ = ["check_contradictions", "check_duplicates", "check_near_duplicates"]
 __all__ += ["rows_by_input", "same_words", "texts_of_split"]
 
+_NAMED = 5
+"""Rows that are named beside one that they contradict."""
+
 
 def check_duplicates(data: CheckedData) -> list[Finding]:
-    """Rows of one split with the input and the truth of an earlier row of it."""
+    """Rows of one split with the input and the truth of an earlier row of it.
+
+    A row that holds more, such as several pairs of entities, repeats another with all of them.
+    """
     findings = []
     for split in data.splits.values():
-        rows = []
+        earlier_of: dict[int, list[int]] = defaultdict(list)
         for places in rows_by_input(data, split).values():
             first: dict[str, int] = {}
             for place, truth in places:
-                earlier = first.setdefault(truth, place)
-                if earlier != place:
-                    rows.append(
-                        FoundRow(
-                            place=place,
-                            split=split.name,
-                            told=f"the same as row {earlier + 1}",
-                            change=DROP if split.name == "train" else None,
-                        )
-                    )
+                if (earlier := first.setdefault(truth, place)) != place:
+                    earlier_of[place].append(earlier)
+        inputs = Counter(split.places)
+        rows = [
+            FoundRow(
+                place=place,
+                split=split.name,
+                told=f"the same as {split.named(max(earlier))}",
+                change=DROP if split.name == "train" else None,
+            )
+            for place, earlier in earlier_of.items()
+            if len(earlier) == inputs[place]
+        ]
         if rows:
             rows.sort(key=lambda row: row.place)
             findings.append(
@@ -67,6 +76,8 @@ def check_contradictions(
     findings = []
     for split in data.splits.values():
         rows = []
+        examples = dict(zip(split.places, split.examples, strict=True))
+        inputs = Counter(split.places)
         for places in rows_by_input(data, split).values():
             counts = Counter(truth for _, truth in places)
             if len(counts) < 2:
@@ -74,26 +85,30 @@ def check_contradictions(
             doubted = (doubts or {}) if split.name == "train" else {}
             kept = _most(places, counts, doubted) if names else None
             for place, truth in places:
-                others = [f"{p + 1:,}" for p, t in places if t != truth]
-                where = f"row{'s' * (len(others) > 1)} {', '.join(others)}"
+                others = [split.named(p) for p, t in places if t != truth]
+                more = f" and {len(others) - _NAMED:,} more" if len(others) > _NAMED else ""
+                where = ", ".join(others[:_NAMED]) + more
+                given = _told(data, examples[place], truth)
+                wrong = names and split.name == "train" and truth != kept
                 rows.append(
                     FoundRow(
                         place=place,
                         split=split.name,
                         score=round(1 - counts[truth] / len(places), 4),
                         suggested=None if kept in (None, truth) else json.loads(str(kept)),
-                        told=f"{truth} here, another {what} in {where}",
-                        change=DROP if names and split.name == "train" and truth != kept else None,
+                        told=f"{given} here, another {what} in {where}",
+                        # Other pairs of the same row would be lost with it.
+                        change=DROP if wrong and inputs[place] == 1 else None,
                     )
                 )
         if rows:
             rows.sort(key=lambda row: (-row.score, row.place))
+            count = counted(len({row.place for row in rows}), "row")
             findings.append(
                 Finding(
                     kind="contradiction",
                     severity="severe" if names else "moderate",
-                    title=f"{counted(len(rows), 'row')} of {split.name} whose text also has "
-                    f"another {what}",
+                    title=f"{count} of {split.name} whose text also has another {what}",
                     why="no model can be right on both, and one of them is wrong"
                     if names
                     else "both may be right, but no model can give both",
@@ -101,6 +116,16 @@ def check_contradictions(
                 )
             )
     return findings
+
+
+def _told(data: CheckedData, example: Any, truth: str) -> str:
+    """A truth for people: entities by their words."""
+    spans = data.kind.spans_of(example)
+    if spans is None:
+        return truth
+    words = data.kind.words_of(example)
+    named = [f"{shown(' '.join(words[start:end]))} {label}" for start, end, label in spans]
+    return ", ".join(named) or "no entity"
 
 
 def _most(
@@ -137,7 +162,7 @@ def check_near_duplicates(data: CheckedData) -> list[Finding]:
         same = truths[early] == truths[late]
         place = split.places[late]
         if place not in found[same] or likeness > found[same][place].score:
-            told = f"{likeness:.0%} like row {split.places[early] + 1}"
+            told = f"{likeness:.0%} like {split.named(split.places[early])}"
             told += "" if same else f", {truths[late]} here and {truths[early]} there"
             found[same][place] = FoundRow(
                 place=place, score=round(likeness, 4), told=told, change=DROP

@@ -20,7 +20,8 @@ def check_leaks(data: CheckedData) -> list[Finding]:
                 FoundRow(
                     place=place,
                     split=name,
-                    told=f"the same text as row {inputs[other][key][0][0] + 1} of {other}",
+                    told=f"the same text as "
+                    f"{data.splits[other].named(inputs[other][key][0][0])} of {other}",
                     change=DROP if name == "train" else None,
                 )
                 for key, places in inputs[name].items()
@@ -63,7 +64,7 @@ def _near(data: CheckedData, name: str, other: str, exact: set[int]) -> list[Fou
             place=place,
             split=name,
             score=round(likeness, 4),
-            told=f"{likeness:.0%} like row {row + 1} of {other}",
+            told=f"{likeness:.0%} like {second.named(row)} of {other}",
             change=DROP if name == "train" else None,
         )
         for place, (likeness, row) in best.items()

@@ -46,8 +46,9 @@ def mend(
         asked: Whether the user chose these findings by name.
 
     Returns:
-        The mended rows, and the changes: `{"row", "line", "kinds", "change": "drop" | "replace",
-        "before", "after"}` each, `row` counted from 1 in the file that was read.
+        The mended rows, and the changes: `{"row", "place", "line", "kinds", "change": "drop" |
+        "replace", "before", "after"}` each. `row` counts from 1 in the file, `place` among the
+        rows that were read: tasks that nobody labelled are not.
     """
     data = examination.data
     split = data.train
@@ -90,7 +91,7 @@ def mend(
     order = [finding.kind for finding in examination.findings]
     for place, given in enumerate(split.rows):
         before = dict(given.values)
-        entry = {"row": place + 1, "line": split.line(place)}
+        entry = {"row": split.number(place), "place": place + 1, "line": split.line(place)}
         if place in dropped:
             what = {
                 "kinds": list(dict.fromkeys(dropped[place])),
@@ -129,7 +130,7 @@ def restore(
         mended: The mended rows.
         changes: What was changed.
     """
-    of_row = {change["row"]: change for change in changes}
+    of_row = {change["place"]: change for change in changes}
     left = iter(mended)
     total = len(mended) + sum(change["change"] == DROP for change in changes)
     rows = []

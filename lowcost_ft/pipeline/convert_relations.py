@@ -111,7 +111,7 @@ def with_entities(
         found.append(kept | {"entities": entities, "relations": relations})
     file = file_of(sources[0])
     notices.append(
-        f"{file}: {counted(len(found), 'row')} that name one pair written as two entities and a "
+        f"{file}: {counted(len(found), 'row')} with one pair written as two entities and a "
         f"relation; training takes the other direction of such a pair for one without a relation "
         f"(--to jsonl keeps the pairs as they are)"
     )

@@ -194,3 +194,12 @@ def test_entities_that_contradict_one_another_are_told_by_their_words(
     assert main(["doctor", write(tmp_path / "a.jsonl", rows), "--no-model"]) == 0
     said = capsys.readouterr().out
     assert 'a.jsonl:2: "Ann" P here, another label in line 1, line 3, in' in said
+
+
+def test_nothing_of_some_kinds_is_not_nothing_at_all(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train = write(tmp_path / "a.jsonl", [{"text": "one", "label": "a"}])
+    assert main(["doctor", train, "--no-model", "--kinds", "leak"]) == 0
+    said = capsys.readouterr().out
+    assert said == "train 1 row\n\nNothing of the kinds asked for was found.\n"

@@ -109,7 +109,7 @@ def doctor(command: Doctor) -> None:
         print(wrapped(f"note: {notice}", sys.stderr), file=sys.stderr)
     if kinds is not None:
         chosen = [finding for finding in examination.findings if finding.kind in kinds]
-        examination = replace(examination, findings=chosen)
+        examination = replace(examination, findings=chosen, chosen=True)
     words = _words(command)
     if command.json:
         print_json(findings_json(examination, words), indent=2)

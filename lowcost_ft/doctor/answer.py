@@ -73,9 +73,10 @@ def findings_text(examination: Examination, command: Sequence[str]) -> str:
     """The findings for a terminal: each with its first rows and the command that mends it."""
     data = examination.data
     sizes = ", ".join(f"{name} {len(split.rows):,}" for name, split in data.splits.items())
-    lines = [f"{sizes} rows"]
+    last = len(list(data.splits.values())[-1].rows)
+    lines = [f"{sizes} row{'' if last == 1 else 's'}"]
     if not examination.findings:
-        return "\n".join([*lines, "", "Nothing was found that would hurt."])
+        return "\n".join([*lines, "", examination.nothing()])
     for finding in examination.findings:
         lines += ["", f"{finding.severity.upper()}  {finding.kind}: {finding.title}"]
         lines.append(f"    {finding.why}")

@@ -48,11 +48,19 @@ class Examination:
         data: The data.
         findings: What would hurt, worst first.
         scores: The score of each training row that could be read; None where they were not judged.
+        chosen: Whether the findings are of kinds that the user named, and others may be missing.
     """
 
     data: CheckedData
     findings: Sequence[Finding]
     scores: RowScores | None
+    chosen: bool = False
+
+    def nothing(self) -> str:
+        """What to say where there are no findings."""
+        if self.chosen:
+            return "Nothing of the kinds asked for was found."
+        return "Nothing was found that would hurt."
 
 
 def examine(

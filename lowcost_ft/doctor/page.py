@@ -29,7 +29,9 @@ def page(examination: Examination, command: Sequence[str]) -> str:
     return rendered(
         "lowcost_ft.doctor",
         title=f"What would hurt in {data.train.path}",
-        headline=_headline(len(examination.findings), severe),
+        headline=_headline(len(examination.findings), severe)
+        if examination.findings
+        else examination.nothing(),
         splits=[(name, data.splits[name].path, count) for name, count in counts.items()],
         findings=[
             _shown(examination, number, command) for number in range(len(examination.findings))
@@ -40,8 +42,6 @@ def page(examination: Examination, command: Sequence[str]) -> str:
 
 
 def _headline(total: int, severe: int) -> str:
-    if not total:
-        return "Nothing was found that would hurt."
     return f"{total} finding{'s' * (total != 1)}, {severe} of them severe"
 
 

@@ -15,6 +15,7 @@ from lowcost_ft.commands.main import main
 from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.errors import UserError
 from lowcost_ft.pipeline.convert import convert_file
+from lowcost_ft.tasks.loading import load_splits
 
 TEXT = "Jane Smith visits Berlin"
 ENTITIES = [
@@ -436,3 +437,18 @@ def test_pairs_of_one_line_keep_their_own_fields(tmp_path: Path) -> None:
     convert_file(str(source), str(tmp_path / "out.jsonl"))
     found, _, _ = read(str(tmp_path / "out.jsonl"))
     assert [(row["id"], row["label"]) for row in found] == [(0, "Ada"), (1, "Cleo")]
+
+
+def test_a_field_named_tags_is_kept_and_other_words_are_named(tmp_path: Path) -> None:
+    row = {"text": "Ann met Bob", "entities": [{"start": 0, "end": 3, "label": "p"}]}
+    tagged = row | {"tags": ["urgent"]}
+    done = convert_file(write(tmp_path, [tagged], "a.jsonl"), str(tmp_path / "b.jsonl"))
+    assert json.loads((tmp_path / "b.jsonl").read_text())["tags"] == ["urgent"]
+    assert load_splits("ner", train_file=str(tmp_path / "b.jsonl"), validation_share=0).train
+    for number, tokens in enumerate((["Ann", "met", "Bob"], ["an", "met", "Bob"], 3)):
+        path = write(tmp_path, [row | {"tokens": tokens}], "c.jsonl")
+        done = convert_file(path, str(tmp_path / f"d{number}.jsonl"))
+        told = any('"tokens" of 1 row, which are not the words' in n for n in done.notices)
+        assert told == (number > 0)
+    with pytest.raises(UserError, match='or read "entities" of the text: --text-column text'):
+        load_splits("ner", train_file=path, validation_share=0)

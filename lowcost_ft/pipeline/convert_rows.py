@@ -9,6 +9,7 @@ from lowcost_ft.data.rows import (
     Row,
     blank_rows,
     column_names,
+    counted,
     file_of,
     find_column,
     listed,
@@ -74,7 +75,9 @@ def canonical_rows(
     if not labelled and second is None:
         blank = blank_rows(rows, text_column)
         rows = [row for row, is_blank in zip(rows, blank, strict=True) if not is_blank]
-    taken = {text_column, "tokens", "tags"} | ({second} if second is not None else set())
+    # Beside words, a reader would take both for a tagged sentence.
+    words = {"tokens", "tags"} if "tokens" in names else set()
+    taken = {text_column, *words} | ({second} if second is not None else set())
     spans = reading.tags_column or next(
         (name for name in _SPAN_COLUMNS if name in names and _holds_spans(rows, name)), None
     )
@@ -116,7 +119,23 @@ def canonical_rows(
             values["label"] = classes[row.source]
         known = {*taken, spans, *columns, *values} | (set() if labelled else {"relations"})
         found.append(values | {n: v for n, v in row.values.items() if n not in known})
+    others = [row.source for row in rows if not _are_words_of(row, text_column)]
+    if others:
+        notices.append(
+            f'{file_of(rows[0].source)}: "tokens" of {counted(len(others), "row")}, which are not '
+            f"the words of the text, left out, first {others[0]}"
+        )
     return found, rows
+
+
+def _are_words_of(row: Row, column: str) -> bool:
+    """Whether a row has no tokens but the words of its text, which is written."""
+    tokens = row.values.get("tokens")
+    if tokens is None:
+        return True
+    items = tokens if isinstance(tokens, list | tuple) else [tokens]
+    words = [str(one.get("text") if isinstance(one, dict) else one) for one in items]
+    return "".join("".join(words).split()) == "".join(str(row.values.get(column)).split())
 
 
 def _nothing_to_exclude(rows: Sequence[Row]) -> str:

@@ -35,9 +35,12 @@ def join_annotations(
         first = next(item for item in items if not item.annotations)
         told = f"{counted(len(items) - len(labelled), 'row')} without an annotation left out"
         if not labelled:
+            none = (
+                f"none of its {len(items):,} rows has" if len(items) > 1 else "its one row has no"
+            )
             problems.append(
-                f"{file}: none of its {counted(len(items), 'row')} has an annotation; label some "
-                f"in the tool and export them"
+                f"{file}: {none} {'an ' * (len(items) > 1)}annotation; label some in the tool and "
+                f"export them"
             )
             return []
         notices.append(f"{file}: {told}, first {first.row.source}")

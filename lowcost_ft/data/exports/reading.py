@@ -125,7 +125,9 @@ def _mixture(tool: str, rows: Sequence[Row]) -> str | None:
     if its is None:
         return None
     first = next((row for row in rows if its(row.values)), None)
-    for row in rows if first is not None else ():
+    if first is None:
+        return None
+    for row in rows:
         other = None if its(row.values) else tool_of([row])
         # doccano's older files have spans as [start, end, label], too.
         if other is None or (tool == "doccano" and are_triples(row.values.get("entities"))):

@@ -88,6 +88,11 @@ def _read_tokens(
         rows, reading, problems=problems, notices=notices, labelled=labelled
     )
     if tokens_column is None or (labelled and tags_column is None):
+        names = column_names(rows)
+        text = next((name for name in TEXT_COLUMNS if name in names), None)
+        entities = next((name for name in ("entities", "spans") if name in names), None)
+        if labelled and text is not None and entities is not None and problems:
+            problems[-1] += f"; or read {shown(entities)} of the text: --text-column {text}"
         return []
     used = [name for name in (tokens_column, tags_column) if name is not None]
     spelling = TagSpelling("usual")

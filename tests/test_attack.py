@@ -9,6 +9,7 @@ from question_rows import question_rows
 from small_runs import forget_precision, ner_rows, relation_rows, text_rows, write_jsonl
 
 from lowcost_ft import load_predictor
+from lowcost_ft.attack.answer import attack_text
 from lowcost_ft.attack.attacks import AttackOptions, attack, check_task
 from lowcost_ft.attack.changed_texts import Editable, editable
 from lowcost_ft.attack.lists import packaged_synonyms, read_synonyms, unseen_entities
@@ -337,6 +338,27 @@ def test_the_command_prints_json_and_writes_a_page(trained_run, files, tmp_path,
     assert html.count("data:image/svg+xml") == 2
     assert main(words) == 0
     assert "worst case" in capsys.readouterr().out
+
+
+def test_of_a_long_text_the_terminal_shows_what_is_around_the_edit():
+    long = "so it goes on " * 300
+    (whole,) = attack_text_of("a\nb c", "a\nb x")
+    assert whole == ("a b c", "a b x")
+    (shown,) = attack_text_of(f"{long}here {long}", f"{long}hree {long}")
+    for text, word in zip(shown, ("here", "hree"), strict=True):
+        assert word in text
+        assert len(text) < 250
+        assert text.startswith("... ") and text.endswith(" ...")
+
+
+def attack_text_of(*texts):
+    """The two texts of each example that the terminal shows."""
+    before, after = texts
+    level = {"score": 1.0, "ci95": [1.0, 1.0], "lost": 0.0, "lost_ci95": [0.0, 0.0]}
+    found = {"metric": "accuracy", "clean": level, "rows": 2, "noise": {}, "left_out": {}}
+    found["examples"] = [{"source": "x:1", "texts": [before], "changed": [after]}]
+    lines = [line[4:] for line in attack_text(found).split("\n") if line.startswith("    ")]
+    return list(zip(lines[::2], lines[1::2], strict=True))
 
 
 def test_guessed_words_come_from_a_masked_model(trained_run, tiny_model, files, capsys):

@@ -9,6 +9,9 @@ from lowcost_ft.report.labels import metric_name
 __all__ = ["attack_text"]
 
 _SHOWN_EXAMPLES = 3
+_SHOWN_CHARACTERS = 400
+"""Of a text; of a longer one only what is around its edits is shown."""
+_AROUND = 100
 
 
 def attack_text(found: Mapping[str, Any]) -> str:
@@ -45,10 +48,32 @@ def attack_text(found: Mapping[str, Any]) -> str:
         lines += ["", f"  {example['source']}"]
         for before, after in zip(example["texts"], example["changed"], strict=True):
             if before != after:
-                lines += [f"    {before}", f"    {after}"]
+                lines += [f"    {shown}" for shown in _excerpts(before, after)]
     if found["left_out"]:
         lines += [""] + [f"left out: {kind}: {why}" for kind, why in found["left_out"].items()]
     return "\n".join(lines)
+
+
+def _excerpts(before: str, after: str) -> list[str]:
+    """A text and a changed one, each on one line, which is not longer than one wants to read."""
+    start = max(0, _alike(before, after) - _AROUND)
+    same = _alike(before[start:][::-1], after[start:][::-1])
+    shown = []
+    for text in (before, after):
+        end = len(text) - max(0, same - _AROUND)
+        if len(text) <= _SHOWN_CHARACTERS:
+            shown.append(" ".join(text.split()))
+            continue
+        end = min(end, start + _SHOWN_CHARACTERS)
+        part = " ".join(text[start:end].split())
+        shown.append(f"{'... ' * (start > 0)}{part}{' ...' * (end < len(text))}")
+    return shown
+
+
+def _alike(one: str, other: str) -> int:
+    """How many characters two texts begin with alike."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def _cell(level: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ import pytest
 from lowcost_ft.config.reading import ReadingOptions, label_conflicts
 from lowcost_ft.config.run import RunConfig, parse_config
 from lowcost_ft.errors import UserError
+from lowcost_ft.pipeline.run_input import read_labelled_file
 from lowcost_ft.tasks.classification.label_cells import written_list
 from lowcost_ft.tasks.inputs import read_examples_file
 from lowcost_ft.tasks.loading import Splits, load_splits
@@ -436,3 +437,21 @@ def test_a_long_label_is_read_at_once():
     """Where a pattern matches in more than one way, this takes hours."""
     long = ["1" * 50_000 + "x", "1" + " " * 50_000 + "x", "1." * 25_000]
     assert set(splits_of([*long, "y"]).labels) == {*long, "y"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "label", "message"),
+    [
+        ("regression", "good", "is not a number; regression needs one (correct it, or delete"),
+        (SINGLE, ["a", "b"], "does not fit the model, which gives one label"),
+    ],
+)
+def test_a_finished_run_is_not_told_of_the_flag_of_training(
+    kind: str, label: Any, message: str
+) -> None:
+    file = write("a.jsonl", [label], count=1)
+    run = {"task": "classification", "labels": ["a", "b"], "problem_type": kind, "config": {}}
+    with pytest.raises(UserError) as caught:
+        read_labelled_file(run, file, notices=[])
+    assert message in str(caught.value)
+    assert "--problem-type" not in str(caught.value)

@@ -118,6 +118,19 @@ def test_failures_are_recorded_and_go_on(tmp_path: Path, error: BaseException, s
         load_run(tmp_path)
 
 
+def test_a_run_that_can_go_on_is_told_to(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(UserError, match="stopped before its end: go on with its command and --res"):
+        load_run(tmp_path)
+    with pytest.raises(KeyboardInterrupt), record_run(tmp_path, dict(RUN)):
+        raise KeyboardInterrupt
+    with pytest.raises(UserError, match=r"is interrupted.*Go on with its command and --resume"):
+        load_run(tmp_path)
+    (tmp_path / "checkpoints").rmdir()
+    with pytest.raises(UserError, match=r"is interrupted.*Train again, or give another folder"):
+        load_run(tmp_path)
+
+
 def test_a_mistake_before_training_and_an_earlier_run_leave_no_record(tmp_path: Path) -> None:
     with pytest.raises(UserError), record_run(tmp_path, dict(RUN)):
         raise UserError("wrong file")

@@ -13,6 +13,7 @@ from lowcost_ft.errors import UserError, is_out_of_memory
 from lowcost_ft.record.redaction import redact_run
 
 __all__ = [
+    "CHECKPOINTS",
     "RUN_FILE",
     "SCHEMA_VERSION",
     "load_record",
@@ -27,6 +28,8 @@ __all__ = [
 ]
 
 RUN_FILE = "run.json"
+CHECKPOINTS = "checkpoints"
+"""The folder in a run's folder that lets it go on when it is stopped."""
 SCHEMA_VERSION = 1
 STATUSES = ("completed", "out_of_memory", "failed", "interrupted")
 
@@ -126,7 +129,12 @@ def load_run(path: str | Path, *, completed: bool = True) -> dict[str, Any]:
         raise UserError(f"run folder {path} does not exist: give the --output-dir of a run")
     if not folder.is_dir():
         raise UserError(f"{path} is a file: give the run folder that holds {RUN_FILE}")
-    file = folder / RUN_FILE
+    file, begun = folder / RUN_FILE, (folder / CHECKPOINTS).is_dir()
+    if not file.exists() and begun:
+        raise UserError(
+            f"the run in {path} was stopped before its end: go on with its command and --resume, "
+            "or give another folder"
+        )
     if not file.exists():
         raise UserError(
             f"{path} is not a run folder: it has no {RUN_FILE}. Give the --output-dir of a run "
@@ -139,7 +147,8 @@ def load_run(path: str | Path, *, completed: bool = True) -> dict[str, Any]:
         error_text = f" ({run['error']})" if run.get("error") else ""
         raise UserError(
             f"the run in {path} did not complete: its status is {run['status']}{error_text}. "
-            "Train again, or give another folder"
+            + ("Go on with its command and --resume" if begun else "Train again")
+            + ", or give another folder"
         )
     if missing := [name for name in ("task", "model_id", "method", "labels") if name not in run]:
         raise UserError(f"{file} is damaged: it lacks {', '.join(missing)}: train again")

@@ -11,13 +11,10 @@ from typing import Any
 from lowcost_ft.errors import UserError
 from lowcost_ft.record.folder_lock import LOCK_FILE, InUseError, locked
 from lowcost_ft.record.overwriting import check_not_read
-from lowcost_ft.record.run_file import RUN_FILE, load_run
+from lowcost_ft.record.run_file import CHECKPOINTS, RUN_FILE, load_run
 
 __all__ = ["CHECKPOINTS", "check_output_dir", "claimed_output_dir", "clear_output_dir"]
 __all__ += ["files_of_run", "kind_of_record", "remove_checkpoints"]
-
-CHECKPOINTS = "checkpoints"
-"""The folder in a run's folder that lets it go on when it is stopped."""
 
 # What a run writes at the top of its folder, apart from the tokenizer. Replacing a run removes
 # these first: a config.json left by full fine-tuning would make an adapter folder unloadable.

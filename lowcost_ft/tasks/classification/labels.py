@@ -89,7 +89,10 @@ def finish(
         notices.append(f"{flag} makes this {_TITLES[problem_type]}")
     assert problem_type in PROBLEM_TYPES, problem_type
     converted = {
-        split: [_convert(example, problem_type, problems) for example in examples]
+        split: [
+            _convert(example, problem_type, problems, trained=labels is not None)
+            for example in examples
+        ]
         for split, examples in read.items()
     }
     if len(problems) > before:
@@ -187,7 +190,9 @@ def _items(example: TextExample) -> tuple[Scalar, ...]:
     return label if isinstance(label, tuple) else (label,)
 
 
-def _convert(example: TextExample, problem_type: str, problems: list[str]) -> TextExample:
+def _convert(
+    example: TextExample, problem_type: str, problems: list[str], *, trained: bool
+) -> TextExample:
     items = _items(example)
     new: Label
     if problem_type == MULTI_LABEL:
@@ -195,9 +200,12 @@ def _convert(example: TextExample, problem_type: str, problems: list[str]) -> Te
             items = tuple(part.strip() for part in example.label.split(LABEL_SEPARATOR))
         return replace(example, label=tuple(sorted(set(map(label_name, items)) - {""})))
     if len(items) != 1:
+        what = f"{example.source}: a list of {counted(len(items), 'label')} does not fit "
         problems.append(
-            f"{example.source}: a list of {counted(len(items), 'label')} does not fit "
-            f"--problem-type {problem_type}, which needs one label a row; use {MULTI_LABEL}"
+            f"{what}the model, which gives one label a row; keep one, or delete the row"
+            if trained
+            else f"{what}--problem-type {problem_type}, which needs one label a row; use "
+            f"{MULTI_LABEL}"
         )
         return example
     label = items[0]
@@ -205,11 +213,11 @@ def _convert(example: TextExample, problem_type: str, problems: list[str]) -> Te
         number = _number(label)
         if number is None:
             comma = isinstance(label, str) and _number(label.replace(",", ".", 1)) is not None
-            fix = (
-                "--decimal-comma reads decimal commas"
-                if comma
-                else f"--problem-type {SINGLE_LABEL} takes it as a name"
-            )
+            fix = f"--problem-type {SINGLE_LABEL} takes it as a name"
+            if comma:
+                fix = "--decimal-comma reads decimal commas"
+            elif trained:
+                fix = "correct it, or delete the row"
             problems.append(
                 f"{example.source}: label {shown(label)} is not a number; regression needs one "
                 f"({fix})"

@@ -26,6 +26,7 @@ from lowcost_ft.record.run_file import load_run
 from lowcost_ft.tasks import task_class
 from lowcost_ft.tasks.classification.examples import TextExample
 from lowcost_ft.tasks.classification.task import ClassificationTask
+from lowcost_ft.tasks.ner import NerTask
 from lowcost_ft.tasks.ner.example import NerExample
 from lowcost_ft.tasks.question_answering.examples import read_examples
 
@@ -213,6 +214,28 @@ def test_the_worst_edits_of_numbers_lower_their_correlation_not_shift_them_all(m
     after = predictions(predictor, [state.after(1) for state in worst])["scores"][:, 0]
     assert np.corrcoef(after, np.arange(1, 9))[0, 1] < 0
     assert max(state.harm for state in worst) > min(state.harm for state in worst)
+
+
+def test_a_broken_entity_harms_more_than_doubt_about_one_that_is_found():
+    task = NerTask(["O", "B-p"])
+    row = NerExample(words=("anna", "left"), tags=("B-p", "O"), source="1")
+    found, doubted, broken = (
+        {"label": np.array([label, 0]), "score": np.array([score, 0.99])}
+        for label, score in ((1, 0.9), (1, 0.4), (0, 0.45))
+    )
+    assert task.losses([row], doubted) > task.losses([row], broken)
+    harms = [task.harm_values([row], one)[0] for one in (found, doubted, broken)]
+    assert harms == sorted(harms)
+    assert len(set(harms)) == 3
+
+
+def test_a_missed_label_harms_more_than_doubt_about_those_that_are_given():
+    kind = "multi_label_classification"
+    task = ClassificationTask(["a", "b"], problem_type=kind, thresholds=[0.9, 0.5])
+    row = TextExample(text="x", label=("a",), source="1")
+    doubted, missed = ({"scores": np.array([scores])} for scores in ((0.95, 0.45), (0.85, 0.01)))
+    assert task.losses([row], doubted) > task.losses([row], missed)
+    assert task.harm_values([row], doubted) < task.harm_values([row], missed)
 
 
 def test_doubt_about_an_answer_counts_where_the_answer_stays():

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["Harm", "Measuring", "mean_of"]
+__all__ = ["Harm", "Measuring", "mean_of", "mistakes_first"]
 
 
 class Harm:
@@ -108,3 +108,16 @@ def mean_of(sums: Floats) -> Floats:
 
     means: Floats = sums[..., 0] / np.maximum(sums[..., 1], 1)
     return means
+
+
+def mistakes_first(counts: Floats, losses: Floats) -> Floats:
+    """The harm to an F1, `(examples,)`: what is missed or wrong, and where that is equal, the loss.
+
+    The loss alone would not do: it grows most where an answer is wrong already.
+
+    Args:
+        counts: What is right, found and true of each example, `(examples, 3)`.
+        losses: `(examples,)`.
+    """
+    harms: Floats = counts[:, 1] - 2 * counts[:, 0] + losses / (1 + losses)
+    return harms

@@ -11,7 +11,7 @@ from lowcost_ft.scores.sums import accuracy_of, f1_of, indicators, label_counts,
 from lowcost_ft.tasks.classification.examples import TextExample
 from lowcost_ft.tasks.classification.featurizing import label_tuple
 from lowcost_ft.tasks.classification.flags import DecisionFlags
-from lowcost_ft.tasks.measuring import Harm, Measuring
+from lowcost_ft.tasks.measuring import Harm, Measuring, mistakes_first
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,10 +47,13 @@ class ClassificationMeasuring(Measuring):
         return (f1_of if several else accuracy_of), counts
 
     def harm_values(self, examples: Sequence[TextExample], predictions: Any) -> Floats:
-        """The loss, or the predicted number; see `Measuring.harm_values`."""
-        if self.problem_type != "regression":
-            return super().harm_values(examples, predictions)
-        return _numbers(examples, predictions)[0]
+        """The loss, with several labels after the mistakes; or the predicted number."""
+        if self.problem_type == "regression":
+            return _numbers(examples, predictions)[0]
+        losses = super().harm_values(examples, predictions)
+        if self.problem_type != "multi_label_classification":
+            return losses
+        return mistakes_first(self.score_sums(examples, predictions)[1], losses)
 
     def harm(self, examples: Sequence[TextExample], predictions: Any) -> Harm:
         """Of numbers, what the correlation loses; see `Measuring.harm`."""

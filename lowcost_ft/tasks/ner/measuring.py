@@ -11,7 +11,7 @@ import numpy as np
 
 from lowcost_ft.data.text_edits import joined
 from lowcost_ft.scores.sums import entity_counts, f1_of
-from lowcost_ft.tasks.measuring import Measuring
+from lowcost_ft.tasks.measuring import Measuring, mistakes_first
 from lowcost_ft.tasks.ner.example import NerExample
 from lowcost_ft.tasks.ner.tagging import tags_to_spans
 
@@ -37,6 +37,11 @@ class NerMeasuring(Measuring):
         task: Any = self
         truths = [list(example.tags or ()) for example in examples]
         return f1_of, entity_counts(task.tags(examples, predictions), truths)
+
+    def harm_values(self, examples: Sequence[NerExample], predictions: Any) -> Floats:
+        """Entities that are missed or wrong, then the loss; see `Measuring.harm_values`."""
+        _, counts = self.score_sums(examples, predictions)
+        return mistakes_first(counts, super().harm_values(examples, predictions))
 
     def verdicts(self, examples: Sequence[NerExample], predictions: Any) -> list[Hashable]:
         """Which of the true entities are found, in their order, and how many others by type.

@@ -83,3 +83,11 @@ def test_who_chose_nothing_is_not_compared(tmp_path: Path, more: list[Any], told
     _, problems, _ = read(write(tmp_path, tasks))
     assert len(problems) == 1 and "they differ in 2" in problems[0]
     assert f'{told} of "label" 1.000' in problems[0]
+
+
+@pytest.mark.parametrize("how", ["agreed", "majority"])
+def test_a_file_in_which_nobody_agrees_is_not_said_to_be_empty(tmp_path: Path, how: str) -> None:
+    tasks = [task("a", [choice("x")], [choice("y")])]
+    rows, problems, _ = read(write(tmp_path, tasks), annotations=how)
+    assert rows == [] and len(problems) == 1
+    assert "no row is left, since" in problems[0] and "give another value" in problems[0]

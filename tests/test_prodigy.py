@@ -99,8 +99,9 @@ def test_relations_name_spans_by_a_token(tmp_path: Path, head: int) -> None:
     assert rows[0]["relations"] == [{"head": "T1", "tail": "T2", "label": "visits"}]
     whole = relation | {"head_span": JANE, "child_span": BERLIN | {"label": None}}
     given = row(tokens=TOKENS, spans=[JANE], relations=[whole])
-    rows, _, _ = read(write(tmp_path, [given], "a.jsonl"))
+    rows, _, notices = read(write(tmp_path, [given], "a.jsonl"))
     assert [e["label"] for e in rows[0]["entities"]] == ["PER", "token"]
+    assert any("1 word that a relation names and no span marks" in notice for notice in notices)
 
 
 def test_choices_are_classes(tmp_path: Path) -> None:

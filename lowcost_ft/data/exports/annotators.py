@@ -65,10 +65,17 @@ def join_annotations(
             return []
         told += f", first {differing[0].row.source}" if differing else ""
         notices.append(told + figures)
-    return _joined(labelled, choice or "first", file, notices)
+    return _joined(labelled, choice or "first", file, problems=problems, notices=notices)
 
 
-def _joined(items: Sequence[Annotated], choice: str, file: str, notices: list[str]) -> list[Row]:
+def _joined(
+    items: Sequence[Annotated],
+    choice: str,
+    file: str,
+    *,
+    problems: list[str],
+    notices: list[str],
+) -> list[Row]:
     rows: list[Row] = []
     left_out: list[str] = []
     by_truth: list[str] = []
@@ -93,6 +100,11 @@ def _joined(items: Sequence[Annotated], choice: str, file: str, notices: list[st
         )
     if left_out:
         why = "annotators differ" if choice == "agreed" else "no class has a majority"
+        if not rows:
+            problems.append(
+                f"{file}: no row is left, since {why} in {counted(len(left_out), 'row')}, first "
+                f"{left_out[0]} (--annotations {choice}); give another value of --annotations"
+            )
         notices.append(
             f"{file}: {counted(len(left_out), 'row')} left out, since {why} (--annotations "
             f"{choice}), first {left_out[0]}"

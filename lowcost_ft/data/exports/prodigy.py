@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lowcost_ft.data.exports.annotated import Annotated, Annotation, ExportError, objects, text_of
-from lowcost_ft.data.exports.prodigy_spans import read_relations, read_spans
+from lowcost_ft.data.exports.prodigy_spans import UNMARKED, read_relations, read_spans
 from lowcost_ft.data.known_names import PRODIGY_YES_OR_NO_VIEWS
 from lowcost_ft.data.rows import Row, counted, file_of, shown
 
@@ -109,6 +109,7 @@ def read_prodigy(
         isinstance(row.values.get("accept"), list) and len(row.values["accept"]) > 1 for row in kept
     )
     read: dict[Any, tuple[Row, list[Annotation]]] = {}
+    bare: list[str] = []
     times: Counter[Any] = Counter()
     for number, row in enumerate(kept):
         try:
@@ -116,11 +117,17 @@ def read_prodigy(
         except ExportError as error:
             problems.append(f"{row.source}: {error}")
             continue
+        bare += [row.source for one in values.get("entities", ()) if one["label"] == UNMARKED]
         who, key = _annotator(row.values), str(row.values.get("_input_hash", ""))
         # What the same annotator labelled once more is a row of its own.
         place = number if not key or who is None else (key, times[key, who])
         times[key, who] += 1
         read.setdefault(place, (_input(row), []))[1].append(Annotation(who or "", values))
+    if bare and related:
+        notices.append(
+            f"{file_of(bare[0])}: {counted(len(bare), 'word')} that a relation names and no span "
+            f'marks read as an entity of the type "{UNMARKED}", first {bare[0]}'
+        )
     return [Annotated(row, tuple(annotations)) for row, annotations in read.values()]
 
 

@@ -6,7 +6,10 @@ from typing import Any
 from lowcost_ft.data.exports.annotated import ExportError, is_offset, objects, text_of
 from lowcost_ft.data.rows import shown
 
-__all__ = ["read_relations", "read_spans"]
+__all__ = ["UNMARKED", "read_relations", "read_spans"]
+
+UNMARKED = "token"
+"""The type of words that only a relation names."""
 
 
 def read_spans(values: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -119,6 +122,6 @@ def _end(
         if (entity["start"], entity["end"]) == (start, end) and label in (None, entity["label"]):
             return str(entity["id"])
     # Of words without a span there is only their place.
-    added = {"id": f"T{len(entities) + 1}", "start": start, "end": end, "label": label or "token"}
+    added = {"id": f"T{len(entities) + 1}", "start": start, "end": end, "label": label or UNMARKED}
     entities.append(added)
     return str(added["id"])

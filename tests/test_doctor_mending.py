@@ -85,6 +85,19 @@ def test_labels_in_another_spelling_do_not_contradict_a_row_that_is_alike(
     assert "near_contradiction" not in said and "near_duplicate" in said
 
 
+def test_several_labels_in_another_case_and_order_are_the_same(tmp_path: Path) -> None:
+    rows = [
+        {"text": "one text", "label": label} for label in (["Urgent", "pos"], ["urgent", "pos"])
+    ]
+    rows += [{"text": f"other {n}", "label": ["urgent"]} for n in range(3)]
+    left, log = mended(tmp_path, rows)
+    assert left == [rows[0] | {"label": ["urgent", "pos"]}, *rows[2:]]
+    assert {change["row"]: change["kinds"] for change in log} == {
+        1: ["label_spelling"],
+        2: ["exact_duplicate"],
+    }
+
+
 @pytest.mark.parametrize("entity", [[11, 15, "p"], {"start": 11, "end": 15, "label": "p"}])
 def test_a_text_beside_entities_is_not_repaired(tmp_path: Path, entity: Any) -> None:
     rows = [{"text": "cafÃ© with Jane", "label": "x", "entities": [entity]}]
@@ -203,3 +216,16 @@ def test_nothing_of_some_kinds_is_not_nothing_at_all(
     assert main(["doctor", train, "--no-model", "--kinds", "leak"]) == 0
     said = capsys.readouterr().out
     assert said == "train 1 row\n\nNothing of the kinds asked for was found.\n"
+
+
+def test_rows_that_nothing_tells_apart_are_told_before_they_are_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = ["a", "b", "a", "b", "b"]
+    texts = ["tied", "tied", "most", "most", "most"]
+    rows = [{"text": t, "label": label} for t, label in zip(texts, labels, strict=True)]
+    left, _ = mended(tmp_path, rows)
+    assert left == [{"text": "most", "label": "b"}]
+    said = capsys.readouterr().out
+    assert "5 rows of train whose text also has another label" in said
+    assert "one of them is wrong; for 2 rows nothing tells which, and --fix leaves them out" in said

@@ -76,6 +76,7 @@ def check_contradictions(
     findings = []
     for split in data.splits.values():
         rows = []
+        open_rows: set[int] = set()
         examples = dict(zip(split.places, split.examples, strict=True))
         inputs = Counter(split.places)
         for places in rows_by_input(data, split).values():
@@ -84,10 +85,12 @@ def check_contradictions(
                 continue
             doubted = (doubts or {}) if split.name == "train" else {}
             kept = _most(places, counts, doubted) if names else None
+            if kept is None and names and split.name == "train":
+                open_rows |= {place for place, _ in places if inputs[place] == 1}
             for place, truth in places:
-                others = [split.named(p) for p, t in places if t != truth]
+                others = [p for p, t in places if t != truth]
                 more = f" and {len(others) - _NAMED:,} more" if len(others) > _NAMED else ""
-                where = ", ".join(others[:_NAMED]) + more
+                where = ", ".join(map(split.named, others[:_NAMED])) + more
                 given = _told(data, examples[place], truth)
                 wrong = names and split.name == "train" and truth != kept
                 rows.append(
@@ -104,14 +107,20 @@ def check_contradictions(
         if rows:
             rows.sort(key=lambda row: (-row.score, row.place))
             count = counted(len({row.place for row in rows}), "row")
+            why = "both may be right, but no model can give both"
+            if names:
+                why = "no model can be right on both, and one of them is wrong"
+            if open_rows:
+                why += (
+                    f"; for {counted(len(open_rows), 'row')} nothing tells which, and --fix leaves "
+                    f"{'it' if len(open_rows) == 1 else 'them'} out"
+                )
             findings.append(
                 Finding(
                     kind="contradiction",
                     severity="severe" if names else "moderate",
                     title=f"{count} of {split.name} whose text also has another {what}",
-                    why="no model can be right on both, and one of them is wrong"
-                    if names
-                    else "both may be right, but no model can give both",
+                    why=why,
                     rows=rows,
                 )
             )
@@ -232,12 +241,21 @@ def _truth(data: CheckedData, example: Any) -> str:
 def _kept_name(data: CheckedData) -> dict[str, str]:
     """Truth -> the first truth of the data that looks like it; itself where it is no name."""
     first: dict[str, str] = {}
-    looks = without_looks if data.truths_are_names() else str
     return {
-        truth: first.setdefault(looks(truth), truth)
+        (truth := _truth(data, example)): first.setdefault(_looks(data, example), truth)
         for split in data.splits.values()
-        for truth in (_truth(data, example) for example in split.examples)
+        for example in split.examples
     }
+
+
+def _looks(data: CheckedData, example: Any) -> str:
+    """What truths share that are written differently: names in another case are sorted alike."""
+    truth = data.kind.truth_of(example)
+    if not data.truths_are_names():
+        return _truth(data, example)
+    if isinstance(truth, tuple | list) and data.kind.spans_of(example) is None:
+        truth = sorted(map(without_looks, map(str, truth)))
+    return without_looks(json.dumps(truth, ensure_ascii=False))
 
 
 def texts_of_split(data: CheckedData, split: CheckedSplit) -> list[str]:

@@ -99,7 +99,7 @@ def test_a_text_between_two_classes_is_most_uncertain_and_so_is_a_score_at_its_t
 def pool(tmp_path_factory: pytest.TempPathFactory) -> str:
     file = tmp_path_factory.mktemp("pool") / "pool.jsonl"
     rows: list[dict[str, Any]] = [{"id": n, "text": text} for n, text in enumerate(TEXTS, 100)]
-    return write_jsonl(file, [*rows, {"id": 1, "text": " hello"}])
+    return write_jsonl(file, [*rows, {"id": 1, "text": " hello"}, {"id": 2, "text": " "}])
 
 
 def test_texts_come_with_the_answer_and_how_unsure_it_is(capsys, trained_run, pool):
@@ -111,7 +111,9 @@ def test_texts_come_with_the_answer_and_how_unsure_it_is(capsys, trained_run, po
     assert all(row["text"] == TEXTS[row["row"] - 1] == TEXTS[row["id"] - 100] for row in rows)
     unsure = [row["uncertainty"] for row in rows]
     assert unsure == sorted(unsure, reverse=True)
-    assert "1 row with the text of an earlier one, left out" in " ".join(err.split())
+    said = " ".join(err.split())
+    assert "1 row with the text of an earlier one, left out" in said
+    assert "1 row without text, left out" in said and "answered" not in said
     told, _ = run(capsys, folder, "--pool", pool, "--number", "3")
     assert [line.split()[1] for line in told.splitlines()] == [
         f"{pool}:{row['row']}" for row in rows

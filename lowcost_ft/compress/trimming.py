@@ -11,6 +11,7 @@ import torch
 
 from lowcost_ft.compress.vocabulary import pieces_to_keep, trimmed
 from lowcost_ft.data.features import Features
+from lowcost_ft.data.rows import without_blank_notices
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.families import find_family
 from lowcost_ft.models.merging import MERGE_TOLERANCE, parity_gap
@@ -42,7 +43,7 @@ def given_texts(
         examples += [one for one in read if not kind.is_blank(one)]
     if not examples:
         raise UserError(f"{flag}: the files hold no text")
-    for notice in dict.fromkeys(notices):
+    for notice in dict.fromkeys(without_blank_notices(notices)):
         say(f"note: {notice}")
     return examples
 

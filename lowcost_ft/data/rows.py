@@ -10,6 +10,7 @@ from typing import Any
 __all__ = ["LINE_BREAK", "Row", "column_names", "counted", "file_of", "find_column", "listed"]
 __all__ += ["plain_name", "read_id", "read_text", "same_column", "shown", "surrogate_fault"]
 __all__ += ["blank_notice", "blank_rows", "on_one_line", "text_fault", "told_apart"]
+__all__ += ["without_blank_notices"]
 
 LINE_BREAK = re.compile(r"\r\n|\r|\n")
 """Where a line ends: str.splitlines would also split at U+2028 and others that occur in texts."""
@@ -184,9 +185,17 @@ def blank_notice(rows: Sequence[Row], blank: Sequence[bool]) -> list[str]:
     if not sources:
         return []
     return [
-        f"{file_of(sources[0])}: {counted(len(sources), 'row')} without a text, answered with an "
-        f"empty answer, first at {sources[0]}"
+        f"{file_of(sources[0])}: {counted(len(sources), 'row')} without a text, {_ANSWERED}, first "
+        f"at {sources[0]}"
     ]
+
+
+_ANSWERED = "answered with an empty answer"
+
+
+def without_blank_notices(notices: Sequence[str]) -> list[str]:
+    """Notices but those of `blank_notice`, for who leaves out what it tells of."""
+    return [notice for notice in notices if _ANSWERED not in notice]
 
 
 def surrogate_fault(value: str) -> str | None:

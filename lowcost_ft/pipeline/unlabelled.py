@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from lowcost_ft.data.rows import without_blank_notices
 from lowcost_ft.errors import UserError
 from lowcost_ft.pipeline.run_input import read_unlabelled_file
 from lowcost_ft.pipeline.start import Run
@@ -62,7 +63,7 @@ def unlabelled_examples(run: Run) -> list[Any]:
     present = [example for example in found if not kind.is_blank(example)]
     if not present:
         raise UserError(f"--unlabelled-file {file}: holds no text")
-    for notice in notices:
+    for notice in without_blank_notices(notices):
         run.say(f"note: {notice}")
     blank = len(found) - len(present)
     left_out = f" ({blank:,} blank ones left out)" if blank else ""

@@ -6,7 +6,7 @@ from typing import Any
 
 from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.data.readers import read_rows
-from lowcost_ft.data.rows import counted
+from lowcost_ft.data.rows import counted, without_blank_notices
 from lowcost_ft.errors import UserError
 from lowcost_ft.pipeline.convert import read_texts
 from lowcost_ft.pipeline.run_input import read_unlabelled_file
@@ -74,7 +74,9 @@ def read_pool(
         texts = [str(row["text"]) for row in rows]
     else:
         kind = task_class(run["task"])
-        rows = read_unlabelled_file(run, path, reading=reading, notices=notices)
+        told: list[str] = []
+        rows = read_unlabelled_file(run, path, reading=reading, notices=told)
+        notices += without_blank_notices(told)
         sources = [row.source for row in rows]
         texts = ["" if kind.is_blank(row) else _text_of(kind.texts_of, row) for row in rows]
         raw = read_rows(path, [], [], reading, usual=kind.recorded_reading(run), labelled=False)

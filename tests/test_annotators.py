@@ -6,6 +6,9 @@ from typing import Any
 import pytest
 from export_files import choice, read, span, task, write
 
+from lowcost_ft.config.reading import ReadingOptions
+from lowcost_ft.tasks.loading import load_splits
+
 TEXT = "Jane Smith visits Berlin"
 JANE, BERLIN = span(0, 10, "PER", TEXT), span(18, 24, "LOC", TEXT)
 
@@ -91,3 +94,15 @@ def test_a_file_in_which_nobody_agrees_is_not_said_to_be_empty(tmp_path: Path, h
     rows, problems, _ = read(write(tmp_path, tasks), annotations=how)
     assert rows == [] and len(problems) == 1
     assert "no row is left, since" in problems[0] and "give another value" in problems[0]
+
+
+def test_flags_that_a_file_has_no_use_for_are_told(tmp_path: Path) -> None:
+    plain = write(tmp_path, [{"text": "a", "label": "x"}], "plain.jsonl")
+    _, problems, notices = read(plain, annotations="majority", discontinuous="drop")
+    assert problems == []
+    assert any("--annotations majority changes nothing: it is for exports" in n for n in notices)
+    assert any("--discontinuous drop changes nothing: it is for folders" in n for n in notices)
+    words = write(tmp_path, [{"tokens": ["Ann"], "tags": ["B-x"]}], "words.jsonl")
+    reading = ReadingOptions(entity_offsets="utf16")
+    told = load_splits("ner", train_file=words, validation_share=0, reading=reading).notices
+    assert any("--entity-offsets utf16 changes nothing" in notice for notice in told)

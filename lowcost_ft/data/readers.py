@@ -115,6 +115,11 @@ def read_rows(
         return []
     if not reading.csv_quotes and kind not in ("csv", "tsv"):
         notices.append(f"{path}: --no-csv-quotes is for CSV and TSV, not for {FORMATS[kind]}")
+    if reading.discontinuous is not None:
+        notices.append(
+            f"{path}: --discontinuous {reading.discontinuous} changes nothing: it is for folders "
+            "of brat's"
+        )
     numbers = [name for name in _columns(reading, usual) if name.isdecimal()]
     found = None
     if kind in _TABLES and reading.format == "auto" and not numbers:

@@ -70,9 +70,14 @@ def read_export(
     if not rows:
         return []
     tool = _chosen_tool(rows, reading)
-    if tool is None:
-        return list(rows)
     file = file_of(rows[0].source)
+    if tool is None:
+        if labelled and reading.annotations is not None:
+            notices.append(
+                f"{file}: --annotations {reading.annotations} changes nothing: it is for exports "
+                f"of labelling tools, which say who labelled what"
+            )
+        return list(rows)
     if problem := _other_tool(tool, rows, file) or (_mixture(tool, rows) if labelled else None):
         problems.append(problem)
         return []

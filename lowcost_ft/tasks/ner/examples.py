@@ -94,6 +94,11 @@ def _read_tokens(
         if labelled and text is not None and entities is not None and problems:
             problems[-1] += f"; or read {shown(entities)} of the text: --text-column {text}"
         return []
+    if labelled and reading.entity_offsets != ReadingOptions().entity_offsets:
+        notices.append(
+            f"{file_of(rows[0].source)}: --entity-offsets {reading.entity_offsets} changes "
+            f"nothing: words with tags have no offsets"
+        )
     used = [name for name in (tokens_column, tags_column) if name is not None]
     spelling = TagSpelling("usual")
     if tags_column is not None:

@@ -106,3 +106,13 @@ def test_flags_that_a_file_has_no_use_for_are_told(tmp_path: Path) -> None:
     reading = ReadingOptions(entity_offsets="utf16")
     told = load_splits("ner", train_file=words, validation_share=0, reading=reading).notices
     assert any("--entity-offsets utf16 changes nothing" in notice for notice in told)
+
+
+def test_annotators_who_differ_in_another_column_need_no_decision(tmp_path: Path) -> None:
+    topic, mood = choice("x", control="topic"), [choice(n, control="mood") for n in "abc"]
+    path = write(tmp_path, [task("one", [topic, mood[0]], [topic, mood[1]])])
+    assert "they differ in 1" in read(path)[1][0]
+    rows, problems, _ = read(path, label_column="topic")
+    assert problems == [] and rows == [{"id": 7, "text": "one", "topic": ["x"]}]
+    rows, problems, _ = read(path, label_column="mood", annotations="first")
+    assert problems == [] and rows == [{"id": 7, "text": "one", "topic": ["x"], "mood": ["a"]}]

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from lowcost_ft.data.exports.annotated import Annotated, Annotation
@@ -18,6 +19,7 @@ def join_annotations(
     choice: str | None,
     *,
     file: str,
+    column: str | None = None,
     problems: list[str],
     notices: list[str],
 ) -> list[Row]:
@@ -27,6 +29,7 @@ def join_annotations(
         items: The inputs of one file with their annotations.
         choice: The value of --annotations; None: annotators who differ are a problem.
         file: The file, for messages.
+        column: The one column of classes that is wanted; None: all that there are.
         problems: Gets a line where annotators differ and nothing says what to do.
         notices: Gets a line for what is left out, and for the agreement.
     """
@@ -44,6 +47,7 @@ def join_annotations(
             )
             return []
         notices.append(f"{file}: {told}, first {first.row.source}")
+    labelled = [_of_column(item, column) for item in labelled]
     several = [item for item in labelled if len(item.annotations) > 1]
     if choice is not None and not several:
         notices.append(
@@ -66,6 +70,26 @@ def join_annotations(
         told += f", first {differing[0].row.source}" if differing else ""
         notices.append(told + figures)
     return _joined(labelled, choice or "first", file, problems=problems, notices=notices)
+
+
+def _of_column(item: Annotated, column: str | None) -> Annotated:
+    """An input without the other classes that its annotators differ in: nobody asks for them."""
+    values = [annotation.values for annotation in item.annotations]
+    if column is None or not any(column in given for given in values):
+        return item
+    names = dict.fromkeys(name for given in values for name in given)
+    kept = {
+        name
+        for name in names
+        if name in (column, *_LISTS) or len({_class(given.get(name)) for given in values}) == 1
+    }
+    return replace(
+        item,
+        annotations=tuple(
+            replace(one, values={n: v for n, v in one.values.items() if n in kept})
+            for one in item.annotations
+        ),
+    )
 
 
 def _joined(

@@ -93,7 +93,12 @@ def read_export(
     if len(problems) > before:
         return []
     joined = join_annotations(
-        items, reading.annotations, file=file, problems=problems, notices=notices
+        items,
+        reading.annotations,
+        file=file,
+        column=reading.label_column,
+        problems=problems,
+        notices=notices,
     )
     return _with_chosen(joined, rows, reading)
 

@@ -229,3 +229,27 @@ def test_rows_that_nothing_tells_apart_are_told_before_they_are_left_out(
     said = capsys.readouterr().out
     assert "5 rows of train whose text also has another label" in said
     assert "one of them is wrong; for 2 rows nothing tells which, and --fix leaves them out" in said
+
+
+@pytest.mark.parametrize("other", [[0, 3, "p"], {"start": 0, "end": 3, "label": "p"}])
+def test_an_entity_whose_edge_is_mended_and_whose_type_is_renamed_gets_both(
+    tmp_path: Path, other: Any
+) -> None:
+    """The new name came with the old place, and the list of changes named both."""
+    first = [5, 16, "P"] if isinstance(other, list) else {"start": 5, "end": 16, "label": "P"}
+    right = [5, 15, "p"] if isinstance(other, list) else {"start": 5, "end": 15, "label": "p"}
+    rows = [{"text": "Call Jane Smith, now", "entities": [first]}]
+    rows += [{"text": f"{name} left", "entities": [other]} for name in ("Ann", "Bob", "Eve")]
+    left, log = mended(tmp_path, rows, "--format", "jsonl")
+    assert left[0]["entities"] == [right]
+    assert [change["kinds"] for change in log] == [["label_spelling", "span_edge"]]
+
+
+def test_the_entities_of_words_follow_their_tags(tmp_path: Path) -> None:
+    rows = [{"tokenized_text": ["Ann", ",", "met", "Cy"], "ner": [[0, 1, "p"], [3, 3, "P"]]}]
+    rows += [{"tokenized_text": [name, "met"], "ner": [[0, 0, "P"]]} for name in ("Bob", "Eve")]
+    left, log = mended(tmp_path, rows)
+    assert [change["kinds"] for change in log] == [["label_spelling"]]
+    assert left[0]["tags"] == ["B-P", "I-P", "O", "B-P"]
+    places = [(e["start"], e["end"], e["label"]) for e in left[0]["entities"]]
+    assert places == [(0, 5, "P"), (10, 12, "P")]

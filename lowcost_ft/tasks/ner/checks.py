@@ -13,11 +13,13 @@ from lowcost_ft.tasks.ner.examples import NerExample, with_lists
 from lowcost_ft.tasks.ner.row_entities import (
     entities_column,
     place_of,
+    renamed,
     rewritten,
     stands_at,
     tag_name,
     tags_column,
     text_of,
+    with_places,
     without_id,
 )
 from lowcost_ft.tasks.ner.span_faults import SpanFaults
@@ -72,7 +74,9 @@ class NerChecking(DataChecking):
         rows = with_lists(rows, reading)
         faults = SpanFaults(rows, split)
         for place, row in enumerate(rows):
-            if (column := entities_column(row, reading)) is not None:
+            # Beside tags, which are read, entities follow them.
+            tagged = row.values.get("tokens") and tags_column(row, reading) is not None
+            if not tagged and (column := entities_column(row, reading)) is not None:
                 text = text_of(row, reading)
                 if text is not None:
                     faults.of_entities(
@@ -104,7 +108,7 @@ class NerChecking(DataChecking):
             for start, end, label in (new for _, new in edits if new is not None):
                 tags[start:end] = [f"B-{label}"] + [f"I-{label}"] * (end - start - 1)
             if named == list(row.values[column]):
-                return {column: tags}
+                return {column: tags} | with_places(row, example, edits)
             if not set(tags) <= set(names):
                 return None  # No number stands for the tag.
             return {column: [names.index(tag) for tag in tags]}
@@ -120,6 +124,8 @@ class NerChecking(DataChecking):
             ]
             if new is None:
                 entities = [entity for i, entity in enumerate(entities) if i not in at]
+            elif at and span is not None and span[:2] == new[:2]:  # Its place may have been mended.
+                entities[at[0]] = renamed(entities[at[0]], example, new[2], counted)
             elif at:
                 entities[at[0]] = rewritten(entities[at[0]], example, new, counted)
             elif span is None:

@@ -1,9 +1,11 @@
 """Entities and tags as rows hold them, for those who check or edit what a file says."""
 
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Any
 
 from lowcost_ft.config.reading import ReadingOptions
+from lowcost_ft.data.findings import Edit
 from lowcost_ft.data.rows import Row
 from lowcost_ft.scores.iob2 import Span
 from lowcost_ft.tasks.ner.entity_offsets import Entity, in_characters, in_units
@@ -14,11 +16,13 @@ __all__ = [
     "moved",
     "place_of",
     "read_place",
+    "renamed",
     "rewritten",
     "stands_at",
     "tag_name",
     "tags_column",
     "text_of",
+    "with_places",
     "without_id",
 ]
 
@@ -88,6 +92,38 @@ def rewritten(entity: Any, example: NerExample, span: Span, offsets: str) -> Any
     assert example.offsets is not None and example.text is not None
     start, end = example.offsets[span[0]][0], example.offsets[span[1] - 1][1]
     return moved(entity, example.text, start, end, span[2], offsets=offsets)
+
+
+def renamed(entity: Any, example: NerExample, label: str, offsets: str) -> Any:
+    """An entity with another type, where it stands."""
+    assert example.text is not None
+    place = read_place(entity, example.text, offsets)
+    assert place is not None
+    return moved(entity, example.text, *place, label, offsets=offsets)
+
+
+def with_places(row: Row, example: NerExample, edits: Sequence[Edit]) -> dict[str, Any]:
+    """The entities of a row of words, as GLiNER has them, edited as its tags are; {} for others."""
+    entities, text = row.values.get("entities"), " ".join(example.words)
+    if not isinstance(entities, list) or row.values.get("text") != text:
+        return {}
+    starts = list(accumulate((len(word) + 1 for word in example.words), initial=0))
+
+    def place(span: Span) -> tuple[int, int, str]:
+        return starts[span[0]], starts[span[1]] - 1, span[2]
+
+    found = list(entities)
+    for old, new in edits:
+        at = [i for i, one in enumerate(found) if old and place_of(one) == place(old)]
+        if new is None:
+            found = [one for i, one in enumerate(found) if i not in at]
+        elif at:
+            start, end, label = place(new)
+            found[at[0]] = moved(found[at[0]], text, start, end, label, offsets="characters")
+        elif old is None:
+            start, end, label = place(new)
+            found.append({"start": start, "end": end, "label": label})
+    return {"entities": found}
 
 
 def stands_at(entity: Any, example: NerExample, span: Span | None, offsets: str) -> bool:

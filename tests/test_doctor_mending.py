@@ -1,6 +1,7 @@
 """The doctor: what it takes for wrong, what its `--fix` leaves alone, and what it says it did."""
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from lowcost_ft.commands.main import main
 from lowcost_ft.doctor import wrong_labels
 from lowcost_ft.doctor.mending import changes_file, restore
+from lowcost_ft.doctor.near_texts import near_pairs
 from lowcost_ft.doctor.noise_model import Doubts
 from lowcost_ft.doctor.reading import read_data
 
@@ -253,3 +255,15 @@ def test_the_entities_of_words_follow_their_tags(tmp_path: Path) -> None:
     assert left[0]["tags"] == ["B-P", "I-P", "O", "B-P"]
     places = [(e["start"], e["end"], e["label"]) for e in left[0]["entities"]]
     assert places == [(0, 5, "P"), (10, 12, "P")]
+
+
+def test_of_rows_that_are_alike_in_a_chain_each_kept_one_has_its_own(tmp_path: Path) -> None:
+    """The third is like the second alone, which is left out: it would leave no row like it."""
+    draw = random.Random(0)
+    letters = "".join(draw.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(120))
+    texts = [letters[:100], letters[6:106], letters[12:112]]
+    assert [pair[:2] for pair in near_pairs(texts)] == [(0, 1), (1, 2)]
+    rows = [{"text": text, "label": "a"} for text in texts] + [{"text": "other", "label": "b"}]
+    left, log = mended(tmp_path, rows, "--kinds", "near_duplicate")
+    assert left == [rows[0], rows[2], rows[3]]
+    assert [change["row"] for change in log] == [2]

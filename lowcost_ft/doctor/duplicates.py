@@ -165,16 +165,26 @@ def check_near_duplicates(data: CheckedData) -> list[Finding]:
     texts = texts_of_split(data, split)
     name = _kept_name(data)
     truths = [name[_truth(data, example)] for example in split.examples]
-    found: dict[bool, dict[int, FoundRow]] = {True: {}, False: {}}
+    pairs: dict[bool, dict[int, list[tuple[float, int]]]] = {True: {}, False: {}}
     for one, two, likeness in near_pairs([texts[number] for number in unique]):
         early, late = sorted((unique[one], unique[two]))
         same = truths[early] == truths[late]
-        place = split.places[late]
-        if place not in found[same] or likeness > found[same][place].score:
-            told = f"{likeness:.0%} like {split.named(split.places[early])}"
-            told += "" if same else f", {truths[late]} here and {truths[early]} there"
-            found[same][place] = FoundRow(
-                place=place, score=round(likeness, 4), told=told, change=DROP
+        pairs[same].setdefault(late, []).append((likeness, -early))
+    found: dict[bool, dict[int, FoundRow]] = {True: {}, False: {}}
+    for same, of_late in pairs.items():
+        gone: set[int] = set()
+        for late in sorted(of_late):
+            # A row that is like those alone which are left out stays for them.
+            stay = [pair for pair in of_late[late] if -pair[1] not in gone]
+            likeness, early = max(stay or of_late[late])
+            gone |= {late} if stay else set()
+            told = f"{likeness:.0%} like {split.named(split.places[-early])}"
+            told += "" if same else f", {truths[late]} here and {truths[-early]} there"
+            found[same][split.places[late]] = FoundRow(
+                place=split.places[late],
+                score=round(likeness, 4),
+                told=told,
+                change=DROP if stay else None,
             )
     ordered = {
         same: sorted(rows.values(), key=lambda row: (-row.score, row.place))

@@ -267,3 +267,14 @@ def test_of_rows_that_are_alike_in_a_chain_each_kept_one_has_its_own(tmp_path: P
     left, log = mended(tmp_path, rows, "--kinds", "near_duplicate")
     assert left == [rows[0], rows[2], rows[3]]
     assert [change["row"] for change in log] == [2]
+
+
+def test_entities_are_mended_under_the_names_that_reading_knows(tmp_path: Path) -> None:
+    def row(text: str, start: int, end: int, label: str) -> dict[str, Any]:
+        entity = {"start_char": start, "end_char": end, "type": label, "word": text[start:end]}
+        return {"text": text, "entities": [entity | {"lemma": "x"}]}
+
+    rows = [row("Call Ann, now", 5, 9, "P"), *(row(f"{n} left", 0, 2, "p") for n in ("Cy", "Di"))]
+    left, log = mended(tmp_path, rows)
+    assert left == [row("Call Ann, now", 5, 8, "p"), *rows[1:]]
+    assert [change["kinds"] for change in log] == [["label_spelling", "span_edge"]]

@@ -9,7 +9,11 @@ from lowcost_ft.tasks.ner.tagging import Span
 from lowcost_ft.tasks.ner.word_splitting import split_words
 
 __all__ = [
+    "ENDS",
     "ENTITY_FORM",
+    "LABELS",
+    "OWN_TEXTS",
+    "STARTS",
     "Entity",
     "agreeing_spans",
     "clean_spans",
@@ -19,10 +23,10 @@ __all__ = [
 
 ENTITY_FORM = '{"start": 0, "end": 4, "label": "person"}'
 
-_STARTS = ("start", "start_offset", "start_char", "start_index", "begin")
-_ENDS = ("end", "end_offset", "end_char", "end_index", "stop")
-_LABELS = ("label", "entity_group", "entity_type", "type", "tag", "entity")
-_OWN_TEXTS = ("text", "word", "surface", "value", "mention", "surface_form", "entity_text")
+STARTS = ("start", "start_offset", "start_char", "start_index", "begin")
+ENDS = ("end", "end_offset", "end_char", "end_index", "stop")
+LABELS = ("label", "entity_group", "entity_type", "type", "tag", "entity")
+OWN_TEXTS = ("text", "word", "surface", "value", "mention", "surface_form", "entity_text")
 
 
 def read_entities(
@@ -80,12 +84,12 @@ def _parts(given: Any, source: str, found: dict[str, str]) -> tuple[Any, Any, An
     if not isinstance(given, dict):
         return None, None, None, ("", None)
     parts = []
-    for keys in (_STARTS, _ENDS, _LABELS):
+    for keys in (STARTS, ENDS, LABELS):
         key = next((key for key in keys if given.get(key) is not None), keys[0])
         if key != keys[0]:
             found.setdefault(f'"{key}" as {keys[0]}', source)
         parts.append(given.get(key))
-    own = next((key for key in _OWN_TEXTS if isinstance(given.get(key), str) and given[key]), "")
+    own = next((key for key in OWN_TEXTS if isinstance(given.get(key), str) and given[key]), "")
     return parts[0], parts[1], parts[2], (own, given.get(own))
 
 

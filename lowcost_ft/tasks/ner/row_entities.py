@@ -9,6 +9,7 @@ from lowcost_ft.data.findings import Edit
 from lowcost_ft.data.rows import Row
 from lowcost_ft.scores.iob2 import Span
 from lowcost_ft.tasks.ner.entity_offsets import Entity, in_characters, in_units
+from lowcost_ft.tasks.ner.entity_spans import ENDS, LABELS, OWN_TEXTS, STARTS
 from lowcost_ft.tasks.ner.examples import NerExample
 
 __all__ = [
@@ -26,18 +27,21 @@ __all__ = [
     "without_id",
 ]
 
-_STARTS, _ENDS = ("start", "start_offset"), ("end", "end_offset")
 _TAGS = ("tags", "ner_tags", "ner", "labels")
 _ENTITIES = ("entities", "spans", "label", "labels")
+
+
+def _key(entity: dict[str, Any], names: Sequence[str]) -> str:
+    """What an entity calls one of its parts; the usual name where it lacks that."""
+    return next((name for name in names if entity.get(name) is not None), names[0])
 
 
 def place_of(entity: Any) -> tuple[int, int, str] | None:
     if isinstance(entity, list | tuple) and len(entity) == 3:
         start, end, label = entity
     elif isinstance(entity, dict):
-        start = next((entity[k] for k in _STARTS if k in entity), None)
-        end = next((entity[k] for k in _ENDS if k in entity), None)
-        label = entity.get("label", "")
+        start, end = entity.get(_key(entity, STARTS)), entity.get(_key(entity, ENDS))
+        label = entity.get(_key(entity, LABELS), "")
     else:
         return None
     return (start, end, str(label)) if type(start) is int and type(end) is int else None
@@ -67,15 +71,17 @@ def moved(
     if not isinstance(entity, dict):
         return [first, last, entity[2] if label is None else label]
     changed = dict(entity)
-    changed[next(k for k in _STARTS if k in entity)] = first
-    changed[next(k for k in _ENDS if k in entity)] = last
-    if "text" in entity:
-        changed["text"] = text[start:end]
+    changed[_key(entity, STARTS)] = first
+    changed[_key(entity, ENDS)] = last
+    old = read_place(entity, text, offsets)
+    for name in OWN_TEXTS:  # Another form of the words, such as a lemma, stays.
+        if name == "text" or (old is not None and entity.get(name) == text[slice(*old)]):
+            changed |= {name: text[start:end]} if name in entity else {}
     # Numbers of tokens would be those of the old place.
     for name in ("token_start", "token_end"):
         changed.pop(name, None)
     if label is not None:
-        changed[next((k for k in ("label", "type") if k in entity), "label")] = label
+        changed[_key(entity, LABELS)] = label
     return changed
 
 
@@ -83,9 +89,7 @@ def without_id(entity: Any) -> Any:
     """The form of an entity, without what only that one has."""
     if not isinstance(entity, dict):
         return entity
-    return {
-        key: entity[key] for key in (*_STARTS, *_ENDS, "label", "type", "text") if key in entity
-    }
+    return {key: entity[key] for key in (*STARTS, *ENDS, *LABELS, "text") if key in entity}
 
 
 def rewritten(entity: Any, example: NerExample, span: Span, offsets: str) -> Any:

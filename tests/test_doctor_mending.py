@@ -278,3 +278,17 @@ def test_entities_are_mended_under_the_names_that_reading_knows(tmp_path: Path) 
     left, log = mended(tmp_path, rows)
     assert left == [row("Call Ann, now", 5, 8, "p"), *rows[1:]]
     assert [change["kinds"] for change in log] == [["label_spelling", "span_edge"]]
+
+
+def test_lines_that_a_mended_file_lacks_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train, out = tmp_path / "a.csv", tmp_path / "mended.csv"
+    train.write_text("text,label\none,a,b\ntwo,c\nthree,d\n")
+    assert main(["doctor", str(train), "--no-model", "--fix", str(out)]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "mended.csv lacks 1 line that cannot be read, first" in said and "a.csv:2: 3" in said
+    missing = str(tmp_path / "nope.csv")
+    assert main(["doctor", str(out), "--no-model", "--test-file", missing]) == 2
+    said = capsys.readouterr().err
+    assert "no such file" in said and "no row can be read" not in said

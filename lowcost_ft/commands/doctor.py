@@ -135,6 +135,9 @@ def doctor(command: Doctor) -> None:
             f"{changes_file(command.fix)} lists them",
             file=sys.stderr,
         )
+        if lost := examination.data.lost:
+            told = f"{command.fix} lacks {counted(len(lost), 'line')} that cannot be read"
+            print(wrapped(f"note: {told}, first {lost[0]}", sys.stderr), file=sys.stderr)
     if command.strict and any(finding.severity == "severe" for finding in examination.findings):
         raise SystemExit(SEVERE)
 

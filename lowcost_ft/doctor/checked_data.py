@@ -65,6 +65,7 @@ class CheckedData:
         problem_type: What transformers calls the problem; None where it has no name for it.
         notices: What the user should know about the reading.
         findings: What was found while reading.
+        lost: What is wrong with lines of the training file that are no rows.
     """
 
     kind: type[Task]
@@ -75,6 +76,7 @@ class CheckedData:
     problem_type: str | None = None
     notices: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
 
     @property
     def train(self) -> CheckedSplit:

@@ -61,11 +61,11 @@ def read_data(
     faults: dict[str, list[str]] = {name: [] for name in splits}
     misread: list[str] = []
     for name, split in splits.items():
-        before = len(problems)
         kept = accepted_rows(split.rows, reading, problems=problems, notices=notices)
         number = {id(row): place for place, row in enumerate(split.rows)}
         misread += _read_examples(kind, split, kept, number, reading, faults[name], notices)
-        if not split.examples and len(problems) == before:
+        told = any(problem.startswith(f"{split.path}:") for problem in problems)
+        if not split.examples and not told:
             problems += faults[name] or [f"{split.path}: no row can be read"]
     # Without rows or columns there is nothing to check: the usual messages say what to do.
     if not all(split.examples for split in splits.values()):
@@ -78,6 +78,7 @@ def read_data(
         data.findings += unreadable_rows(split, faults[name])
     if problems:  # These are about lines that are not rows.
         data.findings.append(unreadable_lines(problems))
+        data.lost = [one for one in problems if one.startswith(f"{data.train.path}:")]
     _finish(data)
     return data
 

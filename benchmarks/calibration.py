@@ -23,7 +23,7 @@ from lowcost_ft.data.sample_text.out_of_scope import OUT_OF_SCOPE
 from lowcost_ft.pipeline.run_splits import load_run_splits
 from lowcost_ft.record.environment import git_state, hardware, versions
 from lowcost_ft.record.run_file import load_run, write_json
-from lowcost_ft.scores.calibration import promise_of
+from lowcost_ft.scores.promises import promise_of
 
 FILE = Path(__file__).resolve().parent / "calibration.json"
 ROOT = FILE.parent.parent

@@ -1,5 +1,7 @@
 """Scores as probabilities: what is fitted, how errors are measured, what is promised."""
 
+import time
+
 import numpy as np
 import pytest
 from report_records import record
@@ -15,10 +17,9 @@ from lowcost_ft.scores.calibration import (
     ScoreMap,
     calibration_error,
     fit_scores,
-    promise_of,
-    promises,
 )
 from lowcost_ft.scores.novelty import auroc, auroc_ci95, fit_novelty
+from lowcost_ft.scores.promises import promise_of, promises
 
 
 def softmax(logits):
@@ -71,6 +72,25 @@ def test_part_of_the_error_of_calibrated_scores_is_noise_and_taken_off(seed):
     assert found["p_calibrated"] > 0.05
     low, high = found["ece_ci95"]
     assert low == 0 < found["ece"] <= high
+
+
+def test_many_answers_are_tested_as_few_are(monkeypatch):
+    for overconfident in (1.0, 1.1):
+        graded = choices(3000, overconfident=overconfident)
+        drawn_each = error_of(graded.scores, graded)["p_calibrated"]
+        with monkeypatch.context() as patch:
+            patch.setattr("lowcost_ft.scores.calibration._MANY_ANSWERS", 100)
+            assert error_of(graded.scores, graded)["p_calibrated"] == pytest.approx(
+                drawn_each, abs=0.05
+            )
+    answers = 300_000
+    scores = np.random.default_rng(0).random(answers)
+    started = time.process_time()
+    found = calibration_error(
+        scores, scores > 0.5, np.arange(answers) // 300, examples=answers // 300
+    )
+    assert time.process_time() - started < 5
+    assert found["p_calibrated"] < 0.01
 
 
 def test_a_split_without_mistakes_does_not_make_every_score_one():

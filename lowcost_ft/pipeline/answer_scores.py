@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lowcost_ft.data.rows import counted
-from lowcost_ft.scores.calibration import promise_of
+from lowcost_ft.scores.promises import promise_of
 
 __all__ = ["score_notices", "withheld"]
 

@@ -25,7 +25,6 @@ from lowcost_ft.scores.calibration import (
     ScoreMap,
     calibration_error,
     fit_scores,
-    promises,
 )
 from lowcost_ft.scores.novelty import (
     MOST_REFERENCES,
@@ -34,6 +33,7 @@ from lowcost_ft.scores.novelty import (
     auroc_ci95,
     fit_novelty,
 )
+from lowcost_ft.scores.promises import promises
 from lowcost_ft.tasks.base import Predictions
 from lowcost_ft.training.sharding import is_sharded
 

@@ -1,4 +1,4 @@
-"""Calibration: scores as probabilities of being right, how far off they are, what they promise.
+"""Calibration: scores as probabilities of being right, and how far off they are.
 
 A model's scores are usually too high. One number, the temperature, or for answers that are not one
 choice among classes two numbers, fitted on validation data, make them probabilities (Guo et al.
@@ -6,7 +6,7 @@ choice among classes two numbers, fitted on validation data, make them probabili
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from lowcost_ft.scores.bootstrap import interval
 
-__all__ = ["FEWEST_ANSWERS", "Graded", "Promise", "ScoreMap", "calibration_error", "fit_scores"]
-__all__ += ["promise_of", "promises"]
+__all__ = ["FEWEST_ANSWERS", "Graded", "ScoreMap", "calibration_error", "fit_scores"]
 
 Floats = NDArray[np.float64]
 
@@ -23,6 +22,9 @@ FEWEST_ANSWERS = 50
 """With fewer answers on validation data a temperature would be noise."""
 BINS = 15
 _SIMULATIONS = 1000
+_MANY_ANSWERS = 20_000
+"""With more, a bin has so many that its right ones are drawn from a normal distribution: drawing
+each answer a thousand times would take minutes."""
 _LEVEL = 0.05
 """Of a test whose interval has 95%."""
 _SMALLEST = 1e-30
@@ -191,11 +193,7 @@ def calibration_error(
     def debiased(resampled: Floats) -> Floats:
         return np.maximum(_debiased(resampled.reshape(len(resampled), count, 3)), 0.0)
 
-    generator = np.random.default_rng(seed)
-    simulated = np.repeat(sums[None], _SIMULATIONS, axis=0)
-    for row in simulated:
-        hits = generator.random(len(scores)) < scores
-        row[:, 2] = np.bincount(bins, weights=hits, minlength=count)
+    simulated = _calibrated(scores, bins, sums, seed)
     as_far = (_plain(simulated) >= _plain(sums[None]) - 1e-12).sum()
     p_calibrated = float((as_far + 1) / (_SIMULATIONS + 1))
     error = float(debiased(sums.reshape(1, -1))[0])
@@ -215,6 +213,31 @@ def calibration_error(
             if row[0]
         ],
     }
+
+
+def _calibrated(scores: Floats, bins: NDArray[np.int64], sums: Floats, seed: int) -> Floats:
+    """The sums of a thousand sets of perfectly calibrated answers with these scores.
+
+    Args:
+        scores: `(answers,)`.
+        bins: The bin of each, `(answers,)`.
+        sums: Answers, scores and right ones, `(bins, 3)`.
+        seed: Seed of what is right.
+
+    Returns:
+        `(sets, bins, 3)`.
+    """
+    generator = np.random.default_rng(seed)
+    simulated = np.repeat(sums[None], _SIMULATIONS, axis=0)
+    if len(scores) > _MANY_ANSWERS:
+        variances = np.bincount(bins, weights=scores * (1 - scores), minlength=len(sums))
+        drawn = generator.normal(sums[:, 1], np.sqrt(variances), simulated.shape[:2])
+        simulated[:, :, 2] = drawn
+        return simulated
+    for row in simulated:
+        hits = generator.random(len(scores)) < scores
+        row[:, 2] = np.bincount(bins, weights=hits, minlength=len(sums))
+    return simulated
 
 
 def _plain(sums: Floats) -> Floats:
@@ -241,67 +264,3 @@ def _debiased(sums: Floats) -> Floats:
     expected += away * erf(away / (noise * np.sqrt(2)))
     found: Floats = (weights * (2 * away - expected)).sum(axis=-1)
     return found
-
-
-@dataclass(frozen=True, kw_only=True)
-class Promise:
-    """What validation data says of the answers from a score on.
-
-    Attributes:
-        min_score: The score, rounded down to hundredths.
-        coverage: Share of all answers that have it.
-        precision: Share of these that are right; None where there are none.
-        precision_ci95: Its interval (Wilson 1927).
-        answers: How many there are.
-    """
-
-    min_score: float
-    coverage: float
-    precision: float | None
-    precision_ci95: list[float] | None
-    answers: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON has them."""
-        return asdict(self)
-
-
-def promises(scores: Floats, right: NDArray[np.bool_]) -> dict[str, list[Any]]:
-    """Counts of answers, and of right ones, from each hundredth of a score on."""
-    steps = np.arange(101) / 100
-    ranked = np.sort(scores)
-    hits = np.sort(scores[right])
-    return {
-        "answers": [int(len(ranked) - place) for place in np.searchsorted(ranked, steps)],
-        "right": [int(len(hits) - place) for place in np.searchsorted(hits, steps)],
-    }
-
-
-def promise_of(counts: Mapping[str, Any], min_score: float) -> Promise:
-    """What `promises` says of a score.
-
-    Args:
-        counts: What `promises` returned.
-        min_score: A score from 0 to 1.
-    """
-    place = int(min_score * 100 + 1e-9)
-    answers, right = int(counts["answers"][place]), int(counts["right"][place])
-    told = int(counts["answers"][0])
-    precision, ends = None, None
-    if answers:
-        precision, ends = right / answers, _wilson(right, answers)
-    return Promise(
-        min_score=place / 100,
-        coverage=answers / told if told else 0.0,
-        precision=precision,
-        precision_ci95=ends,
-        answers=answers,
-    )
-
-
-def _wilson(right: int, answers: int) -> list[float]:
-    z = 1.959964
-    share, more = right / answers, z * z / answers
-    middle = (share + more / 2) / (1 + more)
-    half = z * np.sqrt(share * (1 - share) / answers + more / (4 * answers)) / (1 + more)
-    return [float(max(0.0, middle - half)), float(min(1.0, middle + half))]

@@ -2,6 +2,7 @@
 
 import json
 import random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -239,6 +240,16 @@ def test_a_clear_difference_survives_the_correction_for_many_comparisons():
     for comparisons in (1, 300):
         p_value = over_texts(shifted, least=0.05, seed=0, comparisons=comparisons)[0]
         assert p_value * comparisons < LEVEL
+
+
+def test_texts_that_are_all_left_out_are_not_said_to_mention_nobody():
+    predictor = SimpleNamespace(task=TEXTS, notices=[])
+    rows = TEXTS.read_texts(["I gave her money"], None)
+    with pytest.raises(UserError, match=r"is left out \(gender: 1 left out: .*either of two words"):
+        audit(predictor, rows, [PACKAGED["gender"], PACKAGED["age"]])
+    assert "gender: 1 text left out" in predictor.notices[0]
+    with pytest.raises(UserError, match="no text of the file mentions a group"):
+        audit(predictor, rows, [PACKAGED["age"]])
 
 
 @pytest.mark.parametrize("name", ["gender", "gender of names"])

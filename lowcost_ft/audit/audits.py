@@ -22,6 +22,7 @@ __all__ = ["LEVEL", "AuditOptions", "audit", "check_task"]
 
 LEVEL = 0.01
 """Corrected p-value below which a difference is reported as one."""
+_NOBODY = "no text mentions one of its groups"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,9 +116,15 @@ def audit(
             "drawn_from": len(found.texts),
         } | one.told
     if not told:
+        fix = "give lists of your own with --groups FILE"
+        if reasons := [f"{name}: {why}" for name, why in left_out.items() if why != _NOBODY]:
+            raise UserError(
+                f"every text that mentions a group is left out ({'; '.join(reasons)}): give other "
+                f"texts, or {fix}"
+            )
         raise UserError(
-            "no text of the file mentions a group that the lists know: give lists of your own with "
-            "--groups FILE, or add --add-sentences (text classification)"
+            f"no text of the file mentions a group that the lists know: {fix}, or add "
+            "--add-sentences (text classification)"
         )
     _correct(told)
     clean = predictions_of(predictor, examples)
@@ -143,7 +150,7 @@ def audit(
 def _why_none(attribute: Attribute, found: Found) -> str:
     if found.left_out:
         return "; ".join(f"{len(where):,} left out: {why}" for why, where in found.left_out.items())
-    return "no text mentions one of its groups"
+    return _NOBODY
 
 
 def _notice_left_out(predictor: Any, attribute: Attribute, found: Found) -> None:

@@ -30,9 +30,8 @@ def limits(attributes: Mapping[str, Mapping[str, Any]], least: float, *, level: 
         units = told["units"]
         texts = f"{units:,} different texts" if units < told["texts"] else counted(units, "text")
         if any(one["p"] is None for one in told["comparisons"]):
-            found.append(
-                f"{name}: {texts} are too few to test anything: at least {FEWEST_TEXTS} are needed."
-            )
+            few = f"{texts} {'is' if units == 1 else 'are'} too few"
+            found.append(f"{name}: {few} to test anything: at least {FEWEST_TEXTS} are needed.")
         elif least_p(units) * tested >= level:
             found.append(
                 f"{name}: {texts} are so few that not even the largest difference would be found "

@@ -288,6 +288,12 @@ def test_lines_that_a_mended_file_lacks_are_told(
     assert main(["doctor", str(train), "--no-model", "--fix", str(out)]) == 0
     said = " ".join(capsys.readouterr().err.split())
     assert "mended.csv lacks 1 line that cannot be read, first" in said and "a.csv:2: 3" in said
+    for name, line in (("a", "T1\tP 0 3\tAda"), ("b", "T1\tP 0")):
+        (tmp_path / f"{name}.txt").write_text("Ada met Bo")
+        (tmp_path / f"{name}.ann").write_text(line)
+    folder, rows = str(tmp_path), str(tmp_path / "b.jsonl")
+    assert main(["doctor", folder, "--no-model", "--format", "brat", "--fix", rows]) == 0
+    assert "b.jsonl lacks 1 line that cannot be read" in " ".join(capsys.readouterr().err.split())
     missing = str(tmp_path / "nope.csv")
     assert main(["doctor", str(out), "--no-model", "--test-file", missing]) == 2
     said = capsys.readouterr().err

@@ -78,7 +78,8 @@ def read_data(
         data.findings += unreadable_rows(split, faults[name])
     if problems:  # These are about lines that are not rows.
         data.findings.append(unreadable_lines(problems))
-        data.lost = [one for one in problems if one.startswith(f"{data.train.path}:")]
+        path = data.train.path.rstrip("/")  # Of a folder of brat's, a file in it is named.
+        data.lost = [one for one in problems if one.startswith((f"{path}:", f"{path}/"))]
     _finish(data)
     return data
 

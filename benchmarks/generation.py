@@ -55,6 +55,7 @@ SPEED_ROWS, SPEED_BATCH = 64, 8
 KEPT = (
     *("seconds", "cpu_share", "real_tokens_per_second", "optimizer_steps", "best_epoch"),
     *("peak_memory_bytes", "predicted_peak_memory_bytes", "peak_resident_bytes", "padding_share"),
+    "validation_history",
 )
 
 

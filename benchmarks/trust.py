@@ -1,15 +1,19 @@
 """What training for robustness buys, and what it costs: the table of `docs/extensions.md`.
 
     python benchmarks/trust.py run --data-dir DATA
+    python benchmarks/trust.py run --data-dir DATA --validation --arms none,fgm:0.01,fgm:0.02
     python benchmarks/trust.py collect
 
 Trains MiniLM with LoRA for three epochs on WNUT-17 and Banking77, with each extension by itself and
 with none: one thread, in this process. A run leaves a JSON in `benchmarks/results/trust`, and what
 is there already is not run again, so that a stopped script goes on where it was. Each run is scored
-on the whole test split, and on some of its rows once more under typing mistakes in a tenth of the
-words and under the greedy attack of `lowcost-ft attack` with the same kind of mistakes. `collect`
-writes `trust.json`: means over seeds with intervals, which resample the test rows for all seeds and
-arms alike.
+on 400 test rows, and on some of them once more under typing mistakes in a tenth of the words and
+under the greedy attack of `lowcost-ft attack` with the same kind of mistakes. `collect` writes
+`trust.json`: means over seeds with intervals, which resample the test rows for all seeds and arms
+alike.
+
+An arm such as `fgm:0.01` has another `--adversarial-epsilon`. With `--validation` the validation
+rows are scored instead, as they are and with mistakes, so that the default can be chosen.
 """
 
 import contextlib
@@ -69,6 +73,8 @@ class Running:
     """Comma-separated sets."""
     seeds: str = "0,1,2"
     """Comma-separated seeds."""
+    validation: bool = False
+    """Score the validation rows instead of the test rows, without the attack."""
     scale: float = 1.0
     """Share of the rows to take, to try the script."""
     attacked_rows: int = 300
@@ -94,6 +100,10 @@ def run_once(
 ) -> dict[str, Any]:
     """One run: what it cost, and what its scores are computed from."""
     started = time.process_time()
+    name, _, epsilon = arm.partition(":")
+    settings = {"ema": 0.0, **ARMS[name]}  # The average is an arm of its own.
+    if epsilon:
+        settings["adversarial_epsilon"] = float(epsilon)
     with tempfile.TemporaryDirectory() as folder:
         config = ft.RunConfig(
             task=one.task,
@@ -102,7 +112,7 @@ def run_once(
             num_train_epochs=3,
             early_stopping_patience=0,
             num_threads=1,
-            **{"ema": 0.0, **ARMS[arm]},  # The average is an arm of its own.
+            **settings,
         )
         with contextlib.redirect_stdout(io.StringIO()), ft.start_run(config) as run:
             data = ft.load_data(run, **rows)
@@ -110,16 +120,21 @@ def run_once(
             trained = ft.train(run, built, data)
             saved = ft.save(run, built, data, trained, ft.evaluate(run, built, data, trained))
         predictor = ft.load_predictor(saved)
-    examples = list(data.splits.test or ())
-    sums = sums_under_attack(predictor, examples[: options.attacked_rows], options)
     result = trained.result
+    if options.validation:
+        examples = list(data.splits.validation or ())
+        noisy, _ = noisy_examples(predictor.task, examples, KIND, NOISES[KIND], SHARE, seed=0)
+        sums = {"clean": _sums(predictor, examples), "noise": _sums(predictor, noisy)}
+    else:
+        examples = list(data.splits.test or ())
+        sums = sums_under_attack(predictor, examples[: options.attacked_rows], options)
+        sums["test"] = _sums(predictor, examples)
     return {
         "metric": predictor.task.metric,
         "rows": len(data.splits.train),
         "train_cpu_seconds": round(result.cpu_seconds, 2),
         "peak_memory_bytes": result.peak_memory_bytes,
         "cpu_seconds": round(time.process_time() - started, 1),
-        "test": _columns(_sums(predictor, examples)),
         **{condition: _columns(found) for condition, found in sums.items()},
     }
 
@@ -164,7 +179,10 @@ def run_all(options: Running) -> None:
                     for split, of_split in rows.items()
                 }
             for arm in options.arms.split(","):
-                file = options.results_dir / f"{name}_{arm}_{options.scale:g}_{seed}.json"
+                kind = "_validation" if options.validation else ""
+                file = options.results_dir / (
+                    f"{name}_{arm.replace(':', '-')}_{options.scale:g}_{seed}{kind}.json"
+                )
                 if file.exists():
                     continue
                 told = {"set": name, "arm": arm, "seed": seed, "scale": options.scale}
@@ -225,7 +243,7 @@ def collect(options: Collecting) -> None:
     """Writes a row a set and arm, over the seeds that the arm and the plain run both have."""
     runs = [json.loads(f.read_text("utf-8")) for f in sorted(options.results_dir.glob("*.json"))]
     by: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}
-    for run in runs:
+    for run in (run for run in runs if "test" in run):
         by.setdefault((run["set"], run["arm"]), {})[run["seed"]] = run
     rows = []
     for name in SETS:
@@ -238,8 +256,21 @@ def collect(options: Collecting) -> None:
                 told |= {"scale": first["scale"], "seeds": seeds}
                 told |= {"test_rows": len(first["test"][0]), "changed_rows": len(first["clean"][0])}
                 rows.append(told | summary_of(*pair))
-    write_json(options.file, rows)
-    print(json.dumps(rows, indent=1))
+    found = {"test": rows, "validation": validation_rows(runs)}
+    write_json(options.file, found)
+    print(json.dumps(found, indent=1))
+
+
+def validation_rows(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Validation scores of single runs, as the rows are and under mistakes."""
+    rows = []
+    for run in (run for run in runs if "test" not in run):
+        scores = {
+            condition: round(float(SCORES[run["metric"]](np.asarray(run[condition]).sum(1))), 4)
+            for condition in ("clean", "noise")
+        }
+        rows.append({key: run[key] for key in ("set", "arm", "seed", "scale", "metric")} | scores)
+    return rows
 
 
 Options = (

@@ -37,6 +37,7 @@ from messy_export_tables import (
 from question_tables import question_section
 from relation_tables import semeval_section
 from results_tables import committed, results_tables
+from robustness_tables import robustness_section
 from serving_tables import serving_section
 from speed_tables import (
     operator_table,
@@ -82,7 +83,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "docs/export.md": {"export": export_table, "export-example": export_example},
     "docs/distillation.md": {"compression": compression_section},
     "docs/serving.md": {"serving": serving_section},
-    "docs/extensions.md": {"extensions": extension_table},
+    "docs/extensions.md": {"extensions": extension_table, "robustness": robustness_section},
     "docs/confidence.md": {"calibration": calibration_section},
     "docs/tuning.md": {"tuning": tune_section},
     "docs/trust.md": {"trust": trust_table},

@@ -12,8 +12,9 @@ under the greedy attack of `lowcost-ft attack` with the same kind of mistakes. `
 `trust.json`: means over seeds with intervals, which resample the test rows for all seeds and arms
 alike.
 
-An arm such as `fgm:0.01` has another `--adversarial-epsilon`. With `--validation` the validation
-rows are scored instead, as they are and with mistakes, so that the default can be chosen.
+An arm such as `fgm:0.01` has another `--adversarial-epsilon`, and `r-drop:0.3` another
+`--consistency-weight`. With `--validation` the validation rows are scored instead, as they are and
+with mistakes, so that the defaults can be chosen.
 """
 
 import contextlib
@@ -29,6 +30,7 @@ from typing import Annotated, Any
 import numpy as np
 import tyro
 from default_sets import PANEL, PanelSet, rows_of
+from trust_summary import ARMS, CONDITIONS, place, summary_of, validation_rows
 
 import lowcost_ft as ft
 from lowcost_ft.attack.measured import predictions_of
@@ -37,28 +39,14 @@ from lowcost_ft.attack.worst_case import worst_examples
 from lowcost_ft.data.noise import NOISES
 from lowcost_ft.record.environment import versions
 from lowcost_ft.record.run_file import write_json
-from lowcost_ft.scores.bootstrap import interval
-from lowcost_ft.scores.sums import accuracy_of, f1_of
 
 FILE = Path(__file__).resolve().parent / "trust.json"
 RESULTS = FILE.parent / "results" / "trust"
-ARMS: dict[str, dict[str, Any]] = {
-    "none": {},
-    "fgm": {"adversarial": "fgm"},
-    "pgd": {"adversarial": "pgd"},
-    "freelb": {"adversarial": "freelb"},
-    "r-drop": {"consistency": "r-drop"},
-    "ema": {"ema": 0.99},
-    "typos": {"augment": "typos"},
-}
-"""Name -> settings of the extension."""
 SETS = {"wnut17": "wnut17-1000", "banking77": "banking77"}
 """Name -> the set of the panel that is its source; here all of its rows are taken."""
 ALL_ROWS = 1_000_000
 KIND = "typos"
 SHARE = 0.1
-CONDITIONS = ("clean", "noise", "attack")
-SCORES = {"accuracy": accuracy_of, "f1": f1_of}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,10 +88,11 @@ def run_once(
 ) -> dict[str, Any]:
     """One run: what it cost, and what its scores are computed from."""
     started = time.process_time()
-    name, _, epsilon = arm.partition(":")
+    name, _, number = arm.partition(":")
     settings = {"ema": 0.0, **ARMS[name]}  # The average is an arm of its own.
-    if epsilon:
-        settings["adversarial_epsilon"] = float(epsilon)
+    if number:
+        which = "consistency_weight" if name == "r-drop" else "adversarial_epsilon"
+        settings[which] = float(number)
     with tempfile.TemporaryDirectory() as folder:
         config = ft.RunConfig(
             task=one.task,
@@ -192,53 +181,6 @@ def run_all(options: Running) -> None:
                 print(name, arm, seed, told["train_cpu_seconds"], told["cpu_seconds"], flush=True)
 
 
-def summary_of(runs: Sequence[dict[str, Any]], base: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Means over the seeds of one arm, with 95% intervals over test rows.
-
-    Args:
-        runs: Of the arm, one a seed.
-        base: Of training without an extension, the same seeds.
-    """
-    score = SCORES[runs[0]["metric"]]
-    numbers = {
-        (which, condition): np.stack([np.asarray(run[condition], float).T for run in of])
-        for which, of in (("own", runs), ("base", base))
-        for condition in ("test", *CONDITIONS)
-    }  # Each (seeds, rows, numbers).
-
-    def told(*parts: tuple[str, str, float]) -> dict[str, Any]:
-        """A sum of scores, each with its sign."""
-        used = [numbers[which, condition] for which, condition, _ in parts]
-        seeds, rows, width = used[0].shape
-        flat = np.concatenate([one.transpose(1, 0, 2).reshape(rows, -1) for one in used], axis=1)
-
-        def value(sums: np.ndarray) -> np.ndarray:
-            by_seed = sums.reshape(*sums.shape[:-1], len(parts), seeds, width)
-            scores = score(by_seed).mean(axis=-1)  # (..., parts)
-            return scores @ np.array([sign for _, _, sign in parts])
-
-        ci95 = [round(end, 4) for end in interval(value, flat, 0)]
-        return {"value": round(float(value(flat.sum(axis=0))), 4), "ci95": ci95}
-
-    return {
-        "clean": told(("own", "test", 1)),
-        "clean_difference": told(("own", "test", 1), ("base", "test", -1)),
-        **{
-            key: value
-            for condition in CONDITIONS[1:]
-            for key, value in {
-                f"lost_under_{condition}": told(("own", "clean", 1), ("own", condition, -1)),
-                f"less_lost_under_{condition}": told(
-                    *(("base", "clean", 1), ("base", condition, -1)),
-                    *(("own", "clean", -1), ("own", condition, 1)),
-                ),
-            }.items()
-        },
-        "train_cpu_seconds": round(float(np.mean([r["train_cpu_seconds"] for r in runs])), 1),
-        "peak_memory_bytes": max(run["peak_memory_bytes"] for run in runs),
-    }
-
-
 def collect(options: Collecting) -> None:
     """Writes a row a set and arm, over the seeds that the arm and the plain run both have."""
     runs = [json.loads(f.read_text("utf-8")) for f in sorted(options.results_dir.glob("*.json"))]
@@ -247,7 +189,7 @@ def collect(options: Collecting) -> None:
         by.setdefault((run["set"], run["arm"]), {})[run["seed"]] = run
     rows = []
     for name in SETS:
-        for arm in ARMS:
+        for arm in sorted({arm for of, arm in by if of == name}, key=place):
             own, base = by.get((name, arm), {}), by.get((name, "none"), {})
             if seeds := sorted(set(own) & set(base)):
                 pair = ([which[seed] for seed in seeds] for which in (own, base))
@@ -259,18 +201,6 @@ def collect(options: Collecting) -> None:
     found = {"test": rows, "validation": validation_rows(runs)}
     write_json(options.file, found)
     print(json.dumps(found, indent=1))
-
-
-def validation_rows(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Validation scores of single runs, as the rows are and under mistakes."""
-    rows = []
-    for run in (run for run in runs if "test" not in run):
-        scores = {
-            condition: round(float(SCORES[run["metric"]](np.asarray(run[condition]).sum(1))), 4)
-            for condition in ("clean", "noise")
-        }
-        rows.append({key: run[key] for key in ("set", "arm", "seed", "scale", "metric")} | scores)
-    return rows
 
 
 Options = (

@@ -24,9 +24,9 @@ def robustness_section() -> str:
     """What each extension does to scores, clean and under mistakes, and what it costs."""
     found = json.loads(SUMMARY.read_text("utf-8"))
     lines = [
-        "| data | trained with | test score | difference | lost under typing mistakes | lost under "
-        "the attack | training time | memory |",
-        "|---|---|---|---|---|---|---|---|",
+        "| data | trained with | test score | difference | under typing mistakes (lost) | "
+        "difference | under the attack (lost) | difference | training time | memory |",
+        "|---" * 10 + "|",
     ]
     plain = {row["set"]: row for row in found["test"] if row["arm"] == "none"}
     lines += [_line(row, plain[row["set"]]) for row in found["test"]]
@@ -46,18 +46,19 @@ def robustness_section() -> str:
 
 
 def _line(row: dict[str, Any], plain: dict[str, Any]) -> str:
-    difference = "" if row is plain else _signed(row["clean_difference"])
-    time = row["train_cpu_seconds"] / plain["train_cpu_seconds"]
-    lost = [
-        _plain(row[f"lost_under_{condition}"])
-        + ("" if row is plain else f"; {_signed(row[f'less_lost_under_{condition}'])} less")
-        for condition in ("noise", "attack")
-    ]
-    return (
-        f"| {_TITLES[row['set']]} | {_name(row['arm'])} | {row['clean']['value']:.3f} | "
-        f"{difference} | {lost[0]} | {lost[1]} | {time:.1f}x | "
-        f"{row['peak_memory_bytes'] / 1e6:.0f} MB |"
-    )
+    def compared(score: str) -> str:
+        low, high = row[f"{score}_difference"]["ci95"]
+        found = f"{row[f'{score}_difference']['value']:+.3f} ({low:+.3f} to {high:+.3f})"
+        return "" if row is plain else found
+
+    cells = [_TITLES[row["set"]], _name(row["arm"]), f"{row['clean']['value']:.3f}"]
+    cells.append(compared("clean"))
+    for score in ("noise", "attack"):
+        lost = row[f"lost_under_{score}"]["value"]
+        cells += [f"{row[score]['value']:.3f} ({lost:.3f})", compared(score)]
+    cells.append(f"{row['train_cpu_seconds'] / plain['train_cpu_seconds']:.1f}x")
+    cells.append(f"{row['peak_memory_bytes'] / 1e6:.0f} MB")
+    return f"| {' | '.join(cells)} |"
 
 
 def _validation(rows: Sequence[dict[str, Any]]) -> list[str]:
@@ -77,12 +78,3 @@ def _name(arm: str) -> str:
     name, _, number = arm.partition(":")
     setting = "--consistency-weight" if name == "r-drop" else "--adversarial-epsilon"
     return _FLAGS[name] + (f", `{setting} {number}`" if number else "")
-
-
-def _signed(found: dict[str, Any]) -> str:
-    low, high = found["ci95"]
-    return f"{found['value']:+.3f} ({low:+.3f} to {high:+.3f})"
-
-
-def _plain(found: dict[str, Any]) -> str:
-    return f"{found['value']:.3f}"

@@ -59,6 +59,8 @@ def summary_of(runs: Sequence[dict[str, Any]], base: Sequence[dict[str, Any]]) -
             key: value
             for condition in CONDITIONS[1:]
             for key, value in {
+                condition: told(("own", condition, 1)),
+                f"{condition}_difference": told(("own", condition, 1), ("base", condition, -1)),
                 f"lost_under_{condition}": told(("own", "clean", 1), ("own", condition, -1)),
                 f"less_lost_under_{condition}": told(
                     *(("base", "clean", 1), ("base", condition, -1)),

@@ -41,7 +41,7 @@ class ExtensionConfig:
     freelb several and learns from each. With --trainable-layers the input of the first trained
     layer is shifted, else the embeddings of the tokens."""
     adversarial_epsilon: float | None = setting(None, above=0)
-    """The largest shift of a text's input, as a share of its length as a vector. Default: 0.05."""
+    """The largest shift of a text's input, as a share of its length as a vector. Default: 0.01."""
     adversarial_steps: int | None = setting(None, at_least=1)
     """Steps of pgd and freelb. Default: 3."""
     augment: str | None = None

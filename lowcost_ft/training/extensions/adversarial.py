@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_EPSILON", "DEFAULT_STEPS", "Adversarial", "random_start"]
 
-DEFAULT_EPSILON = 0.05
+DEFAULT_EPSILON = 0.01
 """Most that an input is moved by, as a share of its length."""
 DEFAULT_STEPS = 3
 """Steps of pgd and freelb."""

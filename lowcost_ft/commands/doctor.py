@@ -8,6 +8,7 @@ from typing import Annotated
 import tyro
 
 from lowcost_ft.config.reading import InputOptions, LabelOptions, ProblemType, reading_of
+from lowcost_ft.config.setting import setting
 from lowcost_ft.config.settings import DEFAULT_MODEL_ID
 from lowcost_ft.config.tasks import task_settings
 from lowcost_ft.data.rows import counted
@@ -43,6 +44,12 @@ class Doctor(InputOptions, LabelOptions):
     """Run model code that comes with the model. Off unless you trust its author."""
     model: bool = True
     """Judge labels by a pretrained model. Off: only checks that need none are made, in seconds."""
+    thorough: bool = False
+    """Judge labels by five LoRA adapters, each trained on four fifths of the rows as the recipe of
+    the task would train it: this takes as long as four trainings, and the model's frozen states
+    alone take seconds to minutes."""
+    max_steps: int | None = setting(None, at_least=1)
+    """With --thorough: optimizer steps of each training. Default: as many as the recipe takes."""
     max_length: int = 128
     """The --max-length of your training: longer texts are reported."""
     kinds: str | None = None
@@ -104,6 +111,8 @@ def doctor(command: Doctor) -> None:
         trust_remote_code=command.trust_remote_code,
         max_length=command.max_length,
         seed=command.seed,
+        thorough=command.thorough,
+        max_steps=command.max_steps,
     )
     for notice in examination.data.notices:
         print(wrapped(f"note: {notice}", sys.stderr), file=sys.stderr)
@@ -159,6 +168,10 @@ def _check(
         problems.append(f"--num-threads {command.num_threads} is too small: it must be at least 1")
     if command.seed < 0:
         problems.append(f"--seed {command.seed} is too small: it must be at least 0")
+    if command.thorough and not command.model:
+        problems.append("--thorough trains a model: leave out --no-model")
+    if command.max_steps is not None and not command.thorough:
+        problems.append("--max-steps needs --thorough")
     if command.scores is not None and not command.model:
         problems.append("--scores needs a model: leave out --no-model")
     for flag, path, endings in (

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.config.settings import DEFAULT_MODEL_ID
 from lowcost_ft.data.findings import SEVERITIES, Finding
@@ -73,6 +71,8 @@ def examine(
     trust_remote_code: bool = False,
     max_length: int,
     seed: int = 0,
+    thorough: bool = False,
+    max_steps: int | None = None,
 ) -> Examination:
     """Checks labelled files.
 
@@ -85,6 +85,8 @@ def examine(
         trust_remote_code: Whether the model's own Python code may run.
         max_length: Tokens beyond which training would cut a text.
         seed: Deals the folds.
+        thorough: Whether labels are judged by adapters that are trained on the other folds.
+        max_steps: Most optimizer steps of each of these; None: as in the task's recipe.
 
     Raises:
         UserError: Files cannot be read at all, a library is missing, or the model.
@@ -102,10 +104,9 @@ def examine(
         findings += check(data)
     scores: RowScores | None = None
     if model_id is not None:
-        found, scores = _with_model(
-            data, model_id, max_length, seed,
-            {"revision": revision, "trust_remote_code": trust_remote_code},
-        )  # fmt: skip
+        options = {"revision": revision, "trust_remote_code": trust_remote_code}
+        of_adapters = {"max_steps": max_steps} if thorough else None
+        found, scores = _with_model(data, model_id, max_length, seed, options, of_adapters)
         findings += found
     doubts = {}
     if scores is not None:
@@ -117,7 +118,12 @@ def examine(
 
 
 def _with_model(
-    data: CheckedData, model_id: str, max_length: int, seed: int, options: dict[str, Any]
+    data: CheckedData,
+    model_id: str,
+    max_length: int,
+    seed: int,
+    options: dict[str, Any],
+    of_adapters: dict[str, Any] | None,
 ) -> tuple[list[Finding], RowScores | None]:
     """What needs a pretrained model: lengths in tokens, and the judgement of labels."""
     if data.kind.writes:
@@ -137,14 +143,23 @@ def _with_model(
     if len(data.labels) < 2:
         data.notices.append("labels are not judged, since training would refuse the files")
         return findings, None
+    train = None
+    if of_adapters is not None:
+        from lowcost_ft.doctor.adapters import AdapterSettings, adapter_probabilities
+
+        settings = AdapterSettings(
+            model_id=model_id, max_length=max_length, seed=seed, **options, **of_adapters
+        )
+        train = partial(adapter_probabilities, data, settings)
     if spans:
         words = [data.kind.words_of(example) for example in data.train.examples]
-        scores, found = judge_entities(data, word_states(embedder, words), seed=seed)
+        states = None if train else word_states(embedder, words)
+        scores, found = judge_entities(data, states, seed=seed, train=train)
         return findings + found, scores
     texts = [data.kind.texts_of(example) for example in data.train.examples]
     first, *second = ([*column] for column in zip(*texts, strict=True))
-    states: np.ndarray = embedder.texts(first, *second)
-    scores, found = judge_classes(data, states, seed=seed)
+    states = embedder.texts(first, *second)
+    scores, found = judge_classes(data, states, seed=seed, train=train)
     return findings + found, scores
 
 

@@ -8,6 +8,7 @@ q(j | x, i) ~ p(j | x) T[j, i] are estimated in turns, by expectation maximisati
 sure ones are found; mistakes that go from one class to another show in T, and are found by it.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,7 +58,13 @@ class Doubts:
 
 
 def doubt_classes(
-    states: np.ndarray, classes: np.ndarray, groups: np.ndarray, *, num_classes: int, seed: int = 0
+    states: np.ndarray,
+    classes: np.ndarray,
+    groups: np.ndarray,
+    *,
+    num_classes: int,
+    seed: int = 0,
+    train: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
 ) -> Doubts:
     """Judges the class of each row by the other rows.
 
@@ -71,6 +78,8 @@ def doubt_classes(
         groups: Rows of one number have the same input, `(rows,)`.
         num_classes: Number of classes.
         seed: Deals the folds.
+        train: Trains models in place of the second head: takes the fold of each row and which rows
+            may be learned from, returns probabilities, `(rows, classes)`.
     """
     rows = np.arange(len(classes))
     folds = deal_folds(groups.tolist(), classes.tolist(), seed=seed)
@@ -81,10 +90,13 @@ def doubt_classes(
     # Without rows of its own, a class would be found impossible, and so each of its rows wrong.
     left = np.bincount(classes[trusted], minlength=num_classes)
     trusted |= left[classes] < _SMALLEST_CLASS
-    head = held_out_probabilities(
-        states, classes, folds, num_classes=num_classes, trusted=trusted,
-        description="judging labels, 2 of 2",
-    )  # fmt: skip
+    if train is not None:
+        head = train(folds, trusted)
+    else:
+        head = held_out_probabilities(
+            states, classes, folds, num_classes=num_classes, trusted=trusted,
+            description="judging labels, 2 of 2",
+        )  # fmt: skip
     near = neighbour_probabilities(
         states, classes, groups, num_classes=num_classes, trusted=trusted, seed=seed
     )

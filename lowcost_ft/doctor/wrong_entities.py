@@ -1,5 +1,6 @@
 """Entities that are likely wrong, each kind of mistake apart, by a head on states of words."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,11 @@ _WHAT = {
 
 
 def judge_entities(
-    data: CheckedData, states: np.ndarray, *, seed: int
+    data: CheckedData,
+    states: np.ndarray | None,
+    *,
+    seed: int,
+    train: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> tuple[RowScores, list[Finding]]:
     """Judges the entities of each training row.
 
@@ -47,12 +52,14 @@ def judge_entities(
         data: Data whose truth is spans.
         states: Features of the words of all training examples, `(words, features)`.
         seed: Deals the folds.
+        train: Trains models in place of heads on the states: takes the fold of each example,
+            returns the probabilities of the tags, `(words, tags)`.
 
     Returns:
         The scores of the rows, each the highest of its entities, and the findings.
     """
     split = data.train
-    doubts = doubts_of_rows(data, states, seed=seed)
+    doubts = doubts_of_rows(data, states, seed=seed, train=train)
     found: dict[str, list[FoundRow]] = {kind: [] for kind in KINDS}
     scores = np.zeros(len(split.examples))
     suggested: list[Any] = [None] * len(split.examples)
@@ -100,12 +107,18 @@ def judge_entities(
     return RowScores(np.minimum(scores, 1.0), suggested, details), findings
 
 
-def doubts_of_rows(data: CheckedData, states: np.ndarray, *, seed: int) -> list[list[EntityDoubt]]:
+def doubts_of_rows(
+    data: CheckedData,
+    states: np.ndarray | None,
+    *,
+    seed: int,
+    train: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> list[list[EntityDoubt]]:
     """What is thought of the entities of each training example; see `judge_entities`."""
     split = data.train
     words = [len(data.kind.words_of(example)) for example in split.examples]
     first = np.concatenate([[0], np.cumsum(words)])
-    probabilities = tag_probabilities(data, states, seed=seed)
+    probabilities = tag_probabilities(data, states, seed=seed, train=train)
     return [
         doubt_entities(
             probabilities[first[number] : first[number + 1]],
@@ -116,22 +129,33 @@ def doubts_of_rows(data: CheckedData, states: np.ndarray, *, seed: int) -> list[
     ]
 
 
-def tag_probabilities(data: CheckedData, states: np.ndarray, *, seed: int) -> np.ndarray:
-    """Probabilities of each tag for each word, by heads that have not seen its sentence.
+def tag_probabilities(
+    data: CheckedData,
+    states: np.ndarray | None,
+    *,
+    seed: int,
+    train: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> np.ndarray:
+    """Probabilities of each tag for each word, by models that have not seen its sentence.
 
     A second round without doubtful words, as for texts, ranked mistakes worse here: most of the
     words that it would leave out are rare entities.
     """
     split = data.train
-    classes = tag_numbers(data)
-    owners = np.repeat(
-        np.arange(len(split.examples)), [len(data.kind.words_of(e)) for e in split.examples]
-    )
     inputs = [same_words(data.kind.input_of(example)) for example in split.examples]
-    rarest = ["".join(sorted(data.kind.classes(example))[:1]) for example in split.examples]
-    folds = deal_folds(inputs, rarest, seed=seed)[owners]
+    # The first type by name, or none: a deal by the rarest would be evener still.
+    types = ["".join(sorted(data.kind.classes(example))[:1]) for example in split.examples]
+    folds = deal_folds(inputs, types, seed=seed)
+    if train is not None:
+        return train(folds)
+    assert states is not None
+    words = [len(data.kind.words_of(example)) for example in split.examples]
     return held_out_probabilities(
-        states, classes, folds, num_classes=len(data.labels), description="judging words"
+        states,
+        tag_numbers(data),
+        np.repeat(folds, words),
+        num_classes=len(data.labels),
+        description="judging words",
     )
 
 

@@ -1,5 +1,6 @@
 """Rows whose class is likely wrong, by a head on the frozen states of a pretrained model."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -40,7 +41,11 @@ class RowScores:
 
 
 def judge_classes(
-    data: CheckedData, states: np.ndarray, *, seed: int
+    data: CheckedData,
+    states: np.ndarray,
+    *,
+    seed: int,
+    train: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
 ) -> tuple[RowScores, list[Finding]]:
     """Judges the one class of each training row.
 
@@ -48,6 +53,7 @@ def judge_classes(
         data: Data with one class a row.
         states: Embeddings of the training examples, `(examples, hidden)`.
         seed: Deals the folds.
+        train: Trains models in place of the second head; see `doubt_classes`.
     """
     split = data.train
     number = {name: i for i, name in enumerate(data.labels)}
@@ -61,7 +67,9 @@ def judge_classes(
         ],
         np.int64,
     )
-    doubts = doubt_classes(states, classes, groups, num_classes=len(data.labels), seed=seed)
+    doubts = doubt_classes(
+        states, classes, groups, num_classes=len(data.labels), seed=seed, train=train
+    )
     suggested = [
         data.labels[new] if judged else None
         for new, judged in zip(doubts.suggested, doubts.judged, strict=True)

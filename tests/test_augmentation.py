@@ -298,7 +298,7 @@ def test_a_recipe_records_what_was_changed_and_knows_its_memory(tiny_model, smal
     assert call_recipe("lora_ner", *flags(**values)) == 0
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     found = record["train"]["extensions"]
-    assert found["adversarial"] == {"kind": "fgm", "epsilon": 0.05}
+    assert found["adversarial"] == {"kind": "fgm", "epsilon": 0.01}
     assert found["weight_average"] == {"decay": 0.9, "steps": 20}
     assert [set(epoch) <= {"entities", "typos"} for epoch in found["augmentation"]["changed"]]
     assert found["augmentation"]["texts"] == 80

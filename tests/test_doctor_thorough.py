@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from small_runs import write_jsonl
 
 import lowcost_ft.doctor.adapters as adapters
@@ -66,6 +67,33 @@ def test_a_label_that_the_other_rows_lack_has_no_probability(tmp_path, tiny_mode
     found = adapter_probabilities(data, settings, folds)
     assert found[-1, data.labels.index("rare")] == 0
     assert found[-1].sum() == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("rows", "only"),
+    [
+        ([{"text": "one", "label": "a"}, {"text": "two", "label": "b"}], "b"),
+        ([sentences()[0], {"tokens": ["no", "name"], "tags": ["O", "O"]}], "O"),
+    ],
+    ids=["texts", "entities"],
+)
+def test_rows_with_a_single_label_are_no_reason_to_stop(tmp_path, tiny_model, rows, only):
+    data = read(tmp_path, rows)
+    settings = AdapterSettings(model_id=tiny_model("bert"), max_length=16, max_steps=1)
+    found = adapter_probabilities(data, settings, np.arange(2))
+    assert found[0].tolist() == [float(label == only) for label in data.labels]
+
+
+def test_the_threads_of_the_command_train(tmp_path, tiny_model, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        settings = AdapterSettings(model_id=tiny_model("bert"), max_length=16, max_steps=1)
+        adapter_probabilities(read(tmp_path, texts()), settings, np.arange(30) % 2)
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_wrong_label_is_doubted_most(tmp_path, tiny_model, capsys):

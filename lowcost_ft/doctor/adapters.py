@@ -70,13 +70,13 @@ def adapter_probabilities(
 
     Returns:
         `(choices, labels)`, in the order of the examples; zero for a label that none of the other
-        folds has. All alike for words that the tokenizer drops.
+        folds has, and 1 for the only one that they have. All alike for words that the tokenizer
+        drops.
 
     Raises:
         UserError: The rows cannot be trained on.
     """
-    spans = data.kind.spans_of(data.train.examples[0]) is not None
-    sizes = [len(data.kind.words_of(one)) if spans else 1 for one in data.train.examples]
+    sizes = [_num_choices(data, one) for one in data.train.examples]
     owners = np.repeat(np.arange(len(sizes)), sizes)
     found = np.zeros((len(owners), len(data.labels)))
     numbers = np.unique(folds)
@@ -98,6 +98,12 @@ def _one_fold(
 ) -> np.ndarray:
     """Probabilities of the choices of some examples, by an adapter trained on others."""
     split = data.train
+    examples = [split.examples[number] for number in held_out]
+    if (only := _only_label(data, used)) is not None:
+        choices = sum(_num_choices(data, one) for one in examples)
+        found = np.zeros((choices, len(data.labels)))
+        found[:, data.labels.index(only)] = 1.0
+        return found
     reading = replace(data.reading, format="auto", csv_quotes=True)  # Rows are no file.
     rows: list[dict[str, Any]] = [split.rows[split.places[number]].values for number in used]
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
@@ -106,6 +112,7 @@ def _one_fold(
             method="lora",
             output_dir=str(Path(folder) / "run"),
             validation_share=0.0,
+            num_threads=torch.get_num_threads(),  # The doctor's own.
             **vars(reading) | vars(settings),
         )
         try:
@@ -113,10 +120,22 @@ def _one_fold(
                 loaded = load_data(run, train=rows, with_test=False)
                 built = build(run, loaded)
                 train(run, built, loaded)
-                examples = [split.examples[number] for number in held_out]
                 return _asked(data, run, loaded, built.model.model, examples)
         except UserError as error:
             raise UserError([f"--thorough: {one}" for one in error.problems]) from error
+
+
+def _num_choices(data: CheckedData, example: Any) -> int:
+    return 1 if data.kind.spans_of(example) is None else len(data.kind.words_of(example))
+
+
+def _only_label(data: CheckedData, used: np.ndarray) -> str | None:
+    """The label of all choices of some examples, which no training could tell from others."""
+    examples = [data.train.examples[number] for number in used]
+    if data.kind.spans_of(data.train.examples[0]) is not None:
+        return None if any(data.kind.spans_of(one) for one in examples) else data.labels[0]
+    classes = {data.class_of(one) for one in examples}
+    return classes.pop() if len(classes) == 1 else None
 
 
 def _asked(

@@ -15,7 +15,7 @@ encoder-decoder from random weights on the embedded pairs, whose test combinatio
 environment of its own (benchmarks/peers/trl_requirements.txt), whose Python `--peer` names.
 
 Arms of the first three: `untrained` is the model with the same prompt; `copy` repeats the source
-(`scitldr`: its first sentence); `lora` and `full` are the recipes.
+(`scitldr`: its first sentence); `lora` and `full` are the recipes, and `lora:0.0032` is the recipe at another learning rate.
 """
 
 import argparse
@@ -90,9 +90,12 @@ def drawn_rows(suite: str, data: Path, folder: Path) -> dict[str, str]:
 
 def run_arm(suite: str, arm: str, config: ft.RunConfig) -> dict[str, Any]:
     """Trains one arm, or asks the baseline; returns its scores, its cost and its texts."""
-    if arm == "full":
-        config = replace(config, method="full")
-    trains = arm in ("lora", "full")
+    method, _, rate = arm.partition(":")
+    trains = method in ("lora", "full")
+    if trains:
+        config = replace(config, method=method)
+    if rate:
+        config = replace(config, learning_rate=float(rate))
     with ft.start_run(config if trains else replace(config, resume=False, overwrite=True)) as run:
         data = ft.load_data(run)
         test = data.splits.test or []
@@ -249,7 +252,8 @@ def main() -> None:
     for suite in [suite for suite in options.suites.split(",") if suite]:
         arms = [suite] if suite in ("scratch", "speed") else options.arms.split(",")
         for arm in arms:
-            file = RESULTS / f"{suite}-{arm}.json"
+            name = f"{suite}-{arm.replace(':', '-')}"
+            file = RESULTS / f"{name}.json"
             if file.exists() or (suite == "speed" and options.peer is None):
                 continue
             print(f"--- {suite}, {arm}", flush=True)
@@ -259,7 +263,7 @@ def main() -> None:
                 record = {"runs": speed(options.data, options.runs, options.peer, options.turns)}
             else:
                 rows = drawn_rows(suite, options.data, options.runs / "rows")
-                config = config_of(suite, rows, options.runs / f"{suite}-{arm}")
+                config = config_of(suite, rows, options.runs / name)
                 record = run_arm(suite, arm, config)
             record |= {"suite": suite, "arm": arm, "versions": versions(), "hardware": hardware()}
             file.write_text(json.dumps(record, indent=1) + "\n", "utf-8")

@@ -15,7 +15,8 @@ encoder-decoder from random weights on the embedded pairs, whose test combinatio
 environment of its own (benchmarks/peers/trl_requirements.txt), whose Python `--peer` names.
 
 Arms of the first three: `untrained` is the model with the same prompt; `copy` repeats the source
-(`scitldr`: its first sentence); `lora` and `full` are the recipes, and `lora:0.0032` is the recipe at another learning rate.
+(`scitldr`: its first sentence); `lora` and `full` are the recipes, and `lora:0.0032` is the recipe
+at another learning rate.
 """
 
 import argparse
@@ -92,8 +93,8 @@ def run_arm(suite: str, arm: str, config: ft.RunConfig) -> dict[str, Any]:
     """Trains one arm, or asks the baseline; returns its scores, its cost and its texts."""
     method, _, rate = arm.partition(":")
     trains = method in ("lora", "full")
-    if trains:
-        config = replace(config, method=method)
+    if method == "full":
+        config = replace(config, method="full")
     if rate:
         config = replace(config, learning_rate=float(rate))
     with ft.start_run(config if trains else replace(config, resume=False, overwrite=True)) as run:

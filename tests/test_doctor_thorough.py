@@ -84,6 +84,28 @@ def test_rows_with_a_single_label_are_no_reason_to_stop(tmp_path, tiny_model, ro
     assert found[0].tolist() == [float(label == only) for label in data.labels]
 
 
+def test_a_word_of_a_file_is_judged_by_its_first_piece(tmp_path, tiny_model, monkeypatch):
+    rows = sentences()
+    rows[0]["tokens"][0] = "5,453.87"
+    rows[1]["tokens"][1] = "\N{ZERO WIDTH JOINER}"
+    data = read(tmp_path, rows)
+    monkeypatch.setattr(adapters, "answers_of", numbered_answers)
+    settings = AdapterSettings(model_id=tiny_model("bert"), max_length=16, max_steps=1)
+    found = adapter_probabilities(data, settings, np.array([0, 0, *[1] * 18]))
+    assert found.shape == (80, len(data.labels))
+    # "5,453.87" is five pieces, so the next word is the sixth choice.
+    sure = found[:8, 0]
+    assert np.all(np.diff(sure[:2]) > 0)
+    other = sure[1] / (1 - sure[1]) / (sure[0] / (1 - sure[0]))
+    assert np.log(other) == pytest.approx(5 * 0.1, abs=1e-5)
+
+
+def numbered_answers(accelerator, model, teacher, logits, answered, **options):
+    """The logit of the first tag grows by 0.1 with each choice."""
+    logits[:, teacher.order[0]] = 0.1 * np.arange(len(logits))
+    return iter(())
+
+
 def test_the_threads_of_the_command_train(tmp_path, tiny_model, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     before = torch.get_num_threads()

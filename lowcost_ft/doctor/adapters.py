@@ -70,8 +70,8 @@ def adapter_probabilities(
 
     Returns:
         `(choices, labels)`, in the order of the examples; zero for a label that none of the other
-        folds has, and 1 for the only one that they have. All alike for words that the tokenizer
-        drops.
+        folds has, and 1 for the only one that they have. All alike for words that are nothing to
+        the model.
 
     Raises:
         UserError: The rows cannot be trained on.
@@ -165,6 +165,8 @@ def _asked(
     ):
         pass
     shares = torch.from_numpy(logits).softmax(-1).numpy()
-    found = np.zeros((len(logits), len(data.labels)))
+    numbers = task.shown_choices(examples)
+    shares = np.where(numbers[:, None] < 0, 1 / len(known), shares[numbers])
+    found = np.zeros((len(numbers), len(data.labels)))
     found[:, [data.labels.index(label) for label in known]] = shares
     return found

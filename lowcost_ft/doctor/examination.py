@@ -132,9 +132,9 @@ def _with_model(
     from lowcost_ft.frozen.embedding import load_embedder
 
     spans = data.kind.spans_of(data.train.examples[0]) is not None
-    embedder = load_embedder(model_id, words=spans, **options)
     findings: list[Finding] = []
     if not spans:
+        embedder = load_embedder(model_id, **options)
         count = partial(_count_tokens, embedder.tokenizer)
         findings += check_too_long(data, count, max_length)
     if not spans and not (data.one_class() and data.kind.judged_by_texts):
@@ -152,8 +152,11 @@ def _with_model(
         )
         train = partial(adapter_probabilities, data, settings)
     if spans:
-        words = [data.kind.words_of(example) for example in data.train.examples]
-        states = None if train else word_states(embedder, words)
+        states = None
+        if train is None:
+            embedder = load_embedder(model_id, words=True, **options)
+            words = [data.kind.words_of(example) for example in data.train.examples]
+            states = word_states(embedder, words)
         scores, found = judge_entities(data, states, seed=seed, train=train)
         return findings + found, scores
     texts = [data.kind.texts_of(example) for example in data.train.examples]

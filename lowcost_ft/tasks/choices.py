@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -150,6 +151,13 @@ class Choosing:
         """How many choices a split has, those included that no token of it stands for."""
         found = self.choice_numbers(features, np.arange(len(features.lengths)))
         return 0 if found is None else int(found[0].max()) + 1
+
+    def shown_choices(self, examples: Sequence[Any]) -> np.ndarray:
+        """The number of the choice that answers for each text, or for each word of a file.
+
+        Such a word may be several choices to the model, or none: then the number is -1.
+        """
+        return np.arange(len(examples))
 
     @property
     def has_choices(self) -> bool:

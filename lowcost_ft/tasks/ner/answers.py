@@ -52,6 +52,18 @@ class NerAnswering(NerConfidence):
             yield pieces, without_loose_ends(joined), predictions["score"][own]
             first = own.stop
 
+    def shown_choices(self, examples: Sequence[NerExample]) -> np.ndarray:
+        """The first piece of each word, as for its tag (`join_tags`)."""
+        found, first = [], 0
+        for example in examples:
+            pieces = self.pieces(example)
+            of_words = np.full(len(example.words), -1)
+            # The first of equal places is written last.
+            of_words[list(pieces.words[::-1])] = np.arange(len(pieces.words))[::-1] + first
+            found.append(of_words)
+            first += len(pieces.words)
+        return np.concatenate(found) if found else np.empty(0, np.int64)
+
     def present(
         self, examples: Sequence[NerExample], predictions: Predictions
     ) -> list[dict[str, Any]]:

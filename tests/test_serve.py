@@ -31,6 +31,7 @@ from lowcost_ft.serve.inputs import read_inputs
 from lowcost_ft.serve.limits import Access, Limits
 from lowcost_ft.serve.loading import Loader
 from lowcost_ft.serve.models import Models, ServedModel, model_folders
+from lowcost_ft.serve.page_files import PAGE_FILES
 from lowcost_ft.serve.part import Part
 from lowcost_ft.tasks.question_answering import QuestionAnsweringTask
 
@@ -389,7 +390,7 @@ def test_hosts_sites_and_keys(models):
         assert client.post("/models/ner", body, **bearer)[0] == 200
         assert client.post("/models/ner", body, authorization="Basic eDp" + "ra2tr" * 8)[0] == 401
         assert client.get("/metrics")[0] == 401
-        for path in ("/health", "/ready", "/", "/page.js"):
+        for path in ("/health", "/ready", *PAGE_FILES):
             assert client.get(path)[0] == 200
         # The page has the path of a route that asks models.
         assert client.post("/", body | {"model": "ner"})[0] == 401

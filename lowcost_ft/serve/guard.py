@@ -15,6 +15,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from lowcost_ft.serve.errors import RequestError, not_ready
 from lowcost_ft.serve.limits import Access, Limits
 from lowcost_ft.serve.metrics import Metrics
+from lowcost_ft.serve.page_files import PAGE_FILES
 from lowcost_ft.serve.responses import error_response
 
 __all__ = ["Guard"]
@@ -24,7 +25,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-OPEN_PATHS = frozenset({"/", "/page.css", "/page.js", "/health", "/ready"})
+OPEN_PATHS = frozenset({*PAGE_FILES, "/health", "/ready"})
 """Paths that need no key for GET: they tell nothing about models and texts. POST / asks a model."""
 
 _HEADERS = {

@@ -10,13 +10,13 @@ from starlette.responses import HTMLResponse, PlainTextResponse
 
 from lowcost_ft.serve.bodies import HealthReply, InfoReply, LoadBody, UnloadBody
 from lowcost_ft.serve.errors import RequestError, not_ready
+from lowcost_ft.serve.page_files import PAGE_FILES
 from lowcost_ft.serve.responses import JsonResponse
 from lowcost_ft.serve.routes import REFUSALS
 from lowcost_ft.serve.service import Service
 
 __all__ = ["operating_routes"]
 
-_PAGE = Path(__file__).parent / "page"
 _REFUSED = (400, 401, 403)
 """Status codes with which any route may refuse a request."""
 _SCHEMA = {"schema": {"$ref": "#/components/schemas/ErrorReply"}}
@@ -30,7 +30,7 @@ _JSON_REFUSALS: dict[int | str, dict[str, Any]] = {
 """The same for routes that answer in another form than JSON, which FastAPI would give these too."""
 _DTYPES = {"fp32": "float32", "fp16": "float16", "int8": "int8"}
 """Precision of a file of an exported folder -> what Text Embeddings Inference calls it."""
-_KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
+_KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 
 
 def operating_routes(service: Service) -> APIRouter:
@@ -119,18 +119,18 @@ def operating_routes(service: Service) -> APIRouter:
             await asyncio.to_thread(service.regroup)
         return JsonResponse({"removed": body.lora_name})
 
-    def page(name: str) -> Any:
-        content, kind = (_PAGE / name).read_bytes(), _KINDS[name.rpartition(".")[2]]
+    def page(file: Path) -> Any:
+        content, kind = file.read_bytes(), _KINDS[file.suffix]
 
         async def send(request: Request) -> Response:
             return Response(content, media_type=f"{kind}; charset=utf-8")
 
         return send
 
-    for path, name in (("/", "page.html"), ("/page.css", "page.css"), ("/page.js", "page.js")):
+    for path, file in PAGE_FILES.items():
         router.add_api_route(
             path,
-            page(name),
+            page(file),
             methods=["GET"],
             response_class=HTMLResponse,
             responses=_JSON_REFUSALS,

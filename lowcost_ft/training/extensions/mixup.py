@@ -108,7 +108,7 @@ class Mixup(Extension):
         lines = batch | {name: batch[name].flatten(0, 1) for name in self._arrays}
         choices = self._task.choices(outputs, lines)
         assert choices is not None
-        own = torch.stack([shares, 1 - shares], 1).flatten()[:, None]  # (texts, 1)
+        own = shares.repeat_interleave(2)[:, None]  # (texts, 1)
         partner = torch.arange(len(own), device=own.device) ^ 1  # 1, 0, 3, 2, ...
         mixed = own * choices.logits + (1 - own) * choices.logits[partner]
         first = _losses(choices, mixed, choices.labels)

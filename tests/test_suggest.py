@@ -1,6 +1,7 @@
 """`lowcost-ft suggest`: which rows it chooses, and that its files come back to the character."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -193,6 +194,33 @@ def test_a_cold_start_needs_no_run_and_leaves_out_what_is_labelled(
     run(capsys, *words[:-1], "2", "--output", str(output))
     tasks = json.loads(output.read_text("utf-8"))
     assert [task["predictions"] for task in tasks] == [[], []]
+
+
+@pytest.mark.parametrize("cold", [True, False])
+def test_pairs_are_told_apart_by_both_of_their_texts(
+    capsys, tmp_path, tiny_model, trained_run, cold
+):
+    def pairs(name: str, *seconds: str) -> str:
+        rows = [{"said": "where is it", "meant": second, "why": "?"} for second in seconds]
+        return write_jsonl(tmp_path / name, rows)
+
+    words = ["--pool", pairs("pool.jsonl", "a", "b", "c", "b"), "--json"]
+    words += ["--labelled-file", pairs("labelled.jsonl", "c")]
+    columns = ["--text-column", "said", "--text-pair-column", "meant"]
+    if cold:
+        out, err = run(capsys, *words, *columns, "--model-id", tiny_model("bert"))
+    else:
+        folder = trained_run("single", "bert")
+        record = json.loads((folder / "run.json").read_text("utf-8"))
+        record["data"]["pairs"] = True
+        record["config"] |= {"text_column": "said", "text_pair_column": "meant"}
+        copy = tmp_path / "run"
+        shutil.copytree(folder, copy)
+        (copy / "run.json").write_text(json.dumps(record), "utf-8")
+        out, err = run(capsys, str(copy), *words)
+    assert sorted(json.loads(line)["row"] for line in out.splitlines()) == [1, 2]
+    said = " ".join(err.split())
+    assert "1 row with the text of an earlier one" in said and "1 row labelled already" in said
 
 
 @pytest.mark.parametrize("words", [False, True])

@@ -1,12 +1,12 @@
 """The rows of a pool that could be labelled next: read, told apart, and compared with old ones."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.data.readers import read_rows
-from lowcost_ft.data.rows import counted, without_blank_notices
+from lowcost_ft.data.rows import column_names, counted, without_blank_notices
 from lowcost_ft.errors import UserError
 from lowcost_ft.pipeline.convert import read_texts
 from lowcost_ft.pipeline.run_input import read_unlabelled_file
@@ -63,42 +63,46 @@ def read_pool(
         UserError: Every problem in the files, or nothing is left to label.
     """
     labelled: list[str] = []
+    known: set[tuple[str, ...]] = set()
     if labelled_file is not None:
-        read = read_texts(labelled_file, reading=_by_guess(reading), notices=[])
-        labelled = [str(row["text"]) for row, _ in read if str(row["text"]).strip()]
+        usual = None if run is None else task_class(run["task"]).recorded_reading(run)
+        own = _labelled_reading(labelled_file, reading or ReadingOptions(), usual)
+        read = read_texts(labelled_file, reading=own, notices=[])
+        done = [found for row, _ in read if any(map(_plain, found := _texts(row)))]
+        labelled, known = [" ".join(found) for found in done], {_plain_all(one) for one in done}
     rows: list[Any]
     fields: dict[str, dict[str, Any]] = {}
     if run is None:
         given = read_texts(path, reading=reading, notices=notices)
         rows, sources = [row for row, _ in given], [source for _, source in given]
-        texts = [str(row["text"]) for row in rows]
+        parts = [_texts(row) for row in rows]
     else:
         kind = task_class(run["task"])
         told: list[str] = []
         rows = read_unlabelled_file(run, path, reading=reading, notices=told)
         notices += without_blank_notices(told)
         sources = [row.source for row in rows]
-        texts = ["" if kind.is_blank(row) else _text_of(kind.texts_of, row) for row in rows]
+        parts = [() if kind.is_blank(row) else tuple(kind.texts_of(row)) for row in rows]
         raw = read_rows(path, [], [], reading, usual=kind.recorded_reading(run), labelled=False)
         fields = {row.source: row.values for row in raw if not row.is_line}
-    known = {_plain(text) for text in labelled}
-    seen: set[str] = set()
+    texts = [" ".join(found) for found in parts]
+    seen: set[tuple[str, ...]] = set()
     kept: list[int] = []
     blank = repeated = 0
-    for place, text in enumerate(texts):
-        plain = _plain(text)
-        if not plain:
+    for place, found in enumerate(parts):
+        plain = _plain_all(found)
+        if not any(plain):
             blank += 1
         elif plain in seen and plain not in known:
             repeated += 1
         else:
             seen.add(plain)
             kept += [] if plain in known else [place]
-    done = len(texts) - len(kept) - blank - repeated
+    known_already = len(texts) - len(kept) - blank - repeated
     for count, why in (
         (blank, "without text"),
         (repeated, "with the text of an earlier one"),
-        (done, f"labelled already in {labelled_file}"),
+        (known_already, f"labelled already in {labelled_file}"),
     ):
         if count:
             notices.append(f"{path}: {counted(count, 'row')} {why}, left out")
@@ -119,9 +123,22 @@ def read_pool(
     )
 
 
-def _by_guess(reading: ReadingOptions | None) -> ReadingOptions:
-    """The labelled file may have another form than the pool, and other columns."""
-    return ReadingOptions() if reading is None else ReadingOptions(csv_quotes=reading.csv_quotes)
+def _labelled_reading(
+    path: str, asked: ReadingOptions, usual: ReadingOptions | None
+) -> ReadingOptions:
+    """How labelled rows are read: by a guess, but from the columns of the pool and of the run's
+    training data where the file has them. It may have another form than the pool."""
+    plain = ReadingOptions(csv_quotes=asked.csv_quotes)
+    names = column_names(read_rows(path, [], [], plain, labelled=False))
+    chosen: dict[str, str] = {}
+    for known in (asked, usual or plain):
+        for field_name in ("text_column", "text_pair_column", "tokens_column"):
+            column = getattr(known, field_name)
+            if column in names and column not in chosen.values():
+                chosen.setdefault(field_name, column)
+    if "text_column" in chosen:  # Words and a text exclude each other.
+        chosen.pop("tokens_column", None)
+    return replace(plain, **chosen)
 
 
 def _extras(values: Mapping[str, Any], texts: Sequence[str]) -> dict[str, Any]:
@@ -140,8 +157,14 @@ def _extras(values: Mapping[str, Any], texts: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _text_of(texts_of: Callable[[Any], Sequence[str]], example: Any) -> str:
-    return " ".join(texts_of(example))
+def _texts(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """The text of a row, or both of a pair."""
+    second = row.get("text_pair")
+    return (str(row["text"]),) if second is None else (str(row["text"]), str(second))
+
+
+def _plain_all(texts: Iterable[str]) -> tuple[str, ...]:
+    return tuple(map(_plain, texts))
 
 
 def _plain(text: str) -> str:

@@ -130,7 +130,7 @@ def _labelled_reading(
     training data where the file has them. It may have another form than the pool."""
     plain = ReadingOptions(csv_quotes=asked.csv_quotes)
     names = column_names(read_rows(path, [], [], plain, labelled=False))
-    chosen: dict[str, str] = {}
+    chosen: dict[str, Any] = {}
     for known in (asked, usual or plain):
         for field_name in ("text_column", "text_pair_column", "tokens_column"):
             column = getattr(known, field_name)

@@ -141,3 +141,28 @@ def test_what_else_goes_with_a_small_class_is_told(
     path = write(tmp_path / "train.jsonl", rows)
     assert main(["doctor", path, "--task", "relation", "--no-model"]) == 0
     assert "whole, and with them 1 other label)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("cells", "flags", "right"),
+    [
+        (["bill; late"] * 3 + ["Bill; late ;new", "Bill"], ["--label-separator", ";"], 1),
+        (["bill|late"] * 3 + ["Bill|late|new", "bill|Bill"], ["--label-separator", "|"], 2),
+        (["['bill', 'late']"] * 3 + ['["Bill", "late", "new"]', "['Bill']"], [], 3),
+    ],
+    ids=["separator and blank", "separator", "lists as text"],
+)
+def test_labels_of_one_cell_are_renamed(
+    tmp_path: Path, cells: list[str], flags: list[str], right: int
+) -> None:
+    rows = [{"text": f"text {n}", "label": cell} for n, cell in enumerate(cells)]
+    rows += [{"text": f"other {n}", "label": cells[0].replace("bill", "new")} for n in range(2)]
+    path, mended = write(tmp_path / "train.jsonl", rows), tmp_path / "mended.jsonl"
+    assert main(["doctor", path, "--no-model", *flags, "--fix", str(mended)]) == 0
+    found = [json.loads(line)["label"] for line in mended.read_text("utf-8").splitlines()]
+    expected = {
+        1: ["bill; late; new", "bill"],
+        2: ["bill|late|new", "bill"],
+        3: ['["bill", "late", "new"]', '["bill"]'],
+    }[right]
+    assert found == [*cells[:3], *expected, *(row["label"] for row in rows[5:])]

@@ -1,16 +1,18 @@
 """What `lowcost-ft doctor` asks about text classification."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.data.exports.annotated import are_triples
+from lowcost_ft.data.exports.writing import json_text
 from lowcost_ft.data.findings import Change
 from lowcost_ft.data.known_names import LABEL_NAMES
 from lowcost_ft.data.label_names import read_label_names
 from lowcost_ft.data.rows import Row, find_column
 from lowcost_ft.tasks.checking import DataChecking
 from lowcost_ft.tasks.classification.examples import TextExample, label_name
+from lowcost_ft.tasks.classification.label_cells import written_list
 
 __all__ = ["ClassificationChecking"]
 
@@ -38,18 +40,17 @@ class ClassificationChecking(DataChecking):
         if column is None:
             return None
         names = [] if reading.label_names is None else read_label_names(reading.label_names, [])
-        given = rows[place].values.get(column)
-        if not any(_class_of(one, names) == old for one in _items(given)):
+        separator = reading.label_separator
+        given, together = _items(rows[place].values.get(column), separator)
+        if not any(_class_of(one, names) == old for one in given):
             return None
-        others = (one for row in rows for one in _items(row.values.get(column)))
+        others = (one for row in rows for one in _items(row.values.get(column), separator)[0])
         written = next((one for one in others if _class_of(one, names) == new), None)
         if written is None:
             return None
         written = written.strip() if isinstance(written, str) else written
-        if not isinstance(given, list | tuple):
-            return {column: written}
         renamed = [written if _class_of(one, names) == old else one for one in given]
-        return {column: list({_class_of(one, names): one for one in renamed}.values())}
+        return {column: together(list({_class_of(one, names): one for one in renamed}.values()))}
 
     @classmethod
     def with_text(
@@ -74,10 +75,20 @@ def _are_spans(value: Any) -> bool:
 _STARTS = {"start", "start_offset", "start_char", "start_index", "begin"}
 
 
-def _items(value: Any) -> list[Any]:
-    """The labels of a cell."""
-    items = list(value) if isinstance(value, list | tuple) else [value]
-    return [] if any(isinstance(item, list | tuple | dict) for item in items) else items
+def _items(value: Any, separator: str | None) -> tuple[list[Any], Callable[[list[Any]], Any]]:
+    """The labels of a cell, and what makes a cell of the same form of labels."""
+    if isinstance(value, str):
+        if separator is not None and separator in value:
+            parts = [part.strip() for part in value.split(separator)]
+            blank = " " if f"{separator} " in value else ""
+            return [part for part in parts if part], f"{separator}{blank}".join
+        written = written_list(value.strip())
+        if isinstance(written, tuple):
+            return list(written), json_text
+    if not isinstance(value, list | tuple):
+        return [value], lambda labels: labels[0]
+    items = list(value)
+    return [] if any(isinstance(item, list | tuple | dict) for item in items) else items, list
 
 
 def _class_of(value: Any, names: Sequence[str]) -> str | None:

@@ -232,6 +232,22 @@ def test_texts_become_tasks_to_label(tmp_path: Path) -> None:
     assert tasks[0]["annotations"] == []
 
 
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("hello world\nmy lamp is broken\nthanks a lot\n", True),
+        ("hello\nthanks\n", True),
+        ("Anna B-p\nlives O\nx y z\n", False),
+    ],
+)
+def test_texts_without_labels_are_told_from_words(tmp_path: Path, text: str, hint: bool) -> None:
+    source = tmp_path / "texts.txt"
+    source.write_text(text, "utf-8")
+    with pytest.raises(UserError) as caught:
+        convert_file(str(source), str(tmp_path / "out.jsonl"))
+    assert ("add --no-labels" in str(caught.value)) == hint
+
+
 def test_the_command_writes_once_and_says_what(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

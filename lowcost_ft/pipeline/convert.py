@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lowcost_ft.config.reading import ReadingOptions, label_conflicts
+from lowcost_ft.data.column_layout import is_tag_like
 from lowcost_ft.data.exports.writing import (
     Canonical,
     doccano_lines,
@@ -122,6 +123,8 @@ def convert_file(
     if pairs and to != "jsonl" and not problems:
         found = with_entities(found, [row.source for row in rows], notices)
     content = "" if problems else _written(to, found, rows, problems, notices)
+    if problems and labelled and _are_bare_lines(source, reading):
+        problems.append(f"{source}: if each line is a text without a label, add --no-labels")
     if problems:
         raise UserError(problems)
     write_new(target, content)
@@ -133,6 +136,18 @@ def convert_file(
         entities=2 * of_pairs + sum(len(row.get("entities") or ()) for row in found),
         relations=0 if to == "conll" else related,
         notices=notices,
+    )
+
+
+def _are_bare_lines(source: str, reading: ReadingOptions) -> bool:
+    """Whether a file that was read for its labels could also be one text a line."""
+    if Path(source).is_dir() or extension_of(source) not in ("", ".txt"):
+        return False
+    problems: list[str] = []
+    rows = read_rows(source, problems, [], reading, labelled=False, words=False)
+    lines = [row.values["text"].split() for row in rows if row.is_line]
+    return (
+        not problems and bool(lines) and not any(line and is_tag_like(line[-1]) for line in lines)
     )
 
 

@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Sequence
 
-__all__ = ["NoRoomError", "UserError", "disk_problem", "is_out_of_memory"]
+__all__ = ["NoRoomError", "UserError", "disk_problem", "is_out_of_memory", "memory_problem"]
 
 
 class UserError(ValueError):
@@ -55,6 +55,13 @@ def is_out_of_memory(error: BaseException) -> bool:
     # oneDNN does not say why. Under a limit it is memory.
     texts = (*_EXHAUSTED, "could not create a primitive") if _is_limited() else _EXHAUSTED
     return any(text in str(error) for text in texts)
+
+
+def memory_problem(error: BaseException) -> str:
+    """What an exception says of exhausted memory, in words where PyTorch raised it on a CPU."""
+    if found := re.search(r"CPUAllocator: .*tried to allocate (\d+) bytes", str(error)):
+        return f"the machine, or a limit on the process, did not give {int(found[1]) / 1e6:,.1f} MB"
+    return str(error).strip() or type(error).__name__
 
 
 def _is_limited() -> bool:

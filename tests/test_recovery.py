@@ -197,12 +197,14 @@ def test_imports_take_no_gigabyte_of_addresses():
 def test_memory_that_ran_out_is_told_in_words(capsys):
     def ask() -> None:
         raise RuntimeError(
-            "DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"
+            "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate "
+            "memory: you tried to allocate 12582912 bytes. Error code 12 (Cannot allocate memory)"
         )
 
     assert exit_code(ask, debug=False) == 2
     told = capsys.readouterr().err
     assert told.startswith("error: out of memory")
+    assert "did not give 12.6 MB" in told and "enforce" not in told
     assert "--memory-budget" in told
     assert "bug" not in told
 

@@ -11,7 +11,7 @@ from dataclasses import fields
 from typing import Any, NoReturn
 
 from lowcost_ft.config.run import RunConfig, parse_config
-from lowcost_ft.errors import UserError, disk_problem, is_out_of_memory
+from lowcost_ft.errors import UserError, disk_problem, is_out_of_memory, memory_problem
 from lowcost_ft.record.redaction import redact
 from lowcost_ft.screen import readers_may_leave, wrapped
 
@@ -105,7 +105,7 @@ def exit_code(action: Callable[[], Any], *, debug: bool, flags: Sequence[str] = 
             )
             return 2
         if is_out_of_memory(error):
-            said = redact(str(error)).strip() or type(error).__name__
+            said = redact(memory_problem(error))
             text = (
                 f"error: out of memory ({said}). `lowcost-ft plan` says what "
                 "a run needs; --memory-budget cuts its steps to what is there; a smaller model, "

@@ -177,7 +177,8 @@ def test_a_dialogue_to_answer_ends_with_the_user():
 @pytest.mark.parametrize(
     ("row", "told"),
     [
-        ({"messages": "Hello"}, '"messages" must be a list of turns'),
+        ({"messages": "Hello"}, '"messages" is "Hello"; it must be a list of turns'),
+        ({"messages": None}, '"messages" is missing; it must be a list of turns'),
         ({"messages": []}, "must be a list of turns"),
         ({"messages": "[{"}, "is broken JSON"),
         ({"messages": ["Hello", 7]}, "turn 1, must be an object"),

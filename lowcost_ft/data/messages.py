@@ -56,9 +56,10 @@ def messages_of(
             problems.append(f"{place} is broken JSON ({error}); correct it")
             return None
     if not isinstance(value, list) or not value:
+        what = "is missing" if value is None else f"is {shown(value)}"
         problems.append(
-            f"{place} must be a list of turns, such as "
-            f'[{{"role": "user", "content": ...}}, ...], not {shown(value)}'
+            f'{place} {what}; it must be a list of turns, such as [{{"role": "user", "content": '
+            "...}, ...]: correct it or delete the row"
         )
         return None
     if all(isinstance(turn, str) for turn in value):

@@ -13,6 +13,8 @@ each on up to 2,000 training rows and on test rows drawn from a seed. `scratch` 
 encoder-decoder from random weights on the embedded pairs, whose test combinations it has not seen.
 `speed` trains the same rows with the recipe and with TRL's `SFTTrainer` in turns; TRL lives in an
 environment of its own (benchmarks/peers/trl_requirements.txt), whose Python `--peer` names.
+`padding` trains nothing: it counts the padding of the steps of the first three, each step as one
+micro-batch, as a GPU with room for it takes them.
 
 Arms of the first three: `untrained` is the model with the same prompt; `copy` repeats the source
 (`scitldr`: its first sentence); `lora` and `full` are the recipes, and `lora:0.0032` is the recipe
@@ -39,6 +41,8 @@ from lowcost_ft.pipeline.train import Trained
 from lowcost_ft.record.environment import hardware, versions
 from lowcost_ft.scores.texts import score_texts
 from lowcost_ft.training.progress import TrainResult
+from lowcost_ft.training.recovery import MicroBatchBudget
+from lowcost_ft.training.step_plan import planned_steps
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "generation"
@@ -50,7 +54,8 @@ import lora_summarization  # noqa: E402
 import lora_translation  # noqa: E402
 
 TRAIN_ROWS, TEST_ROWS, VALIDATION_ROWS = 2000, 200, 200
-SUITES = ("tico19", "scitldr", "dailydialog", "scratch", "speed")
+DATA_SUITES = ("tico19", "scitldr", "dailydialog")
+SUITES = (*DATA_SUITES, "scratch", "speed", "padding")
 ARMS = ("copy", "untrained", "lora", "full")
 SPEED_ROWS, SPEED_BATCH = 64, 8
 KEPT = (
@@ -128,6 +133,23 @@ def run_arm(suite: str, arm: str, config: ft.RunConfig) -> dict[str, Any]:
         "train": {name: train.get(name) for name in KEPT},
         "written": [row["written"] for row in written],
     }
+
+
+def padding(data: Path, runs: Path) -> dict[str, float]:
+    """Share of padding in the first epoch's tokens, where a step is one micro-batch."""
+    found = {}
+    for suite in DATA_SUITES:
+        rows = drawn_rows(suite, data, runs / "rows")
+        del rows["validation"], rows["test"]
+        settings: dict[str, Any] = {"resume": False, "overwrite": True, "validation_share": 0.0}
+        config = replace(config_of(suite, rows, runs / "padding"), **settings, num_train_epochs=1)
+        with ft.start_run(config) as run:
+            features = ft.load_data(run).features["train"]
+            whole = MicroBatchBudget(tokens=10**9)
+            steps = list(planned_steps(features, run.config, 1, whole))
+        padded = sum(step.padded_tokens for step in steps)
+        found[suite] = round(1 - sum(step.real_tokens for step in steps) / padded, 4)
+    return found
 
 
 def from_scratch(folder: Path) -> dict[str, Any]:
@@ -251,7 +273,7 @@ def main() -> None:
     options = parser.parse_args()
     RESULTS.mkdir(parents=True, exist_ok=True)
     for suite in [suite for suite in options.suites.split(",") if suite]:
-        arms = [suite] if suite in ("scratch", "speed") else options.arms.split(",")
+        arms = options.arms.split(",") if suite in DATA_SUITES else [suite]
         for arm in arms:
             name = f"{suite}-{arm.replace(':', '-')}"
             file = RESULTS / f"{name}.json"
@@ -260,6 +282,8 @@ def main() -> None:
             print(f"--- {suite}, {arm}", flush=True)
             if suite == "scratch":
                 record = from_scratch(options.runs / suite)
+            elif suite == "padding":
+                record = {"padding": padding(options.data, options.runs)}
             elif suite == "speed":
                 record = {"runs": speed(options.data, options.runs, options.peer, options.turns)}
             else:
@@ -278,7 +302,9 @@ def summary() -> dict[str, Any]:
     for file in sorted(RESULTS.glob("*.json")):
         record = json.loads(file.read_text("utf-8"))
         kept = {
-            name: record[name] for name in ("test", "train", "runs", "unseen") if name in record
+            name: record[name]
+            for name in ("test", "train", "runs", "unseen", "padding")
+            if name in record
         }
         found.setdefault(record["suite"], {})[record["arm"]] = kept
     return found

@@ -5,9 +5,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-__all__ = ["generation_section", "generation_speed_section"]
+__all__ = ["generation_padding_section", "generation_section", "generation_speed_section"]
+__all__ += ["writing_rates_section"]
 
 FILE = Path(__file__).resolve().parent / "generation.json"
+RATES = FILE.parent / "writing_rates.json"
 _SUITES = {
     "tico19": "TICO-19, English to French",
     "scitldr": "SciTLDR",
@@ -42,7 +44,8 @@ def generation_section() -> str:
     missing = []
     for suite, title in _SUITES.items():
         waiting = []
-        for arm, by in _ARMS.items():
+        others = {arm: _titled(arm) for arm in found.get(suite, {}) if ":" in arm}
+        for arm, by in (_ARMS | others).items():
             if (suite == "scratch") != (arm == "scratch"):
                 continue
             entry = found.get(suite, {}).get(arm)
@@ -56,6 +59,34 @@ def generation_section() -> str:
     if missing:
         lines += ["", f"Not measured yet: {'; '.join(missing)}."]
     return "\n".join(lines)
+
+
+def generation_padding_section() -> str:
+    """How much of a step is padding where it is one micro-batch."""
+    shares = json.loads(FILE.read_text("utf-8"))["padding"]["padding"]["padding"]
+    told = ", ".join(f"{share:.1%} ({_SUITES[suite]})" for suite, share in shares.items())
+    return f"Padding, where a whole step is one micro-batch: {told}."
+
+
+def writing_rates_section() -> str:
+    """Validation perplexity after one epoch on half of the rows, by rate."""
+    rows = json.loads(RATES.read_text("utf-8"))
+    lines = ["| data | method | rate | perplexity of the validation rows |", "|---|---|---|---|"]
+    for suite in _SUITES:
+        for row in sorted((r for r in rows if r["set"] == suite), key=_method_and_rate):
+            method, rate = _method_and_rate(row)
+            lines.append(f"| {_SUITES[suite]} | `{method}` | {rate:g} | {row['perplexity']:.2f} |")
+    return "\n".join(lines)
+
+
+def _method_and_rate(row: dict[str, Any]) -> tuple[str, float]:
+    method, rate = row["arm"].split(":")[:2]
+    return method, float(rate)
+
+
+def _titled(arm: str) -> str:
+    method, rate = arm.split(":")
+    return f"{_ARMS[method]}, at a rate of {rate}"
 
 
 def generation_speed_section() -> str:

@@ -24,7 +24,12 @@ from doctor_tables import doctor_tables
 from export_tables import export_example, export_table
 from extension_tables import extension_table
 from few_shot_tables import few_shot_table
-from generation_tables import generation_section, generation_speed_section
+from generation_tables import (
+    generation_padding_section,
+    generation_section,
+    generation_speed_section,
+    writing_rates_section,
+)
 from label_tables import label_table
 from memory_tables import memory_sentences
 from messy_export_tables import (
@@ -94,10 +99,12 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
         "bias": bias_table,
         "heads": heads_table,
         "defaults": defaults_tables,
+        "writing-rates": writing_rates_section,
     },
     "docs/generation.md": {
         "generation": generation_section,
         "generation-speed": generation_speed_section,
+        "generation-padding": generation_padding_section,
     },
     "docs/question-answering.md": {"xquad": question_section},
     "docs/relation-extraction.md": {"semeval": semeval_section},

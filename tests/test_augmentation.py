@@ -194,6 +194,13 @@ def made(tiny_model):
     return make
 
 
+def of_examples(made, examples, **settings):
+    """The first epoch of some examples of text classification."""
+    extensions, features = made("classification", **settings)
+    extensions._all[0].__init__(replace(extensions._all[0]._context, examples=examples))
+    return extensions.epoch(features, 0)
+
+
 def same(one, other):
     return np.array_equal(one.input_ids, other.input_ids) and np.array_equal(
         one.starts, other.starts
@@ -253,6 +260,11 @@ def test_what_finds_nothing_is_refused(made):
         made("classification", augment="entities")
     with pytest.raises(UserError, match="reads capital and small letters alike"):
         made("classification", augment="case")
+    # However few texts there are; and of few that can be changed, none may be drawn.
+    few = [TextExample(text=t, text_pair=None, label="a", source="x") for t in ("hello", "thanks")]
+    with pytest.raises(UserError, match="found nothing to change in 2 training texts"):
+        of_examples(made, few, augment="segments")
+    of_examples(made, few, augment="typos", augment_share=1e-6)
     extensions, plain = made("classification", augment="segments", augment_share=1.0)
     with pytest.raises(UserError, match="found nothing to change in 20 training texts"):
         extensions.epoch(plain, 0)

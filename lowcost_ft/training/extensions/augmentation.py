@@ -32,7 +32,8 @@ DEFAULT_SHARE = 0.5
 """Share of the texts that are changed in an epoch."""
 DEFAULT_STRENGTH = 0.1
 """Share of a text's words that are changed."""
-
+_TRIES = 8
+"""Times that each way is tried at a text before it is said to find nothing in it."""
 
 _GUESSED: dict[Any, Any] = {}
 """The last guesses, since a run makes its extensions several times: to plan memory and to train."""
@@ -189,7 +190,7 @@ class Augmentation(Extension):
         assert context.tokenizer is not None
         counts: Counter[str] = Counter()
         changed = [self._changed(place, number, counts) for place in range(len(self._texts))]
-        if not counts and number == 0 and self._share * len(changed) >= 10:
+        if not counts and number == 0 and not self._finds_anything():
             raise UserError(
                 f"--augment {context.settings.augment}: found nothing to change in "
                 f"{len(changed):,} training texts; take other ways"
@@ -216,6 +217,19 @@ class Augmentation(Extension):
                 counts[way] += 1
                 return other
         return example
+
+    def _finds_anything(self) -> bool:
+        """Whether any text can be changed: of few, it may be by chance that none was."""
+        import numpy as np
+
+        assert self._context.examples is not None
+        for place, texts in enumerate(self._texts):
+            random = np.random.default_rng(place)
+            for way in self._ways * _TRIES if texts else ():
+                found = self._in_one_way(way, place, texts, random)
+                if found and self._context.task.with_texts(self._context.examples[place], found):
+                    return True
+        return False
 
     def _in_one_way(
         self,

@@ -5,11 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from datasets import Dataset, DatasetDict
 from small_runs import ner_rows, write_jsonl
 
 import lowcost_ft as ft
 from lowcost_ft.errors import UserError
 from lowcost_ft.pipeline import cross_validation
+from lowcost_ft.pipeline.run_splits import load_run_splits
 from lowcost_ft.record.run_file import write_run
 
 CANDIDATES = ({}, {"augment": "entities"}, {"consistency": "r-drop"})
@@ -125,3 +127,20 @@ def test_what_is_given_is_not_chosen_and_many_rows_choose_nothing(config, capsys
     assert not recipe.configs
     with pytest.raises(UserError):
         ft.with_cross_validation(replace(config, train_file="none"), recipe, CANDIDATES)
+
+
+def test_candidates_do_not_see_the_test_rows_of_a_data_set(config, tmp_path):
+    rows = {"train": Dataset.from_list(ner_rows(20)), "test": Dataset.from_list(ner_rows(5))}
+    DatasetDict(rows).save_to_disk(str(tmp_path / "data"))
+    config = replace(config, train_file=None, test_file=None, dataset=str(tmp_path / "data"))
+    tests = []
+
+    plain = Recipe()
+
+    def recipe(one):
+        tests.append(load_run_splits(one.to_dict()).test)
+        return plain(one)
+
+    ft.with_cross_validation(config, recipe, CANDIDATES[:2])
+    assert tests == [None] * 6
+    assert len(load_run_splits(config.to_dict()).test) == 5

@@ -3,13 +3,15 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from small_runs import call_recipe, flags, ner_rows, same_weights, text_rows, write_jsonl
 
 import lowcost_ft as ft
-from lowcost_ft.pipeline import labellers
+from lowcost_ft.pipeline import labellers, self_training
+from lowcost_ft.pipeline.run_splits import load_run_splits
 from lowcost_ft.scores.pseudo_labels import balanced_rows, choose_threshold
 from lowcost_ft.scores.sums import f1_of
 
@@ -213,6 +215,22 @@ def test_what_cannot_be_obeyed_is_refused(run, texts, tmp_path, capsys, changes,
     assert call_recipe("lora_classification", *flags(**values)) == 2
     assert message in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "run").exists()
+
+
+def test_rows_that_were_held_out_must_be_at_hand_and_unchanged(tmp_path):
+    file = write_jsonl(tmp_path / "train.jsonl", text_rows(40))
+    config = ft.RunConfig(task="classification", train_file=file, validation_share=0.2).to_dict()
+    splits = load_run_splits(config)
+    data = {"in_python": False, "rows": {"train": 32}, "fingerprint": splits.fingerprint}
+    labeller = SimpleNamespace(folder="run", record={"config": config, "data": data})
+    assert len(self_training._held_out_rows(labeller)) == len(splits.validation)
+    labeller.record["data"] = data | {"in_python": True}
+    with pytest.raises(ft.UserError, match="given in Python, so that no file holds"):
+        self_training._held_out_rows(labeller)
+    labeller.record["data"] = data
+    write_jsonl(tmp_path / "train.jsonl", text_rows(41))
+    with pytest.raises(ft.UserError, match="its data have changed since"):
+        self_training._held_out_rows(labeller)
 
 
 def test_numbers_and_relations_are_no_labels(texts, tmp_path, capsys):

@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 from lowcost_ft.config.run import RunConfig
 from lowcost_ft.errors import UserError
 from lowcost_ft.frozen.filling import from_main
-from lowcost_ft.pipeline.run_splits import load_run_splits
+from lowcost_ft.pipeline.run_splits import load_run_splits, without_test_rows
 from lowcost_ft.pipeline.start import processes_stay
 from lowcost_ft.record.changed_settings import changed_settings
 from lowcost_ft.record.run_file import load_run, write_json
@@ -101,7 +101,8 @@ def with_cross_validation(
                     one = replace(fold, **candidate, output_dir=str(place))
                     try:
                         with _log(folder) as log, contextlib.redirect_stdout(log):
-                            train(one)
+                            with without_test_rows():
+                                train(one)
                     except UserError as error:
                         refused[_named(candidate)] = error
                         break

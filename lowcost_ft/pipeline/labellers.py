@@ -8,7 +8,7 @@ from lowcost_ft.config.reading import reading_of
 from lowcost_ft.config.run import RunConfig
 from lowcost_ft.errors import UserError
 from lowcost_ft.pipeline.labelling import TOO_FEW_ROWS, check_labels
-from lowcost_ft.pipeline.run_splits import load_run_splits
+from lowcost_ft.pipeline.run_splits import load_run_splits, without_test_rows
 from lowcost_ft.pipeline.start import processes_stay
 from lowcost_ft.pipeline.unlabelled import new_texts
 from lowcost_ft.record.changed_settings import changed_settings
@@ -64,19 +64,20 @@ def with_pseudo_labels(config: RunConfig, train: Callable[[RunConfig], Path]) ->
     with processes_stay():
         folders = [_first_run(plain, train, "labeller")]
         if not splits.validation:
-            folders += [
-                _first_run(
-                    replace(
-                        plain,
-                        validation_share=HELD_OUT_SHARE,
-                        seed=config.seed + number,
-                        test_file=None,
-                    ),
-                    train,
-                    f"labeller-held-out-{number}",
-                )
-                for number in range(1, HELD_OUT_RUNS + 1)
-            ]
+            with without_test_rows():
+                folders += [
+                    _first_run(
+                        replace(
+                            plain,
+                            validation_share=HELD_OUT_SHARE,
+                            seed=config.seed + number,
+                            test_file=None,
+                        ),
+                        train,
+                        f"labeller-held-out-{number}",
+                    )
+                    for number in range(1, HELD_OUT_RUNS + 1)
+                ]
     return replace(config, labelled_by=",".join(map(str, folders)))
 
 

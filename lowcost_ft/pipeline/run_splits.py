@@ -1,13 +1,27 @@
 """Reads the data of a run by its settings."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from lowcost_ft.config.reading import reading_of
 from lowcost_ft.data.python_rows import Rows
 from lowcost_ft.tasks.loading import Splits, load_splits
 
-__all__ = ["load_run_splits"]
+__all__ = ["load_run_splits", "without_test_rows"]
+
+_READS_TEST: ContextVar[bool] = ContextVar("reads_test", default=True)
+
+
+@contextmanager
+def without_test_rows() -> Iterator[None]:
+    """Inside the block no test rows are read, be they of a file, a dataset or the sample."""
+    before = _READS_TEST.set(False)
+    try:
+        yield
+    finally:
+        _READS_TEST.reset(before)
 
 
 def load_run_splits(
@@ -26,6 +40,7 @@ def load_run_splits(
     Raises:
         UserError: The data have problems, all of which it names.
     """
+    with_test = with_test and _READS_TEST.get()
     return load_splits(
         config["task"],
         train_file=config["train_file"],

@@ -198,10 +198,7 @@ def _threshold(
     judged = [(labeller, splits.validation)] if splits.validation else []
     if not judged:
         others = [load_labeller(labeller.run, folder, splits) for folder in held_out]
-        judged = [
-            (other, load_run_splits(other.record["config"], with_test=False).validation)
-            for other in others
-        ]
+        judged = [(other, _held_out_rows(other)) for other in others]
     certainty, tallies = [], []
     for one, examples in judged:
         if examples:
@@ -223,6 +220,27 @@ def _threshold(
     if found is None:
         raise UserError(_too_unsure(best, target, labeller.task.metric))
     return found
+
+
+def _held_out_rows(labeller: Labeller) -> list[Any] | None:
+    """The rows that a run held out of its training.
+
+    Raises:
+        UserError: No file holds them, or they have changed.
+    """
+    known = labeller.record["data"]
+    if known.get("in_python"):
+        raise UserError(
+            f"--labelled-by {labeller.folder}: its data were given in Python, so that no file "
+            "holds the rows that it held out; give a --validation-file or a --validation-share"
+        )
+    splits = load_run_splits(labeller.record["config"], with_test="test" in known["rows"])
+    if splits.fingerprint != known["fingerprint"]:
+        raise UserError(
+            f"--labelled-by {labeller.folder}: its data have changed since, so that it may have "
+            "learned the rows that are held out now; train it again"
+        )
+    return splits.validation
 
 
 def _too_unsure(best: Threshold | None, target: float, metric: str) -> str:

@@ -100,9 +100,12 @@ def with_cross_validation(
                     place = folder / "run"
                     one = replace(fold, **candidate, output_dir=str(place))
                     try:
-                        with _log(folder) as log, contextlib.redirect_stdout(log):
-                            with without_test_rows():
-                                train(one)
+                        with (
+                            _log(folder) as log,
+                            contextlib.redirect_stdout(log),
+                            without_test_rows(),
+                        ):
+                            train(one)
                     except UserError as error:
                         refused[_named(candidate)] = error
                         break

@@ -113,7 +113,9 @@ def load_labeller(run: Run, folder: str, splits: Splits) -> Labeller:
     task: Task = task_class(config.task).from_record(record)
     check_labels(task)
     tokenizer = load_tokenizer(folder, **task.tokenizer_options)
-    model = load_teacher(folder, record, config).to(run.accelerator.device).eval()
+    # As the run was scored itself: its scores are compared with those of this run.
+    loaded = load_teacher(folder, record, config, as_trained=True)
+    model = loaded.to(run.accelerator.device).eval()
     task.take_model(model.config, model_id=folder)
     task.take_tokenizer(tokenizer, model_id=folder)
     return Labeller(Path(folder), record, task, tokenizer, model, run)

@@ -163,7 +163,12 @@ def _has_virtual_tokens(folder: str) -> bool:
 
 
 def load_teacher(
-    folder: str, run: dict[str, Any], config: RunConfig, *, plain: bool = False
+    folder: str,
+    run: dict[str, Any],
+    config: RunConfig,
+    *,
+    plain: bool = False,
+    as_trained: bool = False,
 ) -> Any:
     """Loads a teacher in float32 on the CPU, with its adapter merged if that is possible.
 
@@ -172,12 +177,14 @@ def load_teacher(
         run: The content of its `run.json`.
         config: The student's settings.
         plain: Whether its layers are taken, so that the adapter must be merged.
+        as_trained: Whether frozen weights that were quantized in its training are so here; else
+            they are those of the base model, as its layers could be taken.
 
     Raises:
         UserError: The adapter cannot be merged, and has to be.
     """
-    exact = run | {"quantization": "none"}
-    model = load_trained(folder, exact, trust_remote_code=config.trust_remote_code)
+    wanted = run if as_trained else run | {"quantization": "none"}
+    model = load_trained(folder, wanted, trust_remote_code=config.trust_remote_code)
     if not isinstance(model, PeftModel):
         return model
     if is_mergeable(model):

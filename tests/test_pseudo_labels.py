@@ -11,6 +11,7 @@ from small_runs import call_recipe, flags, ner_rows, same_weights, text_rows, wr
 
 import lowcost_ft as ft
 from lowcost_ft.pipeline import labellers, self_training
+from lowcost_ft.pipeline.labelling import load_labeller
 from lowcost_ft.pipeline.run_splits import load_run_splits
 from lowcost_ft.scores.pseudo_labels import balanced_rows, choose_threshold
 from lowcost_ft.scores.sums import f1_of
@@ -231,6 +232,36 @@ def test_rows_that_were_held_out_must_be_at_hand_and_unchanged(tmp_path):
     write_jsonl(tmp_path / "train.jsonl", text_rows(41))
     with pytest.raises(ft.UserError, match="its data have changed since"):
         self_training._held_out_rows(labeller)
+
+
+def test_pairs_need_pairs_before_anything_is_trained(tmp_path):
+    pairs = [row | {"text_pair": "other"} for row in text_rows(60)]
+    config = ft.RunConfig(
+        task="classification",
+        train_file=write_jsonl(tmp_path / "train.jsonl", pairs),
+        unlabelled_file=write_jsonl(tmp_path / "pool.jsonl", [{"text": "where is it"}]),
+        validation_share=0.3,
+    )
+    with pytest.raises(ft.UserError, match=r"pool.jsonl:1: the model was trained on pairs"):
+        labellers.with_pseudo_labels(config, lambda _: pytest.fail())
+
+
+@pytest.mark.parametrize("quantization", ["none", "nf4"])
+def test_texts_are_labelled_by_the_model_that_was_scored(trained_run, small_files, quantization):
+    folder = trained_run("single", "bert", quantization=quantization)
+    predictor = ft.load_predictor(folder)
+    examples = predictor.read(small_files["single"]["test_file"])
+    answers = predictor.predict(examples)
+    asking = SimpleNamespace(
+        config=ft.RunConfig(task="classification"),
+        accelerator=predictor.accelerator,
+        prediction_tokens=512,
+    )
+    kinds = SimpleNamespace(
+        labels=predictor.run["labels"], problem_type=predictor.run["problem_type"]
+    )
+    found = load_labeller(asking, str(folder), kinds).predict(examples)["scores"].max(1)
+    assert found == pytest.approx([answer["score"] for answer in answers], abs=1e-4)
 
 
 def test_numbers_and_relations_are_no_labels(texts, tmp_path, capsys):

@@ -223,6 +223,36 @@ def test_pairs_are_told_apart_by_both_of_their_texts(
     assert "1 row with the text of an earlier one" in said and "1 row labelled already" in said
 
 
+@pytest.mark.parametrize("flags", [[], ["--question-column", "question"]])
+def test_questions_are_told_apart_by_their_texts_and_lose_their_answers(
+    capsys, tmp_path, tiny_model, flags
+):
+    asked = [("who?", "ann came"), ("who?", "bo came"), ("who?", "ann came"), ("", "x"), ("y", "")]
+    rows = [
+        {"id": n, "question": q, "context": c, "answers": {"text": ["ann"], "answer_start": [0]}}
+        for n, (q, c) in enumerate(asked, 1)
+    ]
+    rows.append(rows[0] | {"context": "cy came"})
+    labelled = write_jsonl(tmp_path / "labelled.jsonl", rows[-1:])
+    words = ["--pool", write_jsonl(tmp_path / "pool.jsonl", rows), *flags]
+    words += ["--model-id", tiny_model("bert"), "--labelled-file", labelled]
+    out, err = run(capsys, *words, "--json")
+    found = [json.loads(line) for line in out.splitlines()]
+    assert sorted((row["id"], row["text"], row["question"], row["row"]) for row in found) == [
+        (1, "ann came", "who?", 1),
+        (2, "bo came", "who?", 2),
+    ]
+    assert not any("answers" in row for row in found)
+    said = " ".join(err.split())
+    assert "2 rows without text" in said and "1 row with the text of an earlier one" in said
+    assert "1 row labelled already" in said
+    assert ("read as questions" in said) == (not flags)
+    output = tmp_path / "tasks.json"
+    run(capsys, *words, "--output", str(output))
+    (task, _) = json.loads(output.read_text("utf-8"))
+    assert set(task["data"]) == {"text", "question", "row"}
+
+
 @pytest.mark.parametrize("words", [False, True])
 def test_a_cold_start_leaves_out_rows_without_text_and_counts_them(
     capsys, tmp_path, tiny_model, words

@@ -18,7 +18,12 @@ from lowcost_ft.data.file_kinds import extension_of
 from lowcost_ft.data.readers import read_rows
 from lowcost_ft.data.rows import Row, counted, file_of
 from lowcost_ft.errors import UserError
-from lowcost_ft.pipeline.convert_questions import is_question, question_rows, with_marks
+from lowcost_ft.pipeline.convert_questions import (
+    is_question,
+    open_questions,
+    question_rows,
+    with_marks,
+)
 from lowcost_ft.pipeline.convert_relations import is_pair, with_entities
 from lowcost_ft.pipeline.convert_rows import canonical_rows
 from lowcost_ft.record.overwriting import check_not_read
@@ -191,10 +196,11 @@ def write_new(target: str, content: str) -> None:
 
 def read_texts(
     source: str, *, reading: ReadingOptions | None = None, notices: list[str]
-) -> list[tuple[dict[str, Any], str]]:
-    """The texts of a file of any form, without their labels; each with its place in the file.
+) -> list[tuple[dict[str, Any], tuple[str, ...], str]]:
+    """The rows of a file of any form, without their labels.
 
-    Rows without a text have an empty one.
+    Each comes with its text, the two of a pair, or a question and its text, and with its place in
+    the file. Rows without a text have an empty one.
 
     Args:
         source: What to read.
@@ -209,12 +215,24 @@ def read_texts(
     given = read_rows(source, problems, notices, reading, labelled=False)
     rows = [row for row in given if not row.is_line or row.values["text"].strip()]
     found: list[dict[str, Any]] = []
+    second = "text_pair"
     if not problems:
-        found, rows = canonical_rows(rows, reading, False, problems, notices)
+        asked = open_questions(rows, reading, problems, notices)
+        if asked is not None:
+            second, (found, rows) = "question", asked
+        elif not problems:
+            found, rows = canonical_rows(rows, reading, False, problems, notices)
     if problems:
         raise UserError(capped(problems), total=len(problems))
     of_source = dict(zip((row.source for row in rows), found, strict=True))
-    return [(of_source.get(row.source, {"text": ""}), row.source) for row in given]
+    read = []
+    for row in given:
+        values = of_source.get(row.source, {"text": ""})
+        texts = tuple(
+            str(values[name]) for name in (second, "text") if values.get(name) is not None
+        )
+        read.append((values, texts if second == "question" else texts[::-1], row.source))
+    return read
 
 
 def _written(

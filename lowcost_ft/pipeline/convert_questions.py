@@ -5,12 +5,12 @@ from typing import Any
 
 from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.data.exports.writing import Canonical
-from lowcost_ft.data.known_names import ANSWER_NAMES, CONTEXT_NAMES, QUESTION_NAMES
-from lowcost_ft.data.rows import Row, column_names, find_column
+from lowcost_ft.data.known_names import ANSWER_NAMES, CONTEXT_NAMES, QUESTION_NAMES, TEXT_NAMES
+from lowcost_ft.data.rows import Row, column_names, file_of, find_column
 from lowcost_ft.tasks.question_answering.examples import read_examples
 from lowcost_ft.tasks.question_answering.reading import QuestionReading
 
-__all__ = ["is_question", "question_rows", "with_marks"]
+__all__ = ["is_question", "open_questions", "question_rows", "with_marks"]
 
 _MARK = "answer"
 """The label of a marked answer."""
@@ -63,6 +63,52 @@ def question_rows(
         others = {n: v for n, v in row.values.items() if n not in used and n not in values}
         found.append(values | others)
     return found
+
+
+def open_questions(
+    rows: Sequence[Row], reading: ReadingOptions, problems: list[str], notices: list[str]
+) -> tuple[list[dict[str, Any]], list[Row]] | None:
+    """Questions that somebody shall answer, each beside the text that holds the answer.
+
+    Args:
+        rows: The rows of one file, with or without answers.
+        reading: How they are read.
+        problems: Gets a line if a column that was named is missing.
+        notices: Gets a line for the guess.
+
+    Returns:
+        `{"id"?, "text", "question"}` with the other fields of each row but its answers, and the
+        rows that have both texts; None where the rows are not questions about a text.
+    """
+    named = reading.question_column is not None or reading.context_column is not None
+    quiet: dict[str, Any] = {"problems": [], "notices": []}
+    lists = {"problems": problems, "notices": notices} if named else quiet
+    # Any text may be called "text" or "document".
+    usual = [name for name in CONTEXT_NAMES if name not in ("text", "document")]
+    question = find_column(rows, reading.question_column, QUESTION_NAMES, "question", **lists)
+    context = find_column(rows, reading.context_column, usual, "context", **lists)
+    text = find_column(rows, reading.text_column, TEXT_NAMES, "text", **quiet)
+    if question is None or context is None or not (named or text == question):
+        return None
+    taken = [
+        row
+        for row in rows
+        if all(str(row.values.get(n) or "").strip() for n in (question, context))
+    ]
+    if not taken:
+        return None
+    if not named:
+        notices.append(
+            f'{file_of(rows[0].source)}: columns "{question}" and "{context}" read as questions '
+            "and the texts that they are about (--text-column alone reads one text)"
+        )
+    used = {question, context, *ANSWER_NAMES, reading.answers_column, "answer_start", "text"}
+    found = []
+    for row in taken:
+        values: dict[str, Any] = {"id": row.values["id"]} if "id" in row.values else {}
+        values |= {"text": str(row.values[context]), "question": str(row.values[question])}
+        found.append(values | {n: v for n, v in row.values.items() if n not in {*used, *values}})
+    return found, taken
 
 
 def is_question(row: Canonical) -> bool:

@@ -8,6 +8,7 @@ from lowcost_ft.config.reading import reading_of
 from lowcost_ft.config.run import RunConfig
 from lowcost_ft.errors import UserError
 from lowcost_ft.pipeline.labelling import TOO_FEW_ROWS, check_labels
+from lowcost_ft.pipeline.run_input import check_pairs
 from lowcost_ft.pipeline.run_splits import load_run_splits, without_test_rows
 from lowcost_ft.pipeline.start import processes_stay
 from lowcost_ft.pipeline.unlabelled import new_texts
@@ -57,6 +58,8 @@ def with_pseudo_labels(config: RunConfig, train: Callable[[RunConfig], Path]) ->
     kind, file = task_class(config.task), config.unlabelled_file
     given = read_examples_file(config.task, file, usual=reading_of(config), labelled=False)
     check_labels(kind.from_splits(config, splits, causal=False))
+    pairs = getattr(splits.train[0], "text_pair", None) is not None
+    check_pairs({"data": {"pairs": pairs}}, given)
     new_texts(kind, [one for one in given if not kind.is_blank(one)], splits, file=file)
     if 0 < len(splits.validation or ()) < LEAST_ROWS:
         raise UserError(TOO_FEW_ROWS)

@@ -222,7 +222,7 @@ def _threshold(
     return found
 
 
-def _held_out_rows(labeller: Labeller) -> list[Any] | None:
+def _held_out_rows(labeller: Labeller) -> list[Any]:
     """The rows that a run held out of its training.
 
     Raises:

@@ -68,14 +68,15 @@ def read_pool(
         usual = None if run is None else task_class(run["task"]).recorded_reading(run)
         own = _labelled_reading(labelled_file, reading or ReadingOptions(), usual)
         read = read_texts(labelled_file, reading=own, notices=[])
-        done = [found for row, _ in read if any(map(_plain, found := _texts(row)))]
+        done = [found for _, found, _ in read if any(map(_plain, found))]
         labelled, known = [" ".join(found) for found in done], {_plain_all(one) for one in done}
     rows: list[Any]
     fields: dict[str, dict[str, Any]] = {}
     if run is None:
         given = read_texts(path, reading=reading, notices=notices)
-        rows, sources = [row for row, _ in given], [source for _, source in given]
-        parts = [_texts(row) for row in rows]
+        hidden = _LABELS - {"score"}  # No answer has a score here that it could be taken for.
+        rows = [{n: v for n, v in row.items() if n not in hidden} for row, _, _ in given]
+        parts, sources = [texts for _, texts, _ in given], [source for _, _, source in given]
     else:
         kind = task_class(run["task"])
         told: list[str] = []
@@ -155,12 +156,6 @@ def _extras(values: Mapping[str, Any], texts: Sequence[str]) -> dict[str, Any]:
         for name, value in values.items()
         if name not in _LABELS and value is not None and not is_read(value)
     }
-
-
-def _texts(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """The text of a row, or both of a pair."""
-    second = row.get("text_pair")
-    return (str(row["text"]),) if second is None else (str(row["text"]), str(second))
 
 
 def _plain_all(texts: Iterable[str]) -> tuple[str, ...]:

@@ -144,3 +144,16 @@ def test_candidates_do_not_see_the_test_rows_of_a_data_set(config, tmp_path):
     ft.with_cross_validation(config, recipe, CANDIDATES[:2])
     assert tests == [None] * 6
     assert len(load_run_splits(config.to_dict()).test) == 5
+
+
+def test_a_folder_that_holds_a_run_is_refused_before_anything_is_trained(config, tmp_path):
+    unlabelled = write_jsonl(tmp_path / "pool.jsonl", [{"text": "anna lives here"}])
+    folder = Recipe()(replace(config, seed=1))
+    recipe = Recipe()
+    for call in (
+        lambda: ft.with_cross_validation(config, recipe, CANDIDATES),
+        lambda: ft.with_pseudo_labels(replace(config, unlabelled_file=unlabelled), recipe),
+    ):
+        with pytest.raises(UserError, match=f"--output-dir {folder} already holds a run"):
+            call()
+    assert not recipe.configs

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from export_files import read
+from export_files import choice, read, task, write
 from small_runs import ner_rows, write_jsonl
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
@@ -251,6 +251,19 @@ def test_questions_are_told_apart_by_their_texts_and_lose_their_answers(
     run(capsys, *words, "--output", str(output))
     (task, _) = json.loads(output.read_text("utf-8"))
     assert set(task["data"]) == {"text", "question", "row"}
+
+
+def test_tasks_that_nobody_has_annotated_are_not_taken_for_labelled(capsys, tmp_path, tiny_model):
+    tasks = [task("one", [choice("a")]), task("two"), task("three", [choice("b")]), task("four")]
+    tasks[2]["annotations"][0]["was_cancelled"] = True  # Skipped: not to be asked again.
+    del tasks[3]["annotations"]  # As this command writes tasks.
+    file = write(tmp_path, tasks)
+    words = ["--pool", file, "--labelled-file", file, "--model-id", tiny_model("bert"), "--json"]
+    out, err = run(capsys, *words)
+    assert sorted(json.loads(line)["text"] for line in out.splitlines()) == ["four", "two"]
+    said = " ".join(err.split())
+    assert "2 tasks that nobody has annotated not taken for labelled" in said
+    assert "2 rows labelled already" in said
 
 
 @pytest.mark.parametrize("words", [False, True])

@@ -135,7 +135,8 @@ def _mistype(
             words.append((start, end))
     edits: list[Edit] = []
     for start, end in _some(words, random, share):
-        place = int(random.integers(start + 1, end - 1))  # The first and the last letter stay.
+        # The first letter stays; the last one may change places with that before it.
+        place = int(random.integers(start + 1, end - 1))
         pair = spanned.text[place : place + 2]
         beside = KEYS_BESIDE.get(pair[0].lower())
         typed = [pair[0] + pair, pair[::-1], pair[1]]  # Twice, swapped, missing.

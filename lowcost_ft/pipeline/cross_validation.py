@@ -21,6 +21,7 @@ from lowcost_ft.pipeline.run_splits import load_run_splits, without_test_rows
 from lowcost_ft.pipeline.start import processes_stay
 from lowcost_ft.record.changed_settings import changed_settings
 from lowcost_ft.record.run_file import load_run, write_json
+from lowcost_ft.record.run_folder import check_free
 from lowcost_ft.screen import wrapped
 
 __all__ = ["with_cross_validation"]
@@ -60,11 +61,14 @@ def with_cross_validation(
         with the reason. If no rows can be held out, as with one row a class, the first is taken.
 
     Raises:
-        UserError: The data cannot be read, and nothing has been trained; or all are refused.
+        UserError: The data cannot be read, or the run's folder holds a run, and nothing has been
+            trained; or all are refused.
     """
     tried = _open_candidates(config, candidates)
     if len(tried) < 2:
         return replace(config, **tried[0])
+    if _is_main():  # Others may look when the run has begun already.
+        check_free(config.output_dir, overwrite=config.overwrite, resume=config.resume)
     splits = load_run_splits(config.to_dict())
     if len(splits.train) > MOST_ROWS:
         _say(

@@ -1,5 +1,6 @@
 """The runs that label `--unlabelled-file`: trained first, with the settings of the run itself."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from lowcost_ft.pipeline.start import processes_stay
 from lowcost_ft.pipeline.unlabelled import new_texts
 from lowcost_ft.record.changed_settings import changed_settings
 from lowcost_ft.record.run_file import RUN_FILE, load_run
-from lowcost_ft.record.run_folder import CHECKPOINTS
+from lowcost_ft.record.run_folder import CHECKPOINTS, check_free
 from lowcost_ft.scores.pseudo_labels import LEAST_ROWS
 from lowcost_ft.tasks import task_class
 from lowcost_ft.tasks.inputs import read_examples_file
@@ -42,9 +43,9 @@ def with_pseudo_labels(config: RunConfig, train: Callable[[RunConfig], Path]) ->
         The settings, with these runs as `--labelled-by`.
 
     Raises:
-        UserError: The file cannot be read or holds no other texts than the splits, the task's
-            answers cannot be labels, there are too few validation rows, or the folder beside the
-            run's own holds a run of other settings.
+        UserError: The run's folder holds a run already, the file cannot be read or holds no other
+            texts than the splits, the task's answers cannot be labels, there are too few validation
+            rows, or the folder beside the run's own holds a run of other settings.
     """
     if config.unlabelled_file is None or config.teacher or config.labelled_by:
         return config
@@ -53,6 +54,8 @@ def with_pseudo_labels(config: RunConfig, train: Callable[[RunConfig], Path]) ->
             "--resume beside --unlabelled-file: name the run's folder with --output-dir, beside "
             "which the run lies that labels the texts"
         )
+    if os.environ.get("RANK", "0") == "0":  # Others may look when the run has begun already.
+        check_free(config.output_dir, overwrite=config.overwrite, resume=config.resume)
     # Everything is read once before minutes of training, to find problems early.
     splits = load_run_splits(config.to_dict())
     kind, file = task_class(config.task), config.unlabelled_file

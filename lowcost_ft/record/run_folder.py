@@ -13,8 +13,8 @@ from lowcost_ft.record.folder_lock import LOCK_FILE, InUseError, locked
 from lowcost_ft.record.overwriting import check_not_read
 from lowcost_ft.record.run_file import CHECKPOINTS, RUN_FILE, load_run
 
-__all__ = ["CHECKPOINTS", "check_output_dir", "claimed_output_dir", "clear_output_dir"]
-__all__ += ["files_of_run", "kind_of_record", "remove_checkpoints"]
+__all__ = ["CHECKPOINTS", "check_free", "check_output_dir", "claimed_output_dir"]
+__all__ += ["clear_output_dir", "files_of_run", "kind_of_record", "remove_checkpoints"]
 
 # What a run writes at the top of its folder, apart from the tokenizer. Replacing a run removes
 # these first: a config.json left by full fine-tuning would make an adapter folder unloadable.
@@ -118,6 +118,24 @@ def check_output_dir(
         if Path(folder).is_file():
             raise UserError(f"--output-dir {folder} is a file: name a folder")
         _check_contents(Path(folder), overwrite=None, resume=False)
+
+
+def check_free(path: str | None, *, overwrite: bool, resume: bool) -> None:
+    """Refuses a run folder that a run will not get once other runs before it are done.
+
+    Args:
+        path: What `--output-dir` names; without one, a free folder is found later.
+        overwrite: See `claimed_output_dir`.
+        resume: See `claimed_output_dir`.
+
+    Raises:
+        UserError: It is a file, or holds what may not be replaced.
+    """
+    if path is None:
+        return
+    if Path(path).is_file():
+        raise UserError(f"--output-dir {path} is a file: name a folder")
+    _check_contents(Path(path), overwrite=overwrite, resume=resume)
 
 
 def files_of_run(folder: str | Path) -> list[Path]:

@@ -1,10 +1,13 @@
 """The rows of a pool that could be labelled next: read, told apart, and compared with old ones."""
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lowcost_ft.config.reading import ReadingOptions
+from lowcost_ft.data.exports.label_studio import is_waiting
+from lowcost_ft.data.file_kinds import extension_of
 from lowcost_ft.data.readers import read_rows
 from lowcost_ft.data.rows import column_names, counted, without_blank_notices
 from lowcost_ft.errors import UserError
@@ -68,7 +71,13 @@ def read_pool(
         usual = None if run is None else task_class(run["task"]).recorded_reading(run)
         own = _labelled_reading(labelled_file, reading or ReadingOptions(), usual)
         read = read_texts(labelled_file, reading=own, notices=[])
-        done = [found for _, found, _ in read if any(map(_plain, found))]
+        waiting = _waiting(labelled_file, own)
+        if waiting:
+            many = counted(len(waiting), "task")
+            notices.append(
+                f"{labelled_file}: {many} that nobody has annotated not taken for labelled"
+            )
+        done = [found for _, found, at in read if any(map(_plain, found)) and at not in waiting]
         labelled, known = [" ".join(found) for found in done], {_plain_all(one) for one in done}
     rows: list[Any]
     fields: dict[str, dict[str, Any]] = {}
@@ -140,6 +149,14 @@ def _labelled_reading(
     if "text_column" in chosen:  # Words and a text exclude each other.
         chosen.pop("tokens_column", None)
     return replace(plain, **chosen)
+
+
+def _waiting(path: str, reading: ReadingOptions) -> set[str]:
+    """Where tasks of an export of Label Studio stand that nobody has annotated yet."""
+    if os.path.isdir(path) or extension_of(path) != ".json":
+        return set()
+    raw = read_rows(path, [], [], replace(reading, format="json"), labelled=False)
+    return {row.source for row in raw if is_waiting(row.values)}
 
 
 def _extras(values: Mapping[str, Any], texts: Sequence[str]) -> dict[str, Any]:

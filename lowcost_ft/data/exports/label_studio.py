@@ -18,7 +18,7 @@ from lowcost_ft.data.exports.label_studio_texts import find_texts, results_of_te
 from lowcost_ft.data.known_names import LABEL_STUDIO_RELATION
 from lowcost_ft.data.rows import Row, counted, file_of, listed, shown
 
-__all__ = ["is_label_studio", "read_label_studio"]
+__all__ = ["is_label_studio", "is_waiting", "read_label_studio"]
 
 _ANNOTATIONS = ("annotations", "completions")
 """The second is the name before version 1.0."""
@@ -34,6 +34,11 @@ def is_label_studio(values: Mapping[str, Any]) -> bool:
     if not isinstance(values.get("data"), Mapping):
         return False
     return any(isinstance(values.get(name), list) for name in _ANNOTATIONS) or set(values) <= _TASK
+
+
+def is_waiting(values: Mapping[str, Any]) -> bool:
+    """Whether a row is a task of Label Studio's that nobody has annotated, and nobody skipped."""
+    return is_label_studio(values) and not any(values.get(name) for name in _ANNOTATIONS)
 
 
 def read_label_studio(

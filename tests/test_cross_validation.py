@@ -100,6 +100,15 @@ def test_what_the_model_refuses_is_left_out_with_the_reason(config, capsys):
         )
 
 
+def test_what_does_not_go_with_a_given_setting_is_left_out(config, capsys):
+    recipe = Recipe()
+    config = replace(config, dropout=0.0)
+    assert ft.with_cross_validation(config, recipe, CANDIDATES).augment == "entities"
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "--consistency r-drop is left out: --dropout 0.0 and --consistency" in printed
+    assert len(recipe.configs) == 6
+
+
 def test_nothing_is_chosen_where_no_row_can_be_held_out(config, capsys):
     write_jsonl(Path(config.train_file), ner_rows(1))
     recipe = Recipe()

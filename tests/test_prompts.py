@@ -12,6 +12,7 @@ import torch
 from small_runs import call_recipe, flags, same_weights, text_rows, trained, write_jsonl
 from test_model_card import code_of
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+from transformers.utils import logging
 
 import lowcost_ft as ft
 from lowcost_ft.errors import UserError
@@ -93,6 +94,17 @@ def test_long_texts_are_cut_and_never_the_prompt(tiny_model, side, pair):
         assert not (text, pair)[number][start:end][0].isspace()
     with pytest.raises(UserError, match="leaves no room for the text beside its prompt"):
         prompt.fill_all([example(text, pair)], tokenizer, max_length=5)
+
+
+def test_long_texts_are_told_by_us_and_not_by_transformers(tiny_model, caplog):
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model("llama"), model_max_length=16)
+    prompt = settled(tokenizer, "{source} so:")
+    logging.enable_propagation()
+    try:
+        assert prompt.fill_all([example("blue lamps " * 30)], tokenizer, max_length=12)[0].cut
+    finally:
+        logging.disable_propagation()
+    assert not caplog.records
 
 
 def test_a_pair_needs_two_places_and_one_text_one(tokenizer):

@@ -1,6 +1,7 @@
 """Pseudo-labels: which answers are taken, what trains, what a run says of it, refusals."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -114,7 +115,9 @@ def test_the_first_run_is_taken_as_it_is_and_the_result_is_the_same(run, texts, 
     assert same_weights(run, folder)
     # Beside the run's own folder, too; but not under other settings.
     other = texts | {"max_steps": 8}
-    assert call_recipe("lora_classification", *flags(**other, output_dir=run)) == 2
+    beside = run.with_name("beside")
+    shutil.copytree(f"{run}-labeller", f"{beside}-labeller")
+    assert call_recipe("lora_classification", *flags(**other, output_dir=beside)) == 2
     error = " ".join(capsys.readouterr().err.split())
     assert "--max-steps was 24" in error and "and is now 8" in error
 

@@ -102,8 +102,8 @@ def with_cross_validation(
                 scores = known["scores"].setdefault(_named(candidate), [])
                 for fold in folds[len(scores) :]:
                     place = folder / "run"
-                    one = replace(fold, **candidate, output_dir=str(place))
                     try:
+                        one = replace(fold, **candidate, output_dir=str(place))
                         with (
                             _log(folder) as log,
                             contextlib.redirect_stdout(log),

@@ -110,7 +110,9 @@ class Prompt:
         texts, skipped = _texts(example), [0, 0]
         from_start = tokenizer.truncation_side == "left"
         while size > max_length:
-            encoded: Any = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True)
+            encoded: Any = tokenizer(
+                texts, add_special_tokens=False, return_offsets_mapping=True, verbose=False
+            )
             offsets = encoded["offset_mapping"]
             which = max(range(len(texts)), key=lambda number: len(offsets[number]))
             spans = offsets[which]
@@ -215,6 +217,9 @@ def token_ids(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[
     """The tokens of each text, without special ones."""
     if not texts:
         return []
-    encoded: Any = tokenizer(list(texts), add_special_tokens=False, return_attention_mask=False)
+    # Not verbose: transformers would warn of texts that are cut afterwards.
+    encoded: Any = tokenizer(
+        list(texts), add_special_tokens=False, return_attention_mask=False, verbose=False
+    )
     found: list[list[int]] = encoded["input_ids"]
     return found

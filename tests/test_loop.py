@@ -310,6 +310,17 @@ def test_default_rates_fall_with_the_width_and_are_lower_where_a_text_gets_one_a
     assert wide == pytest.approx(5e-4)
 
 
+def test_default_rates_of_decoders_that_write_fall_faster_with_the_width():
+    def rate(method, width):
+        kind = {"post_norm": False, "sequence_level": False, "decoder_writes": True}
+        return default_learning_rate(method, width, **kind)
+
+    assert rate("lora", 64) == rate("lora", 384) == rate("dora", 384)
+    assert rate("lora", 576) == pytest.approx(3.2e-3)
+    assert rate("lora", 4096) == pytest.approx(rate("lora", 384) * 384 / 4096)
+    assert rate("rslora", 384) == 1e-3 and rate("full", 384) == 1e-4
+
+
 def test_a_run_of_very_many_short_epochs(trainer):
     """Its loss is logged less often than an epoch ends."""
     result = trainer()(batch_size=20, num_train_epochs=500, early_stopping_patience=2)

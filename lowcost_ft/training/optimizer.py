@@ -119,21 +119,30 @@ def build_scheduler(
 
 
 def default_learning_rate(
-    method: str, hidden_size: int, *, post_norm: bool, sequence_level: bool
+    method: str,
+    hidden_size: int,
+    *,
+    post_norm: bool,
+    sequence_level: bool,
+    decoder_writes: bool = False,
 ) -> float:
     """The peak learning rate if the user gives none.
 
-    Wider models take smaller steps: the rate falls with the square root of the width. The values
-    at width 384 were chosen on validation data (`docs/defaults.md`).
+    Wider models take smaller steps: the rate falls with the square root of the width, and with the
+    width itself beyond 384 where a decoder learns to write. The values were chosen on validation
+    data (`docs/defaults.md`).
 
     Args:
         method: How the model is trained; a method that is not in the table counts as LoRA.
         hidden_size: Width of the model.
         post_norm: Whether the norms of the model follow its sums (`Family.post_norm`).
         sequence_level: Whether the model answers once for each text (`Task.sequence_level`).
+        decoder_writes: Whether the model is a decoder that writes texts.
     """
     entry = find_method(method) or find_method("lora")
     assert entry is not None
+    if decoder_writes and entry.writing_rate:
+        return entry.writing_rate * min(1.0, 384 / hidden_size)
     rate = entry.rate
     if post_norm and sequence_level and entry.text_rate:
         rate = entry.text_rate

@@ -298,3 +298,20 @@ def test_lines_that_a_mended_file_lacks_are_told(
     assert main(["doctor", str(out), "--no-model", "--test-file", missing]) == 2
     said = capsys.readouterr().err
     assert "no such file" in said and "no row can be read" not in said
+
+
+@pytest.mark.parametrize(("near", "left_out"), [(2, 2), (3, 0)])
+def test_rows_made_from_a_template_are_left_out_on_request_alone(
+    tmp_path: Path, near: int, left_out: int
+) -> None:
+    draw = random.Random(0)
+    texts = ["".join(draw.choice("abcdefghij ") for _ in range(80)) for _ in range(20)]
+    rows = [{"text": text, "label": "ab"[n % 2]} for n, text in enumerate(texts)]
+    test = write(
+        tmp_path / "test.jsonl", [row | {"text": f"{row['text']}!?"} for row in rows[:near]]
+    )
+    left, log = mended(tmp_path, rows, "--test-file", test)
+    assert len(left) == 20 - left_out and len(log) == left_out
+    asked = ("--test-file", test, "--kinds", "near_leak", "--overwrite")
+    left, log = mended(tmp_path, rows, *asked)
+    assert [change["kinds"] for change in log] == [["near_leak"]] * near

@@ -394,6 +394,7 @@ def test_a_teacher_with_vectors_in_front_of_its_text_teaches_another_model(
         ({"method": "lora"}, "which no adapter could be loaded on later"),
         ({"augment": "typos"}, "--teacher answers the same ones"),
         ({"cache_frozen_layers": True, "trainable_layers": 1}, "not with --teacher"),
+        ({"trainable_layers": 4}, "4 is more than the student has"),
     ],
 )
 def test_what_no_student_can_be_is_told_before_a_teacher_is_trained(tmp_path, changes, message):

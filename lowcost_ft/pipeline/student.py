@@ -11,6 +11,7 @@ from lowcost_ft.config.settings import DEFAULT_MODEL_ID
 from lowcost_ft.config.values import split_list
 from lowcost_ft.errors import UserError
 from lowcost_ft.frozen.stored_states import default_cache_dir, locked
+from lowcost_ft.models.hub import load_config
 from lowcost_ft.models.saving import save_model
 from lowcost_ft.models.shortened import keep_lower_layers
 from lowcost_ft.models.tokenizers import load_tokenizer
@@ -40,9 +41,10 @@ def with_teacher(config: RunConfig, train: Callable[[RunConfig], Path]) -> RunCo
     folder = f"{config.output_dir}-teacher" if config.output_dir else None
     # What no student can be is told before a teacher is trained for it.
     student = replace(config, teacher=folder or "teacher", model_id=DEFAULT_MODEL_ID, revision=None)
-    if problem := _adapter_problem(student):
-        raise UserError(problem)
     done = folder is not None and _is_complete(folder)
+    problems = [_adapter_problem(student), None if done else _layer_problem(config)]
+    if told := [problem for problem in problems if problem]:
+        raise UserError(told)
     if done:
         say(f"teacher: {folder}, which is there already; remove it to train another")
     teacher = (
@@ -111,6 +113,22 @@ def _adapter_problem(config: RunConfig) -> str | None:
         "without --student-model the student is made of the teacher's lower layers, which no "
         "adapter could be loaded on later: leave --method and --adapter-config out (every weight "
         "is trained), or give --teacher and --student-model"
+    )
+
+
+def _layer_problem(config: RunConfig) -> str | None:
+    """More trainable layers than the half of a teacher has that is not trained yet."""
+    if config.trainable_layers is None:
+        return None
+    found = load_config(
+        config.model_id, revision=config.revision, trust_remote_code=config.trust_remote_code
+    )
+    half = max(1, getattr(found.get_text_config(), "num_hidden_layers", 0) // 2)
+    if config.trainable_layers <= half:
+        return None
+    return (
+        f"trainable_layers: {config.trainable_layers} is more than the student has, which is the "
+        f"lower half of the teacher: {half}"
     )
 
 

@@ -23,6 +23,8 @@ def doctor_tables() -> str:
         parts.append(_as_it_is(results["as_it_is"][0]))
     if "entities" in results:
         parts.append(_entities(results["entities"]))
+    if "thorough" in results or "thorough_entities" in results:
+        parts.append(_thorough(results))
     if "time" in results:
         run = results["time"][0]
         parts.append(
@@ -103,6 +105,29 @@ def _entities(runs: list[dict[str, Any]]) -> str:
                 for whose in ("doctor", "cleanlab_tokens")
             )
             lines.append(f"| {data} | {seeds} | `{kind}` | {ours} | {theirs} |")
+    return "\n".join(lines)
+
+
+def _thorough(results: dict[str, Any]) -> str:
+    lines = [
+        "| data | what was put in | how it is ranked | a head on frozen states | adapters "
+        "(`--thorough`) | CPU time of both |",
+        "|---|---|---|---|---|---|",
+    ]
+    for run in results.get("thorough", ()):
+        times = " and ".join(f"{run[one]['cpu_seconds']:.0f} s" for one in ("head", "adapters"))
+        what = f"Banking77, {run['rows']:,} rows | 10% {_NOISE['similar']}"
+        for name, title in (("auroc", "AUROC"), ("precision", "precision")):
+            cells = [f"{run[one][name]:.4f}" for one in ("head", "adapters")]
+            lines.append(f"| {what} | {title} | {cells[0]} | {cells[1]} | {times} |")
+    for run in results.get("thorough_entities", ()):
+        times = " and ".join(f"{run[one]['cpu_seconds']:.0f} s" for one in ("head", "adapters"))
+        for kind, cases in run["cases"].items():
+            cells = [f"{run[one][kind]:.3f}" for one in ("head", "adapters")]
+            lines.append(
+                f"| WNUT-17, {run['sentences']:,} sentences | {cases} times `{kind}` | average "
+                f"precision | {cells[0]} | {cells[1]} | {times} |"
+            )
     return "\n".join(lines)
 
 

@@ -45,8 +45,7 @@ class Method:
     """The same where an encoder whose norms follow their sums, such as BERT, gives one answer a
     text and not one a token; None: no other."""
     writing_rate: float | None = None
-    """The same where a decoder learns to write; in wider ones it falls with the width. None: no
-    other."""
+    """The same where a decoder learns to write; it falls faster with the width. None: no other."""
     rate_falls: bool = True
     """Whether wider models take smaller steps: the rate falls with the square root of the width."""
     ranked: bool = False
@@ -76,7 +75,7 @@ def _ranked(
         rate=rate or 1e-3,
         text_rate=None if rate else 5e-4,
         # rsLoRA multiplies its update by more at the same rate, and was not tried.
-        writing_rate=None if rate or name == "rslora" else 4.8e-3,
+        writing_rate=None if rate or name == "rslora" else 5.2e-3,
         ranked=True,
         targets=True,
         averages=name != "adalora",  # Its matrices are cut down while they train.

@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 from small_runs import call_recipe, flags
 from small_training import Trainer
 from test_loss_extensions import DiedError, train  # noqa: F401
+from transformers import AutoTokenizer
 
 from lowcost_ft.config.run import RunConfig
 from lowcost_ft.data.augmentation import WAYS, mentions
 from lowcost_ft.data.text_edits import SpannedText, edited, joined
 from lowcost_ft.errors import UserError
+from lowcost_ft.models.masked_model import masked_model, word_guesses, word_substitutes
 from lowcost_ft.tasks.classification import ClassificationTask, TextExample
 from lowcost_ft.tasks.ner import NerExample, NerTask
 from lowcost_ft.tasks.ner.tagging import entities_to_tags, span_problems
@@ -341,6 +343,17 @@ def test_a_model_guesses_words_that_are_whole_and_outside_of_entities(made):
     numbers = extensions.numbers()["augmentation"]
     with pytest.raises(UserError, match="guesses other words on this machine"):
         trick.load({}, numbers | {"guesses": "else"})
+
+
+def test_a_text_about_the_mask_token_is_not_guessed_in(tiny_model):
+    folder = tiny_model("roberta")
+    model, tokenizer = masked_model(folder), AutoTokenizer.from_pretrained(folder)
+    texts = [SpannedText("where is my parcel"), SpannedText("where does <mask> mean something")]
+    options = {"max_length": 32}
+    plain, masked = word_substitutes(model, tokenizer, texts, seed=0, share=0.5, **options)
+    assert any(plain) and not any(masked)
+    plain, masked = word_guesses(model, tokenizer, texts, most=2, **options)
+    assert plain and not masked
 
 
 @pytest.mark.parametrize("family", ["bert", "llama"])

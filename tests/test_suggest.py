@@ -297,6 +297,15 @@ def test_wrong_flags_are_refused_all_at_once(capsys, tmp_path, pool):
     assert "no row is left" in refused(capsys, "--pool", str(empty), "--labelled-file", str(empty))
 
 
+def test_columns_of_a_file_without_any_are_refused(capsys, tmp_path, tiny_model, trained_run):
+    file = tmp_path / "pool.txt"
+    file.write_text("where is it\nhello\n", "utf-8")
+    named = ["--pool", str(file), "--text-column", "body"]
+    err = " ".join(refused(capsys, str(trained_run("single", "bert")), *named).split())
+    assert "has one text a line and no columns: leave out --text-column" in err
+    assert "--text-column" in refused(capsys, *named, "--model-id", tiny_model("bert"))
+
+
 def test_a_run_without_probabilities_is_refused_before_the_pool_is_answered(
     capsys, monkeypatch, trained_run, pool
 ):

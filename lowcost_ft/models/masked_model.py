@@ -98,11 +98,7 @@ def word_substitutes(
     allowed = _whole_words(tokenizer, model.get_output_embeddings().weight.shape[0])
     jobs = []
     for place, spanned in enumerate(texts):
-        words = [
-            match.span()
-            for match in _WHOLE_WORD.finditer(spanned.text)
-            if is_free(spanned, *match.span())
-        ]
+        words = _free_words(spanned, tokenizer)
         for variant in range(VARIANTS if words else 0):
             random = np.random.default_rng([seed, place, variant])
             count = max(1, round(share * len(words)))
@@ -156,10 +152,9 @@ def word_guesses(
     """
     allowed = _whole_words(tokenizer, model.get_output_embeddings().weight.shape[0])
     jobs = [
-        (place, match.span())
+        (place, word)
         for place, spanned in enumerate(texts)
-        for match in _WHOLE_WORD.finditer(spanned.text)
-        if is_free(spanned, *match.span())
+        for word in _free_words(spanned, tokenizer)
     ]
     found: list[list[list[Edit]]] = [[] for _ in texts]
     starts = range(0, len(jobs), _TEXTS_AT_ONCE)
@@ -182,6 +177,14 @@ def word_guesses(
             if others:
                 found[place].append([(first, last, _as_written(word, g)) for g in others])
     return found
+
+
+def _free_words(spanned: SpannedText, tokenizer: PreTrainedTokenizerBase) -> list[tuple[int, int]]:
+    """Words outside of spans; none where the text holds the mask token, as the masks would mix."""
+    if str(tokenizer.mask_token) in spanned.text:
+        return []
+    found = [match.span() for match in _WHOLE_WORD.finditer(spanned.text)]
+    return [word for word in found if is_free(spanned, *word)]
 
 
 def _masked(

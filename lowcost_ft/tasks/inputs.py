@@ -70,6 +70,7 @@ def read_examples_file(
     if labelled:
         rows = accepted_rows(rows, reading, problems=problems, notices=notices)
     elif rows and rows[0].is_line:
+        problems += _unused_columns(path, reading)
         examples = line_examples(task, rows, problems, usual)
         if problems:
             raise UserError(capped(problems), total=len(problems))
@@ -96,6 +97,21 @@ def read_examples_file(
     if problems:
         raise UserError(capped(problems), total=len(problems))
     return examples
+
+
+def _unused_columns(path: str, reading: ReadingOptions) -> list[str]:
+    """What is wrong where columns are named of a file that has none."""
+    given = [
+        f"--{name.replace('_', '-')}"
+        for name in _COLUMN_FIELDS
+        if getattr(reading, name) not in (None, "text")
+    ]
+    if not given:
+        return []
+    return [
+        f"{path}: has one text a line and no columns: leave out {', '.join(given)}, or say with "
+        "--format what it is"
+    ]
 
 
 def _told_of_inputs(problem: str) -> str:

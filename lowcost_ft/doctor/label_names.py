@@ -10,7 +10,7 @@ from lowcost_ft.data.known_labels import without_looks
 from lowcost_ft.data.rows import counted, shown
 from lowcost_ft.doctor.checked_data import CheckedData
 
-__all__ = ["check_label_names"]
+__all__ = ["check_label_names", "names_meant"]
 
 _RARE = 0.1
 """A name that looks like a typing error stands in at most this share of the rows of the other."""
@@ -21,6 +21,21 @@ _SHORTEST = 5
 
 def check_label_names(data: CheckedData) -> list[Finding]:
     """Groups of names of which one is meant; the most frequent spelling is suggested."""
+    counts, looks, typed = _alike(data)
+    return [
+        *_findings(data, looks, counts, "label_spelling", "severe", "in case or blanks"),
+        *_findings(data, typed, counts, "label_typo", "moderate", "in a letter"),
+    ]
+
+
+def names_meant(data: CheckedData) -> dict[str, str]:
+    """Name -> the one that is meant, for names that differ from it in their spelling alone."""
+    _, looks, typed = _alike(data)
+    return typed | looks
+
+
+def _alike(data: CheckedData) -> tuple[Counter[str], dict[str, str], dict[str, str]]:
+    """How often each name occurs; and name -> the one that is meant, by its looks and by a slip."""
     counts = Counter(
         name
         for split in data.splits.values()
@@ -33,11 +48,7 @@ def check_label_names(data: CheckedData) -> list[Finding]:
         merged[looks.get(name, name)] += count
     typed = _mistyped(merged)
     # A spelling of a name that is mistyped itself gets the right one at once.
-    looks = {name: typed.get(best, best) for name, best in looks.items()}
-    return [
-        *_findings(data, looks, counts, "label_spelling", "severe", "in case or blanks"),
-        *_findings(data, typed, counts, "label_typo", "moderate", "in a letter"),
-    ]
+    return counts, {name: typed.get(best, best) for name, best in looks.items()}, typed
 
 
 def _renamed(counts: Mapping[str, int], key: Callable[[str], Hashable]) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Entities that are likely wrong, each kind of mistake apart, by a head on states of words."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from lowcost_ft.doctor.checked_data import CheckedData
 from lowcost_ft.doctor.duplicates import same_words
 from lowcost_ft.doctor.entity_model import KINDS, EntityDoubt, doubt_entities
 from lowcost_ft.doctor.folds import deal_folds, held_out_probabilities
+from lowcost_ft.doctor.label_names import names_meant
 from lowcost_ft.doctor.wrong_labels import RowScores
 from lowcost_ft.scores.iob2 import Span
 
@@ -114,19 +116,30 @@ def doubts_of_rows(
     seed: int,
     train: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> list[list[EntityDoubt]]:
-    """What is thought of the entities of each training example; see `judge_entities`."""
+    """What is thought of the entities of each training example; see `judge_entities`.
+
+    Types whose names differ in their spelling alone are one type here.
+    """
     split = data.train
+    meant = names_meant(data)
     words = [len(data.kind.words_of(example)) for example in split.examples]
     first = np.concatenate([[0], np.cumsum(words)])
     probabilities = tag_probabilities(data, states, seed=seed, train=train)
-    return [
-        doubt_entities(
+    found = []
+    for number, example in enumerate(split.examples):
+        given = {(start, end): name for start, end, name in data.kind.spans_of(example) or ()}
+        doubts = doubt_entities(
             probabilities[first[number] : first[number + 1]],
-            data.kind.spans_of(example) or [],
+            [(*place, meant.get(name, name)) for place, name in given.items()],
             data.labels,
         )
-        for number, example in enumerate(split.examples)
-    ]
+        found.append(
+            [
+                replace(doubt, span=(*doubt.span[:2], given.get(doubt.span[:2], doubt.span[2])))
+                for doubt in doubts
+            ]
+        )
+    return found
 
 
 def tag_probabilities(
@@ -147,7 +160,8 @@ def tag_probabilities(
     types = ["".join(sorted(data.kind.classes(example))[:1]) for example in split.examples]
     folds = deal_folds(inputs, types, seed=seed)
     if train is not None:
-        return train(folds)
+        tags = _tags_meant(data)
+        return train(folds) @ np.eye(len(tags))[tags]
     assert states is not None
     words = [len(data.kind.words_of(example)) for example in split.examples]
     return held_out_probabilities(
@@ -160,8 +174,8 @@ def tag_probabilities(
 
 
 def tag_numbers(data: CheckedData) -> np.ndarray:
-    """The number of each word's IOB2 tag, over all training examples, `(words,)`."""
-    number = {tag: i for i, tag in enumerate(data.labels)}
+    """The number of each word's IOB2 tag as it is meant, over all training examples, `(words,)`."""
+    number = dict(zip(data.labels, _tags_meant(data), strict=True))
     numbers: list[int] = []
     for example in data.train.examples:
         tags = [0] * len(data.kind.words_of(example))
@@ -170,6 +184,13 @@ def tag_numbers(data: CheckedData) -> np.ndarray:
             tags[start + 1 : end] = [number[f"I-{label}"]] * (end - start - 1)
         numbers += tags
     return np.array(numbers, np.int64)
+
+
+def _tags_meant(data: CheckedData) -> list[int]:
+    """For each tag the number of the one that is meant; see `names_meant`."""
+    meant = names_meant(data)
+    number = {tag: i for i, tag in enumerate(data.labels)}
+    return [number.get(tag[:2] + meant.get(tag[2:], tag[2:]), i) for tag, i in number.items()]
 
 
 def _entity(data: CheckedData, example: Any, span: Span | None) -> dict[str, Any] | None:

@@ -10,6 +10,7 @@ from lowcost_ft.data.findings import Finding, FoundRow
 from lowcost_ft.data.rows import counted, shown
 from lowcost_ft.doctor.checked_data import CheckedData
 from lowcost_ft.doctor.duplicates import same_words
+from lowcost_ft.doctor.label_names import names_meant
 from lowcost_ft.doctor.noise_model import doubt_classes
 
 __all__ = ["RowScores", "judge_classes"]
@@ -49,16 +50,22 @@ def judge_classes(
 ) -> tuple[RowScores, list[Finding]]:
     """Judges the one class of each training row.
 
+    Names that differ in their spelling alone are one class here: which is right is told apart.
+
     Args:
         data: Data with one class a row.
         states: Embeddings of the training examples, `(examples, hidden)`.
         seed: Deals the folds.
-        train: Trains models in place of the second head; see `doubt_classes`.
+        train: Trains models in place of the second head; see `doubt_classes`. Its probabilities are
+            of all names.
     """
     split = data.train
-    number = {name: i for i, name in enumerate(data.labels)}
+    meant = names_meant(data)
+    labels = [name for name in data.labels if name not in meant]
+    number = {name: labels.index(meant.get(name, name)) for name in data.labels}
     names = [data.class_of(example) for example in split.examples]
     classes = np.array([number[name] for name in names], np.int64)
+    of_names = np.eye(len(labels))[[number[name] for name in data.labels]]
     inputs: dict[Any, int] = {}
     groups = np.array(
         [
@@ -68,10 +75,15 @@ def judge_classes(
         np.int64,
     )
     doubts = doubt_classes(
-        states, classes, groups, num_classes=len(data.labels), seed=seed, train=train
+        states,
+        classes,
+        groups,
+        num_classes=len(labels),
+        seed=seed,
+        train=train and (lambda folds, trusted: train(folds, trusted) @ of_names),
     )
     suggested = [
-        data.labels[new] if judged else None
+        labels[new] if judged else None
         for new, judged in zip(doubts.suggested, doubts.judged, strict=True)
     ]
     scores = RowScores(doubts.scores, suggested, [{} for _ in names])
@@ -79,7 +91,7 @@ def judge_classes(
     for i in np.argsort(-doubts.scores, kind="stable"):
         if doubts.scores[i] <= FLAGGED or not doubts.judged[i]:
             continue
-        new = data.labels[doubts.suggested[i]]
+        new = labels[doubts.suggested[i]]
         change = None
         if doubts.certainty[i] > FLAGGED:
             change = data.kind.with_class(

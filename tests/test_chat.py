@@ -159,6 +159,9 @@ def test_drawn_replies_differ_from_turn_to_turn_and_repeat_with_the_seed(
 def test_what_cannot_be_is_refused(talking, tmp_path, tiny_model, monkeypatch, capsys):
     code, _, err = say(monkeypatch, capsys, talking, b"caf\xe9\n")
     assert code == 2 and "standard input:1: is not UTF-8" in err
+    # Windows marks the encoding in front of what it pipes.
+    marked = say(monkeypatch, capsys, talking, "\ufeffa\n", "--json")[1]
+    assert json.loads(marked)["content"] == "a"
     code, _, err = say(monkeypatch, capsys, talking, "a\n", "--system", " ")
     assert code == 2 and "--system is empty" in err
     code, _, err = say(monkeypatch, capsys, talking, "a\n", "--num-beams", "0")

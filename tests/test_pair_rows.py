@@ -257,6 +257,10 @@ def test_tmx_is_read(tmp_path):
     latin = tmp_path / "b.tmx"
     latin.write_bytes(TMX.replace("UTF-8", "iso-8859-1").replace("bed", "b\xe9d").encode("latin-1"))
     assert pairs(latin, source_language="en", target_language="fr")[0] == rows
+    # The protected blanks of French are not layout of the file.
+    path = written(tmp_path, "c.tmx", TMX.replace("la\nlampe", "\n la\u202f: \n\t lampe\u00a0? "))
+    found = pairs(path, source_language="en", target_language="fr")[0]
+    assert found[0]["target"] == "la\u202f: lampe\u00a0?"
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import sacrebleu
 
+from lowcost_ft.data.language_codes import _NAME_OF
 from lowcost_ft.scores.bootstrap import paired_difference, resampled_sums
 from lowcost_ft.scores.overlap import bleu_tokenizer
 from lowcost_ft.scores.rouge import ROUGE, rouge_counts, token_rule, tokens_of
@@ -79,6 +80,15 @@ def test_chinese_is_counted_by_characters_and_other_scripts_by_words():
 )
 def test_bleu_cuts_texts_as_their_language_is_written(language, tokenizer):
     assert bleu_tokenizer(language) == tokenizer
+
+
+def test_bleu_knows_every_code_of_the_languages_without_blanks():
+    alone = {
+        "Chinese": "zh",
+        **dict.fromkeys(("Japanese", "Thai", "Lao", "Burmese", "Khmer"), "char"),
+    }
+    for code, name in _NAME_OF.items():
+        assert bleu_tokenizer(code) == alone.get(name, "13a"), code
 
 
 def test_bleu_and_chrf_are_those_of_sacrebleu_for_every_resample():

@@ -15,7 +15,10 @@ import lowcost_ft as ft
 from lowcost_ft.commands.main import main
 from lowcost_ft.errors import UserError
 from lowcost_ft.tasks import task_class
+from lowcost_ft.tasks.writing.flags import WritingFlags
 
+DRAWN = {"temperature": 0.7, "sample_top_k": 5}
+BEAMS = {"num_beams": 3, "length_penalty": 2.0}
 ROWS = {"translation": pair_rows, "summarization": pair_rows, "dialogue": dialogue_rows}
 LIMITS = {"max_steps": 6, "batch_size": 4, "max_length": 96, "max_target_length": 12}
 LIMITS |= {"learning_rate": 1e-2, "generated_validation_rows": 2, "chat_template": "plain"}
@@ -180,6 +183,31 @@ def test_texts_may_be_longer_than_in_training_where_positions_have_no_end(tmp_pa
     run, _ = trained(config_of("translation", tiny_model, tmp_path, max_steps=1))
     predictor = ft.load_predictor(run, max_target_length=140)  # The configuration says 130.
     assert predictor(["where is my desk?"])[0]["written"]
+
+
+@pytest.mark.parametrize(
+    ("run", "flags", "expected"),
+    [
+        (DRAWN, {"temperature": 0.0}, {"temperature": 0.0, "sample_top_k": None}),
+        (DRAWN, {"num_beams": 2}, {"temperature": 0.0, "sample_top_k": None, "num_beams": 2}),
+        (DRAWN, {"max_target_length": 9}, DRAWN),
+        (BEAMS, {"num_beams": 1}, {"num_beams": 1, "length_penalty": 1.0}),
+        (BEAMS, {"temperature": 0.5}, {"num_beams": 1, "length_penalty": 1.0, "temperature": 0.5}),
+        (BEAMS, {"num_beams": 4}, {"num_beams": 4, "length_penalty": 2.0}),
+    ],
+)
+def test_flags_of_another_search_end_that_of_the_run(run, flags, expected):
+    task = task_class("translation").for_planning([])
+    task.settings |= run
+    assert task.use(WritingFlags(**flags)) == []
+    assert expected.items() <= task.settings.items()
+
+
+def test_flags_that_exclude_one_another_are_refused():
+    task = task_class("translation").for_planning([])
+    assert "give one of them" in task.use(WritingFlags(num_beams=2, temperature=0.5))[0]
+    told = task.use(WritingFlags(num_beams=1, temperature=0.0, sample_top_k=4, length_penalty=2.0))
+    assert len(told) == 2
 
 
 def test_a_template_needs_a_place_for_the_text(tmp_path, tiny_model):

@@ -102,7 +102,8 @@ def _turns(terminal: bool) -> Iterator[str]:
         return
     for number, line in enumerate(sys.stdin.buffer, 1):
         try:
-            text = line.decode("utf-8").strip()
+            # Some programs put a mark of the encoding in front of all that they write.
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
         except UnicodeDecodeError:
             raise UserError(f"standard input:{number}: is not UTF-8; convert it first") from None
         if text:

@@ -7,7 +7,7 @@ from typing import Any
 from lowcost_ft.config.setting import setting
 
 __all__ = ["GENERATION_FIELDS", "GenerationConfig", "GenerationSettings", "generation_problems"]
-__all__ += ["line_break_problems"]
+__all__ += ["line_break_problems", "overridden"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +106,27 @@ def generation_problems(settings: Mapping[str, Any]) -> list[str]:
     if settings["length_penalty"] != 1.0 and not beams:
         problems.append("--length-penalty ranks beams: add --num-beams")
     return problems
+
+
+def overridden(settings: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a run with the flags of a command, which are obeyed.
+
+    Settings of the run that are for another search than the one which the flags ask for go back to
+    their defaults: beams are not drawn, and `--temperature 0` needs no `--sample-top-k`.
+
+    Args:
+        settings: Those of the run by name.
+        given: The flags that were given by name.
+    """
+    found = {**settings, **given}
+    if given.get("num_beams", 1) > 1 and "temperature" not in given:
+        found["temperature"] = 0.0
+    if given.get("temperature", 0) > 0 and "num_beams" not in given:
+        found["num_beams"] = 1
+    usual = {name: field.default for name, field in GenerationConfig.__dataclass_fields__.items()}
+    unused = ("length_penalty",) if found["num_beams"] == 1 else ()
+    unused += ("sample_top_k", "sample_top_p") if found["temperature"] == 0 else ()
+    return found | {name: usual[name] for name in unused if name not in given}
 
 
 def line_break_problems(template: str) -> list[str]:

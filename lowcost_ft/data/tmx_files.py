@@ -4,6 +4,7 @@ Source:
     TMX 1.4b Specification (LISA OSCAR, 2005): units `tu` of variants `tuv` with a segment `seg`.
 """
 
+import re
 from typing import Any
 from xml.parsers import expat
 
@@ -14,6 +15,9 @@ __all__ = ["is_tmx", "read_tmx"]
 
 _CODES_OF_FORMAT = frozenset({"bpt", "ept", "ph", "it", "ut"})
 """Elements inside a segment that hold formatting of the program the text is from, not text."""
+
+_XML_BLANKS = re.compile(r"[ \t\r\n]+")
+"""Not the narrow and protected blanks that belong to a text, as in front of a French "?"."""
 
 _LOOKED_AT = 2000
 
@@ -74,7 +78,7 @@ class _Units:
             self._skipped -= 1
         elif name == "seg" and self._text is not None and self._unit is not None:
             texts = self._unit[TRANSLATION_NAME]
-            text = " ".join("".join(self._text).split())
+            text = _XML_BLANKS.sub(" ", "".join(self._text)).strip(" ")
             language = str(self._language)
             if language not in texts:
                 texts[language] = text
@@ -99,7 +103,7 @@ class _Units:
 def read_tmx(path: str, problems: list[str], notices: list[str]) -> list[Row]:
     """Rows of a file's units: an `id`, if any, and under `translation` a text by language.
 
-    Blanks of every kind become one blank, since line ends inside a segment are layout of the XML.
+    Blanks, tabs and line ends become one blank, since they are layout of the XML.
     Nothing outside the file is read, and entities that a file defines are refused.
 
     Args:

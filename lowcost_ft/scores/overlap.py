@@ -25,6 +25,16 @@ _BETA_SQUARED = 4
 _WITHOUT_BLANKS = {"zh": "zh", **dict.fromkeys(("ja", "th", "lo", "my", "km"), "char")}
 """Language -> sacrebleu's tokenizer. Its own for Japanese needs MeCab; characters need nothing."""
 
+_SHORT_CODE = {
+    **dict.fromkeys(("zho", "chi", "cmn", "yue", "chinese"), "zh"),
+    **dict.fromkeys(("jpn", "japanese"), "ja"),
+    **dict.fromkeys(("tha", "thai"), "th"),
+    **{"lao": "lo"},
+    **dict.fromkeys(("mya", "bur", "burmese"), "my"),
+    **dict.fromkeys(("khm", "khmer"), "km"),
+}
+"""What else these languages are called -> their codes of two letters."""
+
 
 def bleu_tokenizer(language: str | None) -> str:
     """What cuts texts of a language for BLEU, by sacrebleu's name; 13a where there are blanks.
@@ -33,9 +43,7 @@ def bleu_tokenizer(language: str | None) -> str:
         language: A code such as "fr", "zh-CN", "zho_Hans" or "ja_XX"; None: a language with blanks.
     """
     code = (language or "").replace("-", "_").partition("_")[0].lower()
-    longer = {"zho": "zh", "yue": "zh", "cmn": "zh", "jpn": "ja", "tha": "th", "lao": "lo"}
-    longer |= {"mya": "my", "khm": "km", "chinese": "zh", "japanese": "ja", "thai": "th"}
-    return _WITHOUT_BLANKS.get(longer.get(code, code), "13a")
+    return _WITHOUT_BLANKS.get(_SHORT_CODE.get(code, code), "13a")
 
 
 def bleu_counts(

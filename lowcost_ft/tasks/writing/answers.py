@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from lowcost_ft.config.generation import GenerationSettings, generation_problems
+from lowcost_ft.config.generation import GenerationSettings, generation_problems, overridden
 from lowcost_ft.data.features import Features
 from lowcost_ft.data.languages import language_by_script
 from lowcost_ft.tasks.base import Predictions
@@ -84,7 +84,7 @@ class WritingAnswers(WritingTelling):
         given = {name: value for name, value in vars(flags).items() if value is not None}
         self._seed = given.pop("generation_seed", self._seed)
         self._longest = given.pop("max_target_length", None)
-        self.settings |= given
+        self.settings = overridden(self.settings, given)
         return generation_problems(self.settings)
 
     def new_predictions(self, features: Features) -> Predictions:

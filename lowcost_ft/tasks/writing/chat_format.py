@@ -70,7 +70,7 @@ def settle_chat_template(
     if "{" in wanted:
         return _frozen(wanted)
     try:
-        return _frozen(Path(wanted).read_text("utf-8"))
+        return _frozen(Path(wanted).read_text("utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
             f"--chat-template {wanted}: is neither auto nor plain nor a file that can be read "

@@ -12,7 +12,8 @@ class WritingFlags:
     """How texts are written, where it shall differ from the training's validation."""
 
     num_beams: int | None = setting(None, at_least=1)
-    """Beams of the search; 1 is greedy. Default, as for the next flags: as in training."""
+    """Beams of the search; 1 is greedy. Default, as for the next flags: as in training, where that
+    fits to the flags that are given (beams are not drawn)."""
     temperature: float | None = setting(None, at_least=0)
     """0: the most probable token. Above: tokens are drawn."""
     sample_top_k: int | None = setting(None, at_least=1)

@@ -89,6 +89,7 @@ METHODS: tuple[Method, ...] = (
         title="full fine-tuning",
         what="every weight",
         rate=1e-4,
+        writing_rate=5.2e-4,
         quantized=False,
     ),
     Method(

@@ -31,9 +31,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import AutoConfig, AutoModelForSeq2SeqLM, PreTrainedTokenizerFast
+from small_t5 import write_small_t5
 
 import lowcost_ft as ft
 from lowcost_ft.data.sample_translations import sample_translations
@@ -154,8 +152,8 @@ def padding(data: Path, runs: Path) -> dict[str, float]:
 
 def from_scratch(folder: Path) -> dict[str, Any]:
     """A T5 of a million parameters, trained from random weights on the embedded pairs."""
-    path = small_t5(folder / "t5")
     rows: dict[str, Any] = sample_translations()
+    path = write_small_t5(folder / "t5", rows["train"])
     config = replace(
         lora_translation.CONFIG,
         model_id=path,
@@ -183,40 +181,6 @@ def from_scratch(folder: Path) -> dict[str, Any]:
         "unseen": sum(row["source"] not in seen for row in rows["test"]),
         "train": {name: run.record["train"].get(name) for name in KEPT},
     }
-
-
-def small_t5(folder: Path) -> str:
-    """Writes random weights and a tokenizer of whole words and their pieces."""
-    texts = [row[side] for row in sample_translations()["train"] for side in ("source", "target")]
-    raw = Tokenizer(models.BPE(unk_token="<unk>"))
-    raw.pre_tokenizer = pre_tokenizers.Metaspace()
-    raw.decoder = decoders.Metaspace()
-    special = ["<pad>", "</s>", "<unk>"]
-    trainer = trainers.BpeTrainer(vocab_size=1200, special_tokens=special, show_progress=False)
-    raw.train_from_iterator(texts, trainer)
-    raw.post_processor = processors.TemplateProcessing(
-        single="$A </s>", special_tokens=[("</s>", 1)]
-    )
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=raw, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
-    )
-    config = AutoConfig.for_model(
-        "t5",
-        vocab_size=len(tokenizer),
-        d_model=128,
-        d_kv=32,
-        num_heads=4,
-        d_ff=256,
-        num_layers=3,
-        num_decoder_layers=3,
-        decoder_start_token_id=0,
-        pad_token_id=0,
-        eos_token_id=1,
-    )
-    torch.manual_seed(0)
-    AutoModelForSeq2SeqLM.from_config(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return str(folder)
 
 
 def recipes_settings(folder: Path) -> list[str]:

@@ -73,15 +73,16 @@ def writing_rates_section() -> str:
     rows = json.loads(RATES.read_text("utf-8"))
     lines = ["| data | method | rate | perplexity of the validation rows |", "|---|---|---|---|"]
     for suite in _SUITES:
-        for row in sorted((r for r in rows if r["set"] == suite), key=_method_and_rate):
-            method, rate = _method_and_rate(row)
-            lines.append(f"| {_SUITES[suite]} | `{method}` | {rate:g} | {row['perplexity']:.2f} |")
+        for row in sorted((r for r in rows if r["set"] == suite), key=_method_rank_rate):
+            method, rank, rate = _method_rank_rate(row)
+            shown = f"`{method}`" + (f", rank {rank}" if rank else "")
+            lines.append(f"| {_SUITES[suite]} | {shown} | {rate:g} | {row['perplexity']:.2f} |")
     return "\n".join(lines)
 
 
-def _method_and_rate(row: dict[str, Any]) -> tuple[str, float]:
-    method, rate = row["arm"].split(":")[:2]
-    return method, float(rate)
+def _method_rank_rate(row: dict[str, Any]) -> tuple[str, int, float]:
+    method, rate, *rank = row["arm"].split(":")
+    return method, int(rank[0]) if rank else 0, float(rate)
 
 
 def _titled(arm: str) -> str:

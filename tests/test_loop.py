@@ -318,7 +318,8 @@ def test_default_rates_of_decoders_that_write_fall_faster_with_the_width():
     assert rate("lora", 64) == rate("lora", 384) == rate("dora", 384)
     assert rate("lora", 576) == pytest.approx(3.2e-3, rel=0.01)
     assert rate("lora", 4096) == pytest.approx(3e-4, rel=0.02)
-    assert rate("rslora", 384) == 1e-3 and rate("full", 384) == 1e-4
+    assert rate("full", 576) == pytest.approx(rate("lora", 576) / 10)
+    assert rate("rslora", 384) == 1e-3 and rate("bias", 384) == 1e-2
 
 
 def test_a_run_of_very_many_short_epochs(trainer):

@@ -129,6 +129,18 @@ def test_a_name_in_another_case_and_a_mistyped_one_are_renamed_in_one_run(tmp_pa
     assert log[0]["kinds"] == ["label_spelling", "label_typo"]
 
 
+def test_a_spelling_of_a_class_is_no_small_class(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = ["payment", "delivery"] * 10 + ["Payment", "delivry", "new"]
+    rows = [{"text": f"text {n}", "label": label} for n, label in enumerate(labels)]
+    path = write(tmp_path / "train.jsonl", rows)
+    assert main(["doctor", path, "--no-model", "--json"]) == 0
+    found = {f["kind"]: f["rows"] for f in json.loads(capsys.readouterr().out)["findings"]}
+    assert [row["row"] for row in found["label_spelling"] + found["label_typo"]] == [21, 22]
+    assert [row["row"] for row in found["small_class"]] == [23]
+
+
 def test_what_else_goes_with_a_small_class_is_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from lowcost_ft.data.findings import DROP, Finding, FoundRow
 from lowcost_ft.data.rows import counted, listed
 from lowcost_ft.doctor.checked_data import CheckedData, CheckedSplit
+from lowcost_ft.doctor.label_names import names_meant
 
 __all__ = ["check_classes", "check_shares", "class_counts"]
 
@@ -25,12 +26,19 @@ _WORTH = 0.1
 
 
 def check_classes(data: CheckedData) -> list[Finding]:
-    """Classes with few rows, and those that training does not have at all."""
+    """Classes with few rows, and those that training does not have at all.
+
+    Spellings of one name count together as long as it is about training alone.
+    """
     findings = []
     counts = {name: class_counts(data, split) for name, split in data.splits.items()}
     train = counts["train"]
     what = "entities" if _has_spans(data) else "rows"
-    few = {name for name, count in train.items() if count < TOO_FEW_TO_LEARN}
+    meant = names_meant(data)
+    classes: Counter[str] = Counter()
+    for name, count in train.items():
+        classes[meant.get(name, name)] += count
+    few = {name for name in train if classes[meant.get(name, name)] < TOO_FEW_TO_LEARN}
     if few:
         rows = _rows(data, data.train, few)
         others = _others(data, data.train, {row.place for row in rows}, few)
@@ -73,9 +81,9 @@ def check_classes(data: CheckedData) -> list[Finding]:
                     rows=_rows(data, data.splits[name], rare),
                 )
             )
-    sizes = sorted(train.values())
+    sizes = sorted(classes.values())
     if len(sizes) > 1 and sizes[-1] >= 20 * max(1, sizes[0]) and data.one_class():
-        most = max(train, key=lambda label: train[label])
+        most = max(classes, key=lambda label: classes[label])
         findings.append(
             Finding(
                 kind="imbalance",

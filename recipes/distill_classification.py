@@ -16,7 +16,7 @@ import lora_classification
 
 import lowcost_ft as ft
 
-CONFIG = replace(lora_classification.CONFIG, method="full")
+CONFIG = replace(lora_classification.CONFIG, method="full", teacher="auto")
 
 
 def main(config: ft.RunConfig) -> Path:

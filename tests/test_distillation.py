@@ -333,14 +333,12 @@ def test_an_ensemble_teaches_another_model(teacher, tmp_path, tiny_model, capsys
         ({"student_model": "x", "student_layers": 1}, "both name the student"),
         ({"augment": "typos"}, "--teacher answers the same ones"),
         ({"cache_frozen_layers": True, "trainable_layers": 1}, "not with --teacher"),
-        ({"teacher": None, "teacher_weight": 0.5}, "--teacher-weight needs --teacher"),
         ({"labelled_by": "x", "unlabelled_file": "x"}, "its answers are learned as they are"),
     ],
 )
 def test_what_cannot_be_obeyed_is_refused(teacher, tmp_path, capsys, changes, message):
     shared, folder = teacher
     values = {**shared, "teacher": folder, "output_dir": tmp_path / "out", **changes}
-    values = {name: value for name, value in values.items() if value is not None}
     assert call_recipe("distill_classification", *flags(**values)) == 2
     assert message in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "out").exists()
@@ -394,20 +392,39 @@ def test_a_teacher_with_vectors_in_front_of_its_text_teaches_another_model(
         ({"method": "lora"}, "which no adapter could be loaded on later"),
         ({"augment": "typos"}, "--teacher answers the same ones"),
         ({"cache_frozen_layers": True, "trainable_layers": 1}, "not with --teacher"),
-        ({"trainable_layers": 4}, "4 is more than the student has"),
+        ({"trainable_layers": 4}, "made of the teacher's 3 lower layers"),
+        ({"trainable_layers": 3, "student_layers": 2}, "3 is more than the 2 of the student"),
+        ({"student_layers": 6}, "--student-layers: 6 layers of a model that has 6"),
     ],
 )
 def test_what_no_student_can_be_is_told_before_a_teacher_is_trained(tmp_path, changes, message):
-    values = {"task": "classification", "method": "full", **changes}
+    values = {"task": "classification", "method": "full", "teacher": "auto", **changes}
     with pytest.raises(UserError) as caught:
         config = RunConfig(output_dir=str(tmp_path / "student"), **values)
         with_teacher(config, lambda _: pytest.fail("a teacher is trained"))
     assert message in str(caught.value)
 
 
+def test_without_a_teacher_one_is_trained_first(tmp_path, tiny_model, small_files, capsys):
+    shared = {"max_steps": 2, "batch_size": 8, **small_files["single"]}
+    options = flags(**shared, model_id=tiny_model("bert"), output_dir=tmp_path / "student")
+    options += flags(student_layers=1, teacher_weight=0.3)
+    assert call_recipe("distill_classification", *options) == 0
+    first, then = run_of(tmp_path / "student-teacher"), run_of(tmp_path / "student")
+    assert (first["config"]["teacher"], first["config"]["method"]) == (None, "lora")
+    assert then["config"]["teacher"] == str(tmp_path / "student-teacher")
+    assert then["parameters"]["total"] < first["parameters"]["total"]
+    options = flags(**shared, teacher="auto", output_dir=tmp_path / "plain")
+    assert call_recipe("lora_classification", *options) == 2
+    assert "is for the distill recipes" in " ".join(capsys.readouterr().err.split())
+    assert call_recipe("lora_classification", *flags(teacher_weight=0.3)) == 2
+    assert "--teacher-weight needs --teacher" in capsys.readouterr().err
+
+
 def test_a_teacher_that_is_there_is_taken_and_told(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("lowcost_ft.pipeline.student._is_complete", lambda folder: True)
-    config = RunConfig(task="classification", method="full", output_dir=str(tmp_path / "student"))
+    values = {"task": "classification", "method": "full", "teacher": "auto"}
+    config = RunConfig(output_dir=str(tmp_path / "student"), **values)
     settled = with_teacher(config, lambda _: pytest.fail("another teacher is trained"))
     assert settled.teacher == str(tmp_path / "student-teacher")
     assert "student-teacher, which is there already" in capsys.readouterr().err

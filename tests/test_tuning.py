@@ -364,6 +364,7 @@ def test_flags_that_are_not_of_tune_go_to_the_recipe():
         (["nowhere.py"], "is not a file"),
         ([RECIPE, "--trials", "0"], "too small"),
         ([RECIPE, "--max-steps", "5"], "trials are cut by epochs"),
+        ([RECIPE.replace("lora", "distill")], "trials share one teacher: train it first"),
         ([RECIPE, "--seeds", "0,1"], "--fresh-seeds"),
         ([RECIPE, "--lr", "5"], "--learning-rate"),
     ],

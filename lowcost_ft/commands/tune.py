@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import tyro
 
 from lowcost_ft.config.checks import range_problems
+from lowcost_ft.config.extensions import TRAINED_FIRST
 from lowcost_ft.config.flags import parse_flags
 from lowcost_ft.config.run import RunConfig, parse_config
 from lowcost_ft.config.setting import setting
@@ -142,6 +143,8 @@ def _recipe(command: Tune) -> tuple[RunConfig, Callable[[RunConfig], Any]]:
         )
         if getattr(config, name)
     ]
+    if config.teacher == TRAINED_FIRST:
+        problems.append("--teacher: trials share one teacher: train it first, and give its folder")
     if problems:
         raise UserError(problems)
     return config, main

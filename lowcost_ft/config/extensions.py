@@ -9,7 +9,10 @@ from typing import Literal
 
 from lowcost_ft.config.setting import setting
 
-__all__ = ["ExtensionConfig"]
+__all__ = ["TRAINED_FIRST", "ExtensionConfig"]
+
+TRAINED_FIRST = "auto"
+"""The value of `--teacher` for one that is trained before its student."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +70,8 @@ class ExtensionConfig:
     teacher: str | None = None
     """Folder of a finished run whose answers are learned beside the labels (distillation), or
     several folders, separated by commas, whose mean answers are learned. The model that learns is
-    --student-model, else the first teacher's lower layers; do not give --model-id."""
+    --student-model, else the first teacher's lower layers; do not give --model-id. auto, for the
+    distill recipes alone: LoRA trains one first, with --model-id and the same flags."""
     student_model: str | None = None
     """The model that learns from --teacher: a name on the Hub, or a folder."""
     student_layers: int | None = setting(None, at_least=1)

@@ -8,7 +8,7 @@ from lowcost_ft.errors import UserError
 from lowcost_ft.models.adapters import layer_list
 from lowcost_ft.models.families import find_family
 
-__all__ = ["keep_lower_layers"]
+__all__ = ["keep_lower_layers", "layers_problem"]
 
 
 def keep_lower_layers(model: Any, layers: int | None, *, field: str = "layers") -> int:
@@ -34,10 +34,7 @@ def keep_lower_layers(model: Any, layers: int | None, *, field: str = "layers") 
     whole = int(config.num_hidden_layers)
     kept = layers or max(1, whole // 2)
     if kept >= whole:
-        raise UserError(
-            f"{field}: {kept} layers of a model that has {whole} leave nothing out; give at most "
-            f"{whole - 1}"
-        )
+        raise UserError(layers_problem(kept, whole, field=field))
     config.num_hidden_layers = kept
     # Some architectures name the kind of each layer.
     if getattr(config, "layer_types", None):
@@ -48,3 +45,11 @@ def keep_lower_layers(model: Any, layers: int | None, *, field: str = "layers") 
         own = nn.ModuleList(list(layer_list(model, family))[:kept])
         setattr(model.base_model.get_submodule(parent), name, own)
     return kept
+
+
+def layers_problem(kept: int, whole: int, *, field: str) -> str:
+    """The message for a number of layers that would leave nothing out of a model."""
+    return (
+        f"{field}: {kept} layers of a model that has {whole} leave nothing out; give at most "
+        f"{whole - 1}"
+    )

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from lowcost_ft.config.extensions import TRAINED_FIRST
 from lowcost_ft.config.run import RunConfig
 from lowcost_ft.config.settings import DEFAULT_MODEL_ID
 from lowcost_ft.config.values import split_list
@@ -13,45 +14,47 @@ from lowcost_ft.errors import UserError
 from lowcost_ft.frozen.stored_states import default_cache_dir, locked
 from lowcost_ft.models.hub import load_config
 from lowcost_ft.models.saving import save_model
-from lowcost_ft.models.shortened import keep_lower_layers
+from lowcost_ft.models.shortened import keep_lower_layers, layers_problem
 from lowcost_ft.models.tokenizers import load_tokenizer
 from lowcost_ft.pipeline.teachers import load_teacher, weights_digest
 from lowcost_ft.record.run_file import load_run
 from lowcost_ft.screen import say
 from lowcost_ft.tasks import task_class
+from lowcost_ft.training.extensions.distillation import Distillation
 
 __all__ = ["settle_student", "with_teacher"]
 
 
 def with_teacher(config: RunConfig, train: Callable[[RunConfig], Path]) -> RunConfig:
-    """The settings of a student; its teacher is trained first if none is given.
+    """The settings of a student; its teacher is trained first if it is `auto`.
 
     Such a teacher learns by LoRA from the same labelled data, in a folder beside the student's. A
     teacher that is complete there is taken as it is.
 
     Args:
-        config: The student's settings. Without `--teacher`, `--model-id` is the teacher's.
+        config: The student's settings. With `--teacher auto`, `--model-id` is the teacher's.
         train: Runs a recipe; returns the run folder.
 
     Raises:
         UserError: The student cannot have these settings.
     """
-    if config.teacher is not None:
+    if config.teacher != TRAINED_FIRST:
         return config
     folder = f"{config.output_dir}-teacher" if config.output_dir else None
     # What no student can be is told before a teacher is trained for it.
-    student = replace(config, teacher=folder or "teacher", model_id=DEFAULT_MODEL_ID, revision=None)
+    student = replace(config, model_id=DEFAULT_MODEL_ID, revision=None)
     done = folder is not None and _is_complete(folder)
     problems = [_adapter_problem(student), None if done else _layer_problem(config)]
     if told := [problem for problem in problems if problem]:
         raise UserError(told)
     if done:
         say(f"teacher: {folder}, which is there already; remove it to train another")
-    teacher = (
-        Path(folder)
-        if folder and done
-        else train(replace(config, output_dir=folder, method="lora", unlabelled_file=None))
+    if folder and done:
+        return replace(student, teacher=folder)
+    alone: dict[str, Any] = dict.fromkeys(
+        ("teacher", "unlabelled_file", *Distillation.own_settings)
     )
+    teacher = train(replace(config, output_dir=folder, method="lora", **alone))
     return replace(student, teacher=str(teacher))
 
 
@@ -83,6 +86,12 @@ def settle_student(config: RunConfig) -> RunConfig:
     if problem := _adapter_problem(config):
         problems.append(problem)
     for folder in teachers:
+        if folder == TRAINED_FIRST:
+            problems.append(
+                "--teacher auto is for the distill recipes, which train a teacher first: train one "
+                "and give its folder"
+            )
+            continue
         try:
             runs.append(load_run(folder))
         except UserError as error:
@@ -117,18 +126,26 @@ def _adapter_problem(config: RunConfig) -> str | None:
 
 
 def _layer_problem(config: RunConfig) -> str | None:
-    """More trainable layers than the half of a teacher has that is not trained yet."""
-    if config.trainable_layers is None:
+    """More layers than the student has, whose teacher is not trained yet."""
+    if config.trainable_layers is None and config.student_layers is None:
         return None
     found = load_config(
-        config.model_id, revision=config.revision, trust_remote_code=config.trust_remote_code
+        config.student_model or config.model_id,
+        revision=None if config.student_model else config.revision,
+        trust_remote_code=config.trust_remote_code,
     )
-    half = max(1, getattr(found.get_text_config(), "num_hidden_layers", 0) // 2)
-    if config.trainable_layers <= half:
+    whole = getattr(found.get_text_config(), "num_hidden_layers", 0)
+    if config.student_layers is not None and config.student_layers >= whole:
+        return layers_problem(config.student_layers, whole, field="--student-layers")
+    has, what = whole, config.student_model
+    if config.student_model is None:
+        has = config.student_layers or max(1, whole // 2)
+        what = f"made of the teacher's {has} lower layers"
+    if config.trainable_layers is None or config.trainable_layers <= has:
         return None
     return (
-        f"trainable_layers: {config.trainable_layers} is more than the student has, which is the "
-        f"lower half of the teacher: {half}"
+        f"trainable_layers: {config.trainable_layers} is more than the {has} of the student, which "
+        f"is {what}"
     )
 
 

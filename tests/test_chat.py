@@ -80,10 +80,12 @@ def test_replies_are_those_of_predict_and_turns_are_remembered(talking, monkeypa
     assert "Talking" not in err
 
 
-def test_a_person_is_greeted_and_may_stop_a_reply(talking, monkeypatch, capsys):
+@pytest.mark.parametrize("flags", [(), ("--json",)])
+def test_a_person_is_greeted_and_may_stop_a_reply(talking, monkeypatch, capsys, flags):
     lines = iter([FIRST, "", SECOND])
 
     def typed(prompt):
+        print(prompt, end="")  # As Python does it where standard output is a file.
         if (line := next(lines, None)) is None:
             raise EOFError
         return line
@@ -106,10 +108,15 @@ def test_a_person_is_greeted_and_may_stop_a_reply(talking, monkeypatch, capsys):
 
     monkeypatch.setattr(Conversation, "reply", reply)
     capsys.readouterr()
-    assert main(["chat", talking]) == 0
+    assert main(["chat", talking, *flags]) == 0
     found = capsys.readouterr()
     assert "/new forgets what was said" in found.err and "[stopped]" in found.err
-    assert found.out.endswith("\na\n") and stopped
+    assert found.err.count("> ") == 4 and stopped  # Standard output is no terminal here.
+    if flags:
+        assert [json.loads(line)["content"] for line in found.out.splitlines()] == [FIRST, SECOND]
+        assert json.loads(found.out.splitlines()[1])["reply"] == "a"
+    else:
+        assert found.out.endswith("\na\n")
 
 
 def test_a_reply_that_is_stopped_stays_in_the_conversation_as_far_as_it_came(talking):

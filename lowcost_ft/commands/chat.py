@@ -74,11 +74,9 @@ def chat(command: Chat) -> None:
             conversation.start_again()
             told = False
             continue
+        reply = _reply(conversation, text, terminal=terminal, shown=not command.json)
         if command.json:
-            reply = "".join(conversation.reply(text))
             print_json(_answer(text, reply, conversation))
-        else:
-            _print_reply(conversation, text, terminal)
         limit = f"the run's --max-length {predictor.run['config']['max_length']}"
         if conversation.shortened:
             what = f"note: the beginning of this turn has no room in {limit}, and is not read"
@@ -96,7 +94,10 @@ def _turns(terminal: bool) -> Iterator[str]:
             import readline  # noqa: F401 (lets a line be edited)
         with suppress(EOFError):
             while True:
-                if text := input("> ").strip():
+                # What is written into a file holds replies alone.
+                if not (shown := sys.stdout.isatty()):
+                    print("> ", end="", file=sys.stderr, flush=True)
+                if text := input("> " if shown else "").strip():
                     yield text
         print(file=sys.stderr)
         return
@@ -110,17 +111,22 @@ def _turns(terminal: bool) -> Iterator[str]:
             yield text
 
 
-def _print_reply(conversation: Any, text: str, terminal: bool) -> None:
-    pieces = conversation.reply(text)
+def _reply(conversation: Any, text: str, *, terminal: bool, shown: bool) -> str:
+    """The reply, as far as it came; printed as it is written where it is `shown`."""
+    pieces, taken = conversation.reply(text), []
     try:
         for piece in pieces:
-            print(visible(piece, sys.stdout), end="", flush=True)
+            taken.append(piece)
+            if shown:
+                print(visible(piece, sys.stdout), end="", flush=True)
     except KeyboardInterrupt:
         if not terminal:
             raise
         pieces.close()
-        print(" [stopped]", end="", file=sys.stderr)
-    print(flush=True)
+        print(" [stopped]", end="" if shown else "\n", file=sys.stderr)
+    if shown:
+        print(flush=True)
+    return "".join(taken)
 
 
 def _answer(text: str, reply: str, conversation: Any) -> dict[str, Any]:

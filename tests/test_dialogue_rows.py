@@ -9,6 +9,7 @@ from lowcost_ft.data.dialogues import read_dialogues
 from lowcost_ft.data.python_rows import read_python_rows
 from lowcost_ft.data.readers import read_rows
 from lowcost_ft.data.sample_dialogues import sample_dialogues
+from lowcost_ft.tasks.loading import load_splits
 
 
 def dialogues(rows, **options):
@@ -219,3 +220,33 @@ def test_what_is_wrong_is_told_with_its_row(row, told):
     _, problems, _ = dialogues([row])
     assert len(problems) == 1 and told in problems[0], problems
     assert "train" in problems[0]
+
+
+def rows_of_replies(number, replies=3):
+    """A conversation as several rows: each holds a reply and all that was said before."""
+    texts = [f"{what} {number} {n}" for n in range(replies) for what in ("question", "answer")]
+    said = ["Hello", "How can I help?", *texts]
+    return [{"messages": turns(*said[: 2 * end])} for end in range(1, replies + 2)]
+
+
+def test_a_conversation_of_several_rows_is_validated_or_learned_as_a_whole():
+    rows = [row for number in range(6) for row in rows_of_replies(number)[1:]]
+    splits = load_splits("dialogue", rows={"train": rows}, validation_share=0.3)
+    held = [[text for _, text in example.turns][2] for example in splits.validation]
+    assert len(held) == 6 and len(set(held)) == 2
+    assert any("18 training rows" in n and "same conversation" in n for n in splits.notices)
+    assert not any("also occur in training" in notice for notice in splits.notices)
+    # A greeting, from which every conversation goes on, is none of them.
+    greeted = [row for number in range(6) for row in rows_of_replies(number)]
+    found = []
+    for seed in range(4):
+        splits = load_splits("dialogue", rows={"train": greeted}, validation_share=0.3, seed=seed)
+        found.append([e.turns[2] for e in splits.validation if len(e.turns) > 2])
+    assert any(found) and all(held.count(turn) == 3 for held in found for turn in held)
+
+
+def test_replies_that_are_learned_inside_of_a_longer_conversation_are_told():
+    train, other = rows_of_replies(1), rows_of_replies(2)
+    rows = {"train": train[-1:], "validation": [other[-1]], "test": [train[2], other[2]]}
+    notices = load_splits("dialogue", rows=rows).notices
+    assert any("1 of the 2 test inputs also occur in training" in notice for notice in notices)

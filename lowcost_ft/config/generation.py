@@ -124,8 +124,8 @@ def overridden(settings: Mapping[str, Any], given: Mapping[str, Any]) -> dict[st
     if given.get("temperature", 0) > 0 and "num_beams" not in given:
         found["num_beams"] = 1
     usual = {name: field.default for name, field in GenerationConfig.__dataclass_fields__.items()}
-    unused = ("length_penalty",) if found["num_beams"] == 1 else ()
-    unused += ("sample_top_k", "sample_top_p") if found["temperature"] == 0 else ()
+    unused = ["length_penalty"] if found["num_beams"] == 1 else []
+    unused += ["sample_top_k", "sample_top_p"] if found["temperature"] == 0 else []
     return found | {name: usual[name] for name in unused if name not in given}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, ClassVar
 
 from lowcost_ft.config.reading import ReadingOptions
@@ -10,6 +10,7 @@ from lowcost_ft.data.dialogues import read_dialogues
 from lowcost_ft.data.rows import Row
 from lowcost_ft.errors import UserError
 from lowcost_ft.tasks.base import Predictions
+from lowcost_ft.tasks.writing.conversations import conversations, learned_inputs
 from lowcost_ft.tasks.writing.example import WritingExample
 from lowcost_ft.tasks.writing.reading import dialogue_examples
 from lowcost_ft.tasks.writing.task import WritingTask
@@ -56,6 +57,17 @@ class DialogueTask(WritingTask):
             notices=notices,
         )
         return dialogue_examples(dialogues, labelled=labelled)
+
+    @classmethod
+    def grouping(cls, examples: Sequence[WritingExample]) -> Callable[[WritingExample], Hashable]:
+        """The conversation that an example belongs to: see `writing.conversations`."""
+        known = conversations(examples)
+        return lambda example: known[example.turns]
+
+    @classmethod
+    def learned_inputs(cls, example: WritingExample) -> Sequence[Hashable]:
+        """What stands before each reply of the assistant."""
+        return learned_inputs(example)
 
     @staticmethod
     def read_texts(texts: Sequence[str], pairs: Sequence[str] | None) -> list[WritingExample]:

@@ -1,7 +1,7 @@
 """How a task makes examples from rows, and what the rest of the package asks about an example."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from lowcost_ft.config.reading import ReadingOptions
@@ -120,6 +120,16 @@ class ExampleReading(ABC):
         A task whose examples share a text returns the text.
         """
         return cls.input_of(example)
+
+    @classmethod
+    def grouping(cls, examples: Sequence[Any]) -> Callable[[Any], Hashable]:
+        """What a validation cut of these examples never splits; by default, `group_of` of each."""
+        return cls.group_of
+
+    @classmethod
+    def learned_inputs(cls, example: Any) -> Sequence[Hashable]:
+        """The inputs whose answers are learned with an example; by default its own alone."""
+        return [cls.input_of(example)]
 
     @staticmethod
     @abstractmethod

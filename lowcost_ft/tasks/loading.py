@@ -193,8 +193,9 @@ def _groups(
     kind: type[Task], examples: list[Any], notices: list[str]
 ) -> tuple[Callable[[Any], Hashable], str]:
     """What keeps rows on one side of a cut: their text or article, if there is more than one."""
-    if len(examples) < 2 or len({kind.group_of(example) for example in examples}) > 1:
-        return kind.group_of, kind.group_title
+    group_of = kind.grouping(examples)
+    if len(examples) < 2 or len({group_of(example) for example in examples}) > 1:
+        return group_of, kind.group_title
     inputs = len({kind.input_of(example) for example in examples})
     if inputs > 1:
         notices.append(
@@ -205,7 +206,7 @@ def _groups(
 
 
 def _repeated(kind: type[Task], splits: Mapping[str, list[Any]]) -> Iterable[str]:
-    train = {kind.input_of(example) for example in splits["train"]}
+    train = {known for example in splits["train"] for known in kind.learned_inputs(example)}
     for split in ("validation", "test"):
         count = sum(kind.input_of(example) in train for example in splits[split])
         if count:

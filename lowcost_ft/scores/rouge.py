@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -19,8 +20,8 @@ __all__ = ["ROUGE", "TokenRule", "rouge_counts", "rouge_of", "token_rule", "toke
 Floats = NDArray[np.float64]
 TokenRule = Literal["ascii", "unicode"]
 """What a token is. ascii: a run of a-z and 0-9, as in rouge-score; any other letter parts words.
-unicode: a run of letters and digits of any script, or one character of a script that writes no
-blanks between words, such as Chinese."""
+unicode: a run of letters, with their vowel signs, and digits of any script, or one character of a
+script that writes no blanks between words, such as Chinese."""
 
 ROUGE = ("rouge1", "rouge2", "rougeL")
 
@@ -30,7 +31,16 @@ _LETTERS_IN_ASCII = 0.99
 # Thai, Lao, Myanmar, Khmer; kana and Chinese characters with their extensions.
 _ALONE = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
 _ALONE += "\uf900-\ufaff\U00020000-\U000323af"
-_UNICODE_TOKEN = re.compile(rf"[{_ALONE}]|[^\W_{_ALONE}]+")
+
+
+@cache
+def _unicode_token() -> re.Pattern[str]:
+    # Vowel signs and accents by themselves, which Python does not count as letters: without them
+    # the words of Hindi or Tamil would be cut at each vowel.
+    every = (chr(number) for number in range(0x300, 0x1FFFF))
+    marks = "".join(c for c in every if unicodedata.category(c) in ("Mn", "Mc"))
+    # With the joiners that stand inside words, as in Persian.
+    return re.compile(rf"[{_ALONE}]|(?:[^\W_{_ALONE}][{re.escape(marks)}\u200c\u200d]*)+")
 
 
 def token_rule(texts: Sequence[str]) -> TokenRule:
@@ -50,7 +60,7 @@ def tokens_of(text: str, rule: TokenRule) -> list[str]:
     """The tokens of a text, in small letters."""
     if rule == "ascii":
         return _ASCII_TOKEN.findall(text.lower())
-    return _UNICODE_TOKEN.findall(unicodedata.normalize("NFC", text).lower())
+    return _unicode_token().findall(unicodedata.normalize("NFC", text).lower())
 
 
 def rouge_counts(

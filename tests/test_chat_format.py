@@ -80,6 +80,21 @@ def test_a_prompt_is_the_same_in_training_and_in_use(tokenizer):
     assert learned(tokenizer, unanswered) == []
 
 
+def test_replies_that_the_template_ends_only_inside_end_once(tokenizer):
+    plain = "{% for m in messages %}{{ m.role }}: {{ m.content }}"
+    template = plain + "{% if not loop.last %}{{ eos_token }}{% endif %}{% endfor %}"
+    made = encoding(tokenizer, template)
+    row = made.encode([example()])[0]
+    end = tokenizer.eos_token
+    assert learned(tokenizer, row) == [f"it is in Oslo.{end}", f"On Monday.{end}"]
+    whole = [
+        {"role": role, "content": text} for role, text in (*TURNS, ("assistant", "On Monday."))
+    ]
+    text = tokenizer.apply_chat_template(whole, chat_template=template, tokenize=False)
+    assert tokenizer.decode(row.ids) == text + end
+    assert made.prompt(TURNS)[0] == row.ids[: row.prompt_tokens]
+
+
 def test_a_prompt_is_the_same_every_day(tokenizer):
     with mock.patch.object(tokenizer, "chat_template", DATED):
         template = settle_chat_template("auto", tokenizer, dialogue=True, model_id="m")
@@ -171,5 +186,9 @@ def test_templates_that_cannot_be_used_are_told(tokenizer, tmp_path):
     strict = "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
     with pytest.raises(UserError, match=r"x.jsonl:1: .* refuses the turns \[no system\]"):
         encoding(tokenizer, strict + CHATML).encode([example()])
+    deaf = CHATML.replace(" in messages %}", " in messages if m.role != 'system' %}")
+    with pytest.raises(UserError, match=r"x.jsonl:1: .* leaves out what the system says"):
+        encoding(tokenizer, deaf).encode([example()])
+    assert encoding(tokenizer, deaf).encode([example(turns=TURNS[1:])])
     with pytest.raises(UserError, match="leaves out something that the assistant says"):
         ChatFormat("{% for m in messages %}{{ m.role }}{% endfor %}", tokenizer)

@@ -118,6 +118,9 @@ class ChatFormat:
             if name in after:
                 self._end_text = after[: after.index(name) + len(name)]
         eos = tokenizer.eos_token_id
+        if not self._end_text and eos is not None:
+            self._end_text = self._end_between(str(tokenizer.eos_token))
+        self._reads_system = self._has_system()
         if not self._end_text and eos is None:
             raise UserError(
                 "chat_template: neither it nor the tokenizer has a token that ends what the "
@@ -136,8 +139,29 @@ class ChatFormat:
         Raises:
             ValueError: The template does not take such a conversation; says why.
         """
+        if not self._reads_system and any(role == "system" for role, _ in turns):
+            raise ValueError("the template leaves out what the system says")
         pieces = self._around([*turns, ("assistant", "next")])[:-1]
         return [pieces[0]] + [piece.removeprefix(self._end_text) for piece in pieces[1:]]
+
+    def _end_between(self, eos: str) -> str:
+        """What ends a reply that another turn follows, in a template that does not end the last."""
+        try:
+            after = self._around([("user", "a"), ("assistant", "b"), ("user", "c")])[1]
+        except ValueError:
+            return ""
+        before, found, _ = after.partition(eos)
+        return before + found if not before.strip() else ""
+
+    def _has_system(self) -> bool:
+        """Whether the template takes what the system says, or refuses it by itself."""
+        mark = _MARK.format("system")
+        try:
+            return mark in self._render(
+                [{"role": "system", "content": mark}, {"role": "user", "content": "a"}]
+            )
+        except ValueError:
+            return True
 
     def _around(self, turns: Sequence[Turn]) -> list[str]:
         """The text in front of, between and behind what the assistant says."""

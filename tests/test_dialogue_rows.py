@@ -222,6 +222,14 @@ def test_what_is_wrong_is_told_with_its_row(row, told):
     assert "train" in problems[0]
 
 
+def test_a_system_turn_that_a_column_repeats_is_read_once():
+    said = [{"role": "system", "content": "Be kind."}, *turns("Hello", "Hi!")]
+    rows, problems, notices = dialogues([{"messages": said, "system": "Be kind. "}])
+    assert rows[0]["messages"] == said and not problems and not notices
+    rows, _, notices = dialogues([{"messages": said, "system": "Be brief."}])
+    assert rows[0]["messages"][0]["content"] == "Be brief.\n\nBe kind." and notices
+
+
 def rows_of_replies(number, replies=3):
     """A conversation as several rows: each holds a reply and all that was said before."""
     texts = [f"{what} {number} {n}" for n in range(replies) for what in ("question", "answer")]

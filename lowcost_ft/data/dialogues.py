@@ -102,7 +102,12 @@ def _with_system(
     if told is None or (isinstance(told, str) and not told.strip()):
         return messages
     text = read_text(row, str(name), problems)
-    return messages if text is None else [{"role": "system", "content": text}, *messages]
+    first = messages[0] if messages else {"role": None, "content": ""}
+    # Some exports say it in both places.
+    repeated = first["role"] == "system" and first["content"].strip() == (text or "").strip()
+    if text is None or repeated:
+        return messages
+    return [{"role": "system", "content": text}, *messages]
 
 
 def _joined(messages: list[Message], source: str, counts: MessageCounts) -> list[Message]:

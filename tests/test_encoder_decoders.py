@@ -444,7 +444,7 @@ def marian(tmp_path_factory):
         model = sentencepiece.SentencePieceProcessor(model_file=str(folder / f"{side}.spm"))
         for number in range(model.get_piece_size()):
             pieces.setdefault(model.id_to_piece(number), len(pieces))
-    pieces["<pad>"] = len(pieces)
+    pieces |= {"<pad>": len(pieces), ">>deu<<": len(pieces) + 1, ">>fra<<": len(pieces) + 2}
     vocab = folder / "vocab.json"
     vocab.write_text(json.dumps(pieces))
     tokenizer = MarianTokenizer(
@@ -456,9 +456,15 @@ def marian(tmp_path_factory):
     return path
 
 
-def test_marian_with_its_own_tokenizer(tmp_path, marian):
-    config = config_of(lambda _: marian, tmp_path, max_steps=2)
-    folder, record = trained(config)
+def test_marian_with_its_own_tokenizer(tmp_path, marian, capsys):
+    config = config_of(lambda _: marian, tmp_path, max_steps=2, target_language="fr")
+    with ft.start_run(replace(config, output_dir=str(tmp_path / "untold"))) as run:
+        ft.load_data(run)
+    told = "no text begins with the code of one"
+    found = "".join(capsys.readouterr())
+    assert told in found and "--prompt-template '>>fra<< {source}'" in found
+    folder, record = trained(replace(config, prompt_template=">>fra<< {source}"))
+    assert told not in "".join(capsys.readouterr())
     assert not (folder / "tokenizer.json").exists() and (folder / "source.spm").is_file()
     again = ft.load_predictor(folder).evaluate(str(tmp_path / "test.jsonl"))
     assert again["chrf"] == pytest.approx(record["evaluation"]["test"]["chrf"])

@@ -176,6 +176,10 @@ class Task(
         """
         return
 
+    def input_notice(self, examples: Sequence[Any]) -> str | None:
+        """What the model may miss in these examples, once its tokenizer is known; often nothing."""
+        return None
+
     # --- Examples -> tokens
 
     @abstractmethod

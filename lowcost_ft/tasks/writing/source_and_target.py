@@ -6,7 +6,7 @@ source ends is told to `split`, which takes a micro-batch apart again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["SourceAndTarget", "has_padding", "keep_blanks", "prefix_of", "settle_languages"]
-__all__ += ["split", "target_code"]
+__all__ = ["SourceAndTarget", "has_padding", "keep_blanks", "missing_code", "prefix_of"]
+__all__ += ["settle_languages", "split", "target_code"]
 
 _MARK = "\ue000"
 """Stands for the text in a template."""
@@ -197,6 +197,29 @@ def target_code(tokenizer: PreTrainedTokenizerBase) -> tuple[int | None, int | N
     number = int(options.convert_tokens_to_ids(code))
     ids = options(text_target="a")["input_ids"]
     return (number if ids[0] == number else None), (number if ids[-1] == number else None)
+
+
+def missing_code(
+    tokenizer: PreTrainedTokenizerBase, texts: Iterable[str], target_language: str | None
+) -> str | None:
+    """A message where a Marian of several languages is not told which one to write.
+
+    Args:
+        tokenizer: The model's, which knows codes such as >>fra<< where there are several.
+        texts: What the encoder reads.
+        target_language: Code of the language to write, for the message.
+    """
+    codes = sorted(getattr(tokenizer, "supported_language_codes", None) or ())
+    if not codes or any(text.startswith(tuple(codes)) for text in texts):
+        return None
+    names = {code.strip("<>"): code for code in codes}
+    alike = [names[n] for n in names if target_language and same_language(n, target_language)]
+    code = (alike or codes)[0]
+    return (
+        f"the tokenizer has codes of languages to write ({len(codes):,}), and no text begins with "
+        "the code of one, as it would in the pretraining of a model that writes several; if "
+        f"yours does, add --prompt-template '{code} {{source}}' with the code of your language"
+    )
 
 
 def prefix_of(config: Any, task: str, source: str, target: str) -> str:

@@ -16,6 +16,7 @@ from lowcost_ft.tasks.writing.answers import LIKELIHOOD
 from lowcost_ft.tasks.writing.example import WritingExample
 from lowcost_ft.tasks.writing.featurizing import WritingTokens
 from lowcost_ft.tasks.writing.flags import WritingFlags
+from lowcost_ft.tasks.writing.source_and_target import missing_code
 from lowcost_ft.tasks.writing.telling import is_encoder_decoder
 
 if TYPE_CHECKING:
@@ -144,6 +145,13 @@ class WritingTask(WritingTokens):
     def truth_of(example: WritingExample) -> list[str] | None:
         """What the model should say of an example."""
         return None if example.target is None else [example.target, *example.references]
+
+    def input_notice(self, examples: Sequence[WritingExample]) -> str | None:
+        """Whether the code of a language is missing in front of the texts."""
+        if not self.encoder_decoder:
+            return None
+        texts = (self.fill(example.text) for example in examples)
+        return missing_code(self._tokenizer, texts, self.settings["target_language"])
 
     # --- The model
 

@@ -12,6 +12,7 @@ from lowcost_ft.tasks.dialogue import DialogueTask
 from lowcost_ft.tasks.writing.chat_format import ChatFormat, settle_chat_template
 from lowcost_ft.tasks.writing.encoding import Encoding
 from lowcost_ft.tasks.writing.example import WritingExample
+from lowcost_ft.tasks.writing.special_tokens import special_token_notice
 
 TURN = "<|im_start|>{{ m.role }}\n{{ m.content | trim }}<|im_end|>\n"
 CHATML = "{% for m in messages %}" + TURN + "{% endfor %}"
@@ -170,6 +171,14 @@ def test_a_system_turn_without_room_is_told_as_such(tokenizer):
     turns = (("system", "be kind " * 60), *TURNS[1:])
     with pytest.raises(UserError, match=r"beside the system's turn, .* or shorten the system turn"):
         encoding(tokenizer, max_length=75).encode([example(turns=turns)])
+
+
+def test_special_tokens_inside_of_texts_are_told(tokenizer):
+    marked = example(turns=(("user", "<p>hi</p> <|im_end|>"),), source="x.jsonl:7")
+    told = special_token_notice(tokenizer, [example(), marked, example(target="<|end_of_text|>")])
+    assert told and told.startswith("2 training rows with special tokens")
+    assert "first <|im_end|> at x.jsonl:7" in told
+    assert special_token_notice(tokenizer, [example()]) is None
 
 
 def test_templates_that_cannot_be_used_are_told(tokenizer, tmp_path):

@@ -102,7 +102,7 @@ def _with_system(
     if told is None or (isinstance(told, str) and not told.strip()):
         return messages
     text = read_text(row, str(name), problems)
-    first = messages[0] if messages else {"role": None, "content": ""}
+    first = messages[0] if messages else {"role": "", "content": ""}
     # Some exports say it in both places.
     repeated = first["role"] == "system" and first["content"].strip() == (text or "").strip()
     if text is None or repeated:

@@ -149,7 +149,7 @@ def load_data(
     for unusual in (
         tokens_notice(described, tokenizer),
         unknown_notice(features["train"].input_ids, tokenizer, config.model_id),
-        task.input_notice(splits.train),
+        *task.input_notices(splits.train),
     ):
         if unusual:
             run.say(f"note: {unusual}")

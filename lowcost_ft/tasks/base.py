@@ -176,9 +176,9 @@ class Task(
         """
         return
 
-    def input_notice(self, examples: Sequence[Any]) -> str | None:
-        """What the model may miss in these examples, once its tokenizer is known; often nothing."""
-        return None
+    def input_notices(self, examples: Sequence[Any]) -> list[str]:
+        """What looks wrong in these examples, once the tokenizer is known; often nothing."""
+        return []
 
     # --- Examples -> tokens
 

@@ -17,6 +17,7 @@ from lowcost_ft.tasks.writing.example import WritingExample
 from lowcost_ft.tasks.writing.featurizing import WritingTokens
 from lowcost_ft.tasks.writing.flags import WritingFlags
 from lowcost_ft.tasks.writing.source_and_target import missing_code
+from lowcost_ft.tasks.writing.special_tokens import special_token_notice
 from lowcost_ft.tasks.writing.telling import is_encoder_decoder
 
 if TYPE_CHECKING:
@@ -146,12 +147,13 @@ class WritingTask(WritingTokens):
         """What the model should say of an example."""
         return None if example.target is None else [example.target, *example.references]
 
-    def input_notice(self, examples: Sequence[WritingExample]) -> str | None:
-        """Whether the code of a language is missing in front of the texts."""
-        if not self.encoder_decoder:
-            return None
-        texts = (self.fill(example.text) for example in examples)
-        return missing_code(self._tokenizer, texts, self.settings["target_language"])
+    def input_notices(self, examples: Sequence[WritingExample]) -> list[str]:
+        """Whether texts hold special tokens, or lack the code of a language in front of them."""
+        told = [special_token_notice(self._tokenizer, examples)]
+        if self.encoder_decoder:
+            texts = (self.fill(example.text) for example in examples)
+            told.append(missing_code(self._tokenizer, texts, self.settings["target_language"]))
+        return [notice for notice in told if notice]
 
     # --- The model
 

@@ -24,6 +24,7 @@ from lowcost_ft.models.generation.decoding import Decoding
 from lowcost_ft.models.generation.published import generation_config
 from lowcost_ft.models.generation.streaming import StreamedText, stream
 from lowcost_ft.models.generation.writing import generate, plan_batches
+from lowcost_ft.tasks.writing.telling import _generate_arguments
 
 VOCABULARY = 60
 END = 1
@@ -170,6 +171,21 @@ def test_a_saved_model_searches_as_its_run_and_not_as_the_published_one():
         assert config.num_beams == chosen.num_beams and config.pad_token_id == 3
         assert config.do_sample is (chosen.temperature > 0)
         assert config.eos_token_id == list(chosen.end_token_ids)
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_the_code_of_a_card_searches_as_its_run_whatever_the_model_was_published_with(beams):
+    model, chosen = build("llama"), settings(num_beams=beams)
+    published = {"min_new_tokens": 9, "encoder_no_repeat_ngram_size": 2, "repetition_penalty": 1.3}
+    model.generation_config = GenerationConfig(**published, num_beams=4, min_length=9)
+    record = {"num_beams": beams, "max_target_length": chosen.max_new_tokens}
+    code = _generate_arguments(record | {"end_token_ids": chosen.end_token_ids})
+    named = eval(f"dict({code})", {"tokenizer": SimpleNamespace(pad_token_id=0)})
+    written = write(model, chosen)
+    for row, (prompt, tokens) in enumerate(zip(PROMPTS, written.tokens, strict=True)):
+        found = model.generate(torch.tensor(prompt)[None], **named)[0, len(prompt) :].tolist()
+        ends = [place for place, token in enumerate(found) if token in chosen.end_token_ids]
+        assert row in written.near_ties or found[: ends[0] if ends else None] == tokens
 
 
 def test_a_first_token_is_forced_on_an_encoder_decoder_and_refused_on_a_decoder(model):

@@ -140,8 +140,9 @@ def _generate_arguments(settings: Mapping[str, Any]) -> str:
         "num_beams": beams,
         # What published models may set otherwise.
         "no_repeat_ngram_size": settings.get("no_repeat_ngram_size", 0),
+        "encoder_no_repeat_ngram_size": 0,
         "repetition_penalty": 1.0,
-        "min_length": 0,
+        "min_new_tokens": 0,  # In place of a least length, too.
         "early_stopping": False,
         "use_cache": True,
     }

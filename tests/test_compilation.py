@@ -2,12 +2,14 @@
 
 import json
 import shutil
+from functools import partialmethod
 
 import pytest
 import torch
 from safetensors.torch import load_file
 from small_runs import call_recipe, flags
 from tiny import FAMILY_NAMES
+from torch import nn
 from torch._dynamo.utils import counters
 from torch.profiler import ProfilerActivity, profile
 
@@ -52,11 +54,15 @@ def compiled_calls(monkeypatch):
     return calls
 
 
-@NEEDS_COMPILER
+@pytest.mark.parametrize(
+    "backend", ["eager", pytest.param("inductor", marks=[NEEDS_COMPILER, pytest.mark.slow])]
+)
 def test_compiled_layers_train_to_the_same_weights(
-    tmp_path, tiny_model, small_files, compiled_calls, capsys
+    tmp_path, tiny_model, small_files, compiled_calls, monkeypatch, capsys, backend
 ):
     """With dropout, which falls on the same elements."""
+    compile_layer = nn.Module.compile
+    monkeypatch.setattr(nn.Module, "compile", partialmethod(compile_layer, backend=backend))
     model_id, files = tiny_model("bert"), small_files["ner"]
     plain, weights = train(tmp_path, "plain", model_id, files)
     assert compiled_calls == [0, 0, 0]

@@ -20,7 +20,7 @@ from lowcost_ft.pipeline.teachers import load_teacher, weights_digest
 from lowcost_ft.record.run_file import load_run
 from lowcost_ft.screen import say
 from lowcost_ft.tasks import task_class
-from lowcost_ft.training.extensions.distillation import Distillation
+from lowcost_ft.training.extensions.registry import settings_beside
 
 __all__ = ["settle_student", "with_teacher"]
 
@@ -51,9 +51,8 @@ def with_teacher(config: RunConfig, train: Callable[[RunConfig], Path]) -> RunCo
         say(f"teacher: {folder}, which is there already; remove it to train another")
     if folder and done:
         return replace(student, teacher=folder)
-    alone: dict[str, Any] = dict.fromkeys(
-        ("teacher", "unlabelled_file", *Distillation.own_settings)
-    )
+    alone: dict[str, Any] = dict.fromkeys(("teacher", "unlabelled_file"))
+    alone |= dict.fromkeys(settings_beside("teacher"))
     teacher = train(replace(config, output_dir=folder, method="lora", **alone))
     return replace(student, teacher=str(teacher))
 

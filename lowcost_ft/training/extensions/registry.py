@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lowcost_ft.config.settings import TrainingConfig
 
 __all__ = ["EXTENSIONS", "build_extensions", "extension_problems", "not_for_split_models"]
-__all__ += ["numbers_choices", "rate_factor", "usual_epochs"]
+__all__ += ["numbers_choices", "rate_factor", "settings_beside", "usual_epochs"]
 
 EXTENSIONS: tuple[type[Extension], ...] = (
     PseudoLabels,
@@ -101,6 +101,11 @@ def usual_epochs(settings: "TrainingConfig", examples: int) -> int | None:
 def rate_factor(settings: "TrainingConfig", examples: int) -> float:
     """The factor of a run's extensions on the default learning rate."""
     return prod(e.rate_factor(examples) for e in EXTENSIONS if e.setting and e.asked_for(settings))
+
+
+def settings_beside(setting: str) -> tuple[str, ...]:
+    """The settings that mean something only beside the one that asks for an extension."""
+    return next(e.own_settings for e in EXTENSIONS if e.setting == setting)
 
 
 def numbers_choices(task: Task) -> bool:

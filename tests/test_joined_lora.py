@@ -68,6 +68,18 @@ def test_the_function_is_the_formula_and_its_derivative(widths, bias):
     assert torch.autograd.gradcheck(joined, (x, a, *b))
 
 
+def test_outputs_may_be_changed_in_place():
+    """Longformer divides its queries so."""
+    x, weight, a, b = (torch.randn(s) for s in ((2, 5, 6), (14, 6), (6, 6), (2, 7, 3)))
+    gradients = []
+    for in_place in (False, True):
+        b = b.detach().requires_grad_()
+        query, key = JoinedFunction.apply(x, weight, None, 0.7, a, b)
+        query = query.div_(2) if in_place else query / 2
+        gradients.append(torch.autograd.grad((query * key).sum(), b)[0])
+    assert torch.equal(*gradients)
+
+
 @pytest.mark.parametrize(
     ("family", "options"),
     [

@@ -115,7 +115,10 @@ class JoinedFunction(torch.autograd.Function):
         ctx.scaling, ctx.x_dtype, ctx.x_shape = scaling, x.dtype, x.shape
         outputs, place = [], 0
         for width in _widths(b):
-            outputs.append(y.narrow(1, place, width).view(*x.shape[:-1], width))
+            part = y.narrow(1, place, width)
+            # As in lean_lora.py: Longformer and LED change what a layer returns in place. The parts
+            # do not overlap.
+            outputs.append(torch.ops.aten._unsafe_view(part, [*x.shape[:-1], width]))
             place += width
         return tuple(outputs)
 

@@ -93,6 +93,25 @@ def test_wide_layers_reach_the_ends_of_the_integers(take_route):
     assert not results[0][1].any()
 
 
+@pytest.mark.parametrize("route", ROUTES)
+def test_layers_of_one_input_or_output(take_route, route):
+    take_route(route)
+    for inner, width in ((1, 5), (5, 1)):
+        rounded, x = Int8Linear(layer(inner, width)), tokens(3, inner)
+        codes, scale = codes_of(x)
+        sums = (codes @ rounded.weight.long().t()).float()
+        assert torch.equal(rounded(x), sums * scale * rounded.scales + rounded.bias)
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_another_precision_leaves_the_scales_as_they_are(take_route, route):
+    take_route(route)
+    rounded, x = Int8Linear(layer(bias=False)), tokens(7, 24).bfloat16()
+    expected = rounded(x.float()).bfloat16()
+    for change in ("bfloat16", "half", "double"):
+        assert torch.equal(getattr(rounded, change)()(x), expected)
+
+
 def test_near_the_layer_that_it_stands_for():
     torch.manual_seed(0)
     whole, x = nn.Linear(256, 128), torch.randn(50, 256)

@@ -68,6 +68,14 @@ class Int8Linear(nn.Linear):
         scales: Any = self.scales
         return self.weight.float() * scales.unsqueeze(1)
 
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        """Moves the layer; a change of precision (`model.bfloat16()`) leaves the scales exact."""
+        scales: Any = self.scales
+        super()._apply(fn, recurse)
+        if self.scales.dtype != scales.dtype:
+            self.scales = scales.to(self.weight.device)
+        return self
+
     def device_type(self, x: torch.Tensor) -> str:
         """The type of the device that computes; of a simulated step, the one that it stands for."""
         return self.simulated if x.is_meta else x.device.type
@@ -110,7 +118,7 @@ class _Int8Function(torch.autograd.Function):
                 gradient.float(), ctx.codes, factors=ctx.scales, device=ctx.device
             ).to(gradient.dtype)
         if ctx.needs_input_grad[3]:
-            db = gradient.flatten(0, -2).float().sum(0)
+            db = gradient.reshape(-1, gradient.shape[-1]).float().sum(0)
         return dx, None, None, db, None
 
 

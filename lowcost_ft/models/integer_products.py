@@ -142,7 +142,8 @@ def _integer_product(
     """The exact product of two int8 matrices, `(rows, inner)` and `(inner, width)`, in int32."""
     if device == "cuda":
         return _on_cuda(codes, matrix)
-    if device == "cpu" and has_integer_units():
+    # Of a matrix with one row it may read another memory layout than the one that it has.
+    if device == "cpu" and has_integer_units() and codes.shape[1] > 1:
         if out is None:
             return torch._int_mm(codes, matrix)
         return torch._int_mm(codes, matrix, out=out)

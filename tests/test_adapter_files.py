@@ -3,10 +3,12 @@
 import json
 
 import pytest
+import torch
 from small_runs import call_recipe, flags
 
 from lowcost_ft.commands.main import main
 from lowcost_ft.config.run import RunConfig
+from lowcost_ft.models.loading import build_model, forward_module
 from lowcost_ft.pipeline.load_predictor import load_predictor
 from lowcost_ft.training.resume import run_settings
 from lowcost_ft.training.setup import build_accelerator
@@ -134,6 +136,14 @@ REFUSED = [
     (LORA, {"lora_r": 3}, "remove --lora-r"),
     (LORA, {"method": "ia3"}, "cannot be used with --method ia3"),
     (LORA | {"init_lora_weights": "olora"}, {"quantization": "8bit"}, "8bit weights would have"),
+    ({"peft_type": "HRA"}, {"quantization": "int8"}, "HRA reads the frozen weights, which int8"),
+    ({"peft_type": "LOKR"}, {"quantization": "nf4"}, "LOKR reads the frozen weights, which nf4"),
+    (
+        LORA | {"init_lora_weights": "orthogonal"},
+        {"quantization": "8bit"},
+        "init_lora_weights 'orthogonal' reads the frozen weights",
+    ),
+    ({"peft_type": "BEFT"}, {"quantization": "int8", "family": "gpt2"}, "does not know GPT-2's"),
     (
         PROMPT | {"peft_type": "PREFIX_TUNING"},
         {"gradient_checkpointing": True},
@@ -151,6 +161,23 @@ def test_what_cannot_be_obeyed_is_refused(tmp_path, recipe, capfd, file, more, m
     assert message in printed
     assert "Traceback" not in printed
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("kind", ["LORA", "BOFT", "LOHA", "LOKR", "VERA", "GRALORA"])
+def test_adapters_on_int8_weights_compute_what_they_do_on_the_weights(tmp_path, tiny_model, kind):
+    file = tmp_path / "adapter.json"
+    file.write_text(json.dumps({"peft_type": kind}))
+    outputs = []
+    for quantization in ("none", "int8"):
+        options = {"adapter_config": str(file), "quantization": quantization, "dropout": 0.0}
+        made = build_model(tiny_model("bert"), head="sequence", labels=["a", "b"], **options)
+        torch.manual_seed(0)
+        for _, parameter in sorted(made.model.named_parameters()):
+            if parameter.requires_grad:
+                parameter.data += torch.randn_like(parameter) * 0.05
+        ids = torch.arange(5, 25).view(2, 10)
+        outputs.append(forward_module(made.model)(input_ids=ids).logits.detach())
+    assert (outputs[1] - outputs[0]).norm() < 0.1 * outputs[0].norm()
 
 
 def test_all_problems_of_a_file_are_told_at_once(recipe, capfd):

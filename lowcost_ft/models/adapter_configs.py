@@ -174,7 +174,7 @@ def build_adapter(
 
     config: Any
     if file is not None:
-        config = read_adapter_config(file, model, common=common)
+        config = read_adapter_config(file, model, common=common, quantization=base.quantization)
         if getattr(config, "target_modules", "none") in (None, ALL_LINEAR):
             ia3 = family is not None and isinstance(config, IA3Config)
             config.target_modules = targets(family.ia3_targets if family and ia3 else None)

@@ -32,6 +32,22 @@ _LIKE = {
 }
 """Methods of the table that cannot work where these cannot, either."""
 
+_ON_QUANTIZED = {
+    **dict.fromkeys(
+        (
+            *("ADALORA", "BEFT", "BOFT", "CARTRIDGE", "FOURIERFT", "IA3", "LN_TUNING", "LORA"),
+            *("MISS", "OFT", "PREFIX_TUNING", "PROMPT_TUNING", "PVERA", "P_TUNING", "RANDLORA"),
+            *("ROAD", "UNILORA", "VBLORA", "VERA", "WAVEFT"),
+        ),
+        ("int8", "8bit", "nf4"),
+    ),
+    **dict.fromkeys(("LILY", "LOHA", "LOKR"), ("int8", "8bit")),
+    **dict.fromkeys(("C3A", "GRALORA"), ("int8",)),
+    "HIRA": ("8bit", "nf4"),
+}
+"""Kinds of adapters that work with quantized weights, and with which. The others take the codes for
+the weights: some stop with an error, and some (HRA, PEANUT) compute another function in silence."""
+
 _ABOUT_ITS_ORIGIN = {
     *("auto_mapping", "base_model_name_or_path", "inference_mode", "peft_version", "revision")
 }
@@ -39,13 +55,16 @@ _HEADS_OF_OTHERS = ("classifier", "score")
 """peft writes both into `modules_to_save` for every classifier, whichever it has."""
 
 
-def read_adapter_config(path: str | Path, model: Any, *, common: dict[str, Any]) -> PeftConfig:
+def read_adapter_config(
+    path: str | Path, model: Any, *, common: dict[str, Any], quantization: str = "none"
+) -> PeftConfig:
     """Reads the configuration of an adapter.
 
     Args:
         path: The file, or the folder that holds it.
         model: A task model of transformers, without adapters.
         common: Fields that the run decides (`common_fields`).
+        quantization: How the frozen weights are held.
 
     Raises:
         UserError: It is not such a file, it is about another task, or it holds what peft does not
@@ -86,6 +105,8 @@ def read_adapter_config(path: str | Path, model: Any, *, common: dict[str, Any])
             f"bias {values['bias']!r} would train the model's own biases, which are not saved with "
             'an adapter here; write "none" (--method bias trains biases)'
         )
+    if quantization != "none":
+        problems += _problems_on_quantized(kind, values, quantization)
     if problems:
         raise UserError([f"adapter_config: {file}: {problem}" for problem in problems])
     heads = common["modules_to_save"]
@@ -96,6 +117,21 @@ def read_adapter_config(path: str | Path, model: Any, *, common: dict[str, Any])
         return config_class(**(values | common | {"modules_to_save": [*heads, *more]}))
     except (TypeError, ValueError) as error:
         raise UserError(f"adapter_config: {file} does not fit peft's {kind} [{error}]") from None
+
+
+def _problems_on_quantized(kind: str, values: dict[str, Any], quantization: str) -> list[str]:
+    """What in the file of an adapter would read the codes of quantized weights as weights."""
+    reads = f"reads the frozen weights, which {quantization} holds as codes"
+    instead = "leave --quantization out, or choose another"
+    if kind not in _UNUSABLE and quantization not in _ON_QUANTIZED.get(kind, ()):
+        return [f"{kind} {reads}: {instead} kind, such as LORA"]
+    problems = []
+    for name, value in (("init_lora_weights", "orthogonal"), ("init_weights", "bat")):
+        if values.get(name) == value:
+            problems.append(f"{name} {value!r} {reads}: {instead}")
+    if values.get("target_parameters"):
+        problems.append(f"target_parameters {reads}: {instead}, or name target_modules")
+    return problems
 
 
 def check_adapter_config(config: PeftConfig, path: str) -> None:

@@ -11,7 +11,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from lowcost_ft.errors import UserError
+from lowcost_ft.errors import UserError, is_out_of_memory
 from lowcost_ft.models.families import known_families
 from lowcost_ft.models.family import Family
 from lowcost_ft.models.hub import quiet_libraries
@@ -67,9 +67,11 @@ def add_adapter(
     try:
         with quiet_libraries():
             peft_model = get_peft_model(model, config)
-    except (ValueError, TypeError, AttributeError, NotImplementedError) as error:
-        if isinstance(error, NotImplementedError) and model.device.type == "meta":
+    except (ValueError, TypeError, AttributeError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and model.device.type == "meta":
             raise  # It has to see the weights, which are not there yet.
+        if is_out_of_memory(error):
+            raise
         reason = str(error).splitlines()[0]
         raise UserError(
             f"{field}: peft cannot add {fields.peft_type.value} to model type "

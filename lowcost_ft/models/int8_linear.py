@@ -72,8 +72,9 @@ class Int8Linear(nn.Linear):
         """Moves the layer; a change of precision (`model.bfloat16()`) leaves the scales exact."""
         scales: Any = self.scales
         super()._apply(fn, recurse)
-        if self.scales.dtype != scales.dtype:
-            self.scales = scales.to(self.weight.device)
+        moved: Any = self._buffers["scales"]
+        if moved.dtype != scales.dtype:
+            self._buffers["scales"] = scales.to(moved.device)
         return self
 
     def device_type(self, x: torch.Tensor) -> str:

@@ -140,7 +140,9 @@ def method_problem(
         )
     if trainable_layers is not None and not entry.layers:
         return f"{method} does not train layers: leave --trainable-layers out"
-    if method in ("bias", "oft", "olora") and name == "GPT-2" and quantization == "none":
+    # Others load an int8 run on the weights that were not rounded, and so does the model card.
+    in_full = quantization in ("none", "int8")
+    if method in ("bias", "oft", "olora") and name == "GPT-2" and in_full:
         return (
             f"peft's {method} does not know GPT-2's layers, which hold their weights transposed; "
             "use lora or layernorm"

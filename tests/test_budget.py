@@ -5,7 +5,8 @@ import pytest
 from lowcost_ft.config.run import RunConfig
 from lowcost_ft.errors import UserError
 from lowcost_ft.memory.simulate import MemoryPrediction
-from lowcost_ft.planning.budget import fit_to_budget, megabytes, part_to_change
+from lowcost_ft.planning.budget import fit_to_budget, megabytes
+from lowcost_ft.planning.part_to_change import part_to_change
 
 WEIGHTS = {"none": 400e6, "8bit": 150e6, "nf4": 100e6}
 
@@ -13,6 +14,8 @@ WEIGHTS = {"none": 400e6, "8bit": 150e6, "nf4": 100e6}
 def predict(config):
     """A model whose memory can be reckoned: 12 layers, 1 kB a token and layer."""
     layers = config.trainable_layers or 12
+    if config.method == "pissa" and config.quantization != "none":
+        raise UserError("method: pissa takes no rounded weights")
     weights = WEIGHTS[config.quantization]
     if config.cache_frozen_layers:
         weights *= layers / 12
@@ -34,7 +37,7 @@ def fit(budget, **values):
         predict,
         num_layers=12,
         longest_row=100,
-        can_checkpoint=True,
+        can_checkpoint=values.get("method") != "pissa",
         can_choose_layers=True,
     )
 
@@ -86,6 +89,13 @@ def test_the_model_changes_only_where_that_is_allowed():
     assert (few.quantization, few.trainable_layers) == ("nf4", 6)
 
 
+def test_an_adapter_that_takes_no_rounded_weights_gets_none():
+    with pytest.raises(UserError, match=r"at least 401 MB .* with --trainable-layers 6"):
+        fit(400.7e6, method="pissa")
+    plan = fit(400.7e6, method="pissa", allow_model_change=True)
+    assert [c.setting for c in plan.choices] == ["trainable_layers", "micro_batch_tokens"]
+
+
 def test_the_optimization_never_changes():
     plan = fit(100_090_000, allow_model_change=True)
     for name in ("batch_size", "learning_rate", "num_train_epochs", "optimizer", "seed"):
@@ -109,6 +119,7 @@ def test_a_plan_as_json():
     [
         ({"method": "full"}, {"weights": 4, "optimizer": 8, "gradients": 4}, "--method lora"),
         ({}, {"weights": 9, "activations": 1}, "--quantization nf4"),
+        ({"method": "pissa"}, {"weights": 9, "activations": 1}, "--gradient-checkpointing"),
         ({}, {"weights": 4, "activations": 9}, "--gradient-checkpointing"),
         ({}, {"weights": 1, "activations": 9}, "--micro-batch-tokens"),
     ],

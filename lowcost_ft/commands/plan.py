@@ -109,9 +109,9 @@ def plan(command: PlanMemory) -> None:
         check_plot(command.plot)
         reads = paths_of_settings(vars(command))
         check_not_read("--plot", command.plot, replaced=[Path(command.plot)], reads=reads)
-    from lowcost_ft.planning.budget import part_to_change
     from lowcost_ft.planning.find_plan import find_plan
     from lowcost_ft.planning.longest_rows import longest_forecast
+    from lowcost_ft.planning.part_to_change import part_to_change
     from lowcost_ft.planning.plan_text import plan_text
     from lowcost_ft.training.setup import set_num_threads
 

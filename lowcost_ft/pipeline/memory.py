@@ -15,10 +15,11 @@ from lowcost_ft.memory.operators import Target
 from lowcost_ft.models.loading import build_model
 from lowcost_ft.pipeline.data import Data
 from lowcost_ft.pipeline.start import Run
-from lowcost_ft.planning.budget import Plan, megabytes, part_to_change
+from lowcost_ft.planning.budget import Plan, megabytes
 from lowcost_ft.planning.find_plan import find_plan, keep_states, plan_lines
 from lowcost_ft.planning.forecast import Forecast
 from lowcost_ft.planning.model_options import model_options
+from lowcost_ft.planning.part_to_change import part_to_change
 from lowcost_ft.planning.simulated_building import DISK_RATE, CacheNeeds
 from lowcost_ft.record.prediction_tokens import LEFT_OPEN
 from lowcost_ft.training.extensions.registry import build_extensions

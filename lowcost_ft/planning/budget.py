@@ -9,7 +9,7 @@ from lowcost_ft.errors import UserError
 from lowcost_ft.memory.simulate import MemoryPrediction
 
 __all__ = ["Choice", "Plan", "cut_choice", "fit_to_budget", "largest_that_fits", "megabytes"]
-__all__ += ["part_to_change", "smallest_cut"]
+__all__ += ["smallest_cut"]
 
 _CLOSE_ENOUGH = 0.04
 """The token budget is looked for until what is left to gain is less than this share of it."""
@@ -117,7 +117,10 @@ def fit_to_budget(
     current = config
     for changes, cost in steps:
         before = predict(current)
-        current = replace(current, **changes)
+        wanted = replace(current, **changes)
+        if not _possible(wanted, predict):
+            continue
+        current = wanted
         if changes:
             now = predict(current)
             price = cost.format(work=_ratio(now.flops, before.flops))
@@ -162,17 +165,23 @@ def _model_steps(config: RunConfig, num_layers: int, can_choose_layers: bool) ->
     """What changes the model that is trained."""
     steps: _Steps = []
     if config.method != "full" and not config.stream_frozen_layers:
-        for quantization in ("8bit", "nf4"):
-            if config.quantization == "none" or (config.quantization, quantization) in (
-                ("int8", "nf4"),
-                ("8bit", "nf4"),
-            ):
-                steps.append(({"quantization": quantization}, "rounded weights, and slower steps"))
+        lighter = {"none": ("8bit", "nf4"), "int8": ("nf4",), "8bit": ("nf4",)}
+        for quantization in lighter.get(config.quantization, ()):
+            steps.append(({"quantization": quantization}, "rounded weights, and slower steps"))
     layers = config.trainable_layers or num_layers
     while can_choose_layers and layers > 1:
         layers //= 2
         steps.append(({"trainable_layers": layers}, "fewer layers train; {work} the arithmetic"))
     return steps
+
+
+def _possible(config: RunConfig, predict: Callable[[RunConfig], MemoryPrediction]) -> bool:
+    """Whether there is such a run: not every adapter can be added to quantized weights."""
+    try:
+        predict(config)
+    except UserError:
+        return False
+    return True
 
 
 def _ratio(now: int, before: int) -> str:
@@ -244,8 +253,10 @@ def _refusal(
         return f"{text}, shorten --max-length, or use a smaller model"
     current = smallest
     for changes, _ in _model_steps(config, num_layers, can_choose_layers):
-        current = replace(current, **changes)
-        needed = predict(current).needed_bytes
+        wanted = replace(current, **changes)
+        if not _possible(wanted, predict):
+            continue
+        current, needed = wanted, predict(wanted).needed_bytes
         if needed <= budget_bytes:
             return (
                 f"{text}, or add --allow-model-change: {megabytes(needed)} are enough with "
@@ -261,28 +272,6 @@ def _flags(before: RunConfig, after: RunConfig) -> str:
             flag = "--" + name.replace("_", "-")
             flags.append(flag if value is True else f"{flag} {value}")
     return " ".join(flags) or "with these settings"
-
-
-def part_to_change(config: RunConfig, prediction: MemoryPrediction) -> str:
-    """Which flag saves most of what a step needs."""
-    parts = prediction.parts
-    building = prediction.building
-    if building is not None and building.needed_bytes >= prediction.needed_bytes:
-        if building.parts["weights"] > building.peak_bytes / 2:
-            return "frozen layers: a model with a smaller vocabulary or narrower layers"
-        return "frozen layers: a lower --micro-batch-tokens"
-    moving = parts.get("activations", 0) + parts.get("temporary", 0)
-    state = parts.get("gradients", 0) + parts.get("optimizer", 0)
-    weights = parts.get("weights", 0)
-    if state > max(moving, weights) and config.method == "full":
-        return "gradients and optimizer: --method lora"
-    if weights > moving and config.stream_frozen_layers:
-        return "weights: a lower --trainable-layers (another model)"
-    if weights > moving and config.method != "full" and config.quantization == "none":
-        return "weights: --quantization nf4 (rounds them)"
-    if not config.gradient_checkpointing and weights > moving / 4:
-        return "activations: a lower --micro-batch-tokens, then --gradient-checkpointing"
-    return "activations: a lower --micro-batch-tokens"
 
 
 def megabytes(num_bytes: float) -> str:

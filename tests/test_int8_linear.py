@@ -202,6 +202,18 @@ def test_a_slow_machine_is_told_so(monkeypatch):
     assert "no instructions for products of 8-bit integers" in int8_notices("cpu")[0]
 
 
+def test_without_room_or_a_compiler_there_is_no_kernel(monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("pathlib.Path.write_text", full)
+        assert load_kernel.__wrapped__() is None
+    for compiler in ("no-such-compiler", 'gcc "'):
+        monkeypatch.setenv("CC", compiler)
+        assert load_kernel.__wrapped__() is None
+
+
 @pytest.mark.slow
 def test_saturating_instructions_are_found():
     """Without VNNI, oneDNN adds two products in 16 bits. The library reads this once."""

@@ -159,9 +159,14 @@ class Kernel:
 @functools.cache
 def load_kernel() -> Kernel | None:
     """The kernel, compiled for this machine at the first call; None where that does not work."""
+    if platform.system() == "Windows":
+        return None
     found = filter(None, map(shutil.which, ("cc", "gcc", "clang")))
-    compiler = shlex.split(os.environ.get("CC") or next(found, ""))
-    return _compiled(compiler) if compiler and platform.system() != "Windows" else None
+    try:
+        compiler = shlex.split(os.environ.get("CC") or next(found, ""))
+        return _compiled(compiler) if compiler else None
+    except (OSError, ValueError):  # No room for temporary files, or CC has an open quote.
+        return None
 
 
 def _compiled(compiler: list[str]) -> Kernel | None:

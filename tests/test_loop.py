@@ -9,6 +9,7 @@ import torch
 from bitsandbytes.optim import AdamW8bit
 from small_training import Trainer
 
+from lowcost_ft.config.tasks import task_names
 from lowcost_ft.errors import UserError
 from lowcost_ft.record.longer_training import longer_may_help
 from lowcost_ft.tasks import task_class
@@ -304,15 +305,17 @@ def test_default_rates_fall_with_the_width_and_are_lower_where_a_text_gets_one_a
     assert rates(post_norm=False, sequence_level=True) == usual
     assert rates(post_norm=True, sequence_level=False) == usual
     assert rates(post_norm=True, sequence_level=True) == usual | {"lora": 5e-4}
+    translating = [t for t in task_names() if task_class(t).translates]
+    assert translating == ["translation"]
     tasks = ("classification", "relation", "ner", "question_answering", "dialogue")
     assert [task_class(t).sequence_level() for t in tasks] == [True, True, False, False, False]
     wide = default_learning_rate("lora", 1536, post_norm=False, sequence_level=True)
     assert wide == pytest.approx(5e-4)
 
 
-def test_default_rates_of_decoders_that_write_fall_faster_with_the_width():
+def test_default_rates_of_decoders_that_translate_fall_faster_with_the_width():
     def rate(method, width):
-        kind = {"post_norm": False, "sequence_level": False, "decoder_writes": True}
+        kind = {"post_norm": False, "sequence_level": False, "decoder_translates": True}
         return default_learning_rate(method, width, **kind)
 
     assert rate("lora", 64) == rate("lora", 384) == rate("dora", 384)

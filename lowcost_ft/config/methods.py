@@ -44,8 +44,9 @@ class Method:
     text_rate: float | None = None
     """The same where an encoder whose norms follow their sums, such as BERT, gives one answer a
     text and not one a token; None: no other."""
-    writing_rate: float | None = None
-    """The same where a decoder learns to write; it falls faster with the width. None: no other."""
+    translation_rate: float | None = None
+    """The same where a decoder learns to translate; it falls faster with the width. None: no
+    other."""
     rate_falls: bool = True
     """Whether wider models take smaller steps: the rate falls with the square root of the width."""
     ranked: bool = False
@@ -75,7 +76,7 @@ def _ranked(
         rate=rate or 1e-3,
         text_rate=None if rate else 5e-4,
         # rsLoRA multiplies its update by more at the same rate, and was not tried.
-        writing_rate=None if rate or name == "rslora" else 5.2e-3,
+        translation_rate=None if rate or name == "rslora" else 5.2e-3,
         ranked=True,
         targets=True,
         averages=name != "adalora",  # Its matrices are cut down while they train.
@@ -89,7 +90,7 @@ METHODS: tuple[Method, ...] = (
         title="full fine-tuning",
         what="every weight",
         rate=1e-4,
-        writing_rate=5.2e-4,
+        translation_rate=5.2e-4,
         quantized=False,
     ),
     Method(

@@ -134,7 +134,7 @@ class TrainingConfig(ExtensionConfig):
     learning_rate: float | None = setting(None, above=0)
     """Peak learning rate. The default depends on the method, the task and the model: for LoRA at
     width 384 it is 5e-4 where a BERT-type encoder gives one answer a text, else 1e-3; a decoder 576
-    wide learns to write at 3.2e-3."""
+    wide learns to translate at 3.2e-3."""
     head_learning_rate: float | None = setting(None, above=0)
     """Peak learning rate of the head. Default: the same; but for a head with a hidden layer, such
     as BERT's pooler, 1e-3 in full fine-tuning, and otherwise at most 1e-3."""

@@ -92,7 +92,7 @@ def build(run: Run, data: Data) -> Built:
         model.model.config.hidden_size,
         post_norm=model.family is not None and model.family.post_norm,
         sequence_level=data.task.sequence_level(),
-        decoder_writes=data.task.writes and not model.model.config.is_encoder_decoder,
+        decoder_translates=data.task.translates and not model.model.config.is_encoder_decoder,
     )
     settings = replace(
         config,

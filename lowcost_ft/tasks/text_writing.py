@@ -19,11 +19,13 @@ class TextWriting:
         talks: Whether its examples are conversations, which `lowcost-ft chat` goes on with.
         writes: Whether its answers are texts, which the model writes after each example's `prompt`,
             once the losses of all examples are known. Otherwise `predict` generates by itself.
+        translates: Whether the answer says the same as the text, in another language.
     """
 
     name: ClassVar[str]
     writes: ClassVar[bool] = False
     talks: ClassVar[bool] = False
+    translates: ClassVar[bool] = False
 
     def check_written_length(
         self, longest: int | None, *, model_id: str, config: RunConfig | None = None

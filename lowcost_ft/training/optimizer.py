@@ -118,9 +118,9 @@ def build_scheduler(
     )
 
 
-_WRITING_FALL = 1.2
-"""Power of the width by which the rate of a decoder that learns to write falls: it leads from the
-rate that was best for SmolLM2, 576 wide, to 3e-4 at 4,096, which is what Schulman et al. ("LoRA
+_TRANSLATION_FALL = 1.2
+"""Power of the width by which the rate of a decoder that learns to translate falls: it leads from
+the rate that was best for SmolLM2, 576 wide, to 3e-4 at 4,096, which is what Schulman et al. ("LoRA
 Without Regret", 2025) found for Llama's shapes."""
 
 
@@ -130,24 +130,25 @@ def default_learning_rate(
     *,
     post_norm: bool,
     sequence_level: bool,
-    decoder_writes: bool = False,
+    decoder_translates: bool = False,
 ) -> float:
     """The peak learning rate if the user gives none.
 
     Wider models take smaller steps: the rate falls with the square root of the width, and faster
-    where a decoder learns to write. The values were chosen on validation data (`docs/defaults.md`).
+    where a decoder learns to translate. The values were chosen on validation data
+    (`docs/defaults.md`).
 
     Args:
         method: How the model is trained; a method that is not in the table counts as LoRA.
         hidden_size: Width of the model.
         post_norm: Whether the norms of the model follow its sums (`Family.post_norm`).
         sequence_level: Whether the model answers once for each text (`Task.sequence_level`).
-        decoder_writes: Whether the model is a decoder that writes texts.
+        decoder_translates: Whether the model is a decoder that translates texts.
     """
     entry = find_method(method) or find_method("lora")
     assert entry is not None
-    if decoder_writes and entry.writing_rate:
-        return entry.writing_rate * min(1.0, 384 / hidden_size) ** _WRITING_FALL
+    if decoder_translates and entry.translation_rate:
+        return entry.translation_rate * min(1.0, 384 / hidden_size) ** _TRANSLATION_FALL
     rate = entry.rate
     if post_norm and sequence_level and entry.text_rate:
         rate = entry.text_rate

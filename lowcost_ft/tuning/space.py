@@ -56,7 +56,7 @@ def default_space(config: RunConfig) -> dict[str, Any]:
         described.hidden_size,
         post_norm=family is not None and family.post_norm,
         sequence_level=task_class(config.task).sequence_level(),
-        decoder_writes=task_class(config.task).writes and not described.is_encoder_decoder,
+        decoder_translates=task_class(config.task).translates and not described.is_encoder_decoder,
     )
     space: dict[str, Any] = {
         "learning_rate": {"low": rate / 4, "high": rate * 4, "log": True},

@@ -29,13 +29,11 @@ class PairTask(WritingTask):
     Attributes:
         source_names: Names that the column of the text to read usually has.
         target_names: The same of the text to write.
-        translates: Whether both texts say the same.
         source_title: What `predictions.jsonl` calls the text that is read.
     """
 
     source_names: ClassVar[tuple[str, ...]]
     target_names: ClassVar[tuple[str, ...]]
-    translates: ClassVar[bool] = False
     source_title: ClassVar[str] = "source"
 
     @classmethod

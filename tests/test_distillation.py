@@ -421,9 +421,10 @@ def test_without_a_teacher_one_is_trained_first(tmp_path, tiny_model, small_file
     assert "--teacher-weight needs --teacher" in capsys.readouterr().err
 
 
-def test_a_teacher_that_is_there_is_taken_and_told(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("teacher", ["auto", None])
+def test_a_teacher_that_is_there_is_taken_and_told(tmp_path, monkeypatch, capsys, teacher):
     monkeypatch.setattr("lowcost_ft.pipeline.student._is_complete", lambda folder: True)
-    values = {"task": "classification", "method": "full", "teacher": "auto"}
+    values = {"task": "classification", "method": "full", "teacher": teacher}
     config = RunConfig(output_dir=str(tmp_path / "student"), **values)
     settled = with_teacher(config, lambda _: pytest.fail("another teacher is trained"))
     assert settled.teacher == str(tmp_path / "student-teacher")

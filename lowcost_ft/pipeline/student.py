@@ -26,7 +26,7 @@ __all__ = ["settle_student", "with_teacher"]
 
 
 def with_teacher(config: RunConfig, train: Callable[[RunConfig], Path]) -> RunConfig:
-    """The settings of a student; its teacher is trained first if it is `auto`.
+    """The settings of a student; its teacher is trained first if it is `auto` or not given.
 
     Such a teacher learns by LoRA from the same labelled data, in a folder beside the student's. A
     teacher that is complete there is taken as it is.
@@ -38,8 +38,9 @@ def with_teacher(config: RunConfig, train: Callable[[RunConfig], Path]) -> RunCo
     Raises:
         UserError: The student cannot have these settings.
     """
-    if config.teacher != TRAINED_FIRST:
+    if config.teacher not in (None, TRAINED_FIRST):
         return config
+    config = replace(config, teacher=TRAINED_FIRST)
     folder = f"{config.output_dir}-teacher" if config.output_dir else None
     # What no student can be is told before a teacher is trained for it.
     student = replace(config, model_id=DEFAULT_MODEL_ID, revision=None)

@@ -29,7 +29,7 @@ _SHORT_CODE = {
     **dict.fromkeys(("zho", "chi", "cmn", "yue", "chinese"), "zh"),
     **dict.fromkeys(("jpn", "japanese"), "ja"),
     **dict.fromkeys(("tha", "thai"), "th"),
-    **{"lao": "lo"},
+    "lao": "lo",
     **dict.fromkeys(("mya", "bur", "burmese"), "my"),
     **dict.fromkeys(("khm", "khmer"), "km"),
 }

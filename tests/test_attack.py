@@ -20,6 +20,7 @@ from lowcost_ft.config.run import RunConfig
 from lowcost_ft.data.noise import NOISES, entity_noise, synonym_noise
 from lowcost_ft.data.rows import Row
 from lowcost_ft.data.text_edits import SpannedText, edited
+from lowcost_ft.data.word_spans import word_spans
 from lowcost_ft.errors import UserError
 from lowcost_ft.pipeline.run_splits import load_run_splits
 from lowcost_ft.record.run_file import load_run
@@ -98,6 +99,47 @@ def test_edits_at_random_are_as_many_as_asked_for_where_some_meet():
     for seed in range(8):
         found = at_random(task, one, 2, np.random.default_rng(seed))
         assert found.text in ("Wei Chen lfft", "Jane Snith lfft")
+
+
+def test_a_long_text_is_cut_into_words_once_and_written_a_few_times(monkeypatch):
+    cuts, written = [], []
+    monkeypatch.setattr(
+        "lowcost_ft.attack.changed_texts.word_spans",
+        lambda text: cuts.append(1) or word_spans(text),
+    )
+    task = ClassificationTask(["a", "b"])
+    monkeypatch.setattr(
+        type(task), "with_texts", lambda self, one, texts: written.append(1) or texts[0].text
+    )
+    example = TextExample(text="a long letter about nothing " * 200, label="a", source="")
+    one = editable(task, example, {"typos": NOISES["typos"]}, np.random.default_rng(0))
+    assert (len(one.words), one.length, len(cuts)) == (800, 1000, 1)
+    found = at_random(task, one, 400, np.random.default_rng(0))
+    assert sum(a != b for a, b in zip(found.split(), example.text.split(), strict=True)) == 400
+    assert len(written) <= 2
+
+
+def test_an_edit_that_cannot_be_leaves_the_others(monkeypatch):
+    task = ClassificationTask(["a", "b"])
+    monkeypatch.setattr(
+        type(task),
+        "with_texts",
+        lambda self, one, texts: texts[0].text * ("X" not in texts[0].text) or None,
+    )
+    text = "abcdefghij"
+    one = Editable(
+        example=TextExample(text=text, label="a", source=""),
+        texts=(SpannedText(text),),
+        words=tuple(
+            ((0, (place, place + 1, "X" if place in (2, 7) else letter.upper())),)
+            for place, letter in enumerate(text)
+        ),
+        length=10,
+    )
+    assert at_random(task, one, 10, np.random.default_rng(0)) == "ABcDEFGhIJ"
+    for seed in range(8):
+        found = at_random(task, one, 5, np.random.default_rng(seed))
+        assert sum(letter.isupper() for letter in found) == 5
 
 
 def test_synonyms_are_read_and_packaged(tmp_path):

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from lowcost_ft.attack.changed_texts import Editable, Place, editable, meets, with_edits
+from lowcost_ft.attack.changed_texts import Editable, Place, Places, editable, with_edits
 from lowcost_ft.data.noise import Noise
 
 __all__ = ["SHARES", "at_random", "noisy_examples"]
@@ -45,17 +45,32 @@ def noisy_examples(
 
 def at_random(task: Any, one: Editable, count: int, random: np.random.Generator) -> Any:
     """The example with an edit in so many of its words, or in all that have some; None: in none."""
-    order = random.permutation(len(one.words))
+    order = iter(random.permutation(len(one.words)).tolist())
     kept: list[Place] = []
-    other = None
-    for word in order:
-        if len(kept) == count:
-            break
-        edits = one.words[word]
-        place = edits[random.integers(len(edits))]
+    while len(kept) < count:
         # Words of different kinds of noise may be of one place: an entity, and a word inside of it.
-        tried = None if meets(place, kept) else with_edits(task, one, [*kept, place])
-        if tried is not None:
-            kept.append(place)
-            other = tried
-    return other
+        apart, more = Places(kept), list[Place]()
+        while len(kept) + len(more) < count and (word := next(order, None)) is not None:
+            edits = one.words[word]
+            place = edits[random.integers(len(edits))]
+            if not apart.meets(place):
+                apart.add(place)
+                more.append(place)
+        if not more:
+            break
+        kept = _possible(task, one, kept, more)
+    return with_edits(task, one, kept)
+
+
+def _possible(task: Any, one: Editable, kept: list[Place], more: Sequence[Place]) -> list[Place]:
+    """Some edits, and those of `more` after which the truth can still be told.
+
+    All together are tried first: one after another, a text of thousands of words would be written
+    anew for each.
+    """
+    if with_edits(task, one, [*kept, *more]) is not None:
+        return [*kept, *more]
+    if len(more) == 1:
+        return kept
+    half = len(more) // 2
+    return _possible(task, one, _possible(task, one, kept, more[:half]), more[half:])

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from lowcost_ft.attack.changed_texts import Editable, Place, editable, meets, with_edits
+from lowcost_ft.attack.changed_texts import Editable, Place, Places, editable, with_edits
 from lowcost_ft.attack.measured import predictions_of
 from lowcost_ft.data.noise import Noise, follows
 from lowcost_ft.data.text_edits import Edit
@@ -188,11 +188,11 @@ def without_word(task: Any, one: Editable, word: int) -> Any:
 def _tries(task: Any, state: Attacked) -> list[tuple[Place, Any]]:
     """The edits of the next word, each with the example that it would leave."""
     while state.words:
-        word = state.words.pop(0)
+        word, kept = state.words.pop(0), Places(state.places)
         tried = [
             (place, other)
             for place in state.one.words[word]
-            if not meets(place, state.places)
+            if not kept.meets(place)
             and (other := with_edits(task, state.one, [*state.places, place])) is not None
         ]
         if tried:

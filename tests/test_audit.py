@@ -366,7 +366,7 @@ def test_a_planted_bias_is_found_and_shown(named, tmp_path, capsys):
     assert told["flips"]["same_group"]["share"] < 0.5
     assert told["groups"]["north"]["counterfactual"]["texts"] == 60
     assert 0 < told["groups"]["north"]["mentioned"]["texts"] < 60
-    assert found["left_out"]["gender"] == "no text mentions one of its groups"
+    assert found["left_out"]["gender"] == "no text holds a word of its lists"
     html = page.read_text("utf-8")
     assert "Content-Security-Policy" in html
     assert html.count("http") == html.count("http-equiv")

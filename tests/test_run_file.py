@@ -190,6 +190,14 @@ def test_unusable_run_folders(tmp_path: Path, content: str | bytes | None, messa
     assert str(tmp_path) in str(caught.value)
 
 
+def test_a_folder_of_several_seeds_is_told_from_a_run(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        (tmp_path / f"seed-{seed}").mkdir()
+        (tmp_path / f"seed-{seed}" / "run.json").write_text("{}")
+    with pytest.raises(UserError, match=r"folder of 2 runs: give one of them, such as .*seed-0$"):
+        load_run(tmp_path)
+
+
 def test_paths_that_are_no_folders(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="missing does not exist"):
         load_run(tmp_path / "missing")

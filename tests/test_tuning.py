@@ -374,6 +374,13 @@ def test_flags_that_cannot_be_obeyed_are_refused(arguments, message, capsys):
     assert message in " ".join(capsys.readouterr().err.split())
 
 
+def test_an_unknown_flag_is_looked_up_in_the_help_of_the_recipe(capsys):
+    with pytest.raises(SystemExit):
+        main(["tune", RECIPE, "--foo", "5"])
+    told = "".join(capsys.readouterr().err.replace("│", "").split())
+    assert f"python{RECIPE}--help" in told
+
+
 # --- Trials that train
 
 

@@ -22,7 +22,7 @@ __all__ = ["LEVEL", "AuditOptions", "audit", "check_task"]
 
 LEVEL = 0.01
 """Corrected p-value below which a difference is reported as one."""
-_NOBODY = "no text mentions one of its groups"
+_NOBODY = "no text holds a word of its lists"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -132,7 +132,9 @@ def _recipe(command: Tune) -> tuple[RunConfig, Callable[[RunConfig], Any]]:
     default, main = getattr(module, "CONFIG", None), getattr(module, "main", None)
     if not isinstance(default, RunConfig) or not callable(main):
         raise UserError(f"{path} has no CONFIG and main, as recipes have")
-    config = parse_config(default, command.of_recipe, description=f"Settings of {path}.")
+    config = parse_config(
+        default, command.of_recipe, description=f"Settings of {path}.", prog=f"python {path}"
+    )
     problems = [
         f"--{name.replace('_', '-')}: {why}"
         for name, why in (

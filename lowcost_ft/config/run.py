@@ -95,7 +95,11 @@ class RunConfig(Settings):
 
 
 def parse_config(
-    default: RunConfig, arguments: Sequence[str] | None = None, *, description: str | None = None
+    default: RunConfig,
+    arguments: Sequence[str] | None = None,
+    *,
+    description: str | None = None,
+    prog: str | None = None,
 ) -> RunConfig:
     """Reads the command line of a recipe.
 
@@ -103,6 +107,7 @@ def parse_config(
         default: The recipe's own configuration: what the flags change.
         arguments: The command line without the program's name; `sys.argv[1:]` by default.
         description: Text above the list of flags in `--help`.
+        prog: What a message calls the program; its own name by default.
 
     Raises:
         SystemExit: With code 2 and one message for an unknown flag or a value of another kind, 0
@@ -114,7 +119,9 @@ def parse_config(
     problems = foreign_flag_problems(words, {field.name for field in fields(RunConfig)})
     if problems := problems + repeated_flag_problems(words):
         raise UserError(problems)
-    values = parse_groups(flag_groups(), default, arguments, description=narrow(description or ""))
+    values = parse_groups(
+        flag_groups(), default, arguments, description=narrow(description or ""), prog=prog
+    )
     return RunConfig(**(default.to_dict() | values))
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from lowcost_ft.data.rows import counted
 from lowcost_ft.errors import UserError, is_out_of_memory
 from lowcost_ft.record.redaction import redact_run
 
@@ -134,6 +135,11 @@ def load_run(path: str | Path, *, completed: bool = True) -> dict[str, Any]:
         raise UserError(
             f"the run in {path} was stopped before its end: go on with its command and --resume, "
             "or give another folder"
+        )
+    if not file.exists() and (runs := sorted(folder.glob(f"*/{RUN_FILE}"))):
+        raise UserError(
+            f"{path} is a folder of {counted(len(runs), 'run')}: give one of them, such as "
+            f"{runs[0].parent}"
         )
     if not file.exists():
         raise UserError(

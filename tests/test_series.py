@@ -86,6 +86,17 @@ def test_half_of_a_series_goes_on_where_it_stopped(series, options, tmp_path, ca
     assert (again / "report.html").exists()
 
 
+def test_a_series_does_not_go_on_with_another_model(series, options, tiny_model, capsys):
+    other = tiny_model("distilbert")
+    arguments = [*options, *flags(seeds="3,1,2", output_dir=series, resume=True)]
+    arguments[arguments.index("--model-id") + 1] = str(other)
+    assert call_recipe("lora_classification", *arguments) == 2
+    message = " ".join(capsys.readouterr().err.split())
+    assert "--model-id was" in message
+    assert "the runs of a series differ in their seeds alone" in message
+    assert not (series / "seed-2").exists()
+
+
 def test_a_single_seed_is_told_as_one(series, tmp_path, capsys):
     again = shutil.copytree(series, tmp_path / "again")
     _report(again, [1])

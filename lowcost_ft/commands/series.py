@@ -215,7 +215,7 @@ def _other_settings(folder: Path, seed: int, config: RunConfig) -> list[str]:
     return [
         f"--{name.replace('_', '-')} was {before!r} in {place} and is now {now!r}: the runs of a "
         "series differ in their seeds alone"
-        for name, before, now in changed_settings(record, config, ignored=("seed", "model_id"))
+        for name, before, now in changed_settings(record, config, ignored=("seed",))
     ]
 
 

@@ -97,6 +97,25 @@ def test_a_series_does_not_go_on_with_another_model(series, options, tiny_model,
     assert not (series / "seed-2").exists()
 
 
+def test_a_series_does_not_go_on_with_another_column(series, options, capsys):
+    arguments = [*options, *flags(seeds="3,1,2", output_dir=series, resume=True)]
+    assert call_recipe("lora_classification", *arguments, "--label-column", "topic") == 2
+    message = " ".join(capsys.readouterr().err.split())
+    assert "--label-column was None" in message
+    assert "is now 'topic'" in message
+    assert not (series / "seed-2").exists()
+
+
+def test_scores_of_a_series_whose_files_changed_in_between_are_told(series, tmp_path, capsys):
+    again = shutil.copytree(series, tmp_path / "again")
+    file = again / "seed-1" / "run.json"
+    run = json.loads(file.read_text("utf-8"))
+    run["data"]["fingerprint"] = "another"
+    file.write_text(json.dumps(run), "utf-8")
+    _report(again, [3, 1])
+    assert "these scores are of different data" in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_single_seed_is_told_as_one(series, tmp_path, capsys):
     again = shutil.copytree(series, tmp_path / "again")
     _report(again, [1])

@@ -36,7 +36,7 @@ from lowcost_ft.tuning.space import (
     read_space,
     settled,
 )
-from lowcost_ft.tuning.trials import Outcome, run_trial
+from lowcost_ft.tuning.trials import Outcome, data_of, run_trial, settle_search
 
 RECIPE = str(RECIPES / "lora_classification.py")
 SPACE = {
@@ -187,6 +187,28 @@ def test_a_search_that_is_killed_anywhere_finds_what_one_finds_that_is_not(
     assert again.best == whole.best
     # Nothing that was reported was trained again.
     assert len(calls) == len(set(calls)) == total
+
+
+def test_a_search_does_not_go_on_with_other_data(tmp_path, config, made_up, monkeypatch):
+    facts = searching.settle_search() | {"data": "a"}
+    monkeypatch.setattr(searching, "settle_search", lambda *_: facts)
+    monkeypatch.setattr(searching, "data_of", lambda *_: "a")
+    found = searched(tmp_path / "search", config)
+    assert told(searched(tmp_path / "search", config)) == told(found)
+    with pytest.raises(UserError, match='label_column was null and is now "topic"'):
+        searched(tmp_path / "search", replace(config, label_column="topic"))
+    monkeypatch.setattr(searching, "data_of", lambda *_: "b")
+    with pytest.raises(UserError, match="the files have changed since the search began"):
+        searched(tmp_path / "search", config)
+
+
+def test_the_fingerprint_of_a_search_is_that_of_its_runs(tmp_path, config):
+    forget_precision()
+    look = tmp_path / "look"
+    look.mkdir()
+    facts = settle_search(config, look, tmp_path / "log.txt")
+    assert facts["data"] == data_of(config, look, tmp_path / "log.txt")
+    assert not list(look.iterdir())
 
 
 def test_the_estimator_learns_from_brackets_that_have_ended(tmp_path, config, made_up):

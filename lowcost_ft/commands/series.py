@@ -233,5 +233,7 @@ def _report(folder: Path, seeds: Sequence[int]) -> None:
     each = ", ".join(f"{score:.4f}" for score in scores)
     spread = f", standard deviation {statistics.stdev(scores):.4f}" if len(scores) > 1 else ""
     mean = f"{split} {metric} {statistics.mean(scores):.4f}"
+    if len({run["data"].get("fingerprint") for run in runs}) > 1:
+        spread += "; the files changed in between, so that these scores are of different data"
     told = f"{counted(len(seeds), 'seed')}: {mean} ({each}){spread}"
     _say(f"\n{told}\nreport in {file}")

@@ -6,12 +6,13 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from lowcost_ft.config.run import RunConfig
 from lowcost_ft.config.setting import deciding
+from lowcost_ft.config.settings import DataConfig
 from lowcost_ft.errors import UserError
 from lowcost_ft.record.run_folder import remove_checkpoints
 from lowcost_ft.tuning.apart import DiedError, apart
@@ -19,7 +20,7 @@ from lowcost_ft.tuning.memory import spare_memory
 from lowcost_ft.tuning.schedule import Step, bracket_size, next_step, rungs_of
 from lowcost_ft.tuning.space import Space, default_params, default_space, settled
 from lowcost_ft.tuning.study import STUDY_FILE, Study
-from lowcost_ft.tuning.trials import Outcome, run_trial, settle_search
+from lowcost_ft.tuning.trials import Outcome, data_of, run_trial, settle_search
 
 __all__ = ["Search", "claimed", "search"]
 
@@ -116,16 +117,19 @@ def search(
     """
     space = default_space(base) if space is None else space
     asked = {name: getattr(base, name) for name in deciding(base)}
-    data = ("train_file", "validation_file", "test_file", "dataset", "dataset_config_name")
-    asked |= {name: getattr(base, name) for name in (*data, "validation_share", "memory_budget")}
+    read = [field.name for field in fields(DataConfig)]
+    asked |= {name: getattr(base, name) for name in (*read, "memory_budget")}
     study = Study(folder, {**asked, "space": dict(space), "trials": trials})
     facts = study.kept("facts")
+    look, log = folder / "trials" / "look", folder / "trials" / "look.txt"
+    shutil.rmtree(look, ignore_errors=True)
+    look.mkdir(parents=True)
     if facts is None:
-        look = folder / "trials" / "look"
-        shutil.rmtree(look, ignore_errors=True)
-        look.mkdir(parents=True)
-        facts = study.note(
-            "facts", apart(lambda: settle_search(base, look, folder / "trials" / "look.txt"))
+        facts = study.note("facts", apart(lambda: settle_search(base, look, log)))
+    elif facts.get("data") not in (None, apart(lambda: data_of(base, look, log))):
+        raise UserError(
+            "the files have changed since the search began, and scores of trials on other data do "
+            f"not compare: name another folder than {folder}"
         )
     own = default_params(base, space, facts["learning_rate"])
     # As long for every batch size: halving compares trials after the same passes over the data.

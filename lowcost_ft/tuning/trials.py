@@ -20,7 +20,7 @@ from lowcost_ft.record.run_file import RUN_FILE, write_atomically
 from lowcost_ft.record.run_folder import CHECKPOINTS
 from lowcost_ft.tasks.base import Predictions
 
-__all__ = ["TALLY_FILE", "Outcome", "for_search", "run_trial", "settle_search"]
+__all__ = ["TALLY_FILE", "Outcome", "data_of", "for_search", "run_trial", "settle_search"]
 
 TALLY_FILE = "validation.npy"
 """What the validation score of a trial's best epoch is a sum of: see `Task.tally`."""
@@ -70,7 +70,7 @@ def settle_search(config: RunConfig, folder: Path, log: Path) -> dict[str, Any]:
         log: Where the run's own words go.
 
     Returns:
-        `num_train_epochs`, `validate_every_epochs`, `learning_rate` and `metric`.
+        `num_train_epochs`, `validate_every_epochs`, `learning_rate`, `metric` and `data`.
 
     Raises:
         UserError: Data, model or settings cannot be used.
@@ -85,9 +85,27 @@ def settle_search(config: RunConfig, folder: Path, log: Path) -> dict[str, Any]:
             "metric": data.task.metric,
             "needed_bytes": built.plan and built.plan.prediction.needed_bytes,
             "rows": run.record["data"]["rows"],
+            "data": data.splits.fingerprint,
         }
     (folder / RUN_FILE).unlink(missing_ok=True)
     gc.collect()
+    return found
+
+
+def data_of(config: RunConfig, folder: Path, log: Path) -> str:
+    """The fingerprint of the data that trials train on, for a search that goes on.
+
+    Args:
+        config: The recipe's settings.
+        folder: A folder that is empty afterwards.
+        log: Where the run's own words go.
+
+    Raises:
+        UserError: The data cannot be used.
+    """
+    with _told_to(log), start_run(for_search(config, folder)) as run:
+        found = load_data(run, with_test=False).splits.fingerprint
+    (folder / RUN_FILE).unlink(missing_ok=True)
     return found
 
 

@@ -12,9 +12,8 @@ from lowcost_ft.models import base
 from lowcost_ft.pipeline import train
 from lowcost_ft.tasks.choices import Choosing
 from lowcost_ft.training import loop
-from lowcost_ft.training.optimizer import parameter_groups
 
-__all__ = ["changed", "config_of"]
+__all__ = ["changed", "config_of", "rate_of_b"]
 
 
 def value_of(text: str) -> Any:
@@ -41,6 +40,31 @@ def config_of(
 
 
 @contextlib.contextmanager
+def rate_of_b(ratio: float | None) -> Iterator[None]:
+    """Trains B of LoRA at so many times the rate of A, as LoRA+ does; None: at the same.
+
+    Source:
+        Hayou, Ghosh and Yu (2024), LoRA+: Efficient Low Rank Adaptation of Large Models.
+    """
+    as_usual = loop.parameter_groups
+
+    def groups(parameters: Any, *, learning_rate: float, **others: Any) -> list[dict]:
+        named = list(parameters)
+        b = [(name, one) for name, one in named if "lora_B" in name]
+        rest = [(name, one) for name, one in named if "lora_B" not in name]
+        return [
+            *as_usual(rest, learning_rate=learning_rate, **others),
+            *as_usual(b, learning_rate=learning_rate * (ratio or 1), **others),
+        ]
+
+    loop.parameter_groups = groups if ratio else as_usual
+    try:
+        yield
+    finally:
+        loop.parameter_groups = as_usual
+
+
+@contextlib.contextmanager
 def changed(
     every: int,
     epochs: int,
@@ -49,22 +73,9 @@ def changed(
     frozen_pooler: bool | None,
     zero_bias: bool | None,
 ) -> Iterator[None]:
-    """Does what an arm has that is no setting, and scores validation only now and then.
-
-    Source:
-        Hayou, Ghosh and Yu (2024), LoRA+: Efficient Low Rank Adaptation of Large Models.
-    """
-    groups_as_usual, validation_as_usual = loop.parameter_groups, train._validation
+    """Does what an arm has that is no setting, and scores validation only now and then."""
+    validation_as_usual = train._validation
     heads_as_usual, outputs_as_usual = base.find_heads, Choosing.usual_outputs
-
-    def groups(parameters: Any, *, learning_rate: float, **others: Any) -> list[dict]:
-        named = list(parameters)
-        b = [(name, one) for name, one in named if "lora_B" in name]
-        rest = [(name, one) for name, one in named if "lora_B" not in name]
-        return [
-            *parameter_groups(rest, learning_rate=learning_rate, **others),
-            *parameter_groups(b, learning_rate=learning_rate * (b_ratio or 1), **others),
-        ]
 
     def validation(run: Any, data: Any, cache: Any, result: Any) -> Any:
         score = validation_as_usual(run, data, cache, result)
@@ -81,16 +92,15 @@ def changed(
         names, beside, notices = heads_as_usual(*arguments)
         return tuple(name for name in names if "pooler" not in name), beside, notices
 
-    if b_ratio:
-        loop.parameter_groups = groups
     if frozen_pooler:
         base.find_heads = heads_alone  # type: ignore[assignment]
     if zero_bias:
         Choosing.usual_outputs = lambda task, features: None  # type: ignore
     train._validation = validation
     try:
-        yield
+        with rate_of_b(b_ratio):
+            yield
     finally:
-        loop.parameter_groups, train._validation = groups_as_usual, validation_as_usual
+        train._validation = validation_as_usual
         base.find_heads = heads_as_usual
         Choosing.usual_outputs = outputs_as_usual  # type: ignore

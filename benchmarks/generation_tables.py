@@ -78,16 +78,21 @@ def writing_rates_section() -> str:
     rows = json.loads(RATES.read_text("utf-8"))
     lines = ["| data | method | rate | perplexity of the validation rows |", "|---|---|---|---|"]
     for suite in _SUITES:
-        for row in sorted((r for r in rows if r["set"] == suite), key=_method_rank_rate):
-            method, rank, rate = _method_rank_rate(row)
-            shown = f"`{method}`" + (f", rank {rank}" if rank else "")
+        for row in sorted((r for r in rows if r["set"] == suite), key=_parts):
+            method, more, rate = _parts(row)
+            shown = f"`{method}`" + (f", {more}" if more else "")
             lines.append(f"| {_SUITES[suite]} | {shown} | {rate:g} | {row['perplexity']:.2f} |")
     return "\n".join(lines)
 
 
-def _method_rank_rate(row: dict[str, Any]) -> tuple[str, int, float]:
-    method, rate, *rank = row["arm"].split(":")
-    return method, int(rank[0]) if rank else 0, float(rate)
+def _parts(row: dict[str, Any]) -> tuple[str, str, float]:
+    """Of an arm: its method, what else it has, and its rate."""
+    method, rate, *more = row["arm"].split(":")
+    told = [
+        f"B at {float(ratio) * float(rate):g}" if ratio else f"rank {name}"
+        for name, _, ratio in (part.partition("=") for part in more)
+    ]
+    return method, ", ".join(told), float(rate)
 
 
 def _titled(arm: str) -> str:

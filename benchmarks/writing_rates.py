@@ -4,9 +4,10 @@
     python benchmarks/writing_rates.py ../shared/data --sets tico19 --arms lora:0.0016:64
 
 SmolLM2-135M learns 1,000 rows of TICO-19 (English to French) or DailyDialog++ (replies) for one
-epoch of 125 steps, a sixth of `generation.py`'s full run of TICO-19. An arm is METHOD:RATE[:RANK].
-What counts is the perplexity of 200 validation rows; nothing is generated, and test data are not
-read. Results are added to `benchmarks/writing_rates.json`; what is there already is not run again.
+epoch of 125 steps, a sixth of `generation.py`'s full run of TICO-19. An arm is METHOD:RATE, and
+after it `:RANK` or `:b_ratio=RATIO` (LoRA+: the rate is A's, and B has so many times as much). What
+counts is the perplexity of 200 validation rows; nothing is generated, and test data are not read.
+Results are added to `benchmarks/writing_rates.json`; what is there already is not run again.
 """
 
 import json
@@ -18,6 +19,7 @@ from typing import Annotated, Any
 
 import generation
 import tyro
+from default_arms import rate_of_b
 
 import lowcost_ft as ft
 from lowcost_ft.training.setup import set_num_threads
@@ -47,7 +49,9 @@ class Options:
 
 def perplexity(options: Options, name: str, arm: str) -> float:
     """Validation perplexity after training from the start."""
-    method, rate, *rank = arm.split(":")
+    method, rate, *more = arm.split(":")
+    rank = [int(part) for part in more if "=" not in part]
+    ratio = [float(part.removeprefix("b_ratio=")) for part in more if "=" in part]
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         rows = generation.drawn_rows(name, options.folder, folder)
@@ -55,7 +59,7 @@ def perplexity(options: Options, name: str, arm: str) -> float:
         Path(rows["train"]).write_text("".join(lines[::EVERY]), "utf-8")
         del rows["test"]
         changes: dict[str, Any] = {"method": method}
-        changes |= {"lora_r": int(rank[0])} if rank else {}
+        changes |= {"lora_r": rank[0]} if rank else {}
         config = replace(
             generation.config_of(name, rows, folder / "run"),
             learning_rate=float(rate),
@@ -65,7 +69,7 @@ def perplexity(options: Options, name: str, arm: str) -> float:
             seed=options.seed,
             **changes,
         )
-        with ft.start_run(config) as run:
+        with rate_of_b(*ratio or [None]), ft.start_run(config) as run:
             data = ft.load_data(run)
             built = ft.build(run, data)
             trained = ft.train(run, built, data)

@@ -13,7 +13,7 @@ from lowcost_ft.pipeline import train
 from lowcost_ft.tasks.choices import Choosing
 from lowcost_ft.training import loop
 
-__all__ = ["changed", "config_of", "rate_of_b"]
+__all__ = ["changed", "config_of", "rate_of_b", "value_of"]
 
 
 def value_of(text: str) -> Any:

@@ -88,10 +88,15 @@ def writing_rates_section() -> str:
 def _parts(row: dict[str, Any]) -> tuple[str, str, float]:
     """Of an arm: its method, what else it has, and its rate."""
     method, rate, *more = row["arm"].split(":")
-    told = [
-        f"B at {float(ratio) * float(rate):g}" if ratio else f"rank {name}"
-        for name, _, ratio in (part.partition("=") for part in more)
-    ]
+    told = []
+    for name, _, value in (part.rpartition("=") for part in more):
+        match name:
+            case "":
+                told.append(f"rank {value}")
+            case "b_ratio":
+                told.append(f"B at {float(value) * float(rate):g}")
+            case _:
+                told.append(f"`--{name.replace('_', '-')} {value}`")
     return method, ", ".join(told), float(rate)
 
 

@@ -5,8 +5,10 @@
 
 SmolLM2-135M learns 1,000 rows of TICO-19 (English to French) or DailyDialog++ (replies) for one
 epoch of 125 steps, a sixth of `generation.py`'s full run of TICO-19. An arm is METHOD:RATE, and
-after it `:RANK` or `:b_ratio=RATIO` (LoRA+: the rate is A's, and B has so many times as much). What
-counts is the perplexity of 200 validation rows; nothing is generated, and test data are not read.
+after it the rank, or settings such as `:trainable_layers=30`. One stands for what there is no
+setting for: with `:b_ratio=RATIO` the rate is that of LoRA's A, and B has so many times as much
+(LoRA+). What counts is the perplexity of 200 validation rows; nothing is generated, and test data
+are not read.
 Results are added to `benchmarks/writing_rates.json`; what is there already is not run again.
 """
 
@@ -19,7 +21,7 @@ from typing import Annotated, Any
 
 import generation
 import tyro
-from default_arms import rate_of_b
+from default_arms import rate_of_b, value_of
 
 import lowcost_ft as ft
 from lowcost_ft.training.setup import set_num_threads
@@ -50,16 +52,16 @@ class Options:
 def perplexity(options: Options, name: str, arm: str) -> float:
     """Validation perplexity after training from the start."""
     method, rate, *more = arm.split(":")
-    rank = [int(part) for part in more if "=" not in part]
-    ratio = [float(part.removeprefix("b_ratio=")) for part in more if "=" in part]
+    pairs = [part if "=" in part else f"lora_r={part}" for part in more]
+    fields = {name: value_of(value) for name, _, value in (pair.partition("=") for pair in pairs)}
+    b_ratio = fields.pop("b_ratio", None)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         rows = generation.drawn_rows(name, options.folder, folder)
         lines = Path(rows["train"]).read_text("utf-8").splitlines(keepends=True)
         Path(rows["train"]).write_text("".join(lines[::EVERY]), "utf-8")
         del rows["test"]
-        changes: dict[str, Any] = {"method": method}
-        changes |= {"lora_r": rank[0]} if rank else {}
+        changes: dict[str, Any] = {"method": method, **fields}
         config = replace(
             generation.config_of(name, rows, folder / "run"),
             learning_rate=float(rate),
@@ -69,7 +71,7 @@ def perplexity(options: Options, name: str, arm: str) -> float:
             seed=options.seed,
             **changes,
         )
-        with rate_of_b(*ratio or [None]), ft.start_run(config) as run:
+        with rate_of_b(b_ratio), ft.start_run(config) as run:
             data = ft.load_data(run)
             built = ft.build(run, data)
             trained = ft.train(run, built, data)

@@ -39,6 +39,7 @@ from messy_export_tables import (
     found_table,
     refusal,
 )
+from precision_tables import cpu_precision_table
 from question_tables import question_section
 from relation_tables import semeval_section
 from results_tables import committed, results_tables
@@ -74,7 +75,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
         "speed": speed_sentences,
         "memory": memory_sentences,
     },
-    "docs/methods.md": {"support": support_tables},
+    "docs/methods.md": {"support": support_tables, "cpu-precision": cpu_precision_table},
     "docs/ner.md": {"pieces": piece_sentence, "words": word_tables},
     "docs/doctor.md": {"doctor": doctor_tables},
     "docs/messy-export.md": {

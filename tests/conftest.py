@@ -61,8 +61,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_runtest_setup() -> None:
-    """Let the garbage collector leave out what was imported: it would take half of the time."""
+    """Compute in float32 on any CPU, and let the garbage collector leave out what was imported.
+
+    Results are compared bit by bit, which bf16 would not allow on a CPU that has AMX tiles. What
+    was imported would take half of the time.
+    """
     global _imported
+    if "torch" in sys.modules:
+        sys.modules["torch"].cpu._is_amx_tile_supported = lambda: False
     if len(sys.modules) != _imported:
         _imported = len(sys.modules)
         gc.collect()

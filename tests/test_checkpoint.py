@@ -37,6 +37,7 @@ def options(tiny_model, small_files):
         kind = "ner" if "ner" in name else "single"
         chosen = {"model_id": tiny_model("bert"), "num_train_epochs": 3, "batch_size": 20}
         chosen |= {"lora_dropout": 0.2, "dropout": "model", "keep_checkpoints": 2}
+        chosen["mixed_precision"] = "no"  # Runs of this process are compared with another one's.
         chosen |= small_files[kind]
         return flags(**{k: v for k, v in (chosen | changes).items() if v is not None})
 

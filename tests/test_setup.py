@@ -2,26 +2,31 @@
 
 import pytest
 import torch
+from small_runs import call_recipe, flags, forget_precision
 
+from lowcost_ft.commands.main import main
 from lowcost_ft.training.setup import build_accelerator, choose_mixed_precision, set_num_threads
 
 
 @pytest.mark.parametrize(
-    ("requested", "gpu", "bf16", "chosen"),
+    ("requested", "gpu", "bf16", "tiles", "chosen"),
     [
-        ("auto", False, False, "no"),
-        ("auto", True, True, "bf16"),
-        ("auto", True, False, "fp16"),
-        ("no", True, True, "no"),
-        ("bf16", False, False, "bf16"),
-        ("fp16", True, True, "fp16"),
+        ("auto", False, False, False, "no"),
+        ("auto", False, False, True, "bf16"),
+        ("no", False, False, True, "no"),
+        ("auto", True, True, False, "bf16"),
+        ("auto", True, False, True, "fp16"),
+        ("no", True, True, True, "no"),
+        ("bf16", False, False, False, "bf16"),
+        ("fp16", True, True, False, "fp16"),
     ],
 )
 def test_precision_is_what_was_asked_for_or_what_the_hardware_has(
-    monkeypatch, requested, gpu, bf16, chosen
+    monkeypatch, requested, gpu, bf16, tiles, chosen
 ):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: bf16)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: tiles)
     assert choose_mixed_precision(requested) == chosen
 
 
@@ -35,6 +40,27 @@ def test_without_a_gpu_the_accelerator_is_the_cpu():
     accelerator = build_accelerator()
     assert accelerator.device.type == "cpu"
     assert accelerator.mixed_precision == "no"
+
+
+def test_a_cpu_with_amx_tiles_trains_in_bf16_and_says_so(
+    tmp_path, tiny_model, small_files, monkeypatch, capsys
+):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
+    values = {"model_id": tiny_model("bert"), "max_steps": 2, **small_files["ner"]}
+    precisions = []
+    for number, given in enumerate(({}, {"mixed_precision": "no"})):
+        folder = tmp_path / str(number)
+        assert call_recipe("lora_ner", *flags(**values, **given, output_dir=folder)) == 0
+        told = " ".join(capsys.readouterr().out.split())
+        precisions.append("products are computed in bf16" in told)
+        # What loads the run follows the process, whatever the hardware's own precision is.
+        assert main(["evaluate", str(folder), "--test-file", small_files["ner"]["test_file"]]) == 0
+        if not given:
+            with pytest.raises(ValueError, match="has computed in bf16 before"):
+                build_accelerator(mixed_precision="no")
+    forget_precision()
+    build_accelerator(mixed_precision="no")  # Not for the tests that follow.
+    assert precisions == [True, False]
 
 
 @pytest.mark.parametrize(

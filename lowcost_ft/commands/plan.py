@@ -245,6 +245,7 @@ def _target(command: PlanMemory) -> "Target":
     import torch
 
     from lowcost_ft.memory.operators import Target
+    from lowcost_ft.training.setup import cpu_precision
 
     major, minor = divmod(round(command.compute_capability * 10), 10)
     precision: str = command.mixed_precision
@@ -259,7 +260,9 @@ def _target(command: PlanMemory) -> "Target":
             "does not support bfloat16: use fp16"
         )
     if precision == "auto":
-        precision = "no" if command.device == "cpu" else "bf16" if major >= 8 else "fp16"
+        precision = "bf16" if major >= 8 else "fp16"
+        if command.device == "cpu":
+            precision = cpu_precision()
     return Target(
         device=command.device,
         mixed_precision=precision,

@@ -182,7 +182,8 @@ class TrainingConfig(ExtensionConfig):
     """If that is not enough for --memory-budget, use 8-bit weights, then NF4, then fewer trainable
     layers. This trains a different model."""
     mixed_precision: Literal["auto", "no", "bf16", "fp16"] = setting("auto", decides=False)
-    """Precision of the computation. auto: bf16 or fp16 on a GPU, whichever it has; no on a CPU."""
+    """Precision of the computation. auto: bf16 or fp16 on a GPU, whichever it has; on a CPU
+    bf16 if it has AMX tiles, else no. bf16 needs less memory than no on any CPU."""
     seed: int = setting(0, at_least=0)
     """Seed of the new weights, the order of the data, dropout, and the validation cut."""
     seeds: str | None = setting(None, decides=False)

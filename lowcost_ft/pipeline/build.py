@@ -188,6 +188,13 @@ def _note(run: Run, data: Data, built: Built) -> None:
         f"model: {run.config.model_id}, {model.method}{on}: {trainable:,} of {total:,} parameters "
         f"train ({trainable / total:.2%})"
     )
-    slow = int8_notices(run.accelerator.device.type) if model.quantization == "int8" else []
-    for notice in [*model.notices, *slow]:
+    device = run.accelerator.device.type
+    of_cpu = int8_notices(device) if model.quantization == "int8" else []
+    lower = (device, run.config.mixed_precision, run.accelerator.mixed_precision)
+    if lower == ("cpu", "auto", "bf16"):
+        of_cpu.append(
+            "products are computed in bf16, which is the faster precision on this CPU, since it "
+            "has AMX tiles; --mixed-precision no computes in float32"
+        )
+    for notice in [*model.notices, *of_cpu]:
         run.say(f"note: {notice}")

@@ -20,7 +20,7 @@ from lowcost_ft.record.run_file import load_run
 from lowcost_ft.scores.calibration import ScoreMap
 from lowcost_ft.tasks import task_class
 from lowcost_ft.tasks.flags import input_problems, own_flags
-from lowcost_ft.training.setup import build_accelerator, set_num_threads
+from lowcost_ft.training.setup import build_accelerator, process_precision, set_num_threads
 
 __all__ = ["load_predictor"]
 
@@ -72,7 +72,7 @@ def load_predictor(
         # transformers would make up a tokenizer that knows no word, and predict with it.
         raise UserError(f"{folder} lacks tokenizer.json: restore the run folder, or train again")
     set_num_threads(num_threads, local_processes=1)
-    accelerator = build_accelerator()
+    accelerator = build_accelerator(mixed_precision=process_precision())
     tokenizer = load_tokenizer(
         str(folder), trust_remote_code=trust_remote_code, **task.tokenizer_options
     )

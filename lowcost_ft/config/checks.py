@@ -159,7 +159,8 @@ def _model_problems(config: Settings) -> list[str]:
 
 def _method_problems(config: Settings) -> list[str]:
     """Flags that the method does not use."""
-    ranked, target = ("lora_r", "lora_alpha", "lora_dropout"), ("target_modules",)
+    ranked = ("lora_r", "lora_alpha", "lora_dropout", "lora_start")
+    target = ("target_modules",)
     virtual = ("num_virtual_tokens",)
     problems = []
     unused: tuple[str, ...] = ()
@@ -174,6 +175,11 @@ def _method_problems(config: Settings) -> list[str]:
         assert entry is not None
         method = f"--method {config.method}"
         unused += () if entry.ranked else ranked
+        if entry.ranked and config.lora_start != "random" and not entry.starts_anywhere:
+            problems.append(
+                f"--lora-start {config.lora_start} is for lora and rslora: --method "
+                f"{config.method} has a start of its own; leave one of them out"
+            )
         unused += () if entry.targets else target
         unused += () if entry.virtual_tokens else virtual
         unused += () if entry.layers else ("trainable_layers",)

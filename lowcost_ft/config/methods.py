@@ -51,6 +51,8 @@ class Method:
     """Whether wider models take smaller steps: the rate falls with the square root of the width."""
     ranked: bool = False
     """Whether it adds low-rank matrices: `--lora-r`, `--lora-alpha`, `--lora-dropout`."""
+    starts_anywhere: bool = False
+    """Whether `--lora-start` may set its matrices before the first step."""
     targets: bool = False
     """Whether it changes linear layers that `--target-modules` may name."""
     layers: bool = True
@@ -113,8 +115,10 @@ METHODS: tuple[Method, ...] = (
         what="the weights of the norms",
         rate=1e-2,
     ),
-    _ranked("lora", "LoRA", "a low-rank update of each linear layer"),
-    _ranked("rslora", "rsLoRA", "LoRA, scaled by 1 / sqrt(r) instead of 1 / r"),
+    _ranked("lora", "LoRA", "a low-rank update of each linear layer", starts_anywhere=True),
+    _ranked(
+        "rslora", "rsLoRA", "LoRA, scaled by 1 / sqrt(r) instead of 1 / r", starts_anywhere=True
+    ),
     _ranked("dora", "DoRA", "LoRA for the direction of each weight, and its length separately"),
     _ranked(
         "pissa",

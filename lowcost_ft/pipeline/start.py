@@ -227,6 +227,11 @@ def _check_sharding(accelerator: Accelerator, config: RunConfig) -> None:
         )
     if not is_sharded(accelerator):
         return
+    if config.lora_start != "random":
+        raise UserError(
+            f"--lora-start {config.lora_start}: not possible with FSDP, which splits the matrices; "
+            "leave one of them out"
+        )
     if config.stream_frozen_layers:
         raise UserError(
             "--stream-frozen-layers: FSDP splits the whole model; leave one of them out"

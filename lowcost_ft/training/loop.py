@@ -20,6 +20,7 @@ from lowcost_ft.training.best_epoch import BestEpoch
 from lowcost_ft.training.checkpoint import Checkpoints, TrainState
 from lowcost_ft.training.extensions.composition import Extensions
 from lowcost_ft.training.finite_check import may_read_later
+from lowcost_ft.training.gradient_start import start_from_gradient
 from lowcost_ft.training.interruption import noted_signals
 from lowcost_ft.training.optimizer import build_optimizer, build_scheduler, parameter_groups
 from lowcost_ft.training.progress import TrainLog, TrainResult
@@ -130,6 +131,8 @@ def train(
         result.peak_memory_source = "cuda_allocator"
         torch.cuda.reset_peak_memory_stats(device)
 
+    if settings.lora_start == "gradient" and total_steps and not checkpoints.resume:
+        start_from_gradient(runner, plain_optimizer, plan(), total_steps)
     tricks.begin(total_steps)
     scheduler = build_scheduler(
         plain_optimizer,

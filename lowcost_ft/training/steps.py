@@ -140,6 +140,11 @@ class StepRunner(Passes):
             return StepOutcome(loss=loss, step=step, overflowed=True)
         return StepOutcome(loss=loss, step=step, bad_examples=self._bad_examples(step))
 
+    def gradient(self, optimizer: torch.optim.Optimizer, step: PlannedStep) -> None:
+        """Computes the gradient of a step in place, as `step` would, and changes no weight."""
+        self.features = step.features
+        self._gradient(optimizer, step)
+
     def settle(self) -> None:
         """Waits until it is known whether the numbers of the last step were finite."""
         if self._unread is None:

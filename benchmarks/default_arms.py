@@ -13,7 +13,8 @@ from lowcost_ft.pipeline import train
 from lowcost_ft.tasks.choices import Choosing
 from lowcost_ft.training import loop
 
-__all__ = ["changed", "config_of", "rate_of_b", "value_of"]
+__all__ = ["changed", "config_of", "rate_of_b"]
+__all__ += ["settings_of", "value_of"]
 
 
 def value_of(text: str) -> Any:
@@ -22,6 +23,12 @@ def value_of(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
+
+
+def settings_of(given: str) -> dict[str, Any]:
+    """Settings behind a method, such as 0.0032:lora_start=gradient; a bare number is a rate."""
+    pairs = [part if "=" in part else f"learning_rate={part}" for part in given.split(":") if part]
+    return {name: value_of(value) for name, _, value in (pair.partition("=") for pair in pairs)}
 
 
 def config_of(

@@ -18,7 +18,7 @@ micro-batch, as a GPU with room for it takes them.
 
 Arms of the first three: `untrained` is the model with the same prompt; `copy` repeats the source
 (`scitldr`: its first sentence); `lora` and `full` are the recipes, and `lora:0.0032` is the recipe
-at another learning rate.
+at another learning rate, `lora:lora_start=gradient` with another setting.
 """
 
 import argparse
@@ -31,6 +31,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from default_arms import settings_of
 from small_t5 import write_small_t5
 
 import lowcost_ft as ft
@@ -95,12 +96,11 @@ def drawn_rows(suite: str, data: Path, folder: Path) -> dict[str, str]:
 
 def run_arm(suite: str, arm: str, config: ft.RunConfig) -> dict[str, Any]:
     """Trains one arm, or asks the baseline; returns its scores, its cost and its texts."""
-    method, _, rate = arm.partition(":")
+    method, _, given = arm.partition(":")
     trains = method in ("lora", "full")
     if method == "full":
         config = replace(config, method="full")
-    if rate:
-        config = replace(config, learning_rate=float(rate))
+    config = replace(config, **settings_of(given))
     with ft.start_run(config if trains else replace(config, resume=False, overwrite=True)) as run:
         data = ft.load_data(run)
         test = data.splits.test or []

@@ -101,8 +101,12 @@ def _parts(row: dict[str, Any]) -> tuple[str, str, float]:
 
 
 def _titled(arm: str) -> str:
-    method, rate = arm.split(":")
-    return f"{_ARMS[method]}, at a rate of {rate}"
+    method, *given = arm.split(":")
+    told = [
+        f"`--{name.replace('_', '-')} {value}`" if name else f"at a rate of {value}"
+        for name, _, value in (part.rpartition("=") for part in given)
+    ]
+    return ", ".join((_ARMS[method], *told))
 
 
 def generation_speed_section() -> str:

@@ -1,11 +1,14 @@
 """Where LoRA begins: at the directions in which the gradient of its first steps is largest."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
 import torch
+from tqdm.auto import tqdm
 
 from lowcost_ft.errors import UserError
+from lowcost_ft.screen import say
 from lowcost_ft.training.random_state import set_torch_states, torch_states
 from lowcost_ft.training.step_plan import PlannedStep
 from lowcost_ft.training.steps import StepRunner
@@ -54,14 +57,19 @@ def start_from_gradient(
         if "lora_A" in name and one.requires_grad
     ]
     chosen = list(islice(steps, GRADIENT_STEPS))
+    if main := runner.accelerator.is_main_process:
+        say(f"lora: A is set from the gradient of {len(chosen)} steps, which run twice")
     random = torch_states()
     runner.extensions.begin(total_steps)
-    gradients = _summed(runner, optimizer, chosen, [b for _, b in pairs])
+    hidden = None if main else True
+    bar = tqdm(total=2 * len(chosen), unit="step", file=sys.stderr, disable=hidden, leave=False)
+    gradients = _summed(runner, optimizer, chosen, [b for _, b in pairs], bar)
     with torch.no_grad():
         for (_, b), gradient in zip(pairs, gradients, strict=True):
             basis = torch.linalg.qr(gradient)[0]
             b[:, : basis.shape[1]] = _NUDGE * basis
-    gradients = _summed(runner, optimizer, chosen, [a for a, _ in pairs])
+    gradients = _summed(runner, optimizer, chosen, [a for a, _ in pairs], bar)
+    bar.close()
     with torch.no_grad():
         for (a, b), gradient in zip(pairs, gradients, strict=True):
             rows = torch.linalg.qr(gradient.T)[0].T
@@ -75,6 +83,7 @@ def _summed(
     optimizer: torch.optim.Optimizer,
     steps: Sequence[PlannedStep],
     parameters: Sequence[torch.nn.Parameter],
+    bar: tqdm,
 ) -> list[torch.Tensor]:
     """The gradients of some weights over all steps, those left out that are not finite."""
     sums = [torch.zeros_like(one, dtype=torch.float32) for one in parameters]
@@ -83,6 +92,7 @@ def _summed(
         runner.gradient(optimizer, step)
         gradients = [one.grad for one in parameters]
         optimizer.zero_grad(set_to_none=True)
+        bar.update()
         if all(one is None or bool(one.isfinite().all()) for one in gradients):
             finite += 1
             for total, one in zip(sums, gradients, strict=True):

@@ -38,6 +38,7 @@ _TITLES = {
     "head_learning_rate": "head's rate {}",
     "learning_rate": "rate {}",
     "lora_r": "rank {}",
+    "lora_start": "start from the {}",
     "warmup_ratio": "warm-up {}",
     "zero_bias": "head from zero",
 }

@@ -6,8 +6,8 @@
 A run is a recipe with so many optimizer steps, in a process of its own, on one thread. In each turn
 every run trains in float32 and then in bf16. What counts is the processor's time, which depends
 little on other programs; the memory is the largest that the step's tensors took. Results go to
-`benchmarks/cpu_precision.json`, of which `docs/methods.md` shows the medians. Nine minutes on one
-core of an AMD EPYC.
+`benchmarks/cpu_precision.json`, of which `docs/methods.md` shows the medians. A turn took ten
+minutes on one core of an AMD EPYC, beside other programs.
 """
 
 import json

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from default_sets import PanelSet
@@ -13,8 +13,7 @@ from lowcost_ft.pipeline import train
 from lowcost_ft.tasks.choices import Choosing
 from lowcost_ft.training import loop
 
-__all__ = ["changed", "config_of", "rate_of_b"]
-__all__ += ["settings_of", "value_of"]
+__all__ = ["changed", "config_of", "rate_of_b", "settings_of"]
 
 
 def value_of(text: str) -> Any:
@@ -25,9 +24,9 @@ def value_of(text: str) -> Any:
         return text
 
 
-def settings_of(given: str) -> dict[str, Any]:
-    """Settings behind a method, such as 0.0032:lora_start=gradient; a bare number is a rate."""
-    pairs = [part if "=" in part else f"learning_rate={part}" for part in given.split(":") if part]
+def settings_of(parts: Iterable[str], bare: str = "") -> dict[str, Any]:
+    """The settings of an arm's parts, such as lora_start=gradient; a bare number is of `bare`."""
+    pairs = [part if "=" in part else f"{bare}={part}" for part in parts if part]
     return {name: value_of(value) for name, _, value in (pair.partition("=") for pair in pairs)}
 
 
@@ -36,7 +35,7 @@ def config_of(
 ) -> tuple[ft.RunConfig, dict[str, Any]]:
     """The settings of an arm for so many rows, and what it has that is no setting."""
     method, *given = arm.split(":")
-    fields = {name: value_of(value) for name, _, value in (part.partition("=") for part in given)}
+    fields = settings_of(given)
     special = {name: fields.pop(name, None) for name in ("b_ratio", "frozen_pooler", "zero_bias")}
     if steps := fields.pop("least_steps", 0):
         fields["num_train_epochs"] = max(6, -(-steps // -(-rows // fields.get("batch_size", 16))))

@@ -96,11 +96,11 @@ def drawn_rows(suite: str, data: Path, folder: Path) -> dict[str, str]:
 
 def run_arm(suite: str, arm: str, config: ft.RunConfig) -> dict[str, Any]:
     """Trains one arm, or asks the baseline; returns its scores, its cost and its texts."""
-    method, _, given = arm.partition(":")
+    method, *given = arm.split(":")
     trains = method in ("lora", "full")
     if method == "full":
         config = replace(config, method="full")
-    config = replace(config, **settings_of(given))
+    config = replace(config, **settings_of(given, bare="learning_rate"))
     with ft.start_run(config if trains else replace(config, resume=False, overwrite=True)) as run:
         data = ft.load_data(run)
         test = data.splits.test or []

@@ -96,14 +96,18 @@ def _parts(row: dict[str, Any]) -> tuple[str, str, float]:
             case "b_ratio":
                 told.append(f"B at {float(value) * float(rate):g}")
             case _:
-                told.append(f"`--{name.replace('_', '-')} {value}`")
+                told.append(_flag(name, value))
     return method, ", ".join(told), float(rate)
+
+
+def _flag(name: str, value: str) -> str:
+    return f"`--{name.replace('_', '-')} {value}`"
 
 
 def _titled(arm: str) -> str:
     method, *given = arm.split(":")
     told = [
-        f"`--{name.replace('_', '-')} {value}`" if name else f"at a rate of {value}"
+        _flag(name, value) if name else f"at a rate of {value}"
         for name, _, value in (part.rpartition("=") for part in given)
     ]
     return ", ".join((_ARMS[method], *told))

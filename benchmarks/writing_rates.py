@@ -8,8 +8,8 @@ epoch of 125 steps, a sixth of `generation.py`'s full run of TICO-19. An arm is 
 after it the rank, or settings such as `:trainable_layers=30`. One stands for what there is no
 setting for: with `:b_ratio=RATIO` the rate is that of LoRA's A, and B has so many times as much
 (LoRA+). What counts is the perplexity of 200 validation rows; nothing is generated, and test data
-are not read.
-Results are added to `benchmarks/writing_rates.json`; what is there already is not run again.
+are not read. Results are added to `benchmarks/writing_rates.json`; what is there already is not run
+again.
 """
 
 import json
@@ -21,7 +21,7 @@ from typing import Annotated, Any
 
 import generation
 import tyro
-from default_arms import rate_of_b, value_of
+from default_arms import rate_of_b, settings_of
 
 import lowcost_ft as ft
 from lowcost_ft.training.setup import set_num_threads
@@ -52,8 +52,7 @@ class Options:
 def perplexity(options: Options, name: str, arm: str) -> float:
     """Validation perplexity after training from the start."""
     method, rate, *more = arm.split(":")
-    pairs = [part if "=" in part else f"lora_r={part}" for part in more]
-    fields = {name: value_of(value) for name, _, value in (pair.partition("=") for pair in pairs)}
+    fields = settings_of(more, bare="lora_r")
     b_ratio = fields.pop("b_ratio", None)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)

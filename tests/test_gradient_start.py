@@ -101,7 +101,7 @@ def test_ranks_above_the_width_keep_the_rows_that_are_left(start):
 @pytest.mark.parametrize(
     ("method", "said"),
     [
-        ("pissa", "--lora-start gradient is for lora and rslora: --method pissa has a start"),
+        ("pissa", "--lora-start gradient is for lora and rslora, and --method pissa begins"),
         ("full", "--method full does not use these settings: remove --lora-start"),
     ],
 )

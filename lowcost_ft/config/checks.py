@@ -177,8 +177,8 @@ def _method_problems(config: Settings) -> list[str]:
         unused += () if entry.ranked else ranked
         if entry.ranked and config.lora_start != "random" and not entry.starts_anywhere:
             problems.append(
-                f"--lora-start {config.lora_start} is for lora and rslora: --method "
-                f"{config.method} has a start of its own; leave one of them out"
+                f"--lora-start {config.lora_start} is for lora and rslora, and --method "
+                f"{config.method} begins otherwise or was not tried with it; leave one of them out"
             )
         unused += () if entry.targets else target
         unused += () if entry.virtual_tokens else virtual

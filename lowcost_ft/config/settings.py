@@ -186,7 +186,7 @@ class TrainingConfig(ExtensionConfig):
     layers. This trains a different model."""
     mixed_precision: Literal["auto", "no", "bf16", "fp16"] = setting("auto", decides=False)
     """Precision of the computation. auto: bf16 or fp16 on a GPU, whichever it has; on a CPU
-    bf16 if it has AMX tiles, else no. bf16 needs less memory than no on any CPU."""
+    bf16 if it has AMX tiles, else no. On a CPU, too, bf16 needs less memory."""
     seed: int = setting(0, at_least=0)
     """Seed of the new weights, the order of the data, dropout, and the validation cut."""
     seeds: str | None = setting(None, decides=False)

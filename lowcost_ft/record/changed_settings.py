@@ -29,8 +29,8 @@ def changed_settings(
     Returns:
         The name of each, what it was, and what it is.
     """
-    before = record["config"]
-    before = before | {"ema": before.get("ema") or 0.0}  # Older records have none, or None.
+    before = {"lora_start": "random"} | record["config"]
+    before |= {"ema": before.get("ema") or 0.0}  # Older records have none, or None.
     planned = [c["setting"] for c in (record.get("memory_plan") or {}).get("choices", ())]
     now = config.to_dict() | config.settled
     if Path(config.model_id).is_dir():  # As a run writes it down.

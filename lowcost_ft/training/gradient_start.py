@@ -3,22 +3,43 @@
 import sys
 from collections.abc import Iterator, Sequence
 from itertools import islice
+from typing import Literal
 
 import torch
 from tqdm.auto import tqdm
 
+from lowcost_ft.config.methods import find_method
+from lowcost_ft.config.run import RunConfig
 from lowcost_ft.errors import UserError
 from lowcost_ft.screen import say
 from lowcost_ft.training.random_state import set_torch_states, torch_states
 from lowcost_ft.training.step_plan import PlannedStep
 from lowcost_ft.training.steps import StepRunner
 
-__all__ = ["GRADIENT_STEPS", "start_from_gradient"]
+__all__ = ["GRADIENT_STEPS", "settled_start", "start_from_gradient"]
 
 GRADIENT_STEPS = 8
 """Optimizer steps whose gradient is added up; fewer where a run has fewer."""
+_CLEAR = 1e-2
+"""Least share of a column that the columns before it must leave over, to count as a direction."""
 _NUDGE = 1e-2
 """Length of the columns of B while the gradient of A is asked for: the model hardly changes."""
+
+
+def settled_start(
+    config: RunConfig, *, decoder_translates: bool
+) -> Literal["auto", "random", "gradient"]:
+    """What `--lora-start` comes to; auto stays where the method does not use it.
+
+    Args:
+        config: The settings of the run.
+        decoder_translates: Whether the model is a decoder that translates texts.
+    """
+    entry = None if config.adapter_config else find_method(config.method)
+    if config.lora_start != "auto" or entry is None or not entry.ranked:
+        return config.lora_start
+    gradient = decoder_translates and entry.translates_from_gradient
+    return "gradient" if gradient else "random"
 
 
 def start_from_gradient(
@@ -66,16 +87,29 @@ def start_from_gradient(
     gradients = _summed(runner, optimizer, chosen, [b for _, b in pairs], bar)
     with torch.no_grad():
         for (_, b), gradient in zip(pairs, gradients, strict=True):
-            basis = torch.linalg.qr(gradient)[0]
+            basis = _clear_directions(gradient)[0]
             b[:, : basis.shape[1]] = _NUDGE * basis
     gradients = _summed(runner, optimizer, chosen, [a for a, _ in pairs], bar)
     bar.close()
     with torch.no_grad():
         for (a, b), gradient in zip(pairs, gradients, strict=True):
-            rows = torch.linalg.qr(gradient.T)[0].T
-            a[: len(rows)] = a.norm(dim=1).mean() * rows
+            columns, places = _clear_directions(gradient.T)
+            a[places] = a.norm(dim=1).mean() * columns.T
             b.zero_()
     set_torch_states(random)
+
+
+def _clear_directions(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """An orthonormal basis of the columns that the others before them do not nearly hold already.
+
+    What is left of such a column is rounding, which other hardware would round otherwise.
+
+    Returns:
+        The basis, one column each, and the columns' places in the matrix.
+    """
+    left = torch.linalg.qr(matrix)[1].diagonal().abs()
+    places = (left > _CLEAR * matrix[:, : len(left)].norm(dim=0)).nonzero()[:, 0]
+    return torch.linalg.qr(matrix[:, places])[0], places
 
 
 def _summed(

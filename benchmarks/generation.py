@@ -212,6 +212,7 @@ def speed(data: Path, runs: Path, peer: str, turns: int) -> list[dict[str, Any]]
                     *("--source-language", "en", "--target-language", "fr"),
                     *("--batch-size", str(SPEED_BATCH), "--output-dir", str(out)),
                     *("--generated-validation-rows", "0", "--validation-share", "0.02"),
+                    *("--lora-start", "random"),  # As TRL's.
                 ]
                 subprocess.run(command, check=True)
                 train = json.loads((out / "run.json").read_text("utf-8"))["train"]
@@ -258,7 +259,8 @@ def main() -> None:
             record |= {"suite": suite, "arm": arm, "versions": versions(), "hardware": hardware()}
             file.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
     found = summary()
-    found["tico19"]["lora"]["less_full"] = difference("tico19", options.data, options.runs)
+    if {"lora", "full"} <= found.get("tico19", {}).keys():
+        found["tico19"]["lora"]["less_full"] = difference("tico19", options.data, options.runs)
     SUMMARY.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
     print(json.dumps(found, indent=1))
 
@@ -268,11 +270,7 @@ def summary() -> dict[str, Any]:
     found: dict[str, Any] = {}
     for file in sorted(RESULTS.glob("*.json")):
         record = json.loads(file.read_text("utf-8"))
-        kept = {
-            name: record[name]
-            for name in ("test", "train", "runs", "unseen", "padding")
-            if name in record
-        }
+        kept = {n: record[n] for n in ("test", "train", "runs", "unseen", "padding") if n in record}
         found.setdefault(record["suite"], {})[record["arm"]] = kept
     return found
 

@@ -95,7 +95,7 @@ def weights(folder):
 
 
 TIMES = {"seconds", "real_tokens_per_second", "seconds_per_step", "cache_seconds"}
-TIMES |= {"first_steps", "first_step_seconds", "first_step_tokens"}
+TIMES |= {"first_steps", "first_step_seconds", "first_step_tokens", "start_seconds"}
 TIMES |= {"cpu_seconds", "cpu_seconds_possible", "cpu_share"}
 TIMES |= {"resumed_at_steps", "peak_resident_bytes", "peak_memory_bytes"}
 

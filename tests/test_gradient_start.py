@@ -128,6 +128,8 @@ def test_auto_is_the_gradient_where_a_decoder_learns_to_translate(
     )
     assert record["config"]["lora_start"] == expected
     assert begun == [True] * (expected == "gradient")
+    took = record["train"]["start_seconds"]
+    assert (took > 0) == bool(begun) and record["train"]["seconds"] > took
 
 
 def test_a_resumed_run_keeps_the_start_that_it_began_with():

@@ -148,7 +148,7 @@ def test_every_recipe_leaves_a_complete_run_folder(tmp_path, short, capsys, name
     assert all(set(row) == {inputs, "loss", *answer} for row in predicted)
     assert run["saved_bytes"] == sum(file.stat().st_size for file in folder.glob("*.safetensors"))
     assert run["command"][-2:] == ["--output-dir", str(folder)]
-    later = train["seconds"] - train["first_step_seconds"]
+    later = train["seconds"] - train["first_step_seconds"] - train["start_seconds"]
     assert train["seconds_per_step"] == pytest.approx(later / 2, rel=1e-3)
     history = train["validation_history"]
     if name == "few_shot_classification":  # Its head is made at the end.

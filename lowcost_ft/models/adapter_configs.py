@@ -20,7 +20,7 @@ from peft.utils.constants import DUMMY_TARGET_MODULES
 from lowcost_ft.config.methods import find_method
 from lowcost_ft.models.adalora import adalora_config
 from lowcost_ft.models.adapter_files import check_adapter_config, read_adapter_config
-from lowcost_ft.models.adapter_starts import keep_start, takes_from_weights
+from lowcost_ft.models.adapter_starts import check_rank, keep_start, takes_from_weights
 from lowcost_ft.models.adapters import (
     ALL_LINEAR,
     add_adapter,
@@ -173,6 +173,7 @@ def build_adapter(
         )
 
     config: Any
+    from_weights = method in ("pissa", "olora", "loftq")
     if file is not None:
         config = read_adapter_config(file, model, common=common, quantization=base.quantization)
         if getattr(config, "target_modules", "none") in (None, ALL_LINEAR):
@@ -180,7 +181,8 @@ def build_adapter(
             config.target_modules = targets(family.ia3_targets if family and ia3 else None)
             if family and ia3 and config.feedforward_modules is None:
                 config.feedforward_modules = targets(family.ia3_targets[-1:], None)
-        if on_meta and takes_from_weights(config):
+        from_weights = takes_from_weights(config)
+        if on_meta and from_weights:
             config.init_lora_weights = True  # There is nothing to take it from.
     else:
         # On meta there is nothing to take a start from; the shapes are the same.
@@ -208,6 +210,8 @@ def build_adapter(
     with torch.device("meta" if on_meta else "cpu"):
         field = "method" if file is None else "adapter_config"
         peft_model = add_adapter(model, config, head_names=base.head_names, field=field)
+    if from_weights:
+        check_rank(peft_model)
     if file is not None:
         check_adapter_config(config, file)
     if not on_meta:

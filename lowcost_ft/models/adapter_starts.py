@@ -21,7 +21,10 @@ from peft.utils.integrations import dequantize_module_weight
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-__all__ = ["export_adapter", "keep_start", "start_from_rounding", "takes_from_weights"]
+from lowcost_ft.errors import UserError
+
+__all__ = ["check_rank", "export_adapter", "keep_start", "start_from_rounding"]
+__all__ += ["takes_from_weights"]
 
 _FACTORS = (".lora_A.", ".lora_B.")
 
@@ -30,6 +33,25 @@ def takes_from_weights(config: Any) -> bool:
     """Whether an adapter's start is taken out of the frozen weights."""
     init = getattr(config, "init_lora_weights", None)
     return isinstance(init, str) and init.lower().startswith(("pissa", "olora"))
+
+
+def check_rank(peft_model: PeftModel) -> None:
+    """Refuses a rank for which a layer has too few singular vectors to begin with.
+
+    Raises:
+        UserError: A matrix of the adapter would be smaller than its configuration says, and could
+            not be loaded again.
+    """
+    for name, module in peft_model.get_base_model().named_modules():
+        if isinstance(module, LoraLayer):
+            layer: Any = module
+            rank, most = max(layer.r.values()), min(layer.in_features, layer.out_features)
+            if rank > most:
+                raise UserError(
+                    f"--lora-r {rank}: this method begins with parts of the frozen weights, and "
+                    f"{name} has only {most} of them; choose a rank up to {most}, or leave the "
+                    "layer out with --target-modules"
+                )
 
 
 def keep_start(peft_model: PeftModel) -> None:

@@ -132,7 +132,10 @@ def train(
         torch.cuda.reset_peak_memory_stats(device)
 
     if settings.lora_start == "gradient" and total_steps and not checkpoints.resume:
+        started = time.perf_counter()
         start_from_gradient(runner, plain_optimizer, plan(), total_steps)
+        result.start_seconds = time.perf_counter() - started
+        result.seconds += result.start_seconds
     tricks.begin(total_steps)
     scheduler = build_scheduler(
         plain_optimizer,

@@ -53,6 +53,9 @@ class TrainResult:
     """Time of the first steps. It counts in `seconds` but not in the speed, since a GPU loads its
     kernels then."""
     first_step_tokens: int = 0
+    start_seconds: float = 0.0
+    """Time in which `--lora-start gradient` looked for its start. It counts in `seconds` but not in
+    the speed."""
     paused: bool = False
     """Whether training stopped for the time being, to go on from its checkpoint."""
     cpu_seconds: float = 0.0
@@ -100,7 +103,8 @@ class TrainResult:
     def to_dict(self) -> dict[str, Any]:
         """The fields, with the padding share, the speed and the share of CPU time it got."""
         share = 1 - self.real_tokens / self.padded_tokens if self.padded_tokens else 0.0
-        steps, seconds, tokens = self.optimizer_steps, self.seconds, self.real_tokens
+        steps, tokens = self.optimizer_steps, self.real_tokens
+        seconds = self.seconds - self.start_seconds
         if steps > self.first_steps:
             steps -= self.first_steps
             seconds -= self.first_step_seconds

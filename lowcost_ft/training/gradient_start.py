@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Literal
 
 import torch
+from accelerate.utils import broadcast
 from tqdm.auto import tqdm
 
 from lowcost_ft.config.methods import find_method
@@ -95,6 +96,7 @@ def start_from_gradient(
         for (a, b), gradient in zip(pairs, gradients, strict=True):
             columns, places = _clear_directions(gradient.T)
             a[places] = a.norm(dim=1).mean() * columns.T
+            broadcast(a.data)  # Processes on other hardware may round otherwise.
             b.zero_()
     set_torch_states(random)
 

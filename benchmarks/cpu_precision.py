@@ -30,7 +30,7 @@ RUNS = {
     "ner-full": "lora_ner --method full --train-file {data}/wnut17/train.conll --max-steps 60",
     "translation": "lora_translation --train-file {data}/tico19_en_fr/train.jsonl "
     "--validation-file {validation} --source-language en "
-    "--target-language fr --max-steps 8 --lora-start random --generated-validation-rows 0",
+    "--target-language fr --max-steps 8 --generated-validation-rows 0",
 }
 """Recipes and their flags, by the name of the run."""
 PRECISIONS = ("no", "bf16")

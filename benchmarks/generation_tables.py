@@ -56,15 +56,15 @@ def generation_section() -> str:
             shown = ", ".join(_score(test, name) for name in _SCORES if name in test)
             lines.append(f"| {title} | {by} | {shown} | {test['examples']:,} |")
         missing += [f"{title} ({', '.join(waiting)})"] if waiting else []
-    for arm, entry in found.get("tico19", {}).items():
-        apart = ", ".join(
-            f"{_SCORES[name].split()[0]} {value:+.1f} ({low:+.1f} to {high:+.1f})"
-            for name, (value, (low, high)) in entry.get("less_full", {}).items()
-        )
-        if apart:
-            told = _titled(arm).removeprefix("SmolLM2-135M, ")
-            told = f"{told}, less full fine-tuning, on the same rows of TICO-19: {apart}."
-            lines += ["", told]
+    apart = ", ".join(
+        f"{_SCORES[name].split()[0]} {value:+.1f} ({low:+.1f} to {high:+.1f})"
+        for name, (value, (low, high)) in found.get("tico19", {})
+        .get("lora", {})
+        .get("less_full", {})
+        .items()
+    )
+    if apart:
+        lines += ["", f"LoRA less full fine-tuning, on the same rows of TICO-19: {apart}."]
     if missing:
         lines += ["", f"Not measured yet: {'; '.join(missing)}."]
     return "\n".join(lines)

@@ -313,7 +313,9 @@ def test_checkpoints_older_than_the_default_dropout_kept_the_models():
         folder=Path("x"), step=1, state={"identity": {"settings": {"dropout": None, "seed": 0}}}
     )
     check_settings(checkpoint, {"dropout": "model", "seed": 0})
-    check_settings(checkpoint, {"dropout": "model", "seed": 0, "lora_start": "auto"})
+    check_settings(checkpoint, {"dropout": "model", "seed": 0, "lora_start": "random"})
+    with pytest.raises(UserError, match="--lora-start was 'random' and is now 'gradient'"):
+        check_settings(checkpoint, {"dropout": "model", "seed": 0, "lora_start": "gradient"})
     with pytest.raises(UserError, match=r"--dropout was 'model' and is now 0\.0"):
         check_settings(checkpoint, {"dropout": 0.0, "seed": 0})
 

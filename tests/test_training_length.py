@@ -96,16 +96,14 @@ def test_the_plan_of_steps_has_as_many_as_the_rule_says(tmp_path, tiny_model):
 
 def test_a_resumed_run_keeps_the_number_of_epochs_that_it_began_with():
     training = {"data": "a", "tokens": "b", "frozen_weights": "c", "model": "d"}
-    training |= {"lora_start": "random"}
     before = training | {"length": "20 epochs"}
-    identity = {"settings": {}, "versions": {}}
     checkpoint = Checkpoint(
-        folder=Path("step-1"), step=1, state={"identity": identity | {"training": before}}
+        folder=Path("step-1"), step=1, state={"identity": {"training": before, "versions": {}}}
     )
     check_training(checkpoint, before, print)
     with pytest.raises(UserError, match="--num-train-epochs auto is 40 epochs, not 20 epochs"):
         check_training(checkpoint, training | {"length": "40 epochs"}, print)
     older = Checkpoint(
-        folder=Path("step-1"), step=1, state={"identity": identity | {"training": training}}
+        folder=Path("step-1"), step=1, state={"identity": {"training": training, "versions": {}}}
     )
     check_training(older, before, print)

@@ -175,7 +175,7 @@ def _method_problems(config: Settings) -> list[str]:
         assert entry is not None
         method = f"--method {config.method}"
         unused += () if entry.ranked else ranked
-        if entry.ranked and config.lora_start == "gradient" and not entry.starts_anywhere:
+        if entry.ranked and config.lora_start != "random" and not entry.starts_anywhere:
             problems.append(
                 f"--lora-start {config.lora_start} is for lora and rslora, and --method "
                 f"{config.method} begins otherwise or was not tried with it; leave one of them out"

@@ -53,8 +53,6 @@ class Method:
     """Whether it adds low-rank matrices: `--lora-r`, `--lora-alpha`, `--lora-dropout`."""
     starts_anywhere: bool = False
     """Whether `--lora-start` may set its matrices before the first step."""
-    translates_from_gradient: bool = False
-    """Whether `--lora-start auto` is gradient where a decoder learns to translate."""
     targets: bool = False
     """Whether it changes linear layers that `--target-modules` may name."""
     layers: bool = True
@@ -117,11 +115,7 @@ METHODS: tuple[Method, ...] = (
         what="the weights of the norms",
         rate=1e-2,
     ),
-    _ranked(
-        *("lora", "LoRA", "a low-rank update of each linear layer"),
-        starts_anywhere=True,
-        translates_from_gradient=True,
-    ),
+    _ranked("lora", "LoRA", "a low-rank update of each linear layer", starts_anywhere=True),
     _ranked(
         "rslora", "rsLoRA", "LoRA, scaled by 1 / sqrt(r) instead of 1 / r", starts_anywhere=True
     ),

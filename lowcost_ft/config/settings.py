@@ -138,10 +138,9 @@ class TrainingConfig(ExtensionConfig):
     head_learning_rate: float | None = setting(None, above=0)
     """Peak learning rate of the head. Default: the same; but for a head with a hidden layer, such
     as BERT's pooler, 1e-3 in full fine-tuning, and otherwise at most 1e-3."""
-    lora_start: Literal["auto", "random", "gradient"] = "auto"
+    lora_start: Literal["random", "gradient"] = "random"
     """Where the matrix A of LoRA begins: at random, or (gradient) at the inputs on which the
-    gradient of the first 8 steps depends most, which costs as much time as 16 steps. auto: gradient
-    where a decoder learns to translate with --method lora, else random."""
+    gradient of the first 8 steps depends most, which costs as much time as 16 steps."""
     weight_decay: float = setting(0.01, at_least=0)
     """Weight decay."""
     max_grad_norm: float = setting(1.0, at_least=0)

@@ -17,7 +17,6 @@ from lowcost_ft.pipeline.start import Run
 from lowcost_ft.planning.budget import Plan
 from lowcost_ft.planning.model_options import model_options
 from lowcost_ft.training.extensions.registry import rate_factor
-from lowcost_ft.training.gradient_start import settled_start
 from lowcost_ft.training.optimizer import (
     choose_optimizer,
     default_head_learning_rate,
@@ -86,7 +85,6 @@ def build(run: Run, data: Data) -> Built:
     optimizer: Any = choose_optimizer(
         config.optimizer, device=device, quantized=model.quantization != "none"
     )
-    translates = data.task.translates and not model.model.config.is_encoder_decoder
     rate = config.learning_rate or rate_factor(
         config, data.features["train"].num_examples
     ) * default_learning_rate(
@@ -94,7 +92,7 @@ def build(run: Run, data: Data) -> Built:
         model.model.config.hidden_size,
         post_norm=model.family is not None and model.family.post_norm,
         sequence_level=data.task.sequence_level(),
-        decoder_translates=translates,
+        decoder_translates=data.task.translates and not model.model.config.is_encoder_decoder,
     )
     settings = replace(
         config,
@@ -102,7 +100,6 @@ def build(run: Run, data: Data) -> Built:
         learning_rate=rate,
         head_learning_rate=config.head_learning_rate
         or default_head_learning_rate(model.model, model.head_names, rate, method=model.method),
-        lora_start=settled_start(config, decoder_translates=translates),
     )
     built = Built(model=model, settings=settings, plan=plan, streamed=streamed)
     _note(run, data, built)
@@ -185,7 +182,6 @@ def _note(run: Run, data: Data, built: Built) -> None:
     run.record["config"] |= {
         "optimizer": built.settings.optimizer,
         "learning_rate": built.settings.learning_rate,
-        "lora_start": built.settings.lora_start,
     }
     on = "" if model.quantization == "none" else f" on {model.quantization} weights"
     run.say(

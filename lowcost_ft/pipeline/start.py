@@ -227,7 +227,7 @@ def _check_sharding(accelerator: Accelerator, config: RunConfig) -> None:
         )
     if not is_sharded(accelerator):
         return
-    if config.lora_start == "gradient":
+    if config.lora_start != "random":
         raise UserError(
             f"--lora-start {config.lora_start}: not possible with FSDP, which splits the matrices; "
             "leave one of them out"

@@ -198,7 +198,6 @@ def _checkpoints(run: Run, built: Built, data: Data) -> Checkpoints:
     training = run_training(data.splits.fingerprint, data.features["train"], model.model) | {
         "model": f"{model.quantization} weights, top layers {run.config.trainable_layers or 'all'}",
         "length": f"{built.settings.num_train_epochs} epochs",
-        "lora_start": "gradient" if built.settings.lora_start == "gradient" else "random",
     }
     if run.resume:
         check_training(run.resume, training, run.say)

@@ -22,7 +22,6 @@ __all__ += ["row_labels", "short_model", "training_length", "unusual_dropout"]
 _DEFAULTS = {field.name: field.default for field in fields(RunConfig)} | {
     "dropout": "model",
     "ema": 0.0,
-    "lora_start": "random",
 }
 
 # What may differ between the runs of a row: their place, and what only shows or repeats them.
@@ -132,8 +131,7 @@ def known_settings(result: Result) -> dict[str, Any]:
     method = find_method(settings["method"])
     if method is not None and not method.ranked:
         # What a method does not use tells no runs apart, such as an older default of it.
-        unused = ("lora_r", "lora_alpha", "lora_dropout", "lora_start")
-        settings |= {name: _DEFAULTS[name] for name in unused}
+        settings |= {name: _DEFAULTS[name] for name in ("lora_r", "lora_alpha", "lora_dropout")}
     # Older records hold None.
     settings["ema"] = settings["ema"] or 0.0
     settings["dropout"] = float(dropout) if isinstance(dropout, int | float) else "model"

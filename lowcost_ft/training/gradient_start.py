@@ -3,21 +3,18 @@
 import sys
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import Literal
 
 import torch
 from accelerate.utils import broadcast
 from tqdm.auto import tqdm
 
-from lowcost_ft.config.methods import find_method
-from lowcost_ft.config.run import RunConfig
 from lowcost_ft.errors import UserError
 from lowcost_ft.screen import say
 from lowcost_ft.training.random_state import set_torch_states, torch_states
 from lowcost_ft.training.step_plan import PlannedStep
 from lowcost_ft.training.steps import StepRunner
 
-__all__ = ["GRADIENT_STEPS", "settled_start", "start_from_gradient"]
+__all__ = ["GRADIENT_STEPS", "start_from_gradient"]
 
 GRADIENT_STEPS = 8
 """Optimizer steps whose gradient is added up; fewer where a run has fewer."""
@@ -25,22 +22,6 @@ _CLEAR = 1e-2
 """Least share of a column that the columns before it must leave over, to count as a direction."""
 _NUDGE = 1e-2
 """Length of the columns of B while the gradient of A is asked for: the model hardly changes."""
-
-
-def settled_start(
-    config: RunConfig, *, decoder_translates: bool
-) -> Literal["auto", "random", "gradient"]:
-    """What `--lora-start` comes to; auto stays where the method does not use it.
-
-    Args:
-        config: The settings of the run.
-        decoder_translates: Whether the model is a decoder that translates texts.
-    """
-    entry = None if config.adapter_config else find_method(config.method)
-    if config.lora_start != "auto" or entry is None or not entry.ranked:
-        return config.lora_start
-    gradient = decoder_translates and entry.translates_from_gradient
-    return "gradient" if gradient else "random"
 
 
 def start_from_gradient(

@@ -72,7 +72,7 @@ def check_settings(checkpoint: Checkpoint, settings: Mapping[str, Any]) -> None:
     settings = dict(settings)
     for values in (before, settings):
         values["ema"] = values.get("ema") or 0.0  # Older checkpoints hold none, or None.
-        values.pop("lora_start", None)  # What it came to is compared when the model is known.
+        values.setdefault("lora_start", "random")
     problems = [
         f"--{name.replace('_', '-')} was {before.get(name)!r} and is now {settings.get(name)!r}"
         for name in sorted(set(before) | set(settings))
@@ -94,21 +94,13 @@ def check_training(
     Raises:
         UserError: Data or weights have changed; it says which.
     """
-    identity = checkpoint.state["identity"]
-    # Checkpoints older than the setting began at random.
-    start = identity["settings"].get("lora_start", "random")
-    before = {"lora_start": start} | identity["training"]
+    before = checkpoint.state["identity"]["training"]
     reasons = {
         "data": "the examples of the data files have changed",
         "tokens": "the tokenizer splits the texts differently",
         "frozen_weights": "the pretrained weights have changed",
         "model": f"--memory-budget makes it {training['model']}, not {before['model']}",
     }
-    if before["lora_start"] != training["lora_start"]:
-        reasons["lora_start"] = (
-            f"--lora-start has come to {training['lora_start']} (give --lora-start "
-            f"{before['lora_start']})"
-        )
     if "length" in before:  # Older checkpoints do not say.
         told = f"--num-train-epochs auto is {training['length']}, not {before['length']}"
         reasons["length"] = told

@@ -1,5 +1,7 @@
 """LoftQ: the adapter starts with what the rounding of the frozen weights took away."""
 
+import json
+
 import pytest
 import torch
 from peft.tuners.lora import LoraLayer
@@ -74,3 +76,11 @@ def test_a_layer_with_fewer_singular_vectors_than_the_rank_is_refused(
     """Such an adapter trained, and could not be loaded again."""
     with pytest.raises(UserError, match=r"--lora-r 999: .* has only \d+ of them"):
         build(tiny_model("bert"), method, quantization, lora_r=999, on_meta=on_meta)
+
+
+def test_a_rank_of_an_adapter_file_is_refused_by_its_name_there(tiny_model, tmp_path):
+    file = tmp_path / "adapter_config.json"
+    values = {"peft_type": "LORA", "r": 999, "init_lora_weights": "pissa"}
+    file.write_text(json.dumps(values))
+    with pytest.raises(UserError, match=r"adapter_config.json: r 999: .* has only \d+ of them"):
+        build(tiny_model("bert"), "lora", "none", adapter_config=str(file))

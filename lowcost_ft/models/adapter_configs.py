@@ -211,7 +211,7 @@ def build_adapter(
         field = "method" if file is None else "adapter_config"
         peft_model = add_adapter(model, config, head_names=base.head_names, field=field)
     if from_weights:
-        check_rank(peft_model)
+        check_rank(peft_model, "--lora-r" if file is None else f"{file}: r")
     if file is not None:
         check_adapter_config(config, file)
     if not on_meta:

@@ -35,8 +35,12 @@ def takes_from_weights(config: Any) -> bool:
     return isinstance(init, str) and init.lower().startswith(("pissa", "olora"))
 
 
-def check_rank(peft_model: PeftModel) -> None:
+def check_rank(peft_model: PeftModel, setting: str) -> None:
     """Refuses a rank for which a layer has too few singular vectors to begin with.
+
+    Args:
+        peft_model: The model.
+        setting: Where the rank was set, for the message.
 
     Raises:
         UserError: A matrix of the adapter would be smaller than its configuration says, and could
@@ -48,9 +52,9 @@ def check_rank(peft_model: PeftModel) -> None:
             rank, most = max(layer.r.values()), min(layer.in_features, layer.out_features)
             if rank > most:
                 raise UserError(
-                    f"--lora-r {rank}: this method begins with parts of the frozen weights, and "
-                    f"{name} has only {most} of them; choose a rank up to {most}, or leave the "
-                    "layer out with --target-modules"
+                    f"{setting} {rank}: this method begins with parts of the frozen weights, and "
+                    f"{name} has only {most} of them; choose a rank up to {most}, or leave that "
+                    "layer out of the target modules"
                 )
 
 

@@ -56,12 +56,10 @@ def generation_section() -> str:
             shown = ", ".join(_score(test, name) for name in _SCORES if name in test)
             lines.append(f"| {title} | {by} | {shown} | {test['examples']:,} |")
         missing += [f"{title} ({', '.join(waiting)})"] if waiting else []
+    lora = found.get("tico19", {}).get("lora", {})
     apart = ", ".join(
         f"{_SCORES[name].split()[0]} {value:+.1f} ({low:+.1f} to {high:+.1f})"
-        for name, (value, (low, high)) in found.get("tico19", {})
-        .get("lora", {})
-        .get("less_full", {})
-        .items()
+        for name, (value, (low, high)) in lora.get("less_full", {}).items()
     )
     if apart:
         lines += ["", f"LoRA less full fine-tuning, on the same rows of TICO-19: {apart}."]

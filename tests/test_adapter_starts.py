@@ -56,14 +56,15 @@ def test_loftq_starts_nearer_to_the_unquantized_model(tiny_model, family):
     inputs = {name: inputs[name] for name in ("input_ids", "attention_mask")}
     states = {}
     for method, quantization in (("lora", "none"), ("lora", "nf4"), ("loftq", "nf4")):
-        model = forward_module(build(folder, method, quantization)).eval()
+        # At rank 4 the share is 0.9 itself, above or below with the kernels of the CPU.
+        model = forward_module(build(folder, method, quantization, lora_r=2 * RANK)).eval()
         with torch.no_grad():
             output = model(**inputs, output_hidden_states=True)
         kept = inputs["attention_mask"].bool()
         states[method, quantization] = output.hidden_states[-1][kept]
     exact = states["lora", "none"]
     without, start = ((states[m, "nf4"] - exact).norm() for m in ("lora", "loftq"))
-    assert start < 0.95 * without  # By how much depends on the kernels of the CPU.
+    assert start < 0.9 * without
 
 
 @pytest.mark.parametrize(

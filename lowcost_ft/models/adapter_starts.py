@@ -46,16 +46,21 @@ def check_rank(peft_model: PeftModel, setting: str) -> None:
         UserError: A matrix of the adapter would be smaller than its configuration says, and could
             not be loaded again.
     """
-    for name, module in peft_model.get_base_model().named_modules():
-        if isinstance(module, LoraLayer):
-            layer: Any = module
-            rank, most = max(layer.r.values()), min(layer.in_features, layer.out_features)
-            if rank > most:
-                raise UserError(
-                    f"{setting} {rank}: this method begins with parts of the frozen weights, and "
-                    f"{name} has only {most} of them; choose a rank up to {most}, or leave that "
-                    "layer out of the target modules"
-                )
+    layers: dict[str, Any] = {
+        name: module
+        for name, module in peft_model.get_base_model().named_modules()
+        if isinstance(module, LoraLayer)
+    }
+    sizes = {name: min(one.in_features, one.out_features) for name, one in layers.items()}
+    name = min(sizes, key=sizes.__getitem__)
+    layer, most = layers[name], sizes[name]
+    rank = max(layer.r.values())
+    if rank > most:
+        raise UserError(
+            f"{setting} {rank}: this method begins with parts of the frozen weights, and "
+            f"{name} has only {most} of them; choose a rank up to {most}, or leave that "
+            "layer out of the target modules"
+        )
 
 
 def keep_start(peft_model: PeftModel) -> None:

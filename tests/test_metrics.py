@@ -27,6 +27,7 @@ from lowcost_ft.scores.metrics import (
     score_entities,
     score_values,
 )
+from lowcost_ft.scores.relations import score_relations
 
 TAGS = ["O", "O", "O", "B-per", "I-per", "B-org", "I-org"]
 
@@ -96,14 +97,27 @@ def test_undefined_entity_scores_are_zero(
 ) -> None:
     scores = score_entities(predictions, references)
     assert [scores[name] for name in ("precision", "recall", "f1")] == [0.0, 0.0, 0.0]
-    assert scores["f1_ci95"] == [0.0, 0.0]
+    # One sentence with entities has the widest interval; without any there is nothing to say.
+    counted = any(tag != "O" for row in [*predictions, *references] for tag in row)
+    assert scores["f1_ci95"] == [0.0, pytest.approx(0.975) if counted else 0.0]
     assert list(scores["per_entity"]) == types
 
 
-def test_perfect_entities_have_a_perfect_interval() -> None:
-    tags = [["B-per", "O"]] * 30
-    scores = score_entities(tags, tags)
-    assert (scores["f1"], scores["f1_ci95"]) == (1.0, [1.0, 1.0])
+@pytest.mark.parametrize("right", [0, 12])
+def test_scores_at_the_ends_have_the_exact_interval_of_a_share(right: int) -> None:
+    exact = stats.binomtest(right, 12).proportion_ci(method="exact")
+    classes = score_classes(["a"] * 12, ["a" if right else "b"] * 12, ["a", "b"])
+    assert classes["accuracy"] == right / 12
+    assert classes["accuracy_ci95"] == pytest.approx([exact.low, exact.high])
+    # Sentences without entities, true or found, say nothing about F1.
+    tags = [["B-per", "O"]] * 12 + [["O", "O"]] * 30
+    found = tags if right else [["O", "B-per"]] * 12 + tags[12:]
+    entities = score_entities(found, tags)
+    assert entities["f1"] == right / 12
+    assert entities["f1_ci95"] == pytest.approx([exact.low, exact.high])
+    relations = score_relations(["x"] * 12, ["x" if right else "y"] * 12, negative=None)
+    assert relations["micro_f1_ci95"] == pytest.approx([exact.low, exact.high])
+    assert relations["per_class"]["x"]["f1_ci95"] == pytest.approx([exact.low, exact.high])
 
 
 def test_unequal_lengths_are_refused() -> None:

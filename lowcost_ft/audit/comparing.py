@@ -11,7 +11,7 @@ from lowcost_ft.audit.largest_changes import largest_changes
 from lowcost_ft.audit.significance import over_texts, over_words
 from lowcost_ft.audit.version_answers import Answers, Floats, answers_to, places_of
 from lowcost_ft.audit.versions import TextVersions
-from lowcost_ft.scores.bootstrap import interval
+from lowcost_ft.scores.bootstrap import interval, share_interval
 
 __all__ = ["FEWEST_TEXTS", "Compared", "compare", "comparisons_of"]
 
@@ -131,7 +131,7 @@ def _share(counts: Floats, seed: int) -> dict[str, Any] | None:
         return None
     return {
         "share": float(counts[:, 0].sum() / counts[:, 1].sum()),
-        "ci95": interval(lambda sums: sums[:, 0] / np.maximum(sums[:, 1], 1), counts, seed),
+        "ci95": share_interval(lambda sums: sums[:, 0] / np.maximum(sums[:, 1], 1), counts, seed),
         "versions": int(counts[:, 1].sum()),
     }
 
@@ -162,7 +162,7 @@ def _scores(
 
 def _score(answers: Answers, sums: Floats, texts: int, seed: int) -> dict[str, Any]:
     score = float(answers.of_sums(sums.sum(axis=0)))
-    return {"texts": texts, "score": score, "ci95": interval(answers.of_sums, sums, seed)}
+    return {"texts": texts, "score": score, "ci95": share_interval(answers.of_sums, sums, seed)}
 
 
 def _comparison(

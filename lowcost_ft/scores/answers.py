@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lowcost_ft.scores.bootstrap import interval
+from lowcost_ft.scores.bootstrap import share_interval
 
 __all__ = ["best_threshold", "character_f1", "exact_match", "has_blanks", "normalized"]
 __all__ += ["score_answers", "token_f1"]
@@ -161,7 +161,7 @@ def _interval(values: Floats, members: NDArray[np.int64], groups: int, seed: int
         members, groups = np.arange(len(values)), len(values)
     sums = np.bincount(members, weights=values, minlength=groups)
     counts = np.bincount(members, minlength=groups).astype(float)
-    return interval(
+    return share_interval(
         lambda drawn: drawn[..., 0] / np.maximum(drawn[..., 1], 1),
         np.stack([sums, counts], axis=1),
         seed,

@@ -1,11 +1,11 @@
 """Bootstrap intervals of scores that are computed from sums over examples."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["interval", "paired_difference", "resampled_sums"]
+__all__ = ["interval", "paired_difference", "resampled_sums", "share_interval", "with_width"]
 
 RESAMPLES = 1000
 Floats = NDArray[np.float64]
@@ -32,6 +32,38 @@ def interval(score: Callable[[Floats], Floats], statistics: Floats, seed: int) -
         return [0.0, 0.0]
     low, high = np.percentile(score(resampled_sums(statistics, seed)), [2.5, 97.5])
     return [float(low), float(high)]
+
+
+def share_interval(score: Callable[[Floats], Floats], statistics: Floats, seed: int) -> list[float]:
+    """`interval` of a score from 0 to 1, which has a width for 0 and 1 as well (`with_width`).
+
+    Args:
+        score: From sums (resamples, statistics) to scores (resamples,).
+        statistics: What is summed, (examples, statistics); an example of zeros counts for nothing.
+        seed: Seed of the draws.
+    """
+    return with_width(interval(score, statistics, seed), int(statistics.any(axis=1).sum()))
+
+
+def with_width(ends: Sequence[float], examples: int) -> list[float]:
+    """The ends of an interval that is not a point where every example is right, or none is.
+
+    Resamples of examples that are all right are all right, too: their interval would be 1 to 1,
+    however few they are. There it gets the ends of the exact interval of a share.
+
+    Args:
+        ends: Of the bootstrap's interval, of a score from 0 to 1.
+        examples: How many examples the score counts.
+
+    Source:
+        Clopper and Pearson (1934), The Use of Confidence or Fiducial Limits Illustrated in the Case
+        of the Binomial.
+    """
+    low, high = ends
+    if not examples or low != high or low not in (0.0, 1.0):
+        return [low, high]
+    end = float(0.025 ** (1 / examples))
+    return [end, 1.0] if low else [0.0, 1 - end]
 
 
 def paired_difference(

@@ -14,7 +14,7 @@ import numpy as np
 
 from lowcost_ft.config.arguments import to_list
 from lowcost_ft.errors import UserError
-from lowcost_ft.scores.bootstrap import interval
+from lowcost_ft.scores.bootstrap import interval, share_interval
 from lowcost_ft.scores.confusion import class_confusion, entity_confusion
 from lowcost_ft.scores.offline_metrics import ClassificationScores, EntityScores, RegressionScores
 from lowcost_ft.scores.sums import (
@@ -54,7 +54,7 @@ def score_entities(
         if len(left) != len(right):
             raise ValueError(f"sentence {index}: {len(left)} predicted, {len(right)} true tags")
     scores = EntityScores().compute(predictions=predicted, references=actual)
-    scores["f1_ci95"] = interval(f1_of, entity_counts(predicted, actual), seed)
+    scores["f1_ci95"] = share_interval(f1_of, entity_counts(predicted, actual), seed)
     scores["confusion"] = entity_confusion(predicted, actual)
     return {**scores, "examples": len(actual)}
 
@@ -92,9 +92,9 @@ def score_classes(
     scores = metric.compute(predictions=predicted, references=actual, labels=labels)
     counts = label_counts(*indicators(predicted, actual, labels, metric.config_name))
     if multi_label:
-        scores["micro_f1_ci95"] = interval(f1_of, counts, seed)
+        scores["micro_f1_ci95"] = share_interval(f1_of, counts, seed)
     else:
-        scores["accuracy_ci95"] = interval(accuracy_of, counts, seed)
+        scores["accuracy_ci95"] = share_interval(accuracy_of, counts, seed)
         scores["confusion"] = class_confusion(predicted, actual)
     return {**scores, "examples": len(actual)}
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lowcost_ft.scores.bootstrap import resampled_sums
+from lowcost_ft.scores.bootstrap import resampled_sums, with_width
 from lowcost_ft.scores.confusion import class_confusion
 
 __all__ = ["has_directions", "macro_scores", "relation_of", "relation_sums"]
@@ -126,8 +126,10 @@ def score_relations(
     drawn = drawn.reshape(len(drawn), len(relations), 3)
     every = _rates(drawn)[2]  # (resamples, relations)
     means = _macro_f1(drawn)
-    scores["micro_f1_ci95"] = _interval(_rates(drawn.sum(axis=1))[2])
-    scores["macro_f1_ci95"] = _interval(means)
+    counted = counts.any(axis=2)  # (examples, relations)
+    some = int(counted.any(axis=1).sum())
+    scores["micro_f1_ci95"] = _interval(_rates(drawn.sum(axis=1))[2], some)
+    scores["macro_f1_ci95"] = _interval(means, some)
     precision, recall, f1 = _rates(sums)
     scores["per_class"] = {
         relation: {
@@ -135,7 +137,7 @@ def score_relations(
             "recall": float(recall[i]),
             "f1": float(f1[i]),
             "support": int(sums[i, 2]),
-            "f1_ci95": _interval(every[:, i]),
+            "f1_ci95": _interval(every[:, i], int(counted[:, i].sum())),
         }
         for i, relation in enumerate(relations)
     }
@@ -203,8 +205,7 @@ def score_of_relation_tally(sums: Floats) -> Floats:
     return _macro_f1(sums.reshape(*sums.shape[:-1], -1, 3))
 
 
-def _interval(values: Floats) -> list[float]:
+def _interval(values: Floats, examples: int) -> list[float]:
     if not values.size:
         return [0.0, 0.0]
-    low, high = np.percentile(values, [2.5, 97.5])
-    return [float(low), float(high)]
+    return with_width(np.percentile(values, [2.5, 97.5]).tolist(), examples)

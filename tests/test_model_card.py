@@ -147,6 +147,13 @@ def test_text_says_what_was_recorded() -> None:
         assert part in text, part
 
 
+def test_a_rate_of_its_own_for_the_head_is_told() -> None:
+    run = make_run()
+    for head, told in ((0.001, "0.001\n"), (0.0005, "0.001, head 0.0005\n")):
+        run["config"] |= {"learning_rate": 0.001, "head_learning_rate": head}
+        assert f"Peak learning rate: {told}" in model_card(run, name="x")
+
+
 def test_scores_name_the_test_file_and_labels_without_examples() -> None:
     row = {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0}
     run = make_run(config={"train_file": "a/train.conll", "test_file": "b/other.conll"})

@@ -182,6 +182,7 @@ def _note(run: Run, data: Data, built: Built) -> None:
     run.record["config"] |= {
         "optimizer": built.settings.optimizer,
         "learning_rate": built.settings.learning_rate,
+        "head_learning_rate": built.settings.head_learning_rate,
     }
     on = "" if model.quantization == "none" else f" on {model.quantization} weights"
     run.say(

@@ -12,7 +12,10 @@ from lowcost_ft.config.settings import DataConfig
 __all__ = ["changed_settings"]
 
 _DATA = tuple(field.name for field in fields(DataConfig))
-_SETTLED = ("num_train_epochs", "validate_every_epochs", "optimizer", "learning_rate", "dropout")
+_SETTLED = (
+    *("num_train_epochs", "validate_every_epochs", "optimizer", "dropout"),
+    *("learning_rate", "head_learning_rate"),
+)
 """Settings that a run puts a value in the place of, where the user left them open."""
 
 

@@ -63,10 +63,13 @@ def training_section(run: RunRecord) -> str:
                 f"of up to {train.get('effective_batch_size', 0)} examples",
             )
         )
-    for name, shown in (("learning_rate", "Peak learning rate"), ("max_length", "Longest input")):
-        value = train.get(name, config.get(name))
-        if value is not None and not (name == "learning_rate" and is_untrained(run)):
-            facts.append((shown, f"{value:g}" + (" tokens" if name == "max_length" else "")))
+    if (rate := config.get("learning_rate")) is not None and not is_untrained(run):
+        own = config.get("head_learning_rate") or rate
+        facts.append(
+            ("Peak learning rate", f"{rate:g}" + (f", head {own:g}" if own != rate else ""))
+        )
+    if (length := config.get("max_length")) is not None:
+        facts.append(("Longest input", f"{length:g} tokens"))
     facts.append(("Seed", str(run.get("seed", 0))))
     found = run.get("versions") or {}
     libraries = ["lowcost_ft", "torch", "transformers", "peft"]

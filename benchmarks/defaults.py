@@ -197,11 +197,12 @@ def collect(options: Collecting) -> None:
     runs = [json.loads(f.read_text("utf-8")) for f in sorted(options.results_dir.glob("*.json"))]
     order = [one.name for one in PANEL]
     runs.sort(key=lambda run: (order.index(run["set"]), run["arm"], run["seed"]))
+    whole = [run for run in runs if run["scale"] == 1 and "test" in run]
     pairs = []
     for pair in filter(None, options.pairs.split(",")):
         one, other = pair.split("/")
         for name in order:
-            of_set = [run for run in runs if run["set"] == name and "test" in run]
+            of_set = [run for run in whole if run["set"] == name]
             arms = [{r["seed"]: r for r in of_set if r["arm"] == arm} for arm in (one, other)]
             if seeds := sorted(set(arms[0]) & set(arms[1])):
                 found = paired(*([arm[seed] for seed in seeds] for arm in arms))

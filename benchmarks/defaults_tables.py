@@ -11,8 +11,8 @@ from default_sets import PANEL
 from lowcost_ft.config.run import RunConfig
 from lowcost_ft.training.training_length import num_epochs
 
-__all__ = ["bias_table", "choices", "defaults_tables", "epochs_table", "few_steps_table"]
-__all__ += ["heads_table", "validation_scores"]
+__all__ = ["bias_table", "choices", "cuts_table", "defaults_tables", "epochs_table"]
+__all__ += ["few_steps_table", "heads_table", "validation_scores"]
 
 FILE = Path(__file__).resolve().parent / "defaults.json"
 RATES = FILE.with_name("learning_rates.json")
@@ -82,7 +82,7 @@ def defaults_tables() -> str:
     """Everything that `docs/defaults.md` shows of the results."""
     found = json.loads(FILE.read_text("utf-8"))
     # Not all arms ran with other seeds, and a mean over more would not compare with theirs.
-    first = [run for run in found["runs"] if run["seed"] == 0]
+    first = [run for run in found["runs"] if run["seed"] == 0 and run["scale"] == 1]
     parts = []
     for method, title in (("lora", "LoRA"), ("full", "full fine-tuning")):
         scores = validation_scores(first, method)
@@ -135,6 +135,8 @@ def bias_table() -> str:
     """Best validation scores with a head that begins at zero, and with today's."""
     found: dict[tuple, dict[bool, float]] = defaultdict(dict)
     for run in json.loads(FILE.read_text("utf-8"))["runs"]:
+        if run["scale"] != 1:
+            continue
         method, *fields = run["arm"].split(":")
         others = {f for f in fields if not f.startswith(("learning_rate", "zero_bias"))}
         others -= {"lora_r=16", "ema=0"}  # Both heads were tried with these.
@@ -157,6 +159,28 @@ def bias_table() -> str:
                 f"| {name} | `{method}` | {rate:g} | {seed} | {scores[True]:.3f} "
                 f"| {scores[False]:.3f} |"
             )
+    return "\n".join(lines)
+
+
+def cuts_table() -> str:
+    """Smaller cuts of the panel's sets: LoRA's best validation score and its last loss."""
+    found: dict[tuple[str, int], dict[str, str]] = defaultdict(dict)
+    for run in json.loads(FILE.read_text("utf-8"))["runs"]:
+        if run["scale"] != 1:
+            best = max(epoch[run["metric"]] for epoch in run["validation"])
+            told = f"{best:.3f}, loss {run['validation'][-1]['loss']:.2f}"
+            found[run["set"], run["rows"]][run["arm"]] = told
+    arms = sorted(
+        {arm for cells in found.values() for arm in cells}, key=lambda arm: (len(arm), arm)
+    )
+    lines = [
+        "| cut | rows | " + " | ".join(map(arm_title, arms)) + " |",
+        "|---" * (len(arms) + 2) + "|",
+    ]
+    for (name, rows), cells in found.items():
+        lines.append(
+            f"| {name} | {rows} | " + " | ".join(cells.get(arm, "") for arm in arms) + " |"
+        )
     return "\n".join(lines)
 
 

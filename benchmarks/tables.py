@@ -14,6 +14,7 @@ from chosen_table import chosen_table
 from compression_tables import compression_section
 from defaults_tables import (
     bias_table,
+    cuts_table,
     defaults_tables,
     epochs_table,
     few_steps_table,
@@ -100,6 +101,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
         "bias": bias_table,
         "heads": heads_table,
         "defaults": defaults_tables,
+        "cuts": cuts_table,
         "writing-rates": writing_rates_section,
     },
     "docs/generation.md": {

@@ -13,7 +13,7 @@ from lowcost_ft.pipeline import train
 from lowcost_ft.tasks.choices import Choosing
 from lowcost_ft.training import loop
 
-__all__ = ["changed", "config_of", "rate_of_b", "settings_of"]
+__all__ = ["changed", "config_of", "rate_of", "settings_of"]
 
 
 def value_of(text: str) -> Any:
@@ -36,7 +36,10 @@ def config_of(
     """The settings of an arm for so many rows, and what it has that is no setting."""
     method, *given = arm.split(":")
     fields = settings_of(given)
-    special = {name: fields.pop(name, None) for name in ("b_ratio", "frozen_pooler", "zero_bias")}
+    special = {
+        name: fields.pop(name, None)
+        for name in ("b_ratio", "frozen_pooler", "output_rate", "zero_bias")
+    }
     if steps := fields.pop("least_steps", 0):
         fields["num_train_epochs"] = max(6, -(-steps // -(-rows // fields.get("batch_size", 16))))
     # The last epoch counts: early stopping would make arms differ in what they cost.
@@ -46,24 +49,29 @@ def config_of(
 
 
 @contextlib.contextmanager
-def rate_of_b(ratio: float | None) -> Iterator[None]:
-    """Trains B of LoRA at so many times the rate of A, as LoRA+ does; None: at the same.
+def rate_of(part: str, rate: float | None, *, times: bool = False) -> Iterator[None]:
+    """Trains the parameters whose names contain a part at a rate of their own; None: as usual.
 
-    Source:
-        Hayou, Ghosh and Yu (2024), LoRA+: Efficient Low Rank Adaptation of Large Models.
+    Args:
+        part: Of their names, such as "lora_B", which LoRA+ trains faster than A (Hayou, Ghosh and
+            Yu 2024, LoRA+: Efficient Low Rank Adaptation of Large Models).
+        rate: Their peak rate.
+        times: Whether it is a multiple of the usual one.
     """
     as_usual = loop.parameter_groups
 
     def groups(parameters: Any, *, learning_rate: float, **others: Any) -> list[dict]:
+        assert rate is not None
         named = list(parameters)
-        b = [(name, one) for name, one in named if "lora_B" in name]
-        rest = [(name, one) for name, one in named if "lora_B" not in name]
+        own = [(name, one) for name, one in named if part in name]
+        rest = [(name, one) for name, one in named if part not in name]
+        of_own = others if times else others | {"head_learning_rate": rate}
         return [
             *as_usual(rest, learning_rate=learning_rate, **others),
-            *as_usual(b, learning_rate=learning_rate * (ratio or 1), **others),
+            *as_usual(own, learning_rate=learning_rate * rate if times else rate, **of_own),
         ]
 
-    loop.parameter_groups = groups if ratio else as_usual
+    loop.parameter_groups = groups if rate else as_usual
     try:
         yield
     finally:
@@ -77,6 +85,7 @@ def changed(
     *,
     b_ratio: float | None,
     frozen_pooler: bool | None,
+    output_rate: float | None,
     zero_bias: bool | None,
 ) -> Iterator[None]:
     """Does what an arm has that is no setting, and scores validation only now and then."""
@@ -104,7 +113,7 @@ def changed(
         Choosing.usual_outputs = lambda task, features: None  # type: ignore
     train._validation = validation
     try:
-        with rate_of_b(b_ratio):
+        with rate_of("lora_B", b_ratio, times=True), rate_of(".classifier.", output_rate):
             yield
     finally:
         train._validation = validation_as_usual

@@ -7,10 +7,10 @@ A run is one set of `default_sets.py` with one arm and seed: MiniLM, one thread,
 It leaves a JSON in `benchmarks/results/defaults`, and what is there already is not run again, so
 that a stopped script goes on where it was. An arm is a method and some settings, such as
 `lora:learning_rate=0.002`. Some stand for what there is no setting for: `least_steps` for epochs
-that make a least number of optimizer steps, `b_ratio` for a rate of its own for B of LoRA; and two
-for what the defaults once were: `frozen_pooler` leaves BERT's pooler as it is in the checkpoint,
-and `zero_bias` that of the output layer at zero. `collect` writes `defaults.json`, of which
-`docs/defaults.md` shows the tables.
+that make a least number of optimizer steps, `b_ratio` and `output_rate` for rates of their own for
+B of LoRA and for the head without the pooler; and two for what the defaults once were:
+`frozen_pooler` leaves BERT's pooler as it is in the checkpoint, and `zero_bias` the bias of the
+output layer at zero. `collect` writes `defaults.json`, of which `docs/defaults.md` shows the tables.
 """
 
 import contextlib

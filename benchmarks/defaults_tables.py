@@ -39,6 +39,7 @@ _TITLES = {
     "learning_rate": "rate {}",
     "lora_r": "rank {}",
     "lora_start": "start from the {}",
+    "output_rate": "output layer's rate {}",
     "warmup_ratio": "warm-up {}",
     "zero_bias": "head from zero",
 }

@@ -21,7 +21,7 @@ from typing import Annotated, Any
 
 import generation
 import tyro
-from default_arms import rate_of_b, settings_of
+from default_arms import rate_of, settings_of
 
 import lowcost_ft as ft
 from lowcost_ft.training.setup import set_num_threads
@@ -70,7 +70,7 @@ def perplexity(options: Options, name: str, arm: str) -> float:
             seed=options.seed,
             **changes,
         )
-        with rate_of_b(b_ratio), ft.start_run(config) as run:
+        with rate_of("lora_B", b_ratio, times=True), ft.start_run(config) as run:
             data = ft.load_data(run)
             built = ft.build(run, data)
             trained = ft.train(run, built, data)

@@ -50,10 +50,10 @@ def config_of(
 
 @contextlib.contextmanager
 def rate_of(part: str, rate: float | None, *, times: bool = False) -> Iterator[None]:
-    """Trains the parameters whose names contain a part at a rate of their own; None: as usual.
+    """Trains the parameters whose paths contain a part at a rate of their own; None: as usual.
 
     Args:
-        part: Of their names, such as "lora_B", which LoRA+ trains faster than A (Hayou, Ghosh and
+        part: Of their paths, such as "lora_B", which LoRA+ trains faster than A (Hayou, Ghosh and
             Yu 2024, LoRA+: Efficient Low Rank Adaptation of Large Models).
         rate: Their peak rate.
         times: Whether it is a multiple of the usual one.
@@ -63,8 +63,8 @@ def rate_of(part: str, rate: float | None, *, times: bool = False) -> Iterator[N
     def groups(parameters: Any, *, learning_rate: float, **others: Any) -> list[dict]:
         assert rate is not None
         named = list(parameters)
-        own = [(name, one) for name, one in named if part in name]
-        rest = [(name, one) for name, one in named if part not in name]
+        own = [(name, one) for name, one in named if part in f".{name}"]
+        rest = [(name, one) for name, one in named if part not in f".{name}"]
         of_own = others if times else others | {"head_learning_rate": rate}
         return [
             *as_usual(rest, learning_rate=learning_rate, **others),

@@ -10,7 +10,7 @@ that a stopped script goes on where it was. An arm is a method and some settings
 that make a least number of optimizer steps, `b_ratio` and `output_rate` for rates of their own for
 B of LoRA and for the head without the pooler; and two for what the defaults once were:
 `frozen_pooler` leaves BERT's pooler as it is in the checkpoint, and `zero_bias` the bias of the
-output layer at zero. `collect` writes `defaults.json`, of which `docs/defaults.md` shows the tables.
+output layer at zero. `collect` writes `defaults.json`, of which `docs/defaults.md` has the tables.
 """
 
 import contextlib

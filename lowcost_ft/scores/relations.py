@@ -126,7 +126,7 @@ def score_relations(
     drawn = drawn.reshape(len(drawn), len(relations), 3)
     every = _rates(drawn)[2]  # (resamples, relations)
     means = _macro_f1(drawn)
-    counted = counts.any(axis=2)  # (examples, relations)
+    counted = counts.sum(axis=2) > 0  # (examples, relations)
     some = int(counted.any(axis=1).sum())
     scores["micro_f1_ci95"] = _interval(_rates(drawn.sum(axis=1))[2], some)
     scores["macro_f1_ci95"] = _interval(means, some)

@@ -10,16 +10,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from small_runs import ner_rows, write_jsonl
 
 from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.data.readers import read_rows
 from lowcost_ft.report.collect import collect
+from lowcost_ft.training import loop
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import compare_methods  # noqa: E402
+import default_arms  # noqa: E402
 import defaults  # noqa: E402
 import defaults_tables  # noqa: E402
 import messy_export  # noqa: E402
@@ -281,7 +284,27 @@ def test_arms_are_settings_and_sets_of_the_sample_need_no_data(tmp_path):
         "lora:learning_rate=0.002:least_steps=300:b_ratio=4", sample[0], 3, "out", 200
     )
     assert (config.learning_rate, config.num_train_epochs, config.seed) == (0.002, 24, 3)
-    assert special == {"b_ratio": 4, "frozen_pooler": None, "zero_bias": None}
+    others = ("frozen_pooler", "output_rate", "zero_bias")
+    assert special == {"b_ratio": 4, **dict.fromkeys(others)}
+
+
+@pytest.mark.parametrize("prefix", ["", "base_model.model."])
+def test_a_part_of_the_head_can_have_a_rate_of_its_own(prefix):
+    names = ("pooler.weight", "classifier.weight", "layer.lora_B.weight")
+    parameters = [(prefix + name, torch.nn.Parameter(torch.zeros(2, 2))) for name in names]
+    with (
+        default_arms.rate_of("lora_B", 4, times=True),
+        default_arms.rate_of(".classifier.", 0.5),
+    ):
+        groups = loop.parameter_groups(
+            parameters,
+            head_names=("pooler", "classifier"),
+            learning_rate=0.1,
+            head_learning_rate=0.2,
+            weight_decay=0.0,
+        )
+    rates = {id(one): group["lr"] for group in groups for one in group["params"]}
+    assert [rates[id(one)] for _, one in parameters] == pytest.approx([0.2, 0.5, 0.4])
 
 
 def test_the_messy_export_holds_what_was_put_in(tmp_path):

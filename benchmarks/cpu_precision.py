@@ -52,22 +52,16 @@ class Options:
     """The results."""
 
 
-def command_of(run: str, data: Path, folder: str, *, threads: int) -> list[str]:
-    """A recipe and its flags, to be run by Python."""
+def measured(run: str, precision: str, data: Path, folder: str) -> dict[str, Any]:
+    """Trains once; returns what it took."""
     validation = Path(folder).with_suffix(".jsonl")
     lines = (data / "tico19_en_fr" / "validation.jsonl").read_text("utf-8").splitlines(True)
     validation.write_text("".join(lines[:VALIDATION_ROWS]), "utf-8")
     recipe, *words = RUNS[run].format(data=data, validation=validation).split()
-    command = [str(ROOT.parent / "recipes" / f"{recipe}.py"), *words]
-    command += ["--num-threads", str(threads), "--output-dir", folder, "--overwrite"]
-    return command
-
-
-def measured(run: str, precision: str, data: Path, folder: str) -> dict[str, Any]:
-    """Trains once; returns what it took."""
-    command = [sys.executable, *command_of(run, data, folder, threads=1)]
-    command += ["--mixed-precision", precision]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment())
+    command = [sys.executable, str(ROOT.parent / "recipes" / f"{recipe}.py"), *words]
+    command += ["--mixed-precision", precision, "--num-threads", "1"]
+    command += ["--output-dir", folder, "--overwrite"]
+    done = subprocess.run(command, capture_output=True, text=True, env=_environment())
     if done.returncode:
         raise SystemExit(f"{' '.join(command)}\n{done.stderr}")
     train = json.loads((Path(folder) / "run.json").read_text("utf-8"))["train"]
@@ -81,8 +75,7 @@ def measured(run: str, precision: str, data: Path, folder: str) -> dict[str, Any
     }
 
 
-def environment() -> dict[str, str]:
-    """The variables of a run: this package before an installed one, and no threads by default."""
+def _environment() -> dict[str, str]:
     path = os.pathsep.join(filter(None, (str(ROOT.parent), os.environ.get("PYTHONPATH"))))
     return os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
 

@@ -167,7 +167,7 @@ def cuts_table() -> str:
     """Smaller cuts of the panel's sets: LoRA's best validation score and its last loss."""
     found: dict[tuple[str, int], dict[str, str]] = defaultdict(dict)
     for run in json.loads(FILE.read_text("utf-8"))["runs"]:
-        if run["scale"] != 1:
+        if run["scale"] != 1 and run["seed"] == 0 and "validation" in run:
             best = max(epoch[run["metric"]] for epoch in run["validation"])
             told = f"{best:.3f}, loss {run['validation'][-1]['loss']:.2f}"
             found[run["set"], run["rows"]][run["arm"]] = told

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from lowcost_ft.data.features import IGNORED_LABEL
@@ -12,6 +13,7 @@ from lowcost_ft.errors import UserError
 from lowcost_ft.tasks.problems import capped
 from lowcost_ft.tasks.writing.chat_format import ChatFormat
 from lowcost_ft.tasks.writing.example import Turn, WritingExample
+from lowcost_ft.tasks.writing.special_tokens import SpecialTokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -47,6 +49,9 @@ class Encoded:
 class Encoding:
     """How the examples of one run become tokens, for a decoder.
 
+    Special tokens are those of the chat template and of `fill`. Inside a row's texts their names
+    are characters like others.
+
     Attributes:
         tokenizer: The model's.
         format: The chat template.
@@ -64,6 +69,11 @@ class Encoding:
     max_target_length: int
     keeps_newest: bool
     _known: dict[str, list[int]] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def special(self) -> SpecialTokens:
+        """The tokenizer's special tokens."""
+        return SpecialTokens(self.tokenizer)
 
     @property
     def room(self) -> int:
@@ -92,7 +102,7 @@ class Encoding:
         self._tokenize(
             text
             for example, pieces in zip(examples, contexts, strict=True)
-            for text in (*pieces, *_said(example))
+            for text in (*pieces, *self._said(example))
         )
         for example, pieces in zip(examples, contexts, strict=True):
             try:
@@ -116,6 +126,7 @@ class Encoding:
         return encoded.ids, encoded.cuts
 
     def _contexts(self, turns: Sequence[Turn]) -> list[str]:
+        turns = [(role, self.special.marked(text)) for role, text in turns]
         if self.fill is not None:
             turns = [*turns[:-1], (turns[-1][0], self.fill(turns[-1][1]))]
         return self.format.contexts(turns)
@@ -123,7 +134,7 @@ class Encoding:
     def _one(self, example: WritingExample, contexts: list[str]) -> Encoded:
         cuts = set()
         turns = example.turns
-        said = _said(example)
+        said = self._said(example)
         pieces = self._pieces(contexts, said[: len(contexts) - 1])
         if _length(pieces) > self.room:
             if self.keeps_newest:
@@ -135,8 +146,7 @@ class Encoding:
             else:
                 contexts = self._shorter_end(turns, _length(pieces) - self.room)
                 cuts.add("inputs")
-            earlier = [content for role, content in turns if role == "assistant"]
-            pieces = self._pieces(contexts, earlier)
+            pieces = self._pieces(contexts, self._earlier(turns))
         if example.target is None:  # Where texts are only written, nothing is learned.
             pieces = [(tokens, 0) for tokens, _ in pieces]
         ids: list[int] = []
@@ -147,7 +157,7 @@ class Encoding:
         if example.target is not None:
             if any(learned and learned < len(tokens) for tokens, learned in pieces):
                 cuts.add("targets")  # What was said before is read as a whole, and learned in part.
-            target = [*self._tokens(example.target), *self.format.end]
+            target = [*self._tokens(said[-1]), *self.format.end]
             if len(target) > self.max_target_length:
                 target = target[: self.max_target_length]
                 cuts.add("targets")
@@ -188,8 +198,7 @@ class Encoding:
 
     def _over(self, turns: tuple[Turn, ...]) -> int:
         """How many tokens the prompt of some turns has beyond the room for it."""
-        earlier = [content for role, content in turns if role == "assistant"]
-        return _length(self._pieces(self._contexts(turns), earlier)) - self.room
+        return _length(self._pieces(self._contexts(turns), self._earlier(turns))) - self.room
 
     def _shorter_end(self, turns: tuple[Turn, ...], over: int) -> list[str]:
         """The prompt with so much less of the last turn's end that it fits."""
@@ -207,7 +216,11 @@ class Encoding:
             ValueError: It has not so many.
         """
         encoded: Any = self.tokenizer(
-            text, add_special_tokens=False, return_offsets_mapping=True, verbose=False
+            text,
+            add_special_tokens=False,
+            split_special_tokens=True,
+            return_offsets_mapping=True,
+            verbose=False,
         )
         offsets = encoded["offset_mapping"]
         if over >= len(offsets):
@@ -224,9 +237,7 @@ class Encoding:
     def _tokenize(self, texts: Iterable[str]) -> None:
         different = [text for text in dict.fromkeys(texts) if text]
         if different:
-            # Else it would warn of texts longer than the model's, which are cut later.
-            ids = self.tokenizer(different, add_special_tokens=False, verbose=False)["input_ids"]
-            self._known.update(zip(different, ids, strict=True))
+            self._known.update(zip(different, self.special.ids(different), strict=True))
 
     def _tokens(self, text: str) -> list[int]:
         if not text:
@@ -235,11 +246,16 @@ class Encoding:
             self._tokenize([text])
         return self._known[text]
 
+    def _earlier(self, turns: Sequence[Turn]) -> list[str]:
+        """What the assistant has said, in order."""
+        return [self.special.marked(content) for role, content in turns if role == "assistant"]
 
-def _said(example: WritingExample) -> list[str]:
-    """What the assistant says, in order; the target last."""
-    earlier = [content for role, content in example.turns if role == "assistant"]
-    return earlier if example.target is None else [*earlier, example.target]
+    def _said(self, example: WritingExample) -> list[str]:
+        """What the assistant says, in order; the target last."""
+        earlier = self._earlier(example.turns)
+        if example.target is None:
+            return earlier
+        return [*earlier, self.special.marked(example.target)]
 
 
 def _length(pieces: Sequence[tuple[list[int], int]]) -> int:

@@ -17,7 +17,7 @@ from lowcost_ft.tasks.writing.example import WritingExample
 from lowcost_ft.tasks.writing.featurizing import WritingTokens
 from lowcost_ft.tasks.writing.flags import WritingFlags
 from lowcost_ft.tasks.writing.source_and_target import missing_code
-from lowcost_ft.tasks.writing.special_tokens import special_token_notice
+from lowcost_ft.tasks.writing.special_tokens import SpecialTokens
 from lowcost_ft.tasks.writing.telling import is_encoder_decoder
 
 if TYPE_CHECKING:
@@ -149,7 +149,8 @@ class WritingTask(WritingTokens):
 
     def input_notices(self, examples: Sequence[WritingExample]) -> list[str]:
         """Whether texts hold special tokens, or lack the code of a language in front of them."""
-        told = [special_token_notice(self._tokenizer, examples)]
+        special = SpecialTokens(self._tokenizer)
+        told = [special.notice(examples, as_text=not self.encoder_decoder)]
         if self.encoder_decoder:
             texts = (self.fill(example.text) for example in examples)
             told.append(missing_code(self._tokenizer, texts, self.settings["target_language"]))

@@ -41,6 +41,7 @@ from messy_export_tables import (
     refusal,
 )
 from precision_tables import cpu_precision_table
+from pseudo_label_tables import pseudo_label_table
 from question_tables import question_section
 from relation_tables import semeval_section
 from results_tables import committed, results_tables
@@ -86,7 +87,11 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
     },
     "docs/_static/messy-found.svg": {"found-bars": found_bars},
     "docs/_static/messy-accuracy.svg": {"accuracy-bars": accuracy_bars},
-    "docs/few-labels.md": {"labels": label_table, "few-shot": few_shot_table},
+    "docs/few-labels.md": {
+        "labels": label_table,
+        "pseudo-labels": pseudo_label_table,
+        "few-shot": few_shot_table,
+    },
     "docs/export.md": {"export": export_table, "export-example": export_example},
     "docs/distillation.md": {"compression": compression_section},
     "docs/serving.md": {"serving": serving_section},

@@ -468,3 +468,28 @@ def test_a_field_named_tags_is_kept_and_other_words_are_named(tmp_path: Path) ->
         assert told == (number > 0)
     with pytest.raises(UserError, match='or read "entities" of the text: --text-column text'):
         load_splits("ner", train_file=path, validation_share=0)
+
+
+@pytest.mark.parametrize("to", ["jsonl", "label_studio", "doccano"])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"entities": ["Apple", "Rome"]},
+        {"entities": "Apple; Rome"},
+        {"relations": "customer"},
+        {"relations": True},
+        {"entities": ["Apple"], "relations": 3},
+    ],
+)
+def test_fields_that_hold_no_spans_and_no_pairs_are_no_entities(
+    tmp_path: Path, fields: dict[str, Any], to: str
+) -> None:
+    rows = [{"text": "Apple opened in Rome", "label": "news", **fields}]
+    rows.append({"text": "I like it", "label": "chat"})
+    _, notices = converted(tmp_path, rows, to)
+    for name in fields:
+        assert any(
+            f'"{name}" holds no ' in n and f'written as "{name}_field"' in n for n in notices
+        )
+    written = (tmp_path / "out").read_text("utf-8")
+    assert "_field" in written and "2 entities" not in "".join(notices)

@@ -19,6 +19,7 @@ from lowcost_ft.doctor.noise_model import doubt_classes, posterior
 from lowcost_ft.doctor.reading import read_data
 from lowcost_ft.doctor.wrong_labels import judge_classes
 from lowcost_ft.frozen.embedding import load_embedder
+from lowcost_ft.tasks.ner.span_faults import bare_span
 
 TEXTS = {
     "refund": "please send my money back for the {}",
@@ -51,7 +52,8 @@ def run(capsys: pytest.CaptureFixture[str], *words: str, model: bool = False) ->
     found = json.loads(capsys.readouterr().out)
     assert list(found) == ["findings"]
     for finding in found["findings"]:
-        assert list(finding) == ["kind", "severity", "rows", "command"]
+        title = [] if finding["rows"] else ["title"]
+        assert list(finding) == ["kind", "severity", "rows", "command", *title]
         for row in finding["rows"]:
             assert list(row) == ["file", "row", "line", "score", "suggested"]
             assert 0 <= row["score"] <= 1 and row["row"] >= 1
@@ -530,3 +532,22 @@ def test_words_beyond_the_longest_text_of_the_model_are_seen_too(tiny_model):
     begin, _ = short.words([words[:46] for words in sentences], (1, -1))
     assert np.allclose(states[:9], begin[:9], atol=1e-5)
     assert np.allclose(states[90], begin[46], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("text", "entity", "bare"),
+    [
+        ("HER2- tumours", "HER2-", "HER2-"),
+        ("the p53* gene", "p53*", "p53*"),
+        ("the 5' end", "5'", "5'"),
+        ("Acme Assoc. was here", "Acme Assoc.", "Acme Assoc."),
+        ("he left Paris. Then", "Paris.", "Paris"),
+        ("in Rome, he", "Rome,", "Rome"),
+        ("'Acme' said", "Acme'", "Acme"),
+        ("by Acme-Corp now", "Acme-", "Acme"),
+    ],
+)
+def test_the_end_of_a_name_is_no_loose_edge(text, entity, bare):
+    start = text.index(entity)
+    found = bare_span(text, start, start + len(entity))
+    assert text[slice(*found)] == bare

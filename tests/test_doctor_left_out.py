@@ -178,3 +178,36 @@ def test_labels_of_one_cell_are_renamed(
         3: ['["bill", "late", "new"]', '["bill"]'],
     }[right]
     assert found == [*cells[:3], *expected, *(row["label"] for row in rows[5:])]
+
+
+@pytest.mark.parametrize(
+    ("labels", "flag"),
+    [
+        (["late;broken", "late"], '--label-separator ";"'),
+        (["pos#neg", "pos", "neg"], '--label-separator "#"'),
+        (["0,5", "1", "1,5"], "--decimal-comma"),
+        (["-1", "good", "bad"], "--exclude-label=-1"),
+    ],
+)
+def test_labels_that_a_flag_decides_about_are_asked_for_and_not_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], labels: list[str], flag: str
+) -> None:
+    rows = [{"text": f"text {n}", "label": labels[n % len(labels)]} for n in range(12)]
+    path = write(tmp_path / "train.jsonl", rows)
+    assert main(["doctor", path, "--no-model", "--fix", str(tmp_path / "mended.jsonl")]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.count("train.jsonl:1: the label") == 1 and flag in said
+    assert not (tmp_path / "mended.jsonl").exists()
+
+
+def test_a_broken_line_of_columns_takes_its_sentence_with_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = "".join(f"Ann\tB-per\nsaw\tO\nit{n}\tO\n\n" for n in range(6))
+    path = tmp_path / "train.conll"
+    path.write_text(f"{good}New\tB-loc\nbroken\nCity\tI-loc\n\n{good}")
+    mended = tmp_path / "mended.jsonl"
+    assert main(["doctor", str(path), "--no-model", "--fix", str(mended)]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "lacks 1 line that cannot be read (in columns of words: the whole sentences)" in said
+    assert "loc" not in mended.read_text("utf-8") and "City" not in mended.read_text("utf-8")

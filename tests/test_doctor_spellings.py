@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from small_runs import write_jsonl
 
+from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.doctor.examination import Examination
 from lowcost_ft.doctor.label_names import check_label_names, names_meant
 from lowcost_ft.doctor.mending import mend
@@ -68,3 +69,30 @@ def test_types_in_two_spellings_are_one_type(tmp_path):
     _, findings = judge_entities(data, states, seed=0)
     assert {(f.kind, row.place) for f in findings for row in f.rows} == {("wrong_type", 12)}
     assert findings[0].rows[0].edits in ([], [((1, 2, "place"), (1, 2, "person"))])
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "alike"),
+    [
+        *(("-1", "1", False), ("A-", "A", False), ("HER2-", "HER2", False), ("x²", "x2", False)),
+        *(("1.0", "1", False), ("level-1", "level 1", False), ("C+", "C", False)),
+        *(("Card arrival", "card_arrival", True), ("card-arrival", "card_arrival", True)),
+        *(("A", "a", True), ("late ", "Late", True), ("level_1", "level 1", True)),
+    ],
+)
+def test_a_hyphen_that_says_something_is_no_other_spelling(tmp_path, one, other, alike):
+    rows = [{"text": f"text {n}", "label": (one, other, "third")[n % 3]} for n in range(30)]
+    reading = ReadingOptions(problem_type="single_label_classification")
+    data = read_data({"train": write_jsonl(tmp_path / "train.jsonl", rows)}, reading=reading)
+    assert bool(names_meant(data)) == alike
+
+
+@pytest.mark.parametrize(
+    ("rare", "slip"), [("atypical", False), ("amoral", False), ("tipical", True), ("moal", False)]
+)
+def test_a_first_letter_is_no_slip(tmp_path, rare, slip):
+    frequent = {"a": rare[1:], "t": "typical", "m": "moral"}[rare[0]]
+    rows = [{"text": f"text {n}", "label": (frequent, "x")[n % 2]} for n in range(60)]
+    rows.append({"text": "one more", "label": rare})
+    data = read_data({"train": write_jsonl(tmp_path / "train.jsonl", rows)})
+    assert names_meant(data) == ({rare: frequent} if slip else {})

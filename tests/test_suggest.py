@@ -262,7 +262,7 @@ def test_tasks_that_nobody_has_annotated_are_not_taken_for_labelled(capsys, tmp_
     out, err = run(capsys, *words)
     assert sorted(json.loads(line)["text"] for line in out.splitlines()) == ["four", "two"]
     said = " ".join(err.split())
-    assert "2 tasks that nobody has annotated not taken for labelled" in said
+    assert "2 rows that nobody has labelled not taken for labelled" in said
     assert "2 rows labelled already" in said
 
 
@@ -332,3 +332,19 @@ def test_the_label_curve_is_read_between_its_rounds():
     ]
     assert label_lines(runs)[-1].endswith("| `suggest` | 0.300 | 0.500 | 0.600 | 0.700 | 400 |")
     assert begun(["O", "x", "x", "y", "O"]) == ["O", "B-x", "I-x", "B-y", "O"]
+
+
+def test_rows_whose_label_is_empty_are_not_taken_for_labelled(capsys, tmp_path, tiny_model):
+    file = tmp_path / "some.csv"
+    file.write_text("text,label\none,a\ntwo,\nthree,b\nfour, \n")
+    words = ["--pool", str(file), "--labelled-file", str(file), "--json"]
+    out, err = run(capsys, *words, "--model-id", tiny_model("bert"))
+    assert sorted(json.loads(line)["text"] for line in out.splitlines()) == ["four", "two"]
+    assert "2 rows that nobody has labelled not taken for labelled" in " ".join(err.split())
+
+
+def test_tasks_in_lines_that_nobody_has_annotated_are_not_labelled(capsys, tmp_path, tiny_model):
+    file = write_jsonl(tmp_path / "tasks.jsonl", [task("one", [choice("a")]), task("two")])
+    words = ["--pool", file, "--labelled-file", file, "--model-id", tiny_model("bert"), "--json"]
+    out, _ = run(capsys, *words)
+    assert [json.loads(line)["text"] for line in out.splitlines()] == ["two"]

@@ -20,7 +20,7 @@ _SHOWN_ROWS = 3
 
 
 def findings_json(examination: Examination, command: Sequence[str]) -> dict[str, Any]:
-    """`{"findings": [...]}`, worst first.
+    """`{"findings": [...]}`, worst first. One without rows has a title that says what it is.
 
     Args:
         examination: What was found.
@@ -33,6 +33,7 @@ def findings_json(examination: Examination, command: Sequence[str]) -> dict[str,
                 "severity": finding.severity,
                 "rows": [_row(examination, row) for row in finding.rows],
                 "command": mending_command(finding, command),
+                **({} if finding.rows else {"title": finding.title}),
             }
             for finding in examination.findings
         ]

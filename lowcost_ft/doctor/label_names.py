@@ -1,5 +1,7 @@
 """Names of classes and types that are meant to be one: other case, blanks, or a typing error."""
 
+import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Mapping
 from difflib import SequenceMatcher
@@ -18,12 +20,16 @@ _RARE = 0.1
 _SHORTEST = 5
 """Letters of the shortest name that may be a typing error: "cat" and "car" are not."""
 
+_BETWEEN_WORDS = re.compile(r"(?<=\w)_+(?=[^\W_])")
+_BETWEEN_LETTERS = re.compile(r"(?<=[^\W\d_])-+(?=[^\W\d_])")
+"""An underscore may join any two words, and a hyphen two that begin and end with letters."""
+
 
 def check_label_names(data: CheckedData) -> list[Finding]:
     """Groups of names of which one is meant; the most frequent spelling is suggested."""
     counts, looks, typed = _alike(data)
     return [
-        *_findings(data, looks, counts, "label_spelling", "severe", "in case or blanks"),
+        *_findings(data, looks, counts, "label_spelling", "severe", "in case, blanks or hyphens"),
         *_findings(data, typed, counts, "label_typo", "moderate", "in a letter"),
     ]
 
@@ -42,13 +48,27 @@ def _alike(data: CheckedData) -> tuple[Counter[str], dict[str, str], dict[str, s
         for example in split.examples
         for name in data.kind.classes(example)
     )
-    looks = _renamed(counts, lambda name: without_looks(name).replace("_", "").replace("-", ""))
+    looks = _renamed(counts, _spelling)
     merged: Counter[str] = Counter()
     for name, count in counts.items():
         merged[looks.get(name, name)] += count
     typed = _mistyped(merged)
     # A spelling of a name that is mistyped itself gets the right one at once.
     return counts, {name: typed.get(best, best) for name, best in looks.items()}, typed
+
+
+def _spelling(name: str) -> Hashable:
+    """What names have in common that are meant to be one: their letters, whatever stands between.
+
+    A hyphen says something in front of a number and at the end ("-1" is not "1", "A-" not "A"), and
+    so does a character that is raised or lowered ("x²" is not "x2"). Names that are numbers are
+    alike if their characters are.
+    """
+    if re.fullmatch(r"[+-]?\d*[.,]?\d+", name):
+        return name
+    raised = [c for c in name if unicodedata.decomposition(c).startswith(("<super>", "<sub>"))]
+    joined = _BETWEEN_LETTERS.sub("", without_looks(_BETWEEN_WORDS.sub("", name)))
+    return joined, tuple(raised)
 
 
 def _renamed(counts: Mapping[str, int], key: Callable[[str], Hashable]) -> dict[str, str]:
@@ -64,7 +84,10 @@ def _renamed(counts: Mapping[str, int], key: Callable[[str], Hashable]) -> dict[
 
 
 def _mistyped(counts: Mapping[str, int]) -> dict[str, str]:
-    """A rare name -> a frequent one that differs by one letter added, lost, replaced or swapped."""
+    """A rare name -> a frequent one that differs by one letter added, lost, replaced or swapped.
+
+    The letter is not the first one.
+    """
     new = {}
     for name in counts:
         near = [
@@ -80,7 +103,8 @@ def _mistyped(counts: Mapping[str, int]) -> dict[str, str]:
 
 
 def _one_slip(one: str, two: str) -> bool:
-    if abs(len(one) - len(two)) > 1 or one == two:
+    # People seldom mistype a first letter, and there it often says the contrary: "atypical".
+    if abs(len(one) - len(two)) > 1 or one == two or one[:1] != two[:1]:
         return False
     changes = [
         (one[a:b], two[c:d])

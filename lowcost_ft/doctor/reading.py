@@ -22,7 +22,10 @@ __all__ = ["read_data"]
 _TRIED_ROWS = 200
 """How many rows of a file are tried to find its task."""
 
-_ANOTHER_FLAG = re.compile(r"(give|leave out) --entity-offsets|say with --discontinuous")
+_ANOTHER_FLAG = re.compile(
+    r"(give|leave out) --entity-offsets|say with --discontinuous|say which with --"
+    r"|leave its rows out with --exclude-label|\(soft labels\)"
+)
 """What problems say that come of how the file is read, and not of its rows."""
 
 _SINGLY = 1000
@@ -163,7 +166,11 @@ def _read_examples(
 
 
 def _finish(data: CheckedData) -> None:
-    """Converts the labels; rows whose label cannot be converted are left out, and findings."""
+    """Converts the labels; rows whose label cannot be converted are left out, and findings.
+
+    Raises:
+        UserError: The labels are read with wrong flags, or no row of a file is left.
+    """
     while True:
         problems: list[str] = []
         notices: list[str] = []
@@ -171,6 +178,8 @@ def _finish(data: CheckedData) -> None:
         splits, data.labels, data.problem_type = data.kind.finish(
             raw, reading=data.reading, problems=problems, notices=notices
         )
+        if misread := [*filter(_ANOTHER_FLAG.search, problems)]:
+            raise UserError(capped(misread), total=len(misread))
         at_fault = {problem.partition(": ")[0] for problem in problems}
         bad = {
             name: {
@@ -191,6 +200,8 @@ def _finish(data: CheckedData) -> None:
             split.examples, split.places = [e for e, _ in kept], [p for _, p in kept]
             of_split = [p for p in problems if file_of(p.partition(": ")[0]) == split.path]
             data.findings += unreadable_rows(split, of_split)
+        if not all(split.examples for split in data.splits.values()):
+            raise UserError(capped(problems), total=len(problems))
     if problems:
         data.findings.append(
             Finding(

@@ -133,7 +133,7 @@ def relations_of(
         problems: Gets a line for each relation that joins nothing.
     """
     given = row.values.get(column) if column is not None else None
-    given = given["entities"] if isinstance(given, dict) else given or []
+    given = (given.get("entities") if isinstance(given, dict) else given) or []
     named = any(isinstance(one, dict) and one.get("id") is not None for one in given)
     # Without ids, relations name places in the list.
     ids = {(e["id"] if named else n): e["id"] for n, e in enumerate(entities)}

@@ -1,8 +1,10 @@
 """Rows of any form -> rows in the package's own form, which `convert` writes."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+from lowcost_ft.config.arguments import is_missing
 from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.data.known_names import TEXT_NAMES
 from lowcost_ft.data.rows import (
@@ -47,7 +49,7 @@ def canonical_rows(
         These rows, and those of the file that they were made from. Without labels, rows without a
         text are left out.
     """
-    rows = [with_cells(row) for row in rows]
+    rows = _without_namesakes([with_cells(row) for row in rows], reading, notices)
     names = column_names(rows)
     no_text = reading.text_column is None and not any(
         same_column(names, name) for name in TEXT_NAMES
@@ -126,6 +128,34 @@ def canonical_rows(
             f"the words of the text, left out, first {others[0]}"
         )
     return found, rows
+
+
+def _without_namesakes(
+    rows: Sequence[Row], reading: ReadingOptions, notices: list[str]
+) -> list[Row]:
+    """Rows whose fields `entities` and `relations` hold some; others get another name.
+
+    A list of words, or a number, would be taken for spans or pairs where it is written.
+    """
+    for name in ("entities", "relations"):
+        first = next((row.source for row in rows if not is_missing(row.values.get(name))), None)
+        if first is None or name == reading.tags_column or _holds_spans(rows, name):
+            continue
+        new = f"{name}_field"
+        while any(new in row.values for row in rows):
+            new += "_"
+        rows = [
+            replace(row, values={new if n == name else n: v for n, v in row.values.items()})
+            for row in rows
+        ]
+        notices.append(
+            f'{file_of(first)}: "{name}" holds no {_HELD[name]} and is written as "{new}", first '
+            f"{first}"
+        )
+    return list(rows)
+
+
+_HELD = {"entities": "spans", "relations": "pairs of entities"}
 
 
 def _are_words_of(row: Row, column: str) -> bool:

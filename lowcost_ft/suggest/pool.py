@@ -5,9 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from lowcost_ft.config.arguments import is_missing
 from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.data.exports.label_studio import is_waiting
 from lowcost_ft.data.file_kinds import extension_of
+from lowcost_ft.data.known_names import LABEL_NAMES
 from lowcost_ft.data.readers import read_rows
 from lowcost_ft.data.rows import column_names, counted, without_blank_notices
 from lowcost_ft.errors import UserError
@@ -73,9 +75,9 @@ def read_pool(
         read = read_texts(labelled_file, reading=own, notices=[])
         waiting = _waiting(labelled_file, own)
         if waiting:
-            many = counted(len(waiting), "task")
+            many = counted(len(waiting), "row")
             notices.append(
-                f"{labelled_file}: {many} that nobody has annotated not taken for labelled"
+                f"{labelled_file}: {many} that nobody has labelled not taken for labelled"
             )
         done = [found for _, found, at in read if any(map(_plain, found)) and at not in waiting]
         labelled, known = [" ".join(found) for found in done], {_plain_all(one) for one in done}
@@ -152,11 +154,31 @@ def _labelled_reading(
 
 
 def _waiting(path: str, reading: ReadingOptions) -> set[str]:
-    """Where tasks of an export of Label Studio stand that nobody has annotated yet."""
-    if os.path.isdir(path) or extension_of(path) != ".json":
+    """Where rows stand that nobody has labelled yet.
+
+    These are tasks of an export of Label Studio without an annotation, and rows whose cells are
+    empty in all columns that hold labels in others. A list of no entities is a label.
+    """
+    if os.path.isdir(path):
         return set()
-    raw = read_rows(path, [], [], replace(reading, format="json"), labelled=False)
-    return {row.source for row in raw if is_waiting(row.values)}
+    found: set[str] = set()
+    if (extension := extension_of(path)) in (".json", ".jsonl", ".ndjson"):
+        as_it_is = replace(reading, format="json" if extension == ".json" else "jsonl")
+        raw = read_rows(path, [], [], as_it_is, labelled=False)
+        found = {row.source for row in raw if is_waiting(row.values)}
+    rows = [row for row in read_rows(path, [], [], reading, labelled=False) if not row.is_line]
+    wanted = {*_LABELS, *LABEL_NAMES} - {reading.text_column, reading.text_pair_column}
+    columns = [
+        name
+        for name in column_names(rows)
+        if name.strip().casefold() in wanted and any(_filled(row.values.get(name)) for row in rows)
+    ]
+    empty = (row for row in rows if not any(_filled(row.values.get(name)) for name in columns))
+    return found | ({row.source for row in empty} if columns else set())
+
+
+def _filled(cell: Any) -> bool:
+    return not is_missing(cell) and (not isinstance(cell, str) or bool(cell.strip()))
 
 
 def _extras(values: Mapping[str, Any], texts: Sequence[str]) -> dict[str, Any]:

@@ -104,7 +104,8 @@ def bare_span(text: str, start: int, end: int) -> tuple[int, int]:
     """A span without blanks and punctuation at its edges, unless nothing else is in it.
 
     A closing bracket or quote stays where the opening one is inside. A full stop stays after an
-    abbreviation: after up to four letters, or where there is another full stop.
+    abbreviation: after up to four letters, where there is another full stop, or where the sentence
+    goes on behind it. A hyphen, asterisk or prime stays at the end of a name such as HER2-.
     """
     first, last = start, end
     while first < last and (text[first].isspace() or _loose(text, first, last, text[first], True)):
@@ -124,9 +125,16 @@ def _loose(text: str, start: int, end: int, mark: str, at_start: bool) -> bool:
         closing = next((c for c, o in _CLOSING.items() if o == mark), mark)
         paired = closing in inside[1:] and closing not in ".,;:!?-*|"
         return not paired and not (mark in ".-'" and inside[1:2].isalnum())
+    before, behind = inside[-2:-1], text[end : end + 1]
+    if mark in "-*" and before.isalnum() and not behind.isalnum():
+        return False  # It may say something: HER2-, p53*.
+    if mark in "'\"" and before.isdigit():
+        return False  # The 5' end.
     if mark in _CLOSING or mark in "\"'`":
         return _CLOSING.get(mark, mark) not in inside[:-1]
     if mark == ".":
+        if text[end:].lstrip()[:1].islower():
+            return False  # The sentence goes on.
         word = inside[:-1].split()[-1] if inside[:-1].split() else ""
         return len(word) > _LONGEST_ABBREVIATION and "." not in word
     return mark not in "!?"  # Part of names such as Yahoo!

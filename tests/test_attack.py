@@ -450,7 +450,7 @@ def test_a_task_that_cannot_be_attacked_is_refused():
         (["--kinds", "typos,wrong"], "--kinds wrong: unknown"),
         (["--edits", "-1"], "--edits -1 is too small"),
         (["--seed", "-1"], "--seed -1 is too small"),
-        (["--kinds", "joined"], "--kinds joined: the truth of two texts"),
+        (["--kinds", "joined"], "--kinds joined: the truth of no two of these texts"),
         (["--kinds", "masked-model"], "needs --masked-model MODEL"),
         (["--kinds", "typos", "--entities", "x"], "--entities is for --kinds entities"),
         (["--entities", "x"], "--entities x: the labels of these texts are about no part of them"),
@@ -462,3 +462,85 @@ def test_wrong_flags_are_refused(trained_run, files, words, message, capsys):
     words = ["attack", str(trained_run("single", "bert")), "--test-file", files["single"], *words]
     assert main(words) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("start", "end"), [(13, 14), (18, 19)])
+def test_an_answer_or_an_end_of_a_pair_that_is_glued_to_a_word_is_no_edit(start, end):
+    text = "Anna works at Acme in Paris. Bo does not."
+    question = {"question": "Where?", "context": text}
+    question["answers"] = {"text": ["Acme"], "answer_start": [14]}
+    pair = {"text": text, "head": {"start": 14, "end": 18}, "tail": {"start": 22, "end": 27}}
+    for name, row in (("question_answering", question), ("relation", pair | {"label": "in"})):
+        task = task_class(name)
+        (example,) = task.read([Row(row, "row")], _reading(), problems=[], notices=[])
+        if name == "relation":
+            (example,) = task.finish(
+                {"train": [example]}, reading=_reading(), problems=[], notices=[]
+            )[0]["train"]
+        own = task.for_planning([])
+        *others, spanned = own.spanned_texts(example)
+        assert own.with_texts(example, [*others, edited(spanned, [(start, end, "")])]) is None
+        moved = own.with_texts(example, [*others, edited(spanned, [(30, 31, "00")])])
+        assert moved is not None  # Elsewhere an edit is one.
+
+
+def test_an_answer_that_ended_inside_a_word_may_stay_there():
+    task = task_class("question_answering")
+    row = {"question": "\u54ea\u91cc?", "context": "\u4ed6\u5728\u5317\u4eac\u5de5\u4f5c"}
+    row["answers"] = {"text": ["\u5317\u4eac"], "answer_start": [2]}
+    (example,) = task.read([Row(row, "row")], _reading(), problems=[], notices=[])
+    own = task.for_planning([])
+    question, context = own.spanned_texts(example)
+    assert own.with_texts(example, [question, edited(context, [(0, 1, "\u5979")])]) is not None
+
+
+def test_ends_of_pairs_are_known_on_either_side_and_listed_by_their_type(tmp_path):
+    def rows(*pairs):
+        found = []
+        for head, tail in pairs:
+            text = f"{head} knows {tail}."
+            start = text.index(tail)
+            found.append({
+                "text": text, "label": "knows",
+                "head": {"start": 0, "end": len(head), "type": "person"},
+                "tail": {"start": start, "end": start + len(tail), "type": "person"},
+            })  # fmt: skip
+        return found
+
+    task = task_class("relation")
+    train = write_jsonl(tmp_path / "train.jsonl", rows(("Ann", "Bob")))
+    given = [Row(row, "row") for row in rows(("Bob", "Cid"), ("Dan", "Ann"))]
+    examples = task.read(given, _reading(), problems=[], notices=[])
+    run = {"task": "relation", "config": {"train_file": train}, "labels": ["knows"]}
+    own = task.for_planning([])
+    found, notices = unseen_entities(run, own, examples, None)
+    assert found == {"head person": ["Dan"], "tail person": ["Cid"]}
+    assert "2 of 4 to put in are not in training" in notices[0]
+    listed = tmp_path / "list.tsv"
+    listed.write_text("person\tZed Young\n")
+    found, _ = unseen_entities(run, own, examples, str(listed))
+    assert found == {"head person": ["Zed Young"], "tail person": ["Zed Young"]}
+
+
+def test_one_text_that_cannot_be_joined_leaves_the_others(trained_run, files, tmp_path):
+    from lowcost_ft.pipeline.run_input import read_labelled_file
+
+    forget_precision()
+    predictor = load_predictor(trained_run("ner", "bert"))
+    odd = {"tokens": ["new york", "anna"], "tags": ["B-place", "B-person"]}
+    rows = [{"tokens": row["tokens"], "tags": row["tags"]} for row in ner_rows(9, seed=5)]
+    path = write_jsonl(tmp_path / "rows.jsonl", [odd, *rows])
+    examples = read_labelled_file(predictor.run, path, notices=[])
+    found = attack(predictor, examples, AttackOptions(kinds=("joined",), edits=0))
+    assert found["joined"][0] == found["joined"][0] | {"texts": 2, "rows": 4}
+
+
+def test_a_correlation_has_no_interval_of_a_share(trained_run, files):
+    from lowcost_ft.attack.measured import measure
+    from lowcost_ft.pipeline.run_input import read_labelled_file
+
+    forget_precision()
+    predictor = load_predictor(trained_run("number", "bert"))
+    examples = read_labelled_file(predictor.run, files["number"], notices=[])[:1] * 12
+    found = measure(predictor, examples, range(12), seed=0)  # All are the same: no correlation.
+    assert (found.score, found.ci95) == (0.0, (0.0, 0.0))

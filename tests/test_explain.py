@@ -126,6 +126,8 @@ def test_planted_words_are_found_first(planted):
         ("single", "gpt2", "lora", "none"),
         ("ner", "bert", "lora", "nf4"),
         ("ner", "bert", "lora", "8bit"),
+        ("ner", "bert", "lora", "int8"),
+        ("multi", "gpt2", "lora", "int8"),
         ("ner", "llama", "lora", "none"),
         ("single", "bert", "prefix", "none"),
         ("relation", "bert", "lora", "none"),

@@ -180,8 +180,9 @@ def _noises(
                 refused["entities"] = (
                     "training has seen all that could be put in: give others with --entities"
                 )
-    if JOINED in asked and (len(examples) < 2 or task.together(examples[:2]) is None):
-        refused[JOINED] = "the truth of two texts together is not known for this task"
+    pairs = (examples[i : i + 2] for i in range(0, len(examples) - 1, 2))
+    if JOINED in asked and all(task.together(pair) is None for pair in pairs):
+        refused[JOINED] = "the truth of no two of these texts together is known"
     if options.kinds is not None and refused:
         raise UserError([f"--kinds {kind}: {why}" for kind, why in refused.items()])
     return found, refused, notices

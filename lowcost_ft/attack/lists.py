@@ -85,19 +85,19 @@ def unseen_entities(
     if listed is not None:
         # A list for --augment-entities may have types that this test file lacks.
         of_run = {str(label).partition("-")[2] for label in run.get("labels") or ()} - {""}
-        types = [*dict.fromkeys((*own, *known, *sorted(of_run)))]
-        listed_pool, _ = read_entity_list(Path(listed).expanduser(), types, flag="--entities")
-        pool = {label: texts for label, texts in listed_pool.items() if label in own}
-    seen: dict[str, set[str]] = {}
+        types = dict.fromkeys(map(task.listed_type, (*own, *known, *sorted(of_run))))
+        listed_pool, _ = read_entity_list(Path(listed).expanduser(), [*types], flag="--entities")
+        pool = {label: listed_pool.get(task.listed_type(label), ()) for label in own}
+    seen: set[str] = set()
     if train is None:
         notices.append(
             "the run's training data are not at hand: entities that are put in may be known from "
             "them"
         )
     else:
-        seen = {label: {text.casefold() for text in texts} for label, texts in known.items()}
+        seen = {text.casefold() for texts in known.values() for text in texts}
     unseen = {
-        label: [text for text in texts if text.casefold() not in seen.get(label, ())]
+        label: [text for text in texts if text.casefold() not in seen]
         for label, texts in pool.items()
     }
     if seen:

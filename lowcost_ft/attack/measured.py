@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from lowcost_ft.pipeline.predicting import predict
 from lowcost_ft.record.prediction_tokens import prediction_tokens
 from lowcost_ft.scores.bootstrap import resampled_sums, with_width
+from lowcost_ft.scores.sums import pearson_of
 
 __all__ = ["Measured", "lost", "measure", "predictions_of"]
 
@@ -64,7 +65,9 @@ def measure(
     sums = np.zeros((max(groups) + 1, numbers.shape[1]))
     np.add.at(sums, np.asarray(groups), numbers)
     found = of_sums(resampled_sums(sums, seed))
-    low, high = with_width(np.percentile(found, [2.5, 97.5]).tolist(), int(sums.any(axis=1).sum()))
+    low, high = np.percentile(found, [2.5, 97.5]).tolist()
+    if of_sums is not pearson_of:  # A correlation is no share.
+        low, high = with_width((low, high), int(sums.any(axis=1).sum()))
     return Measured(
         score=float(of_sums(sums.sum(0))),
         ci95=(low, high),

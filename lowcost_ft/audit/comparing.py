@@ -12,6 +12,7 @@ from lowcost_ft.audit.significance import over_texts, over_words
 from lowcost_ft.audit.version_answers import Answers, Floats, answers_to, places_of
 from lowcost_ft.audit.versions import TextVersions
 from lowcost_ft.scores.bootstrap import interval, share_interval
+from lowcost_ft.scores.sums import pearson_of
 
 __all__ = ["FEWEST_TEXTS", "Compared", "compare", "comparisons_of"]
 
@@ -162,7 +163,9 @@ def _scores(
 
 def _score(answers: Answers, sums: Floats, texts: int, seed: int) -> dict[str, Any]:
     score = float(answers.of_sums(sums.sum(axis=0)))
-    return {"texts": texts, "score": score, "ci95": share_interval(answers.of_sums, sums, seed)}
+    # A correlation is no share.
+    ends = interval if answers.of_sums is pearson_of else share_interval
+    return {"texts": texts, "score": score, "ci95": ends(answers.of_sums, sums, seed)}
 
 
 def _comparison(

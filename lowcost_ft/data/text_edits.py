@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Edit", "SpannedText", "edited", "is_free", "joined"]
+__all__ = ["Edit", "SpannedText", "edited", "is_free", "is_glued", "joined"]
 
 Edit = tuple[int, int, str]
 """Start and end (exclusive) of what is replaced, at least one character, and its replacement."""
@@ -26,6 +26,23 @@ class SpannedText:
 def is_free(spanned: SpannedText, start: int, end: int) -> bool:
     """Whether no span has a character between `start` and `end`."""
     return all(end <= first or last <= start for first, last, _ in spanned.spans)
+
+
+def is_glued(before: str, old: tuple[int, int], after: str, new: tuple[int, int]) -> bool:
+    """Whether an edge of a span that stood between words lies inside a word after an edit.
+
+    Args:
+        before: The text.
+        old: Where the span begins and ends there.
+        after: The text after the edit.
+        new: Where the span begins and ends there.
+    """
+    edges = zip(old, new, strict=True)
+    return any(_in_word(after, there) and not _in_word(before, here) for here, there in edges)
+
+
+def _in_word(text: str, place: int) -> bool:
+    return 0 < place < len(text) and text[place - 1].isalnum() and text[place].isalnum()
 
 
 def edited(spanned: SpannedText, edits: Iterable[Edit]) -> SpannedText:

@@ -16,6 +16,7 @@ import torch
 from lowcost_ft.data.batching import cut_step, inference_tokens
 from lowcost_ft.data.features import Features, collate, model_inputs
 from lowcost_ft.models.attention_masks import known_padding
+from lowcost_ft.models.int8_linear import inputs_unrounded
 from lowcost_ft.models.loading import task_model
 from lowcost_ft.models.trained_entry import TrainedEntry
 from lowcost_ft.record.prediction_tokens import prediction_tokens
@@ -132,6 +133,7 @@ class DecidedRow:
         with (
             torch.enable_grad() if slopes else torch.no_grad(),
             known_padding(False),
+            inputs_unrounded(predictor.model),
             predictor.accelerator.autocast(),
             self._entry.changed(lambda own: entering.to(own.dtype)),
             _without_weight_gradients(predictor.model) if slopes else nullcontext(),

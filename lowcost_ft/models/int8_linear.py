@@ -11,6 +11,8 @@ x and dy diag(c) are rounded to 8 bits as well, each row (token) by its own scal
 its gradient is this one: that of the product before x was rounded.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -27,7 +29,8 @@ from lowcost_ft.models.integer_products import (
     quantize_rows,
 )
 
-__all__ = ["Int8Linear", "int8_notices", "round_linear_layers", "simulate_int8"]
+__all__ = ["Int8Linear", "inputs_unrounded", "int8_notices", "round_linear_layers"]
+__all__ += ["simulate_int8"]
 
 
 class Int8Linear(nn.Linear):
@@ -37,7 +40,10 @@ class Int8Linear(nn.Linear):
         weight: Codes, `(out, in)`, int8.
         scales: `(out,)`, float32; row i of the weights is `weight[i] * scales[i]`.
         simulated: The type of the device that a layer on the meta device stands for.
+        rounds_inputs: Whether its products are of integers (`inputs_unrounded`).
     """
+
+    rounds_inputs = True
 
     def __init__(self, layer: nn.Module) -> None:
         """
@@ -86,6 +92,9 @@ class Int8Linear(nn.Linear):
         device = self.device_type(x)
         if torch.is_autocast_enabled(device):
             x = x.to(torch.get_autocast_dtype(device))
+        if not self.rounds_inputs:
+            bias = None if self.bias is None else self.bias.to(x.dtype)
+            return nn.functional.linear(x, self.dequantize().to(x.dtype), bias)
         result: torch.Tensor = _Int8Function.apply(x, self.weight, self.scales, self.bias, device)
         return result
 
@@ -152,6 +161,26 @@ def simulate_int8(model: nn.Module, device: str) -> None:
     for module in model.modules():
         if isinstance(module, Int8Linear):
             module.simulated = device
+
+
+@contextmanager
+def inputs_unrounded(model: nn.Module) -> Iterator[None]:
+    """Inside the block, int8 layers multiply what enters as it is by the weights of their codes.
+
+    Their function is smooth then. Rounding makes it a staircase, whose slope says nothing of its
+    steps: integrated gradients do not converge on it.
+
+    Args:
+        model: The model, with or without int8 layers.
+    """
+    layers = [module for module in model.modules() if isinstance(module, Int8Linear)]
+    for layer in layers:
+        layer.rounds_inputs = False
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.rounds_inputs = True
 
 
 def int8_notices(device: str) -> list[str]:

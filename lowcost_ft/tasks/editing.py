@@ -24,6 +24,10 @@ class TextEditing:
         """
         raise NotImplementedError
 
+    def listed_type(self, label: str) -> str:
+        """The type by which lists of entities name spans with this label."""
+        return label
+
     def with_texts(self, example: Any, texts: Sequence[SpannedText]) -> Any:
         """Makes an example with other texts, whose truth follows the spans.
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar
 
-from lowcost_ft.data.text_edits import SpannedText
+from lowcost_ft.data.text_edits import SpannedText, is_glued
 from lowcost_ft.tasks.editing import TextEditing
 from lowcost_ft.tasks.question_answering.examples import QuestionExample
 from lowcost_ft.tasks.question_answering.row_answers import Answer
@@ -33,13 +33,23 @@ class QuestionEditing(TextEditing):
     def with_texts(
         self, example: QuestionExample, texts: Sequence[SpannedText]
     ) -> QuestionExample | None:
-        """The same answers in other texts; None where one of several that overlap has changed."""
+        """The same answers in other texts.
+
+        None where one of several that overlap has changed, or where one does not begin and end with
+        a word any more: no model could give it.
+        """
         question, context = texts
         if not question.text.strip():
             return None
         before = _merged(example)
         places = sorted((start, end) for start, end, _ in context.spans)
         if len(places) != len(before):
+            return None
+        glued = (
+            is_glued(example.context, old, context.text, new)
+            for old, new in zip(before, places, strict=True)
+        )
+        if any(glued):
             return None
         answers = []
         for answer in example.answers or ():

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from lowcost_ft.data.text_edits import SpannedText
+from lowcost_ft.data.text_edits import SpannedText, is_glued
 from lowcost_ft.tasks.classification.examples import TextExample
 from lowcost_ft.tasks.editing import TextEditing
 from lowcost_ft.tasks.relation.examples import RelationExample
@@ -35,17 +35,25 @@ class RelationEditing(TextEditing):
         ]
         return (SpannedText(example.text, tuple(sorted(spans))),)
 
+    def listed_type(self, label: str) -> str:
+        """The type alone: a list of entities does not say on which side they stand."""
+        side, _, kind = label.partition(" ")
+        return kind if side in _SIDES and kind else label
+
     def with_texts(
         self, example: TextExample, texts: Sequence[SpannedText]
     ) -> RelationExample | None:
-        """The same pair in another text; None where one of the two is not there any more."""
+        """The same pair in another text; None where one of the two is no whole words any more."""
         assert isinstance(example, RelationExample)
         (spanned,) = texts
         places = {label.split(" ")[0]: (start, end) for start, end, label in spanned.spans}
         pair = []
         for side, mention in zip(_SIDES, example.pairs[0], strict=True):
             start, end = places.get(side, (0, 0))
-            if not spanned.text[start:end].strip():
+            old = (mention.start, mention.end)
+            if not spanned.text[start:end].strip() or is_glued(
+                example.text, old, spanned.text, (start, end)
+            ):
                 return None
             pair.append(replace(mention, start=start, end=end))
         return replace(example, text=spanned.text, pairs=((pair[0], pair[1]),))

@@ -131,9 +131,11 @@ class Augmentation(Extension):
         settings = self._context.settings
         if settings.augment_entities is not None:
             file = Path(settings.augment_entities).expanduser()
-            listed, self._digest = read_entity_list(file, list(self._known))
-            for label, texts in listed.items():
-                self._known[label] = list(dict.fromkeys([*self._known[label], *texts]))
+            types = {label: self._context.task.listed_type(label) for label in self._known}
+            listed, self._digest = read_entity_list(file, [*dict.fromkeys(types.values())])
+            for label, kind in types.items():
+                texts = [*self._known[label], *listed.get(kind, ())]
+                self._known[label] = list(dict.fromkeys(texts))
         if all(len(texts) < 2 for texts in self._known.values()):
             raise UserError(
                 "--augment entities: the training data has one entity of each type, so that there "

@@ -144,6 +144,43 @@ def test_several_controls_have_columns_of_their_own(tmp_path: Path) -> None:
     assert (rows[1]["sentiment"], rows[1]["topic"]) == (None, [])
 
 
+def control(kind: str, value: Any) -> dict[str, Any]:
+    """A result of a control named "c"."""
+    value = {"text" if kind == "textarea" else kind: value}
+    return {"from_name": "c", "to_name": "text", "type": kind, "value": value}
+
+
+@pytest.mark.parametrize(
+    ("kind", "first", "second", "expected"),
+    [
+        ("choices", ["late"], ["broken"], ["late", "broken"]),
+        ("choices", ["late", "broken"], ["broken"], ["late", "broken"]),
+        ("taxonomy", [["a", "b"]], [["c"]], ["a/b", "c"]),
+        ("textarea", ["One."], ["Two."], ["One.", "Two."]),
+        ("textarea", "One.", ["Two."], ["One.", "Two."]),
+        ("rating", 4, 4, 4),
+    ],
+)
+def test_two_results_of_one_control_are_both_kept(
+    tmp_path: Path, kind: str, first: Any, second: Any, expected: Any
+) -> None:
+    both = [control(kind, first), control(kind, second)]
+    rows, problems, _ = read(write(tmp_path, [task(TEXT, both), task("Ann", [])]))
+    column = "c" if kind == "textarea" else "label"
+    assert problems == [] and rows[0][column] == expected
+    # A control with several classes gives an empty list where nothing was chosen.
+    assert rows[1][column] == ([] if kind in ("choices", "taxonomy") else None)
+
+
+@pytest.mark.parametrize("kind", ["rating", "number"])
+def test_two_values_of_a_control_that_has_one_are_a_problem(tmp_path: Path, kind: str) -> None:
+    path = write(tmp_path, [task(TEXT, [control(kind, 4), control(kind, 2)])])
+    rows, problems, _ = read(path)
+    assert rows == [] and len(problems) == 1
+    assert problems[0].startswith(f"{path}:1: ")
+    assert 'two values of the control "c", "4" and "2"; delete one of them' in problems[0]
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [

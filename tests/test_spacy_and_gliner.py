@@ -97,6 +97,31 @@ def test_spans_are_read_where_no_document_has_entities(tmp_path: Path, spacy: An
     assert any('"spans" of 2 documents, first at' in notice for notice in notices)
 
 
+@pytest.mark.parametrize(
+    ("given", "spans", "illegal"),
+    [
+        ("Jane/U-PER went/O to/O New/I-LOC York/L-LOC", [(0, 4, "PER"), (13, 21, "LOC")], "New"),
+        ("Jane/B-PER Smith/L-PER Acme/I-ORG Ltd/L-ORG", [(0, 10, "PER"), (11, 19, "ORG")], "Acme"),
+        ("Jane/B-PER Smith/L-PER at/O Acme/U-ORG", [(0, 10, "PER"), (14, 18, "ORG")], None),
+        ("Jane/B-PER Smith/I-PER at/O Acme/B-ORG", [(0, 10, "PER"), (14, 18, "ORG")], None),
+    ],
+)
+def test_a_tag_of_version_2_that_continues_nothing_begins_an_entity(
+    tmp_path: Path, given: str, spans: list[tuple[int, int, str]], illegal: str | None
+) -> None:
+    pairs = [one.split("/") for one in given.split()]
+    tokens = [{"orth": word, "ner": tag} for word, tag in pairs]
+    paragraph = {"raw": " ".join(word for word, _ in pairs), "sentences": [{"tokens": tokens}]}
+    path = write(tmp_path, [{"id": 1, "paragraphs": [paragraph]}])
+    rows, problems, notices = read(path)
+    assert problems == []
+    assert [(e["start"], e["end"], e["label"]) for e in rows[0]["entities"]] == spans
+    told = [notice for notice in notices if "not allowed where they stand" in notice]
+    assert len(told) == (illegal is not None)
+    for notice in told:
+        assert notice.startswith(f"{path}: 1 tag(s)") and f'"{illegal}" ("I-' in notice
+
+
 def test_an_annotator_for_spacy_wraps_its_rows(tmp_path: Path) -> None:
     pair = [TEXT, {"entities": [[0, 10, "PER"]]}]
     rows, problems, _ = read(write(tmp_path, {"classes": ["PER"], "annotations": [pair, None]}))

@@ -1,12 +1,15 @@
 """Training data of spaCy and GLiNER."""
 
 import builtins
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from export_files import read, write
 
+from lowcost_ft.pipeline.convert import convert_file
+from lowcost_ft.tasks.inputs import read_examples_file
 from lowcost_ft.tasks.loading import load_splits
 
 TEXT = "Jane Smith visits Berlin"
@@ -145,6 +148,17 @@ def test_the_last_word_of_a_span_is_inside_it(tmp_path: Path) -> None:
     many = [GLINER | {"tokenized_text": [*WORDS, str(number)]} for number in range(20)]
     splits = load_splits("ner", train_file=write(tmp_path, many))
     assert splits.train[0].tags == ("B-PER", "I-PER", "O", "B-LOC", "O")
+
+
+def test_fields_of_a_row_are_kept_without_its_labels(tmp_path: Path) -> None:
+    path = write(tmp_path, [GLINER | {"id": "n7", "source": "wire"}])
+    rows, problems, _ = read(path, labelled=False)
+    assert problems == [] and (rows[0]["id"], rows[0]["source"]) == ("n7", "wire")
+    assert "ner" not in rows[0] and "relations" not in rows[0]
+    assert read_examples_file("ner", path, labelled=False)[0].row_id == "n7"
+    convert_file(path, str(tmp_path / "out.jsonl"), labelled=False)
+    found = json.loads((tmp_path / "out.jsonl").read_text("utf-8"))
+    assert found == {"id": "n7", "text": TEXT, "source": "wire"}
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from lowcost_ft.data.rows import Row, shown, surrogate_fault
-from lowcost_ft.tasks.ner.entity_offsets import Entity, agreeing_spans, plain_text
+from lowcost_ft.data.rows import Row, plain_text, shown, surrogate_fault
+from lowcost_ft.tasks.ner.entity_offsets import Entity, agreeing_spans
 from lowcost_ft.tasks.ner.tagging import Span
 from lowcost_ft.tasks.ner.word_splitting import split_words
 

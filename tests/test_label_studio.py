@@ -181,6 +181,14 @@ def test_two_values_of_a_control_that_has_one_are_a_problem(tmp_path: Path, kind
     assert 'two values of the control "c", "4" and "2"; delete one of them' in problems[0]
 
 
+def test_classes_beside_spans_of_a_control_called_label_keep_their_name(tmp_path: Path) -> None:
+    results = [SPANS[0], SPANS[1] | {"from_name": "places"}, choice("pos")]
+    rows, problems, _ = read(write(tmp_path, [task(TEXT, results)]))
+    assert problems == [] and rows[0]["sentiment"] == ["pos"]
+    assert [entity["label"] for entity in rows[0]["label"]] == ["PER"]
+    assert [entity["label"] for entity in rows[0]["places"]] == ["LOC"]
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -201,6 +209,33 @@ def test_a_span_that_cannot_be_read_is_named_by_its_line(
     rows, problems, _ = read(str(path))
     assert rows == [] and len(problems) == 1
     assert problems[0].startswith(f"{path}:2: ") and told in problems[0]
+
+
+@pytest.mark.parametrize("direction", [["right"], {}, 3, "up"])
+def test_a_direction_that_is_none_is_a_problem(tmp_path: Path, direction: Any) -> None:
+    relation = {"type": "relation", "from_id": "r0", "to_id": "r18", "direction": direction}
+    path = write(tmp_path, [task(TEXT, SPANS), task(TEXT, [*SPANS, relation])], "a.jsonl")
+    rows, problems, _ = read(path)
+    assert rows == [] and len(problems) == 1 and problems[0].startswith(f"{path}:2: a relation has")
+    assert problems[0].endswith("; it must be left, right or bi")
+
+
+def test_spans_and_classes_need_controls_of_their_own(tmp_path: Path) -> None:
+    results = [dict(one) for one in (*SPANS, choice("x"))]
+    for one in results:
+        del one["from_name"]
+    path = write(tmp_path, [task(TEXT, [*SPANS, choice("x")]), task(TEXT, results)], "a.jsonl")
+    rows, problems, _ = read(path)
+    assert rows == [] and len(problems) == 1
+    assert problems[0].startswith(f'{path}:2: a result of "choices" has the "from_name" "", as')
+    path = write(tmp_path, [task(TEXT, results[::-1])], "a.jsonl")
+    rows, problems, _ = read(path)
+    assert rows == [] and len(problems) == 1
+    assert problems[0].startswith(f'{path}:row 1: a result of "labels" has the "from_name" "", as')
+    stars = {"type": "rating", "value": {"rating": 4}}
+    assert len(read(write(tmp_path, [task(TEXT, [results[-1], stars])]))[1]) == 1
+    rows, problems, _ = read(write(tmp_path, [task(TEXT, results[-1:])]))
+    assert problems == [] and rows[0]["label"] == ["x"]
 
 
 def test_a_relation_to_nowhere_is_a_problem(tmp_path: Path) -> None:

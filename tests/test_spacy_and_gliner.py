@@ -125,6 +125,29 @@ def test_a_tag_of_version_2_that_continues_nothing_begins_an_entity(
         assert notice.startswith(f"{path}: 1 tag(s)") and f'"{illegal}" ("I-' in notice
 
 
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"label": ["a"], "value": 1}, '"cats" has the label "[\'a\']"; it must be a text'),
+        ({"value": 1}, '"cats" has the label "None"; it must be a text'),
+        ({"label": "a", "value": 0}, '"cats" gives "a" the values "1" and "0"; keep one'),
+        ({"label": "b", "value": 0}, None),
+    ],
+)
+def test_categories_of_version_2_have_one_label_each(
+    tmp_path: Path, more: dict[str, Any], told: str | None
+) -> None:
+    tokens = [{"orth": "Jane"}]
+    cats = [{"label": "a", "value": 1}, more]
+    document = {"paragraphs": [{"raw": "Jane", "sentences": [{"tokens": tokens}], "cats": cats}]}
+    path = write(tmp_path, [document], "a.jsonl")
+    rows, problems, _ = read(path)
+    if told is None:
+        assert problems == [] and rows[0]["label"] == ["a"]
+    else:
+        assert len(problems) == 1 and problems[0].startswith(f"{path}:1: {told}")
+
+
 def test_an_annotator_for_spacy_wraps_its_rows(tmp_path: Path) -> None:
     pair = [TEXT, {"entities": [[0, 10, "PER"]]}]
     rows, problems, _ = read(write(tmp_path, {"classes": ["PER"], "annotations": [pair, None]}))

@@ -99,23 +99,30 @@ def values_of(
     values: dict[str, Any] = {}
     if spans or not controls:
         values["entities"] = []
-    for name in spans if len(spans) > 1 else ():
+    apart = spans if len(spans) > 1 else []
+    for name in apart:
         values[name] = []
     columns = {name: name for name, kind in controls.items() if kind != "spans"}
-    if len(classes) == 1 and classes[0] != label_column:
+    # A control of spans may have the name "label": then the classes keep their own.
+    if len(classes) == 1 and classes[0] != label_column and "label" not in apart:
         columns[classes[0]] = "label"
     for name, column in columns.items():
         values[column] = [] if controls[name] == "several" else None
+    kinds: dict[str, str] = {}
     for result in results:
         kind, name = _kind(result), _control(result)
         if is_relation(result):
             continue
         if _is_labels(result):
+            if name not in spans:
+                raise _shared(kind, name)
             for entity in _entities(result, f"T{len(values['entities']) + 1}"):
                 values["entities"].append(entity)
-                if len(spans) > 1:
+                if apart:
                     values[name].append(entity)
         elif kind in _CLASSES and not is_span(result):
+            if name not in columns or kinds.setdefault(name, kind) != kind:
+                raise _shared(kind, name)
             values[columns[name]] = _together(values[columns[name]], _classes(result, kind), name)
         else:
             unused[f"{kind or 'no type'} of a span" if is_span(result) else kind] += 1
@@ -126,6 +133,14 @@ def values_of(
     if related:
         values["relations"] = _relations(results, values.get("entities", []))
     return values
+
+
+def _shared(kind: str, control: str) -> ExportError:
+    return ExportError(
+        f'a result of {shown(kind)} has the "from_name" {shown(control)}, as have results of '
+        f"another kind; give each control of the labelling interface a name of its own and export "
+        f"the file anew"
+    )
 
 
 def _entities(result: Mapping[str, Any], unnamed: str) -> list[dict[str, Any]]:
@@ -243,7 +258,12 @@ def _relations(
         labels = [UNNAMED_RELATION] if is_unnamed(result) else result["labels"]
         if not isinstance(labels, list) or not all(map(text_of, labels)):
             raise ExportError(f"a relation has the labels {shown(labels)}; give it a list of texts")
-        direction = result.get("direction", "right")
+        direction = result.get("direction")
+        direction = "right" if direction is None else direction
+        if direction not in ("left", "right", "bi"):
+            raise ExportError(
+                f"a relation has the direction {shown(direction)}; it must be left, right or bi"
+            )
         ways = {"left": [ends[::-1]], "bi": [ends, ends[::-1]]}.get(direction, [ends])
         found += [
             {"head": head, "tail": tail, "label": label} for head, tail in ways for label in labels

@@ -142,7 +142,7 @@ def _categories(value: Any) -> list[str] | None:
     if value is None:
         return None
     if isinstance(value, list):  # version 2
-        value = {one.get("label"): one.get("value") for one in objects(value, "cats")}
+        value = _by_label(objects(value, "cats"))
     if not isinstance(value, Mapping):
         raise ExportError(f'"cats" is {shown(value)}, not an object of classes with 0 or 1')
     for name, applies in value.items():
@@ -152,6 +152,21 @@ def _categories(value: Any) -> list[str] | None:
                 f"scores are a model's"
             )
     return [name for name, applies in value.items() if applies]
+
+
+def _by_label(categories: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The categories of version 2: label -> whether it applies."""
+    found: dict[str, Any] = {}
+    for one in categories:
+        label, applies = one.get("label"), one.get("value")
+        if not isinstance(label, str):
+            raise ExportError(f'"cats" has the label {shown(label)}; it must be a text')
+        if found.setdefault(label, applies) != applies:
+            raise ExportError(
+                f'"cats" gives {shown(label)} the values {shown(found[label])} and '
+                f"{shown(applies)}; keep one of them"
+            )
+    return found
 
 
 # --- Version 2 ----------------------------------------------------------------------------------

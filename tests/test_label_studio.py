@@ -193,7 +193,9 @@ def test_classes_beside_spans_of_a_control_called_label_keep_their_name(tmp_path
     ("change", "told"),
     [
         ({"labels": []}, "the span 0..4 has no label"),
-        ({"labels": [3]}, "the span 0..4 has no label"),
+        ({"labels": [" "]}, "the span 0..4 has no label"),
+        ({"labels": [None]}, "the span 0..4 has no label"),
+        ({"labels": [3]}, 'the span 0..4 has the label "3", which is not text'),
         ({"start": "/p[1]", "end": "/p[2]"}, "whose place does not count characters"),
         ({"start": True}, "whose place does not count characters"),
         ({"start": None}, "whose place does not count characters"),

@@ -45,6 +45,20 @@ def test_the_short_form_is_read(tmp_path: Path) -> None:
     assert any("JSON-MIN" in notice for notice in notices)
 
 
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        ([1], 'the span 0..10 has the label "1", which is not text'),
+        ([], "the span 0..10 has no label"),
+        (None, "the span 0..10 has no label"),
+    ],
+)
+def test_labels_of_a_span_must_be_text(tmp_path: Path, labels: Any, told: str) -> None:
+    path = write(tmp_path, [SHORT, SHORT | {"label": [SHORT["label"][0] | {"labels": labels}]}])
+    _, problems, _ = read(path)
+    assert len(problems) == 1 and problems[0].startswith(f"{path}:row 2: {told}")
+
+
 def test_an_annotator_who_left_a_control_empty_differs_in_whatever_order(tmp_path: Path) -> None:
     about = {"annotation_id": 2, "lead_time": 3.5}
     chosen = {"id": 3, "text": TEXT, "topic": "a", "annotator": 1} | about

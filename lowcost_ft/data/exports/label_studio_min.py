@@ -4,7 +4,13 @@ import json
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
-from lowcost_ft.data.exports.annotated import Annotated, Annotation, ExportError, is_offset, text_of
+from lowcost_ft.data.exports.annotated import (
+    Annotated,
+    Annotation,
+    ExportError,
+    is_offset,
+    labels_of,
+)
 from lowcost_ft.data.known_names import TEXT_NAMES
 from lowcost_ft.data.rows import Row, column_names, counted, file_of, find_column, shown
 
@@ -186,8 +192,7 @@ def _entities(value: Any, column: str) -> list[dict[str, Any]]:
                 f"a span from {shown(start)} to {shown(end)} does not count characters; label "
                 f"plain texts, or leave it out"
             )
-        if not isinstance(labels, list) or not labels or not all(map(text_of, labels)):
-            raise ExportError(f"the span {start}..{end} has no label; label it or delete it")
+        labels = labels_of(labels, f"the span {start}..{end}")
         own = {"text": item["text"]} if isinstance(item.get("text"), str) else {}
         found += [{"start": start, "end": end, "label": label} | own for label in labels]
     return [{"id": f"T{number}"} | entity for number, entity in enumerate(found, 1)]

@@ -4,7 +4,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from lowcost_ft.data.exports.annotated import ExportError, entity_id, is_offset, text_of
+from lowcost_ft.data.exports.annotated import (
+    ExportError,
+    entity_id,
+    is_offset,
+    labels_of,
+    text_of,
+)
 from lowcost_ft.data.known_names import LABEL_STUDIO_RELATION
 from lowcost_ft.data.rows import shown
 
@@ -161,11 +167,7 @@ def _entities(result: Mapping[str, Any], unnamed: str) -> list[dict[str, Any]]:
     )
     if labels is None and kind == "labels" and isinstance(value.get("labels"), str):
         labels = [value["labels"]]
-    if not labels or not all(text_of(label) for label in labels):
-        raise ExportError(
-            f"the span {start}..{end} has no label ({shown(value)}); label it or delete it in the "
-            f"tool"
-        )
+    labels = labels_of(labels, f"the span {start}..{end}")
     own = {"text": value["text"]} if isinstance(value.get("text"), str) else {}
     given = entity_id(result.get("id"), unnamed)
     return [

@@ -138,6 +138,15 @@ def test_pairs_without_types_or_labels(tmp_path: Path) -> None:
         converted(tmp_path, [{"text": "<e1>Jane</e1> visits", "label": "x"}], "jsonl", name="l")
 
 
+def test_an_id_that_is_null_is_none(tmp_path: Path) -> None:
+    row = {"text": TEXT, "entities": [e | {"id": None} for e in ENTITIES]}
+    row["relations"] = [{"head": 0, "tail": 1, "label": "visits"}]
+    target, _ = converted(tmp_path, [row], "jsonl", format="json")
+    (written,) = read(str(target))[0]
+    assert [entity["id"] for entity in written["entities"]] == ["T1", "T2"]
+    assert written["relations"] == [{"head": "T1", "tail": "T2", "label": "visits"}]
+
+
 @pytest.mark.parametrize("to", ["jsonl", "doccano"])
 @pytest.mark.parametrize("relations", [None, [{"head": [1], "tail": "b", "label": "visits"}]])
 def test_an_id_that_is_a_list_is_a_problem(tmp_path: Path, to: str, relations: Any) -> None:

@@ -74,6 +74,16 @@ def test_the_ground_truth_of_the_tool_is_taken(tmp_path: Path) -> None:
     assert any("ground truth is taken, first" in notice for notice in notices)
 
 
+def test_several_ground_truths_that_agree_are_one(tmp_path: Path) -> None:
+    one = task(TEXT, [choice("x")], [choice("y")], [choice("y")])
+    for number in (1, 2):
+        one["annotations"][number]["ground_truth"] = True
+    rows, problems, _ = read(write(tmp_path, [one]))
+    assert labels(rows) == [["y"]] and problems == []
+    one["annotations"][0]["ground_truth"] = True
+    assert "they differ in 1" in read(write(tmp_path, [one]))[1][0]
+
+
 @pytest.mark.parametrize(("more", "told"), [([], "Cohen's kappa"), ([[choice("x")]], "alpha")])
 def test_who_chose_nothing_is_not_compared(tmp_path: Path, more: list[Any], told: str) -> None:
     """Two agree wherever both chose; a class "nothing" would count as disagreement."""

@@ -9,6 +9,7 @@ from export_files import read
 from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.data.readers import read_rows
 from lowcost_ft.errors import UserError
+from lowcost_ft.pipeline.convert import convert_file
 from lowcost_ft.tasks.inputs import read_examples_file
 from lowcost_ft.tasks.loading import load_splits
 
@@ -90,6 +91,33 @@ def test_spans_in_parts_are_decided_about(
     assert any(f"(--discontinuous {how}), first {path}/doc.ann:1" in n for n in notices)
     left_out = f"1 relation of a left-out span is left out, too, first {path}/doc.ann:3"
     assert any(left_out in n for n in notices) == (how == "drop")
+
+
+@pytest.mark.parametrize("how", [None, "join", "split", "drop"])
+def test_parts_are_compared_with_the_text_of_their_span(tmp_path: Path, how: str | None) -> None:
+    text = "left and right ventricle"
+    path = folder(tmp_path / "c", "T1\torg 1 5;16 23\tleft ventricle", text=text)
+    _, problems, _ = read(path, discontinuous=how)
+    assert len(problems) == (how != "drop")
+    told = f'{path}/doc.ann:1: the span T1 (1 5;16 23) has the text "left ventricle", but its parts'
+    for problem in problems:
+        assert problem.startswith(f'{told} cut out "eft  entricl"') and "drop)" in problem
+    right = "T1\torg 0 4;15 24\tleft  ventricle", "T2\torg 15 24;0 4\tventricle left"
+    unnamed = "T3\torg 0 4;15 24"
+    path = folder(tmp_path / "c", *right, unnamed, text=text)
+    _, problems, _ = read(path, discontinuous=how)
+    assert len(problems) == (3 if how is None else 0)
+
+
+def test_a_text_without_content_is_told_where_no_labels_are_wanted(tmp_path: Path) -> None:
+    path = folder(tmp_path / "c", *LINES)
+    folder(tmp_path / "c", text="", name="empty")
+    folder(tmp_path / "c", text=" \n", name="white")
+    done = convert_file(path, str(tmp_path / "out.jsonl"), labelled=False)
+    assert done.rows == 1
+    assert any("2 rows without a text left out" in notice for notice in done.notices)
+    examples = read_examples_file("ner", path, labelled=False)
+    assert [(e.row_id, len(e.words)) for e in examples] == [("doc", 4), ("empty", 0), ("white", 0)]
 
 
 @pytest.mark.parametrize(

@@ -138,6 +138,28 @@ def test_pairs_without_types_or_labels(tmp_path: Path) -> None:
         converted(tmp_path, [{"text": "<e1>Jane</e1> visits", "label": "x"}], "jsonl", name="l")
 
 
+def test_an_id_that_is_null_is_none(tmp_path: Path) -> None:
+    row = {"text": TEXT, "entities": [e | {"id": None} for e in ENTITIES]}
+    row["relations"] = [{"head": 0, "tail": 1, "label": "visits"}]
+    target, _ = converted(tmp_path, [row], "jsonl", format="json")
+    (written,) = read(str(target))[0]
+    assert [entity["id"] for entity in written["entities"]] == ["T1", "T2"]
+    assert written["relations"] == [{"head": "T1", "tail": "T2", "label": "visits"}]
+
+
+@pytest.mark.parametrize("to", ["jsonl", "doccano"])
+@pytest.mark.parametrize("relations", [None, [{"head": [1], "tail": "b", "label": "visits"}]])
+def test_an_id_that_is_a_list_is_a_problem(tmp_path: Path, to: str, relations: Any) -> None:
+    row = {"text": TEXT, "entities": [ENTITIES[0] | {"id": [1]}, *ENTITIES[1:]]}
+    row |= {} if relations is None else {"relations": relations}
+    path = tmp_path / "in.jsonl"
+    path.write_text("\n".join(json.dumps(one) for one in (ROW, row)), "utf-8")
+    with pytest.raises(UserError) as caught:
+        convert_file(str(path), str(tmp_path / "out.jsonl"), to=to)
+    told = 'an entity has the id "[1]"; it must be a number or a text'
+    assert caught.value.problems == [f"{path}:2: {told}"]
+
+
 def test_relations_by_place_or_in_cells(tmp_path: Path) -> None:
     spans = [{n: v for n, v in e.items() if n != "id"} for e in ENTITIES]
     row = {"text": TEXT, "entities": spans}

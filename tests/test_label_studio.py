@@ -144,11 +144,58 @@ def test_several_controls_have_columns_of_their_own(tmp_path: Path) -> None:
     assert (rows[1]["sentiment"], rows[1]["topic"]) == (None, [])
 
 
+def control(kind: str, value: Any) -> dict[str, Any]:
+    """A result of a control named "c"."""
+    value = {"text" if kind == "textarea" else kind: value}
+    return {"from_name": "c", "to_name": "text", "type": kind, "value": value}
+
+
+@pytest.mark.parametrize(
+    ("kind", "first", "second", "expected"),
+    [
+        ("choices", ["late"], ["broken"], ["late", "broken"]),
+        ("choices", ["late", "broken"], ["broken"], ["late", "broken"]),
+        ("taxonomy", [["a", "b"]], [["c"]], ["a/b", "c"]),
+        ("textarea", ["One."], ["Two."], ["One.", "Two."]),
+        ("textarea", "One.", ["Two."], ["One.", "Two."]),
+        ("rating", 4, 4, 4),
+    ],
+)
+def test_two_results_of_one_control_are_both_kept(
+    tmp_path: Path, kind: str, first: Any, second: Any, expected: Any
+) -> None:
+    both = [control(kind, first), control(kind, second)]
+    rows, problems, _ = read(write(tmp_path, [task(TEXT, both), task("Ann", [])]))
+    column = "c" if kind == "textarea" else "label"
+    assert problems == [] and rows[0][column] == expected
+    # A control with several classes gives an empty list where nothing was chosen.
+    assert rows[1][column] == ([] if kind in ("choices", "taxonomy") else None)
+
+
+@pytest.mark.parametrize("kind", ["rating", "number"])
+def test_two_values_of_a_control_that_has_one_are_a_problem(tmp_path: Path, kind: str) -> None:
+    path = write(tmp_path, [task(TEXT, [control(kind, 4), control(kind, 2)])])
+    rows, problems, _ = read(path)
+    assert rows == [] and len(problems) == 1
+    assert problems[0].startswith(f"{path}:1: ")
+    assert 'two values of the control "c", "4" and "2"; delete one of them' in problems[0]
+
+
+def test_classes_beside_spans_of_a_control_called_label_keep_their_name(tmp_path: Path) -> None:
+    results = [SPANS[0], SPANS[1] | {"from_name": "places"}, choice("pos")]
+    rows, problems, _ = read(write(tmp_path, [task(TEXT, results)]))
+    assert problems == [] and rows[0]["sentiment"] == ["pos"]
+    assert [entity["label"] for entity in rows[0]["label"]] == ["PER"]
+    assert [entity["label"] for entity in rows[0]["places"]] == ["LOC"]
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
         ({"labels": []}, "the span 0..4 has no label"),
-        ({"labels": [3]}, "the span 0..4 has no label"),
+        ({"labels": [" "]}, "the span 0..4 has no label"),
+        ({"labels": [None]}, "the span 0..4 has no label"),
+        ({"labels": [3]}, 'the span 0..4 has the label "3", which is not text'),
         ({"start": "/p[1]", "end": "/p[2]"}, "whose place does not count characters"),
         ({"start": True}, "whose place does not count characters"),
         ({"start": None}, "whose place does not count characters"),
@@ -164,6 +211,33 @@ def test_a_span_that_cannot_be_read_is_named_by_its_line(
     rows, problems, _ = read(str(path))
     assert rows == [] and len(problems) == 1
     assert problems[0].startswith(f"{path}:2: ") and told in problems[0]
+
+
+@pytest.mark.parametrize("direction", [["right"], {}, 3, "up"])
+def test_a_direction_that_is_none_is_a_problem(tmp_path: Path, direction: Any) -> None:
+    relation = {"type": "relation", "from_id": "r0", "to_id": "r18", "direction": direction}
+    path = write(tmp_path, [task(TEXT, SPANS), task(TEXT, [*SPANS, relation])], "a.jsonl")
+    rows, problems, _ = read(path)
+    assert rows == [] and len(problems) == 1 and problems[0].startswith(f"{path}:2: a relation has")
+    assert problems[0].endswith("; it must be left, right or bi")
+
+
+def test_spans_and_classes_need_controls_of_their_own(tmp_path: Path) -> None:
+    results = [dict(one) for one in (*SPANS, choice("x"))]
+    for one in results:
+        del one["from_name"]
+    path = write(tmp_path, [task(TEXT, [*SPANS, choice("x")]), task(TEXT, results)], "a.jsonl")
+    rows, problems, _ = read(path)
+    assert rows == [] and len(problems) == 1
+    assert problems[0].startswith(f'{path}:2: a result of "choices" has the "from_name" "", as')
+    path = write(tmp_path, [task(TEXT, results[::-1])], "a.jsonl")
+    rows, problems, _ = read(path)
+    assert rows == [] and len(problems) == 1
+    assert problems[0].startswith(f'{path}:row 1: a result of "labels" has the "from_name" "", as')
+    stars = {"type": "rating", "value": {"rating": 4}}
+    assert len(read(write(tmp_path, [task(TEXT, [results[-1], stars])]))[1]) == 1
+    rows, problems, _ = read(write(tmp_path, [task(TEXT, results[-1:])]))
+    assert problems == [] and rows[0]["label"] == ["x"]
 
 
 def test_a_relation_to_nowhere_is_a_problem(tmp_path: Path) -> None:
@@ -206,79 +280,6 @@ def test_completions_of_the_first_versions_are_read(tmp_path: Path) -> None:
     old["completions"] = old.pop("annotations")
     rows, problems, _ = read(write(tmp_path, [old]))
     assert rows[0]["entities"] == ENTITIES and problems == []
-
-
-SHORT: dict[str, Any] = {
-    "text": TEXT,
-    "id": 3,
-    "label": [{"start": 0, "end": 10, "text": "Jane Smith", "labels": ["PER"]}],
-    "topic": {"choices": ["a", "b"]},
-    "annotator": 1,
-    "annotation_id": 2,
-    "created_at": "2026-01-01",
-    "updated_at": "2026-01-01",
-    "lead_time": 3.5,
-}
-
-
-def test_the_format_of_another_tool_is_refused_by_name(tmp_path: Path) -> None:
-    path = write(tmp_path, [SHORT])
-    for given in ("doccano", "spacy", "gliner", "prodigy"):
-        rows, problems, _ = read(path, format=given)
-        assert rows == [] and len(problems) == 1
-        assert "JSON-MIN" in problems[0] and "give --format label_studio" in problems[0]
-    assert read(path, format="label_studio")[1] == []
-
-
-def test_the_short_form_is_read(tmp_path: Path) -> None:
-    rows, problems, notices = read(write(tmp_path, [SHORT]))
-    assert problems == []
-    assert rows == [
-        {
-            "id": 3,
-            "text": TEXT,
-            "entities": [{"start": 0, "end": 10, "label": "PER", "text": "Jane Smith", "id": "T1"}],
-            "topic": ["a", "b"],
-        }
-    ]
-    assert any("JSON-MIN" in notice for notice in notices)
-
-
-def test_an_annotator_who_left_a_control_empty_differs_in_whatever_order(tmp_path: Path) -> None:
-    about = {"annotation_id": 2, "lead_time": 3.5}
-    chosen = {"id": 3, "text": TEXT, "topic": "a", "annotator": 1} | about
-    empty = {"id": 3, "text": TEXT, "annotator": 2} | about
-    for rows in ([chosen, empty], [empty, chosen]):
-        _, problems, _ = read(write(tmp_path, rows))
-        assert len(problems) == 1 and "they differ in 1" in problems[0]
-
-
-@pytest.mark.parametrize("kind", ["rating", "number"])
-def test_numbers_of_the_short_form_are_numbers(tmp_path: Path, kind: str) -> None:
-    rows, problems, _ = read(write(tmp_path, [SHORT | {"stars": [{kind: 4.5}]}]))
-    assert problems == [] and rows[0]["stars"] == 4.5
-
-
-def test_the_table_holds_spans_as_json(tmp_path: Path) -> None:
-    cells = {
-        name: json.dumps(v) if isinstance(v, list | dict) else str(v) for name, v in SHORT.items()
-    }
-    quoted = ['"' + cell.replace('"', '""') + '"' for cell in cells.values()]
-    path = tmp_path / "export.csv"
-    path.write_text(",".join(cells) + "\n" + ",".join(quoted) + "\n")
-    rows, problems, _ = read(str(path))
-    assert problems == [] and rows[0]["entities"][0]["label"] == "PER"
-    assert rows[0]["topic"] == ["a", "b"]
-
-
-def test_annotators_of_the_short_form_are_put_together(tmp_path: Path) -> None:
-    one = SHORT | {"topic": "a"}
-    path = write(tmp_path, [one, one | {"annotator": 2, "topic": "b"}, SHORT | {"id": 4}])
-    _, problems, _ = read(path)
-    assert len(problems) == 1 and "labelled by several annotators" in problems[0]
-    rows, _, notices = read(path, annotations="first")
-    assert [(row["id"], row["topic"]) for row in rows] == [(3, ["a"]), (4, ["a", "b"])]
-    assert any("entity F1 between annotators 1.000" in notice for notice in notices)
 
 
 def test_its_conll_is_read(tmp_path: Path) -> None:

@@ -135,6 +135,34 @@ def test_an_accepted_question_is_the_class_where_not_all_were_asked(tmp_path: Pa
     assert any('1 row left out, since the annotator\'s "answer"' in notice for notice in notices)
 
 
+@pytest.mark.parametrize("answers", [("accept", "reject"), ("reject", "accept")])
+def test_two_answers_to_one_question_are_a_problem(tmp_path: Path, answers: Any) -> None:
+    given = [row(label="a", answer=answer) for answer in answers]
+    given.append(row(text="Ann", _input_hash=2, label="b"))
+    path = write(tmp_path, given, "a.jsonl")
+    rows, problems, _ = read(path)
+    assert rows == [] and len(problems) == 1
+    assert problems[0].startswith(f'{path}:2: the answer to "a" is "{answers[1]}", and {path}:1 ')
+    # Two people may differ.
+    for who, one in zip("xy", given, strict=False):
+        one["_annotator_id"] = who
+    rows, problems, _ = read(write(tmp_path, given, "a.jsonl"))
+    assert [r["label"] for r in rows] == ["a", "b"] and problems == []
+
+
+def test_a_question_that_was_answered_twice_alike_counts_once_and_is_told(tmp_path: Path) -> None:
+    given = [row(label="a"), row(label="a"), row(text="Ann", _input_hash=2, label="b")]
+    path = write(tmp_path, given, "a.jsonl")
+    rows, problems, notices = read(path)
+    assert [r["label"] for r in rows] == ["a", "b"] and problems == []
+    told = f"{path}: 1 row with the text, label and answer of a row before read once, first"
+    assert any(notice == f"{told} {path}:2" for notice in notices)
+    # Files put together may count their texts alike, and files of other programs may not at all.
+    for hashes in ((1, 1), (None, None)):
+        given = [row(text=t, label="a", _input_hash=h) for t, h in zip("xy", hashes, strict=True)]
+        assert [r["text"] for r in read(write(tmp_path, given, "b.jsonl"))[0]] == ["x", "y"]
+
+
 def test_sessions_are_annotators(tmp_path: Path) -> None:
     given = [
         row(tokens=TOKENS, spans=spans, _annotator_id=who)
@@ -144,3 +172,10 @@ def test_sessions_are_annotators(tmp_path: Path) -> None:
     assert len(problems) == 1 and "entity F1 between annotators 0.667" in problems[0]
     rows, problems, _ = read(write(tmp_path, given, "a.jsonl"), annotations="majority")
     assert [len(r["entities"]) for r in rows] == [1, 1] and problems == []
+
+
+@pytest.mark.parametrize("given", [1, None])
+def test_texts_with_one_hash_are_not_taken_for_one(tmp_path: Path, given: Any) -> None:
+    rows = [row(text=n, spans=[], _input_hash=given, _annotator_id=n) for n in ("Ann", "Bob")]
+    found, problems, _ = read(write(tmp_path, rows, "a.jsonl"))
+    assert problems == [] and [r["text"] for r in found] == ["Ann", "Bob"]

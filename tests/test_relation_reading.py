@@ -276,6 +276,14 @@ def test_relations_that_join_nothing_are_told(relation, told):
     assert len(problems) == 1 and told in problems[0]
 
 
+def test_an_id_that_is_a_list_is_a_problem():
+    first, second = FORMS["entities"]["entities"]
+    row = FORMS["entities"] | {"entities": [first | {"id": ["a"]}, second]}
+    _, problems, _ = read([FORMS["entities"], row])
+    assert len(problems) == 1
+    assert "row 2: an entity has the id \"['a']\"; it must be a number or a text" in problems[0]
+
+
 def test_pairs_without_a_relation_become_negatives_within_the_window():
     text = "Ada works for Acme. Bo lives in Oslo."
     names = ("Ada", "Acme", "Bo", "Oslo")

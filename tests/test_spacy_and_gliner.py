@@ -1,12 +1,15 @@
 """Training data of spaCy and GLiNER."""
 
 import builtins
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from export_files import read, write
 
+from lowcost_ft.pipeline.convert import convert_file
+from lowcost_ft.tasks.inputs import read_examples_file
 from lowcost_ft.tasks.loading import load_splits
 
 TEXT = "Jane Smith visits Berlin"
@@ -97,6 +100,54 @@ def test_spans_are_read_where_no_document_has_entities(tmp_path: Path, spacy: An
     assert any('"spans" of 2 documents, first at' in notice for notice in notices)
 
 
+@pytest.mark.parametrize(
+    ("given", "spans", "illegal"),
+    [
+        ("Jane/U-PER went/O to/O New/I-LOC York/L-LOC", [(0, 4, "PER"), (13, 21, "LOC")], "New"),
+        ("Jane/B-PER Smith/L-PER Acme/I-ORG Ltd/L-ORG", [(0, 10, "PER"), (11, 19, "ORG")], "Acme"),
+        ("Jane/B-PER Smith/L-PER at/O Acme/U-ORG", [(0, 10, "PER"), (14, 18, "ORG")], None),
+        ("Jane/B-PER Smith/I-PER at/O Acme/B-ORG", [(0, 10, "PER"), (14, 18, "ORG")], None),
+    ],
+)
+def test_a_tag_of_version_2_that_continues_nothing_begins_an_entity(
+    tmp_path: Path, given: str, spans: list[tuple[int, int, str]], illegal: str | None
+) -> None:
+    pairs = [one.split("/") for one in given.split()]
+    tokens = [{"orth": word, "ner": tag} for word, tag in pairs]
+    paragraph = {"raw": " ".join(word for word, _ in pairs), "sentences": [{"tokens": tokens}]}
+    path = write(tmp_path, [{"id": 1, "paragraphs": [paragraph]}])
+    rows, problems, notices = read(path)
+    assert problems == []
+    assert [(e["start"], e["end"], e["label"]) for e in rows[0]["entities"]] == spans
+    told = [notice for notice in notices if "not allowed where they stand" in notice]
+    assert len(told) == (illegal is not None)
+    for notice in told:
+        assert notice.startswith(f"{path}: 1 tag(s)") and f'"{illegal}" ("I-' in notice
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"label": ["a"], "value": 1}, '"cats" has the label "[\'a\']"; it must be a text'),
+        ({"value": 1}, '"cats" has the label "None"; it must be a text'),
+        ({"label": "a", "value": 0}, '"cats" gives "a" the values "1" and "0"; keep one'),
+        ({"label": "b", "value": 0}, None),
+    ],
+)
+def test_categories_of_version_2_have_one_label_each(
+    tmp_path: Path, more: dict[str, Any], told: str | None
+) -> None:
+    tokens = [{"orth": "Jane"}]
+    cats = [{"label": "a", "value": 1}, more]
+    document = {"paragraphs": [{"raw": "Jane", "sentences": [{"tokens": tokens}], "cats": cats}]}
+    path = write(tmp_path, [document], "a.jsonl")
+    rows, problems, _ = read(path)
+    if told is None:
+        assert problems == [] and rows[0]["label"] == ["a"]
+    else:
+        assert len(problems) == 1 and problems[0].startswith(f"{path}:1: {told}")
+
+
 def test_an_annotator_for_spacy_wraps_its_rows(tmp_path: Path) -> None:
     pair = [TEXT, {"entities": [[0, 10, "PER"]]}]
     rows, problems, _ = read(write(tmp_path, {"classes": ["PER"], "annotations": [pair, None]}))
@@ -120,6 +171,17 @@ def test_the_last_word_of_a_span_is_inside_it(tmp_path: Path) -> None:
     many = [GLINER | {"tokenized_text": [*WORDS, str(number)]} for number in range(20)]
     splits = load_splits("ner", train_file=write(tmp_path, many))
     assert splits.train[0].tags == ("B-PER", "I-PER", "O", "B-LOC", "O")
+
+
+def test_fields_of_a_row_are_kept_without_its_labels(tmp_path: Path) -> None:
+    path = write(tmp_path, [GLINER | {"id": "n7", "source": "wire"}])
+    rows, problems, _ = read(path, labelled=False)
+    assert problems == [] and (rows[0]["id"], rows[0]["source"]) == ("n7", "wire")
+    assert "ner" not in rows[0] and "relations" not in rows[0]
+    assert read_examples_file("ner", path, labelled=False)[0].row_id == "n7"
+    convert_file(path, str(tmp_path / "out.jsonl"), labelled=False)
+    found = json.loads((tmp_path / "out.jsonl").read_text("utf-8"))
+    assert found == {"id": "n7", "text": TEXT, "source": "wire"}
 
 
 @pytest.mark.parametrize(

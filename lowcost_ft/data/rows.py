@@ -3,12 +3,21 @@
 import json
 import math
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 __all__ = ["LINE_BREAK", "Row", "column_names", "counted", "file_of", "find_column", "listed"]
-__all__ += ["plain_name", "read_id", "read_text", "same_column", "shown", "surrogate_fault"]
+__all__ += [
+    "plain_name",
+    "plain_text",
+    "read_id",
+    "read_text",
+    "same_column",
+    "shown",
+    "surrogate_fault",
+]
 __all__ += ["blank_notice", "blank_rows", "on_one_line", "text_fault", "told_apart"]
 __all__ += ["without_blank_notices"]
 
@@ -96,6 +105,11 @@ def same_column(names: Sequence[str], wanted: str) -> str | None:
         return wanted
     alike = [name for name in names if plain_name(name) == plain_name(wanted)]
     return alike[0] if len(alike) == 1 else None
+
+
+def plain_text(text: str) -> str:
+    """A text without what spellings of it may differ in: case, white space, composed letters."""
+    return " ".join(unicodedata.normalize("NFC", text).casefold().split())
 
 
 def find_column(

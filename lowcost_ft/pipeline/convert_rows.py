@@ -107,6 +107,7 @@ def canonical_rows(
             f"written without any; --label-column names one (the columns are {listed(names)})"
         )
     checked = _checked(rows, text_column, spans if labelled else None, reading, **lists)
+    readable = not problems  # Without its entities, every relation would seem to join nothing.
     found = []
     for row, entities in zip(rows, checked, strict=True):
         values: dict[str, Any] = {} if "id" not in row.values else {"id": row.values["id"]}
@@ -115,7 +116,7 @@ def canonical_rows(
             values["text_pair"] = read_text(row, second, problems)
         if spans is not None and labelled:
             values["entities"] = entities
-        if labelled and "relations" in row.values:
+        if labelled and readable and "relations" in row.values:
             values["relations"] = relations_of(row, spans, entities, problems)
         if columns and labelled and (len(columns) > 1 or columns[0] in row.values):
             values["label"] = classes[row.source]
@@ -198,7 +199,7 @@ def _checked(
     notices: list[str],
 ) -> list[list[dict[str, Any]]]:
     """The entities of each row, their offsets in characters, with their ids and other fields."""
-    from lowcost_ft.tasks.ner.entity_spans import agreeing_spans, read_entities
+    from lowcost_ft.tasks.ner.entity_spans import agreeing_spans, entity_id_fault, read_entities
 
     read = []
     for row in rows:
@@ -228,7 +229,11 @@ def _checked(
             if text[start:end] != text[start:end].strip():
                 blank.append(f"{source}: {start}..{end} {shown(label)}")
             own = dict(item) if isinstance(item, dict) else {}
-            place = {"id": own.get("id", f"T{number}"), "start": start, "end": end, "label": label}
+            name = f"T{number}" if own.get("id") is None else own["id"]
+            if fault := entity_id_fault(name):
+                problems.append(f"{source}: {fault}")
+                continue
+            place = {"id": name, "start": start, "end": end, "label": label}
             place |= {"text": text[start:end]} if "text" in own else {}
             entities.append(place | {n: v for n, v in own.items() if n not in (*place, *_KEYS)})
         found.append(entities)

@@ -13,6 +13,7 @@ __all__ = [
     "are_triples",
     "entity_id",
     "is_offset",
+    "labels_of",
     "objects",
     "text_of",
 ]
@@ -97,6 +98,27 @@ def entity_id(value: Any, unnamed: str) -> int | str:
     if type(value) not in (int, str):
         raise ExportError(f'a span has the "id" {shown(value)}; it must be a number or a text')
     return value
+
+
+def labels_of(labels: Any, span: str) -> list[str]:
+    """The labels of a span, checked.
+
+    Args:
+        labels: What stands there.
+        span: What to call the span.
+
+    Raises:
+        ExportError: There is none, or one that is not text.
+    """
+    for label in labels if isinstance(labels, list) else ():
+        if label is not None and not isinstance(label, str):
+            raise ExportError(
+                f"{span} has the label {shown(label)}, which is not text; write it in quotes, or "
+                f"label it anew"
+            )
+    if not labels or not isinstance(labels, list) or not all(map(text_of, labels)):
+        raise ExportError(f"{span} has no label; label it or delete it in the tool")
+    return labels
 
 
 def is_offset(value: Any) -> bool:

@@ -143,8 +143,9 @@ def with_values(row: Row, values: Mapping[str, Any]) -> Row:
 
 
 def _truth(item: Annotated) -> Annotation | None:
+    """The annotation that is marked as right; None where there is none, or several that differ."""
     marked = [annotation for annotation in item.annotations if annotation.is_truth]
-    return marked[0] if len(marked) == 1 else None
+    return marked[0] if len({_key(annotation) for annotation in marked}) == 1 else None
 
 
 # --- What can be compared -----------------------------------------------------------------------

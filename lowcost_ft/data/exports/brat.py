@@ -10,7 +10,7 @@ from typing import Any
 from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.data.decoding import binary_fault, decode
 from lowcost_ft.data.exports.annotated import ExportError
-from lowcost_ft.data.rows import Row, counted, shown
+from lowcost_ft.data.rows import Row, counted, plain_text, shown
 
 __all__ = ["is_brat", "read_brat"]
 
@@ -53,6 +53,7 @@ def read_brat(
         folder: The folder.
         reading: How it is read.
         labelled: Whether annotations are wanted; a text without a file of them is then left out.
+            If not, a text with nothing in it is a row, too, for which callers answer or tell.
         problems: Gets a line for each problem, with the file and line.
         notices: Gets lines for what is left out.
     """
@@ -72,7 +73,7 @@ def read_brat(
             missing.append(f"{document}.txt")
             continue
         text = _text(f"{document}.txt", problems)
-        if text is None or (not text and not labelled):
+        if text is None:
             continue
         values: dict[str, Any] = {"id": name, "text": text}
         if labelled:
@@ -80,7 +81,7 @@ def read_brat(
             if annotations is None:
                 continue
             lines = [(f"{document}.ann:{n}", line) for n, line in _lines(annotations)]
-            values |= _read(lines, text, reading.discontinuous, problems, changed, unused, lost)
+            values |= _read(lines, text, reading, problems, changed, unused, lost)
         rows.append(Row(values, f"{folder}:{name}.txt"))
     notices.append(
         f"{folder}: read as a folder of brat's, by its content: {counted(len(rows), 'text')}"
@@ -134,7 +135,7 @@ def _lines(text: str) -> list[tuple[int, str]]:
 def _read(
     lines: Sequence[tuple[str, str]],
     text: str,
-    discontinuous: str | None,
+    reading: ReadingOptions,
     problems: list[str],
     changed: list[str],
     unused: Counter[str],
@@ -150,7 +151,7 @@ def _read(
                 if given in entities:
                     raise ExportError(f"the span {given} occurs twice; delete one")
                 entities[given] = []  # Relations to a broken span are no second problem.
-                entities[given] = _entity(given, rest, text, discontinuous, place, changed)
+                entities[given] = _entity(given, rest, text, reading, place, changed)
             elif given[:1] == "R":
                 ends = _ARGUMENT.findall(rest)
                 if len(ends) != 2:
@@ -176,7 +177,7 @@ def _read(
         elif all(end in known for end in ends):
             head, tail = (known[end] for end in ends)
             relations.append({"head": head, "tail": tail, "label": label})
-        elif discontinuous == "drop":
+        elif reading.discontinuous == "drop":
             dropped.append(place)
     found = [entity for spans in entities.values() for entity in spans]
     return {"entities": found, "relations": relations}
@@ -187,7 +188,7 @@ _RELATION_FORM = "R1<TAB>Type Arg1:T1 Arg2:T2"
 
 
 def _entity(
-    given: str, rest: str, text: str, discontinuous: str | None, place: str, changed: list[str]
+    given: str, rest: str, text: str, reading: ReadingOptions, place: str, changed: list[str]
 ) -> list[dict[str, Any]]:
     head, _, own = rest.partition("\t")
     match = _SPAN.fullmatch(head)
@@ -205,6 +206,9 @@ def _entity(
     if len(fragments) == 1:
         (start, end), told = fragments[0], {"text": own} if own.strip() else {}
         return [{"id": given, "start": start, "end": end, "label": label} | told]
+    discontinuous = reading.discontinuous
+    if discontinuous != "drop" and reading.entity_offsets == "characters":
+        _check_parts(f"{given} ({offsets})", own, parts, text)
     if discontinuous is None:
         raise ExportError(
             f"the span {given} ({offsets}) lies in {len(fragments)} parts with other words "
@@ -220,6 +224,21 @@ def _entity(
         {"id": given if n == 0 else f"{given}#{n + 1}", "start": start, "end": end, "label": label}
         for n, (start, end) in enumerate(fragments)
     ]
+
+
+def _check_parts(span: str, own: str, parts: Sequence[tuple[int, int]], text: str) -> None:
+    """Compares a span's own text with its parts: brat writes them with a blank between.
+
+    Raises:
+        ExportError: They differ, as after a change of the text.
+    """
+    cut = " ".join(text[start:end] for start, end in parts)
+    in_order = " ".join(text[start:end] for start, end in sorted(parts))
+    if own.strip() and plain_text(own) not in (plain_text(cut), plain_text(in_order)):
+        raise ExportError(
+            f"the span {span} has the text {shown(own)}, but its parts cut out {shown(cut)}; "
+            f"correct the offsets or the text, or leave spans in parts out (--discontinuous drop)"
+        )
 
 
 def _joined(parts: Sequence[tuple[int, int]], text: str) -> list[tuple[int, int]]:

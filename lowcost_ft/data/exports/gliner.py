@@ -19,14 +19,14 @@ def is_gliner(values: Mapping[str, Any]) -> bool:
 
 
 def read_inputs(rows: Sequence[Row]) -> list[Annotated]:
-    """The words alone, and joined by blanks as `text`.
+    """The words, joined by blanks as `text`, too, and the fields that are not GLiNER's.
 
     Raises:
         ExportError: A row has none.
     """
     read = [(row, _words(row.values)) for row in rows]
     return [
-        Annotated(Row({"tokens": words, "text": " ".join(words)}, row.source))
+        Annotated(Row(_kept(row) | {"tokens": words, "text": " ".join(words)}, row.source))
         for row, words in read
     ]
 
@@ -56,8 +56,7 @@ def read_gliner(rows: Sequence[Row], *, problems: list[str]) -> list[Annotated]:
     related = any("relations" in row.values for row, *_ in read)
     found = []
     for row, words, spans, links in read:
-        kept = {name: value for name, value in row.values.items() if name not in _NOT_KEPT}
-        text = " ".join(words)
+        kept, text = _kept(row), " ".join(words)
         starts = list(accumulate((len(word) + 1 for word in words), initial=0))
         values: dict[str, Any] = {
             "entities": [
@@ -81,6 +80,10 @@ def read_gliner(rows: Sequence[Row], *, problems: list[str]) -> list[Annotated]:
             values["tags"] = _tags(len(words), spans)
         found.append(Annotated(Row(kept, row.source), (Annotation("", values),)))
     return found
+
+
+def _kept(row: Row) -> dict[str, Any]:
+    return {name: value for name, value in row.values.items() if name not in _NOT_KEPT}
 
 
 def _words(values: Mapping[str, Any]) -> list[str]:

@@ -74,9 +74,9 @@ def read_label_studio(
                 problems.append(f"{row.source}: {error}")
             else:
                 tasks.append((row, []))
-    results = [result for _, found in tasks for _, given in found for result in given]
-    controls = controls_of(results)
-    related = any(map(is_relation, results))
+    annotated = [given for _, found in tasks for _, given in found]
+    controls = controls_of(annotated)
+    related = any(is_relation(result) for given in annotated for result in given)
     found_text, texts = find_texts(
         [(row.values["data"], [r for _, given in found for r in given]) for row, found in tasks]
     )

@@ -1,10 +1,16 @@
 """Results of Label Studio's annotations -> entities, classes and relations."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from lowcost_ft.data.exports.annotated import ExportError, entity_id, is_offset, text_of
+from lowcost_ft.data.exports.annotated import (
+    ExportError,
+    entity_id,
+    is_offset,
+    labels_of,
+    text_of,
+)
 from lowcost_ft.data.known_names import LABEL_STUDIO_RELATION
 from lowcost_ft.data.rows import shown
 
@@ -45,20 +51,34 @@ def _is_labels(result: Mapping[str, Any]) -> bool:
     return is_span(result) and _kind(result) not in _CLASSES
 
 
-def controls_of(results: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Controls of the interface that were used: name -> what they give."""
+def controls_of(annotations: Iterable[Sequence[Mapping[str, Any]]]) -> dict[str, str]:
+    """Controls of the interface that were used: name -> what they give.
+
+    A control holds several classes if one annotation has two of them, in one result or in two.
+
+    Args:
+        annotations: The results of each annotation.
+    """
     found: dict[str, str] = {}
     several = set()
-    for result in results:
-        if _is_labels(result):
-            found.setdefault(_control(result), "spans")
-        elif _kind(result) in _CLASSES and not is_span(result):
-            found.setdefault(_control(result), _kind(result))
-            value = result.get("value")
-            given = value.get(_kind(result)) if isinstance(value, Mapping) else None
-            if isinstance(given, list) and len(given) > 1:
-                several.add(_control(result))
+    for results in annotations:
+        given: dict[str, list[Any]] = {}
+        for result in results:
+            if _is_labels(result):
+                found.setdefault(_control(result), "spans")
+            elif _kind(result) in _CLASSES and not is_span(result):
+                name = _control(result)
+                found.setdefault(name, _kind(result))
+                value = result.get("value")
+                classes = value.get(_kind(result)) if isinstance(value, Mapping) else None
+                if isinstance(classes, list):
+                    given[name] = _joined(given.get(name, []), classes)
+        several |= {name for name, classes in given.items() if len(classes) > 1}
     return {name: "several" if name in several else kind for name, kind in found.items()}
+
+
+def _joined(before: list[Any], more: list[Any]) -> list[Any]:
+    return [*before, *(one for one in more if one not in before)]
 
 
 def values_of(
@@ -85,29 +105,48 @@ def values_of(
     values: dict[str, Any] = {}
     if spans or not controls:
         values["entities"] = []
-    for name in spans if len(spans) > 1 else ():
+    apart = spans if len(spans) > 1 else []
+    for name in apart:
         values[name] = []
     columns = {name: name for name, kind in controls.items() if kind != "spans"}
-    if len(classes) == 1 and classes[0] != label_column:
+    # A control of spans may have the name "label": then the classes keep their own.
+    if len(classes) == 1 and classes[0] != label_column and "label" not in apart:
         columns[classes[0]] = "label"
     for name, column in columns.items():
         values[column] = [] if controls[name] == "several" else None
+    kinds: dict[str, str] = {}
     for result in results:
         kind, name = _kind(result), _control(result)
         if is_relation(result):
             continue
         if _is_labels(result):
+            if name not in spans:
+                raise _shared(kind, name)
             for entity in _entities(result, f"T{len(values['entities']) + 1}"):
                 values["entities"].append(entity)
-                if len(spans) > 1:
+                if apart:
                     values[name].append(entity)
         elif kind in _CLASSES and not is_span(result):
-            values[columns[name]] = _classes(result, kind)
+            if name not in columns or kinds.setdefault(name, kind) != kind:
+                raise _shared(kind, name)
+            values[columns[name]] = _together(values[columns[name]], _classes(result, kind), name)
         else:
             unused[f"{kind or 'no type'} of a span" if is_span(result) else kind] += 1
+    for name, column in columns.items():
+        texts = values[column]
+        if controls[name] == "textarea" and isinstance(texts, list) and len(texts) == 1:
+            values[column] = texts[0]
     if related:
         values["relations"] = _relations(results, values.get("entities", []))
     return values
+
+
+def _shared(kind: str, control: str) -> ExportError:
+    return ExportError(
+        f'a result of {shown(kind)} has the "from_name" {shown(control)}, as have results of '
+        f"another kind; give each control of the labelling interface a name of its own and export "
+        f"the file anew"
+    )
 
 
 def _entities(result: Mapping[str, Any], unnamed: str) -> list[dict[str, Any]]:
@@ -128,11 +167,7 @@ def _entities(result: Mapping[str, Any], unnamed: str) -> list[dict[str, Any]]:
     )
     if labels is None and kind == "labels" and isinstance(value.get("labels"), str):
         labels = [value["labels"]]
-    if not labels or not all(text_of(label) for label in labels):
-        raise ExportError(
-            f"the span {start}..{end} has no label ({shown(value)}); label it or delete it in the "
-            f"tool"
-        )
+    labels = labels_of(labels, f"the span {start}..{end}")
     own = {"text": value["text"]} if isinstance(value.get("text"), str) else {}
     given = entity_id(result.get("id"), unnamed)
     return [
@@ -175,6 +210,27 @@ def unescape(entities: Sequence[dict[str, Any]], text: Any) -> None:
             entity["text"] = own.replace("\\n", "\n")
 
 
+def _together(before: Any, more: Any, control: str) -> Any:
+    """What a control says where an annotation has one result of it more.
+
+    Args:
+        before: What its results before this one say; None or an empty list without any.
+        more: What this one says.
+        control: Its name, for messages.
+
+    Raises:
+        ExportError: They are two values of a control that has one, such as a rating.
+    """
+    if before in (None, []) or more in (before, None):
+        return before if more is None else more
+    if isinstance(before, list) and isinstance(more, list):
+        return _joined(before, more)
+    raise ExportError(
+        f"one annotation has two values of the control {shown(control)}, {shown(before)} and "
+        f"{shown(more)}; delete one of them in the tool"
+    )
+
+
 def _classes(result: Mapping[str, Any], kind: str) -> Any:
     value = result.get("value")
     given = (
@@ -183,7 +239,7 @@ def _classes(result: Mapping[str, Any], kind: str) -> Any:
     if kind == "taxonomy" and isinstance(given, list):
         given = ["/".join(map(str, path)) if isinstance(path, list) else path for path in given]
     if kind == "textarea":
-        return given[0] if isinstance(given, list) and len(given) == 1 else given
+        return [given] if isinstance(given, str) else given
     if given is None:
         raise ExportError(f"a result of {shown(kind)} has no value ({shown(value)}); label it anew")
     return given
@@ -204,7 +260,12 @@ def _relations(
         labels = [UNNAMED_RELATION] if is_unnamed(result) else result["labels"]
         if not isinstance(labels, list) or not all(map(text_of, labels)):
             raise ExportError(f"a relation has the labels {shown(labels)}; give it a list of texts")
-        direction = result.get("direction", "right")
+        direction = result.get("direction")
+        direction = "right" if direction is None else direction
+        if direction not in ("left", "right", "bi"):
+            raise ExportError(
+                f"a relation has the direction {shown(direction)}; it must be left, right or bi"
+            )
         ways = {"left": [ends[::-1]], "bi": [ends, ends[::-1]]}.get(direction, [ends])
         found += [
             {"head": head, "tail": tail, "label": label} for head, tail in ways for label in labels

@@ -4,25 +4,25 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lowcost_ft.data.exports.annotated import Annotated, Annotation, ExportError, objects, text_of
+from lowcost_ft.data.exports.annotated import Annotated, Annotation, ExportError, objects
+from lowcost_ft.data.exports.prodigy_questions import asks_for_classes, read_questions
+from lowcost_ft.data.exports.prodigy_rows import ANSWERS, annotator, input_of, tell_left_out
 from lowcost_ft.data.exports.prodigy_spans import UNMARKED, read_relations, read_spans
 from lowcost_ft.data.known_names import PRODIGY_YES_OR_NO_VIEWS
 from lowcost_ft.data.rows import Row, counted, file_of, shown
 
 __all__ = ["is_prodigy", "partial_problem", "read_inputs", "read_prodigy"]
 
-_ANSWERS = ("accept", "reject", "ignore")
 _OWN = {"_input_hash", "_task_hash", "_session_id", "_view_id", "_annotator_id", "_is_binary"}
 _BESIDE_ANSWER = {"spans", "accept", "options", "relations", "label", "tokens"}
 _OF_OTHERS = {"entities", "ents", "tags", "ner_tags"}
-_NOT_KEPT = {"answer", "tokens", "spans", "relations", "options", "accept", "label", "config"}
 
 
 def is_prodigy(values: Mapping[str, Any]) -> bool:
     """Whether a row is Prodigy's: by its hashes, its answer, or its tokens."""
     if any(values.get(name) is not None for name in _OWN):
         return True
-    if values.get("answer") in _ANSWERS and _BESIDE_ANSWER & set(values):
+    if values.get("answer") in ANSWERS and _BESIDE_ANSWER & set(values):
         return True
     if not _are_tokens(values.get("tokens")) or not isinstance(values.get("text"), str):
         return False
@@ -78,7 +78,7 @@ def _is_one_answered_guess(values: Mapping[str, Any]) -> bool:
 
 def read_inputs(rows: Sequence[Row]) -> list[Annotated]:
     """The inputs alone, one for each row."""
-    return [Annotated(_input(row)) for row in rows]
+    return [Annotated(input_of(row)) for row in rows]
 
 
 def read_prodigy(
@@ -96,8 +96,8 @@ def read_prodigy(
         problems: Gets a line for each row that cannot be read, and for partial annotations.
         notices: Gets a line for what is left out.
     """
-    if _asks_for_classes(rows):
-        return _read_questions(rows, problems, notices)
+    if asks_for_classes(rows):
+        return read_questions(rows, problems, notices)
     kept = _accepted(rows, problems, notices)
     if problem := partial_problem(kept):
         problems.append(problem)
@@ -118,11 +118,12 @@ def read_prodigy(
             problems.append(f"{row.source}: {error}")
             continue
         bare += [row.source for one in values.get("entities", ()) if one["label"] == UNMARKED]
-        who, key = _annotator(row.values), str(row.values.get("_input_hash", ""))
+        who, known = annotator(row.values), row.values.get("_input_hash") not in (None, "")
+        key = str(row.values.get("_input_hash")), row.values["text"]
         # What the same annotator labelled once more is a row of its own.
-        place = number if not key or who is None else (key, times[key, who])
+        place = number if not known or who is None else (key, times[key, who])
         times[key, who] += 1
-        read.setdefault(place, (_input(row), []))[1].append(Annotation(who or "", values))
+        read.setdefault(place, (input_of(row), []))[1].append(Annotation(who or "", values))
     if bare and related:
         notices.append(
             f"{file_of(bare[0])}: {counted(len(bare), 'word')} that a relation names and no span "
@@ -131,19 +132,9 @@ def read_prodigy(
     return [Annotated(row, tuple(annotations)) for row, annotations in read.values()]
 
 
-def _annotator(values: Mapping[str, Any]) -> str | None:
-    who = values.get("_annotator_id") or values.get("_session_id")
-    return None if who is None else str(who)
-
-
-def _input(row: Row) -> Row:
-    kept = {name: v for name, v in row.values.items() if name not in _NOT_KEPT}
-    return Row({name: v for name, v in kept.items() if not name.startswith("_")}, row.source)
-
-
 def _accepted(rows: Sequence[Row], problems: list[str], notices: list[str]) -> list[Row]:
     for row in rows:
-        if (answer := row.values.get("answer")) not in (*_ANSWERS, None):
+        if (answer := row.values.get("answer")) not in (*ANSWERS, None):
             problems.append(
                 f'{row.source}: "answer" is {shown(answer)}; it must be one of accept, reject and '
                 f"ignore"
@@ -151,7 +142,7 @@ def _accepted(rows: Sequence[Row], problems: list[str], notices: list[str]) -> l
     out = [row for row in rows if row.values.get("answer") in ("reject", "ignore")]
     if not out:
         return list(rows)
-    _tell_left_out(out, notices)
+    tell_left_out(out, notices)
     kept = [row for row in rows if row.values.get("answer") not in ("reject", "ignore")]
     if not kept:
         problems.append(
@@ -159,15 +150,6 @@ def _accepted(rows: Sequence[Row], problems: list[str], notices: list[str]) -> l
             f'("answer"); a file needs rows with "accept"'
         )
     return kept
-
-
-def _tell_left_out(out: Sequence[Row], notices: list[str]) -> None:
-    counts = {name: sum(row.values.get("answer") == name for row in out) for name in _ANSWERS}
-    told = " and ".join(f'{count:,} "{name}"' for name, count in counts.items() if count)
-    notices.append(
-        f"{file_of(out[0].source)}: {counted(len(out), 'row')} left out, since the annotator's "
-        f'"answer" is not "accept" ({told}), first {out[0].source}'
-    )
 
 
 def _annotation(
@@ -208,71 +190,3 @@ def _choice(values: Mapping[str, Any], several: bool) -> Any:
     if not accepted and not several and style != "multiple":
         return None
     return [str(one) for one in accepted]
-
-
-# --- Yes-or-no questions about classes ----------------------------------------------------------
-
-
-def _asks_for_classes(rows: Sequence[Row]) -> bool:
-    """Whether each row asks whether one label fits its text."""
-    return all(
-        text_of(row.values.get("label")) is not None
-        and not row.values.get("spans")
-        and "accept" not in row.values
-        for row in rows
-    ) and any(row.values.get("answer") in ("accept", "reject") for row in rows)
-
-
-def _read_questions(
-    rows: Sequence[Row], problems: list[str], notices: list[str]
-) -> list[Annotated]:
-    file, all_rows = file_of(rows[0].source), rows
-    rows = [row for row in rows if row.values.get("answer") != "ignore"]
-    labels = sorted({row.values["label"].strip() for row in rows})
-    given: dict[Any, dict[str | None, dict[str, str]]] = {}
-    first: dict[Any, Row] = {}
-    for row in rows:
-        key = str(row.values.get("_input_hash", row.values.get("text")))
-        answers = given.setdefault(key, {}).setdefault(_annotator(row.values), {})
-        answers[row.values["label"].strip()] = str(row.values.get("answer", "accept"))
-        first.setdefault(key, row)
-    asked = [set(answers) for by in given.values() for answers in by.values()]
-    whole = all(len(one) == len(labels) for one in asked)
-    accepted = {
-        key: {who: [x for x, answer in by.items() if answer == "accept"] for who, by in of.items()}
-        for key, of in given.items()
-    }
-    dropped = ("ignore",) if whole else ("reject", "ignore")
-    if out := [row for row in all_rows if row.values.get("answer") in dropped]:
-        _tell_left_out(out, notices)
-    if not any(any(by.values()) for by in accepted.values()):
-        problems.append(
-            f"{file}: no row has been accepted by the annotator "
-            f'("answer"); a file needs rows with "accept"'
-        )
-        return []
-    if not whole:
-        for key, by in accepted.items():
-            if any(len(found) > 1 for found in by.values()):
-                problems.append(
-                    f"{first[key].source}: this text has {len(max(by.values(), key=len))} accepted "
-                    f"labels, and other texts of the file were not asked for all {len(labels)} "
-                    f"labels, so that what is missing there is unknown; ask for every label of "
-                    f"every text, or use a choice task"
-                )
-                return []
-    read = []
-    for key, by in accepted.items():
-        annotations = [
-            Annotation(who or "", {"label": sorted(found) if whole else found[0]})
-            for who, found in by.items()
-            if whole or found
-        ]
-        if annotations:
-            read.append(Annotated(_input(first[key]), tuple(annotations)))
-    if whole:
-        notices.append(
-            f"{file}: yes-or-no questions about {counted(len(labels), 'label')}; each text was "
-            f"asked for all of them and has those that were accepted"
-        )
-    return read

@@ -158,14 +158,14 @@ def _annotated(
 ) -> list[Annotated]:
     """The inputs with their annotations."""
     lists: dict[str, Any] = {"problems": problems, "notices": notices}
+    columns: dict[str, Any] = {
+        "text_column": reading.text_column,
+        "label_column": reading.label_column,
+    }
     if tool == "label_studio":
-        return read_label_studio(
-            rows, text_column=reading.text_column, label_column=reading.label_column, **lists
-        )
+        return read_label_studio(rows, **columns, **lists)
     if tool == "label_studio_min":
-        return label_studio_min.read_label_studio_min(
-            rows, label_column=reading.label_column, problems=problems
-        )
+        return label_studio_min.read_label_studio_min(rows, **columns, **lists)
     if tool == "prodigy":
         return prodigy.read_prodigy(rows, **lists)
     if tool == "gliner":

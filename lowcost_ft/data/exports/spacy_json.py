@@ -14,6 +14,8 @@ from lowcost_ft.data.exports.annotated import (
 )
 from lowcost_ft.data.known_names import SPACY_TAG
 from lowcost_ft.data.rows import Row, counted, file_of, shown
+from lowcost_ft.scores.iob2 import tags_to_spans
+from lowcost_ft.scores.tag_schemes import detect_scheme, illegal_tags, to_iob2
 
 __all__ = ["is_spacy", "read_inputs", "read_spacy"]
 
@@ -36,7 +38,7 @@ def read_inputs(rows: Sequence[Row]) -> list[Annotated]:
     """The inputs alone; a document of version 2 has one for each paragraph."""
     found = []
     for row in rows:
-        for paragraph in _paragraphs(row):
+        for paragraph in _paragraphs(row, []):
             kept = {n: v for n, v in paragraph.values.items() if n not in _NOT_KEPT}
             found.append(Annotated(Row(kept, row.source)))
     return found
@@ -51,14 +53,17 @@ def read_spacy(rows: Sequence[Row], *, problems: list[str], notices: list[str]) 
     Args:
         rows: The rows of one file.
         problems: Gets a line for each row that cannot be read.
-        notices: Gets a line where there are both, of which one is not read.
+        notices: Gets a line where there are both, of which one is not read, and for tags of
+            version 2 that are not allowed where they stand.
     """
     paragraphs = []
+    tagged: list[_Tagged] = []
     for row in rows:
         try:
-            paragraphs += _paragraphs(row)
+            paragraphs += _paragraphs(row, tagged)
         except ExportError as error:
             problems.append(f"{row.source}: {error}")
+    _tell_illegal(tagged, notices)
     names = {name for row in paragraphs for name in row.values}
     columns = _span_columns(paragraphs, notices)
     read = []
@@ -137,7 +142,7 @@ def _categories(value: Any) -> list[str] | None:
     if value is None:
         return None
     if isinstance(value, list):  # version 2
-        value = {one.get("label"): one.get("value") for one in objects(value, "cats")}
+        value = _by_label(objects(value, "cats"))
     if not isinstance(value, Mapping):
         raise ExportError(f'"cats" is {shown(value)}, not an object of classes with 0 or 1')
     for name, applies in value.items():
@@ -149,10 +154,30 @@ def _categories(value: Any) -> list[str] | None:
     return [name for name, applies in value.items() if applies]
 
 
+def _by_label(categories: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The categories of version 2: label -> whether it applies."""
+    found: dict[str, Any] = {}
+    for one in categories:
+        label, applies = one.get("label"), one.get("value")
+        if not isinstance(label, str):
+            raise ExportError(f'"cats" has the label {shown(label)}; it must be a text')
+        if found.setdefault(label, applies) != applies:
+            raise ExportError(
+                f'"cats" gives {shown(label)} the values {shown(found[label])} and '
+                f"{shown(applies)}; keep one of them"
+            )
+    return found
+
+
 # --- Version 2 ----------------------------------------------------------------------------------
 
 
-def _paragraphs(row: Row) -> list[Row]:
+_Tagged = tuple[str, list[str], list[str]]
+"""Where a paragraph stands, its words and their tags."""
+
+
+def _paragraphs(row: Row, tagged: list[_Tagged]) -> list[Row]:
+    """The paragraphs of a document; `tagged` gets those that have tags."""
     if not isinstance(row.values.get("paragraphs"), list):
         return [row]
     found = []
@@ -168,33 +193,55 @@ def _paragraphs(row: Row) -> list[Row]:
             raise ExportError('a token has no "orth"; export the document anew')
         text = paragraph.get("raw")
         text = text if isinstance(text, str) else " ".join(map(str, words))
+        source = f"{row.source}, paragraph {number}" if len(paragraphs) > 1 else row.source
         values: dict[str, Any] = {} if row.values.get("id") is None else {"id": row.values["id"]}
         values |= {"text": text}
         if any(SPACY_TAG in token for token in tokens):
-            values["entities"] = _tagged(text, tokens)
+            tags = [_tag(token) for token in tokens]
+            values["entities"] = _spans_of(text, tokens, tags)
+            tagged.append((source, list(map(str, words)), tags))
         if "cats" in paragraph:
             values["cats"] = paragraph["cats"]
-        source = f"{row.source}, paragraph {number}" if len(paragraphs) > 1 else row.source
         found.append(Row(values, source))
     return found
 
 
-def _tagged(text: str, tokens: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
-    """Spans of BILOU tags, where the tokens stand in the text."""
-    found: list[list[Any]] = []
-    place = 0
+def _tag(token: Mapping[str, Any]) -> str:
+    tag = token.get(SPACY_TAG, "-")
+    if not isinstance(tag, str) or (tag != "O" and tag[:2] not in ("B-", "I-", "L-", "U-")):
+        raise ExportError(
+            f"the token {shown(token['orth'])} has the tag {shown(tag)}, so that it is not "
+            f"known whether it is an entity; give it O or a tag"
+        )
+    return tag
+
+
+def _spans_of(
+    text: str, tokens: Sequence[Mapping[str, Any]], tags: Sequence[str]
+) -> list[list[Any]]:
+    """Spans of tags, where the tokens stand in the text."""
+    places = []
+    end = 0
     for token in tokens:
-        start = text.find(token["orth"], place)
+        start = text.find(token["orth"], end)
         if start < 0:
             raise ExportError(f"the token {shown(token['orth'])} does not stand in its raw text")
-        place, tag = start + len(token["orth"]), token.get(SPACY_TAG, "-")
-        if not isinstance(tag, str) or (tag != "O" and tag[:2] not in ("B-", "I-", "L-", "U-")):
-            raise ExportError(
-                f"the token {shown(token['orth'])} has the tag {shown(tag)}, so that it is not "
-                f"known whether it is an entity; give it O or a tag"
-            )
-        if tag[0] in "BU" or (tag != "O" and not found):
-            found.append([start, place, tag[2:]])
-        elif tag != "O":
-            found[-1][1] = place
-    return found
+        end = start + len(token["orth"])
+        places.append((start, end))
+    converted, _ = to_iob2(tags, "BILOU")  # The scheme only tells what is illegal.
+    return [
+        [places[first][0], places[end - 1][1], label]
+        for first, end, label in tags_to_spans(converted)
+    ]
+
+
+def _tell_illegal(tagged: Sequence[_Tagged], notices: list[str]) -> None:
+    """A notice about tags that continue nothing, or do not end: spaCy would refuse them."""
+    scheme = detect_scheme(tags for _, _, tags in tagged)
+    illegal = [
+        f"{source}, token {position + 1} {shown(words[position])} ({shown(tags[position])})"
+        for source, words, tags in tagged
+        for position in to_iob2(tags, scheme)[1]
+    ]
+    if illegal:
+        notices.append(f"{file_of(tagged[0][0])}: {illegal_tags(scheme, illegal)}")

@@ -1,15 +1,14 @@
 """What the offsets of entities count, and whether they agree with the entities' own texts."""
 
-import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
-from lowcost_ft.data.rows import file_of, shown
+from lowcost_ft.data.rows import file_of, plain_text, shown
 from lowcost_ft.tasks.ner.tagging import Span
 from lowcost_ft.tasks.ner.word_splitting import split_words
 
-__all__ = ["Entity", "agreeing_spans", "in_characters", "in_units", "offsets_hint", "plain_text"]
+__all__ = ["Entity", "agreeing_spans", "in_characters", "in_units", "offsets_hint"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +100,6 @@ def in_characters(entity: Entity, text: str, offsets: str) -> Entity | None:
     if offsets == "inclusive":
         return replace(entity, end=entity.end + 1)
     return _nearest(entity, text) if offsets == "text" else entity
-
-
-def plain_text(text: str) -> str:
-    """A text without what spellings of it may differ in: case, white space, composed letters."""
-    return " ".join(unicodedata.normalize("NFC", text).casefold().split())
 
 
 def _agrees(entity: Entity | None, text: str) -> bool:

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from lowcost_ft.data.rows import Row, shown, surrogate_fault
-from lowcost_ft.tasks.ner.entity_offsets import Entity, agreeing_spans, plain_text
+from lowcost_ft.data.rows import Row, plain_text, shown, surrogate_fault
+from lowcost_ft.tasks.ner.entity_offsets import Entity, agreeing_spans
 from lowcost_ft.tasks.ner.tagging import Span
 from lowcost_ft.tasks.ner.word_splitting import split_words
 
@@ -17,6 +17,7 @@ __all__ = [
     "Entity",
     "agreeing_spans",
     "clean_spans",
+    "entity_id_fault",
     "read_entities",
     "with_whole_addresses",
 ]
@@ -75,6 +76,13 @@ def read_entities(
                 f"{row.source}: entity {shown(given)} must be of the form {ENTITY_FORM}"
             )
     return entities
+
+
+def entity_id_fault(value: Any) -> str | None:
+    """What keeps a value from being the id that relations name an entity by; None for an id."""
+    if isinstance(value, str | int | float):
+        return None
+    return f"an entity has the id {shown(value)}; it must be a number or a text"
 
 
 def _parts(given: Any, source: str, found: dict[str, str]) -> tuple[Any, Any, Any, tuple[str, Any]]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from lowcost_ft.config.reading import ReadingOptions
 from lowcost_ft.data.known_labels import Occurrences, tell_unknown
 from lowcost_ft.data.rows import file_of, shown
+from lowcost_ft.scores.tag_schemes import illegal_tags
 from lowcost_ft.tasks.ner.examples import NerExample, word_source
 from lowcost_ft.tasks.ner.tagging import detect_scheme, tags_to_spans, to_iob2
 
@@ -56,11 +57,7 @@ def finish(
     if scheme != "IOB2":
         notices.append(f"the tags are {scheme}; they were converted to IOB2")
     if illegal:
-        listed = ", ".join(illegal[:5]) + (", ..." if len(illegal) > 5 else "")
-        notices.append(
-            f"{len(illegal)} tag(s) not allowed where they stand in {scheme}, read as conlleval "
-            f"reads them (what continues nothing begins an entity): {listed}"
-        )
+        notices.append(illegal_tags(scheme, illegal))
     trained = labels is not None
     if labels is None:
         train = converted["train"]

@@ -5,7 +5,12 @@ from typing import Any
 
 from lowcost_ft.config.reading import PairWindow, ReadingOptions
 from lowcost_ft.data.rows import Row, counted, file_of, read_text, shown, surrogate_fault
-from lowcost_ft.tasks.ner.entity_spans import Entity, agreeing_spans, read_entities
+from lowcost_ft.tasks.ner.entity_spans import (
+    Entity,
+    agreeing_spans,
+    entity_id_fault,
+    read_entities,
+)
 from lowcost_ft.tasks.relation.candidates import candidate_pairs
 from lowcost_ft.tasks.relation.examples import Mention, Pair
 from lowcost_ft.tasks.relation.marked_rows import inside, tell_cut, tell_trimmed
@@ -46,6 +51,10 @@ def read_entity_rows(
         given = given["entities"] if isinstance(given, dict) else given
         ids = [one.get("id") if isinstance(one, dict) else None for one in given]
         ids = list(range(len(given))) if all(one is None for one in ids) else ids
+        faults = [fault for one in ids if one is not None and (fault := entity_id_fault(one))]
+        if faults:
+            problems.append(f"{row.source}: {faults[0]}")
+            continue
         repeated = [one for i, one in enumerate(ids) if one is None or one in ids[:i]]
         if repeated:
             problems.append(

@@ -54,7 +54,7 @@ class _LeanInt8Linear(Linear):
         if name not in known or name in self.lora_variant or self.lora_bias[name]:
             return False
         return (
-            self.base_layer.rounds_inputs
+            bool(self.base_layer.rounds_inputs)
             and x.dtype == known[name].weight.dtype == torch.float32
             and not torch.is_autocast_enabled(device)
             and not (isinstance(bias, torch.Tensor) and bias.requires_grad)

@@ -217,6 +217,18 @@ def test_that_the_data_have_changed_is_told(trained_run):
     ]
 
 
+def test_a_test_file_that_is_gone_is_not_needed(trained_run):
+    record, said = load_run(trained_run("single", "bert")), []
+    options = {"command": "merge", "call": "", "say": said.append}
+    before, _ = validation_examples(record, None, **options)
+    assert record["config"]["test_file"] and not said
+    record["config"] |= {"test_file": "data/gone.jsonl"}
+    after, split = validation_examples(record, None, **options)
+    assert (after, split) == (before, "validation")
+    (told,) = said
+    assert told.startswith("note: data/gone.jsonl, the test file of this run, is not there")
+
+
 CUT = [name for name in FAMILY_NAMES if name != "albert"]
 """Families that have weights of their own for each layer."""
 

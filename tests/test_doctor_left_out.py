@@ -211,3 +211,15 @@ def test_a_broken_line_of_columns_takes_its_sentence_with_it(
     said = " ".join(capsys.readouterr().err.split())
     assert "lacks 1 line that cannot be read (in columns of words: the whole sentences)" in said
     assert "loc" not in mended.read_text("utf-8") and "City" not in mended.read_text("utf-8")
+
+
+def test_rows_behind_an_open_quote_are_not_lost_in_a_mended_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [f"text {n},{'ab'[n % 2]}" for n in range(12)]
+    path = tmp_path / "train.csv"
+    path.write_text("\n".join(["text,label", *rows[:6], '"open,a', *rows[6:]]) + "\n")
+    mended = tmp_path / "mended.csv"
+    assert main(["doctor", str(path), "--no-model", "--fix", str(mended)]) == 2
+    assert "train.csv:8: the quote that opens here is not closed" in capsys.readouterr().err
+    assert not mended.exists()

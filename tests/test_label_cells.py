@@ -227,6 +227,10 @@ def test_a_class_named_like_a_missing_value_is_told() -> None:
     assert len(told) == 1 and told[0].startswith('the label "nan" (')
     assert "--exclude-label nan leaves" in told[0]
     assert splits_of(["nan", "a", "None"], exclude_label="nan").labels == ["None", "a"]
+    several = splits_of(["nan", "a", "NULL", "N/A"]).notices
+    assert any(
+        'the labels "nan", "NULL", "N/A" (22 rows, first a.jsonl:1) may' in n for n in several
+    )
 
 
 def test_rows_that_are_left_out_are_counted() -> None:

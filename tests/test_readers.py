@@ -574,3 +574,10 @@ def test_bad_datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     problems = []
     read_dataset(saved, "en", problems, [])
     assert "--dataset-config-name is for Hub data sets" in problems[0]
+
+
+def test_blank_lines_of_a_table_with_one_column_are_counted(tmp_path: Path) -> None:
+    rows, problems, notices = read(tmp_path, "a.csv", 'text\none\n\n""\ntwo\n\n')
+    assert [row.values["text"] for row in rows] == ["one", "", "two"] and not problems
+    assert any("1 blank line not taken for a row, first line 3" in notice for notice in notices)
+    assert not any("blank line" in n for n in read(tmp_path, "b.csv", "text\none\ntwo\n\n")[2])

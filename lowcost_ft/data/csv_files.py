@@ -51,7 +51,7 @@ def read_csv(
         if separator := _SEPARATOR_LINE.match(text):
             delimiter, text = separator[1], text[separator.end() :]  # Its line end still counts.
         delimiter = delimiter or csv_delimiter(text)
-        records = _records(path, text, delimiter, quotes, problems)
+        records = _records(path, text, delimiter, quotes, problems, notices)
         if faulty := swallowed_rows(path, records, delimiter, label_column, problems, notices):
             if records[0].first in faulty:
                 return []
@@ -67,7 +67,12 @@ def read_csv(
 
 
 def _records(
-    path: str, text: str, delimiter: str, quotes: bool, problems: list[str]
+    path: str,
+    text: str,
+    delimiter: str,
+    quotes: bool,
+    problems: list[str],
+    notices: list[str],
 ) -> list[Record]:
     # newline="" keeps the line breaks inside quotes and still counts CR, LF and CRLF as lines.
     content = io.StringIO(text, newline="")
@@ -77,11 +82,18 @@ def _records(
         else csv.reader(content, delimiter=delimiter, strict=True, quoting=csv.QUOTE_NONE)
     )
     records: list[Record] = []
+    blank: list[int] = []
     while True:
         line = reader.line_num + 1
         try:
             fields = next(reader)
         except StopIteration:
+            between = [number for number in blank if number < records[-1].first] if records else []
+            if between and all(len(record.fields) == 1 for record in records):
+                notices.append(
+                    f"{path}: {counted(len(between), 'blank line')} not taken for a row, first "
+                    f'line {between[0]}; write "" for a row with an empty text'
+                )
             return records
         except csv.Error:
             lines = LINE_BREAK.split(text)[line - 1 : reader.line_num]
@@ -92,7 +104,9 @@ def _records(
                 f"quotes as they are (--no-csv-quotes)"
             )
             return records
-        if fields:  # not a blank line
+        if not fields:
+            blank.append(line)
+        else:
             records.append(Record(line, reader.line_num, fields))
 
 

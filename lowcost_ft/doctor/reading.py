@@ -25,6 +25,7 @@ _TRIED_ROWS = 200
 _ANOTHER_FLAG = re.compile(
     r"(give|leave out) --entity-offsets|say with --discontinuous|say which with --"
     r"|leave its rows out with --exclude-label|\(soft labels\)"
+    r"|the quote that opens here is not closed"  # No row behind it is read.
 )
 """What problems say that come of how the file is read, and not of its rows."""
 

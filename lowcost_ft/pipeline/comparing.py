@@ -6,6 +6,7 @@ Parity: how far their outputs lie apart. Drift: how many predictions differ, and
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -142,10 +143,19 @@ def validation_examples(
             f"validation rows: call {call}"
         )
     known = run.get("data") or {}
+    test_file = run["config"].get("test_file")
+    with_test = "test" in known.get("rows", ("test",))
+    # Nothing is measured on the test rows, whose file is seldom where a model is used.
+    if with_test and test_file and not Path(test_file).expanduser().exists():
+        with_test, known = False, known | {"fingerprint": None}
+        say(
+            f"note: {test_file}, the test file of this run, is not there, so that it is not known "
+            "whether its data have changed since it was trained"
+        )
     try:
         splits = load_run_splits(
             run["config"] | vars(usual) | {"task": run["task"]},
-            with_test="test" in known.get("rows", ("test",)),
+            with_test=with_test,
         )
     except UserError as error:
         raise UserError(

@@ -5,7 +5,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from lowcost_ft.data.rows import counted, shown
+from lowcost_ft.data.rows import counted, listed, shown
 from lowcost_ft.tasks.classification.examples import TextExample, label_name
 
 __all__ = ["label_doubts", "missing_notice", "separator_notice"]
@@ -97,11 +97,17 @@ def missing_notice(examples: Sequence[TextExample]) -> list[str]:
     found = [e for e in examples if str(e.label).strip().casefold() in _NO_LABEL]
     if not found:
         return []
-    name = str(found[0].label)
-    count = sum(str(e.label) == name for e in found)
+    names = list(dict.fromkeys(str(e.label) for e in found))
+    rows = f"{counted(len(found), 'row')}, first {found[0].source}"
+    if len(names) > 1:
+        return [
+            f"the labels {listed(names)} ({rows}) may stand for no label; each is taken as a class "
+            f"(empty these cells, and --exclude-label '' leaves the rows out)"
+        ]
+    name = names[0]
     return [
-        f"the label {shown(name)} ({counted(count, 'row')}, first {found[0].source}) may stand for "
-        f"no label; it is taken as a class (--exclude-label {shlex.quote(name)} leaves it out)"
+        f"the label {shown(name)} ({rows}) may stand for no label; it is taken as a class "
+        f"(--exclude-label {shlex.quote(name)} leaves it out)"
     ]
 
 

@@ -223,3 +223,16 @@ def test_rows_behind_an_open_quote_are_not_lost_in_a_mended_file(
     assert main(["doctor", str(path), "--no-model", "--fix", str(mended)]) == 2
     assert "train.csv:8: the quote that opens here is not closed" in capsys.readouterr().err
     assert not mended.exists()
+
+
+def test_a_mended_file_keeps_rows_that_reading_leaves_out_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"text": f"text {n}", "label": "abc"[n % 3]} for n in range(12)]
+    mended = tmp_path / "mended.jsonl"
+    words = [write(tmp_path / "train.jsonl", rows), "--no-model", "--fix", str(mended)]
+    assert main(["doctor", *words, "--exclude-label", "c"]) == 0
+    assert "keeps the rows that --exclude-label leaves out" in " ".join(
+        capsys.readouterr().err.split()
+    )
+    assert len(mended.read_text("utf-8").splitlines()) == 12

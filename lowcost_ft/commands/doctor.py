@@ -144,6 +144,10 @@ def doctor(command: Doctor) -> None:
             f"{changes_file(command.fix)} lists them",
             file=sys.stderr,
         )
+        if examination.data.reading.exclude_label is not None:
+            told = f"{command.fix} keeps the rows that --exclude-label leaves out of this report"
+            told = f"note: {told}: give the flag to training, too"
+            print(wrapped(told, sys.stderr), file=sys.stderr)
         if lost := examination.data.lost:
             told = f"{command.fix} lacks {counted(len(lost), 'line')} that cannot be read"
             if examination.data.kind.reads_words:

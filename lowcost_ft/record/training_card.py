@@ -135,7 +135,8 @@ def cost_section(run: RunRecord) -> str:
         facts.append(("Peak memory", f"{train['peak_memory_bytes'] / 1e9:.2f} GB ({where})"))
     if machine:
         gpus = [gpu["name"] for gpu in machine.get("gpus") or []]
-        cpu = f"{machine.get('cpu')}, {machine.get('threads')} threads"
+        threads = machine.get("threads")
+        cpu = f"{machine.get('cpu')}, {threads} thread{'' if threads == 1 else 's'}"
         facts.append(("Hardware", ", ".join(gpus) or cpu))
     return _list(facts) if facts else "Not recorded."
 

@@ -118,7 +118,8 @@ def run_server(folders: list[ModelFolder], settings: ServerSettings) -> None:
     shown = f"[{host}]" if ":" in host else host
     _say(f"listening on http://{shown}:{port}/ (stop with Ctrl-C)")
     engine.start()
-    threading.Thread(target=load, name="loading", daemon=True).start()
+    loading = threading.Thread(target=load, name="loading", daemon=True)
+    loading.start()
     try:
         server.run(sockets=[listening])
     finally:
@@ -127,6 +128,8 @@ def run_server(folders: list[ModelFolder], settings: ServerSettings) -> None:
     if failed:
         raise failed[0]
     _say("stopped")
+    # A library that is ended while it loads a model may abort the process.
+    loading.join(timeout=GRACE_SECONDS)
 
 
 class _Server(uvicorn.Server):

@@ -229,6 +229,17 @@ def test_a_test_file_that_is_gone_is_not_needed(trained_run):
     assert told.startswith("note: data/gone.jsonl, the test file of this run, is not there")
 
 
+def test_a_file_of_rows_stands_in_for_data_that_are_gone(trained_run, small_files, tmp_path):
+    folder = shutil.copytree(trained_run("single", "bert"), tmp_path / "moved")
+    record = json.loads((folder / "run.json").read_text())
+    record["config"] |= {"train_file": "gone.jsonl", "test_file": "gone.jsonl"}
+    (folder / "run.json").write_text(json.dumps(record))
+    words = ["merge", str(folder), "--output-dir", str(tmp_path / "merged")]
+    assert main(words) == 2
+    assert main([*words, "--validation-file", small_files["single"]["test_file"]]) == 0
+    assert (tmp_path / "merged" / "model.safetensors").exists()
+
+
 CUT = [name for name in FAMILY_NAMES if name != "albert"]
 """Families that have weights of their own for each layer."""
 

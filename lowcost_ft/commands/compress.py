@@ -70,6 +70,7 @@ def compress(command: Compress) -> None:
         unlabelled_file=command.unlabelled_file,
         max_drift=command.max_drift,
         base_model=command.base_model,
+        validation=command.validation_file,
         trust_remote_code=command.trust_remote_code,
         num_threads=command.num_threads,
         say=say,

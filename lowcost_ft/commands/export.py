@@ -57,6 +57,7 @@ def export(command: Export) -> None:
         max_score_drop=command.max_score_drop,
         min_speedup=command.min_speedup,
         base_model=command.base_model,
+        validation=command.validation_file,
         trust_remote_code=command.trust_remote_code,
         num_threads=command.num_threads,
         say=say,

@@ -34,6 +34,7 @@ def merge(command: Merge) -> None:
         command.output_dir,
         max_drift=command.max_drift,
         base_model=command.base_model,
+        validation=command.validation_file,
         trust_remote_code=command.trust_remote_code,
         num_threads=command.num_threads,
         say=say,

@@ -56,6 +56,9 @@ class MadeOfRun:
     """Folder to write."""
     base_model: str | None = None
     """Name or folder of the run's base model, if it is no longer what run.json names."""
+    validation_file: str | None = None
+    """Labelled rows to compare answers on, where the run's own data are not at hand. Default: the
+    run's validation split."""
     json: bool = False
     """Print the result as one JSON object."""
     trust_remote_code: bool = False

@@ -98,7 +98,8 @@ def compress_run(
         trust_remote_code: Whether the base model's own Python code may run.
         num_threads: CPU threads.
         train: The training rows of a run whose data were given in Python, to heal with.
-        validation: The validation rows of such a run.
+        validation: The validation rows of such a run; or the path of a file of rows to compare
+            answers on, where the run's own are not at hand.
         say: Prints one line.
 
     Raises:
@@ -149,6 +150,7 @@ def compress_run(
     examples = []
     if trim_vocabulary:
         examples = given_texts(run, trim_vocabulary, say, flag="--trim-vocabulary")
+    rows = None if isinstance(validation, str) else validation
     call = "lowcost_ft.compress_run(run, output_dir, ..., validation=rows)"
     held_out, split = validation_examples(run, validation, command="compress", call=call, say=say)
     set_num_threads(num_threads, local_processes=1)
@@ -228,7 +230,7 @@ def compress_run(
                 teacher,
                 run=run,
                 unlabelled_file=unlabelled_file,
-                rows={"train": train, "validation": validation},
+                rows={"train": train, "validation": rows},
                 trust_remote_code=trust_remote_code,
                 num_threads=num_threads,
                 say=say,

@@ -17,6 +17,7 @@ from lowcost_ft.data.features import Features, collate, model_inputs
 from lowcost_ft.data.python_rows import Rows
 from lowcost_ft.errors import UserError
 from lowcost_ft.pipeline.predicting import predict
+from lowcost_ft.pipeline.run_input import read_labelled_file
 from lowcost_ft.pipeline.run_splits import load_run_splits
 from lowcost_ft.record.prediction_tokens import prediction_tokens
 from lowcost_ft.tasks import task_class
@@ -124,7 +125,7 @@ def validation_examples(
 
     Args:
         run: The content of `run.json`.
-        rows: The validation rows, if the user gives them; else None.
+        rows: The validation rows, or the path of their file, if the user gives them; else None.
         command: Name of the command, for messages.
         call: The function to call from Python with rows, for messages.
         say: Prints one line.
@@ -133,6 +134,12 @@ def validation_examples(
         UserError: The data have been removed, or were given in Python.
     """
     usual = task_class(run["task"]).recorded_reading(run)
+    if isinstance(rows, str):
+        notices: list[str] = []
+        read = read_labelled_file(run, rows, notices=notices)
+        for notice in notices:
+            say(f"note: {notice}")
+        return read, "validation"
     if rows is not None:
         decided = replace(usual, problem_type=run.get("problem_type"))
         read = read_examples(run["task"], rows, "validation", reading=decided, labels=run["labels"])
@@ -140,7 +147,7 @@ def validation_examples(
     if (run.get("data") or {}).get("in_python"):
         raise UserError(
             f"{command}: the data of this run were given in Python, so that no file holds its "
-            f"validation rows: call {call}"
+            f"validation rows: give labelled ones with --validation-file, or call {call}"
         )
     known = run.get("data") or {}
     test_file = run["config"].get("test_file")
@@ -161,7 +168,8 @@ def validation_examples(
         raise UserError(
             f"{command}: answers are compared on the data that the run names, and they cannot be "
             f"read: {'; '.join(error.problems)}. Start the command in the folder where the run was "
-            f"trained, bring the files back, or call {call}"
+            f"trained, bring the files back, give labelled rows with --validation-file, or call "
+            f"{call}"
         ) from error
     if known.get("fingerprint") not in (None, splits.fingerprint):
         say(

@@ -62,7 +62,8 @@ def merge_run(
         base_model: Where the base model lies now, if it has moved.
         trust_remote_code: Whether the base model's own Python code may run.
         num_threads: CPU threads.
-        validation: The validation rows of a run whose data were given in Python.
+        validation: Rows to compare answers on, or the path of a file of them, where the run's own
+            data are not at hand.
         say: Prints one line.
 
     Raises:

@@ -200,19 +200,6 @@ def test_labels_that_a_flag_decides_about_are_asked_for_and_not_left_out(
     assert not (tmp_path / "mended.jsonl").exists()
 
 
-def test_a_broken_line_of_columns_takes_its_sentence_with_it(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    good = "".join(f"Ann\tB-per\nsaw\tO\nit{n}\tO\n\n" for n in range(6))
-    path = tmp_path / "train.conll"
-    path.write_text(f"{good}New\tB-loc\nbroken\nCity\tI-loc\n\n{good}")
-    mended = tmp_path / "mended.jsonl"
-    assert main(["doctor", str(path), "--no-model", "--fix", str(mended)]) == 0
-    said = " ".join(capsys.readouterr().err.split())
-    assert "lacks 1 line that cannot be read (in columns of words: the whole sentences)" in said
-    assert "loc" not in mended.read_text("utf-8") and "City" not in mended.read_text("utf-8")
-
-
 def test_rows_behind_an_open_quote_are_not_lost_in_a_mended_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

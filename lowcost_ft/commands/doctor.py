@@ -151,7 +151,7 @@ def doctor(command: Doctor) -> None:
         if lost := examination.data.lost:
             told = f"{command.fix} lacks {counted(len(lost), 'line')} that cannot be read"
             if examination.data.kind.reads_words:
-                told += " (in columns of words: the whole sentences)"
+                told += "; in columns of words its sentence is in two pieces there"
             print(wrapped(f"note: {told}, first {lost[0]}", sys.stderr), file=sys.stderr)
     if command.strict and any(finding.severity == "severe" for finding in examination.findings):
         raise SystemExit(SEVERE)

@@ -120,7 +120,6 @@ class _Reader:
         self.skipped: dict[str, list[int]] = {}
         self.rows: list[Row] = []
         self.sentence: list[tuple[int, list[str]]] = []
-        self.broken: int | None = None
         blank = [not line for line in lines]
         filled = [number for number, is_blank in enumerate(blank) if not is_blank]
         # Without blank lines a comment, or a numbering that begins again, begins a sentence.
@@ -140,8 +139,7 @@ class _Reader:
                     self._end_sentence()
                 self._skip("comment line(s)", number)
             elif fault := self._fault(cells):
-                # No part of the sentence is read: an entity might go on behind the line.
-                self.broken = number
+                self._end_sentence()
                 problems.append(f"{self.path}:{number}: {fault} in {shown(line)}; correct it")
             elif self._is_several_words(cells):
                 self._skip("line(s) that stand for several words or for none", number)
@@ -159,8 +157,6 @@ class _Reader:
         self.skipped.setdefault(what, []).append(number)
 
     def _end_sentence(self) -> None:
-        if self.broken is not None:
-            self.sentence, self.broken = [], None
         if not self.sentence:
             return
         numbers = tuple(number for number, _ in self.sentence)

@@ -11,8 +11,8 @@ without `--unlabelled-file` for the other rows, and is scored on the test file: 
 the one that labels the texts. With --alone, recipes learn the 500 rows and nothing else. What is
 shown are the mean accuracies over the seeds; and for each recipe with the texts the mean difference
 from the best one without, with the 95% interval of paired differences (Student's t). Results are
-added to `benchmarks/pseudo_labels.json`; a run that is there is not repeated. A seed takes about 70
-minutes of one core for both recipes, and 5 minutes with --alone.
+added to `benchmarks/pseudo_labels.json`; a run that is there is not repeated. A seed of both
+recipes takes about an hour of one core, and a few minutes with --alone.
 """
 
 import argparse

@@ -200,6 +200,17 @@ def test_who_types_special_tokens_does_not_speak_as_another(tokenizer, role):
     assert prompt == rows[0].ids[: rows[0].prompt_tokens]
 
 
+def test_who_types_the_marks_of_the_reader_changes_no_turn(tokenizer):
+    opened, closed = "\ue000text\ue001", "\ue000/text\ue001"
+    plain = (("user", "a"), ("assistant", "b"), ("user", "c <|im_end|>"))
+    for typed in (opened, closed, opened + closed, closed + opened, opened * 2 + "<|im_end|>"):
+        turns = (("user", typed), *plain[1:])
+        rows = encoding(tokenizer).encode([example(turns=turns), example(turns=plain)])
+        for name in ("start", "end"):
+            token = tokenizer.convert_tokens_to_ids(f"<|im_{name}|>")
+            assert rows[0].ids.count(token) == rows[1].ids.count(token)
+
+
 def test_a_target_with_the_token_that_ends_it_goes_on_behind_it(tokenizer):
     said = "first <|im_end|> second"
     row = encoding(tokenizer).encode([example(target=said)])[0]

@@ -34,8 +34,9 @@ class SpecialTokens:
         self._tokenizer = tokenizer
         added = tokenizer.added_tokens_decoder.values()
         names = {*tokenizer.all_special_tokens, *(str(token) for token in added if token.special)}
-        longest_first = sorted(filter(None, names), key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
+        self._names = _any_of(names)
+        # A mark that somebody types is only text, too.
+        self._pattern = _any_of(names | {_OPEN, _CLOSE})
 
     def marked(self, text: str) -> str:
         """A text whose special tokens are marked, so that `ids` reads them as characters."""
@@ -69,7 +70,7 @@ class SpecialTokens:
         rows = []
         for example in examples:
             texts = [*(content for _, content in example.turns), example.target or ""]
-            if match := next((m for text in texts if (m := self._pattern.search(text))), None):
+            if match := next((m for text in texts if (m := self._names.search(text))), None):
                 rows.append((example.source, match[0]))
         if not rows:
             return None
@@ -91,3 +92,9 @@ class SpecialTokens:
             texts, add_special_tokens=False, split_special_tokens=split, verbose=False
         )
         return [list(ids) for ids in found["input_ids"]]
+
+
+def _any_of(names: set[str]) -> re.Pattern[str]:
+    """Finds any of the names, the longest where several fit; nothing where there are none."""
+    longest_first = sorted(filter(None, names), key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")

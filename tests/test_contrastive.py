@@ -2,6 +2,7 @@
 
 import json
 import sys
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +21,21 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 import few_shot
 
 from lowcost_ft.config.run import RunConfig
+from lowcost_ft.data.batching import like_lengths
 from lowcost_ft.data.features import collate
-from lowcost_ft.data.groups import deal_groups, grouped_features
+from lowcost_ft.data.groups import deal_folds, deal_groups, grouped_features
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.existing_head import output_path
 from lowcost_ft.pipeline.load_predictor import load_predictor
 from lowcost_ft.tasks.classification import ClassificationTask
 from lowcost_ft.training.checkpoint_files import newest_checkpoint
 from lowcost_ft.training.extensions.base import TrainingContext
+from lowcost_ft.training.extensions.class_references import held_out_heads
 from lowcost_ft.training.extensions.composition import Extensions
 from lowcost_ft.training.extensions.contrastive import (
     Contrastive,
 )
-from lowcost_ft.training.extensions.contrastive_losses import cosine_loss, prototype_loss
+from lowcost_ft.training.extensions.contrastive_losses import cosine_loss, head_loss, prototype_loss
 from lowcost_ft.training.extensions.registry import rate_factor
 from lowcost_ft.training.step_plan import planned_steps
 from lowcost_ft.training.training_length import num_epochs
@@ -92,20 +95,66 @@ def test_prototypes_are_compared_with_every_text():
     torch.testing.assert_close(prototype_loss(states, classes, prototypes), 2 * expected)
 
 
+@pytest.mark.parametrize("classes", [[0, 1] * 9, [0, 0, 1, 1, 2], [0] * 20 + [1, 1, 2, 3]])
+def test_a_text_is_compared_with_a_head_that_has_not_seen_it(classes):
+    classes = np.array(classes)
+    count = len(set(classes))
+    folds = deal_folds(classes, seed=0)
+    assert np.array_equal(folds, deal_folds(classes, seed=0))
+    counts = np.bincount(classes)
+    assert np.array_equal(folds == -1, counts[classes] == 1)
+    assert folds.max() + 1 <= 8
+    states = torch.from_numpy(np.random.default_rng(0).normal(size=(len(classes), 5))).float()
+    heads = held_out_heads(states, classes, folds, count)
+    groups = np.arange(len(classes) // 2 * 2).reshape(-1, 2)
+    numbers, given = torch.from_numpy(classes[groups]), torch.from_numpy(folds[groups])
+    loss = head_loss(states[groups.ravel()], numbers, heads, given)
+    points = torch.nn.functional.normalize(states, dim=-1)
+    expected = 0.0
+    for text in groups.ravel():
+        others = (folds != folds[text]) | (folds == -1)
+        if folds[text] == -1:
+            others = folds != 0  # The first head serves as well as any other.
+        model = LogisticRegression(C=10, max_iter=1000).fit(points[others], classes[others])
+        expected -= model.predict_log_proba(points[text : text + 1])[0, classes[text]] / 2
+    assert float(loss) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("lengths", [[9], [4, 4, 4], [70, 11, 12, 42, 32, 20], [1, 200, 2, 199]])
+def test_texts_run_in_the_parts_that_cost_least(lengths):
+    lengths = np.array(lengths)
+    parts = like_lengths(lengths, a_part=32)
+    assert sorted(np.concatenate(parts)) == list(range(len(lengths)))
+
+    def cost(parts: list[np.ndarray]) -> int:
+        return sum(int(lengths[part].max()) * len(part) + 32 for part in parts)
+
+    order = np.argsort(-lengths)
+    places = range(1, len(lengths))
+    cuts = [cut for count in range(len(lengths)) for cut in combinations(places, count)]
+    assert cost(parts) == min(cost(np.split(order, cut)) for cut in cuts)
+
+
+def test_with_dropout_all_texts_of_a_micro_batch_run_at_once(tiny_model, tmp_path, pooled):
+    trainer = Trainer(tiny_model, tmp_path, "classification", "bert", dropout=0.1)
+    extension = Contrastive.of(context_of(trainer, settings("cosine"), "cpu"))
+    assert not extension.epoch(trainer.features, 0).apart
+
+
 @pytest.fixture
 def pooled(monkeypatch):
     """Text classification with a head on each token, whose logits are averaged."""
     monkeypatch.setattr(ClassificationTask, "head", "token")
 
 
-KINDS = pytest.mark.parametrize("kind", ["cosine", "prototypes"])
+KINDS = pytest.mark.parametrize("kind", ["cosine", "heads", "prototypes"])
 
 
 def settings(kind: Any, **values: Any) -> RunConfig:
     return RunConfig(pooling="mean", contrastive=kind, contrastive_group=4, **values)
 
 
-def context_of(trainer: Trainer, config: RunConfig) -> TrainingContext:
+def context_of(trainer: Trainer, config: RunConfig, device: str = "") -> TrainingContext:
     return TrainingContext(
         settings=config,
         model=trainer.built.model,
@@ -113,6 +162,7 @@ def context_of(trainer: Trainer, config: RunConfig) -> TrainingContext:
         features=trainer.features,
         pad_token_id=trainer.pad_token_id,
         examples=trainer.examples,
+        device=device,
     )
 
 
@@ -141,13 +191,15 @@ def test_the_gradient_of_a_step_does_not_depend_on_its_cut(tiny_model, tmp_path,
     runner = make_runner(tmp_path, "bert", "classification")
     runner.model, runner.task = trainer.model.train(), trainer.task
     runner.trainable = [p for p in trainer.model.parameters() if p.requires_grad]
-    runner.extensions = Extensions([Contrastive.of(context_of(trainer, config))])
     found = []
-    for pieces in (1, 2, 4):
+    # On a CPU, texts of like length run together: that changes nothing either.
+    for pieces, device in ((1, ""), (2, ""), (4, ""), (1, "cpu"), (2, "cpu")):
+        runner.extensions = Extensions([Contrastive.of(context_of(trainer, config, device))])
         cut = settings(kind, batch_size=4, gradient_accumulation_steps=pieces)
         step = next(planned_steps(trainer.features, cut, 1, epoch_rows=runner.extensions.epoch))
         assert [len(share) for share in step.micro_batches] == [pieces]
         assert step.padded_tokens >= step.real_tokens
+        assert step.features.apart == (device == "cpu")
         runner.features = step.features
         loss = runner.backward(step.micro_batches[0], step.weight)
         found.append((loss, torch.cat([p.grad.flatten() for p in runner.trainable])))

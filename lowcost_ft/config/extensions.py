@@ -59,12 +59,13 @@ class ExtensionConfig:
     augment_entities: str | None = None
     """File with entities beside those of the training data: on each line a type, a tab, and an
     entity."""
-    contrastive: Literal["auto", "cosine", "prototypes"] | None = None
+    contrastive: Literal["auto", "cosine", "heads", "prototypes"] | None = None
     """For few labels, with --pooling mean: train the states of texts, and fit the head at the end.
     cosine: states of one class should point the same way, those of two classes at right angles.
-    prototypes: a text should be nearer to the mean of its class in the pretrained model than to the
-    other means. auto: cosine for up to 8 classes, else prototypes. An example of --batch-size is
-    then a group of texts."""
+    heads: a linear head that was fitted to the pretrained model's states of other texts should find
+    a text's class. prototypes: a text should be nearer to the mean of its class in the pretrained
+    model than to the other means. auto: cosine for up to 8 classes, else heads. An example of
+    --batch-size is then a group of texts."""
     contrastive_group: int | None = setting(None, at_least=4)
     """Texts of a group, an even number. Default: 8."""
     teacher: str | None = None

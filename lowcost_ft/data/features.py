@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+
+from lowcost_ft.data.batching import like_lengths, padded_tokens
 
 if TYPE_CHECKING:
     import torch
@@ -53,6 +55,8 @@ class Features:
         parts: int64, `(rows, texts)`: the tokens of each text of a row that holds several, one
             after the other. A micro-batch has a line for each of them; None: a row is one text.
         members: int64, of the same shape: the number of each in the data that was read.
+        apart: Whether the lines of a micro-batch run in parts of like length: texts that must be in
+            one micro-batch may differ much.
     """
 
     input_ids: np.ndarray
@@ -66,6 +70,7 @@ class Features:
     truncated: int = 0
     parts: np.ndarray | None = None
     members: np.ndarray | None = None
+    apart: bool = False
 
     def __getitem__(self, name: str) -> np.ndarray:
         """An array of the task, by its name."""
@@ -95,6 +100,18 @@ class Features:
             return starts, lengths
         parts = self.parts[rows]  # (B, texts)
         return (starts[:, None] + parts.cumsum(1) - parts).ravel(), parts.ravel()
+
+    def passes(self, rows: np.ndarray) -> list[np.ndarray]:
+        """The lines of a micro-batch of these rows that run through the model together."""
+        lengths = self.lines(rows)[1]
+        return like_lengths(lengths) if self.apart else [np.arange(len(lengths))]
+
+    def padded_tokens(self, micro_batches: Sequence[np.ndarray]) -> int:
+        """Tokens of the micro-batches, padding included."""
+        if not self.apart:
+            return padded_tokens(micro_batches, self.widths)
+        shares = [(self.lines(rows)[1], self.passes(rows)) for rows in micro_batches if len(rows)]
+        return sum(padded_tokens(parts, lengths) for lengths, parts in shares)
 
     def line_numbers(self, rows: np.ndarray) -> np.ndarray:
         """A number for each line of a micro-batch of these rows, which no other line has."""

@@ -7,7 +7,9 @@ import numpy as np
 
 from lowcost_ft.data.features import Array, Features
 
-__all__ = ["deal_groups", "grouped_features"]
+__all__ = ["deal_folds", "deal_groups", "grouped_features"]
+
+MOST_FOLDS = 8
 
 
 def deal_groups(classes: np.ndarray, size: int, *, seed: Sequence[int]) -> np.ndarray:
@@ -53,6 +55,29 @@ def deal_groups(classes: np.ndarray, size: int, *, seed: Sequence[int]) -> np.nd
             parts.append(piece[:share])
         groups.append(np.concatenate(parts))
     return np.stack(groups)
+
+
+def deal_folds(classes: np.ndarray, *, seed: int) -> np.ndarray:
+    """Deals the texts of each class into folds, as evenly as can be.
+
+    There are as many folds as the largest class has texts, and at most `MOST_FOLDS`.
+
+    Args:
+        classes: Number of each text's class, `(texts,)`.
+        seed: Decides which text goes where.
+
+    Returns:
+        The number of each text's fold, `(texts,)`; -1 for the only text of a class.
+    """
+    random = np.random.default_rng(seed)
+    names, counts = np.unique(classes, return_counts=True)
+    most = min(MOST_FOLDS, int(counts.max()))
+    folds = np.full(len(classes), -1)
+    for name, count in zip(names, counts, strict=True):
+        if count > 1:
+            own = random.permutation(np.flatnonzero(classes == name))
+            folds[own] = (np.arange(count) + random.integers(most)) % most
+    return folds
 
 
 def grouped_features(features: Features, groups: np.ndarray, **arrays: np.ndarray) -> Features:

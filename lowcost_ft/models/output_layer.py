@@ -1,7 +1,7 @@
 """The output layer of a head: its bias at the beginning, its input, and weights fitted to that."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -11,7 +11,8 @@ from torch import nn
 from lowcost_ft.models.base import BaseModel
 from lowcost_ft.models.existing_head import output_path
 
-__all__ = ["begin_as_usual", "fit_layer", "reading"]
+__all__ = ["begin_as_usual", "fit_layer", "logistic_regression", "mean_states"]
+__all__ += ["reading"]
 
 STRENGTH = 10.0
 """scikit-learn's C for a fitted layer; with its default, 1, too little is learned from few rows."""
@@ -47,6 +48,30 @@ def reading(layer: nn.Linear) -> Iterator[list[torch.Tensor]]:
         hook.remove()
 
 
+def mean_states(
+    read: Sequence[torch.Tensor], attention_mask: torch.Tensor, *, apart: bool = False
+) -> torch.Tensor:
+    """Computes the mean over the tokens of each text, `(texts, hidden)`.
+
+    Args:
+        read: What the layer has read, `(texts, tokens, hidden)`: the last is taken, or all of them
+            together where texts ran apart.
+        attention_mask: 1 where there is a token, `(texts, tokens)`.
+        apart: Whether texts ran in parts of like length, the longest first (`Features.passes`).
+    """
+    if apart:
+        order = attention_mask.sum(1).argsort(descending=True, stable=True)
+        places = order.split([len(states) for states in read])
+        parts = [
+            mean_states([states], attention_mask[place, : states.shape[1]])
+            for states, place in zip(read, places, strict=True)
+        ]
+        return torch.cat(parts)[order.argsort()]
+    states = read[-1]
+    mask = attention_mask[:, :, None].to(states.dtype)
+    return (states * mask).sum(1) / mask.sum(1)
+
+
 def fit_layer(layer: nn.Linear, states: np.ndarray, classes: np.ndarray) -> None:
     """Sets the weights of a layer to those of a multinomial logistic regression.
 
@@ -55,19 +80,36 @@ def fit_layer(layer: nn.Linear, states: np.ndarray, classes: np.ndarray) -> None
         states: What it reads, `(texts, inputs)`.
         classes: The number of each text's class, `(texts,)`; every class has a text.
     """
+    # The strength suits states of about length 1. One scale for all keeps the layer linear.
+    scale = float(np.linalg.norm(states, axis=1).mean()) or 1.0
+    weight, bias = logistic_regression(states / scale, classes, with_bias=layer.bias is not None)
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(weight / scale))
+        if layer.bias is not None:
+            layer.bias.copy_(torch.from_numpy(bias))
+
+
+def logistic_regression(
+    states: np.ndarray, classes: np.ndarray, *, with_bias: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
+    """Fits a multinomial logistic regression.
+
+    Args:
+        states: Points of about length 1, `(texts, inputs)`.
+        classes: The number of each text's class, `(texts,)`; every class has a text.
+        with_bias: Whether there is a bias; else it is 0.
+
+    Returns:
+        The weights, `(classes, inputs)`, and the bias of each class, `(classes,)`.
+    """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
-    # The strength suits states of about length 1. One scale for all keeps the layer linear.
-    scale = float(np.linalg.norm(states, axis=1).mean()) or 1.0
-    head = LogisticRegression(C=STRENGTH, max_iter=1000, fit_intercept=layer.bias is not None)
+    head = LogisticRegression(C=STRENGTH, max_iter=1000, fit_intercept=with_bias)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        head.fit(states / scale, classes)
-    weight, bias = head.coef_ / scale, head.intercept_
+        head.fit(states, classes)
+    weight, bias = head.coef_, head.intercept_ + np.zeros(len(head.coef_))
     if len(weight) == 1:  # For two classes, scikit-learn gives one row: the second's.
         weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
-    with torch.no_grad():
-        layer.weight.copy_(torch.from_numpy(weight))
-        if layer.bias is not None:
-            layer.bias.copy_(torch.from_numpy(bias))
+    return weight, bias

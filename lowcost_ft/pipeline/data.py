@@ -62,12 +62,13 @@ class Data:
         """The number of the token that fills up a micro-batch."""
         return int(self.tokenizer.pad_token_id)
 
-    def context(self, settings: RunConfig, model: Any) -> TrainingContext:
+    def context(self, settings: RunConfig, model: Any, device: str = "") -> TrainingContext:
         """Collects what training extensions are made from.
 
         Args:
             settings: The settings of the run.
             model: The model as it was built.
+            device: Type of the device that trains it.
         """
         return TrainingContext(
             settings=settings,
@@ -78,6 +79,7 @@ class Data:
             examples=self.splits.train,
             tokenizer=self.tokenizer,
             teaching=self.teaching,
+            device=device,
         )
 
     def source_of(self, number: int) -> str:

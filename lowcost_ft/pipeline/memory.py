@@ -176,6 +176,8 @@ def _forecast(run: Run, data: Data) -> Forecast:
         pad_token_id=data.pad_token_id,
         num_processes=run.accelerator.num_processes,
         splits=list(data.features.values()),
-        extend=lambda wanted, built: build_extensions(data.context(wanted, built.model)),
+        extend=lambda wanted, built: build_extensions(
+            data.context(wanted, built.model, target.device)
+        ),
         most_frozen_tokens=USUAL_MICRO_BATCH_TOKENS if run.config.leaves_cut_open else None,
     )

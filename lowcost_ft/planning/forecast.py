@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 
 from lowcost_ft.config.run import RunConfig
-from lowcost_ft.data.batching import MicroBatch, padded_tokens
+from lowcost_ft.data.batching import MicroBatch
 from lowcost_ft.data.features import Features
 from lowcost_ft.frozen.device_states import device_bytes
 from lowcost_ft.frozen.encoder_part import rows_read
@@ -181,7 +181,7 @@ class Forecast:
         if key not in self._by_shape:
             self._by_shape[key] = self._predict(config, step.features, share)
         prediction = self._by_shape[key]
-        simulated = padded_tokens(heaviest, lengths)
+        simulated = step.features.padded_tokens(heaviest)
         return replace(prediction, flops=prediction.flops * step.padded_tokens // simulated)
 
     def _predict(

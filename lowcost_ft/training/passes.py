@@ -12,7 +12,7 @@ from lowcost_ft.data.batching import MicroBatch
 from lowcost_ft.data.features import Features, collate, model_inputs
 from lowcost_ft.errors import is_out_of_memory
 from lowcost_ft.frozen.cache import CachedStates
-from lowcost_ft.models.attention_masks import known_padding, masks_as_numbers
+from lowcost_ft.models.attention_masks import has_padding, known_padding, masks_as_numbers
 from lowcost_ft.models.cpu_dropout import lean_functions, make_dropout_lean
 from lowcost_ft.models.freezing import run_frozen_once
 from lowcost_ft.models.joined_lora import JoinedLora
@@ -108,10 +108,25 @@ class Passes:
             for name, value in model_inputs(batch, self.features).items()
             if "." not in name
         }
+        if self.features.apart:
+            return self._outputs_in_parts(rows, inputs)
         entering = self.cached.entering(rows, self.features) if self.cached else nullcontext()
         masks = known_padding(self.task.has_padding(self.features, rows))
         with masks, entering, self.accelerator.autocast():
             return self.task.forward(self.model, inputs)
+
+    def _outputs_in_parts(self, rows: MicroBatch, inputs: Batch) -> torch.Tensor:
+        """The same, for lines of like length at a time; what hooks see comes in this order."""
+        lengths = self.features.lines(rows)[1]
+        parts = self.features.passes(rows)
+        found = []
+        for part in parts:
+            lines = torch.from_numpy(part)
+            own = {name: value[lines, : int(lengths[part].max())] for name, value in inputs.items()}
+            with known_padding(has_padding(lengths[part])), self.accelerator.autocast():
+                found.append(self.task.forward(self.model, own))
+        back = torch.from_numpy(np.argsort(np.concatenate(parts)))
+        return torch.cat(found)[back]
 
     def evaluate(self, features: Features, rows: MicroBatch) -> tuple[torch.Tensor, Batch]:
         """Runs the model on some rows, in evaluation mode and without gradients.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from lowcost_ft.config.settings import TrainingConfig
-from lowcost_ft.data.batching import MicroBatch, padded_tokens, plan_epoch
+from lowcost_ft.data.batching import MicroBatch, plan_epoch
 from lowcost_ft.data.features import Features
 from lowcost_ft.training.recovery import MicroBatchBudget
 from lowcost_ft.training.training_length import num_epochs
@@ -47,7 +47,7 @@ def cut_planned(step: PlannedStep, budget: MicroBatchBudget, num_processes: int)
     """Cuts a step into the micro-batches that the budget allows."""
     lengths = step.features.widths
     shares = budget.share(step.rows, lengths, num_processes=num_processes)
-    padded = sum(padded_tokens(share, lengths) for share in shares)
+    padded = sum(step.features.padded_tokens(share) for share in shares)
     return replace(step, micro_batches=shares, padded_tokens=padded)
 
 

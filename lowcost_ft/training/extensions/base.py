@@ -45,6 +45,8 @@ class TrainingContext:
         tokenizer: The tokenizer; None where only the lengths of the data are known.
         teaching: The answers of a distillation's teachers to the data; None without teachers, and
             where only lengths are known.
+        device: Type of the device that trains, such as "cpu", also where memory is predicted; empty
+            where it does not matter.
     """
 
     settings: "RunConfig"
@@ -55,6 +57,7 @@ class TrainingContext:
     examples: Sequence[Any] | None = None
     tokenizer: "PreTrainedTokenizerBase | None" = None
     teaching: "Teaching | None" = None
+    device: str = ""
 
 
 class Extension:

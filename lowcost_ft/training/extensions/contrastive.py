@@ -6,9 +6,8 @@ through the model. Here, each text of a group is run once and compared with all 
 with groups of 8, each text that is run gives 3.5 pairs instead of half a pair. The plan of the
 epoch makes the groups, and a micro-batch holds whole groups, so that a step is cut between them.
 
-With many classes few pairs are hard, so texts are compared with the mean of each class instead, as
-the pretrained model sees it: a softmax over scaled cosines with these prototypes, which do not
-change (Snell et al. 2017, arXiv:1703.05175; Zhai and Wu 2019, arXiv:1811.12649).
+With many classes few pairs are hard, so texts are compared with what the pretrained model knows of
+each class (`class_references.py`): linear heads, or the mean of each class. These do not change.
 """
 
 from collections.abc import Mapping
@@ -42,6 +41,7 @@ MANY_TEXTS = 96
 """From this many texts on, the learning rate is not doubled (docs/few-labels.md)."""
 _TOKENS = 1024
 _CLASSES = "contrastive.classes"
+_FOLDS = "contrastive.folds"
 
 
 class Contrastive(Extension):
@@ -55,7 +55,9 @@ class Contrastive(Extension):
     fits_head = True
 
     def __init__(self, context: TrainingContext) -> None:
+        from lowcost_ft.data.groups import deal_folds
         from lowcost_ft.models.existing_head import output_path
+        from lowcost_ft.models.trained_entry import has_dropout
 
         self._context = context
         self._size = context.settings.contrastive_group or DEFAULT_GROUP
@@ -63,13 +65,16 @@ class Contrastive(Extension):
         assert path is not None
         self._layer = context.model.get_submodule(path)
         self._classes = _class_numbers(context)
+        # A GPU is faster with all of them at once; and masks of dropout know whole micro-batches.
+        self._apart = context.device == "cpu" and not has_dropout(context.model)
         self._states: torch.Tensor | None = None
         self._groups = 0
         self._kind = context.settings.contrastive
         if self._kind == "auto":
             many = len(context.task.labels) > MOST_PAIRED_CLASSES
-            self._kind = "prototypes" if many else "cosine"
-        self._prototypes = self._class_means() if self._kind == "prototypes" else None
+            self._kind = "heads" if many else "cosine"
+        self._folds = deal_folds(self._classes, seed=context.settings.seed)
+        self._references = self._class_references()
 
     @classmethod
     def usual_epochs(cls, examples: int) -> int:
@@ -133,22 +138,25 @@ class Contrastive(Extension):
 
     def epoch(self, features: "Features", number: int) -> "Features":
         """Makes the groups of an epoch."""
+        from dataclasses import replace
+
         from lowcost_ft.data.groups import deal_groups, grouped_features
 
         seed = [self._context.settings.seed, number, self._size]
         groups = deal_groups(self._classes, self._size, seed=seed)
         self._groups = len(groups)
-        return grouped_features(features, groups, **{_CLASSES: self._classes[groups]})
+        arrays = {_CLASSES: self._classes[groups], _FOLDS: self._folds[groups]}
+        return replace(grouped_features(features, groups, **arrays), apart=self._apart)
 
     def forward(
         self, batch: "Batch", *, inner: "Callable[[Batch], torch.Tensor]"
     ) -> "torch.Tensor":
         """Keeps the mean state of each text, `(texts, hidden)`, for the loss."""
-        from lowcost_ft.models.output_layer import reading
+        from lowcost_ft.models.output_layer import mean_states, reading
 
         with reading(self._layer) as read:
             outputs = inner(batch)
-        self._states = _mean(read[-1], batch)
+        self._states = mean_states(read, batch["attention_mask"], apart=self._apart)
         return outputs
 
     def loss(
@@ -160,14 +168,21 @@ class Contrastive(Extension):
         forward: "Callable[[Batch], torch.Tensor]",
     ) -> "torch.Tensor":
         """The sum of the losses of the groups, `()`."""
-        from lowcost_ft.training.extensions.contrastive_losses import cosine_loss, prototype_loss
+        from lowcost_ft.training.extensions.contrastive_losses import (
+            cosine_loss,
+            head_loss,
+            prototype_loss,
+        )
 
         assert self._states is not None
         states, self._states = self._states, None
-        if self._prototypes is None:
-            loss = cosine_loss(states, batch[_CLASSES])
+        classes, references = batch[_CLASSES], self._references
+        if references is None:
+            loss = cosine_loss(states, classes)
+        elif self._kind == "prototypes":
+            loss = prototype_loss(states, classes, references)
         else:
-            loss = prototype_loss(states, batch[_CLASSES], self._prototypes)
+            loss = head_loss(states, classes, references, batch[_FOLDS])
         # The head has no part in the loss, but needs a gradient, of zeros.
         return loss + 0 * outputs.sum()
 
@@ -184,7 +199,7 @@ class Contrastive(Extension):
         import torch
 
         from lowcost_ft.data.batching import cut_step
-        from lowcost_ft.models.output_layer import reading
+        from lowcost_ft.models.output_layer import mean_states, reading
 
         features = self._context.features
         rows = np.arange(len(features.lengths))
@@ -193,20 +208,22 @@ class Contrastive(Extension):
         for part in cut_step(rows, features.lengths, micro_batch_tokens=_TOKENS):
             with reading(self._layer) as read:
                 _, batch = outputs(features, part)
-            states[torch.from_numpy(part)] = _mean(read[-1], batch).float()
+            states[torch.from_numpy(part)] = mean_states(read, batch["attention_mask"]).float()
         return states
 
-    def _class_means(self) -> "torch.Tensor":
-        """The direction of the mean state of each class, `(classes, hidden)`, before training."""
-        import torch
+    def _class_references(self) -> "torch.Tensor | None":
+        """What texts are compared with, of the model before training; None: with each other."""
+        if self._kind == "cosine":
+            return None
+        from lowcost_ft.training.extensions.class_references import class_means, held_out_heads
 
         weight, classes = self._layer.weight, len(self._context.task.labels)
-        if weight.is_meta:
-            return torch.empty((classes, self._layer.in_features), device="meta")
-        states = torch.nn.functional.normalize(self._mean_states(self._outputs), dim=-1)
-        means = torch.zeros((classes, states.shape[1]), device=states.device)
-        means.index_add_(0, torch.from_numpy(self._classes).to(states.device), states)
-        return torch.nn.functional.normalize(means, dim=-1)
+        meta = weight.is_meta
+        shape = (len(self._classes), self._layer.in_features)
+        states = weight.new_empty(shape) if meta else self._mean_states(self._outputs)
+        if self._kind == "prototypes":
+            return class_means(states, self._classes, classes)
+        return held_out_heads(states, self._classes, self._folds, classes)
 
     def _outputs(self, features: "Features", rows: "MicroBatch") -> "tuple[torch.Tensor, Batch]":
         """Runs the model as it was built, in evaluation mode and without gradients."""
@@ -233,23 +250,17 @@ class Contrastive(Extension):
         return outputs, batch
 
     def tensors(self) -> "dict[str, torch.Tensor]":
-        """The prototypes, which a resumed run needs."""
-        return {} if self._prototypes is None else {"prototypes": self._prototypes}
+        """What texts are compared with, which a resumed run needs."""
+        return {} if self._references is None else {"references": self._references}
 
     def load(self, tensors: "dict[str, torch.Tensor]", numbers: dict[str, Any]) -> None:
-        """Restores the prototypes of the beginning."""
-        if self._prototypes is not None:
-            self._prototypes.copy_(tensors["prototypes"])
+        """Restores what texts are compared with."""
+        if self._references is not None:
+            self._references.copy_(tensors["references"])
 
     def record(self, epochs: int) -> dict[str, Any]:
         """How texts were compared."""
         return {"loss": self._kind, "texts": self._size, "groups": self._groups}
-
-
-def _mean(states: "torch.Tensor", batch: "Batch") -> "torch.Tensor":
-    """The mean over the tokens of each text, `(texts, hidden)`."""
-    mask = batch["attention_mask"][:, :, None].to(states.dtype)
-    return (states * mask).sum(1) / mask.sum(1)
 
 
 def _class_numbers(context: TrainingContext) -> "np.ndarray":

@@ -28,6 +28,7 @@ from lowcost_ft.errors import UserError
 from lowcost_ft.models.existing_head import output_path
 from lowcost_ft.pipeline.load_predictor import load_predictor
 from lowcost_ft.tasks.classification import ClassificationTask
+from lowcost_ft.tasks.classification.examples import TextExample
 from lowcost_ft.training.checkpoint_files import newest_checkpoint
 from lowcost_ft.training.extensions.base import TrainingContext
 from lowcost_ft.training.extensions.class_references import held_out_heads
@@ -257,7 +258,12 @@ def test_without_a_validation_split_all_rows_train_and_the_card_says_so(few):
     assert list(run["evaluation"]) == ["train"] and run["evaluation"]["train"]["examples"] == 24
     train = run["train"]
     assert (train["best_epoch"], train["validation_history"]) == (None, [])
-    assert train["extensions"]["contrastive"] == {"loss": "cosine", "texts": 8, "groups": 3}
+    assert train["extensions"]["contrastive"] == {
+        "loss": "cosine",
+        "texts": 8,
+        "groups": 3,
+        "label_texts": 3,
+    }
     assert train["predicted_peak_memory_bytes"] == pytest.approx(
         train["peak_memory_bytes"], rel=0.01
     )
@@ -276,17 +282,18 @@ def test_the_run_reloads_in_plain_peft_and_its_head_is_a_logistic_regression(few
     ).eval()
     layer = model.get_submodule(output_path(model, 3))
     states, found = [], []
-    for text in texts:
+    # The head learns from what labels are called, too.
+    for text in [*texts, *(label.replace("_", " ") for label in run["labels"])]:
         inputs = predictor.tokenizer(text, truncation=True, max_length=32, return_tensors="pt")
         with torch.no_grad():
             output = model(**inputs, output_hidden_states=True)
         states.append(output.hidden_states[-1][0].mean(0).double().numpy())
         found.append(output.logits[0].mean(0).softmax(-1))
-    for answer, scores in zip(ours, found, strict=True):
+    for answer, scores in zip(ours, found[: len(texts)], strict=True):
         assert run["labels"][int(scores.argmax())] == answer["label"]
         assert float(scores.max()) == pytest.approx(answer["score"], abs=1e-5)
     scale = np.linalg.norm(states, axis=1).mean()
-    classes = [run["labels"].index(row["label"]) for row in ROWS]
+    classes = [run["labels"].index(row["label"]) for row in ROWS] + [0, 1, 2]
     head = LogisticRegression(C=10, max_iter=1000).fit(np.array(states) / scale, classes)
     assert np.allclose(layer.weight.detach().numpy(), head.coef_ / scale, atol=2e-3)
 
@@ -313,6 +320,57 @@ def test_two_classes_have_two_outputs_of_opposite_weights(tiny_model, tmp_path):
     predictor = load_predictor(tmp_path / "run", keep_adapter=True)
     layer = predictor.model.get_submodule(output_path(predictor.model, 2))
     assert torch.equal(layer.weight[0], -layer.weight[1])
+
+
+@pytest.mark.parametrize(
+    ("given", "labels", "words"),
+    [
+        (None, ["card_arrival", "lost"], {"card_arrival": "card arrival", "lost": "lost"}),
+        (None, ["退款", "A", "-1", "other"], {"退款": "退款", "other": "other"}),
+        (None, ["LABEL_0", "LABEL_1"], {}),
+        ("LABEL_0=late parcels", ["LABEL_0", "LABEL_1"], {"LABEL_0": "late parcels"}),
+        ("none", ["good", "bad"], {}),
+    ],
+)
+def test_labels_that_say_something_are_texts(given, labels, words):
+    task = ClassificationTask(labels)
+    row = {"text": "a", "label": labels[0], "source": "x"}
+    told = task.label_texts(given, [TextExample(**row)])
+    found = {example.label: example.text for example in told}
+    assert found == words
+    assert task.label_texts(given, [TextExample(**row, text_pair="b")]) == []
+
+
+def test_a_run_without_texts_of_labels_has_another_head(tiny_model, tmp_path, few):
+    words = flags(
+        model_id=tiny_model("bert"),
+        train_file=write_jsonl(tmp_path / "train.jsonl", ROWS),
+        output_dir=tmp_path / "run",
+        max_length=32,
+        num_train_epochs=2,
+        label_words="none",
+    )
+    assert call_recipe("few_shot_classification", *words) == 0
+    run = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert run["train"]["extensions"]["contrastive"]["label_texts"] == 0
+    heads = [
+        (predictor := load_predictor(folder, keep_adapter=True)).model.get_submodule(
+            output_path(predictor.model, 3)
+        )
+        for folder in (few, tmp_path / "run")
+    ]
+    assert not torch.allclose(heads[0].weight, heads[1].weight, atol=1e-3)
+
+
+def test_words_of_labels_that_are_not_there_are_refused(tiny_model, tmp_path, capsys):
+    words = flags(
+        model_id=tiny_model("bert"),
+        train_file=write_jsonl(tmp_path / "train.jsonl", ROWS),
+        output_dir=tmp_path / "run",
+        label_words="Nowhere=a place",
+    )
+    assert call_recipe("few_shot_classification", *words) == 2
+    assert "'Nowhere' is not a label of the data" in " ".join(capsys.readouterr().err.split())
 
 
 def test_what_does_not_go_together_is_refused():

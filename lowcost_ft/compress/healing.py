@@ -135,6 +135,8 @@ def heal_model(
     """
     settings = run["config"] | vars(task_class(run["task"]).recorded_reading(run))
     names = [one.name for one in fields(DataConfig)] + list(_KEPT)
+    if not settings.get("prompt_template"):
+        names.remove("label_words")  # For the head of a contrastive training.
     healed = cut.with_name("healed")
     try:
         config = RunConfig(

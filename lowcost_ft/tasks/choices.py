@@ -89,6 +89,15 @@ class Choosing:
     labels: list[str]
     class_weights: torch.Tensor | None = None
 
+    def label_texts(self, given: str | None, examples: Sequence[Any]) -> list[Any]:
+        """Examples whose text is what a label is called, where that says something; often none.
+
+        Args:
+            given: The words of labels (`--label-words`); None: their names.
+            examples: The training data, which they are to resemble.
+        """
+        return []
+
     def usual_outputs(self, features: Features) -> np.ndarray | None:
         """The outputs that fit the training data best without any text, `(labels,)`.
 

@@ -1,4 +1,4 @@
-"""The words that stand for labels in a prompt: which they are, and their tokens."""
+"""The words that stand for labels, in a prompt or as texts: which they are, and their tokens."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-__all__ = ["label_words", "word_tokens"]
+__all__ = ["NO_WORDS", "label_words", "telling_words", "word_tokens"]
+
+NO_WORDS = "none"
+"""What `--label-words` is where labels are no texts."""
 
 
 def label_words(given: str | None, labels: Sequence[str]) -> list[str]:
@@ -63,6 +66,31 @@ def label_words(given: str | None, labels: Sequence[str]) -> list[str]:
     if problems:
         raise UserError(problems)
     return list(words.values())
+
+
+def telling_words(given: str | None, labels: Sequence[str]) -> dict[str, str]:
+    """The words of those labels that say something: "card arrival", but not "3" or "class 1".
+
+    A label says something if it has two letters, and no other label has the same but for digits.
+
+    Args:
+        given: As in `label_words`; a label that it names is believed. "none": there are none.
+        labels: The labels, in order.
+
+    Raises:
+        UserError: As `label_words` says.
+    """
+    if given == NO_WORDS:
+        return {}
+    words = dict(zip(labels, label_words(given, labels), strict=True))
+    own = dict(zip(labels, label_words(None, labels), strict=True))
+    letters = {label: "".join(filter(str.isalpha, word)) for label, word in own.items()}
+    alike = Counter(letters.values())
+    return {
+        label: word
+        for label, word in words.items()
+        if word != own[label] or (len(letters[label]) > 1 and alike[letters[label]] == 1)
+    }
 
 
 def word_tokens(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lowcost_ft.config.run import RunConfig
 from lowcost_ft.data.features import Features
 from lowcost_ft.errors import UserError
 from lowcost_ft.tasks.base import Task
-from lowcost_ft.tasks.classification.label_words import label_words, word_tokens
+from lowcost_ft.tasks.classification.examples import TextExample
+from lowcost_ft.tasks.classification.label_words import label_words, telling_words, word_tokens
 from lowcost_ft.tasks.classification.prompts import (
     Prompt,
     settle_prompt,
@@ -50,10 +51,15 @@ class ClassificationPrompting(Task):
             UserError: Every setting that does not fit.
         """
         if config.prompt_template is None:
-            given = {"--label-words": config.label_words is not None}
-            given["--chat-template"] = config.chat_template != "auto"
-            if lone := [flag for flag, there in given.items() if there]:
-                raise UserError([f"{flag} needs --prompt-template" for flag in lone])
+            alone = []
+            if config.contrastive is not None:
+                telling_words(config.label_words, self.labels)  # Refuses what cannot be used.
+            elif config.label_words is not None:
+                alone.append("--label-words needs --prompt-template or --contrastive")
+            if config.chat_template != "auto":
+                alone.append("--chat-template needs --prompt-template")
+            if alone:
+                raise UserError(alone)
             return
         problems = template_problems(config.prompt_template)
         if unknown := unknown_places(config.prompt_template):
@@ -85,6 +91,15 @@ class ClassificationPrompting(Task):
             raise UserError(problems)
         self.text_prompt = Prompt(config.prompt_template, tuple(words))
         self._chat_template = config.chat_template
+
+    def label_texts(self, given: str | None, examples: Sequence[TextExample]) -> list[TextExample]:
+        """The words of each label that say something, as texts with this label."""
+        if any(example.text_pair is not None for example in examples):
+            return []
+        return [
+            TextExample(text=words, label=label, source=f"the label {label!r}")
+            for label, words in telling_words(given, self.labels).items()
+        ]
 
     def take_tokenizer(self, tokenizer: PreTrainedTokenizerBase, *, model_id: str) -> None:
         """Settles the prompt of a run that begins, and which tokens its head begins as."""

@@ -20,11 +20,9 @@ from lowcost_ft.training.extensions.base import Extension, TrainingContext
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import numpy as np
     import torch
 
     from lowcost_ft.config.run import RunConfig
-    from lowcost_ft.data.batching import MicroBatch
     from lowcost_ft.data.features import Features
     from lowcost_ft.training.extensions.base import Batch, Outputs
 
@@ -39,7 +37,6 @@ CONTRASTED_TEXTS = 192
 LEAST_EPOCHS, MOST_EPOCHS = 2, 12
 MANY_TEXTS = 96
 """From this many texts on, the learning rate is not doubled (docs/few-labels.md)."""
-_TOKENS = 1024
 _CLASSES = "contrastive.classes"
 _FOLDS = "contrastive.folds"
 
@@ -58,13 +55,14 @@ class Contrastive(Extension):
         from lowcost_ft.data.groups import deal_folds
         from lowcost_ft.models.existing_head import output_path
         from lowcost_ft.models.trained_entry import has_dropout
+        from lowcost_ft.training.extensions.fitted_texts import FittedTexts
 
         self._context = context
         self._size = context.settings.contrastive_group or DEFAULT_GROUP
         path = output_path(context.model, len(context.task.labels))
         assert path is not None
         self._layer = context.model.get_submodule(path)
-        self._classes = _class_numbers(context)
+        self._texts = FittedTexts(context, self._layer)
         # A GPU is faster with all of them at once; and masks of dropout know whole micro-batches.
         self._apart = context.device == "cpu" and not has_dropout(context.model)
         self._states: torch.Tensor | None = None
@@ -73,7 +71,7 @@ class Contrastive(Extension):
         if self._kind == "auto":
             many = len(context.task.labels) > MOST_PAIRED_CLASSES
             self._kind = "heads" if many else "cosine"
-        self._folds = deal_folds(self._classes, seed=context.settings.seed)
+        self._folds = deal_folds(self._texts.training, seed=context.settings.seed)
         self._references = self._class_references()
 
     @classmethod
@@ -143,9 +141,10 @@ class Contrastive(Extension):
         from lowcost_ft.data.groups import deal_groups, grouped_features
 
         seed = [self._context.settings.seed, number, self._size]
-        groups = deal_groups(self._classes, self._size, seed=seed)
+        classes = self._texts.training
+        groups = deal_groups(classes, self._size, seed=seed)
         self._groups = len(groups)
-        arrays = {_CLASSES: self._classes[groups], _FOLDS: self._folds[groups]}
+        arrays = {_CLASSES: classes[groups], _FOLDS: self._folds[groups]}
         return replace(grouped_features(features, groups, **arrays), apart=self._apart)
 
     def forward(
@@ -187,100 +186,46 @@ class Contrastive(Extension):
         return loss + 0 * outputs.sum()
 
     def finish(self, outputs: "Outputs") -> None:
-        """Fits the head: a logistic regression on the mean states of all training texts."""
+        """Fits the head: a logistic regression on the mean states of all texts."""
         from lowcost_ft.models.output_layer import fit_layer
 
-        states = self._mean_states(outputs).double().cpu().numpy()
-        fit_layer(self._layer, states, self._classes)
-
-    def _mean_states(self, outputs: "Outputs") -> "torch.Tensor":
-        """The mean state of each training text, `(texts, hidden)`, in float32."""
-        import numpy as np
-        import torch
-
-        from lowcost_ft.data.batching import cut_step
-        from lowcost_ft.models.output_layer import mean_states, reading
-
-        features = self._context.features
-        rows = np.arange(len(features.lengths))
-        device = self._layer.weight.device
-        states = torch.zeros((len(rows), self._layer.in_features), device=device)
-        for part in cut_step(rows, features.lengths, micro_batch_tokens=_TOKENS):
-            with reading(self._layer) as read:
-                _, batch = outputs(features, part)
-            states[torch.from_numpy(part)] = mean_states(read, batch["attention_mask"]).float()
-        return states
+        states = self._texts.states(outputs).double().cpu().numpy()
+        fit_layer(self._layer, states, self._texts.classes)
 
     def _class_references(self) -> "torch.Tensor | None":
         """What texts are compared with, of the model before training; None: with each other."""
         if self._kind == "cosine":
             return None
+        import numpy as np
+
         from lowcost_ft.training.extensions.class_references import class_means, held_out_heads
 
-        weight, classes = self._layer.weight, len(self._context.task.labels)
-        meta = weight.is_meta
-        shape = (len(self._classes), self._layer.in_features)
-        states = weight.new_empty(shape) if meta else self._mean_states(self._outputs)
+        texts, count = self._texts, len(self._context.task.labels)
         if self._kind == "prototypes":
-            return class_means(states, self._classes, classes)
-        return held_out_heads(states, self._classes, self._folds, classes)
-
-    def _outputs(self, features: "Features", rows: "MicroBatch") -> "tuple[torch.Tensor, Batch]":
-        """Runs the model as it was built, in evaluation mode and without gradients."""
-        import torch
-
-        from lowcost_ft.data.features import collate, model_inputs
-        from lowcost_ft.models.loading import task_model
-
-        model, device = task_model(self._context.model), self._layer.weight.device
-        batch = {
-            name: value.to(device)
-            for name, value in collate(
-                features, rows, pad_token_id=self._context.pad_token_id
-            ).items()
-        }
-        training = model.training
-        model.eval()
-        # Frozen weights may be held in half precision.
-        dtype = next(model.parameters()).dtype
-        half = torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
-        with torch.no_grad(), half:
-            outputs = self._context.task.forward(model, model_inputs(batch, features))
-        model.train(training)
-        return outputs, batch
+            return class_means(texts.states(), texts.classes, count)
+        # All heads may have seen the labels.
+        folds = np.concatenate([self._folds, np.full(texts.labels, -1)])
+        return held_out_heads(texts.states(), texts.classes, folds, count)
 
     def tensors(self) -> "dict[str, torch.Tensor]":
         """What texts are compared with, which a resumed run needs."""
-        return {} if self._references is None else {"references": self._references}
+        return {} if self._references is None else {str(self._kind): self._references}
 
     def load(self, tensors: "dict[str, torch.Tensor]", numbers: dict[str, Any]) -> None:
-        """Restores what texts are compared with."""
+        """Restores what texts are compared with.
+
+        Raises:
+            UserError: The checkpoint has something else.
+        """
         if self._references is not None:
-            self._references.copy_(tensors["references"])
+            if str(self._kind) not in tensors:
+                raise UserError(
+                    f"--contrastive compared texts with {', '.join(tensors)} in this checkpoint, "
+                    f"which an earlier version made, and now with {self._kind}; train anew"
+                )
+            self._references.copy_(tensors[str(self._kind)])
 
     def record(self, epochs: int) -> dict[str, Any]:
         """How texts were compared."""
-        return {"loss": self._kind, "texts": self._size, "groups": self._groups}
-
-
-def _class_numbers(context: TrainingContext) -> "np.ndarray":
-    """The class of each training text as its number among the labels.
-
-    Raises:
-        UserError: A text has none or several, or all have the same.
-    """
-    import numpy as np
-
-    assert context.examples is not None
-    number = {label: place for place, label in enumerate(context.task.labels)}
-    named = [context.task.classes(example) for example in context.examples]
-    for example, names in zip(context.examples, named, strict=True):
-        if len(names) != 1:
-            raise UserError(
-                f"--contrastive needs one label a text, and {example.source} has {len(names)}; "
-                "leave it out, or train with recipes/lora_classification.py"
-            )
-    classes = np.array([number[next(iter(names))] for names in named], np.int64)
-    if len(np.unique(classes)) < 2:
-        raise UserError("--contrastive: all training texts have the same label; give others too")
-    return classes
+        record = {"loss": self._kind, "texts": self._size, "groups": self._groups}
+        return record | {"label_texts": self._texts.labels}

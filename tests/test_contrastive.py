@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -136,10 +137,18 @@ def test_texts_run_in_the_parts_that_cost_least(lengths):
     assert cost(parts) == min(cost(np.split(order, cut)) for cut in cuts)
 
 
-def test_with_dropout_all_texts_of_a_micro_batch_run_at_once(tiny_model, tmp_path, pooled):
+def test_with_dropout_or_shared_weights_all_texts_of_a_micro_batch_run_at_once(
+    tiny_model, tmp_path, pooled
+):
     trainer = Trainer(tiny_model, tmp_path, "classification", "bert", dropout=0.1)
-    extension = Contrastive.of(context_of(trainer, settings("cosine"), "cpu"))
-    assert not extension.epoch(trainer.features, 0).apart
+    context = context_of(trainer, settings("cosine"), "cpu")
+    assert not Contrastive.of(context).epoch(trainer.features, 0).apart
+    without = Trainer(tiny_model, tmp_path / "without", "classification", "bert", dropout=0.0)
+    context = context_of(without, settings("cosine"), "cpu")
+    assert Contrastive.of(context).epoch(without.features, 0).apart
+    # Processes that share the weights must all run the same passes.
+    context = replace(context, sharded=True)
+    assert not Contrastive.of(context).epoch(without.features, 0).apart
 
 
 @pytest.fixture

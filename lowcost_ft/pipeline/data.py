@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from accelerate import Accelerator
 from transformers import PreTrainedTokenizerBase
 
 from lowcost_ft.config.reading import reading_of
@@ -31,6 +32,7 @@ from lowcost_ft.tasks.heads import find_head
 from lowcost_ft.tasks.loading import Splits
 from lowcost_ft.training.extensions.base import TrainingContext
 from lowcost_ft.training.extensions.teaching import Teaching
+from lowcost_ft.training.sharding import is_sharded
 
 __all__ = ["Data", "load_data"]
 
@@ -62,13 +64,15 @@ class Data:
         """The number of the token that fills up a micro-batch."""
         return int(self.tokenizer.pad_token_id)
 
-    def context(self, settings: RunConfig, model: Any, device: str = "") -> TrainingContext:
+    def context(
+        self, settings: RunConfig, model: Any, accelerator: Accelerator | None = None
+    ) -> TrainingContext:
         """Collects what training extensions are made from.
 
         Args:
             settings: The settings of the run.
             model: The model as it was built.
-            device: Type of the device that trains it.
+            accelerator: Where it trains.
         """
         return TrainingContext(
             settings=settings,
@@ -79,7 +83,8 @@ class Data:
             examples=self.splits.train,
             tokenizer=self.tokenizer,
             teaching=self.teaching,
-            device=device,
+            device="" if accelerator is None else accelerator.device.type,
+            sharded=accelerator is not None and is_sharded(accelerator),
         )
 
     def source_of(self, number: int) -> str:

@@ -177,7 +177,7 @@ def _forecast(run: Run, data: Data) -> Forecast:
         num_processes=run.accelerator.num_processes,
         splits=list(data.features.values()),
         extend=lambda wanted, built: build_extensions(
-            data.context(wanted, built.model, target.device)
+            data.context(wanted, built.model, run.accelerator)
         ),
         most_frozen_tokens=USUAL_MICRO_BATCH_TOKENS if run.config.leaves_cut_open else None,
     )

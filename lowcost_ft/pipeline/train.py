@@ -95,7 +95,7 @@ def train(
     result = TrainResult()
     with _cached_layers(run, built, data) as cache, _compiled(run, built):
         before = checksums(model.named_parameters())
-        extensions = build_extensions(data.context(config, model, run.accelerator.device.type))
+        extensions = build_extensions(data.context(config, model, run.accelerator))
         try:
             loop.train(
                 run.accelerator,

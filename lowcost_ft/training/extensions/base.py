@@ -47,6 +47,7 @@ class TrainingContext:
             where only lengths are known.
         device: Type of the device that trains, such as "cpu", also where memory is predicted; empty
             where it does not matter.
+        sharded: Whether processes share the weights, so that all must run the same passes.
     """
 
     settings: "RunConfig"
@@ -58,6 +59,7 @@ class TrainingContext:
     tokenizer: "PreTrainedTokenizerBase | None" = None
     teaching: "Teaching | None" = None
     device: str = ""
+    sharded: bool = False
 
 
 class Extension:

@@ -64,7 +64,8 @@ class Contrastive(Extension):
         self._layer = context.model.get_submodule(path)
         self._texts = FittedTexts(context, self._layer)
         # A GPU is faster with all of them at once; and masks of dropout know whole micro-batches.
-        self._apart = context.device == "cpu" and not has_dropout(context.model)
+        alone = context.device == "cpu" and not context.sharded
+        self._apart = alone and not has_dropout(context.model)
         self._states: torch.Tensor | None = None
         self._groups = 0
         self._kind = context.settings.contrastive

@@ -28,6 +28,7 @@ from lowcost_ft.data.groups import deal_folds, deal_groups, grouped_features
 from lowcost_ft.errors import UserError
 from lowcost_ft.models.existing_head import output_path
 from lowcost_ft.pipeline.load_predictor import load_predictor
+from lowcost_ft.planning.simulated_step import heaviest_of
 from lowcost_ft.tasks.classification import ClassificationTask
 from lowcost_ft.tasks.classification.examples import TextExample
 from lowcost_ft.training.checkpoint_files import newest_checkpoint
@@ -39,7 +40,7 @@ from lowcost_ft.training.extensions.contrastive import (
 )
 from lowcost_ft.training.extensions.contrastive_losses import cosine_loss, head_loss, prototype_loss
 from lowcost_ft.training.extensions.registry import rate_factor
-from lowcost_ft.training.step_plan import planned_steps
+from lowcost_ft.training.step_plan import costliest_steps, planned_steps
 from lowcost_ft.training.training_length import num_epochs
 
 ROWS = text_rows(24)
@@ -100,26 +101,56 @@ def test_prototypes_are_compared_with_every_text():
 @pytest.mark.parametrize("classes", [[0, 1] * 9, [0, 0, 1, 1, 2], [0] * 20 + [1, 1, 2, 3]])
 def test_a_text_is_compared_with_a_head_that_has_not_seen_it(classes):
     classes = np.array(classes)
-    count = len(set(classes))
-    folds = deal_folds(classes, seed=0)
-    assert np.array_equal(folds, deal_folds(classes, seed=0))
-    counts = np.bincount(classes)
-    assert np.array_equal(folds == -1, counts[classes] == 1)
-    assert folds.max() + 1 <= 8
+    texts = np.arange(len(classes))
+    folds = deal_folds(classes, texts, seed=0)
+    assert np.array_equal(folds, deal_folds(classes, texts, seed=0))
+    assert np.array_equal(folds == -1, np.bincount(classes)[classes] == 1)
+    assert set(folds) - {-1} == set(range(folds.max() + 1)) and folds.max() < 8
     states = torch.from_numpy(np.random.default_rng(0).normal(size=(len(classes), 5))).float()
-    heads = held_out_heads(states, classes, folds, count)
+    heads = held_out_heads(states, classes, folds, len(set(classes)))
     groups = np.arange(len(classes) // 2 * 2).reshape(-1, 2)
     numbers, given = torch.from_numpy(classes[groups]), torch.from_numpy(folds[groups])
     loss = head_loss(states[groups.ravel()], numbers, heads, given)
     points = torch.nn.functional.normalize(states, dim=-1)
     expected = 0.0
     for text in groups.ravel():
-        others = (folds != folds[text]) | (folds == -1)
-        if folds[text] == -1:
-            others = folds != 0  # The first head serves as well as any other.
+        fold = max(folds[text], 0)  # For the only text of a class, any head will do.
+        others = folds != fold
         model = LogisticRegression(C=10, max_iter=1000).fit(points[others], classes[others])
         expected -= model.predict_log_proba(points[text : text + 1])[0, classes[text]] / 2
     assert float(loss) == pytest.approx(expected, rel=1e-4)
+
+
+def test_equal_texts_share_a_fold_and_single_ones_have_one_if_their_label_is_a_text():
+    classes = np.array([0, 0, 0, 1, 1, 1, 2])
+    texts = np.array([5, 5, 8, 7, 9, 7, 3])
+    for seed in range(5):
+        folds = deal_folds(classes, texts, seed=seed)
+        assert folds[0] == folds[1] != folds[2] and folds[3] == folds[5] != folds[4]
+        assert folds[6] == -1
+        assert deal_folds(classes, texts, seed=seed, known={2})[6] >= 0
+    # All texts of a class are the same: no head may do without them.
+    assert list(deal_folds(np.array([0, 0, 1, 1]), np.array([4, 4, 1, 2]), seed=0)[:2]) == [-1, -1]
+
+
+def test_the_costliest_step_is_that_of_most_tokens_in_all_parts(tiny_model, tmp_path, pooled):
+    trainer = Trainer(tiny_model, tmp_path, "classification", "bert", dropout=0.0)
+    config = settings("cosine", batch_size=1)
+    extension = Contrastive.of(context_of(trainer, config, "cpu"))
+    epoch = extension.epoch(trainer.features, 0)
+    # One long text and short ones; all of middle length.
+    parts = np.full_like(epoch.parts, 20)
+    parts[0] = [30, 3, 3, 3]
+    starts = np.concatenate([[0], np.cumsum(parts.sum(1))])
+    ids = np.ones(int(starts[-1]), np.int32)
+    wide = replace(epoch, parts=parts, starts=starts, input_ids=ids, token_type_ids=None)
+    steps = list(planned_steps(wide, replace(config, num_train_epochs=1), 1))
+    (costly,) = costliest_steps(iter(steps))
+    assert 0 not in costly.rows
+    assert costly.padded_tokens == 80 and costly.features.shapes(costly.rows) == [(4, 20)]
+    first = next(step for step in steps if 0 in step.rows)
+    assert first.features.shapes(first.rows) == [(1, 30), (3, 3)] and first.padded_tokens == 39
+    assert heaviest_of([np.array([0]), np.array([1])], wide)[0] == [0]
 
 
 @pytest.mark.parametrize("lengths", [[9], [4, 4, 4], [70, 11, 12, 42, 32, 20], [1, 200, 2, 199]])
@@ -334,20 +365,68 @@ def test_two_classes_have_two_outputs_of_opposite_weights(tiny_model, tmp_path):
 @pytest.mark.parametrize(
     ("given", "labels", "words"),
     [
-        (None, ["card_arrival", "lost"], {"card_arrival": "card arrival", "lost": "lost"}),
-        (None, ["退款", "A", "-1", "other"], {"退款": "退款", "other": "other"}),
-        (None, ["LABEL_0", "LABEL_1"], {}),
-        ("LABEL_0=late parcels", ["LABEL_0", "LABEL_1"], {"LABEL_0": "late parcels"}),
-        ("none", ["good", "bad"], {}),
+        (None, ["card_arrival", "lost"], ["card arrival", "lost"]),
+        (None, ["好", "差"], ["好", "差"]),
+        (None, ["1 star", "5 stars", "C++", "C# jobs"], None),
+        (None, ["1 star", "5 stars", "C++ jobs", "C# jobs"], "themselves"),
+        (None, ["की बात", "का बात"], "themselves"),
+        (None, ["3", "other"], None),
+        (None, ["LABEL_0", "LABEL_1"], None),
+        ("other=elsewhere,3=three", ["3", "other"], ["three", "elsewhere"]),
+        ("3=3,4=😀", ["3", "4"], ["3", "😀"]),
+        ("LABEL_0=late", ["LABEL_0", "LABEL_1"], ["late"]),
+        ("good=fine", ["good", "bad"], ["fine", "bad"]),
+        ("none", ["good", "bad"], None),
     ],
 )
 def test_labels_that_say_something_are_texts(given, labels, words):
     task = ClassificationTask(labels)
     row = {"text": "a", "label": labels[0], "source": "x"}
     told = task.label_texts(given, [TextExample(**row)])
-    found = {example.label: example.text for example in told}
-    assert found == words
-    assert task.label_texts(given, [TextExample(**row, text_pair="b")]) == []
+    assert [example.text for example in told] == (labels if words == "themselves" else words or [])
+    assert [example.label for example in told] == labels[: len(told)]
+    pair = [TextExample(**row, text_pair="b")]
+    if given in (None, "none"):
+        assert task.label_texts(given, pair) == []
+    else:
+        with pytest.raises(UserError, match="pairs of texts"):
+            task.label_texts(given, pair)
+
+
+@pytest.mark.parametrize(
+    ("rows", "given", "told"),
+    [
+        (["good", "bad"], "good=🦄,bad=🦖", "--label-words: the tokenizer does not know all"),
+        (["good", "bad"], "good=a card,bad=a card", "finds the same tokens in two of them"),
+        (["good", "bad"], f"good={'a card ' * 20}", "some are longer than --max-length 32"),
+        (["退款", "投诉"], None, "do not count as texts of their classes: the tokenizer does not"),
+    ],
+)
+def test_words_that_cannot_be_texts_are_refused_or_told(
+    tiny_model, tmp_path, capsys, rows, given, told
+):
+    texts = [{"text": f"a card {n}", "label": rows[n % 2]} for n in range(8)]
+    words = flags(
+        model_id=tiny_model("bert"),
+        train_file=write_jsonl(tmp_path / "train.jsonl", texts),
+        output_dir=tmp_path / "run",
+        max_length=32,
+        num_train_epochs=1,
+        **({} if given is None else {"label_words": given}),
+    )
+    assert call_recipe("few_shot_classification", *words) == (0 if given is None else 2)
+    printed = capsys.readouterr()
+    assert told in " ".join((printed.err + printed.out).split())
+
+
+def test_a_resumed_run_refuses_other_words_of_labels(tiny_model, tmp_path, pooled):
+    trainer = Trainer(tiny_model, tmp_path, "classification", "bert", dropout=0.0)
+    context = context_of(trainer, settings("heads"))
+    extension = Contrastive.of(context)
+    tensors, numbers = extension.tensors(), extension.numbers()
+    extension.load(tensors, numbers)
+    with pytest.raises(UserError, match="--label-words: the words of labels are others"):
+        extension.load(tensors, {"label_texts": "others"})
 
 
 def test_a_run_without_texts_of_labels_has_another_head(tiny_model, tmp_path, few):

@@ -92,8 +92,8 @@ class ModelConfig:
     label_words: str | None = None
     """With --prompt-template or --contrastive, the words of each label: LABEL=WORDS, separated by
     commas, or a file with a label, a tab and its words on each line. Default: the label itself,
-    with blanks for _ and -. With --contrastive they are a further text of the class when the head
-    is fitted, unless they say nothing (3, class 1); none: no label is a text."""
+    with blanks for _ and -. With --contrastive they count as texts of their classes when the head
+    is fitted, unless a label says nothing (3, or class 1 beside class 2); none: without."""
     trainable_layers: int | None = setting(None, at_least=0)
     """Train only the top K layers and the head; the layers below stay frozen. Default: all."""
     dropout: float | Literal["auto", "model"] = setting("auto", at_least=0, below=1)

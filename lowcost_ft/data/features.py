@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from lowcost_ft.data.batching import like_lengths, padded_tokens
+from lowcost_ft.data.batching import like_lengths
 
 if TYPE_CHECKING:
     import torch
@@ -108,10 +108,16 @@ class Features:
 
     def padded_tokens(self, micro_batches: Sequence[np.ndarray]) -> int:
         """Tokens of the micro-batches, padding included."""
+        shapes = [self.shapes(rows) for rows in micro_batches if len(rows)]
+        return sum(lines * length for passes in shapes for lines, length in passes)
+
+    def shapes(self, rows: np.ndarray) -> list[tuple[int, int]]:
+        """Lines and padded length of each pass of a micro-batch of these rows."""
         if not self.apart:
-            return padded_tokens(micro_batches, self.widths)
-        shares = [(self.lines(rows)[1], self.passes(rows)) for rows in micro_batches if len(rows)]
-        return sum(padded_tokens(parts, lengths) for lengths, parts in shares)
+            widths = self.widths[rows]
+            return [(len(rows), int(widths.max()))]
+        lengths = self.lines(rows)[1]
+        return [(len(part), int(lengths[part].max())) for part in self.passes(rows)]
 
     def line_numbers(self, rows: np.ndarray) -> np.ndarray:
         """A number for each line of a micro-batch of these rows, which no other line has."""

@@ -1,6 +1,6 @@
 """Texts dealt into groups of a few classes each: what contrastive training compares."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +9,7 @@ from lowcost_ft.data.features import Array, Features
 
 __all__ = ["deal_folds", "deal_groups", "grouped_features"]
 
-MOST_FOLDS = 8
+FOLDS = 8
 
 
 def deal_groups(classes: np.ndarray, size: int, *, seed: Sequence[int]) -> np.ndarray:
@@ -57,26 +57,31 @@ def deal_groups(classes: np.ndarray, size: int, *, seed: Sequence[int]) -> np.nd
     return np.stack(groups)
 
 
-def deal_folds(classes: np.ndarray, *, seed: int) -> np.ndarray:
-    """Deals the texts of each class into folds, as evenly as can be.
-
-    There are as many folds as the largest class has texts, and at most `MOST_FOLDS`.
+def deal_folds(
+    classes: np.ndarray, texts: np.ndarray, *, seed: int, known: Collection[int] = ()
+) -> np.ndarray:
+    """Deals the texts of each class into folds, as evenly as can be; equal texts into one.
 
     Args:
         classes: Number of each text's class, `(texts,)`.
+        texts: A number for each text that only equal ones share, `(texts,)`.
         seed: Decides which text goes where.
+        known: Classes that have another text, beside these.
 
     Returns:
-        The number of each text's fold, `(texts,)`; -1 for the only text of a class.
+        The number of each text's fold, `(texts,)`; -1 where the class would have no other text.
     """
     random = np.random.default_rng(seed)
-    names, counts = np.unique(classes, return_counts=True)
-    most = min(MOST_FOLDS, int(counts.max()))
-    folds = np.full(len(classes), -1)
-    for name, count in zip(names, counts, strict=True):
-        if count > 1:
-            own = random.permutation(np.flatnonzero(classes == name))
-            folds[own] = (np.arange(count) + random.integers(most)) % most
+    different, first, number = np.unique(texts, return_index=True, return_inverse=True)
+    folds = np.full(len(different), -1)
+    for name in np.unique(classes):
+        own = random.permutation(np.flatnonzero(classes[first] == name))
+        folds[own] = (np.arange(len(own)) + random.integers(FOLDS)) % FOLDS
+    # Folds without a text need no head.
+    folds = np.unique(folds, return_inverse=True)[1][number]
+    for name in set(np.unique(classes)) - set(known):
+        if len(np.unique(folds[classes == name])) == 1:
+            folds[classes == name] = -1
     return folds
 
 

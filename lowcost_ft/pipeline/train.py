@@ -96,6 +96,8 @@ def train(
     with _cached_layers(run, built, data) as cache, _compiled(run, built):
         before = checksums(model.named_parameters())
         extensions = build_extensions(data.context(config, model, run.accelerator))
+        for note in extensions.notes():
+            run.say(f"note: {note}")
         try:
             loop.train(
                 run.accelerator,

@@ -15,7 +15,7 @@ from lowcost_ft.memory.simulate import MemoryPrediction
 from lowcost_ft.models.loading import BuiltModel, forward_module, load_config
 from lowcost_ft.planning.micro_batches import whole_step_tokens
 from lowcost_ft.planning.simulated_building import CacheNeeds, cache_needs, simulate_building
-from lowcost_ft.planning.simulated_step import heaviest_micro_batches, simulate_step
+from lowcost_ft.planning.simulated_step import heaviest_of, simulate_step
 from lowcost_ft.tasks.base import Task
 from lowcost_ft.training.extensions.composition import Extensions
 from lowcost_ft.training.step_plan import PlannedStep, costliest_steps, planned_steps
@@ -168,12 +168,14 @@ class Forecast:
         return self._building[key]
 
     def _of_step(self, config: RunConfig, step: PlannedStep) -> MemoryPrediction:
-        lengths = step.features.widths
+        features, lengths = step.features, step.features.widths
         # Rows are dealt by length: the first process has the longest.
         share = step.micro_batches[0]
-        heaviest = heaviest_micro_batches(share, lengths)
+        heaviest = heaviest_of(share, features)
         # However a step is cut, what these look like is all that its peak depends on.
-        shapes = tuple((len(rows), *lengths[rows].tolist()) for rows in heaviest)
+        shapes = tuple(
+            (len(rows), *lengths[rows].tolist(), *features.shapes(rows)) for rows in heaviest
+        )
         cut = replace(
             config, micro_batch_tokens=config.max_length, gradient_accumulation_steps=None
         )

@@ -46,7 +46,7 @@ from lowcost_ft.training.optimizer import (
 )
 from lowcost_ft.training.steps import StepRunner
 
-__all__ = ["heaviest_micro_batches", "simulate_step"]
+__all__ = ["heaviest_micro_batches", "heaviest_of", "simulate_step"]
 
 _RANDOM_STATE_BYTES = torch.get_rng_state().nbytes
 """The CPU's random state is kept in its memory, to go on from there: by a step that may have to be
@@ -155,7 +155,7 @@ def simulate_step(
             accelerator.passes_are_over()
             runner.update(optimizer, loss)
 
-    heaviest = heaviest_micro_batches(micro_batches, features.widths)
+    heaviest = heaviest_of(micro_batches, features)
     if len(heaviest) < len(micro_batches) and heaviest[0] is not micro_batches[0]:
         for parameter in trained:
             parameter.grad = torch.empty_like(parameter)
@@ -171,6 +171,14 @@ def simulate_step(
             hidden_bytes=_RANDOM_STATE_BYTES * kept_states if target.device == "cpu" else 0,
         )
     return replace(prediction, paged_bytes=sum(tensor.nbytes for tensor in paged))
+
+
+def heaviest_of(micro_batches: Sequence[MicroBatch], features: Features) -> list[MicroBatch]:
+    """The micro-batches of a step that decide its peak, in order."""
+    if not features.apart:
+        return heaviest_micro_batches(micro_batches, features.widths)
+    # Each is several passes, of which none says how large they are together.
+    return [rows for rows in micro_batches if len(rows)]
 
 
 def heaviest_micro_batches(

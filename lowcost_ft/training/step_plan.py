@@ -114,14 +114,17 @@ def costliest_steps(steps: Iterator[PlannedStep]) -> list[PlannedStep]:
     """
 
     def costs(step: PlannedStep) -> list[tuple[int, int]]:
-        lengths = step.features.widths
-        shapes = [
-            (len(rows), int(lengths[rows].max()))
+        # All passes of a micro-batch are in memory together.
+        passes = [
+            step.features.shapes(rows)
             for share in step.micro_batches
             for rows in share
             if len(rows)
         ]
-        return [max((n * t, t) for n, t in shapes), max((n * t * t, n) for n, t in shapes)]
+        return [
+            max((sum(n * t for n, t in shapes), shapes[0][1]) for shapes in passes),
+            max((sum(n * t * t for n, t in shapes), shapes[0][0]) for shapes in passes),
+        ]
 
     best: list[tuple[tuple[int, int], PlannedStep]] = []
     for step in steps:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-__all__ = ["NO_WORDS", "label_words", "telling_words", "word_tokens"]
+__all__ = ["NO_WORDS", "label_words", "named_words", "telling_words", "word_tokens"]
 
 NO_WORDS = "none"
 """What `--label-words` is where labels are no texts."""
@@ -36,8 +37,15 @@ def label_words(given: str | None, labels: Sequence[str]) -> list[str]:
         UserError: Entries cannot be used, all of which it names.
     """
     words = {label: " ".join(re.split(r"[_\-\s]+", label)).strip() for label in labels}
-    if given is None:
-        return list(words.values())
+    return list((words | ({} if given is None else named_words(given, labels))).values())
+
+
+def named_words(given: str, labels: Sequence[str]) -> dict[str, str]:
+    """The words of the labels that `--label-words` names.
+
+    Raises:
+        UserError: As `label_words` says.
+    """
     flag, sign, known = "--label-words", "=", ", ".join(map(repr, labels))
     parts = given.split(",")
     if os.path.isfile(given):
@@ -46,7 +54,8 @@ def label_words(given: str | None, labels: Sequence[str]) -> list[str]:
             parts = Path(given).read_text("utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"{flag}: cannot be read ({error}); give UTF-8 text") from error
-    problems, seen = [], set()
+    problems: list[str] = []
+    words: dict[str, str] = {}
     for number, part in enumerate(parts, 1):
         if not part.strip() and sign == "\t":
             continue
@@ -56,25 +65,25 @@ def label_words(given: str | None, labels: Sequence[str]) -> list[str]:
         if not found or not said:
             form = "a label, a tab and its words" if sign == "\t" else "LABEL=WORDS"
             problems.append(f"{where}: {part!r} is not {form}, or an existing file of such lines")
-        elif label not in words:
+        elif label not in labels:
             problems.append(f"{where}: {label!r} is not a label of the data; those: {known}")
-        elif label in seen:
+        elif label in words:
             problems.append(f"{where}: {label!r} occurs twice; give each label its words once")
         else:
             words[label] = said
-            seen.add(label)
     if problems:
         raise UserError(problems)
-    return list(words.values())
+    return words
 
 
 def telling_words(given: str | None, labels: Sequence[str]) -> dict[str, str]:
-    """The words of those labels that say something: "card arrival", but not "3" or "class 1".
+    """The words of all labels, if all of them say something; else those of the named ones.
 
-    A label says something if it has two letters, and no other label has the same but for digits.
+    "card arrival" says something, and so does a Chinese character; "3" and "F" do not, nor do
+    names that differ by a number alone ("class 1" and "class 2").
 
     Args:
-        given: As in `label_words`; a label that it names is believed. "none": there are none.
+        given: As in `label_words`; a label that it names says something. "none": no label does.
         labels: The labels, in order.
 
     Raises:
@@ -82,15 +91,21 @@ def telling_words(given: str | None, labels: Sequence[str]) -> dict[str, str]:
     """
     if given == NO_WORDS:
         return {}
-    words = dict(zip(labels, label_words(given, labels), strict=True))
-    own = dict(zip(labels, label_words(None, labels), strict=True))
-    letters = {label: "".join(filter(str.isalpha, word)) for label, word in own.items()}
-    alike = Counter(letters.values())
-    return {
-        label: word
-        for label, word in words.items()
-        if word != own[label] or (len(letters[label]) > 1 and alike[letters[label]] == 1)
+    named = {} if given is None else named_words(given, labels)
+    letters = {
+        label: "".join(filter(_is_letter, words))
+        for label, words in zip(labels, label_words(None, labels), strict=True)
     }
+    alike = len(labels) > 1 and len(set(letters.values())) == 1
+    silent = {label for label, own in letters.items() if alike or (own.isascii() and len(own) < 2)}
+    if silent - set(named):
+        return named
+    return dict(zip(labels, label_words(given, labels), strict=True))
+
+
+def _is_letter(character: str) -> bool:
+    """Whether it is a letter, or the sign of a vowel, of any script."""
+    return unicodedata.category(character)[0] in "LM"
 
 
 def word_tokens(

@@ -10,7 +10,12 @@ from lowcost_ft.data.features import Features
 from lowcost_ft.errors import UserError
 from lowcost_ft.tasks.base import Task
 from lowcost_ft.tasks.classification.examples import TextExample
-from lowcost_ft.tasks.classification.label_words import label_words, telling_words, word_tokens
+from lowcost_ft.tasks.classification.label_words import (
+    NO_WORDS,
+    label_words,
+    telling_words,
+    word_tokens,
+)
 from lowcost_ft.tasks.classification.prompts import (
     Prompt,
     settle_prompt,
@@ -53,6 +58,11 @@ class ClassificationPrompting(Task):
         if config.prompt_template is None:
             alone = []
             if config.contrastive is not None:
+                if self.problem_type != "single_label_classification":
+                    alone.append(
+                        f"--contrastive needs one label a text, and this is {self.problem_type}; "
+                        "leave it out, or train with recipes/lora_classification.py"
+                    )
                 telling_words(config.label_words, self.labels)  # Refuses what cannot be used.
             elif config.label_words is not None:
                 alone.append("--label-words needs --prompt-template or --contrastive")
@@ -93,8 +103,17 @@ class ClassificationPrompting(Task):
         self._chat_template = config.chat_template
 
     def label_texts(self, given: str | None, examples: Sequence[TextExample]) -> list[TextExample]:
-        """The words of each label that say something, as texts with this label."""
+        """The words of each label that say something, as texts with this label.
+
+        Raises:
+            UserError: `--label-words` names some, and the data are pairs of texts.
+        """
         if any(example.text_pair is not None for example in examples):
+            if given not in (None, NO_WORDS):
+                raise UserError(
+                    "--label-words: the data are pairs of texts, which words of a label do not "
+                    "resemble; leave it out"
+                )
             return []
         return [
             TextExample(text=words, label=label, source=f"the label {label!r}")

@@ -135,6 +135,10 @@ class Extension:
         """
         raise NotImplementedError
 
+    def notes(self) -> list[str]:
+        """What the user should know before training begins."""
+        return []
+
     def begin(self, total_steps: int) -> None:
         """Sets all of its state to the beginning, without drawing random numbers.
 

@@ -66,6 +66,10 @@ class Extensions:
         own = getattr(Extension, hook)
         return tuple(e for e in self._all if getattr(type(e), hook) is not own)
 
+    def notes(self) -> list[str]:
+        """What the user should know before training begins."""
+        return [note for extension in self._all for note in extension.notes()]
+
     def begin(self, total_steps: int) -> None:
         """Sets the state of all extensions to the beginning; see `Extension.begin`."""
         for extension in self._all:

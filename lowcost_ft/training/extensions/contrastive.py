@@ -52,7 +52,6 @@ class Contrastive(Extension):
     fits_head = True
 
     def __init__(self, context: TrainingContext) -> None:
-        from lowcost_ft.data.groups import deal_folds
         from lowcost_ft.models.existing_head import output_path
         from lowcost_ft.models.trained_entry import has_dropout
         from lowcost_ft.training.extensions.fitted_texts import FittedTexts
@@ -72,7 +71,7 @@ class Contrastive(Extension):
         if self._kind == "auto":
             many = len(context.task.labels) > MOST_PAIRED_CLASSES
             self._kind = "heads" if many else "cosine"
-        self._folds = deal_folds(self._texts.training, seed=context.settings.seed)
+        self._folds = self._texts.folds(context.settings.seed)
         self._references = self._class_references()
 
     @classmethod
@@ -197,20 +196,21 @@ class Contrastive(Extension):
         """What texts are compared with, of the model before training; None: with each other."""
         if self._kind == "cosine":
             return None
-        import numpy as np
 
         from lowcost_ft.training.extensions.class_references import class_means, held_out_heads
 
         texts, count = self._texts, len(self._context.task.labels)
         if self._kind == "prototypes":
             return class_means(texts.states(), texts.classes, count)
-        # All heads may have seen the labels.
-        folds = np.concatenate([self._folds, np.full(texts.labels, -1)])
-        return held_out_heads(texts.states(), texts.classes, folds, count)
+        return held_out_heads(texts.states(), texts.classes, self._folds, count)
 
     def tensors(self) -> "dict[str, torch.Tensor]":
         """What texts are compared with, which a resumed run needs."""
         return {} if self._references is None else {str(self._kind): self._references}
+
+    def numbers(self) -> dict[str, Any]:
+        """Which labels are texts."""
+        return {"label_texts": self._texts.digest()}
 
     def load(self, tensors: "dict[str, torch.Tensor]", numbers: dict[str, Any]) -> None:
         """Restores what texts are compared with.
@@ -218,13 +218,23 @@ class Contrastive(Extension):
         Raises:
             UserError: The checkpoint has something else.
         """
+        if numbers.get("label_texts") != self._texts.digest():
+            raise UserError(
+                "--label-words: the words of labels are others than when this run began, or an "
+                "earlier version began it; train anew"
+            )
         if self._references is not None:
-            if str(self._kind) not in tensors:
-                raise UserError(
-                    f"--contrastive compared texts with {', '.join(tensors)} in this checkpoint, "
-                    f"which an earlier version made, and now with {self._kind}; train anew"
-                )
             self._references.copy_(tensors[str(self._kind)])
+
+    def notes(self) -> list[str]:
+        """Which labels are texts, and which texts no head was fitted without."""
+        notes = self._texts.notes()
+        seen = int((self._folds[: len(self._texts.training)] < 0).sum())
+        if self._kind == "heads" and seen:
+            notes.append(
+                f"{seen} of the texts are the only ones of their class, so the heads have seen them"
+            )
+        return notes
 
     def record(self, epochs: int) -> dict[str, Any]:
         """How texts were compared."""

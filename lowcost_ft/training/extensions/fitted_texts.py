@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,9 @@ import torch
 
 from lowcost_ft.data.batching import MicroBatch, cut_step
 from lowcost_ft.data.features import Features, collate, model_inputs
+from lowcost_ft.data.groups import deal_folds
 from lowcost_ft.errors import UserError
+from lowcost_ft.frozen.cache_key import digest
 from lowcost_ft.models.loading import task_model
 from lowcost_ft.models.output_layer import mean_states, reading
 
@@ -33,6 +36,9 @@ class FittedTexts:
         classes: That of each text, `(texts,)`.
     """
 
+    _silent = ""
+    """Why no label is a text, where the tokenizer is the reason."""
+
     def __init__(self, context: TrainingContext, layer: torch.nn.Linear) -> None:
         """
         Args:
@@ -40,7 +46,8 @@ class FittedTexts:
             layer: The output layer, which reads the states.
 
         Raises:
-            UserError: A text has no label or several, or all have the same.
+            UserError: A text has no label or several, all have the same, or words of labels that
+                the user gave cannot be texts.
         """
         self._context, self._layer = context, layer
         self._parts = [context.features]
@@ -50,18 +57,75 @@ class FittedTexts:
             raise UserError(
                 "--contrastive: all training texts have the same label; give others too"
             )
-        settings, tokenizer = context.settings, context.tokenizer
-        names = context.task.label_texts(settings.label_words, context.examples)
-        if names and tokenizer is not None:
-            self.classes = np.concatenate([self.training, _class_numbers(context.task, names)])
-            self._parts.append(
-                context.task.featurize(names, tokenizer, max_length=settings.max_length)
-            )
+        self._names = self._label_texts()
+        if self._names is not None:
+            examples, features = self._names
+            self.classes = np.concatenate([self.training, _class_numbers(context.task, examples)])
+            self._parts.append(features)
+
+    def _label_texts(self) -> tuple[list[Any], Features] | None:
+        """The labels that are texts, as examples, and their tokens.
+
+        Raises:
+            UserError: The tokenizer does not tell the words of labels apart that the user gave.
+        """
+        context, tokenizer = self._context, self._context.tokenizer
+        given, length = context.settings.label_words, context.settings.max_length
+        examples = context.task.label_texts(given, context.examples or ())
+        if not examples or tokenizer is None:
+            return None
+        features = context.task.featurize(examples, tokenizer, max_length=length)
+        tokens = [tuple(features.input_ids[a:b]) for a, b in pairwise(map(int, features.starts))]
+        why = ""
+        if tokenizer.unk_token_id is not None and tokenizer.unk_token_id in features.input_ids:
+            why = "the tokenizer does not know all of them"
+        elif features.truncated:
+            why = f"some are longer than --max-length {length}"
+        elif len(set(tokens)) < len(tokens):
+            why = "the tokenizer finds the same tokens in two of them"
+        if why and given is not None:
+            raise UserError(f"--label-words: {why}; give other words, or none")
+        self._silent = why
+        return None if why else (examples, features)
+
+    def notes(self) -> list[str]:
+        """What to tell the user of the labels."""
+        if self._silent:
+            return [
+                f"the names of the labels do not count as texts of their classes: {self._silent} "
+                "(--label-words gives other words)"
+            ]
+        if self.labels:
+            return [
+                f"the names of {self.labels} labels count as texts of their classes when the head "
+                "is fitted (--label-words gives other words, --label-words none leaves them out)"
+            ]
+        return []
+
+    def digest(self) -> str:
+        """Tells the labels that are texts, and their tokens, apart from others."""
+        if self._names is None:
+            return ""
+        arrays = {"ids": self._names[1].input_ids, "starts": self._names[1].starts}
+        return digest((arrays | {"classes": self.classes}).items())
 
     @property
     def labels(self) -> int:
         """How many labels are texts."""
         return len(self.classes) - len(self.training)
+
+    def folds(self, seed: int) -> np.ndarray:
+        """The fold of each text, `(texts,)`, -1 for what every head has seen, as labels are."""
+        context = self._context
+        lines = context.features
+        found: dict[bytes, int] = {}
+        texts = [
+            found.setdefault(lines.input_ids[a:b].tobytes(), len(found))
+            for a, b in pairwise(map(int, lines.starts))
+        ]
+        known = self.classes[len(self.training) :]
+        folds = deal_folds(self.training, np.array(texts), seed=seed, known=set(known.tolist()))
+        return np.concatenate([folds, np.full(len(known), -1)])
 
     def states(self, outputs: Outputs | None = None) -> torch.Tensor:
         """Computes the mean state of each text, `(texts, hidden)`, in float32.

@@ -393,12 +393,24 @@ def test_labels_that_say_something_are_texts(given, labels, words):
             task.label_texts(given, pair)
 
 
+def few_words(folder: Path, model_id: Any, rows: list[dict[str, Any]], **given: Any) -> list[str]:
+    """Flags of a short run of the recipe on these rows."""
+    return flags(
+        model_id=model_id,
+        train_file=write_jsonl(folder / "train.jsonl", rows),
+        output_dir=folder / "run",
+        max_length=32,
+        **given,
+    )
+
+
 @pytest.mark.parametrize(
     ("rows", "given", "told"),
     [
         (["good", "bad"], "good=🦄,bad=🦖", "--label-words: the tokenizer does not know all"),
         (["good", "bad"], "good=a card,bad=a card", "finds the same tokens in two of them"),
         (["good", "bad"], f"good={'a card ' * 20}", "some are longer than --max-length 32"),
+        (["3", "5"], None, "do not count as texts of their classes, since a name says nothing"),
         (["退款", "投诉"], None, "do not count as texts of their classes: the tokenizer does not"),
     ],
 )
@@ -406,14 +418,8 @@ def test_words_that_cannot_be_texts_are_refused_or_told(
     tiny_model, tmp_path, capsys, rows, given, told
 ):
     texts = [{"text": f"a card {n}", "label": rows[n % 2]} for n in range(8)]
-    words = flags(
-        model_id=tiny_model("bert"),
-        train_file=write_jsonl(tmp_path / "train.jsonl", texts),
-        output_dir=tmp_path / "run",
-        max_length=32,
-        num_train_epochs=1,
-        **({} if given is None else {"label_words": given}),
-    )
+    named = {} if given is None else {"label_words": given}
+    words = few_words(tmp_path, tiny_model("bert"), texts, num_train_epochs=1, **named)
     assert call_recipe("few_shot_classification", *words) == (0 if given is None else 2)
     printed = capsys.readouterr()
     assert told in " ".join((printed.err + printed.out).split())
@@ -430,14 +436,7 @@ def test_a_resumed_run_refuses_other_words_of_labels(tiny_model, tmp_path, poole
 
 
 def test_a_run_without_texts_of_labels_has_another_head(tiny_model, tmp_path, few):
-    words = flags(
-        model_id=tiny_model("bert"),
-        train_file=write_jsonl(tmp_path / "train.jsonl", ROWS),
-        output_dir=tmp_path / "run",
-        max_length=32,
-        num_train_epochs=2,
-        label_words="none",
-    )
+    words = few_words(tmp_path, tiny_model("bert"), ROWS, num_train_epochs=2, label_words="none")
     assert call_recipe("few_shot_classification", *words) == 0
     run = json.loads((tmp_path / "run" / "run.json").read_text())
     assert run["train"]["extensions"]["contrastive"]["label_texts"] == 0

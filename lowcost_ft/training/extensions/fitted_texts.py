@@ -29,7 +29,7 @@ _TOKENS = 1024
 class FittedTexts:
     """The training texts and, after them, what labels are called.
 
-    With one or two texts a class, its name says more than these (docs/few-labels.md).
+    With one or two texts a class, its name is worth much (docs/few-labels.md).
 
     Attributes:
         training: The number of each training text's class, `(training,)`.
@@ -99,6 +99,11 @@ class FittedTexts:
             return [
                 f"the names of {self.labels} labels count as texts of their classes when the head "
                 "is fitted (--label-words gives other words, --label-words none leaves them out)"
+            ]
+        if self._context.settings.label_words is None:
+            return [
+                "the names of the labels do not count as texts of their classes, since a name says "
+                "nothing (--label-words gives words), or since the texts are pairs"
             ]
         return []
 

@@ -25,8 +25,8 @@ CPU_INFERENCE_TOKENS = 1024
 its caches. MiniLM on 2 cores predicts about a tenth faster than with micro-batches of 4,096."""
 
 PART_TOKENS = 32
-"""What one more pass through a model is taken to cost on a CPU beside its tokens, in tokens; a guess,
-which was not measured."""
+"""What one more pass through a model is taken to cost on a CPU beside its tokens, in tokens. It is
+a guess and was not measured."""
 
 MicroBatch = np.ndarray
 """Row indices, `(rows,)`, longest first; empty where a process only keeps the others company."""

@@ -24,6 +24,7 @@ from docstring_tables import layout_tables, settings_tables
 from doctor_tables import doctor_tables
 from export_tables import export_example, export_table
 from extension_tables import extension_table
+from few_sentences_tables import few_sentences_table, sentence_choice_table
 from few_shot_tables import few_shot_table
 from generation_tables import (
     generation_padding_section,
@@ -91,6 +92,8 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
         "labels": label_table,
         "pseudo-labels": pseudo_label_table,
         "few-shot": few_shot_table,
+        "few-sentences": few_sentences_table,
+        "few-sentences-choice": sentence_choice_table,
     },
     "docs/export.md": {"export": export_table, "export-example": export_example},
     "docs/distillation.md": {"compression": compression_section},

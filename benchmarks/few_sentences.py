@@ -91,6 +91,10 @@ def run(options: Any, name: str, size: int, seed: int, arm: str) -> None:
         parts[scored] = [splits["train"][i] for i in order[size : size + options.undrawn]]
     recipe, settings = ARMS[arm]
     with tempfile.TemporaryDirectory() as folder:
+        changes = settings | {
+            f"{part}_file": write(Path(folder) / f"{part}.jsonl", drawn)
+            for part, drawn in parts.items()
+        }
         config = replace(
             lora_ner.CONFIG,
             validation_share=0,
@@ -99,11 +103,7 @@ def run(options: Any, name: str, size: int, seed: int, arm: str) -> None:
             max_steps=options.max_steps,
             num_threads=1,
             seed=seed,
-            **{
-                f"{part}_file": write(Path(folder) / f"{part}.jsonl", drawn)
-                for part, drawn in parts.items()
-            },
-            **settings,
+            **changes,
         )
         record = load_run(recipe(config))
     found = {

@@ -45,12 +45,11 @@ def few_sentences_table() -> str:
 
 def sentence_choice_table() -> str:
     """F1 on training sentences that were not drawn, by which settings were chosen."""
-    lines = ["| data | sentences | what | seed | F1 | training, CPU seconds |", "|---" * 6 + "|"]
+    lines = ["| data | sentences | what | seed | F1 |", "|---" * 5 + "|"]
     for (name, size, undrawn), runs in _groups(_results()).items():
         for arm, own in runs.items() if undrawn else ():
             lines += [
-                f"| {_SETS[name]} | {size} | {_ARMS[arm]} | {seed} | {run['f1']:.3f} | "
-                f"{run['cpu_seconds']:.0f} |"
+                f"| {_SETS[name]} | {size} | {_ARMS[arm]} | {seed} | {run['f1']:.3f} |"
                 for seed, run in own.items()
             ]
     return "\n".join(lines) if len(lines) > 2 else "Not measured yet."

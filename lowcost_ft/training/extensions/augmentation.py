@@ -124,7 +124,8 @@ class Augmentation(Extension):
         """
         if not self._known:
             raise UserError(
-                "--augment entities: the training data has no entities to replace; take other ways"
+                "--augment entities: the training data has no entities to replace; take other "
+                "ways, or none (--augment None)"
             )
         from lowcost_ft.data.entity_list import read_entity_list
 
@@ -139,7 +140,8 @@ class Augmentation(Extension):
         if all(len(texts) < 2 for texts in self._known.values()):
             raise UserError(
                 "--augment entities: the training data has one entity of each type, so that there "
-                "is no other to take; give some with --augment-entities, or take other ways"
+                "is no other to take; give some with --augment-entities, or take other ways, or "
+                "none (--augment None)"
             )
 
     def _guess_words(self) -> None:

@@ -1,18 +1,19 @@
 """NER from 50 and 100 sentences: the few-shot recipe beside LoRA with a rate chosen alike.
 
-    python benchmarks/few_sentences.py DATA --sizes 50 --arms lora lora-0.002 entities --undrawn 800
     python benchmarks/few_sentences.py DATA
+    python benchmarks/few_sentences.py DATA --undrawn 800 --sizes 50 --seeds 0 5 \\
+        --arms lora entities entities-all
     python benchmarks/few_sentences.py --show
 
 DATA is a folder with `wnut17/train.conll` and `test.conll`; the other set is the embedded sample.
 Each seed draws sentences of the training rows, whatever they hold. All arms train on the same ones
 for as many steps. With `--undrawn` they are scored on so many training rows that were not drawn:
 what `recipes/few_shot_ner.py` does beside LoRA, and LoRA's rate, were chosen by these scores of one
-draw. Without it they are scored on all test sentences: `ours` is the recipe with its defaults, and
-`lora` is `recipes/lora_ner.py`. What is shown are mean entity F1, and mean differences over the
-seeds with 95% intervals of paired differences (Student's t). Results are added to
-`benchmarks/few_sentences.json`; a run that is there is not repeated. A run takes about two minutes
-on a quiet core.
+draw or two. Without it they are scored on all test sentences: `ours` is the recipe with its
+defaults, and `lora` is `recipes/lora_ner.py`. What is shown are mean entity F1, and mean
+differences over the seeds with 95% intervals of paired differences (Student's t). Results are added
+to `benchmarks/few_sentences.json`; a run that is there is not repeated. A run takes about two
+minutes on a quiet core.
 """
 
 import argparse
@@ -46,6 +47,7 @@ ARMS: dict[str, tuple[Callable[[ft.RunConfig], Path], dict[str, Any]]] = {
     "lora": (lora_ner.main, {}),
     "lora-0.002": (lora_ner.main, {"learning_rate": 0.002}),
     "entities": (lora_ner.main, {"augment": "entities"}),
+    "entities-all": (lora_ner.main, {"augment": "entities", "augment_share": 1.0}),
     "r-drop": (lora_ner.main, {"consistency": "r-drop"}),
 }
 """A recipe and settings; the default rate is 0.001."""

@@ -17,6 +17,7 @@ _ARMS = {
     "lora": "`lora_ner.py`",
     "lora-0.002": "`lora_ner.py --learning-rate 0.002`",
     "entities": "`lora_ner.py --augment entities`",
+    "entities-all": "the same with `--augment-share 1`",
     "r-drop": "`lora_ner.py --consistency r-drop`",
 }
 
@@ -45,13 +46,16 @@ def few_sentences_table() -> str:
 
 def sentence_choice_table() -> str:
     """F1 on training sentences that were not drawn, by which settings were chosen."""
-    lines = ["| data | sentences | what | seed | F1 |", "|---" * 5 + "|"]
-    for (name, size, undrawn), runs in _groups(_results()).items():
-        for arm, own in runs.items() if undrawn else ():
-            lines += [
-                f"| {_SETS[name]} | {size} | {_ARMS[arm]} | {seed} | {run['f1']:.3f} |"
-                for seed, run in own.items()
-            ]
+    groups = {key: runs for key, runs in _groups(_results()).items() if key[2]}
+    seeds = sorted({seed for runs in groups.values() for own in runs.values() for seed in own})
+    lines = [
+        f"| data | sentences | what | {' | '.join(f'F1, draw {seed}' for seed in seeds)} |",
+        "|---" * (3 + len(seeds)) + "|",
+    ]
+    for (name, size, _), runs in groups.items():
+        for arm, own in runs.items():
+            scores = (f"{own[seed]['f1']:.3f}" if seed in own else "" for seed in seeds)
+            lines.append(f"| {_SETS[name]} | {size} | {_ARMS[arm]} | {' | '.join(scores)} |")
     return "\n".join(lines) if len(lines) > 2 else "Not measured yet."
 
 

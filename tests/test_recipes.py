@@ -78,8 +78,6 @@ def short(tiny_model, small_files):
             values["max_length"] = 64
         if name == "few_shot_classification":  # Of 80 texts there are 10 groups.
             values["batch_size"] = 3
-        if name == "few_shot_ner":  # What is given is not chosen (tests/test_cross_validation.py).
-            values |= {"augment": "entities", "consistency": "r-drop"}
         if task_of(name) in writes:  # It has no chat template either.
             values |= {"max_length": 96, "max_target_length": 8, "chat_template": "plain"}
             values |= {"generated_validation_rows": 2}
@@ -362,6 +360,17 @@ def test_a_malformed_file_is_named_and_nothing_is_left(tmp_path, mistake, file):
     printed = mistake("lora_ner", train_file=path, validation_file=None, test_file=None)
     assert str(path) in printed
     assert not (tmp_path / "out").exists()
+
+
+def test_a_few_sentences_without_other_entities_train_as_they_are_if_told(tmp_path, mistake, short):
+    rows = [{"tokens": ["anna", "oslo"], "tags": ["B-person", "B-place"]}]
+    data = {"train_file": write_jsonl(tmp_path / "train.jsonl", rows)}
+    data |= {"validation_file": None, "test_file": None}
+    printed = " ".join(mistake("few_shot_ner", **data).split())
+    assert "one entity of each type" in printed
+    assert "--augment None" in printed
+    arguments = short("few_shot_ner", output_dir=tmp_path / "run", augment="None", **data)
+    assert call_recipe("few_shot_ner", *arguments) == 0
 
 
 @pytest.mark.parametrize("name", ["lora_ner", "lora_classification"])

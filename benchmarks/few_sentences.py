@@ -20,9 +20,10 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -42,13 +43,13 @@ SETS = ("wnut17", "sample")
 NEVER = 10**9
 """Epochs between scores: a run is scored at its end alone."""
 
-ARMS: dict[str, tuple[Callable[[ft.RunConfig], Path], dict[str, Any]]] = {
-    "ours": (few_shot_ner.main, {"augment": few_shot_ner.CONFIG.augment}),
-    "lora": (lora_ner.main, {}),
-    "lora-0.002": (lora_ner.main, {"learning_rate": 0.002}),
-    "entities": (lora_ner.main, {"augment": "entities"}),
-    "entities-all": (lora_ner.main, {"augment": "entities", "augment_share": 1.0}),
-    "r-drop": (lora_ner.main, {"consistency": "r-drop"}),
+ARMS: dict[str, tuple[ModuleType, dict[str, Any]]] = {
+    "ours": (few_shot_ner, {}),
+    "lora": (lora_ner, {}),
+    "lora-0.002": (lora_ner, {"learning_rate": 0.002}),
+    "entities": (lora_ner, {"augment": "entities"}),
+    "entities-all": (lora_ner, {"augment": "entities", "augment_share": 1.0}),
+    "r-drop": (lora_ner, {"consistency": "r-drop"}),
 }
 """A recipe and settings; the default rate is 0.001."""
 
@@ -98,7 +99,7 @@ def run(options: Any, name: str, size: int, seed: int, arm: str) -> None:
             for part, drawn in parts.items()
         }
         config = replace(
-            lora_ner.CONFIG,
+            recipe.CONFIG,
             validation_share=0,
             validate_every_epochs=NEVER if options.undrawn else "auto",
             output_dir=str(Path(folder) / "run"),
@@ -107,7 +108,7 @@ def run(options: Any, name: str, size: int, seed: int, arm: str) -> None:
             seed=seed,
             **changes,
         )
-        record = load_run(recipe(config))
+        record = load_run(recipe.main(config))
     found = {
         "f1": record["evaluation"][scored]["f1"],
         "steps": record["train"]["optimizer_steps"],

@@ -64,7 +64,7 @@ class Running:
     validation: bool = False
     """Score the validation rows instead of the test rows, without the attack."""
     scale: float = 1.0
-    """Share of the rows to take, to try the script."""
+    """Share of the training and validation rows to take; test rows stay."""
     attacked_rows: int = 300
     """Test rows that are changed."""
     edits: int = 3
@@ -165,6 +165,8 @@ def run_all(options: Running) -> None:
             if options.scale < 1:
                 rows = {
                     split: of_split[: max(100, round(options.scale * len(of_split)))]
+                    if split != "test"
+                    else of_split
                     for split, of_split in rows.items()
                 }
             for arm in options.arms.split(","):

@@ -137,6 +137,7 @@ def relations_of(
     named = any(isinstance(one, dict) and one.get("id") is not None for one in given)
     # Without ids, relations name places in the list.
     ids = {(e["id"] if named else n): e["id"] for n, e in enumerate(entities)}
+    written = [e["id"] for e in entities]
     found = []
     for relation in row.values["relations"] or ():
         head, tail, label = relation_parts(relation)
@@ -153,6 +154,11 @@ def relations_of(
             problems.append(
                 f"{row.source}: a relation names the entity {shown(missing[0])}, which the row "
                 f"does not have; correct or delete it"
+            )
+        elif shared := [one for one in (head, tail) if written.count(ids[one]) > 1]:
+            problems.append(
+                f"{row.source}: a relation names the entity {shown(shared[0])}, and several of the "
+                f"row have the id {shown(ids[shared[0]])}; give each its own"
             )
         else:
             own = {n: v for n, v in relation.items() if n not in _KEYS}

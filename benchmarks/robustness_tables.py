@@ -34,14 +34,16 @@ def _of_set(title: str, rows: Sequence[dict[str, Any]]) -> list[str]:
     plain = next(row for row in rows if row["arm"] == "none")
     seeds = max(len(row["seeds"]) for row in rows)
     lines = [
-        f"**{title}**, {seeds} seed{'s' * (seeds > 1)}, {plain['test_rows']} test rows, "
-        f"{plain['changed_rows']} of them changed; what is lost is lost on these",
+        f"**{title}**, {plain['rows']:,} training rows, {seeds} seed{'s' * (seeds > 1)}, "
+        f"{plain['test_rows']} test rows, {plain['changed_rows']} of them changed; what is lost is "
+        "lost on these",
         "",
         "| trained with | test score | with mistakes | lost | attacked | lost | time | memory |",
         "|---" * 8 + "|",
     ]
     for row in rows:
-        cells = [_name(row["arm"]), f"{row['clean']['value']:.3f}"]
+        few = "" if len(row["seeds"]) == seeds else f" (seeds {_listed(row['seeds'])})"
+        cells = [_name(row["arm"]) + few, f"{row['clean']['value']:.3f}"]
         for score in _SCORES[1:]:
             lost = row[f"lost_under_{score}"]["value"]
             cells += [f"{row[score]['value']:.3f}", f"{lost:.3f}"]
@@ -81,6 +83,10 @@ def _name(arm: str) -> str:
     what = {"none": "nothing", "ema": "ema 0.99", "typos": "augment typos"}.get(name, name)
     letter = "weight" if name == "r-drop" else "epsilon"
     return f"{what}, {letter} {number}" if number else what
+
+
+def _listed(seeds: Sequence[int]) -> str:
+    return ", ".join(map(str, seeds))
 
 
 def _signed(found: dict[str, Any]) -> str:

@@ -55,6 +55,7 @@ from speed_tables import (
 )
 from summary_tables import quickstart_text, summary_table
 from support_tables import support_tables
+from tag_choice_tables import tag_choice_section
 from trust_tables import trust_table
 from tune_tables import tune_section
 from word_tables import piece_sentence, word_tables
@@ -79,7 +80,11 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
         "memory": memory_sentences,
     },
     "docs/methods.md": {"support": support_tables, "cpu-precision": cpu_precision_table},
-    "docs/ner.md": {"pieces": piece_sentence, "words": word_tables},
+    "docs/ner.md": {
+        "pieces": piece_sentence,
+        "words": word_tables,
+        "tag-choice": tag_choice_section,
+    },
     "docs/doctor.md": {"doctor": doctor_tables},
     "docs/messy-export.md": {
         "refusal": refusal,

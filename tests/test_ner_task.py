@@ -1,5 +1,7 @@
 """Words and sub-words, windows, decoding: every word is labelled, predicted and scored once."""
 
+from itertools import pairwise, product
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from lowcost_ft.data.features import IGNORED_LABEL, collate
 from lowcost_ft.models.loading import build_model, forward_module, load_tokenizer
 from lowcost_ft.pipeline.predicting import predict
 from lowcost_ft.tasks.ner import NerExample, NerTask, special_tokens, text_example
+from lowcost_ft.tasks.ner.legal_tags import TagOrder
 from lowcost_ft.training.setup import build_accelerator
 
 LABELS = ["O", "B-x", "I-x", "B-y", "I-y"]
@@ -322,3 +325,46 @@ def test_a_type_that_the_model_does_not_know_is_predicted_and_has_no_loss(tokeni
     scores = task.score(examples, predictions)
     assert scores["per_entity"]["new"]["support"] == 1
     assert (scores["precision"], scores["recall"]) == (0.5, 0.5)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10**6), tokens=st.integers(1, 4), starts=st.booleans())
+def test_the_best_legal_tags_are_those_of_a_search_over_all(seed, tokens, starts):
+    order = TagOrder(LABELS)
+    scores = np.random.default_rng(seed).normal(size=(tokens, len(LABELS)))
+
+    def legal(path):
+        tags = [LABELS[place] for place in path]
+        follow = all(a[1:] == b[1:] for a, b in pairwise(tags) if b[0] == "I")
+        return follow and not (starts and tags[0][0] == "I")
+
+    paths = [path for path in product(range(len(LABELS)), repeat=tokens) if legal(path)]
+    best = max(paths, key=lambda path: scores[range(tokens), path].sum())
+    assert order.best(scores, starts).tolist() == list(best)
+    for path in product(range(len(LABELS)), repeat=tokens):
+        assert order.is_legal(np.array(path), starts) == legal(path)
+
+
+def test_tags_that_are_not_legal_together_become_the_most_probable_legal_ones():
+    task = NerTask(LABELS)
+    # Two rows of one sentence each; the second row goes on from a window before it.
+    logits = torch.full((2, 5, len(LABELS)), -9.0)
+    for place, (best, second) in enumerate(
+        [("O", "O"), ("O", "B-x"), ("I-x", "O"), ("I-y", "I-x")]
+    ):
+        logits[:, place, LABELS.index(second)] = 3.0
+        logits[:, place, LABELS.index(best)] = 4.0
+    words = torch.tensor([[-1, 0, 1, 2, -1], [-1, -1, 3, 4, -1]])
+    batch = {"words": words, "first_windows": torch.tensor([True, False])}
+    found = task.decode_batch(logits, batch)
+    names = [[LABELS[label] for label in row] for row in found["label"].tolist()]
+    # O I-x I-y: a B-x in front and an I-x behind cost less than to give up all but the O's.
+    assert names[0][1:4] == ["B-x", "I-x", "I-x"]
+    assert names[1][2:4] == ["I-x", "I-x"]  # Nothing is known of the word in front.
+    shares = logits.softmax(-1).gather(-1, found["label"].unsqueeze(-1)).squeeze(-1)
+    torch.testing.assert_close(found["score"], shares)
+    each = NerTask(LABELS, tag_choice="each").decode_batch(logits, batch)
+    assert each["label"].tolist() == logits.argmax(-1).tolist()
+    # What a run from before does not say.
+    assert NerTask.from_record({"labels": LABELS}).tag_choice == "each"
+    assert NerTask.from_record({"labels": LABELS, "tag_choice": "legal"}).tag_choice == "legal"

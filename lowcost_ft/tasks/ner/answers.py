@@ -115,7 +115,7 @@ class NerAnswering(NerConfidence):
         return np.array(found)
 
     def choose_decisions(self, examples: Sequence[NerExample], predictions: Predictions) -> None:
-        """Chooses nothing: the most probable tag is the answer."""
+        """Chooses nothing: the most probable tags are the answer."""
 
     def losses(self, examples: Sequence[NerExample], predictions: Predictions) -> np.ndarray:
         """A lower bound of the summed cross-entropy of each sentence's pieces, `(examples,)`.

@@ -73,7 +73,8 @@ class NerReading(Task):
     @staticmethod
     def reading_record(reading: ReadingOptions, examples: Sequence[NerExample]) -> dict[str, Any]:
         """What `run.json` says of how examples are read."""
-        return {"word_splitting": reading.word_splitting, "file_words": "split"}
+        read = {"word_splitting": reading.word_splitting, "file_words": "split"}
+        return read | {"tag_choice": "legal"}
 
     @staticmethod
     def recorded_reading(run: Mapping[str, Any]) -> ReadingOptions:

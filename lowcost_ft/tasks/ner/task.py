@@ -17,6 +17,7 @@ from lowcost_ft.tasks.ner.checks import NerChecking
 from lowcost_ft.tasks.ner.editing import NerEditing
 from lowcost_ft.tasks.ner.examples import NerExample, text_example
 from lowcost_ft.tasks.ner.explaining import NerExplaining
+from lowcost_ft.tasks.ner.legal_tags import TagChoice, TagOrder, legal_tags, recorded_choice
 from lowcost_ft.tasks.ner.measuring import NerMeasuring
 from lowcost_ft.tasks.ner.reading import NerReading
 from lowcost_ft.tasks.ner.self_labelling import NerSelfLabelling
@@ -60,6 +61,8 @@ class NerTask(
         file_words: Whether the words of files are cut into pieces, as those of texts are, or are
             what the model sees, as in runs that were saved before there were pieces.
         word_splitting: The rule by which the words of files are cut.
+        tag_choice: Whether the tags of a sentence are chosen so that they are legal together, or
+            each for itself, as in runs that were saved before there was a choice.
     """
 
     name: ClassVar[str] = "ner"
@@ -80,6 +83,7 @@ class NerTask(
         window_overlap: int | None = None,
         file_words: FileWords = "split",
         word_splitting: str = WORD_SPLITTING,
+        tag_choice: TagChoice = "legal",
     ) -> None:
         labels = to_list(labels, "labels", of="tags")
         self.labels = labels
@@ -87,6 +91,8 @@ class NerTask(
         self.window_overlap = window_overlap
         self.file_words = file_words
         self.word_splitting = word_splitting
+        self.tag_choice = tag_choice
+        self._tag_order = TagOrder(labels)
         self._label_ids = {label: i for i, label in enumerate(labels)}
 
     @classmethod
@@ -108,6 +114,7 @@ class NerTask(
             window_overlap=(run.get("config") or {}).get("window_overlap"),
             file_words=run.get("file_words") or "as_given",
             word_splitting=recorded_rule(run),
+            tag_choice=recorded_choice(run),
         )
 
     @classmethod
@@ -121,6 +128,7 @@ class NerTask(
         return {
             "token_labels": np.zeros(tokens, np.int32),
             "words": np.zeros(tokens, np.int64),
+            "first_windows": np.ones(rows, bool),
             "word_starts": np.arange(rows + 1),
         }
 
@@ -173,6 +181,15 @@ class NerTask(
         """Most probable tag of each token and its probability, `(batch, sequence)` each."""
         probability, label = logits.softmax(-1).max(-1)
         return {"label": label, "score": probability}
+
+    def decode_batch(
+        self, outputs: torch.Tensor, batch: Mapping[str, torch.Tensor]
+    ) -> dict[str, torch.Tensor]:
+        """As `decode`; a sentence whose tags are not legal gets the most probable legal ones."""
+        decoded = self.decode(outputs)
+        if self.tag_choice == "each":
+            return decoded
+        return legal_tags(decoded, outputs, batch, self._tag_order)
 
     def new_predictions(self, features: Features) -> Predictions:
         """One tag (0: `O`) and probability for every piece of the split."""

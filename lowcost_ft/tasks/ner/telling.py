@@ -7,6 +7,7 @@ from lowcost_ft.data.rows import on_one_line
 from lowcost_ft.tasks.base import Predictions, Task
 from lowcost_ft.tasks.card import PipelineCode, RunRecord, TaskCard
 from lowcost_ft.tasks.markdown import code
+from lowcost_ft.tasks.ner.legal_tags import recorded_choice
 from lowcost_ft.tasks.ner.word_notices import recorded_rule
 
 __all__ = ["NerTelling"]
@@ -32,6 +33,11 @@ class NerTelling(Task):
                 _words(run),
                 f"The Python code above cuts a sentence off after {max_length} tokens. `lowcost-ft "
                 "predict` reads longer ones in overlapping windows.",
+                *[
+                    "The Python code above takes each word's best tag. `lowcost-ft predict` takes "
+                    "the best tags that fit together, in which an `I-` always goes on from a `B-`."
+                ]
+                * (recorded_choice(run) == "legal"),
             ],
         )
 

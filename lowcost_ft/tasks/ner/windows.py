@@ -23,6 +23,8 @@ SCHEMA = {
     "token_labels": Array("token", fill=IGNORED_LABEL),
     # The word (counted over all examples) whose prediction is read at a token, -1 elsewhere.
     "words": Array("token", fill=-1),
+    # Whether a row begins its sentence.
+    "first_windows": Array("row"),
     # The first word of each example, `(num_examples + 1,)`.
     "word_starts": Array("split"),
 }
@@ -61,6 +63,7 @@ def windowed_features(
     row_labels: list[list[int]] = []
     row_words: list[list[int]] = []
     owners: list[int] = []
+    first_windows: list[bool] = []
     for number, (ids, word_ids) in enumerate(_encode(cut, tokenizer)):
         first_word = int(word_starts[number])
         given = given_tags[number]
@@ -91,6 +94,7 @@ def windowed_features(
             row_labels.append([IGNORED_LABEL] * before + labels + [IGNORED_LABEL] * after)
             row_words.append([-1] * before + words + [-1] * after)
             owners.append(number)
+            first_windows.append(index == 0)
     input_ids, starts = flatten(rows)
     token_labels, _ = flatten(row_labels)
     with_types = "token_type_ids" in tokenizer.model_input_names
@@ -104,6 +108,7 @@ def windowed_features(
         arrays={
             "token_labels": token_labels,
             "words": flatten(row_words, np.int64)[0],
+            "first_windows": np.array(first_windows, bool),
             "word_starts": word_starts,
         },
         schema=SCHEMA,

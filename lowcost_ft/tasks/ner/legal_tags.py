@@ -1,0 +1,111 @@
+"""The most probable tags of a sentence that are legal IOB2 together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["TagChoice", "TagOrder", "legal_tags", "recorded_choice"]
+
+TagChoice = Literal["each", "legal"]
+"""How tags are chosen: each word's most probable one, or the most probable legal ones of all words.
+run.json has it as `tag_choice`."""
+
+_NEVER = -np.inf
+
+
+class TagOrder:
+    """Which tag may follow which: an `I-` only a `B-` or an `I-` of its type.
+
+    Args:
+        labels: IOB2 tags in the order of the logits.
+    """
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        places = {label: place for place, label in enumerate(labels)}
+        inside = [place for place, label in enumerate(labels) if label.startswith("I-")]
+        self.inside = np.array(inside, np.int64)
+        # The place of the B- of each I-; an I- without one only follows itself.
+        self.begins = np.array(
+            [places.get(f"B-{labels[place][2:]}", place) for place in inside], np.int64
+        )
+        self.allowed = np.ones((len(labels), len(labels)), bool)  # (before, after)
+        self.allowed[:, self.inside] = False
+        self.allowed[self.begins, self.inside] = True
+        self.allowed[self.inside, self.inside] = True
+        self.first = np.ones(len(labels), bool)
+        self.first[self.inside] = False
+
+    def is_legal(self, tags: NDArray[np.int64], starts: bool) -> bool:
+        """Whether tags can follow each other.
+
+        Args:
+            tags: Places of tags, `(tokens,)`.
+            starts: Whether the first of them is the first of its sentence.
+        """
+        if len(tags) and starts and not self.first[tags[0]]:
+            return False
+        return bool(self.allowed[tags[:-1], tags[1:]].all())
+
+    def best(self, scores: NDArray[np.float64], starts: bool) -> NDArray[np.int64]:
+        """The legal tags with the highest sum of scores (Viterbi 1967), `(tokens,)`.
+
+        Args:
+            scores: Logarithms of the probabilities of tags, `(tokens, tags)`.
+            starts: Whether the first token is the first of its sentence.
+        """
+        total = np.where(self.first | (not starts), scores[0], _NEVER)
+        steps = []
+        own = np.arange(len(self.inside))
+        pairs = np.stack([self.begins, self.inside])  # (2, inside)
+        for of_token in scores[1:]:
+            before = np.full(len(total), total.argmax())
+            before[self.inside] = pairs[total[pairs].argmax(axis=0), own]
+            steps.append(before)
+            total = total[before] + of_token
+        path = [int(total.argmax())]
+        for before in reversed(steps):
+            path.append(int(before[path[-1]]))
+        return np.array(path[::-1], np.int64)
+
+
+def recorded_choice(run: Mapping[str, Any]) -> TagChoice:
+    """How a run chooses tags; runs that do not say are older than the choice of legal ones."""
+    return "legal" if run.get("tag_choice") else "each"
+
+
+def legal_tags(
+    decoded: dict[str, torch.Tensor],
+    logits: torch.Tensor,
+    batch: Mapping[str, torch.Tensor],
+    order: TagOrder,
+) -> dict[str, torch.Tensor]:
+    """The same tags and probabilities, where they are legal; else the most probable legal ones.
+
+    Args:
+        decoded: `label` and `score` of the most probable tag of each token, `(batch, sequence)`.
+        logits: `(batch, sequence, tags)`.
+        batch: With `words` and `first_windows`.
+        order: Of the tags.
+    """
+    import torch
+
+    labels = decoded["label"].cpu().numpy().copy()
+    scores = decoded["score"].cpu().numpy().copy()
+    read, first = batch["words"].cpu().numpy() >= 0, batch["first_windows"].cpu().numpy()
+    for row, starts in enumerate(first):
+        places = np.flatnonzero(read[row])
+        if order.is_legal(labels[row, places], starts):
+            continue
+        shares = logits[row, torch.from_numpy(places).to(logits.device)].double().log_softmax(-1)
+        of_words = shares.cpu().numpy()
+        labels[row, places] = chosen = order.best(of_words, starts)
+        scores[row, places] = np.exp(of_words[np.arange(len(places)), chosen])
+    made = {"label": labels, "score": scores}
+    return {name: torch.from_numpy(values).to(logits.device) for name, values in made.items()}

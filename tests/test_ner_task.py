@@ -135,6 +135,8 @@ def test_windows_label_and_predict_every_word_once_where_it_has_most_context(
         encoding = tokenizer(list(item.words), is_split_into_words=True, add_special_tokens=False)
         ids, word_ids = encoding.input_ids, encoding.word_ids()
         rows = features.rows_of(np.array([number]))
+        begins = [place == 0 for place in range(len(rows))]
+        assert features["first_windows"][rows].tolist() == begins
         # Where each window lies in the sentence follows from its size and the overlap.
         size = max_length - len(prefix) - len(suffix)
         step = size - min(max_length // 4 if overlap is None else overlap, size - 1)

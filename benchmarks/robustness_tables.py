@@ -42,7 +42,7 @@ def _of_set(title: str, rows: Sequence[dict[str, Any]]) -> list[str]:
         "|---" * 8 + "|",
     ]
     for row in rows:
-        few = "" if len(row["seeds"]) == seeds else f" (seeds {_listed(row['seeds'])})"
+        few = "" if len(row["seeds"]) == seeds else f" ({_listed(row['seeds'])})"
         cells = [_name(row["arm"]) + few, f"{row['clean']['value']:.3f}"]
         for score in _SCORES[1:]:
             lost = row[f"lost_under_{score}"]["value"]
@@ -86,7 +86,7 @@ def _name(arm: str) -> str:
 
 
 def _listed(seeds: Sequence[int]) -> str:
-    return ", ".join(map(str, seeds))
+    return f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
 
 
 def _signed(found: dict[str, Any]) -> str:

@@ -49,6 +49,8 @@ def main() -> None:
     parser.add_argument("--show", action="store_true", help="train nothing")
     options = parser.parse_args()
     if not options.show:
+        if options.data is None:
+            parser.error("name the folder of the data, or give --show")
         for seed in options.seeds:
             for size in options.sizes:
                 for name in options.sets:

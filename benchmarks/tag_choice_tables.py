@@ -23,7 +23,8 @@ def table(results: Sequence[dict[str, Any]]) -> str:
         "| difference (95% interval) |",
         "|---" * 6 + "|",
     ]
-    for run in sorted(results, key=lambda run: (run["set"] == "sample", run["rows"], run["seed"])):
+    whole = [run for run in results if run["max_steps"] is None]
+    for run in sorted(whole, key=lambda run: (run["set"] == "sample", run["rows"], run["seed"])):
         low, high = run["ci95"]
         cells = [_TITLES[run["set"]], f"{run['rows']:,}", str(run["seed"])]
         cells += [f"{run[f'{choice}_f1']:.3f}" for choice in ("each", "legal")]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lowcost_ft.data.features import IGNORED_LABEL, collate
 from lowcost_ft.models.loading import build_model, forward_module, load_tokenizer
-from lowcost_ft.pipeline.predicting import predict
+from lowcost_ft.pipeline.predicting import check_same, predict
 from lowcost_ft.tasks.ner import NerExample, NerTask, special_tokens, text_example
 from lowcost_ft.tasks.ner.legal_tags import TagOrder
 from lowcost_ft.training.setup import build_accelerator
@@ -369,4 +369,36 @@ def test_tags_that_are_not_legal_together_become_the_most_probable_legal_ones():
     assert each["label"].tolist() == logits.argmax(-1).tolist()
     # What a run from before does not say.
     assert NerTask.from_record({"labels": LABELS}).tag_choice == "each"
-    assert NerTask.from_record({"labels": LABELS, "tag_choice": "legal"}).tag_choice == "legal"
+    for choice in ("legal", "each"):
+        recorded = NerTask.from_record({"labels": LABELS, "tag_choice": choice})
+        assert recorded.tag_choice == choice
+
+
+def test_a_piece_without_a_token_is_an_o_between_its_neighbours():
+    task = NerTask(LABELS)
+    logits = torch.full((1, 3, len(LABELS)), -9.0)
+    logits[0, 0, LABELS.index("B-x")] = logits[0, 1, LABELS.index("I-x")] = 4.0
+    logits[0, 1, LABELS.index("B-x")] = 3.0
+    first = torch.tensor([True])
+    for words, second in (([0, 1, -1], "I-x"), ([0, 2, -1], "B-x")):  # Piece 1 has no token.
+        found = task.decode_batch(logits, {"words": torch.tensor([words]), "first_windows": first})
+        assert [LABELS[label] for label in found["label"][0, :2].tolist()] == ["B-x", second]
+
+
+def test_rows_without_pieces_and_outputs_that_are_no_numbers_are_decided_all_the_same():
+    task = NerTask(LABELS)
+    logits = torch.full((2, 3, len(LABELS)), float("nan"))
+    words = torch.tensor([[-1, -1, -1], [0, 1, -1]])
+    batch = {"words": words, "first_windows": torch.tensor([True, True])}
+    found = task.decode_batch(logits, batch)
+    assert found["label"].shape == (2, 3) and found["score"][1, 0].isnan()
+
+
+def test_a_reloaded_model_may_decide_otherwise_where_two_answers_are_level():
+    trained = {"label": np.array([0, 1, 2]), "score": np.array([0.9, 0.6, 0.9], np.float32)}
+    level = {"label": np.array([0, 1, 0]), "score": np.array([0.9, 0.6, 0.1], np.float32)}
+    check_same(trained, level, tolerance=1e-4)
+    for label in ([0, 1, 0], [5, 5, 5]):
+        other = {"label": np.array(label), "score": np.array([0.9, 0.7, 0.1], np.float32)}
+        with pytest.raises(RuntimeError, match="does not predict what the trained one did"):
+            check_same(trained, other, tolerance=1e-4)

@@ -35,7 +35,7 @@ _KEPT = (
     *("batch_size", "num_train_epochs", "max_steps", "validate_every_epochs"),
 )
 """Settings besides those of the data that the student shares with the run."""
-_MEASURED = ("calibration", "novelty", "thresholds", "metric")
+_MEASURED = ("calibration", "novelty", "thresholds", "metric", "tag_choice")
 """What the record says of the healed model instead of the run."""
 
 

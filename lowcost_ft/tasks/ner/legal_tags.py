@@ -1,4 +1,4 @@
-"""The most probable tags of a sentence that are legal IOB2 together."""
+"""The most probable tags that are legal IOB2 together, of the pieces that a window shows."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class TagOrder:
 
 def recorded_choice(run: Mapping[str, Any]) -> TagChoice:
     """How a run chooses tags; runs that do not say are older than the choice of legal ones."""
-    return "legal" if run.get("tag_choice") else "each"
+    return "each" if run.get("tag_choice") in (None, "each") else "legal"
 
 
 def legal_tags(
@@ -98,14 +98,18 @@ def legal_tags(
 
     labels = decoded["label"].cpu().numpy().copy()
     scores = decoded["score"].cpu().numpy().copy()
-    read, first = batch["words"].cpu().numpy() >= 0, batch["first_windows"].cpu().numpy()
-    for row, starts in enumerate(first):
-        places = np.flatnonzero(read[row])
-        if order.is_legal(labels[row, places], starts):
-            continue
-        shares = logits[row, torch.from_numpy(places).to(logits.device)].double().log_softmax(-1)
-        of_words = shares.cpu().numpy()
-        labels[row, places] = chosen = order.best(of_words, starts)
-        scores[row, places] = np.exp(of_words[np.arange(len(places)), chosen])
+    words, first = batch["words"].cpu().numpy(), batch["first_windows"].cpu().numpy()
+    for row, begins in enumerate(first):
+        read = np.flatnonzero(words[row] >= 0)
+        # Between two that do not follow each other stand pieces without a token, which are O.
+        gaps = np.flatnonzero(np.diff(words[row, read]) > 1) + 1
+        for number, places in enumerate(np.split(read, gaps)):
+            starts = bool(begins) or number > 0
+            if order.is_legal(labels[row, places], starts):
+                continue
+            of_row = logits[row, torch.from_numpy(places).to(logits.device)]
+            shares = of_row.double().log_softmax(-1).cpu().numpy()
+            labels[row, places] = chosen = order.best(shares, starts)
+            scores[row, places] = np.exp(shares[np.arange(len(places)), chosen])
     made = {"label": labels, "score": scores}
     return {name: torch.from_numpy(values).to(logits.device) for name, values in made.items()}

@@ -185,7 +185,7 @@ class NerTask(
     def decode_batch(
         self, outputs: torch.Tensor, batch: Mapping[str, torch.Tensor]
     ) -> dict[str, torch.Tensor]:
-        """As `decode`; a sentence whose tags are not legal gets the most probable legal ones."""
+        """As `decode`; a window whose tags are not legal gets the most probable legal ones."""
         decoded = self.decode(outputs)
         if self.tag_choice == "each":
             return decoded

@@ -34,8 +34,9 @@ class NerTelling(Task):
                 f"The Python code above cuts a sentence off after {max_length} tokens. `lowcost-ft "
                 "predict` reads longer ones in overlapping windows.",
                 *[
-                    "The Python code above takes each word's best tag. `lowcost-ft predict` takes "
-                    "the best tags that fit together, in which an `I-` always goes on from a `B-`."
+                    "Code without lowcost_ft, such as that above, takes each word's best tag. "
+                    "`lowcost-ft predict` takes the best tags that fit together, in which an `I-` "
+                    "always goes on from a `B-`."
                 ]
                 * (recorded_choice(run) == "legal"),
             ],

@@ -163,7 +163,7 @@ def test_an_id_that_is_a_list_is_a_problem(tmp_path: Path, to: str, relations: A
 def test_a_relation_of_an_id_that_two_entities_have_is_a_problem(tmp_path: Path) -> None:
     twins = [ENTITIES[0], ENTITIES[1] | {"id": "a"}, {"id": "b", "start": 11, "end": 17}]
     twins[2]["label"] = "ACT"
-    with pytest.raises(UserError, match='the entity "a", and several of the row have the id "a"'):
+    with pytest.raises(UserError, match='the entity "a", and several of the row have this id'):
         converted(tmp_path, [ROW | {"entities": twins}], "jsonl")
     # What no relation names is only a list of entities.
     target, _ = converted(tmp_path, [ROW | {"entities": twins, "relations": []}], "jsonl", "plain")

@@ -24,7 +24,7 @@ from lowcost_ft.pipeline.convert_questions import (
     question_rows,
     with_marks,
 )
-from lowcost_ft.pipeline.convert_relations import is_pair, with_entities
+from lowcost_ft.pipeline.convert_relations import doubtful_ends, is_pair, with_entities
 from lowcost_ft.pipeline.convert_rows import canonical_rows
 from lowcost_ft.record.overwriting import check_not_read
 from lowcost_ft.tasks.problems import capped
@@ -125,6 +125,8 @@ def convert_file(
             f"{file_of(rows[0].source)}: {has}, which is what columns of words hold; write JSONL "
             "(--to jsonl)"
         )
+    if to != "conll" and labelled and not questions and not problems:  # Columns hold no relations.
+        problems += doubtful_ends(found, [row.source for row in rows])
     if pairs and to != "jsonl" and not problems:
         found = with_entities(found, [row.source for row in rows], notices)
     content = "" if problems else _written(to, found, rows, problems, notices)

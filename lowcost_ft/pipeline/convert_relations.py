@@ -19,7 +19,7 @@ from lowcost_ft.tasks.relation.form_faults import layout_fault
 from lowcost_ft.tasks.relation.reading import relation_examples
 from lowcost_ft.tasks.relation.row_forms import names_pairs, pair_columns, read_examples
 
-__all__ = ["UNTYPED", "is_pair", "pair_rows", "relations_of", "with_entities"]
+__all__ = ["UNTYPED", "doubtful_ends", "is_pair", "pair_rows", "relations_of", "with_entities"]
 
 UNTYPED = "entity"
 """The type that tools are given for an entity without one: there, each span needs a label."""
@@ -137,7 +137,6 @@ def relations_of(
     named = any(isinstance(one, dict) and one.get("id") is not None for one in given)
     # Without ids, relations name places in the list.
     ids = {(e["id"] if named else n): e["id"] for n, e in enumerate(entities)}
-    written = [e["id"] for e in entities]
     found = []
     for relation in row.values["relations"] or ():
         head, tail, label = relation_parts(relation)
@@ -155,12 +154,26 @@ def relations_of(
                 f"{row.source}: a relation names the entity {shown(missing[0])}, which the row "
                 f"does not have; correct or delete it"
             )
-        elif shared := [one for one in (head, tail) if written.count(ids[one]) > 1]:
-            problems.append(
-                f"{row.source}: a relation names the entity {shown(shared[0])}, and several of the "
-                f"row have the id {shown(ids[shared[0]])}; give each its own"
-            )
         else:
             own = {n: v for n, v in relation.items() if n not in _KEYS}
             found.append(own | {"head": ids[head], "tail": ids[tail], "label": label})
     return found
+
+
+def doubtful_ends(rows: Sequence[Canonical], sources: Sequence[str]) -> list[str]:
+    """A line for each row with a relation that names an id which several entities have.
+
+    Args:
+        rows: What is to be written.
+        sources: Where each row stands.
+    """
+    problems = []
+    for row, source in zip(rows, sources, strict=True):
+        ids = [entity.get("id") for entity in row.get("entities") or ()]
+        ends = [one.get(end) for one in row.get("relations") or () for end in ("head", "tail")]
+        if shared := [end for end in ends if ids.count(end) > 1]:
+            problems.append(
+                f"{source}: a relation names the entity {shown(shared[0])}, and several of the row "
+                f"have this id; give each its own"
+            )
+    return problems

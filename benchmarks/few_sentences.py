@@ -119,19 +119,18 @@ def run(options: Any, name: str, size: int, seed: int, arm: str) -> None:
     file.write_text(json.dumps([*results, key | found], indent=1) + "\n", "utf-8")
 
 
-def rows(data: Path, name: str) -> dict[str, list[dict[str, Any]]]:
-    """The training and the test rows of a set."""
+def rows(data: Path, name: str, scored: str = "test") -> dict[str, list[dict[str, Any]]]:
+    """The training rows of a set, and those of its test or its validation split."""
     if name == "sample":
         return task_class("ner").sample_rows()
-    splits = ft.load_splits(
-        "ner",
-        train_file=str(data / name / "train.conll"),
-        test_file=str(data / name / "test.conll"),
-        validation_share=0,
-    )
+    files: dict[str, Any] = {
+        "train_file": str(data / name / "train.conll"),
+        f"{scored}_file": str(data / name / ("test.conll" if scored == "test" else "dev.conll")),
+    }
+    splits = ft.load_splits("ner", validation_share=0, **files)
     return {
         split: [{"tokens": list(one.words), "tags": list(one.tags)} for one in examples]
-        for split, examples in (("train", splits.train), ("test", splits.test or []))
+        for split, examples in (("train", splits.train), (scored, getattr(splits, scored)))
     }
 
 

@@ -23,7 +23,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "recipes"))
 import lora_ner
-from few_sentences import NEVER, write
+from few_sentences import NEVER, rows, write
 from tag_choice_tables import table
 
 import lowcost_ft as ft
@@ -31,7 +31,6 @@ from lowcost_ft.attack.measured import predictions_of
 from lowcost_ft.record.environment import git_state, hardware, versions
 from lowcost_ft.scores.bootstrap import interval
 from lowcost_ft.scores.sums import f1_of
-from lowcost_ft.tasks import task_class
 
 RESULTS = Path(__file__).resolve().parent / "tag_choice.json"
 SETS = ("wnut17", "sample")
@@ -65,7 +64,8 @@ def run(options: Any, name: str, size: int, seed: int) -> None:
     key = {"set": name, "sentences": size, "seed": seed, "max_steps": options.max_steps}
     if any(key.items() <= found.items() for found in results):
         return
-    train, scored = rows(options.data, name)
+    splits = rows(options.data, name, "validation")
+    train, scored = splits["train"], splits["validation"]
     if size:
         order = np.random.default_rng(seed).permutation(len(train))
         train = [train[i] for i in order[:size]]
@@ -84,6 +84,7 @@ def run(options: Any, name: str, size: int, seed: int) -> None:
         scored_file = write(Path(folder) / "scored.jsonl", scored)
         examples = list(ft.load_splits("ner", train_file=scored_file, validation_share=0).train)
     task: Any = predictor.task
+    predictions_of(predictor, examples[:100])  # So that neither choice pays for the warm-up.
     sums, found = {}, dict[str, Any](rows=len(train), scored=len(examples))
     for choice in CHOICES:
         task.tag_choice = choice
@@ -107,19 +108,6 @@ def difference(each: np.ndarray, legal: np.ndarray) -> dict[str, Any]:
     both = np.concatenate([each, legal], axis=1)
     ci95 = [round(float(end), 4) for end in interval(value, both, 0)]
     return {"difference": round(float(value(both.sum(axis=0))), 4), "ci95": ci95}
-
-
-def rows(data: Path, name: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The training and the validation rows of a set."""
-    if name == "sample":
-        sample = task_class("ner").sample_rows()
-        return list(sample["train"]), list(sample["validation"])
-    found = []
-    for part in ("train", "dev"):
-        path = str(data / name / f"{part}.conll")
-        examples = ft.load_splits("ner", train_file=path, validation_share=0).train
-        found.append([{"tokens": list(e.words), "tags": list(e.tags)} for e in examples])
-    return found[0], found[1]
 
 
 if __name__ == "__main__":

@@ -374,6 +374,12 @@ def test_tags_that_are_not_legal_together_become_the_most_probable_legal_ones():
         assert recorded.tag_choice == choice
 
 
+def test_the_card_tells_which_tags_other_code_takes():
+    run = {"labels": LABELS, "file_words": "split"}
+    told = [NerTask.card(run | more, 99).limits for more in ({}, {"tag_choice": "legal"})]
+    assert ["best tags that fit together" in " ".join(limits) for limits in told] == [False, True]
+
+
 def test_a_piece_without_a_token_is_an_o_between_its_neighbours():
     task = NerTask(LABELS)
     logits = torch.full((1, 3, len(LABELS)), -9.0)

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 __all__ = ["TagChoice", "TagOrder", "legal_tags", "recorded_choice"]
 
 TagChoice = Literal["each", "legal"]
-"""How tags are chosen: each word's most probable one, or the most probable legal ones of all words.
-run.json has it as `tag_choice`."""
+"""How tags are chosen: the most probable one of each piece, or the most probable legal ones of all
+pieces that a window shows. run.json has it as `tag_choice`."""
 
 _NEVER = -np.inf
 
@@ -99,6 +99,7 @@ def legal_tags(
     labels = decoded["label"].cpu().numpy().copy()
     scores = decoded["score"].cpu().numpy().copy()
     words, first = batch["words"].cpu().numpy(), batch["first_windows"].cpu().numpy()
+    all_legal = True
     for row, begins in enumerate(first):
         read = np.flatnonzero(words[row] >= 0)
         # Between two that do not follow each other stand pieces without a token, which are O.
@@ -107,9 +108,12 @@ def legal_tags(
             starts = bool(begins) or number > 0
             if order.is_legal(labels[row, places], starts):
                 continue
+            all_legal = False
             of_row = logits[row, torch.from_numpy(places).to(logits.device)]
             shares = of_row.double().log_softmax(-1).cpu().numpy()
             labels[row, places] = chosen = order.best(shares, starts)
             scores[row, places] = np.exp(shares[np.arange(len(places)), chosen])
+    if all_legal:
+        return decoded
     made = {"label": labels, "score": scores}
     return {name: torch.from_numpy(values).to(logits.device) for name, values in made.items()}

@@ -72,9 +72,12 @@ class NerReading(Task):
 
     @staticmethod
     def reading_record(reading: ReadingOptions, examples: Sequence[NerExample]) -> dict[str, Any]:
-        """What `run.json` says of how examples are read."""
-        read = {"word_splitting": reading.word_splitting, "file_words": "split"}
-        return read | {"tag_choice": "legal"}
+        """What `run.json` says of how examples are read, and how their tags are chosen."""
+        return {
+            "word_splitting": reading.word_splitting,
+            "file_words": "split",
+            "tag_choice": "legal",
+        }
 
     @staticmethod
     def recorded_reading(run: Mapping[str, Any]) -> ReadingOptions:

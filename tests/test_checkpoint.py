@@ -126,7 +126,11 @@ def assert_same_run(resumed, reference):
         # The end of an epoch, before its validation.
         ("lora_ner", 4, {"lora_start": "gradient"}),
         ("lora_ner", 7, {"early_stopping_patience": 1, "optimizer": "sgd"}),
-        ("lora_classification", 6, {"method": "full", "lr_scheduler_type": "cosine"}),
+        (
+            "lora_classification",
+            6,
+            {"method": "full", "lr_scheduler_type": "cosine", "head_start": "fitted"},
+        ),
         (
             "cached_lora_ner",
             5,

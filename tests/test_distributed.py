@@ -57,7 +57,7 @@ def cases(folder, tiny_model):
     weighted = {"max_length": 24, "gradient_accumulation_steps": 2, "class_weights": "balanced"}
     # AdamW would not notice a gradient that is twice as long.
     weighted |= {"optimizer": "sgd", "learning_rate": 0.05, "max_grad_norm": 0}
-    weighted |= {"lora_start": "gradient"}
+    weighted |= {"lora_start": "gradient", "head_start": "fitted"}
     split = {"micro_batch_tokens": 128, "optimizer": "sgd", "learning_rate": 0.05}
     split |= {"num_train_epochs": 3, "max_grad_norm": 1.0} | model
     shared = {"num_train_epochs": 2, "lora_dropout": 0.1} | model

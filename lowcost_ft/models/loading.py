@@ -26,7 +26,7 @@ from lowcost_ft.models.hub import load_config
 from lowcost_ft.models.identity import base_identity
 from lowcost_ft.models.int8_lora import make_int8_lora_lean
 from lowcost_ft.models.lean_lora import make_lora_lean
-from lowcost_ft.models.output_layer import begin_as_usual
+from lowcost_ft.models.output_layer import begin_as_usual, has_new_output
 from lowcost_ft.models.quantization import Quantization, quantization_notice, unquantized_modules
 from lowcost_ft.models.refusals import check_arguments, check_layers, check_method
 from lowcost_ft.models.saving import load_trained, save_model, saved_tensors
@@ -80,6 +80,8 @@ class BuiltModel:
     """Names, in the model of transformers, of the weights that the checkpoint lacks."""
     begins_as: list[float] | None = None
     """What the bias of a new output layer began as; None where it is as it was drawn."""
+    drawn_output: bool = False
+    """Whether the weights of the output layer are drawn at random."""
 
 
 def build_model(
@@ -186,6 +188,7 @@ def build_model(
         if head_tokens is not None and not on_meta:
             notices += begin_as_words(base, head_tokens, model_id, labels=labels, revision=revision)
         begins_as = None if usual_outputs is None else begin_as_usual(base, usual_outputs)
+        drawn_output = head_tokens is None and has_new_output(base, len(labels) or 1)
         kept = unquantized_modules(model, family) if base.quantization != "none" else []
         notice = None if on_meta else quantization_notice(model, base.quantization, dtype)
         num_layers = check_layers(model, family, trainable_layers)
@@ -234,6 +237,7 @@ def build_model(
         key_mapping=base.key_mapping,
         new_weights=base.new_weights,
         begins_as=begins_as,
+        drawn_output=drawn_output,
     )
 
 

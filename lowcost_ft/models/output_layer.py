@@ -11,8 +11,8 @@ from torch import nn
 from lowcost_ft.models.base import BaseModel
 from lowcost_ft.models.existing_head import output_path
 
-__all__ = ["begin_as_usual", "fit_layer", "logistic_regression", "mean_states"]
-__all__ += ["reading"]
+__all__ = ["begin_as_usual", "fit_layer", "has_new_output", "logistic_regression"]
+__all__ += ["mean_states", "reading"]
 
 STRENGTH = 10.0
 """scikit-learn's C for a fitted layer; with its default, 1, too little is learned from few rows."""
@@ -35,6 +35,12 @@ def begin_as_usual(base: BaseModel, outputs: np.ndarray) -> list[float] | None:
     with torch.no_grad():
         bias.copy_(torch.from_numpy(outputs))
     return [round(value, 4) for value in bias.tolist()]
+
+
+def has_new_output(base: BaseModel, outputs: int) -> bool:
+    """Whether the checkpoint lacks the output layer, with so many outputs."""
+    path = output_path(base.model, outputs, modules=base.head_names)
+    return f"{path}.weight" in base.new_weights
 
 
 @contextmanager

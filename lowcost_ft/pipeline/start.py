@@ -232,6 +232,11 @@ def _check_sharding(accelerator: Accelerator, config: RunConfig) -> None:
             f"--lora-start {config.lora_start}: not possible with FSDP, which splits the matrices; "
             "leave one of them out"
         )
+    if config.head_start == "fitted":
+        raise UserError(
+            "--head-start fitted: not possible with FSDP, which splits the output layer; leave one "
+            "of them out"
+        )
     if config.stream_frozen_layers:
         raise UserError(
             "--stream-frozen-layers: FSDP splits the whole model; leave one of them out"

@@ -9,9 +9,11 @@ from typing import Any
 import torch
 from accelerate.utils import set_seed
 
+from lowcost_ft.config.tasks import task_settings
 from lowcost_ft.errors import UserError
 from lowcost_ft.frozen.cache import CachedStates, CacheReport, cached_layers
 from lowcost_ft.models.adapters import layer_list
+from lowcost_ft.models.existing_head import output_path
 from lowcost_ft.models.frozen_precision import hold_frozen_weights
 from lowcost_ft.models.loading import forward_module
 from lowcost_ft.models.quantization import compute_dtype
@@ -120,6 +122,7 @@ def train(
                 example_name=data.source_of,
                 extensions=extensions,
                 pause=pause,
+                fitted_layer=_fitted_layer(run, built, data),
             )
         finally:  # A training that failed is recorded as well.
             run.record["train"] = result.to_dict() | {
@@ -144,6 +147,26 @@ def train(
         unmoved = unmoved_parts(before, after, built.model.head_names)
     states = cache.states if built.streamed else {}
     return Trained(result=result, states=states, unmoved=unmoved)
+
+
+def _fitted_layer(run: Run, built: Built, data: Data) -> torch.nn.Linear | None:
+    """The output layer, if it is to be fitted before training.
+
+    Raises:
+        UserError: `--head-start fitted` is not possible for the task or the checkpoint.
+    """
+    if run.config.head_start != "fitted":
+        return None
+    model, task = built.model.model, data.task
+    path = output_path(model, len(data.splits.labels)) if task.has_choices else None
+    why = None
+    if path is None:
+        why = f"{task_settings(task.name).title} has no output for each of several classes here"
+    elif not built.model.drawn_output:
+        why = f"the output layer of {run.config.model_id!r} does not begin at random"
+    if why or path is None:
+        raise UserError(f"--head-start fitted: {why}; leave it out")
+    return model.get_submodule(path)
 
 
 def _validation(

@@ -32,7 +32,7 @@ def changed_settings(
     Returns:
         The name of each, what it was, and what it is.
     """
-    before = {"lora_start": "random"} | record["config"]
+    before = {"lora_start": "random", "head_start": "bias"} | record["config"]
     before |= {"ema": before.get("ema") or 0.0}  # Older records have none, or None.
     planned = [c["setting"] for c in (record.get("memory_plan") or {}).get("choices", ())]
     now = config.to_dict() | config.settled

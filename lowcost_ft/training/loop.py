@@ -21,6 +21,7 @@ from lowcost_ft.training.checkpoint import Checkpoints, TrainState
 from lowcost_ft.training.extensions.composition import Extensions
 from lowcost_ft.training.finite_check import may_read_later
 from lowcost_ft.training.gradient_start import start_from_gradient
+from lowcost_ft.training.head_start import fit_head, tell_start
 from lowcost_ft.training.interruption import noted_signals
 from lowcost_ft.training.optimizer import build_optimizer, build_scheduler, parameter_groups
 from lowcost_ft.training.progress import TrainLog, TrainResult
@@ -52,6 +53,7 @@ def train(
     example_name: Callable[[int], str] = str,
     extensions: Extensions | None = None,
     pause: Callable[[int], bool] | None = None,
+    fitted_layer: nn.Linear | None = None,
 ) -> TrainResult:
     """Trains `model` in place and leaves the weights of its best epoch in it.
 
@@ -75,6 +77,7 @@ def train(
         pause: Called before each step with the number of epochs that have been scored; True stops
             training for the time being. A checkpoint is taken, and a run that resumes from it goes
             on as if it had not paused. For a single process only.
+        fitted_layer: The output layer, where it is to begin as `head_start.py` fits it.
 
     Returns:
         Counts, curves and costs.
@@ -131,9 +134,18 @@ def train(
         result.peak_memory_source = "cuda_allocator"
         torch.cuda.reset_peak_memory_stats(device)
 
-    if settings.lora_start == "gradient" and total_steps and not checkpoints.resume:
+    from_gradient = settings.lora_start == "gradient"
+    if (fitted_layer or from_gradient) and total_steps and not checkpoints.resume:
         started = time.perf_counter()
-        start_from_gradient(runner, plain_optimizer, plan(), total_steps)
+        if fitted_layer is not None:
+            result.head_start = fit_head(
+                runner.evaluate, task, features, fitted_layer, seed=settings.seed
+            )
+            prepared.train()
+            if accelerator.is_main_process:
+                tell_start(result.head_start)
+        if from_gradient:
+            start_from_gradient(runner, plain_optimizer, plan(), total_steps)
         result.start_seconds = time.perf_counter() - started
         result.seconds += result.start_seconds
     tricks.begin(total_steps)

@@ -54,8 +54,10 @@ class TrainResult:
     kernels then."""
     first_step_tokens: int = 0
     start_seconds: float = 0.0
-    """Time in which `--lora-start gradient` looked for its start. It counts in `seconds` but not in
-    the speed."""
+    """Time in which `--lora-start gradient` and `--head-start fitted` looked for their start. It
+    counts in `seconds` but not in the speed."""
+    head_start: dict[str, float] | None = None
+    """What `head_start.fit_head` says of the output layer that it fitted; None: it was not."""
     paused: bool = False
     """Whether training stopped for the time being, to go on from its checkpoint."""
     cpu_seconds: float = 0.0

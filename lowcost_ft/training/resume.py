@@ -73,6 +73,7 @@ def check_settings(checkpoint: Checkpoint, settings: Mapping[str, Any]) -> None:
     for values in (before, settings):
         values["ema"] = values.get("ema") or 0.0  # Older checkpoints hold none, or None.
         values.setdefault("lora_start", "random")
+        values.setdefault("head_start", "bias")
     problems = [
         f"--{name.replace('_', '-')} was {before.get(name)!r} and is now {settings.get(name)!r}"
         for name in sorted(set(before) | set(settings))

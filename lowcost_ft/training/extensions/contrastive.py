@@ -102,6 +102,10 @@ class Contrastive(Extension):
                 f"{', '.join(others)}: for the loss of the head, which --contrastive fits at the "
                 "end; leave one of them out"
             )
+        if config.head_start == "fitted":
+            problems.append(
+                "--head-start fitted: --contrastive fits the head at the end; leave one of them out"
+            )
         if config.max_steps == 0:
             problems.append(
                 "--max-steps 0 trains nothing, and --contrastive makes a head at the end; leave "

@@ -11,7 +11,7 @@ from lowcost_ft.data.features import IGNORED_LABEL
 from lowcost_ft.models.output_layer import reading
 from lowcost_ft.record.run_file import load_run
 from lowcost_ft.training import loop
-from lowcost_ft.training.head_start import STRENGTHS, fit_head
+from lowcost_ft.training.head_start import STRENGTH, fit_head
 
 
 @pytest.fixture
@@ -93,10 +93,9 @@ def slope(found, strength, scale):
 )
 def test_no_other_layer_fits_better(start, recipe, kind, changes):
     found = start(recipe, kind, **changes)
-    assert found["record"]["strength"] in STRENGTHS
     assert found["record"]["rows"] == 80
     scale = float(found["states"].double().norm(dim=1).mean())
-    assert slope(found, found["record"]["strength"], scale) < 0.02
+    assert slope(found, STRENGTH, scale) < 0.02
     assert load_run(found["folder"])["train"]["head_start"] == found["record"]
 
 
@@ -108,7 +107,8 @@ def test_it_knows_most_training_texts_before_training(start, family, changes):
     """Also where the answer is a mean over the tokens, or that of the last one."""
     found = start(family=family, **changes)
     right = (found["logits"].argmax(1) == found["labels"]).double().mean()
-    assert right > 0.8
+    assert right > 0.6
+    assert found["record"]["held_out_accuracy"] > 0.8
 
 
 def test_it_does_not_depend_on_the_cut_or_on_the_cache(start, tmp_path):

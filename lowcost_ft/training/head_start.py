@@ -16,18 +16,19 @@ from lowcost_ft.screen import say
 from lowcost_ft.tasks.base import Task
 from lowcost_ft.tasks.choices import Choices
 
-__all__ = ["MOST_ROWS", "STRENGTHS", "fit_head", "tell_start"]
+__all__ = ["MOST_ROWS", "STRENGTH", "fit_head", "tell_start"]
 
 MOST_ROWS = 4096
 """Rows that the layer is fitted to at most: with more, training is long enough to learn it."""
-STRENGTHS = (0.1, 1.0, 10.0)
-"""What the loss of a row may weigh against half the squared length of all weights, for states of
-length 1 in the mean (scikit-learn's C). With more, the layer may be so sure of the training rows
-that it leaves the layers below nothing to learn."""
+STRENGTH = 1.0
+"""Weight of the loss of a row against half the squared length of all weights, for states of length
+1 in the mean (scikit-learn's C). With 10, which suits a layer that stays as it is, this one is so
+sure of the training rows that the layers below learn less (docs/defaults.md)."""
 LEAST_ACCURACY = 0.5
 """Share of right choices on held-out rows below which the user is told of a better start."""
-HELD_OUT = 4
-"""One of so many rows is held out to choose among the strengths."""
+_TRIED = (STRENGTH, 10.0, 100.0)
+_HELD_OUT = 4
+"""One of so many rows is held out to see what a head on the pretrained model knows."""
 _TOKENS = 1024
 """Tokens of a forward pass: always as many, so that the cut of a step changes no digit."""
 _ITERATIONS = 100
@@ -44,8 +45,7 @@ def fit_head(
 
     A layer that is drawn at random gives the layers below random gradients, until it has learned
     which direction is which class. A fitted one begins with what the pretrained model knows. Its
-    loss is that of the task, with its class weights; its bias is held near the value it has. How
-    far it may go is chosen by its loss on rows held out; then it is fitted to all.
+    loss is that of the task, with its class weights; its bias is held near the value it has.
 
     Args:
         evaluate: Runs the model on rows of the data in evaluation mode, see `Passes.evaluate`.
@@ -55,9 +55,9 @@ def fit_head(
         seed: Draws the rows that are held out, and `MOST_ROWS` rows where there are more.
 
     Returns:
-        `rows`, how many it was fitted to; `strength`, the chosen one of `STRENGTHS`; and
-        `held_out_accuracy`, the share of right choices on held-out rows before it was fitted to
-        them as well.
+        `rows`, how many it was fitted to; and `held_out_accuracy`, what a head alone knows on the
+        pretrained model: the share of right choices on a quarter of the rows, when it is fitted to
+        the others as strongly as suits that quarter.
 
     Raises:
         UserError: The model's answers are not this layer's outputs for one state each, or there are
@@ -70,7 +70,7 @@ def fit_head(
     examples = np.random.default_rng(seed).permutation(np.unique(features.examples))[:MOST_ROWS]
     if len(examples) < 2:
         raise UserError("--head-start fitted: needs two training rows; leave it out")
-    held_out = examples[: max(1, len(examples) // HELD_OUT)]
+    held_out = examples[: max(1, len(examples) // _HELD_OUT)]
     rows = features.rows_of(np.sort(examples))
     states, found, held = [], [], []
     for part in cut_step(rows, features.lengths, micro_batch_tokens=_TOKENS):
@@ -99,21 +99,24 @@ def fit_head(
     # One scale for all states keeps the layer linear.
     scale = float(every.states.norm(dim=1).mean()) or 1.0
     every = replace(every, states=every.states / scale)
-    seen, unseen = every.rows(~apart), every.rows(apart)
-    tried = []
-    start: Line | None = None
-    for strength in STRENGTHS:
-        start = seen.fitted(strength, start)
-        tried.append((float(unseen.loss(start)), strength, unseen.accuracy(start), start))
-    _, strength, accuracy, start = min(tried, key=lambda one: one[0])
-    weight, shift = every.fitted(strength, start)
+    accuracy = _known(every.rows(~apart), every.rows(apart))
+    weight, shift = every.fitted(STRENGTH, None)
     with torch.no_grad():
         layer.weight.copy_(weight / scale)
         if layer.bias is not None:
             layer.bias.add_(shift.to(layer.bias))
     for parameter in layer.parameters():
         broadcast(parameter.data)  # Processes on other hardware may round otherwise.
-    return {"rows": len(examples), "strength": strength, "held_out_accuracy": round(accuracy, 4)}
+    return {"rows": len(examples), "held_out_accuracy": round(accuracy, 4)}
+
+
+def _known(seen: "_Regression", unseen: "_Regression") -> float:
+    """The accuracy on choices of the layer that has the lowest loss there, fitted to others."""
+    line, tried = None, []
+    for strength in _TRIED:
+        line = seen.fitted(strength, line)
+        tried.append((float(unseen.loss(line)), unseen.accuracy(line)))
+    return min(tried)[1]
 
 
 def tell_start(found: dict[str, float]) -> None:

@@ -122,6 +122,7 @@ def run_once(
         "train_cpu_seconds": round(result.cpu_seconds, 2),
         "peak_memory_bytes": result.peak_memory_bytes,
         "cpu_seconds": round(time.process_time() - started, 1),
+        **({} if result.head_start is None else {"head_start": result.head_start}),
         **({} if test is None else {"test": test.astype(int).T.tolist()}),
     }
 

@@ -6,40 +6,29 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from default_sets import PANEL
-
 from lowcost_ft.config.run import RunConfig
 from lowcost_ft.training.training_length import num_epochs
 
-__all__ = ["bias_table", "choices", "cuts_table", "defaults_tables", "epochs_table"]
-__all__ += ["few_steps_table", "heads_table", "validation_scores"]
+__all__ = ["arm_title", "choices", "cuts_table", "defaults_tables", "epochs_table"]
+__all__ += ["few_steps_table", "validation_scores"]
 
 FILE = Path(__file__).resolve().parent / "defaults.json"
 RATES = FILE.with_name("learning_rates.json")
-HEADS = FILE.parent / "results" / "heads"
-"""Runs like those of `results` of other ranks, without an average of the weights, and with heads
-that begin at zero."""
-_HEADS = [
-    ("full fine-tuning", "zero", HEADS, "full-zero"),
-    ("full fine-tuning", "the frequencies", HEADS.parent, "full"),
-    ("LoRA, rank 16", "zero", HEADS, "lora-r16-zero"),
-    ("LoRA, rank 16", "the frequencies", HEADS, "lora-r16"),
-    ("LoRA, rank 32", "the frequencies", HEADS, "lora-r32"),
-    ("LoRA, rank 32, averaged", "the frequencies", HEADS.parent, "lora"),
-    ("LoRA, rank 64", "the frequencies", HEADS, "lora-r64"),
-]
-_TAGGED = {one.name for one in PANEL if one.task == "ner"}
 _MANY_SETS = 6
 """An arm that ran on so many sets has a column; another has rows of its own."""
 _TITLES = {
     "b_ratio": "LoRA+ with ratio {}",
+    "cache_frozen_layers": "cached",
     "ema": "average {}",
     "frozen_pooler": "pooler frozen",
     "head_learning_rate": "head's rate {}",
+    "head_start": "head {}",
     "learning_rate": "rate {}",
     "lora_r": "rank {}",
     "lora_start": "start from the {}",
     "output_rate": "output layer's rate {}",
+    "pooling": "{} of the tokens",
+    "trainable_layers": "top {} layers",
     "warmup_ratio": "warm-up {}",
     "zero_bias": "head from zero",
 }
@@ -132,37 +121,6 @@ def few_steps_table() -> str:
     return "\n".join(lines)
 
 
-def bias_table() -> str:
-    """Best validation scores with a head that begins at zero, and with today's."""
-    found: dict[tuple, dict[bool, float]] = defaultdict(dict)
-    for run in json.loads(FILE.read_text("utf-8"))["runs"]:
-        if run["scale"] != 1:
-            continue
-        method, *fields = run["arm"].split(":")
-        others = {f for f in fields if not f.startswith(("learning_rate", "zero_bias"))}
-        others -= {"lora_r=16", "ema=0"}  # Both heads were tried with these.
-        if run["set"] in _TAGGED:  # Tags are not read from the pooler.
-            others.discard("frozen_pooler=true")
-        if others != {"least_steps=600"} or "validation" not in run:
-            continue
-        best = max(epoch[run["metric"]] for epoch in run["validation"])
-        if method == "lora" and "lora_r=16" not in fields:
-            continue
-        key = (run["set"], method, run["learning_rate"], run["seed"])
-        found[key]["zero_bias=true" in fields] = best
-    lines = [
-        "| set | method | rate | seed | begins at zero | begins at the frequencies |",
-        "|---|---|---|---|---|---|",
-    ]
-    for (name, method, rate, seed), scores in found.items():
-        if len(scores) == 2:
-            lines.append(
-                f"| {name} | `{method}` | {rate:g} | {seed} | {scores[True]:.3f} "
-                f"| {scores[False]:.3f} |"
-            )
-    return "\n".join(lines)
-
-
 def cuts_table() -> str:
     """Smaller cuts of the panel's sets: LoRA's best validation score and its last loss."""
     found: dict[tuple[str, int], dict[str, str]] = defaultdict(dict)
@@ -182,24 +140,6 @@ def cuts_table() -> str:
         lines.append(
             f"| {name} | {rows} | " + " | ".join(cells.get(arm, "") for arm in arms) + " |"
         )
-    return "\n".join(lines)
-
-
-def heads_table() -> str:
-    """F1 on WNUT-17, whole and for three epochs, with a head that begins at zero and today's."""
-    lines = [
-        "| method | the head begins at | validation F1 | each seed | test F1 | each seed |",
-        "|---|---|---|---|---|---|",
-    ]
-    for title, start, folder, name in _HEADS:
-        files = sorted(folder.glob(f"wnut17-{name}-seed*.json"))
-        found = [json.loads(file.read_text("utf-8"))["evaluation"] for file in files]
-        cells = []
-        for split in ("validation", "test"):
-            scores = [scored[split]["f1"] for scored in found]
-            cells.append(f"{statistics.mean(scores):.3f}")
-            cells.append(", ".join(f"{score:.3f}" for score in scores))
-        lines.append(f"| {title} | {start} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 

@@ -13,12 +13,10 @@ from calibration_tables import calibration_section
 from chosen_table import chosen_table
 from compression_tables import compression_section
 from defaults_tables import (
-    bias_table,
     cuts_table,
     defaults_tables,
     epochs_table,
     few_steps_table,
-    heads_table,
 )
 from docstring_tables import layout_tables, settings_tables
 from doctor_tables import doctor_tables
@@ -32,6 +30,7 @@ from generation_tables import (
     generation_speed_section,
     writing_rates_section,
 )
+from head_tables import bias_table, fitted_table, heads_table
 from label_tables import label_table
 from memory_tables import memory_sentences
 from messy_export_tables import (
@@ -115,6 +114,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
         "heads": heads_table,
         "defaults": defaults_tables,
         "cuts": cuts_table,
+        "fitted": fitted_table,
         "writing-rates": writing_rates_section,
     },
     "docs/generation.md": {

@@ -22,8 +22,8 @@ MOST_ROWS = 4096
 """Rows that the layer is fitted to at most: with more, training is long enough to learn it."""
 STRENGTH = 1.0
 """Weight of the loss of a row against half the squared length of all weights, for states of length
-1 in the mean (scikit-learn's C). With 10, which suits a layer that stays as it is, this one is so
-sure of the training rows that the layers below learn less (docs/defaults.md)."""
+1 in the mean (scikit-learn's C). A layer that stays as it is does better with 10 or more; this one
+goes on learning, and should leave the layers below something to learn."""
 LEAST_ACCURACY = 0.5
 """Share of right choices on held-out rows below which the user is told of a better start."""
 _TRIED = (STRENGTH, 10.0, 100.0)

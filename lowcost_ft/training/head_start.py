@@ -140,9 +140,11 @@ def _states(
 
     They are what the layer has read, or of the tokens of each text the mean or the last one.
     """
-    candidates = [read.flatten(0, -2)]
+    mask = batch["attention_mask"]
     if read.dim() == 3:
-        mask = batch["attention_mask"]
+        read = read[:, -mask.shape[1] :]  # Without the virtual tokens in front.
+    candidates = [read.flatten(0, -2)]
+    if read.shape[:-1] == mask.shape:
         last = mask.shape[1] - 1 - mask.flip(1).argmax(1)
         candidates += [mean_states([read], mask), read[torch.arange(len(read)), last]]
     for states in candidates:
